@@ -1,0 +1,16 @@
+"""Every error that this package raises on purpose.
+
+ExportError
+└── VerificationError  the exported file does not draw what the trained network draws
+
+Reading the model and writing the file raise the siblings' own errors: cgan_training's
+ModelFileError, cgan_runtime's ModelError and OutputError.
+"""
+
+
+class ExportError(Exception):
+    """Base of all of them; its text says what happened, then what to do."""
+
+
+class VerificationError(ExportError):
+    """The exported file does not draw what the trained network draws."""

@@ -1,0 +1,86 @@
+"""model.pt -> model.onnx: trace, describe, prove, and only then let the file exist."""
+
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+
+import cgan_export
+from cgan_export.graph import to_onnx
+from cgan_export.verify import golden_of, verify
+from cgan_runtime.contract import OPSET, ModelInfo
+from cgan_runtime.files import written_whole
+from cgan_training.model_file import Model, load_model
+from cgan_training.networks import parameter_count
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an export made."""
+
+    path: Path
+    size_bytes: int
+    parameters: int  # of the trained network
+    opset: int
+    largest_difference: int  # from torch, in grey levels of 255
+    images_compared: int
+    seconds: float
+
+
+def export_model(model_path: Path, output: Path) -> Report:
+    """Export a trained generator to one ONNX file that follows the model contract.
+
+    Args:
+        model_path: a model.pt, or the run directory that holds one.
+        output: the file to write; it appears only after it was proven.
+
+    Raises:
+        cgan_training.errors.ModelFileError: the model cannot be read.
+        cgan_runtime.OutputError: the output cannot be written.
+        VerificationError: the file does not draw what the trained network draws.
+    """
+    began = time.perf_counter()
+    model = load_model(model_path)
+    graph = to_onnx(model.generator)
+    onnx.helper.set_model_props(graph, _info(model).to_metadata())
+    content = graph.SerializeToString(deterministic=True)
+    with written_whole(output) as file:
+        file.write(content)
+        file.flush()
+        parity = verify(Path(file.name), model)
+    return Report(
+        path=output,
+        size_bytes=len(content),
+        parameters=parameter_count(model.generator),
+        opset=OPSET,
+        largest_difference=parity.largest_difference,
+        images_compared=parity.images,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _info(model: Model) -> ModelInfo:
+    generator = model.generator
+    training = {key: value for key, value in model.training.items() if key != "versions"}
+    return ModelInfo(
+        class_names=model.class_names,
+        noise_dim=generator.noise_dim,
+        height=generator.height,
+        width=generator.width,
+        dataset=model.dataset,
+        precision="fp32",
+        weights_sha256=model.weights_sha256,
+        recipe=model.recipe,
+        training=training,
+        versions={
+            **model.training["versions"],
+            "python": platform.python_version(),
+            "cgan-export": cgan_export.__version__,
+            "onnx": version("onnx"),
+        },
+        quality=model.quality,
+        golden=golden_of(model),
+    )

@@ -1,0 +1,190 @@
+"""The command cgan-run."""
+
+import math
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cgan_runtime import __version__, commands
+from cgan_runtime.errors import CganRuntimeError
+from cgan_runtime.files import written_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_SHOWN = 20  # digits on the terminal
+FEW = 64  # images that one thread draws sooner than several can start
+STDOUT = "-"
+
+EXAMPLES = """\b
+Examples:
+  cgan-run --digit 9
+  cgan-run --digits 2026 --seed 7 --output year.png
+  cgan-run --digit 3 --digit 8 --count 1000 --output pairs.npy
+  cgan-run --digits 0123456789 --count 10 --output - > sheet.png
+"""
+
+
+class DigitString(click.ParamType):
+    """A string of the digits 0 to 9, such as 2026."""
+
+    name = "digits"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if not value or any(digit not in "0123456789" for digit in value):
+            self.fail(f"{value!r} is not a string of digits such as 2026", param, ctx)
+        return tuple(map(int, value))
+
+
+class Output(click.ParamType):
+    """A .png or .npy file, or "-"."""
+
+    name = "file"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value != STDOUT and Path(value).suffix.lower() not in (".png", ".npy"):
+            self.fail(f"{value!r} names no known format; end it in .png or .npy", param, ctx)
+        return value
+
+
+@click.command("cgan-run", epilog=EXAMPLES)
+@click.option(
+    "--digit",
+    "digit",
+    type=click.IntRange(0, 9),
+    multiple=True,
+    help="What to draw; repeat it for several.",
+)
+@click.option("--digits", type=DigitString(), help="What to draw, as a string such as 2026.")
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many of each; every one is a row of its own in a PNG of several digits.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    help="Of the noise; the same seed draws the same digits.  [default: a new one]",
+)
+@click.option(
+    "--start",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Index of the first image of the seed, to go on where another call ended.",
+)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="A file that cgan-export wrote.  [default: the one that ships]",
+)
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to draw. auto: CUDA where the session really gets it.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="CPU threads.  [default: 1 for a few images, one for each core for more]",
+)
+@click.option(
+    "--output",
+    type=Output(),
+    help="A .png or .npy file, or - for a PNG on stdout.  [default: a .png named after digits "
+    "and seed, here]",
+)
+@click.option(
+    "--scale",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Enlarge the pixels of a PNG.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def command(
+    digit: tuple[int, ...],
+    digits: tuple[int, ...] | None,
+    count: int,
+    seed: int | None,
+    start: int,
+    model: Path | None,
+    provider: str,
+    threads: int | None,
+    output: str | None,
+    scale: int,
+    debug: bool,
+) -> None:
+    """Draw handwritten digits.
+
+    Writes a picture of the digits asked for, one of each where none is named, and prints its
+    path and seed. On a terminal the digits are shown too.
+    """
+    if digit and digits is not None:
+        raise click.UsageError("--digit and --digits exclude each other; give one of them")
+    wanted = digit or digits or tuple(range(10))
+    if output == STDOUT and sys.stdout.isatty():
+        raise click.UsageError("a terminal shows no PNG; send stdout to a file, or use --output")
+    if seed is None:
+        seed = int.from_bytes(os.urandom(4), "little")
+
+    from cgan_runtime.generator import DigitGenerator
+    from cgan_runtime.render import to_npy, to_png
+
+    labels = list(wanted) * count
+    if threads is None and len(labels) <= FEW:
+        threads = 1
+    with DigitGenerator(model, provider, threads) as generator:
+        images = generator.generate(labels, seed=seed, start=start)
+    columns = len(wanted) if len(wanted) > 1 else math.ceil(math.sqrt(count))
+    path = Path(output or _default_name(wanted, seed))
+    if output == STDOUT:
+        sys.stdout.buffer.write(to_png(images, columns, scale))
+        sys.stdout.buffer.flush()
+        return
+    as_npy = path.suffix.lower() == ".npy"
+    with written_whole(path) as file:
+        file.write(to_npy(images) if as_npy else to_png(images, columns, scale))
+    if sys.stdout.isatty():
+        _show(images)
+    click.echo(f"{path}  seed {seed}")
+
+
+def _default_name(wanted: tuple[int, ...], seed: int) -> str:
+    name = "".join(map(str, wanted))
+    return f"{'digit' if len(name) == 1 else 'digits'}-{name[:20]}-seed-{seed}.png"
+
+
+def _show(images: "NDArray[np.uint8]") -> None:
+    """Draw the first images on the terminal, as many a row as it is wide."""
+    from cgan_runtime.render import to_blocks
+
+    width, shown = images.shape[3], images[:MOST_SHOWN]
+    columns = max(1, min(len(shown), shutil.get_terminal_size().columns // width))
+    try:
+        "█▀▄".encode(sys.stdout.encoding)
+        ascii_only = False
+    except UnicodeEncodeError:
+        ascii_only = True
+    for first in range(0, len(shown), columns):
+        row = shown[first : first + columns]
+        click.echo(to_blocks(row, columns, ascii_only=ascii_only) + "\n")
+    if len(images) > len(shown):
+        click.echo(f"(the first {len(shown)} of {len(images)})")
+
+
+def main() -> None:
+    """Run cgan-run and leave with its exit code."""
+    commands.run(command, CganRuntimeError)

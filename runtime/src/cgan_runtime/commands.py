@@ -1,0 +1,46 @@
+"""Run a click command under the project's conventions for errors and exit codes.
+
+0 done; 1 it failed; 2 wrong usage; 130 interrupted. An error is one line on stderr:
+`error: what, then what to do`. Tracebacks are shown only with --debug.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+def run(
+    command: click.Command,
+    own_errors: type[Exception] | tuple[type[Exception], ...],
+    arguments: Sequence[str] | None = None,
+) -> NoReturn:
+    """Run the command and leave with its exit code.
+
+    Args:
+        command: what to run; it may have a flag --debug.
+        own_errors: errors whose text is meant for the user.
+        arguments: the command line, sys.argv's by default.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = command.main(list(arguments), standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.UsageError as error:
+        _leave(f"{error.format_message()} (see {command.name} --help)", USAGE)
+    except click.ClickException as error:
+        _leave(error.format_message(), FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        _leave("interrupted", INTERRUPTED)
+    except own_errors as error:
+        if "--debug" in arguments:
+            raise
+        _leave(str(error), FAILED)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)

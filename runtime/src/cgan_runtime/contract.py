@@ -1,0 +1,190 @@
+"""The model contract, version 1: the one place that spells a tensor's or a metadata key's name.
+
+    input   noise   float32  [batch, noise_dim]            standard normal
+    input   label   int64    [batch]                       class index, 0 <= label < classes
+    output  image   uint8    [batch, 1, height, width]     0 background .. 255 ink
+
+`batch` is dynamic, 1 upwards, and the same in all three. The metadata say the rest: what
+ModelInfo holds. cgan-export writes it, DigitGenerator checks it. docs/contract.md explains it.
+"""
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from zlib import compress, decompress
+from zlib import error as zlib_error
+
+from cgan_runtime.errors import ModelError
+
+CONTRACT_VERSION = 1
+NOISE, LABEL, IMAGE = "noise", "label", "image"
+BATCH = "batch"
+OLDEST_ONNXRUNTIME = "1.20"
+OPSET, IR_VERSION = 18, 10  # the oldest onnxruntime loads both
+
+PREFIX = "cgan."
+CONTRACT_KEY = f"{PREFIX}contract"
+_TEXTS = ("dataset", "precision", "weights_sha256")
+_TABLES = ("recipe", "training", "versions", "quality")
+
+
+class Tensor(NamedTuple):
+    """One input or output, as onnxruntime describes it."""
+
+    name: str
+    type: str  # such as "tensor(float)"
+    shape: Sequence[int | str | None]  # a dynamic axis is its name
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Images that the model must draw, so that any device can prove its own numerics."""
+
+    seed: int
+    labels: tuple[int, ...]  # image i has label i and index i
+    images: bytes  # uint8 [len(labels), 1, height, width], row by row
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file says of itself."""
+
+    class_names: tuple[str, ...]  # one a label
+    noise_dim: int
+    height: int  # of an image, in pixels
+    width: int  # of an image, in pixels
+    dataset: str  # name of the data set it learnt
+    precision: str  # of the weights: "fp32"
+    weights_sha256: str  # of the trained weights, before any conversion
+    recipe: Mapping[str, Any]  # that it was trained by
+    training: Mapping[str, Any]  # epochs, steps, seconds, device
+    versions: Mapping[str, str]  # of the packages that made it
+    quality: Mapping[str, float]  # the figures that were measured
+    golden: Golden
+
+    @property
+    def classes(self) -> int:
+        """Number of labels."""
+        return len(self.class_names)
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the metadata_props of the ONNX file."""
+        golden = {
+            "seed": self.golden.seed,
+            "labels": list(self.golden.labels),
+            "images": b64encode(compress(self.golden.images, 9)).decode(),
+        }
+        return {
+            CONTRACT_KEY: str(CONTRACT_VERSION),
+            f"{PREFIX}class_names": json.dumps(list(self.class_names), ensure_ascii=False),
+            f"{PREFIX}noise_dim": str(self.noise_dim),
+            f"{PREFIX}golden": json.dumps(golden),
+            **{f"{PREFIX}{key}": getattr(self, key) for key in _TEXTS},
+            **{
+                f"{PREFIX}{key}": json.dumps(dict(getattr(self, key)), ensure_ascii=False)
+                for key in _TABLES
+            },
+        }
+
+
+def tensors(noise_dim: int, height: int, width: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor]]:
+    """Return the inputs and outputs that a model of these sizes has."""
+    inputs = (
+        Tensor(NOISE, "tensor(float)", (BATCH, noise_dim)),
+        Tensor(LABEL, "tensor(int64)", (BATCH,)),
+    )
+    return inputs, (Tensor(IMAGE, "tensor(uint8)", (BATCH, 1, height, width)),)
+
+
+def read_info(
+    metadata: Mapping[str, str],
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    source: str,
+) -> ModelInfo:
+    """Check a model against the contract and return what it says of itself.
+
+    Args:
+        metadata: the file's metadata_props.
+        inputs: of its graph.
+        outputs: of its graph.
+        source: the file's name, for messages.
+
+    Raises:
+        ModelError: it lacks the contract, has a newer one, or breaks it.
+    """
+    _check_version(metadata, source)
+    info = _read_metadata(metadata, outputs, source)
+    wanted = tensors(info.noise_dim, info.height, info.width)
+    for kind, found, promised in (("input", inputs, wanted[0]), ("output", outputs, wanted[1])):
+        found_text, promised_text = _describe(found), _describe(promised)
+        if found_text != promised_text:
+            raise ModelError(
+                f"{source} breaks the model contract: its {kind} is {found_text}, promised is "
+                f"{promised_text}; export it again with cgan-export"
+            )
+    return info
+
+
+def _check_version(metadata: Mapping[str, str], source: str) -> None:
+    version = metadata.get(CONTRACT_KEY)
+    if version is None:
+        raise ModelError(
+            f"{source} is an ONNX model, but not one that cgan-export wrote (its metadata lack "
+            f"{CONTRACT_KEY}); export one with cgan-export"
+        )
+    if not version.isdecimal() or int(version) < 1:
+        raise ModelError(f"{source} has a malformed contract version {version!r}; export it again")
+    if int(version) > CONTRACT_VERSION:
+        raise ModelError(
+            f"{source} follows model contract {version}, this cgan-runtime knows "
+            f"{CONTRACT_VERSION}; upgrade cgan-runtime"
+        )
+
+
+def _read_metadata(
+    metadata: Mapping[str, str], outputs: Sequence[Tensor], source: str
+) -> ModelInfo:
+    try:
+        height, width = _image_size(outputs)
+        golden = json.loads(metadata[f"{PREFIX}golden"])
+        info = ModelInfo(
+            class_names=tuple(map(str, json.loads(metadata[f"{PREFIX}class_names"]))),
+            noise_dim=int(metadata[f"{PREFIX}noise_dim"]),
+            height=height,
+            width=width,
+            golden=Golden(
+                seed=int(golden["seed"]),
+                labels=tuple(map(int, golden["labels"])),
+                images=decompress(b64decode(golden["images"])),
+            ),
+            **{key: metadata[f"{PREFIX}{key}"] for key in _TEXTS},
+            **{key: dict(json.loads(metadata[f"{PREFIX}{key}"])) for key in _TABLES},
+        )
+    except (KeyError, TypeError, ValueError, zlib_error) as error:
+        raise ModelError(
+            f"{source} has malformed contract metadata ({type(error).__name__}: {error}); "
+            "export it again with cgan-export"
+        ) from error
+    if info.classes < 1 or info.noise_dim < 1:
+        raise ModelError(f"{source} promises no classes or no noise; export it again")
+    if len(info.golden.images) != len(info.golden.labels) * height * width:
+        raise ModelError(f"{source} has a golden sample of the wrong size; export it again")
+    return info
+
+
+def _image_size(outputs: Sequence[Tensor]) -> tuple[int, int]:
+    for output in outputs:
+        if output.name == IMAGE and len(output.shape) == 4:
+            height, width = output.shape[2:]
+            if isinstance(height, int) and isinstance(width, int):
+                return height, width
+    raise ValueError(f"no output {IMAGE!r} of a fixed height and width")
+
+
+def _describe(found: Sequence[Tensor]) -> str:
+    return ", ".join(
+        f"{tensor.name} {tensor.type} [{', '.join(map(str, tensor.shape))}]" for tensor in found
+    )

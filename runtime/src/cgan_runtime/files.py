@@ -1,0 +1,38 @@
+"""Files that appear whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from cgan_runtime.errors import OutputError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a binary file that takes its name only when the block ends well.
+
+    It is written beside its place, synced and renamed. When the block raises, nothing is
+    left behind and a file that was there before stays as it was. A link is followed.
+
+    Raises:
+        OutputError: the place cannot be written, or is no ordinary file.
+    """
+    place = Path(os.path.realpath(path))
+    temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+    try:
+        if place.exists() and not place.is_file():
+            raise OutputError(f"{path} is no ordinary file; choose another place")
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(place)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; choose another place"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,143 @@
+"""DigitGenerator: labels in, images out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
+from cgan_runtime.errors import InputError, ModelError
+from cgan_runtime.noise import standard_normal
+from cgan_runtime.session import PROVIDERS, open_session
+
+SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
+LARGEST_BATCH = 1024  # images a session.run: bounds memory, and more are no faster
+
+
+class DigitGenerator:
+    """Draws images with a model that cgan-export wrote.
+
+    Args:
+        model: path of the .onnx file; None takes the one that ships in this package.
+        provider: "cpu", "cuda", or "auto": CUDA where the session really gets it.
+        threads: of the CPU provider; None takes one for each CPU of the process.
+
+    Raises:
+        InstallError: onnxruntime is not installed.
+        ModelError: the file is missing, damaged or breaks the contract.
+        ProviderError: the session did not get the provider.
+        InputError: threads is below 1.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        provider: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise InputError(f"threads is {threads}; give 1 or more")
+        self.model_path = SHIPPED_MODEL if model is None else Path(model)
+        content = _read(self.model_path)
+        source = str(self.model_path)
+        self._session = open_session(content, source, provider, threads)
+        self._info = read_info(
+            self._session.get_modelmeta().custom_metadata_map,
+            _described(self._session.get_inputs()),
+            _described(self._session.get_outputs()),
+            source,
+        )
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+        return self._info
+
+    @property
+    def provider(self) -> str:
+        """The provider that the session really got: "cpu" or "cuda"."""
+        names = {name: short for short, name in PROVIDERS.items()}
+        return names[self._session.get_providers()[0]]
+
+    def generate(
+        self, labels: int | Sequence[int] | NDArray[np.integer[Any]], *, seed: int, start: int = 0
+    ) -> NDArray[np.uint8]:
+        """Draw one image a label.
+
+        Image number i of a seed is the same whatever is drawn beside it: drawing the second half
+        of a list with start set to its index gives the same images as drawing all of it.
+
+        Args:
+            labels: class indices, one or a one-dimensional sequence, 0 <= label < classes.
+            seed: 0 <= seed < 2**64.
+            start: index of the first image, 0 <= start < 2**63.
+
+        Returns:
+            uint8 [n, 1, height, width], 0 background .. 255 ink.
+
+        Raises:
+            InputError: a label, the seed or start is out of range.
+        """
+        wanted = self._checked(labels)
+        images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
+        for first in range(0, len(wanted), LARGEST_BATCH):
+            batch = wanted[first : first + LARGEST_BATCH]
+            noise = standard_normal(seed, start + first, len(batch), self._info.noise_dim)
+            feeds = {NOISE: noise, LABEL: batch}
+            images[first : first + len(batch)] = self._session.run([IMAGE], feeds)[0]
+        return images
+
+    def _checked(self, labels: int | Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        try:
+            wanted = np.atleast_1d(np.asarray(labels))
+        except ValueError as error:
+            raise InputError("labels have a ragged shape; give whole numbers in a row") from error
+        if wanted.size == 0:
+            wanted = wanted.astype(np.int64)
+        if wanted.ndim != 1 or not np.issubdtype(wanted.dtype, np.integer):
+            raise InputError(
+                f"labels are {wanted.dtype} of {wanted.ndim} dimensions; "
+                "give whole numbers in a row"
+            )
+        wrong = wanted[(wanted < 0) | (wanted >= self._info.classes)]
+        if wrong.size:
+            raise InputError(
+                f"the model has no label {int(wrong[0])}; choose from 0 to {self._info.classes - 1}"
+            )
+        return np.ascontiguousarray(wanted, np.int64)
+
+    def close(self) -> None:
+        """Let go of the session; the generator draws no more."""
+        self._session = None
+
+    def __enter__(self) -> "DigitGenerator":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"there is no model {path}; check the path, or leave it out for the one that ships"
+        ) from error
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
+    if not content:
+        raise ModelError(f"{path} is empty; copy or export it again")
+    return content
+
+
+def _described(arguments: Sequence[Any]) -> list[Tensor]:
+    return [Tensor(cast(str, each.name), each.type, each.shape) for each in arguments]

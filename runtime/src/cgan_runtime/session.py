@@ -1,0 +1,138 @@
+"""Open an onnxruntime session, and be honest about what it is."""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from cgan_runtime.errors import InstallError, ModelError, ProviderError
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def import_onnxruntime() -> Any:
+    """Import onnxruntime, with its telemetry off and its chatter kept to errors.
+
+    Raises:
+        InstallError: it is not installed.
+    """
+    # Its Linux wheel of 1.32 keeps a device id under the home directory unless told not to.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InstallError(
+            "onnxruntime is missing or broken here; pip install 'cgan-runtime[cpu]', "
+            f"or 'cgan-runtime[gpu]' for CUDA ({error})"
+        ) from error
+    onnxruntime.set_default_logger_severity(4)  # fatal errors; the others come as exceptions
+    return onnxruntime
+
+
+def available_threads() -> int:
+    """Return how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def open_session(model: bytes, source: str, provider: str, threads: int | None) -> Any:
+    """Open a session on the provider asked for, and on no other.
+
+    Args:
+        model: the content of an ONNX file.
+        source: its name, for messages.
+        provider: "cpu", "cuda", or "auto": CUDA where a session really gets it.
+        threads: of the CPU provider; None takes one for each CPU of the process.
+
+    Returns:
+        The onnxruntime.InferenceSession.
+
+    Raises:
+        InstallError: onnxruntime is not installed.
+        ProviderError: there is no such provider, or the session did not get it.
+        ModelError: the content is not a model that this onnxruntime can open.
+    """
+    if provider not in ("auto", *PROVIDERS):
+        raise ProviderError(f"no provider {provider!r}; choose auto, {', '.join(PROVIDERS)}")
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or available_threads()
+    options.inter_op_num_threads = 1
+    # A spinning thread burns a core of a small board between two images.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if provider == "cuda" or (provider == "auto" and _offered(onnxruntime, "cuda")):
+        try:
+            return _open_cuda(onnxruntime, model, source, options)
+        except ProviderError as error:
+            if provider == "cuda":
+                raise
+            print(f"note: drawing on the CPU: {error}", file=sys.stderr)
+    return _open(onnxruntime, model, source, options, [PROVIDERS["cpu"]])
+
+
+def _open_cuda(onnxruntime: Any, model: bytes, source: str, options: Any) -> Any:
+    if not _offered(onnxruntime, "cuda"):
+        raise ProviderError(f"no CUDA in this onnxruntime: {_why_not_offered()}")
+    if hasattr(onnxruntime, "preload_dlls"):  # since 1.21: finds NVIDIA's own wheels
+        with redirect_stdout(sys.stderr):
+            onnxruntime.preload_dlls()
+    # The CPU first, alone: a broken file must not pass for a missing GPU.
+    _open(onnxruntime, model, source, options, [PROVIDERS["cpu"]])
+    try:
+        session = _open(onnxruntime, model, source, options, [PROVIDERS["cuda"], PROVIDERS["cpu"]])
+        obtained = PROVIDERS["cuda"] in session.get_providers()
+        reason = "a library (CUDA, cuDNN) or a device is missing"
+    except ModelError as error:
+        obtained, reason = False, str(error.__cause__).strip().splitlines()[0]
+    if not obtained:
+        raise ProviderError(
+            f"onnxruntime offers CUDA, but the session did not get it ({reason}); "
+            "install NVIDIA's driver, CUDA and cuDNN, or use --provider cpu"
+        )
+    return session
+
+
+def _open(
+    onnxruntime: Any, model: bytes, source: str, options: Any, providers: Sequence[str]
+) -> Any:
+    try:
+        with redirect_stdout(sys.stderr):  # its Python fallback prints
+            return onnxruntime.InferenceSession(
+                model, options, providers=list(providers), enable_fallback=0
+            )
+    except Exception as error:  # its exceptions share no base but this one
+        raise ModelError(
+            f"{source} is not an ONNX model, is truncated, or needs a newer onnxruntime than "
+            f"{onnxruntime.__version__}; copy or export it again"
+        ) from error
+
+
+def _offered(onnxruntime: Any, provider: str) -> bool:
+    return PROVIDERS[provider] in onnxruntime.get_available_providers()
+
+
+def _why_not_offered() -> str:
+    if _installed("onnxruntime-gpu"):
+        return (
+            "onnxruntime and onnxruntime-gpu are both installed and the former overwrote the "
+            "latter; pip uninstall -y onnxruntime onnxruntime-gpu, then "
+            "pip install 'cgan-runtime[gpu]', or use --provider cpu"
+            if _installed("onnxruntime")
+            else "the onnxruntime-gpu installed here has none for this platform; use --provider cpu"
+        )
+    return (
+        "it is the CPU build; pip uninstall -y onnxruntime, then "
+        "pip install 'cgan-runtime[gpu]', or use --provider cpu"
+    )
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True

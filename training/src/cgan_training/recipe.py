@@ -1,0 +1,129 @@
+"""A recipe: everything that decides how a run learns."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from cgan_training.errors import RecipeError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train. Refused where it is built when a field is out of range.
+
+    Raises:
+        RecipeError: names the field, what it holds and what it may hold.
+    """
+
+    name: str
+    noise_dim: int  # length of the generator's noise vector
+    generator_hidden: tuple[int, ...]  # units of its hidden layers, from the noise on
+    discriminator_hidden: tuple[int, ...]  # units of its hidden layers, from the image on
+    leaky_slope: float  # of the discriminator's leaky ReLU, 0 <= slope < 1
+    batch_size: int  # images a step
+    epochs: int  # passes over the data set
+    learning_rate: float  # of both Adam optimisers
+    betas: tuple[float, float]  # of both Adam optimisers, 0 <= beta < 1
+    seed: int  # of weights, shuffling and noise, 0 <= seed < 2**63
+
+    def __post_init__(self) -> None:
+        for key in ("noise_dim", "batch_size", "epochs"):
+            self._require(key, getattr(self, key) >= 1, "at least 1")
+        for key in ("generator_hidden", "discriminator_hidden"):
+            layers = getattr(self, key)
+            self._require(key, bool(layers) and min(layers) >= 1, "one or more layers of >= 1 unit")
+        self._require("leaky_slope", 0 <= self.leaky_slope < 1, "0 or more and below 1")
+        self._require("learning_rate", 0 < self.learning_rate <= 1, "above 0 and at most 1")
+        self._require(
+            "betas",
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            "two numbers, 0 or more and below 1",
+        )
+        self._require("seed", 0 <= self.seed < 2**63, "0 or more and below 2**63")
+
+    def _require(self, key: str, holds: bool, range_in_words: str) -> None:
+        if not holds:
+            flag = f" (--{key.replace('_', '-')})" if key in ("epochs", "seed") else ""
+            raise RecipeError(
+                f"recipe {self.name!r}: {key} is {getattr(self, key)}; "
+                f"it must be {range_in_words}{flag}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values (tuples as lists), as config.json and model.pt hold them."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that the package carries."""
+    folder = resources.files("cgan_training") / "recipes"
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe that the package carries, or a TOML file of the same keys.
+
+    Raises:
+        RecipeError: there is none of that name or path, or it is malformed.
+    """
+    if name_or_path in recipe_names():
+        text = (resources.files("cgan_training") / "recipes" / f"{name_or_path}.toml").read_text()
+        return recipe_from(tomllib.loads(text), name_or_path)
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        raise RecipeError(
+            f"no recipe {name_or_path!r}; choose one of {', '.join(recipe_names())}, "
+            "or give the path of a .toml file"
+        )
+    try:
+        return recipe_from(tomllib.loads(path.read_text(encoding="utf-8")), name_or_path)
+    except OSError as error:
+        raise RecipeError(
+            f"cannot read the recipe {path}: {error.strerror}; check the path"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the recipe {path} is not TOML: {error}; correct it") from error
+
+
+def recipe_from(values: Mapping[str, Any], source: str) -> Recipe:
+    """Build a recipe from plain values such as a TOML or JSON table.
+
+    Raises:
+        RecipeError: a key is unknown or missing, a value has the wrong type or range.
+    """
+    wanted = {field.name: field.type for field in fields(Recipe)}
+    if unknown := sorted(set(values) - set(wanted)):
+        raise RecipeError(
+            f"recipe {source}: unknown key {unknown[0]!r}; the keys are {', '.join(wanted)}"
+        )
+    if missing := [key for key in wanted if key not in values]:
+        raise RecipeError(f"recipe {source}: {missing[0]!r} is missing; add it")
+    return Recipe(**{key: _typed(values[key], kind, key, source) for key, kind in wanted.items()})
+
+
+def _typed(value: Any, kind: Any, key: str, source: str) -> Any:
+    """Return the value as its field's type, or refuse it."""
+    item = int if kind == tuple[int, ...] else float if kind == tuple[float, float] else None
+    if item is not None and isinstance(value, list | tuple):
+        return tuple(_typed(entry, item, key, source) for entry in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if item is None and isinstance(value, kind) and not isinstance(value, bool):
+        return value
+    wanted = "a list of numbers" if item is not None else kind.__name__
+    raise RecipeError(f"recipe {source}: {key} is {value!r}; it must be {wanted}")

@@ -1,0 +1,90 @@
+"""The folder that a run writes: config, metrics, sample sheets, checkpoint, model."""
+
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from cgan_training.errors import OutputError
+from cgan_training.files import written_whole
+
+
+class RunDir:
+    """A run's folder.
+
+    Args:
+        path: made if it is not there; must hold no other run.
+        keeps_models: make room for the models of single epochs.
+
+    Raises:
+        OutputError: it cannot be written, or holds a run.
+    """
+
+    def __init__(self, path: Path, *, keeps_models: bool = False) -> None:
+        self.path = path
+        if (path / "config.json").exists():
+            raise OutputError(
+                f"{path} already holds a run; choose another --run-dir or delete that one"
+            )
+        try:
+            (path / "samples").mkdir(parents=True, exist_ok=True)
+            if keeps_models:
+                (path / "models").mkdir(exist_ok=True)
+            self._metrics: TextIO = (path / "metrics.jsonl").open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {path}: {error.strerror}; choose another --run-dir"
+            ) from error
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write config.json: the resolved recipe, the data set, the machine."""
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        self._write(self.path / "config.json", text.encode())
+
+    def add_metrics(self, metrics: dict[str, Any]) -> None:
+        """Append one epoch's figures to metrics.jsonl."""
+        try:
+            self._metrics.write(json.dumps(metrics) + "\n")
+            self._metrics.flush()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self._metrics.name}: {error.strerror}; make room"
+            ) from error
+
+    def write_sheet(self, png: bytes, epoch: int) -> None:
+        """Write the sample sheet of an epoch."""
+        self._write(self.path / "samples" / f"epoch-{epoch:04d}.png", png)
+
+    def write_grid(self, png: bytes) -> None:
+        """Write grid.png, the sheet of the finished generator."""
+        self._write(self.path / "grid.png", png)
+
+    def write_checkpoint(self, state: dict[str, Any]) -> None:
+        """Write checkpoint.pt: tensors and plain values, all that the next epoch needs."""
+        with written_whole(self.path / "checkpoint.pt") as file:
+            torch.save(state, file)
+
+    @property
+    def model_path(self) -> Path:
+        """Where model.pt belongs."""
+        return self.path / "model.pt"
+
+    def kept_model_path(self, epoch: int) -> Path:
+        """Where the model of an epoch belongs that is kept beside the last one."""
+        return self.path / "models" / f"epoch-{epoch:04d}.pt"
+
+    def close(self) -> None:
+        """Close metrics.jsonl."""
+        self._metrics.close()
+
+    @staticmethod
+    def _write(path: Path, content: bytes) -> None:
+        with written_whole(path) as file:
+            file.write(content)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read a run's metrics.jsonl: one table an epoch."""
+    with (path / "metrics.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
