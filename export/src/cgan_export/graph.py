@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 
 import onnx
 import torch
@@ -75,7 +76,7 @@ def to_onnx(generator: Generator) -> onnx.ModelProto:
 
 
 @contextlib.contextmanager
-def _silence() -> "contextlib._GeneratorContextManager[None]":
+def _silence() -> Iterator[None]:
     """Keep the exporter's progress, advice and warnings off the terminal."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MOST_SHOWN = 20  # digits on the terminal
 FEW = 64  # images that one thread draws sooner than several can start
 STDOUT = "-"
+FORMATS = (".png", ".npy")
 
 EXAMPLES = """\b
 Examples:
@@ -30,28 +31,22 @@ Examples:
 """
 
 
-class DigitString(click.ParamType):
-    """A string of the digits 0 to 9, such as 2026."""
-
-    name = "digits"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if not value or any(digit not in "0123456789" for digit in value):
-            self.fail(f"{value!r} is not a string of digits such as 2026", param, ctx)
-        return tuple(map(int, value))
+def parse_digits(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Turn a string such as 2026 into its digits."""
+    if value is None:
+        return None
+    if not value or any(digit not in "0123456789" for digit in value):
+        raise click.BadParameter(f"{value!r} is not a string of digits such as 2026")
+    return tuple(map(int, value))
 
 
-class Output(click.ParamType):
-    """A .png or .npy file, or "-"."""
-
-    name = "file"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value != STDOUT and Path(value).suffix.lower() not in (".png", ".npy"):
-            self.fail(f"{value!r} names no known format; end it in .png or .npy", param, ctx)
-        return value
+def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Refuse a name that says no format."""
+    if value is not None and value != STDOUT and Path(value).suffix.lower() not in FORMATS:
+        raise click.BadParameter(f"{value!r} names no known format; end it in .png or .npy")
+    return value
 
 
 @click.command("cgan-run", epilog=EXAMPLES)
@@ -62,7 +57,12 @@ class Output(click.ParamType):
     multiple=True,
     help="What to draw; repeat it for several.",
 )
-@click.option("--digits", type=DigitString(), help="What to draw, as a string such as 2026.")
+@click.option(
+    "--digits",
+    metavar="STRING",
+    callback=parse_digits,
+    help="What to draw, as a string such as 2026.",
+)
 @click.option(
     "--count",
     type=click.IntRange(1),
@@ -101,7 +101,8 @@ class Output(click.ParamType):
 )
 @click.option(
     "--output",
-    type=Output(),
+    metavar="FILE",
+    callback=check_format,
     help="A .png or .npy file, or - for a PNG on stdout.  [default: a .png named after digits "
     "and seed, here]",
 )

@@ -27,7 +27,7 @@ def run(
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = command.main(list(arguments), standalone_mode=False)
+        code = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.UsageError as error:
         _leave(f"{error.format_message()} (see {command.name} --help)", USAGE)

@@ -160,8 +160,13 @@ def _read_metadata(
                 labels=tuple(map(int, golden["labels"])),
                 images=decompress(b64decode(golden["images"])),
             ),
-            **{key: metadata[f"{PREFIX}{key}"] for key in _TEXTS},
-            **{key: dict(json.loads(metadata[f"{PREFIX}{key}"])) for key in _TABLES},
+            dataset=metadata[f"{PREFIX}dataset"],
+            precision=metadata[f"{PREFIX}precision"],
+            weights_sha256=metadata[f"{PREFIX}weights_sha256"],
+            recipe=dict(json.loads(metadata[f"{PREFIX}recipe"])),
+            training=dict(json.loads(metadata[f"{PREFIX}training"])),
+            versions=dict(json.loads(metadata[f"{PREFIX}versions"])),
+            quality=dict(json.loads(metadata[f"{PREFIX}quality"])),
         )
     except (KeyError, TypeError, ValueError, zlib_error) as error:
         raise ModelError(

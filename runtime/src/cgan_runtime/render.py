@@ -23,7 +23,7 @@ def grid(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     cells = np.zeros((rows * columns, height, width), np.uint8)
     cells[:count] = images[:, 0]
     page = cells.reshape(rows, columns, height, width).swapaxes(1, 2)  # [rows, h, columns, w]
-    return page.reshape(rows * height, columns * width)
+    return np.ascontiguousarray(page).reshape(rows * height, columns * width)
 
 
 def to_png(images: NDArray[np.uint8], columns: int, scale: int = 1) -> bytes:

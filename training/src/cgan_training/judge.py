@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cgan_training.errors import OutputError
 from cgan_training.files import written_whole
 
 JUDGE_VERSION = "1"  # raise it when a change of code, not of a setting, changes the weights
@@ -25,8 +26,8 @@ _log = logging.getLogger(__name__)
 class JudgeSettings:
     """Every constant that decides the weights; its repr is part of the cache file's name."""
 
-    widths: tuple[int, ...] = (32, 32, 64, 64, 128, 128)  # channels of the 3x3 convolutions
-    halved_after: tuple[int, ...] = (1, 3)  # convolutions whose maps are pooled 2x2
+    widths: tuple[int, ...] = (32, 64, 64, 128, 128)  # channels of the 3x3 convolutions
+    halved_after: tuple[int, ...] = (0, 2)  # convolutions whose maps are pooled 2x2
     batch_size: int = 128
     epochs: int = 10
     least_steps: int = 600  # a small set is passed more often, until it has this many steps
@@ -56,13 +57,13 @@ class Judge(nn.Module):
         super().__init__()
         self.classes, self.height, self.width = classes, height, width
         layers: list[nn.Module] = []
-        for i, (inputs, outputs) in enumerate(
-            zip((1, *SETTINGS.widths[:-1]), SETTINGS.widths, strict=True)
-        ):
+        inputs = 1
+        for i, outputs in enumerate(SETTINGS.widths):
             layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
             if i in SETTINGS.halved_after:  # pooled first, the norm has a quarter of the work
                 layers.append(nn.MaxPool2d(2))
             layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+            inputs = outputs
         self.layers = nn.Sequential(*layers)
         self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head = nn.Linear(SETTINGS.widths[-1], classes)
@@ -153,7 +154,7 @@ def train_judge(
                     logits, labels[chosen], label_smoothing=SETTINGS.label_smoothing
                 )
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
                 schedule.step()
     return judge.eval()
@@ -219,9 +220,16 @@ def load_or_train_judge(
         judge = _untrained(classes, images, seed)
         try:
             judge.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-            return judge.to(device).eval()
         except Exception as error:  # noqa: BLE001 - damage raises anything, even struct.error
             _log.warning("cannot read the judge in %s, training it anew: %s", path, error)
+        else:
+            return judge.to(device).eval()
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)  # before the minutes that training takes
+    except OSError as error:
+        raise OutputError(
+            f"cannot make {cache_dir}: {error.strerror or error}; choose another place"
+        ) from error
     judge = train_judge(images, labels, classes=classes, seed=seed, device=device)
     with written_whole(path) as file:
         torch.save({key: value.cpu() for key, value in judge.state_dict().items()}, file)

@@ -92,7 +92,17 @@ class Trainer:
                 "lower the recipe's learning_rate"
             )
         images = (self.step - before) * self.batch_size
-        return Epoch(self.epoch, self.step, *means, images / elapsed, self.seconds)
+        loss_g, loss_d, d_real, d_fake = means
+        return Epoch(
+            epoch=self.epoch,
+            step=self.step,
+            loss_generator=loss_g,
+            loss_discriminator=loss_d,
+            mean_d_real=d_real,
+            mean_d_fake=d_fake,
+            images_per_second=images / elapsed,
+            seconds=self.seconds,
+        )
 
     def _step(self, real: Tensor, real_label: Tensor) -> Tensor:
         """Update the generator, then the discriminator (Mirza & Osindero 2014, equation 2).

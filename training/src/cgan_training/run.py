@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import cgan_training
+from cgan_training.curves import curves
 from cgan_training.data import Dataset
 from cgan_training.loop import Trainer
 from cgan_training.model_file import Model, save_model
@@ -18,7 +19,7 @@ from cgan_training.networks import Generator
 from cgan_training.pictures import sheet
 from cgan_training.progress import Progress
 from cgan_training.recipe import Recipe
-from cgan_training.run_dir import RunDir
+from cgan_training.run_dir import RunDir, read_metrics
 
 
 def train(
@@ -71,8 +72,9 @@ def train(
             folder.write_checkpoint(trainer.state())
             if keep_every and epoch.epoch % keep_every == 0:
                 save_model(_model(trainer), folder.kept_model_path(epoch.epoch))
-    folder.write_grid(_sheet(trainer))
     folder.close()
+    folder.write_grid(_sheet(trainer))
+    folder.write_curves(curves(read_metrics(run_dir), _title(trainer)))
     save_model(_model(trainer), folder.model_path)
     return folder.model_path
 
@@ -82,8 +84,11 @@ def _has_time(trainer: Trainer, seconds_limit: float | None) -> bool:
 
 
 def _sheet(trainer: Trainer) -> bytes:
-    title = f"recipe {trainer.recipe.name}, {trainer.dataset.name}, epoch {trainer.epoch}"
-    return sheet(trainer.draw_sheet(), trainer.dataset.class_names, title)
+    return sheet(trainer.draw_sheet(), trainer.dataset.class_names, _title(trainer))
+
+
+def _title(trainer: Trainer) -> str:
+    return f"recipe {trainer.recipe.name}, {trainer.dataset.name}, epoch {trainer.epoch}"
 
 
 def _model(trainer: Trainer) -> Model:

@@ -60,6 +60,10 @@ class RunDir:
         """Write grid.png, the sheet of the finished generator."""
         self._write(self.path / "grid.png", png)
 
+    def write_curves(self, png: bytes) -> None:
+        """Write curves.png, the course of the finished run."""
+        self._write(self.path / "curves.png", png)
+
     def write_checkpoint(self, state: dict[str, Any]) -> None:
         """Write checkpoint.pt: tensors and plain values, all that the next epoch needs."""
         with written_whole(self.path / "checkpoint.pt") as file:

@@ -1,0 +1,72 @@
+# The front door. `make help` lists what there is; every target sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME_VENV := .venv-runtime
+PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
+
+RUN_DIR ?= runs/digits
+TRAIN_FLAGS ?=
+DEMO_DIR ?= demo
+DEMO_MINUTES ?= 4
+
+RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo train test bench lint format types clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 10
+
+setup: $(VENV)/.installed  ## make .venv: the three packages, editable, and the tools
+
+demo: $(VENV)/.installed $(RUNTIME_VENV)/.installed  ## train briefly, export, draw without torch
+	rm -rf $(DEMO_DIR)
+	$(BIN)/cgan-train --run-dir $(DEMO_DIR) --minutes $(DEMO_MINUTES) $(TRAIN_FLAGS)
+	$(BIN)/cgan-export $(DEMO_DIR)/model.pt $(DEMO_DIR)/digits.onnx
+	$(RUNTIME_VENV)/bin/cgan-run --model $(DEMO_DIR)/digits.onnx --digits 0123456789 --count 10 \
+		--seed 1 --scale 3 --output $(DEMO_DIR)/digits.png
+	@echo
+	@echo "Drawn by onnxruntime in $(RUNTIME_VENV), where there is no torch."
+	@echo "Look at the picture: $(DEMO_DIR)/digits.png"
+
+train: $(VENV)/.installed  ## train the default recipe into runs/digits
+	$(BIN)/cgan-train --run-dir $(RUN_DIR) $(TRAIN_FLAGS)
+
+test: $(VENV)/.installed  ## run every test
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+bench: $(VENV)/.installed  ## measure training speed against the loop as it is usually written
+	$(BIN)/python benchmarks/training_speed.py
+
+lint: $(VENV)/.installed  ## ruff, and ruff format in check mode
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed  ## let ruff write the code's layout
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.installed  ## mypy --strict
+	$(BIN)/mypy
+
+clean:  ## delete the environments and caches, not the runs
+	rm -rf $(VENV) $(RUNTIME_VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.installed: pyproject.toml constraints.txt training/pyproject.toml export/pyproject.toml \
+		runtime/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/$(PIP_INSTALL) --upgrade 'pip>=25.1'
+	$(BIN)/$(PIP_INSTALL) --constraint constraints.txt --group dev \
+		--editable training --editable 'runtime[cpu]' --editable export
+	touch $@
+
+# What an edge device gets: the wheel, onnxruntime, and no torch.
+$(RUNTIME_VENV)/.installed: constraints.txt $(RUNTIME_FILES)
+	$(PYTHON) -m venv --clear $(RUNTIME_VENV)
+	rm -rf dist/demo
+	$(RUNTIME_VENV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+		--wheel-dir dist/demo ./runtime
+	$(RUNTIME_VENV)/bin/$(PIP_INSTALL) --constraint constraints.txt "$$(ls dist/demo/*.whl)[cpu]"
+	touch $@

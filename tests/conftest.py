@@ -1,0 +1,64 @@
+"""Fixtures that several stages' tests share."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from cgan_training.data import Dataset, load_dataset
+from cgan_training.recipe import Recipe, load_recipe
+from cgan_training.run import train
+
+ROOT = Path(__file__).parents[1]
+Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Run an installed command in a folder of its own: command("cgan-run", "--digit", 9)."""
+
+    def run(name: str, *arguments: object, **extra: str) -> "subprocess.CompletedProcess[bytes]":
+        script = Path(sys.executable).with_name(name)
+        return subprocess.run(
+            [script, *map(str, arguments)],
+            cwd=tmp_path,
+            env=os.environ | extra,
+            capture_output=True,
+            check=False,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    return load_dataset("optdigits", Path("nowhere"))[0]
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> Recipe:
+    """The classic recipe's shape, in miniature; noise_dim is no multiple of four."""
+    return dataclasses.replace(
+        load_recipe("seed"),
+        name="small",
+        noise_dim=10,
+        generator_hidden=(32, 48),
+        discriminator_hidden=(48, 32),
+        epochs=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def run_dir(
+    small_recipe: Recipe, digits: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished run of the small recipe."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    train(small_recipe, digits, folder, device=torch.device("cpu"), keep_every=1)
+    return folder

@@ -1,0 +1,110 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
+# An address where nothing listens: a download is refused at once.
+NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+
+
+def test_a_run_from_the_command_line(command: Command, tmp_path: Path) -> None:
+    done = command(
+        "cgan-train", "--dataset", "optdigits", "--epochs", 1, "--run-dir", "run", "--threads", 1
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"run/model.pt\n"
+    assert (tmp_path / "run" / "model.pt").is_file()
+    lines = done.stderr.decode().splitlines()
+    assert lines[0].startswith("recipe seed: 1 epochs of 1,500 images (scikit-learn")
+    assert lines[1].startswith("epoch 1/1  loss G ")
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cgan_training", "--version"], capture_output=True, check=False
+    )
+    assert done.stdout.startswith(b"cgan-train ")
+
+
+def test_settling_for_other_data_is_said_loudly(command: Command) -> None:
+    done = command(
+        "cgan-train", "--epochs", 1, "--data-dir", "data", CGAN_DATA_DIR="", **NO_NETWORK
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"NOT MNIST: MNIST is not in data/MNIST/raw and cannot be downloaded" in done.stderr
+
+
+def broken_run(folder: Path) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / "config.json").write_text("{}")
+
+
+def file_in_the_way(folder: Path) -> None:
+    (folder / "file").write_text("")
+
+
+def damaged_mnist(folder: Path) -> None:
+    raw = folder / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{part}-ubyte").write_bytes(b"\0\0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prepare", "code", "message"),
+    [
+        (["--epochs", "0"], None, 2, "0 is not in the range"),
+        (["--minutes", "0"], None, 2, "0.0 is not in the range"),
+        (["--seed", "-1"], None, 2, "-1 is not in the range"),
+        (["--dataset", "cifar"], None, 2, "'cifar' is not one of"),
+        (["--device", "tpu"], None, 2, "'tpu' is not one of"),
+        (["--frobnicate"], None, 2, "No such option"),
+        (["--recipe", "sead"], None, 1, "no recipe 'sead'; choose one of"),
+        (["--recipe", "none.toml"], None, 1, "cannot read the recipe none.toml"),
+        (["--dataset", "mnist"], None, 1, "cannot be downloaded"),
+        (["--dataset", "mnist"], damaged_mnist, 1, "train-images-idx3-ubyte has 2 bytes"),
+        (["--dataset", "optdigits", "--run-dir", "run"], broken_run, 1, "already holds a run"),
+        (["--dataset", "optdigits", "--run-dir", "file/run"], file_in_the_way, 1, "cannot write"),
+    ],
+)
+def test_bad_input_gets_one_line_and_a_code(
+    command: Command,
+    tmp_path: Path,
+    arguments: list[str],
+    prepare: Callable[[Path], None] | None,
+    code: int,
+    message: str,
+) -> None:
+    if prepare is not None:
+        prepare(tmp_path)
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    done = command("cgan-train", *arguments, CGAN_DATA_DIR="", **NO_NETWORK)
+    assert done.returncode == code
+    assert done.stdout == b""
+    *announced, error = done.stderr.decode().splitlines()
+    assert error.startswith("error: ")
+    assert message in error
+    assert all(line.startswith("recipe seed: ") for line in announced)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_debug_shows_the_traceback(command: Command) -> None:
+    done = command("cgan-train", "--recipe", "sead", "--debug")
+    assert done.returncode == 1
+    assert b"Traceback" in done.stderr
+
+
+def test_help_costs_no_torch() -> None:
+    code = (
+        "import sys; from cgan_training.cli import command;"
+        "command.main(['--help'], standalone_mode=False);"
+        "print(sorted({'torch', 'torchvision', 'numpy', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

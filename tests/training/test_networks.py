@@ -1,0 +1,70 @@
+import pytest
+import torch
+from torch import nn
+
+from cgan_training.networks import (
+    Discriminator,
+    Generator,
+    parameter_count,
+    to_float,
+    to_uint8,
+)
+
+
+@pytest.fixture
+def generator() -> Generator:
+    torch.manual_seed(0)
+    return Generator(100, 10, (256, 512, 1024), 28, 28)
+
+
+@pytest.fixture
+def discriminator() -> Discriminator:
+    torch.manual_seed(0)
+    return Discriminator(10, (1024, 512, 256), 0.2, 28, 28)
+
+
+def layers(network: nn.Sequential) -> list[nn.Module]:
+    return [network[index] for index in range(len(network))]
+
+
+def widths(network: nn.Sequential) -> list[int]:
+    linear = [layer for layer in layers(network) if isinstance(layer, nn.Linear)]
+    return [linear[0].in_features, *(layer.out_features for layer in linear)]
+
+
+def test_generator_has_the_classic_layers(generator: Generator) -> None:
+    assert widths(generator.layers) == [110, 256, 512, 1024, 784]
+    assert [type(layer) for layer in layers(generator.layers)[1::2]] == [nn.ReLU] * 3
+    assert parameter_count(generator) == 1_488_912
+
+
+def test_discriminator_has_the_classic_layers(discriminator: Discriminator) -> None:
+    assert widths(discriminator.layers) == [794, 1024, 512, 256, 1]
+    assert [type(layer) for layer in layers(discriminator.layers)[1::2]] == [nn.LeakyReLU] * 3
+    assert parameter_count(discriminator) == 1_470_465
+
+
+def test_generator_draws_images_between_minus_one_and_one(generator: Generator) -> None:
+    image = generator(10 * torch.randn(7, 100), torch.arange(7))
+    assert image.shape == (7, 1, 28, 28)
+    assert image.abs().max() <= 1
+
+
+def test_the_label_steers_both_networks(generator: Generator, discriminator: Discriminator) -> None:
+    noise, image = torch.randn(1, 100), torch.rand(1, 1, 28, 28)
+    label = torch.arange(10)
+    drawn = generator(noise.expand(10, -1), label)
+    judged = discriminator(image.expand(10, -1, -1, -1), label)
+    assert len(drawn.flatten(1).unique(dim=0)) == 10
+    assert judged.shape == (10,)
+    assert len(judged.unique()) == 10
+
+
+def test_uint8_and_float_are_inverse_for_all_greys() -> None:
+    greys = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(to_float(greys)), greys)
+    assert to_float(greys)[[0, -1]].tolist() == [-1, 1]
+
+
+def test_uint8_clips_what_lies_outside() -> None:
+    assert to_uint8(torch.tensor([-1.5, -1.0, 1.0, 3.0])).tolist() == [0, 0, 255, 255]

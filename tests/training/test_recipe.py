@@ -1,0 +1,103 @@
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cgan_training.errors import RecipeError
+from cgan_training.recipe import Recipe, load_recipe, recipe_from, recipe_names
+
+
+def test_seed_is_the_classic_recipe() -> None:
+    assert load_recipe("seed") == Recipe(
+        name="seed",
+        noise_dim=100,
+        generator_hidden=(256, 512, 1024),
+        discriminator_hidden=(1024, 512, 256),
+        leaky_slope=0.2,
+        batch_size=100,
+        epochs=200,
+        learning_rate=2e-4,
+        betas=(0.9, 0.999),
+        seed=0,
+    )
+
+
+def test_every_carried_recipe_loads_under_its_own_name() -> None:
+    assert "seed" in recipe_names()
+    for name in recipe_names():
+        assert load_recipe(name).name == name
+
+
+def test_plain_values_build_the_same_recipe() -> None:
+    recipe = load_recipe("seed")
+    assert recipe_from(recipe.to_dict(), "config.json") == recipe
+
+
+def test_a_recipe_is_read_from_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    lines = [
+        f"{key} = {value!r}".replace("'", '"')
+        for key, value in load_recipe("seed").to_dict().items()
+    ]
+    path.write_text("\n".join(lines).replace("epochs = 200", "epochs = 3"))
+    assert load_recipe(str(path)).epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("noise_dim", 0),
+        ("batch_size", -5),
+        ("epochs", 0),
+        ("generator_hidden", ()),
+        ("discriminator_hidden", (64, 0)),
+        ("leaky_slope", 1.0),
+        ("learning_rate", 0.0),
+        ("betas", (0.9, 1.0)),
+        ("betas", (0.9,)),
+        ("seed", -1),
+        ("seed", 2**63),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(key: str, value: Any) -> None:
+    with pytest.raises(RecipeError, match=f"'seed': {key} is .*; it must be "):
+        dataclasses.replace(load_recipe("seed"), **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epoch": 3}, "unknown key 'epoch'; the keys are name, noise_dim"),
+        ({"epochs": "many"}, "epochs is 'many'; it must be int"),
+        ({"epochs": 2.5}, "epochs is 2.5; it must be int"),
+        ({"epochs": True}, "epochs is True; it must be int"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast'; it must be float"),
+        ({"betas": 0.9}, "betas is 0.9; it must be a list of numbers"),
+        ({"generator_hidden": [64, "wide"]}, "generator_hidden is 'wide'; it must be int"),
+    ],
+)
+def test_a_wrong_key_or_type_is_refused_by_name(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe_from(load_recipe("seed").to_dict() | change, "mine.toml")
+
+
+def test_a_missing_key_is_refused_by_name() -> None:
+    values = load_recipe("seed").to_dict()
+    del values["betas"]
+    with pytest.raises(RecipeError, match="'betas' is missing"):
+        recipe_from(values, "mine.toml")
+
+
+def test_an_unknown_name_lists_the_recipes() -> None:
+    with pytest.raises(RecipeError, match=r"no recipe 'sead'; choose one of .*seed"):
+        load_recipe("sead")
+
+
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot read the recipe"):
+        load_recipe(str(tmp_path / "none.toml"))
+    broken = tmp_path / "broken.toml"
+    broken.write_text("epochs = = 3")
+    with pytest.raises(RecipeError, match="is not TOML"):
+        load_recipe(str(broken))
