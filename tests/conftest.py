@@ -1,20 +1,24 @@
 """Fixtures that several stages' tests share."""
 
 import dataclasses
+import functools
 import os
 import subprocess
 import sys
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from cgan_export import export_model
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.recipe import Recipe, load_recipe
 from cgan_training.run import train
 
 ROOT = Path(__file__).parents[1]
+RUNTIME = ROOT / "runtime"
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
@@ -62,3 +66,43 @@ def run_dir(
     folder = tmp_path_factory.mktemp("runs") / "small"
     train(small_recipe, digits, folder, device=torch.device("cpu"), keep_every=1)
     return folder
+
+
+@pytest.fixture(scope="session")
+def onnx_file(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small run's model, exported."""
+    path = tmp_path_factory.mktemp("onnx") / "small.onnx"
+    export_model(run_dir, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runtime's wheel, built from the tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", folder, RUNTIME)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def runtime_environment(
+    wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Make an environment with the wheel, one onnxruntime and no torch; returns its bin folder."""
+
+    @functools.cache
+    def make(onnxruntime: str) -> Path:
+        folder = tmp_path_factory.mktemp("environment") / "env"
+        venv.create(folder, with_pip=True)
+        scripts = folder / ("Scripts" if os.name == "nt" else "bin")
+        pip(scripts / "python", "install", f"{wheel}[cpu]", f"onnxruntime=={onnxruntime}")
+        return scripts
+
+    return make
+
+
+def pip(python: str | Path, *arguments: str | Path) -> None:
+    subprocess.run(
+        [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True
+    )

@@ -1,0 +1,95 @@
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from cgan_export.graph import ContractGenerator, to_onnx
+from cgan_runtime.contract import BATCH, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
+from cgan_training.model_file import load_model
+from cgan_training.networks import Generator, to_uint8
+
+
+@pytest.fixture(scope="module")
+def generator(run_dir: Path) -> Generator:
+    return load_model(run_dir).generator
+
+
+@pytest.fixture(scope="module")
+def model(generator: Generator) -> onnx.ModelProto:
+    return to_onnx(generator)
+
+
+def shapes(values: "list[onnx.ValueInfoProto]") -> dict[str, tuple[int, list[str | int]]]:
+    return {
+        value.name: (
+            value.type.tensor_type.elem_type,
+            [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim],
+        )
+        for value in values
+    }
+
+
+def test_inputs_and_output_are_the_contracts(model: onnx.ModelProto) -> None:
+    assert shapes(list(model.graph.input)) == {
+        NOISE: (onnx.TensorProto.FLOAT, [BATCH, 10]),
+        LABEL: (onnx.TensorProto.INT64, [BATCH]),
+    }
+    assert shapes(list(model.graph.output)) == {IMAGE: (onnx.TensorProto.UINT8, [BATCH, 1, 28, 28])}
+
+
+def test_opset_and_ir_are_old_enough_for_old_runtimes(model: onnx.ModelProto) -> None:
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
+    assert model.ir_version == IR_VERSION
+    assert not model.functions
+
+
+def test_the_label_enters_by_one_lookup(model: onnx.ModelProto) -> None:
+    operators = Counter(node.op_type for node in model.graph.node)
+    assert operators["Gather"] == 1
+    assert not operators.keys() & {"OneHot", "Concat", "Equal", "GatherND", "Identity", "Scatter"}
+
+
+def test_folding_the_label_changes_nothing(generator: Generator) -> None:
+    noise, label = torch.randn(200, 10), torch.arange(200) % 10
+    folded = ContractGenerator(generator)(noise, label)
+    plain = to_uint8(generator(noise, label))
+    assert (folded.int() - plain.int()).abs().max() <= 1
+
+
+def test_the_file_holds_nothing_of_the_machine(model: onnx.ModelProto) -> None:
+    for part in (model, model.graph, *model.graph.node, *model.graph.initializer):
+        assert not part.metadata_props
+        assert not part.doc_string
+    content = model.SerializeToString()
+    for word in (str(Path.cwd()), str(Path(torch.__file__).parent), "site-packages", "pkg.torch"):
+        assert word.encode() not in content
+
+
+def test_all_weights_are_inside(model: onnx.ModelProto, generator: Generator) -> None:
+    assert all(
+        tensor.data_location == onnx.TensorProto.DEFAULT for tensor in model.graph.initializer
+    )
+    weights = sum(parameter.numel() for parameter in generator.parameters())
+    # The first bias moved into each of the table's ten rows.
+    floats = sum(
+        len(onnx.numpy_helper.to_array(tensor).ravel())
+        for tensor in model.graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 0
+    )
+    assert floats == weights - 32
+
+
+def test_the_same_generator_gives_the_same_bytes(
+    model: onnx.ModelProto, generator: Generator
+) -> None:
+    again = to_onnx(generator)
+    assert again.SerializeToString(deterministic=True) == model.SerializeToString(
+        deterministic=True
+    )
+
+
+def test_the_exporter_is_silent(generator: Generator, capfd: pytest.CaptureFixture[str]) -> None:
+    to_onnx(generator)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,47 @@
+"""From training to a picture through the commands alone, as the README tells it."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from cgan_export.verify import draw_with_torch
+from cgan_training.model_file import load_model
+
+Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def test_train_export_draw(
+    command: Command, tmp_path: Path, runtime_environment: Callable[[str], Path]
+) -> None:
+    scripts = runtime_environment(onnxruntime.__version__)
+    steps: list[list[object]] = [
+        ["cgan-train", "--dataset", "optdigits", "--epochs", 3, "--run-dir", "run"],
+        ["cgan-export", "run/model.pt", "digits.onnx"],
+    ]
+    for step in steps:
+        done = command(*step)
+        assert done.returncode == 0, done.stderr
+    run: list[Any] = [
+        scripts / "cgan-run",
+        "--model",
+        "digits.onnx",
+        "--digits",
+        "0123456789",
+        "--seed",
+        "3",
+    ]
+    for output in ("sheet.png", "sheet.npy"):
+        subprocess.run([*run, "--count", "3", "--output", output], cwd=tmp_path, check=True)
+    images = np.load(tmp_path / "sheet.npy")
+    assert images.shape == (30, 1, 28, 28)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet).reshape(3, 28, 10, 28).swapaxes(1, 2).reshape(30, 1, 28, 28)
+    np.testing.assert_array_equal(pixels, images)
+    trained = draw_with_torch(load_model(tmp_path / "run"), [*range(10)] * 3, seed=3, start=0)
+    np.testing.assert_allclose(images.astype(int), trained, atol=1)
+    assert len(np.unique(images, axis=0)) == len(images)
