@@ -96,7 +96,7 @@ def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None
 )
 @click.option(
     "--threads",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1024),
     help="CPU threads.  [default: 1 for a few images, one for each core for more]",
 )
 @click.option(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.noise import standard_normal
-from cgan_runtime.session import PROVIDERS, open_session
+from cgan_runtime.session import MOST_THREADS, PROVIDERS, open_session
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 LARGEST_BATCH = 1024  # images a session.run: bounds memory, and more are no faster
@@ -29,7 +29,7 @@ class DigitGenerator:
         InstallError: onnxruntime is not installed.
         ModelError: the file is missing, damaged or breaks the contract.
         ProviderError: the session did not get the provider.
-        InputError: threads is below 1.
+        InputError: threads is out of range.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class DigitGenerator:
         provider: str = "auto",
         threads: int | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}; give 1 or more")
+        if threads is not None and not 1 <= threads <= MOST_THREADS:
+            raise InputError(f"threads is {threads}; give 1 to {MOST_THREADS}")
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
         content = _read(self.model_path)
         source = str(self.model_path)

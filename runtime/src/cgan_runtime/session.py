@@ -10,6 +10,7 @@ from typing import Any
 from cgan_runtime.errors import InstallError, ModelError, ProviderError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+MOST_THREADS = 1024  # onnxruntime starts as many as it is told, and would use a machine up
 
 
 def import_onnxruntime() -> Any:

@@ -67,7 +67,7 @@ Examples:
     help="Where to train. auto: cuda where there is one.",
 )
 @click.option(
-    "--threads", type=click.IntRange(1), help="CPU threads.  [default: one for each core]"
+    "--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: one for each core]"
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s")
