@@ -19,6 +19,7 @@ def test_an_export_from_the_command_line(command: Command, run_dir: Path, tmp_pa
         "parameters",
         "opset",
         "difference",
+        "quality",
         "seconds",
     ]
     assert f"{(tmp_path / 'digits.onnx').stat().st_size:,} bytes" in lines[1]

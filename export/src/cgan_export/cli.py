@@ -1,5 +1,6 @@
 """The command cgan-export."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from cgan_training.errors import TrainingError
 EXAMPLES = """\b
 Examples:
   cgan-export runs/digits/model.pt digits.onnx
+  cgan-export runs/digits digits.onnx --judge
   cgan-export runs/digits digits.onnx && cgan-run --model digits.onnx --digit 9
 """
 
@@ -20,17 +22,45 @@ Examples:
 @click.command("cgan-export", epilog=EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--judge",
+    is_flag=True,
+    help="Measure label accuracy for the file's metadata, with a judge trained on the real data "
+    "at first use (some minutes) and kept in --cache-dir.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    show_default=True,
+    envvar="CGAN_DATA_DIR",
+    show_envvar=True,
+    help="torchvision's root, for --judge.",
+)
+@click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=lambda: Path.home() / ".cache" / "cgan",
+    show_default="~/.cache/cgan",
+    help="Where the judge is kept.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s")
-def command(model: Path, output: Path, debug: bool) -> None:
+def command(
+    model: Path, output: Path, judge: bool, data_dir: Path, cache_dir: Path, debug: bool
+) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
 
     OUTPUT is written only after it was checked and drew the same digits, to one grey level, as
     the trained network does.
     """
+    from functools import partial
+
+    from cgan_export import quality
     from cgan_export.export import export_model
 
-    report = export_model(model, output)
+    measure = partial(quality.measure, data_dir=data_dir, cache_dir=cache_dir) if judge else None
+    report = export_model(model, output, measure=measure)
     click.echo(
         f"{report.path}\n"
         f"  size        {report.size_bytes:,} bytes\n"
@@ -38,8 +68,14 @@ def command(model: Path, output: Path, debug: bool) -> None:
         f"  opset       {report.opset}\n"
         f"  difference  at most {report.largest_difference} of 255 grey levels from torch, "
         f"in {report.images_compared} images\n"
+        f"  quality     {_in_words(report.quality)}\n"
         f"  seconds     {report.seconds:.1f}"
     )
+
+
+def _in_words(quality: Mapping[str, float]) -> str:
+    figures = [f"{name.replace('_', ' ')} {figure:.2%}" for name, figure in quality.items()]
+    return ", ".join(figures) or "not measured; --judge does it"
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 import platform
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,15 +28,20 @@ class Report:
     opset: int
     largest_difference: int  # from torch, in grey levels of 255
     images_compared: int
+    quality: Mapping[str, float]  # the figures that the metadata hold
     seconds: float
 
 
-def export_model(model_path: Path, output: Path) -> Report:
+def export_model(
+    model_path: Path, output: Path, *, measure: Callable[[Model], dict[str, float]] | None = None
+) -> Report:
     """Export a trained generator to one ONNX file that follows the model contract.
 
     Args:
         model_path: a model.pt, or the run directory that holds one.
         output: the file to write; it appears only after it was proven.
+        measure: gives the quality figures for the file's metadata, by name; without it they are
+            those that model.pt holds.
 
     Raises:
         cgan_training.errors.ModelFileError: the model cannot be read.
@@ -44,6 +50,8 @@ def export_model(model_path: Path, output: Path) -> Report:
     """
     began = time.perf_counter()
     model = load_model(model_path)
+    if measure is not None:
+        model = replace(model, quality=measure(model))
     graph = to_onnx(model.generator)
     onnx.helper.set_model_props(graph, _info(model).to_metadata())
     content = graph.SerializeToString(deterministic=True)
@@ -58,6 +66,7 @@ def export_model(model_path: Path, output: Path) -> Report:
         opset=OPSET,
         largest_difference=parity.largest_difference,
         images_compared=parity.images,
+        quality=model.quality,
         seconds=time.perf_counter() - began,
     )
 
