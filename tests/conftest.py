@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -55,7 +56,17 @@ def small_recipe() -> Recipe:
         generator_hidden=(32, 48),
         discriminator_hidden=(48, 32),
         epochs=2,
+        epoch_images=1,
     )
+
+
+@pytest.fixture
+def small_toml(small_recipe: Recipe, tmp_path: Path) -> Path:
+    """The small recipe as a file."""
+    path = tmp_path / "small.toml"
+    lines = [f"{key} = {json.dumps(value)}\n" for key, value in small_recipe.to_dict().items()]
+    path.write_text("".join(lines))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def test_train_export_draw(
 ) -> None:
     scripts = runtime_environment(onnxruntime.__version__)
     steps: list[list[object]] = [
-        ["cgan-train", "--dataset", "optdigits", "--epochs", 3, "--run-dir", "run"],
+        ["cgan-train", "--dataset", "optdigits", "--minutes", 0.1, "--run-dir", "run"],
         ["cgan-export", "run/model.pt", "digits.onnx"],
     ]
     for step in steps:

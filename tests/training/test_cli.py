@@ -11,15 +11,14 @@ Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 
 
-def test_a_run_from_the_command_line(command: Command, tmp_path: Path) -> None:
-    done = command(
-        "cgan-train", "--dataset", "optdigits", "--epochs", 1, "--run-dir", "run", "--threads", 1
-    )
+def test_a_run_from_the_command_line(command: Command, tmp_path: Path, small_toml: Path) -> None:
+    arguments = ["--dataset", "optdigits", "--epochs", 1, "--run-dir", "run", "--threads", 1]
+    done = command("cgan-train", "--recipe", small_toml, *arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout == b"run/model.pt\n"
     assert (tmp_path / "run" / "model.pt").is_file()
     lines = done.stderr.decode().splitlines()
-    assert lines[0].startswith("recipe seed: 1 epochs of 1,500 images (scikit-learn")
+    assert lines[0].startswith("recipe small: 1 epochs of 1,500 images (scikit-learn")
     assert lines[1].startswith("epoch 1/1  loss G ")
 
 
@@ -30,10 +29,9 @@ def test_the_module_is_the_command() -> None:
     assert done.stdout.startswith(b"cgan-train ")
 
 
-def test_settling_for_other_data_is_said_loudly(command: Command) -> None:
-    done = command(
-        "cgan-train", "--epochs", 1, "--data-dir", "data", CGAN_DATA_DIR="", **NO_NETWORK
-    )
+def test_settling_for_other_data_is_said_loudly(command: Command, small_toml: Path) -> None:
+    arguments = ["--recipe", small_toml, "--data-dir", "data"]
+    done = command("cgan-train", *arguments, CGAN_DATA_DIR="", **NO_NETWORK)
     assert done.returncode == 0, done.stderr
     assert b"NOT MNIST: MNIST is not in data/MNIST/raw and cannot be downloaded" in done.stderr
 

@@ -102,6 +102,13 @@ def test_a_small_data_set_makes_one_batch(small_recipe: Recipe, digits: Dataset)
     assert Trainer(small_recipe, few, CPU).train_epoch().step == 1
 
 
+def test_an_epoch_shows_enough_images(small_recipe: Recipe, digits: Dataset) -> None:
+    recipe = dataclasses.replace(small_recipe, epoch_images=4000)
+    trainer = Trainer(recipe, digits, CPU)
+    assert trainer.passes == 3  # 4,500 images
+    assert trainer.train_epoch().step == trainer.steps_per_epoch == 45
+
+
 def test_losses_that_are_no_numbers_end_the_run(trainer: Trainer) -> None:
     with torch.no_grad():
         next(trainer.generator.parameters()).fill_(math.nan)

@@ -20,6 +20,7 @@ def test_seed_is_the_classic_recipe() -> None:
         learning_rate=2e-4,
         betas=(0.9, 0.999),
         seed=0,
+        epoch_images=60_000,
     )
 
 
@@ -34,14 +35,14 @@ def test_plain_values_build_the_same_recipe() -> None:
     assert recipe_from(recipe.to_dict(), "config.json") == recipe
 
 
-def test_a_recipe_is_read_from_a_path(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    lines = [
-        f"{key} = {value!r}".replace("'", '"')
-        for key, value in load_recipe("seed").to_dict().items()
-    ]
-    path.write_text("\n".join(lines).replace("epochs = 200", "epochs = 3"))
-    assert load_recipe(str(path)).epochs == 3
+def test_a_recipe_is_read_from_a_path(small_toml: Path, small_recipe: Recipe) -> None:
+    assert load_recipe(str(small_toml)) == small_recipe
+
+
+def test_an_epoch_shows_sixty_thousand_images_unless_told_otherwise() -> None:
+    values = load_recipe("seed").to_dict()
+    del values["epoch_images"]
+    assert recipe_from(values, "mine.toml").epoch_images == 60_000
 
 
 @pytest.mark.parametrize(

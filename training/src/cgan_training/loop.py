@@ -60,11 +60,12 @@ class Trainer:
         self.labels = dataset.labels.to(device)  # int64 [n]
         self.sheet_noise = self._noise(SHEET_ROWS)  # the same for every sheet of the run
         self.batch_size = min(recipe.batch_size, len(dataset.labels))
-        self.steps_per_epoch = len(dataset.labels) // self.batch_size
+        self.passes = math.ceil(recipe.epoch_images / len(dataset.labels))  # an epoch
+        self.steps_per_epoch = self.passes * len(dataset.labels) // self.batch_size
         self.epoch, self.step, self.seconds = 0, 0, 0.0
 
     def train_epoch(self, on_step: Callable[[int, Tensor], bool] | None = None) -> Epoch:
-        """Go once over the shuffled data.
+        """Go over the shuffled data once, or as often as the recipe's epoch_images ask for.
 
         Args:
             on_step: told after each step how many of the epoch are done and the sums so far
@@ -75,7 +76,7 @@ class Trainer:
             DivergedError: the losses are no longer numbers.
         """
         began, before = time.perf_counter(), self.step
-        order = torch.randperm(len(self.labels), generator=self.random, device=self.device)
+        order = torch.cat([self._shuffled() for _ in range(self.passes)])
         sums = torch.zeros(4, dtype=torch.float64, device=self.device)  # read once an epoch
         for done, batch in enumerate(order.split(self.batch_size)[: self.steps_per_epoch], 1):
             sums += self._step(to_float(self.images[batch]), self.labels[batch])
@@ -186,6 +187,9 @@ class Trainer:
     def _noise(self, count: int) -> Tensor:
         shape = (count, self.recipe.noise_dim)
         return torch.randn(shape, generator=self.random, device=self.device)
+
+    def _shuffled(self) -> Tensor:
+        return torch.randperm(len(self.labels), generator=self.random, device=self.device)
 
     def _random_labels(self, count: int) -> Tensor:
         return torch.randint(

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,10 @@ class Recipe:
     learning_rate: float  # of both Adam optimisers
     betas: tuple[float, float]  # of both Adam optimisers, 0 <= beta < 1
     seed: int  # of weights, shuffling and noise, 0 <= seed < 2**63
+    epoch_images: int = 60_000  # an epoch shows no fewer: small data sets are gone through again
 
     def __post_init__(self) -> None:
-        for key in ("noise_dim", "batch_size", "epochs"):
+        for key in ("noise_dim", "batch_size", "epochs", "epoch_images"):
             self._require(key, getattr(self, key) >= 1, "at least 1")
         for key in ("generator_hidden", "discriminator_hidden"):
             layers = getattr(self, key)
@@ -107,13 +108,14 @@ def recipe_from(values: Mapping[str, Any], source: str) -> Recipe:
         RecipeError: a key is unknown or missing, a value has the wrong type or range.
     """
     wanted = {field.name: field.type for field in fields(Recipe)}
+    required = [field.name for field in fields(Recipe) if field.default is MISSING]
     if unknown := sorted(set(values) - set(wanted)):
         raise RecipeError(
             f"recipe {source}: unknown key {unknown[0]!r}; the keys are {', '.join(wanted)}"
         )
-    if missing := [key for key in wanted if key not in values]:
+    if missing := [key for key in required if key not in values]:
         raise RecipeError(f"recipe {source}: {missing[0]!r} is missing; add it")
-    return Recipe(**{key: _typed(values[key], kind, key, source) for key, kind in wanted.items()})
+    return Recipe(**{key: _typed(values[key], wanted[key], key, source) for key in values})
 
 
 def _typed(value: Any, kind: Any, key: str, source: str) -> Any:
