@@ -65,7 +65,7 @@ def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None
 )
 @click.option(
     "--count",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 2**63 - 1),
     default=1,
     show_default=True,
     help="How many of each; every one is a row of its own in a PNG of several digits.",
@@ -136,7 +136,8 @@ def command(
     if digit and digits is not None:
         raise click.UsageError("--digit and --digits exclude each other; give one of them")
     wanted = digit or digits or tuple(range(10))
-    if output == STDOUT and sys.stdout.isatty():
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    if output == STDOUT and on_terminal:
         raise click.UsageError("a terminal shows no PNG; send stdout to a file, or use --output")
     if seed is None:
         seed = int.from_bytes(os.urandom(4), "little")
@@ -144,6 +145,8 @@ def command(
     from cgan_runtime.generator import DigitGenerator
     from cgan_runtime.render import to_npy, to_png
 
+    if len(wanted) * count > sys.maxsize // 8:
+        raise MemoryError
     labels = list(wanted) * count
     if threads is None and len(labels) <= FEW:
         threads = 1
@@ -158,7 +161,7 @@ def command(
     as_npy = path.suffix.lower() == ".npy"
     with written_whole(path) as file:
         file.write(to_npy(images) if as_npy else to_png(images, columns, scale))
-    if sys.stdout.isatty():
+    if on_terminal:
         _show(images)
     click.echo(f"{path}  seed {seed}")
 

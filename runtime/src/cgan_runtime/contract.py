@@ -9,10 +9,11 @@ ModelInfo holds. cgan-export writes it, DigitGenerator checks it. docs/contract.
 """
 
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from zlib import compress, decompress
 from zlib import error as zlib_error
 
@@ -26,6 +27,7 @@ OPSET, IR_VERSION = 18, 10  # the oldest onnxruntime loads both
 
 PREFIX = "cgan."
 CONTRACT_KEY = f"{PREFIX}contract"
+T = TypeVar("T")
 _TEXTS = ("dataset", "precision", "weights_sha256")
 _TABLES = ("recipe", "training", "versions", "quality")
 
@@ -135,7 +137,7 @@ def _check_version(metadata: Mapping[str, str], source: str) -> None:
             f"{source} is an ONNX model, but not one that cgan-export wrote (its metadata lack "
             f"{CONTRACT_KEY}); export one with cgan-export"
         )
-    if not version.isdecimal() or int(version) < 1:
+    if not re.fullmatch("[1-9][0-9]{0,8}", version):
         raise ModelError(f"{source} has a malformed contract version {version!r}; export it again")
     if int(version) > CONTRACT_VERSION:
         raise ModelError(
@@ -151,13 +153,13 @@ def _read_metadata(
         height, width = _image_size(outputs)
         golden = json.loads(metadata[f"{PREFIX}golden"])
         info = ModelInfo(
-            class_names=tuple(map(str, json.loads(metadata[f"{PREFIX}class_names"]))),
+            class_names=_list_of(str, json.loads(metadata[f"{PREFIX}class_names"])),
             noise_dim=int(metadata[f"{PREFIX}noise_dim"]),
             height=height,
             width=width,
             golden=Golden(
                 seed=int(golden["seed"]),
-                labels=tuple(map(int, golden["labels"])),
+                labels=_list_of(int, golden["labels"]),
                 images=decompress(b64decode(golden["images"])),
             ),
             dataset=metadata[f"{PREFIX}dataset"],
@@ -178,6 +180,12 @@ def _read_metadata(
     if len(info.golden.images) != len(info.golden.labels) * height * width:
         raise ModelError(f"{source} has a golden sample of the wrong size; export it again")
     return info
+
+
+def _list_of(kind: type[T], values: object) -> tuple[T, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise TypeError(f"{values!r:.40} is not a list of {kind.__name__}")
+    return tuple(values)
 
 
 def _image_size(outputs: Sequence[Tensor]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +21,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         OutputError: the place cannot be written, or is no ordinary file.
     """
     place = Path(os.path.realpath(path))
-    temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+    temporary = place.with_name(f".{secrets.token_hex(8)}.part")
     try:
         if place.exists() and not place.is_file():
             raise OutputError(f"{path} is no ordinary file; choose another place")
@@ -35,4 +35,5 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
             f"cannot write {path}: {error.strerror or error}; choose another place"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it has its name by now, or never came to be
+            temporary.unlink()

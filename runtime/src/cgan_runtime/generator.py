@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
 from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.noise import standard_normal
+from cgan_runtime.noise import checked_origin, standard_normal
 from cgan_runtime.session import MOST_THREADS, PROVIDERS, open_session
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
@@ -60,10 +60,14 @@ class DigitGenerator:
     def provider(self) -> str:
         """The provider that the session really got: "cpu" or "cuda"."""
         names = {name: short for short, name in PROVIDERS.items()}
-        return names[self._session.get_providers()[0]]
+        return names[self._open_session().get_providers()[0]]
 
     def generate(
-        self, labels: int | Sequence[int] | NDArray[np.integer[Any]], *, seed: int, start: int = 0
+        self,
+        labels: int | Sequence[int] | NDArray[np.integer[Any]],
+        *,
+        seed: SupportsIndex,
+        start: SupportsIndex = 0,
     ) -> NDArray[np.uint8]:
         """Draw one image a label.
 
@@ -79,15 +83,16 @@ class DigitGenerator:
             uint8 [n, 1, height, width], 0 background .. 255 ink.
 
         Raises:
-            InputError: a label, the seed or start is out of range.
+            InputError: a label, the seed or start is out of range, or the generator is closed.
         """
-        wanted = self._checked(labels)
+        wanted, session = self._checked(labels), self._open_session()
+        seed, first_index = checked_origin(seed, start, len(wanted))
         images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
         for first in range(0, len(wanted), LARGEST_BATCH):
             batch = wanted[first : first + LARGEST_BATCH]
-            noise = standard_normal(seed, start + first, len(batch), self._info.noise_dim)
+            noise = standard_normal(seed, first_index + first, len(batch), self._info.noise_dim)
             feeds = {NOISE: noise, LABEL: batch}
-            images[first : first + len(batch)] = self._session.run([IMAGE], feeds)[0]
+            images[first : first + len(batch)] = session.run([IMAGE], feeds)[0]
         return images
 
     def _checked(self, labels: int | Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int64]:
@@ -109,8 +114,13 @@ class DigitGenerator:
             )
         return np.ascontiguousarray(wanted, np.int64)
 
+    def _open_session(self) -> Any:
+        if self._session is None:
+            raise InputError("this DigitGenerator is closed; make another one")
+        return self._session
+
     def close(self) -> None:
-        """Let go of the session; the generator draws no more."""
+        """Let go of the session; the generator draws no more, and its info stays."""
         self._session = None
 
     def __enter__(self) -> "DigitGenerator":
@@ -133,7 +143,9 @@ def _read(path: Path) -> bytes:
             f"there is no model {path}; check the path, or leave it out for the one that ships"
         ) from error
     except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
+        raise ModelError(
+            f"cannot read the model {path}: {error.strerror}; check the path"
+        ) from error
     if not content:
         raise ModelError(f"{path} is empty; copy or export it again")
     return content

@@ -6,6 +6,9 @@ generator for good, which it does not for its own normal deviates; so the words 
 and, by Box & Muller (1958), normals here.
 """
 
+from operator import index
+from typing import SupportsIndex
+
 import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
@@ -23,7 +26,26 @@ def counters_per_image(noise_dim: int) -> int:
     return -(-noise_dim // WORDS)
 
 
-def standard_normal(seed: int, start: int, count: int, noise_dim: int) -> NDArray[np.float32]:
+def checked_origin(seed: SupportsIndex, start: SupportsIndex, count: int) -> tuple[int, int]:
+    """Return seed and start as Python's own integers, which never overflow.
+
+    Raises:
+        InputError: one is not a whole number, or out of its range.
+    """
+    try:
+        seed, start = index(seed), index(start)
+    except TypeError as error:
+        raise InputError(f"seed {seed!r} and start {start!r} must be whole numbers") from error
+    if not 0 <= seed < SEEDS:
+        raise InputError(f"seed {seed} is out of range; choose one from 0 to 2**64 - 1")
+    if start < 0 or count < 0 or start + count > INDICES:
+        raise InputError(f"images {start} to {start + count} are out of range; start at 0 or above")
+    return seed, start
+
+
+def standard_normal(
+    seed: SupportsIndex, start: SupportsIndex, count: int, noise_dim: int
+) -> NDArray[np.float32]:
     """Return the noise of images start, start + 1, ..., start + count - 1 of a seed.
 
     Args:
@@ -38,10 +60,7 @@ def standard_normal(seed: int, start: int, count: int, noise_dim: int) -> NDArra
     Raises:
         InputError: an argument is out of its range.
     """
-    if not 0 <= seed < SEEDS:
-        raise InputError(f"seed {seed} is out of range; choose one from 0 to 2**64 - 1")
-    if start < 0 or count < 0 or start + count > INDICES:
-        raise InputError(f"images {start} to {start + count} are out of range; start at 0 or above")
+    seed, start = checked_origin(seed, start, count)
     block = counters_per_image(noise_dim)
     # numpy counts on before each draw: counter c gives the words of c + 1 first.
     words = Philox(key=seed, counter=start * block).random_raw(count * block * WORDS)

@@ -2,15 +2,17 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
+from threading import Lock
 from typing import Any
 
 from cgan_runtime.errors import InstallError, ModelError, ProviderError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 MOST_THREADS = 1024  # onnxruntime starts as many as it is told, and would use a machine up
+_STDOUT = Lock()  # sys.stdout belongs to the process: one thread at a time may swap it
 
 
 def import_onnxruntime() -> Any:
@@ -23,12 +25,13 @@ def import_onnxruntime() -> Any:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
-    except ImportError as error:
+
+        onnxruntime.set_default_logger_severity(4)  # fatal errors; others come as exceptions
+    except (ImportError, AttributeError) as error:  # an emptied folder imports as nothing
         raise InstallError(
             "onnxruntime is missing or broken here; pip install 'cgan-runtime[cpu]', "
             f"or 'cgan-runtime[gpu]' for CUDA ({error})"
         ) from error
-    onnxruntime.set_default_logger_severity(4)  # fatal errors; the others come as exceptions
     return onnxruntime
 
 
@@ -79,7 +82,7 @@ def _open_cuda(onnxruntime: Any, model: bytes, source: str, options: Any) -> Any
     if not _offered(onnxruntime, "cuda"):
         raise ProviderError(f"no CUDA in this onnxruntime: {_why_not_offered()}")
     if hasattr(onnxruntime, "preload_dlls"):  # since 1.21: finds NVIDIA's own wheels
-        with redirect_stdout(sys.stderr):
+        with _prints_to_stderr():
             onnxruntime.preload_dlls()
     # The CPU first, alone: a broken file must not pass for a missing GPU.
     _open(onnxruntime, model, source, options, [PROVIDERS["cpu"]])
@@ -88,7 +91,8 @@ def _open_cuda(onnxruntime: Any, model: bytes, source: str, options: Any) -> Any
         obtained = PROVIDERS["cuda"] in session.get_providers()
         reason = "a library (CUDA, cuDNN) or a device is missing"
     except ModelError as error:
-        obtained, reason = False, str(error.__cause__).strip().splitlines()[0]
+        reason = " ".join(str(error.__cause__).split())[:200] or type(error.__cause__).__name__
+        obtained = False
     if not obtained:
         raise ProviderError(
             f"onnxruntime offers CUDA, but the session did not get it ({reason}); "
@@ -101,7 +105,7 @@ def _open(
     onnxruntime: Any, model: bytes, source: str, options: Any, providers: Sequence[str]
 ) -> Any:
     try:
-        with redirect_stdout(sys.stderr):  # its Python fallback prints
+        with _prints_to_stderr():  # its Python fallback prints
             return onnxruntime.InferenceSession(
                 model, options, providers=list(providers), enable_fallback=0
             )
@@ -110,6 +114,12 @@ def _open(
             f"{source} is not an ONNX model, is truncated, or needs a newer onnxruntime than "
             f"{onnxruntime.__version__}; copy or export it again"
         ) from error
+
+
+@contextmanager
+def _prints_to_stderr() -> Iterator[None]:
+    with _STDOUT, redirect_stdout(sys.stderr):
+        yield
 
 
 def _offered(onnxruntime: Any, provider: str) -> bool:

@@ -4,6 +4,7 @@
 `error: what, then what to do`. Tracebacks are shown only with --debug.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -39,6 +40,15 @@ def run(
         if "--debug" in arguments:
             raise
         _leave(str(error), FAILED)
+    except MemoryError:
+        _leave("this needs more memory than there is; ask for less at a time", FAILED)
+    except OSError as error:
+        if "--debug" in arguments:
+            raise
+        # What is left in stdout's buffer has nowhere to go: Python would try again at the end.
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _leave(f"cannot go on: {error.strerror or error}; make room, or check the places", FAILED)
 
 
 def _leave(message: str, code: int) -> NoReturn:

@@ -1,0 +1,305 @@
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from cgan_runtime.contract import ModelInfo
+from cgan_runtime.errors import CganRuntimeError, InputError, ModelError
+from cgan_runtime.generator import LARGEST_BATCH, DigitGenerator
+
+Images = NDArray[np.uint8]
+SHAPE = (1, 12, 9)  # the tiny model's, which no constant of the runtime knows
+
+
+def differ_by_a_grey_level_at_most(found: Images, wanted: Images) -> bool:
+    return found.shape == wanted.shape and bool(
+        (np.abs(found.astype(int) - wanted.astype(int)) <= 1).all()
+    )
+
+
+@pytest.fixture(scope="session")
+def generators(tiny_model: Path) -> Mapping[int, DigitGenerator]:
+    """One a number of threads."""
+    return {threads: DigitGenerator(tiny_model, "cpu", threads) for threads in (1, 2, 5)}
+
+
+def test_the_model_says_its_sizes(generator: DigitGenerator, info: ModelInfo) -> None:
+    assert generator.info == info
+    assert generator.info.classes == 10
+    assert generator.provider == "cpu"
+
+
+def test_the_golden_sample_is_drawn(generator: DigitGenerator, info: ModelInfo) -> None:
+    golden = np.frombuffer(info.golden.images, np.uint8).reshape(-1, *SHAPE)
+    drawn = generator.generate(info.golden.labels, seed=info.golden.seed)
+    assert differ_by_a_grey_level_at_most(drawn, golden)
+
+
+@pytest.mark.parametrize(
+    ("labels", "count"),
+    [
+        (3, 1),
+        (np.int64(3), 1),
+        (np.array(3), 1),
+        ([3], 1),
+        ([3, 0, 9], 3),
+        ((3, 0, 9), 3),
+        (range(10), 10),
+        ([np.int8(3), np.int64(4)], 2),
+        ([], 0),
+        ((), 0),
+        (np.array([], np.int32), 0),
+    ],
+)
+def test_labels_of_every_kind(generator: DigitGenerator, labels: Any, count: int) -> None:
+    images = generator.generate(labels, seed=0)
+    assert images.shape == (count, *SHAPE)
+    assert images.dtype == np.uint8
+    assert images.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4", ">i8"])
+def test_labels_of_every_integer_type(generator: DigitGenerator, dtype: str) -> None:
+    labels = np.array([3, 0, 9, 9], dtype)
+    wanted = generator.generate([3, 0, 9, 9], seed=5)
+    np.testing.assert_array_equal(generator.generate(labels, seed=5), wanted)
+    assert labels.tolist() == [3, 0, 9, 9]
+
+
+def test_labels_that_lie_scattered_or_locked(generator: DigitGenerator) -> None:
+    labels = np.arange(20, dtype=np.int64)[::-2] // 2
+    labels.setflags(write=False)
+    wanted = generator.generate(labels.tolist(), seed=5)
+    np.testing.assert_array_equal(generator.generate(labels, seed=5), wanted)
+
+
+def test_label_seed_and_index_each_matter(generator: DigitGenerator) -> None:
+    images = [
+        *generator.generate([3, 3, 4], seed=7),
+        *generator.generate([3, 3], seed=8),
+        *generator.generate([3, 3], seed=7, start=2),
+    ]
+    assert len({image.tobytes() for image in images}) == len(images)
+    assert all(image.any() for image in images)
+
+
+def test_the_same_call_draws_the_very_same(generator: DigitGenerator, tiny_model: Path) -> None:
+    labels = [label % 10 for label in range(300)]
+    first = generator.generate(labels, seed=2**64 - 1, start=2**40)
+    again = generator.generate(labels, seed=2**64 - 1, start=2**40)
+    other = DigitGenerator(tiny_model, "cpu", 1).generate(labels, seed=2**64 - 1, start=2**40)
+    np.testing.assert_array_equal(again, first)
+    np.testing.assert_array_equal(other, first)
+
+
+@given(
+    labels=st.lists(st.integers(0, 9), min_size=1, max_size=40),
+    cuts=st.lists(st.integers(0, 40), max_size=4),
+    seed=st.integers(0, 2**64 - 1),
+    start=st.integers(0, 2**63 - 41),
+    threads=st.sampled_from([1, 2, 5]),
+)
+@settings(deadline=None, max_examples=60)
+def test_an_image_is_the_same_whatever_is_drawn_beside_it(
+    generators: Mapping[int, DigitGenerator],
+    labels: list[int],
+    cuts: list[int],
+    seed: int,
+    start: int,
+    threads: int,
+) -> None:
+    whole = generators[1].generate(labels, seed=seed, start=start)
+    edges = [0, *sorted(min(cut, len(labels)) for cut in cuts), len(labels)]
+    parts = [
+        generators[threads].generate(labels[first:last], seed=seed, start=start + first)
+        for first, last in pairwise(edges)
+    ]
+    assert differ_by_a_grey_level_at_most(np.concatenate(parts), whole)
+
+
+def test_more_labels_than_a_batch_takes(generator: DigitGenerator) -> None:
+    labels = np.arange(2 * LARGEST_BATCH + 5) % 10
+    images = generator.generate(labels, seed=3, start=11)
+    assert images.shape == (len(labels), *SHAPE)
+    for index in (0, LARGEST_BATCH - 1, LARGEST_BATCH, 2 * LARGEST_BATCH - 1, len(labels) - 1):
+        alone = generator.generate(int(labels[index]), seed=3, start=11 + index)
+        assert differ_by_a_grey_level_at_most(alone, images[index : index + 1])
+
+
+@pytest.mark.parametrize("labels", [10, -1, [3, 10], [-1, 3], 2**40, np.array([2**64 - 1], "u8")])
+def test_a_label_that_the_model_lacks(generator: DigitGenerator, labels: Any) -> None:
+    with pytest.raises(InputError, match=r"the model has no label .*; choose from 0 to 9$"):
+        generator.generate(labels, seed=0)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        3.0,
+        [3.0, 4.0],
+        np.array([3], np.float32),
+        [[3, 4], [5, 6]],
+        [[]],
+        [[3], [4, 5]],
+        True,
+        [True, False],
+        np.array([True]),
+        "3",
+        ["3"],
+        None,
+        [None],
+        {3, 4},
+        2**70,
+        [2**70],
+    ],
+    ids=repr,
+)
+def test_what_is_no_row_of_whole_numbers(generator: DigitGenerator, labels: Any) -> None:
+    with pytest.raises(InputError, match="give whole numbers in a row") as caught:
+        generator.generate(labels, seed=0)
+    assert isinstance(caught.value, ValueError)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("seed", "start"), [(-1, 0), (2**64, 0), (0, -1), (0, 2**63), (0, 2**63 - 1)]
+)
+def test_a_seed_or_start_out_of_range(generator: DigitGenerator, seed: int, start: int) -> None:
+    with pytest.raises(InputError, match="out of range"):
+        generator.generate([3, 4], seed=seed, start=start)
+
+
+@pytest.mark.parametrize(("seed", "start"), [(-1, 0), (2**64, 0), (0, -1), (0, 2**63 + 1)])
+def test_a_seed_or_start_out_of_range_for_no_images(
+    generator: DigitGenerator, seed: int, start: int
+) -> None:
+    with pytest.raises(InputError, match="out of range"):
+        generator.generate([], seed=seed, start=start)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.uint32])
+def test_seed_and_start_as_numpys_numbers(generator: DigitGenerator, number: Any) -> None:
+    start = int(np.iinfo(number).max) - 5
+    found = generator.generate([3, 4], seed=number(7), start=number(start))
+    np.testing.assert_array_equal(found, generator.generate([3, 4], seed=7, start=start))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**12])
+def test_threads_out_of_range(tiny_model: Path, threads: int) -> None:
+    with pytest.raises(InputError, match=f"threads is {threads}; "):
+        DigitGenerator(tiny_model, "cpu", threads)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("missing", "there is no model"),
+        ("directory", "cannot read the model"),
+        ("below-a-file", "cannot read the model"),
+        ("empty", "is empty"),
+        ("truncated", "is not an ONNX model, is truncated, or needs a newer onnxruntime"),
+        ("text", "is not an ONNX model"),
+        ("zeros", "is not an ONNX model"),
+        ("damaged", "is not an ONNX model"),
+        ("foreign", "not one that cgan-export wrote"),
+        ("newer", "upgrade cgan-runtime"),
+        ("incomplete", "malformed contract metadata"),
+        ("renamed", "no output 'image'"),
+        ("retyped", "its input is"),
+        ("float", "its output is"),
+        ("static", "its input is"),
+        ("three-dimensional", "no output 'image'"),
+        ("extra-input", "its input is"),
+    ],
+)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_bad_model_is_named_and_what_to_do(
+    bad_models: Mapping[str, Path], fault: str, reason: str, kind: type[str | Path]
+) -> None:
+    path = bad_models[fault]
+    with pytest.raises(ModelError) as caught:
+        DigitGenerator(kind(path), threads=1)
+    message = str(caught.value)
+    assert reason in message
+    assert str(path) in message
+    assert "; " in message
+    assert "\n" not in message
+
+
+def test_a_model_cut_short_anywhere(tiny_model: Path, tmp_path: Path) -> None:
+    content, path = tiny_model.read_bytes(), tmp_path / "cut.onnx"
+    ends = {*range(1, 40), *range(len(content) - 60, len(content))}
+    for size in ends.union(range(40, len(content), 211)):
+        path.write_bytes(content[:size])
+        with pytest.raises(ModelError, match=r"cut\.onnx"):
+            DigitGenerator(path, "cpu", threads=1)
+
+
+def test_a_bad_model_prints_nothing(
+    bad_models: Mapping[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path in bad_models.values():
+        with pytest.raises(ModelError):
+            DigitGenerator(path, threads=1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_drawing_prints_nothing(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with DigitGenerator(tiny_model) as generator:
+        generator.generate(range(10), seed=0)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_many_threads_at_once(generator: DigitGenerator) -> None:
+    calls = [([label % 10] * (label + 1), label % 3, label) for label in range(48)]
+
+    def draw(call: tuple[list[int], int, int]) -> Images:
+        labels, seed, start = call
+        return generator.generate(labels, seed=seed, start=start)
+
+    alone = [draw(call) for call in calls]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(draw, calls))
+    for found, wanted in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_block_closes_its_generator(tiny_model: Path) -> None:
+    with DigitGenerator(tiny_model, "cpu", threads=1) as generator:
+        assert isinstance(generator, DigitGenerator)
+        assert generator.generate(3, seed=0).shape == (1, *SHAPE)
+    assert_closed(generator, [3], [])
+
+
+def test_a_block_that_fails_closes_its_generator_too(tiny_model: Path) -> None:
+    generator = DigitGenerator(tiny_model, "cpu", threads=1)
+    with pytest.raises(ZeroDivisionError), generator:
+        raise ZeroDivisionError
+    assert_closed(generator, [3])
+
+
+def test_closing_twice(tiny_model: Path) -> None:
+    generator = DigitGenerator(tiny_model, "cpu", threads=1)
+    generator.close()
+    generator.close()
+    assert_closed(generator, [3])
+
+
+def test_a_closed_generator_has_no_provider(tiny_model: Path) -> None:
+    generator = DigitGenerator(tiny_model, "cpu", threads=1)
+    generator.close()
+    with pytest.raises(CganRuntimeError, match="closed"):
+        _ = generator.provider
+
+
+def assert_closed(generator: DigitGenerator, *calls: Iterable[int]) -> None:
+    for labels in calls:
+        with pytest.raises(CganRuntimeError, match="closed"):
+            generator.generate(list(labels), seed=0)
