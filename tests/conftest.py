@@ -16,7 +16,7 @@ import torch
 from cgan_export import export_model
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.recipe import Recipe, load_recipe
-from cgan_training.run import train
+from cgan_training.run import Options, train
 
 ROOT = Path(__file__).parents[1]
 RUNTIME = ROOT / "runtime"
@@ -75,7 +75,7 @@ def run_dir(
 ) -> Path:
     """A finished run of the small recipe."""
     folder = tmp_path_factory.mktemp("runs") / "small"
-    train(small_recipe, digits, folder, device=torch.device("cpu"), keep_every=1)
+    train(small_recipe, digits, folder, device=torch.device("cpu"), options=Options(keep_every=1))
     return folder
 
 

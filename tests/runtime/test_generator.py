@@ -1,4 +1,5 @@
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -151,21 +152,100 @@ def test_a_label_that_the_model_lacks(generator: DigitGenerator, labels: Any) ->
         True,
         [True, False],
         np.array([True]),
-        "3",
-        ["3"],
         None,
         [None],
+        b"3",
+        [b"3"],
+        ["3", None],
+        [["3", "4"], ["5", "6"]],
+        [["3"], ["4", "5"]],
+        {"3", "4"},
         {3, 4},
         2**70,
         [2**70],
     ],
     ids=repr,
 )
-def test_what_is_no_row_of_whole_numbers(generator: DigitGenerator, labels: Any) -> None:
+def test_what_is_no_row_of_whole_numbers_or_names(generator: DigitGenerator, labels: Any) -> None:
     with pytest.raises(InputError, match="give whole numbers in a row") as caught:
         generator.generate(labels, seed=0)
     assert isinstance(caught.value, ValueError)
     assert "\n" not in str(caught.value)
+
+
+NAMES = ("T-shirt/top", "Trouser", "a", "A", "b", "Straße", "+", "Coat", "7", "Ankle boot")
+
+
+@pytest.fixture(scope="session")
+def named(
+    make_model: Callable[..., Path], info: ModelInfo, tmp_path_factory: pytest.TempPathFactory
+) -> DigitGenerator:
+    """The tiny model with other names for its classes."""
+    path = tmp_path_factory.mktemp("named") / "named.onnx"
+    make_model(path, dataclasses.replace(info, class_names=NAMES).to_metadata())
+    return DigitGenerator(path, "cpu", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        ("Ankle boot", [9]),
+        (np.str_("Ankle boot"), [9]),
+        (["Ankle boot"], [9]),
+        (["Trouser", "Coat", "Trouser"], [1, 7, 1]),
+        (("Trouser", "Coat"), [1, 7]),
+        (np.array(["Trouser", "Coat"]), [1, 7]),
+        ("ankle BOOT", [9]),
+        ("STRASSE", [5]),
+        (["a", "A", "B"], [2, 3, 4]),
+        ("7", [8]),
+        (7, [7]),
+        (NAMES, range(10)),
+    ],
+    ids=repr,
+)
+def test_classes_by_name(named: DigitGenerator, names: Any, labels: Sequence[int]) -> None:
+    wanted = named.generate(list(labels), seed=7)
+    np.testing.assert_array_equal(named.generate(names, seed=7), wanted)
+
+
+def test_digits_by_name(generator: DigitGenerator) -> None:
+    wanted = generator.generate([2, 0, 2, 6], seed=7)
+    np.testing.assert_array_equal(generator.generate(list("2026"), seed=7), wanted)
+
+
+@pytest.mark.parametrize("labels", ["boot", ["Coat", "boot"], np.array(["boot"])], ids=repr)
+def test_a_name_that_the_model_lacks(named: DigitGenerator, labels: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        named.generate(labels, seed=0)
+    names = ", ".join(map(repr, NAMES))
+    assert str(caught.value) == f"the model has no class 'boot'; choose from {names}"
+
+
+def test_a_name_of_several_classes(
+    make_model: Callable[..., Path], info: ModelInfo, tmp_path: Path
+) -> None:
+    names = ("bag", "BAG", *NAMES[2:])
+    metadata = dataclasses.replace(info, class_names=names).to_metadata()
+    generator = DigitGenerator(make_model(tmp_path / "twice.onnx", metadata), "cpu", threads=1)
+    with pytest.raises(InputError, match=r"no class 'Bag'; choose from 'bag', 'BAG'$"):
+        generator.generate("Bag", seed=0)
+
+
+@pytest.mark.parametrize("name", ["", " Coat", "Coat\0", "Coat\n", "\ud800"], ids=repr)
+def test_a_name_is_taken_as_it_is(named: DigitGenerator, name: str) -> None:
+    for labels in (name, [name], ["Coat", name]):
+        with pytest.raises(InputError, match="the model has no class '") as caught:
+            named.generate(labels, seed=0)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "labels", [[3, "Coat"], ["Coat", 3], ["Coat", 3.0], [True, "Coat"], ["7", 7]], ids=repr
+)
+def test_names_and_numbers_mixed(named: DigitGenerator, labels: Any) -> None:
+    with pytest.raises(InputError, match="names and numbers mixed; give whole numbers in a row"):
+        named.generate(labels, seed=0)
 
 
 @pytest.mark.parametrize(

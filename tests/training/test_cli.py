@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cgan_training.model_file import load_model
+
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 # An address where nothing listens: a download is refused at once.
 NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
@@ -20,6 +22,45 @@ def test_a_run_from_the_command_line(command: Command, tmp_path: Path, small_tom
     lines = done.stderr.decode().splitlines()
     assert lines[0].startswith("recipe small: 1 epochs of 1,500 images (scikit-learn")
     assert lines[1].startswith("epoch 1/1  loss G ")
+
+
+def test_a_run_repeated_from_its_config_and_gone_on_with(
+    command: Command, tmp_path: Path, small_toml: Path
+) -> None:
+    data = ["--dataset", "optdigits", "--threads", 1]
+    runs: list[list[object]] = [
+        ["--recipe", small_toml, *data, "--run-dir", "one"],
+        ["--recipe", "one/config.json", *data, "--run-dir", "two"],
+        ["--recipe", small_toml, *data, "--run-dir", "three", "--minutes", 1e-6],
+        ["--resume", "three"],
+    ]
+    for arguments in runs:
+        done = command("cgan-train", *arguments)
+        assert done.returncode == 0, done.stderr
+    hashes = {load_model(tmp_path / name).weights_sha256 for name in ("one", "two", "three")}
+    assert len(hashes) == 1
+    assert b"resumed at epoch 1, step 1\n" in done.stderr
+    done = command("cgan-train", "--resume", "three", "--epochs", 5)
+    assert done.returncode == 1
+    assert b"has another recipe (epochs differs from 5)" in done.stderr
+    assert b"optdigits" not in done.stdout
+
+
+def test_recipes_are_listed(command: Command) -> None:
+    assert command("cgan-train", "--list-recipes").stdout == b"quick\nseed\n"
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(
+    command: Command, tmp_path: Path, small_toml: Path
+) -> None:
+    before = list(tmp_path.iterdir())
+    done = command("cgan-train", "--recipe", small_toml, "--dataset", "optdigits", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    plan = dict(line.split(maxsplit=1) for line in done.stdout.decode().splitlines())
+    assert plan["batch_size"] == "100"
+    assert plan["steps"] == "30 (15 an epoch)"
+    assert plan["estimated"].endswith("minutes")
+    assert list(tmp_path.iterdir()) == before
 
 
 def test_the_module_is_the_command() -> None:
@@ -61,6 +102,7 @@ def damaged_mnist(folder: Path) -> None:
         (["--dataset", "cifar"], None, 2, "'cifar' is not one of"),
         (["--device", "tpu"], None, 2, "'tpu' is not one of"),
         (["--frobnicate"], None, 2, "No such option"),
+        (["--resume", "none"], None, 1, "none holds no run"),
         (["--recipe", "sead"], None, 1, "no recipe 'sead'; choose one of"),
         (["--recipe", "none.toml"], None, 1, "cannot read the recipe none.toml"),
         (["--dataset", "mnist"], None, 1, "cannot be downloaded"),

@@ -133,3 +133,55 @@ def test_device_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("auto") == torch.device("cuda")
+
+
+def test_the_average_trails_the_generator(small_recipe: Recipe, digits: Dataset) -> None:
+    recipe = dataclasses.replace(small_recipe, average=0.9)
+    trainer = Trainer(recipe, digits, CPU)
+    shadow: list[Tensor] = []
+
+    def follow(_done: int, _sums: Tensor) -> bool:
+        weights = [weight.detach() for weight in trainer.generator.parameters()]
+        if not shadow:
+            shadow.extend(weight.clone() for weight in weights)
+        else:
+            for kept, weight in zip(shadow, weights, strict=True):
+                kept.mul_(0.9).add_(weight, alpha=0.1)
+        return True
+
+    trainer.train_epoch(follow)
+    averaged = list(trainer.best_generator.parameters())
+    for mine, theirs in zip(averaged, shadow, strict=True):
+        torch.testing.assert_close(mine.detach(), theirs)
+    assert not torch.equal(averaged[0], next(trainer.generator.parameters()))
+    plain = Trainer(small_recipe, digits, CPU)
+    plain.train_epoch()
+    for mine, theirs in zip(
+        trainer.generator.parameters(), plain.generator.parameters(), strict=True
+    ):
+        assert torch.equal(mine, theirs)  # averaging changes nothing that is learnt
+
+
+def test_bf16_learns_much_like_fp32(small_recipe: Recipe, digits: Dataset) -> None:
+    recipe = dataclasses.replace(small_recipe, epoch_images=3000)
+    exact, rough = (
+        Trainer(dataclasses.replace(recipe, precision=precision), digits, CPU)
+        for precision in ("fp32", "bf16")
+    )
+    one, other = exact.train_epoch(), rough.train_epoch()
+    assert one.loss_generator != other.loss_generator
+    assert one.loss_generator == pytest.approx(other.loss_generator, rel=0.1)
+    assert one.loss_discriminator == pytest.approx(other.loss_discriminator, rel=0.1)
+    assert all(weight.dtype == torch.float32 for weight in rough.generator.parameters())
+
+
+def test_a_state_brings_all_back(small_recipe: Recipe, digits: Dataset) -> None:
+    recipe = dataclasses.replace(small_recipe, average=0.9)
+    first, second = Trainer(recipe, digits, CPU), Trainer(recipe, digits, CPU)
+    first.train_epoch(lambda done, _sums: done < 7)
+    second.load_state(copy.deepcopy(first.state()))
+    one, other = first.train_epoch(), second.train_epoch()
+    assert one.loss_generator == other.loss_generator
+    assert first.epoch_is_whole
+    noise, label = torch.randn(10, 10), torch.arange(10)
+    assert torch.equal(first.draw(noise, label), second.draw(noise, label))

@@ -57,6 +57,8 @@ def test_an_epoch_shows_sixty_thousand_images_unless_told_otherwise() -> None:
         ("learning_rate", 0.0),
         ("betas", (0.9, 1.0)),
         ("betas", (0.9,)),
+        ("precision", "fp16"),
+        ("average", 1.0),
         ("seed", -1),
         ("seed", 2**63),
     ],
@@ -102,3 +104,12 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     broken.write_text("epochs = = 3")
     with pytest.raises(RecipeError, match="is not TOML"):
         load_recipe(str(broken))
+    broken = tmp_path / "config.json"
+    for content, message in (("{", "is not JSON"), ("{}", "it has no recipe"), ("3", "no recipe")):
+        broken.write_text(content)
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(str(broken))
+
+
+def test_a_run_s_config_holds_its_recipe(run_dir: Path, small_recipe: Recipe) -> None:
+    assert load_recipe(str(run_dir / "config.json")) == small_recipe

@@ -10,7 +10,7 @@ from cgan_training.data import Dataset
 from cgan_training.errors import OutputError
 from cgan_training.model_file import load_model
 from cgan_training.recipe import Recipe
-from cgan_training.run import train
+from cgan_training.run import Options, train
 from cgan_training.run_dir import read_metrics
 
 CPU = torch.device("cpu")
@@ -19,12 +19,14 @@ CPU = torch.device("cpu")
 def test_a_run_leaves_its_whole_folder(run_dir: Path) -> None:
     found = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
     assert found == {
+        "checkpoint-previous.pt",
         "checkpoint.pt",
         "config.json",
         "curves.png",
         "grid.png",
         "metrics.jsonl",
         "model.pt",
+        "samples.webp",
         "models/epoch-0001.pt",
         "models/epoch-0002.pt",
         "samples/epoch-0001.png",
@@ -35,7 +37,7 @@ def test_a_run_leaves_its_whole_folder(run_dir: Path) -> None:
 def test_config_holds_the_resolved_recipe(run_dir: Path, small_recipe: Recipe) -> None:
     config = json.loads((run_dir / "config.json").read_text())
     assert config["recipe"] == small_recipe.to_dict()
-    assert config["dataset"]["name"] == "optdigits"
+    assert config["dataset"]["name"] == config["dataset"]["dataset"] == "optdigits"
     assert config["versions"]["torch"] == torch.__version__
 
 
@@ -61,11 +63,18 @@ def test_sheets_are_pictures_of_ten_by_ten_digits(run_dir: Path) -> None:
             assert len(set(sheet.tobytes())) > 50
 
 
+def test_the_animation_shows_every_epoch(run_dir: Path) -> None:
+    with Image.open(run_dir / "samples.webp") as film:
+        assert (film.format, film.size) == ("WEBP", (604, 656))
+        assert getattr(film, "n_frames", 1) == 2
+
+
 def test_checkpoint_and_model_hold_the_same_generator(run_dir: Path) -> None:
     checkpoint = torch.load(run_dir / "checkpoint.pt", weights_only=True)
     model = load_model(run_dir).generator.state_dict()
-    assert checkpoint["epoch"] == 2
-    assert all(torch.equal(checkpoint["generator"][name], model[name]) for name in model)
+    assert checkpoint["trainer"]["epoch"] == 2
+    trained = checkpoint["trainer"]["generator"]
+    assert all(torch.equal(trained[name], model[name]) for name in model)
 
 
 def test_kept_models_are_of_their_epochs(run_dir: Path) -> None:
@@ -79,7 +88,7 @@ def test_a_folder_with_a_run_is_not_written_over(
     run_dir: Path, small_recipe: Recipe, digits: Dataset
 ) -> None:
     before = (run_dir / "metrics.jsonl").read_bytes()
-    with pytest.raises(OutputError, match="already holds a run; choose another --run-dir"):
+    with pytest.raises(OutputError, match="already holds a run; go on with it by --resume"):
         train(small_recipe, digits, run_dir, device=CPU)
     assert (run_dir / "metrics.jsonl").read_bytes() == before
 
@@ -88,7 +97,14 @@ def test_a_limit_of_time_ends_a_run_within_an_epoch(
     small_recipe: Recipe, digits: Dataset, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    train(small_recipe, digits, tmp_path, device=CPU, seconds_limit=1e-6, say=lines.append)
+    train(
+        small_recipe,
+        digits,
+        tmp_path,
+        device=CPU,
+        options=Options(seconds_limit=1e-6),
+        say=lines.append,
+    )
     assert [line["step"] for line in read_metrics(tmp_path)] == [1]
     assert load_model(tmp_path).training["steps"] == 1
     assert lines[0].startswith("epoch 1/2  loss G ")

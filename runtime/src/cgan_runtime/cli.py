@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cgan_runtime import __version__, commands
-from cgan_runtime.errors import CganRuntimeError
+from cgan_runtime.errors import CganRuntimeError, InputError
 from cgan_runtime.files import written_whole
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_SHOWN = 20  # digits on the terminal
+USUAL_CLASSES = 10  # of a model that is not opened yet
+LONGEST_SLUG = 20  # characters of a file's name that say what it shows
 FEW = 64  # images that one thread draws sooner than several can start
 STDOUT = "-"
 FORMATS = (".png", ".npy")
@@ -28,6 +31,7 @@ Examples:
   cgan-run --digits 2026 --seed 7 --output year.png
   cgan-run --digit 3 --digit 8 --count 1000 --output pairs.npy
   cgan-run --digits 0123456789 --count 10 --output - > sheet.png
+  cgan-run --model fashion.onnx --label "Ankle boot" --label Bag --count 5
 """
 
 
@@ -62,6 +66,12 @@ def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None
     metavar="STRING",
     callback=parse_digits,
     help="What to draw, as a string such as 2026.",
+)
+@click.option(
+    "--label",
+    metavar="NAME",
+    multiple=True,
+    help="What to draw, as one of the model's class names; repeat it for several.",
 )
 @click.option(
     "--count",
@@ -118,6 +128,7 @@ def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None
 def command(
     digit: tuple[int, ...],
     digits: tuple[int, ...] | None,
+    label: tuple[str, ...],
     count: int,
     seed: int | None,
     start: int,
@@ -128,14 +139,17 @@ def command(
     scale: int,
     debug: bool,
 ) -> None:
-    """Draw handwritten digits.
+    """Draw handwritten digits, or whatever else the model learnt.
 
-    Writes a picture of the digits asked for, one of each where none is named, and prints its
-    path and seed. On a terminal the digits are shown too.
+    Writes a picture of the digits or labels asked for, one of each class of the model where none
+    is named, and prints its path and seed. On a terminal the images are shown too.
     """
     if digit and digits is not None:
         raise click.UsageError("--digit and --digits exclude each other; give one of them")
-    wanted = digit or digits or tuple(range(10))
+    if label and (digit or digits is not None):
+        other = "--digit" if digit else "--digits"
+        raise click.UsageError(f"--label and {other} exclude each other; give one of them")
+    names = label or tuple(map(str, digit or digits or ()))
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     if output == STDOUT and on_terminal:
         raise click.UsageError("a terminal shows no PNG; send stdout to a file, or use --output")
@@ -145,15 +159,16 @@ def command(
     from cgan_runtime.generator import DigitGenerator
     from cgan_runtime.render import to_npy, to_png
 
-    if len(wanted) * count > sys.maxsize // 8:
-        raise MemoryError
-    labels = list(wanted) * count
-    if threads is None and len(labels) <= FEW:
+    if threads is None and (len(names) or USUAL_CLASSES) * count <= FEW:
         threads = 1
     with DigitGenerator(model, provider, threads) as generator:
-        images = generator.generate(labels, seed=seed, start=start)
+        wanted = _labels_of(names, generator.info.class_names, by_digit=not label)
+        if len(wanted) * count > sys.maxsize // 8:
+            raise MemoryError
+        images = generator.generate(wanted * count, seed=seed, start=start)
+        wanted_names = [generator.info.class_names[number] for number in wanted]
     columns = len(wanted) if len(wanted) > 1 else math.ceil(math.sqrt(count))
-    path = Path(output or _default_name(wanted, seed))
+    path = Path(output or _default_name(wanted_names, seed))
     if output == STDOUT:
         sys.stdout.buffer.write(to_png(images, columns, scale))
         sys.stdout.buffer.flush()
@@ -166,9 +181,31 @@ def command(
     click.echo(f"{path}  seed {seed}")
 
 
-def _default_name(wanted: tuple[int, ...], seed: int) -> str:
-    name = "".join(map(str, wanted))
-    return f"{'digit' if len(name) == 1 else 'digits'}-{name[:20]}-seed-{seed}.png"
+def _labels_of(
+    names: tuple[str, ...], class_names: tuple[str, ...], *, by_digit: bool
+) -> list[int]:
+    """Return the labels of these names, or of every class where there are none.
+
+    Raises:
+        InputError: the model lacks one; digits of a model that draws other things included.
+    """
+    from cgan_runtime.labels import label_of
+
+    if not names:
+        return list(range(len(class_names)))
+    try:
+        return [label_of(name, class_names) for name in names]
+    except InputError as error:
+        raise InputError(f"{error}, with --label" if by_digit else str(error)) from error
+
+
+def _default_name(names: list[str], seed: int) -> str:
+    """Return the name of a PNG of these classes, such as digits-2026-seed-7.png."""
+    if all(re.fullmatch("[0-9]", name) for name in names):
+        kind = "digit" if len(names) == 1 else "digits"
+        return f"{kind}-{''.join(names)[:LONGEST_SLUG]}-seed-{seed}.png"
+    slug = re.sub(r"\W+", "-", "-".join(names).casefold()).strip("-")[:LONGEST_SLUG].strip("-")
+    return f"{slug or 'class'}-seed-{seed}.png"
 
 
 def _show(images: "NDArray[np.uint8]") -> None:

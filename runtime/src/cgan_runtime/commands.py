@@ -39,7 +39,7 @@ def run(
     except own_errors as error:
         if "--debug" in arguments:
             raise
-        _leave(str(error), FAILED)
+        _leave(str(error), getattr(error, "exit_code", FAILED))
     except MemoryError:
         _leave("this needs more memory than there is; ask for less at a time", FAILED)
     except OSError as error:

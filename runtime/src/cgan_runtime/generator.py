@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
 from cgan_runtime.errors import InputError, ModelError
+from cgan_runtime.labels import Labels, label_numbers
 from cgan_runtime.noise import checked_origin, standard_normal
 from cgan_runtime.session import MOST_THREADS, PROVIDERS, open_session
 
@@ -64,7 +65,7 @@ class DigitGenerator:
 
     def generate(
         self,
-        labels: int | Sequence[int] | NDArray[np.integer[Any]],
+        labels: Labels,
         *,
         seed: SupportsIndex,
         start: SupportsIndex = 0,
@@ -75,7 +76,9 @@ class DigitGenerator:
         of a list with start set to its index gives the same images as drawing all of it.
 
         Args:
-            labels: class indices, one or a one-dimensional sequence, 0 <= label < classes.
+            labels: what to draw: class indices, 0 <= label < classes, or names in
+                info.class_names (where none is spelt so, in any case). One, or a one-dimensional
+                sequence of either kind; or an integer array.
             seed: 0 <= seed < 2**64.
             start: index of the first image, 0 <= start < 2**63.
 
@@ -83,9 +86,10 @@ class DigitGenerator:
             uint8 [n, 1, height, width], 0 background .. 255 ink.
 
         Raises:
-            InputError: a label, the seed or start is out of range, or the generator is closed.
+            InputError: the model lacks a label, labels mix numbers and names, the seed or start is
+                out of range, or the generator is closed.
         """
-        wanted, session = self._checked(labels), self._open_session()
+        wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
         seed, first_index = checked_origin(seed, start, len(wanted))
         images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
         for first in range(0, len(wanted), LARGEST_BATCH):
@@ -94,25 +98,6 @@ class DigitGenerator:
             feeds = {NOISE: noise, LABEL: batch}
             images[first : first + len(batch)] = session.run([IMAGE], feeds)[0]
         return images
-
-    def _checked(self, labels: int | Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        try:
-            wanted = np.atleast_1d(np.asarray(labels))
-        except ValueError as error:
-            raise InputError("labels have a ragged shape; give whole numbers in a row") from error
-        if wanted.size == 0:
-            wanted = wanted.astype(np.int64)
-        if wanted.ndim != 1 or not np.issubdtype(wanted.dtype, np.integer):
-            raise InputError(
-                f"labels are {wanted.dtype} of {wanted.ndim} dimensions; "
-                "give whole numbers in a row"
-            )
-        wrong = wanted[(wanted < 0) | (wanted >= self._info.classes)]
-        if wrong.size:
-            raise InputError(
-                f"the model has no label {int(wrong[0])}; choose from 0 to {self._info.classes - 1}"
-            )
-        return np.ascontiguousarray(wanted, np.int64)
 
     def _open_session(self) -> Any:
         if self._session is None:

@@ -1,26 +1,45 @@
 """The command cgan-train."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from cgan_training import __version__, commands
+from cgan_training.data import DATASETS, names_folder
 from cgan_training.errors import TrainingError
 
+if TYPE_CHECKING:
+    from cgan_training.loop import Trainer
+
+TRIAL_STEPS = 40  # that --dry-run trains to estimate the time
 EXAMPLES = """\b
 Examples:
   cgan-train                               the classic recipe into runs/digits
   cgan-train --data-dir ~/data --epochs 100
+  cgan-train --resume runs/digits
   cgan-train --dataset optdigits --minutes 5 --run-dir runs/quick
+  cgan-train --dataset fashion-mnist --run-dir runs/fashion
+  cgan-train --dataset ./shapes --run-dir runs/shapes
 """
+
+
+def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Refuse a name that is neither a data set's nor a folder's."""
+    if value not in DATASETS and not names_folder(value):
+        raise click.BadParameter(
+            f"{value!r} is not one of {', '.join(DATASETS)}, nor a folder that is here"
+        )
+    return value
 
 
 @click.command("cgan-train", epilog=EXAMPLES)
 @click.option(
     "--recipe",
-    default="seed",
-    show_default=True,
-    help="How to train: a recipe's name, or a TOML file of the same keys.",
+    help="How to train: a recipe's name, a TOML file of the same keys, or the config.json of a "
+    "run.  [default: seed]",
 )
 @click.option(
     "--run-dir",
@@ -30,12 +49,24 @@ Examples:
     help="Where the run is written; must hold no other run.",
 )
 @click.option(
+    "--resume",
+    metavar="RUN_DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Go on with the run in this folder, with its recipe, data, device and threads.",
+)
+@click.option("--list-recipes", is_flag=True, help="List the recipes that the package carries.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the plan, with an estimate of the time, and train not."
+)
+@click.option(
     "--dataset",
-    type=click.Choice(["auto", "mnist", "optdigits"]),
+    metavar=f"[{'|'.join(DATASETS)}|FOLDER]",
+    callback=check_dataset,
     default="auto",
     show_default=True,
-    help="What to learn. auto: MNIST where it is on disk or can be downloaded, otherwise the "
-    "small set that scikit-learn carries.",
+    help="What to learn: a data set's name, or a folder of IDX files in MNIST's layout, with "
+    "class names in classes.txt. auto: MNIST where it is on disk or can be downloaded, otherwise "
+    "the small set that scikit-learn carries.",
 )
 @click.option(
     "--data-dir",
@@ -44,9 +75,10 @@ Examples:
     show_default=True,
     envvar="CGAN_DATA_DIR",
     show_envvar=True,
-    help="torchvision's root: MNIST lies, or is put, in its folder MNIST/raw.",
+    help="torchvision's root: MNIST lies, or is put, in its folder MNIST/raw; the others likewise.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the recipe's.")
 @click.option(
     "--minutes",
@@ -54,9 +86,15 @@ Examples:
     help="Stop training after this long, finished or not.",
 )
 @click.option(
+    "--checkpoint-minutes",
+    type=click.FloatRange(0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Longest time between two checkpoints; one is written after each epoch too.",
+)
+@click.option(
     "--keep-every",
     type=click.IntRange(0),
-    default=0,
     help="Also keep the generator of every so many epochs, in RUN_DIR/models.",
 )
 @click.option(
@@ -72,14 +110,19 @@ Examples:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def command(
-    recipe: str,
+    recipe: str | None,
     run_dir: Path,
+    resume: Path | None,
+    list_recipes: bool,
+    dry_run: bool,
     dataset: str,
     data_dir: Path,
     epochs: int | None,
+    precision: str | None,
     seed: int | None,
     minutes: float | None,
-    keep_every: int,
+    checkpoint_minutes: float,
+    keep_every: int | None,
     device: str,
     threads: int | None,
     debug: bool,
@@ -87,24 +130,39 @@ def command(
     """Train a conditional GAN that draws the digit it is asked for.
 
     The run directory holds config.json, metrics.jsonl, a sample sheet of every epoch in
-    samples/, grid.png, curves.png, checkpoint.pt, and model.pt for cgan-export.
+    samples/, samples.webp, grid.png, curves.png, checkpoint.pt, and model.pt for cgan-export.
     """
-    from dataclasses import replace
+    from cgan_training.recipe import load_recipe, recipe_names
 
-    from cgan_training.recipe import load_recipe
+    if list_recipes:
+        click.echo("\n".join(recipe_names()))
+        return
+    config: dict[str, Any] = {}
+    if resume is not None:
+        from cgan_training.run import read_config
 
-    chosen = load_recipe(recipe)
+        run_dir, config = resume, read_config(resume)
+        theirs = config.get("dataset", {})
+        if default_of("dataset"):
+            dataset = str(theirs.get("dataset", dataset))
+        if default_of("data_dir"):
+            data_dir = Path(theirs.get("data_dir") or data_dir)
+        device = str(config.get("device", device)) if default_of("device") else device
+        threads = threads or config.get("threads")
+        recipe = recipe or str(resume / "config.json")
+    chosen = load_recipe(recipe or "seed")
     chosen = replace(
         chosen,
         epochs=chosen.epochs if epochs is None else epochs,
+        precision=precision or chosen.precision,
         seed=chosen.seed if seed is None else seed,
     )
 
     import torch
 
     from cgan_training.data import load_dataset
-    from cgan_training.loop import choose_device
-    from cgan_training.run import train
+    from cgan_training.loop import Trainer, choose_device
+    from cgan_training.run import Options, train
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -117,21 +175,60 @@ def command(
             bold=True,
             err=True,
         )
+    where = choose_device(device)
     click.echo(
         f"recipe {chosen.name}: {chosen.epochs} epochs of {len(data.labels):,} images "
-        f"({data.source}) on {choose_device(device)}, into {run_dir}",
+        f"({data.source}) on {where}, into {run_dir}",
         err=True,
     )
+    if dry_run:
+        click.echo(plan(Trainer(chosen, data, where)))
+        return
     model = train(
         chosen,
         data,
         run_dir,
-        device=choose_device(device),
-        seconds_limit=None if minutes is None else minutes * 60,
-        keep_every=keep_every,
+        device=where,
+        options=Options(
+            seconds_limit=None if minutes is None else minutes * 60,
+            keep_every=config.get("keep_every", 0) if keep_every is None else keep_every,
+            checkpoint_seconds=checkpoint_minutes * 60,
+            resume=resume is not None,
+            found_by=(
+                str(Path(dataset).resolve()) if names_folder(dataset) else data.name,
+                str(data_dir.resolve()),
+            ),
+        ),
         say=lambda line: click.echo(line, err=True),
     )
     click.echo(model)
+
+
+def default_of(option: str) -> bool:
+    """Return whether the user left the option out."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is ParameterSource.DEFAULT
+
+
+def plan(trainer: "Trainer") -> str:
+    """Say what a run would be, and how long it would take by its first steps."""
+    from cgan_training.networks import parameter_count
+
+    trainer.train_epoch(lambda done, _sums: done < TRIAL_STEPS // 2)  # warms up
+    seconds, steps = trainer.seconds, trainer.step
+    trainer.train_epoch(lambda done, _sums: done < steps + TRIAL_STEPS)
+    per_step = (trainer.seconds - seconds) / (trainer.step - steps)
+    total = trainer.recipe.epochs * trainer.steps_per_epoch
+    recipe = [f"  {key:<21}{value}" for key, value in trainer.recipe.to_dict().items()]
+    return "\n".join(
+        [
+            *recipe,
+            f"  {'generator':<21}{parameter_count(trainer.generator):,} parameters",
+            f"  {'discriminator':<21}{parameter_count(trainer.discriminator):,} parameters",
+            f"  {'steps':<21}{total:,} ({trainer.steps_per_epoch:,} an epoch)",
+            f"  {'estimated time':<21}{total * per_step / 60:,.0f} minutes",
+        ]
+    )
 
 
 def main() -> None:

@@ -1,11 +1,15 @@
 """Every error that this package raises on purpose.
 
 TrainingError
-├── RecipeError     a recipe that is missing, malformed or out of range
-├── DatasetError    a data set that is missing, truncated or not what its name says
-├── ModelFileError  a model.pt that cannot be read, or is not one
-├── DivergedError   losses that are no longer numbers
-└── OutputError     a place that cannot be written
+├── RecipeError      a recipe that is missing, malformed or out of range
+├── DatasetError     a data set that is missing, truncated or not what its name says
+├── DeviceError      a device that is not there
+├── CheckpointError  a checkpoint that cannot be gone on from
+├── ModelFileError   a model.pt that cannot be read, or is not one
+├── DivergedError    losses that are no longer numbers
+├── CollapsedError   a generator that draws one picture whatever it is asked for
+├── StoppedError     a signal that ended the run, after it was saved
+└── OutputError      a place that cannot be written
 """
 
 
@@ -21,16 +25,37 @@ class DatasetError(TrainingError):
     """A data set is missing, truncated or not what its name says."""
 
 
-class ModelFileError(TrainingError):
-    """A model.pt cannot be read, or is not one."""
-
-
 class DeviceError(TrainingError):
     """A device was asked for that is not there."""
 
 
+class CheckpointError(TrainingError):
+    """A checkpoint cannot be read, or is of another run."""
+
+
+class ModelFileError(TrainingError):
+    """A model.pt cannot be read, or is not one."""
+
+
 class DivergedError(TrainingError):
     """The losses are no longer numbers."""
+
+
+class CollapsedError(TrainingError):
+    """The generator draws one picture, whatever noise and label it is given."""
+
+
+class StoppedError(TrainingError):
+    """A signal ended the run; everything up to there was saved.
+
+    Args:
+        message: what the user reads.
+        signal_number: of the signal; the command's exit code is 128 more.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
 
 
 class OutputError(TrainingError):

@@ -4,11 +4,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cgan_training.data import Dataset
 from cgan_training.errors import DeviceError, DivergedError
@@ -16,8 +17,8 @@ from cgan_training.networks import Discriminator, Generator, to_float, to_uint8
 from cgan_training.recipe import Recipe
 
 SHEET_ROWS = 10
-CHECKPOINT_FORMAT = "cgan-checkpoint"
-CHECKPOINT_VERSION = 1
+PARTS = ("generator", "discriminator", "optimizer_g", "optimizer_d")
+COUNTERS = ("epoch", "step", "seconds", "order", "done", "sums", "epoch_seconds", "sheet_noise")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class Trainer:
         self.discriminator = Discriminator(
             dataset.classes, recipe.discriminator_hidden, recipe.leaky_slope, **shape
         ).to(device)
+        self.average: AveragedModel | None = None
+        if recipe.average:
+            self.average = AveragedModel(
+                self.generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.average)
+            )
+        self.parts = [*PARTS, "average"] if self.average else PARTS
         self.optimizer_g = self._adam(self.generator)
         self.optimizer_d = self._adam(self.discriminator)
         self.random = torch.Generator(device).manual_seed(recipe.seed)
@@ -62,48 +69,72 @@ class Trainer:
         self.batch_size = min(recipe.batch_size, len(dataset.labels))
         self.passes = math.ceil(recipe.epoch_images / len(dataset.labels))  # an epoch
         self.steps_per_epoch = self.passes * len(dataset.labels) // self.batch_size
-        self.epoch, self.step, self.seconds = 0, 0, 0.0
+        self.epoch, self.step, self.seconds = 0, 0, 0.0  # whole epochs, steps, seconds so far
+        self.order: Tensor | None = None  # of this epoch's images: int64 [n * passes]
+        self.done = 0  # steps of this epoch
+        self.sums = self._zeros()  # over this epoch, read once an epoch
+        self.epoch_seconds = 0.0  # spent on this epoch
 
     def train_epoch(self, on_step: Callable[[int, Tensor], bool] | None = None) -> Epoch:
         """Go over the shuffled data once, or as often as the recipe's epoch_images ask for.
 
+        An epoch that was begun before, here or in the state that was loaded, is gone on with.
+
         Args:
             on_step: told after each step how many of the epoch are done and the sums so far
                 (float64 [4]: the losses of generator and discriminator, mean D on real and on
-                fake); it ends the epoch early by returning False.
+                fake); it leaves the epoch by returning False.
+
+        Returns:
+            What the epoch gave so far: all of it where epoch_is_whole.
 
         Raises:
             DivergedError: the losses are no longer numbers.
         """
-        began, before = time.perf_counter(), self.step
-        order = torch.cat([self._shuffled() for _ in range(self.passes)])
-        sums = torch.zeros(4, dtype=torch.float64, device=self.device)  # read once an epoch
-        for done, batch in enumerate(order.split(self.batch_size)[: self.steps_per_epoch], 1):
-            sums += self._step(to_float(self.images[batch]), self.labels[batch])
+        if self.order is None:
+            self.order = torch.cat([self._shuffled() for _ in range(self.passes)])
+        before = time.perf_counter()
+        for batch in self.order.split(self.batch_size)[self.done : self.steps_per_epoch]:
+            self.sums += self._step(to_float(self.images[batch]), self.labels[batch])
             self.step += 1
-            if on_step is not None and not on_step(done, sums):
+            self.done += 1
+            now = time.perf_counter()
+            self.epoch_seconds, self.seconds, before = (
+                self.epoch_seconds + now - before,
+                self.seconds + now - before,
+                now,
+            )
+            if on_step is not None and not on_step(self.done, self.sums):
                 break
-        means = (sums / (self.step - before)).tolist()
-        elapsed = time.perf_counter() - began
-        self.epoch += 1
-        self.seconds += elapsed
-        if not all(math.isfinite(mean) for mean in means):
+        epoch = self._summary()
+        if self.done == self.steps_per_epoch:
+            self.epoch += 1
+            self.order, self.done = None, 0
+            self.sums, self.epoch_seconds = self._zeros(), 0.0
+        return epoch
+
+    def _summary(self) -> Epoch:
+        loss_g, loss_d, d_real, d_fake = (self.sums / self.done).tolist()
+        if not math.isfinite(loss_g + loss_d):
             raise DivergedError(
-                f"the losses of epoch {self.epoch} are not numbers; "
+                f"the losses of epoch {self.epoch + 1} are not numbers; "
                 "lower the recipe's learning_rate"
             )
-        images = (self.step - before) * self.batch_size
-        loss_g, loss_d, d_real, d_fake = means
         return Epoch(
-            epoch=self.epoch,
+            epoch=self.epoch + 1,
             step=self.step,
             loss_generator=loss_g,
             loss_discriminator=loss_d,
             mean_d_real=d_real,
             mean_d_fake=d_fake,
-            images_per_second=images / elapsed,
+            images_per_second=self.done * self.batch_size / self.epoch_seconds,
             seconds=self.seconds,
         )
+
+    @property
+    def epoch_is_whole(self) -> bool:
+        """Whether no epoch is begun and not ended."""
+        return self.order is None
 
     def _step(self, real: Tensor, real_label: Tensor) -> Tensor:
         """Update the generator, then the discriminator (Mirza & Osindero 2014, equation 2).
@@ -122,17 +153,23 @@ class Trainer:
         # The generator: make the discriminator call drawn images real. Gradients are asked for
         # its own weights alone, so those of the discriminator's weights are never computed.
         fake_label = self._random_labels(batch)
-        fake = self.generator(self._noise(batch), fake_label)  # [batch, 1, h, w]
-        loss_g = binary_cross_entropy_with_logits(self.discriminator(fake, fake_label), ones)
+        with self._autocast():
+            fake = self.generator(self._noise(batch), fake_label)  # [batch, 1, h, w]
+            on_fake = self.discriminator(fake, fake_label).float()  # [batch]
+        loss_g = binary_cross_entropy_with_logits(on_fake, ones)
         self.optimizer_g.zero_grad()
         loss_g.backward(inputs=list(self.generator.parameters()))
         self.optimizer_g.step()
+        if self.average is not None:
+            self.average.update_parameters(self.generator)
 
         # The discriminator: tell real images from freshly drawn ones, both in one pass.
         fake_label = self._random_labels(batch)
-        with torch.no_grad():
-            fake = self.generator(self._noise(batch), fake_label)
-        logits = self.discriminator(torch.cat([real, fake]), torch.cat([real_label, fake_label]))
+        with torch.no_grad(), self._autocast():
+            fake = self.generator(self._noise(batch), fake_label).float()
+        both, both_label = torch.cat([real, fake]), torch.cat([real_label, fake_label])
+        with self._autocast():
+            logits = self.discriminator(both, both_label).float()  # [2 * batch]
         on_real, on_fake = logits.split(batch)
         loss_d = (
             binary_cross_entropy_with_logits(on_real, ones)
@@ -148,11 +185,19 @@ class Trainer:
 
     def draw(self, noise: Tensor, label: Tensor) -> Tensor:
         """Draw uint8 [n, 1, height, width] from noise float32 [n, noise_dim], label int64 [n]."""
-        self.generator.eval()
+        generator = self.best_generator
+        generator.eval()
         with torch.inference_mode():
-            image = to_uint8(self.generator(noise, label))
-        self.generator.train()
+            image = to_uint8(generator(noise, label))
+        generator.train()
         return image
+
+    @property
+    def best_generator(self) -> Generator:
+        """The generator's moving average where the recipe takes one, otherwise itself."""
+        if self.average is None:
+            return self.generator
+        return cast(Generator, self.average.module)
 
     def draw_sheet(self) -> Tensor:
         """Draw uint8 [rows * classes, 1, height, width]: a noise each row, a label each column."""
@@ -161,23 +206,35 @@ class Trainer:
         return self.draw(self.sheet_noise.repeat_interleave(classes, dim=0), label)
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next epoch needs, as tensors and plain values."""
+        """Return all that the next step needs, as tensors and plain values.
+
+        Raises:
+            DivergedError: the losses are no longer numbers, so it is not worth keeping.
+        """
+        if self.done:
+            self._summary()
         return {
-            "format": CHECKPOINT_FORMAT,
-            "version": CHECKPOINT_VERSION,
-            "recipe": self.recipe.to_dict(),
-            "dataset": self.dataset.name,
-            "class_names": list(self.dataset.class_names),
-            "epoch": self.epoch,
-            "step": self.step,
-            "seconds": self.seconds,
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "optimizer_g": self.optimizer_g.state_dict(),
-            "optimizer_d": self.optimizer_d.state_dict(),
+            **{name: getattr(self, name) for name in COUNTERS},
+            **{name: getattr(self, name).state_dict() for name in self.parts},
             "random": self.random.get_state(),
-            "sheet_noise": self.sheet_noise,
         }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to where state() was taken.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError: its parts do not fit the recipe.
+        """
+        for name in self.parts:
+            getattr(self, name).load_state_dict(state[name])
+        self.random.set_state(state["random"])
+        for name in COUNTERS:
+            value = state[name]
+            setattr(self, name, value.to(self.device) if isinstance(value, Tensor) else value)
+
+    def _autocast(self) -> torch.autocast:
+        bf16 = self.recipe.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         return torch.optim.Adam(
@@ -187,6 +244,9 @@ class Trainer:
     def _noise(self, count: int) -> Tensor:
         shape = (count, self.recipe.noise_dim)
         return torch.randn(shape, generator=self.random, device=self.device)
+
+    def _zeros(self) -> Tensor:
+        return torch.zeros(4, dtype=torch.float64, device=self.device)
 
     def _shuffled(self) -> Tensor:
         return torch.randperm(len(self.labels), generator=self.random, device=self.device)

@@ -27,7 +27,7 @@ class Progress:
         self, epochs: int, steps_per_epoch: int, batch_size: int, say: Callable[[str], None]
     ) -> None:
         self._epochs, self._steps, self._say = epochs, steps_per_epoch, say
-        self._batch_size, self._began, self._shown = batch_size, 0.0, 0.0
+        self._batch_size, self._shown = batch_size, 0.0
         self._plain = not sys.stderr.isatty()
         self._bar = tqdm(
             total=epochs * steps_per_epoch * batch_size,
@@ -49,29 +49,27 @@ class Progress:
     ) -> None:
         self._bar.close()
 
-    def start_epoch(self, epoch: int) -> None:
-        """Say which epoch begins, counted from 1."""
+    def start_epoch(self, epoch: int, step: int) -> None:
+        """Say which epoch begins, counted from 1, and at which step of the run."""
         self._bar.set_description(f"epoch {epoch}/{self._epochs}")
-        self._began = time.perf_counter()
+        if self._bar.n == 0:  # what a resumed run did before is neither work nor time of this one
+            self._bar.initial = self._bar.n = step * self._batch_size
 
-    def step(self, done: int, sums: Tensor) -> float:
+    def step(self, done: int, sums: Tensor) -> None:
         """Count one step.
 
         Args:
             done: steps of this epoch done.
             sums: float64 [4]: the sums so far of both losses and mean D on real and fake.
-
-        Returns:
-            Seconds since the epoch began.
         """
+        if self._plain:
+            return
+        self._bar.update(self._batch_size)
         now = time.perf_counter()
-        if not self._plain:
-            self._bar.update(self._batch_size)
-            if now - self._shown >= REFRESH_SECONDS:
-                self._shown = now
-                loss_g, loss_d = (sums[:2] / done).tolist()
-                self._bar.set_postfix_str(f"G {loss_g:.3f} D {loss_d:.3f}", refresh=False)
-        return now - self._began
+        if now - self._shown >= REFRESH_SECONDS:
+            self._shown = now
+            loss_g, loss_d = (sums[:2] / done).tolist()
+            self._bar.set_postfix_str(f"G {loss_g:.3f} D {loss_d:.3f}", refresh=False)
 
     def end_epoch(self, epoch: Epoch) -> None:
         """Say what the epoch gave, where there is no bar."""

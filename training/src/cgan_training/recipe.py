@@ -1,5 +1,6 @@
 """A recipe: everything that decides how a run learns."""
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -13,6 +14,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+PRECISIONS = ("fp32", "bf16")
+FLAGS = ("epochs", "seed", "precision")  # fields that cgan-train can set by a flag
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class Recipe:
     betas: tuple[float, float]  # of both Adam optimisers, 0 <= beta < 1
     seed: int  # of weights, shuffling and noise, 0 <= seed < 2**63
     epoch_images: int = 60_000  # an epoch shows no fewer: small data sets are gone through again
+    precision: str = "fp32"  # of the matrix products: "fp32", or "bf16" by autocast
+    average: float = 0.0  # decay a step of the generator's moving average, which model.pt then
+    # holds; 0 <= decay < 1, 0 takes none
 
     def __post_init__(self) -> None:
         for key in ("noise_dim", "batch_size", "epochs", "epoch_images"):
@@ -48,11 +55,13 @@ class Recipe:
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
             "two numbers, 0 or more and below 1",
         )
+        self._require("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
+        self._require("average", 0 <= self.average < 1, "0 or more and below 1")
         self._require("seed", 0 <= self.seed < 2**63, "0 or more and below 2**63")
 
     def _require(self, key: str, holds: bool, range_in_words: str) -> None:
         if not holds:
-            flag = f" (--{key.replace('_', '-')})" if key in ("epochs", "seed") else ""
+            flag = f" (--{key.replace('_', '-')})" if key in FLAGS else ""
             raise RecipeError(
                 f"recipe {self.name!r}: {key} is {getattr(self, key)}; "
                 f"it must be {range_in_words}{flag}"
@@ -77,7 +86,7 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """Read a recipe that the package carries, or a TOML file of the same keys.
+    """Read a recipe that the package carries, a TOML file of the same keys, or a config.json.
 
     Raises:
         RecipeError: there is none of that name or path, or it is malformed.
@@ -86,19 +95,24 @@ def load_recipe(name_or_path: str) -> Recipe:
         text = (resources.files("cgan_training") / "recipes" / f"{name_or_path}.toml").read_text()
         return recipe_from(tomllib.loads(text), name_or_path)
     path = Path(name_or_path)
-    if path.suffix != ".toml":
+    if path.suffix not in (".toml", ".json"):
         raise RecipeError(
             f"no recipe {name_or_path!r}; choose one of {', '.join(recipe_names())}, "
-            "or give the path of a .toml file"
+            "or give the path of a .toml file, or of a run's config.json"
         )
     try:
-        return recipe_from(tomllib.loads(path.read_text(encoding="utf-8")), name_or_path)
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)["recipe"]
+        return recipe_from(values, name_or_path)
     except OSError as error:
         raise RecipeError(
             f"cannot read the recipe {path}: {error.strerror}; check the path"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the recipe {path} is not TOML: {error}; correct it") from error
+    except (KeyError, TypeError) as error:
+        raise RecipeError(f"{path} is no run's config.json: it has no recipe") from error
+    except ValueError as error:  # what both parsers and the decoder raise
+        language = path.suffix[1:].upper()
+        raise RecipeError(f"the recipe {path} is not {language}: {error}; correct it") from error
 
 
 def recipe_from(values: Mapping[str, Any], source: str) -> Recipe:

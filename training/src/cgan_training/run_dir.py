@@ -1,37 +1,48 @@
 """The folder that a run writes: config, metrics, sample sheets, checkpoint, model."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-
 from cgan_training.errors import OutputError
 from cgan_training.files import written_whole
+from cgan_training.pictures import animation
 
 
 class RunDir:
     """A run's folder.
 
     Args:
-        path: made if it is not there; must hold no other run.
+        path: made if it is not there; must hold no other run, unless resumed.
         keeps_models: make room for the models of single epochs.
+        metrics: of the epochs that a resumed run has behind it; None for a new run.
 
     Raises:
         OutputError: it cannot be written, or holds a run.
     """
 
-    def __init__(self, path: Path, *, keeps_models: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keeps_models: bool = False,
+        metrics: Sequence[dict[str, Any]] | None = None,
+    ) -> None:
         self.path = path
-        if (path / "config.json").exists():
+        self.metrics = list(metrics or [])
+        if metrics is None and (path / "config.json").exists():
             raise OutputError(
-                f"{path} already holds a run; choose another --run-dir or delete that one"
+                f"{path} already holds a run; go on with it by --resume {path}, "
+                "or choose another --run-dir"
             )
         try:
             (path / "samples").mkdir(parents=True, exist_ok=True)
             if keeps_models:
                 (path / "models").mkdir(exist_ok=True)
-            self._metrics: TextIO = (path / "metrics.jsonl").open("w", encoding="utf-8")
+            lines = "".join(f"{json.dumps(each)}\n" for each in self.metrics)
+            self._write(path / "metrics.jsonl", lines.encode())
+            self._metrics: TextIO = (path / "metrics.jsonl").open("a", encoding="utf-8")
         except OSError as error:
             raise OutputError(
                 f"cannot write {path}: {error.strerror}; choose another --run-dir"
@@ -44,6 +55,7 @@ class RunDir:
 
     def add_metrics(self, metrics: dict[str, Any]) -> None:
         """Append one epoch's figures to metrics.jsonl."""
+        self.metrics.append(metrics)
         try:
             self._metrics.write(json.dumps(metrics) + "\n")
             self._metrics.flush()
@@ -60,14 +72,14 @@ class RunDir:
         """Write grid.png, the sheet of the finished generator."""
         self._write(self.path / "grid.png", png)
 
+    def write_animation(self) -> None:
+        """Write samples.webp, the sheets of all epochs one after the other."""
+        sheets = sorted((self.path / "samples").glob("epoch-*.png"))
+        self._write(self.path / "samples.webp", animation(sheets))
+
     def write_curves(self, png: bytes) -> None:
         """Write curves.png, the course of the finished run."""
         self._write(self.path / "curves.png", png)
-
-    def write_checkpoint(self, state: dict[str, Any]) -> None:
-        """Write checkpoint.pt: tensors and plain values, all that the next epoch needs."""
-        with written_whole(self.path / "checkpoint.pt") as file:
-            torch.save(state, file)
 
     @property
     def model_path(self) -> Path:

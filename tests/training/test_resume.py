@@ -1,0 +1,230 @@
+"""A run that was killed, stopped or cut short ends like one that was not."""
+
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cgan_training.checkpoint import NAME, PREVIOUS_NAME
+from cgan_training.data import Dataset
+from cgan_training.errors import CheckpointError, StoppedError
+from cgan_training.model_file import load_model
+from cgan_training.recipe import Recipe
+from cgan_training.run import Options, train
+from cgan_training.run_dir import read_metrics
+
+Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
+CPU = torch.device("cpu")
+KILLS = 24
+RESUME = Options(resume=True)
+
+# Trains in forked children, so that torch is imported once; each child is killed after a time
+# that it is given on stdin, and the last one is left alone.
+NURSERY = """
+    import dataclasses, os, signal, sys, time
+    from pathlib import Path
+    import torch
+    from cgan_training.data import load_dataset
+    from cgan_training.recipe import load_recipe
+    from cgan_training.run import Options, train
+
+    torch.set_num_threads(1)
+    recipe, folder = load_recipe(sys.argv[1]), Path(sys.argv[2])
+    data = load_dataset("optdigits", Path())[0]
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            resume = (folder / "checkpoint.pt").exists()
+            if not resume and folder.exists():
+                import shutil
+                shutil.rmtree(folder)
+            train(
+                recipe, data, folder, device=torch.device("cpu"), say=lambda _: None,
+                options=Options(resume=resume, checkpoint_seconds=0.03),
+            )
+            os._exit(0)
+        if line.strip() != "wait":
+            time.sleep(float(line))
+            os.kill(child, signal.SIGKILL)
+        print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+@pytest.fixture
+def longer(small_recipe: Recipe) -> Recipe:
+    return dataclasses.replace(small_recipe, name="longer", epochs=3, epoch_images=30_000)
+
+
+def weights(run_dir: Path) -> str:
+    return load_model(run_dir).weights_sha256
+
+
+def losses(run_dir: Path) -> list[tuple[float, float]]:
+    metrics = read_metrics(run_dir)
+    assert [line["epoch"] for line in metrics] == list(range(1, len(metrics) + 1))
+    return [(line["loss_generator"], line["loss_discriminator"]) for line in metrics]
+
+
+def write_toml(recipe: Recipe, path: Path) -> Path:
+    lines = [f"{key} = {value!r}\n" for key, value in recipe.to_dict().items()]
+    path.write_text("".join(lines).replace("'", '"'))
+    return path
+
+
+def test_a_run_killed_at_random_moments_ends_bit_identical(longer: Recipe, tmp_path: Path) -> None:
+    recipe = write_toml(longer, tmp_path / "longer.toml")
+    chance = random.Random(2014)
+
+    def grow(folder: Path, moments: list[str]) -> list[int]:
+        script = textwrap.dedent(NURSERY)
+        done = subprocess.run(
+            [sys.executable, "-c", script, recipe, folder],
+            input="\n".join(moments) + "\n",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [int(line) for line in done.stdout.split()]
+
+    assert grow(tmp_path / "undisturbed", ["wait"]) == [0]
+    kills = [str(chance.uniform(0.02, 0.5)) for _ in range(KILLS)]
+    endings = grow(tmp_path / "killed", [*kills, "wait"])
+    assert endings.count(signal.SIGKILL) >= 20  # the others had already finished
+    assert endings[-1] == 0
+    assert weights(tmp_path / "killed") == weights(tmp_path / "undisturbed")
+    assert losses(tmp_path / "killed") == losses(tmp_path / "undisturbed")
+    assert not list((tmp_path / "killed").glob("checkpoint-following.pt"))
+
+
+def test_a_run_stopped_in_the_middle_of_an_epoch_is_gone_on_with(
+    small_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
+) -> None:
+    stopped = tmp_path / "stopped"
+    train(small_recipe, digits, stopped, device=CPU, options=Options(seconds_limit=1e-6))
+    assert load_model(stopped).training["steps"] == 1
+    train(small_recipe, digits, stopped, device=CPU, options=RESUME)
+    assert weights(stopped) == weights(run_dir)
+    assert losses(stopped) == losses(run_dir)
+
+
+def test_a_finished_run_resumed_is_as_it_was(
+    small_recipe: Recipe, digits: Dataset, tmp_path: Path
+) -> None:
+    train(small_recipe, digits, tmp_path, device=CPU)
+    before = weights(tmp_path)
+    train(small_recipe, digits, tmp_path, device=CPU, options=RESUME)
+    assert weights(tmp_path) == before
+
+
+@pytest.mark.parametrize("size", [0, 1000, -1000])
+def test_a_cut_checkpoint_is_named_and_the_one_before_it_used(
+    small_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path, size: int
+) -> None:
+    train(small_recipe, digits, tmp_path, device=CPU)
+    newest = tmp_path / NAME
+    newest.write_bytes(newest.read_bytes()[:size])
+    said: list[str] = []
+    train(small_recipe, digits, tmp_path, device=CPU, options=RESUME, say=said.append)
+    assert f"{newest} is cut short, damaged or no checkpoint" in said[0]
+    assert said[1] == "resumed at epoch 2, step 15"
+    assert weights(tmp_path) == weights(run_dir)
+
+
+def test_a_flipped_bit_is_found(small_recipe: Recipe, digits: Dataset, tmp_path: Path) -> None:
+    train(small_recipe, digits, tmp_path, device=CPU)
+    for path in (tmp_path / NAME, tmp_path / PREVIOUS_NAME):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1  # in the middle of some weights
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{NAME} is cut short, damaged"):
+        train(small_recipe, digits, tmp_path, device=CPU, options=RESUME)
+
+
+def test_a_pickle_that_would_run_code_does_not(tmp_path: Path, small_recipe: Recipe) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "was-here"),)
+
+    torch.save({"format": "cgan-checkpoint", "version": 1, "trainer": Bomb()}, tmp_path / NAME)
+    (tmp_path / "config.json").write_text("{}")
+    from cgan_training.checkpoint import load_checkpoint
+
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path)
+    assert not (tmp_path / "was-here").exists()
+
+
+def test_what_cannot_be_resumed_is_refused(
+    small_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
+) -> None:
+    other = dataclasses.replace(small_recipe, learning_rate=1e-3)
+    with pytest.raises(CheckpointError, match=r"another recipe \(learning_rate differs from 0.001"):
+        train(other, digits, run_dir, device=CPU, options=RESUME)
+    fewer = dataclasses.replace(digits, images=digits.images[1:], labels=digits.labels[1:])
+    with pytest.raises(CheckpointError, match="learnt other data"):
+        train(small_recipe, fewer, run_dir, device=CPU, options=RESUME)
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        train(small_recipe, digits, tmp_path / "none", device=CPU, options=RESUME)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_leaves_with_its_code(
+    command: Command, longer: Recipe, tmp_path: Path, number: signal.Signals
+) -> None:
+    recipe = write_toml(dataclasses.replace(longer, epochs=1000), tmp_path / "longer.toml")
+    script = Path(sys.executable).with_name("cgan-train")
+    arguments: list[Any] = ["--recipe", recipe, "--dataset", "optdigits", "--run-dir", "run"]
+    process = subprocess.Popen([script, *arguments], cwd=tmp_path, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / NAME).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    last = stderr.decode().splitlines()[-1]
+    assert last.startswith(f"error: stopped by {number.name} in epoch ")
+    assert last.endswith("go on with cgan-train --resume run")
+    done = command("cgan-train", "--resume", "run", "--minutes", 0.0001)
+    assert done.returncode == 0, done.stderr
+    assert b"resumed at epoch " in done.stderr
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
+    small_recipe: Recipe, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cgan_training.errors import OutputError
+
+    train(small_recipe, digits, tmp_path, device=CPU)
+    before = (tmp_path / NAME).read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"cannot write .*: No space left on device"):
+        train(small_recipe, digits, tmp_path, device=CPU, options=RESUME)
+    assert (tmp_path / NAME).read_bytes() == before
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_options_change_nothing_that_is_learnt(
+    small_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
+) -> None:
+    options = Options(checkpoint_seconds=0)
+    train(small_recipe, digits, tmp_path, device=CPU, options=options)
+    assert weights(tmp_path) == weights(run_dir)
+
+
+def test_stopped_error_tells_the_exit_code() -> None:
+    assert StoppedError("stopped", signal.SIGTERM).exit_code == 143

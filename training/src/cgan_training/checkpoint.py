@@ -1,0 +1,82 @@
+"""checkpoint.pt: all that a run needs to go on, and the one before it in case it is damaged."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cgan_training.errors import CheckpointError, OutputError
+from cgan_training.files import written_whole
+
+FORMAT = "cgan-checkpoint"
+FORMAT_VERSION = 1
+NAME, PREVIOUS_NAME = "checkpoint.pt", "checkpoint-previous.pt"
+FOLLOWING_NAME = "checkpoint-following.pt"  # for the moment in which the names change
+
+
+def save_checkpoint(content: dict[str, Any], run_dir: Path) -> None:
+    """Write checkpoint.pt whole; the one that was there becomes checkpoint-previous.pt.
+
+    Args:
+        content: tensors and plain values.
+        run_dir: the run's folder.
+
+    Raises:
+        OutputError: it cannot be written; the one that was there is still there.
+    """
+    path, following = run_dir / NAME, run_dir / FOLLOWING_NAME
+    with written_whole(following) as file:
+        torch.save({"format": FORMAT, "version": FORMAT_VERSION, **content}, file)
+    try:
+        if path.exists():
+            path.replace(run_dir / PREVIOUS_NAME)
+        following.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; check its folder") from error
+
+
+def load_checkpoint(run_dir: Path) -> tuple[dict[str, Any], str | None]:
+    """Read the run's checkpoint, or the one before it where that is damaged.
+
+    Returns:
+        Its content, and what is wrong with the newer one when the older was taken.
+
+    Raises:
+        CheckpointError: there is none that can be used.
+    """
+    try:
+        return _load(run_dir / NAME), None
+    except CheckpointError as newer:
+        try:
+            return _load(run_dir / PREVIOUS_NAME), str(newer)
+        except CheckpointError:
+            raise newer from None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        _check_sums(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no {path}; nothing to resume, start a new run") from error
+    except Exception as error:  # torch and zipfile tell damage by a dozen different exceptions
+        raise CheckpointError(
+            f"{path} is cut short, damaged or no checkpoint; delete it, and start a new run"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint of cgan-train; give its run directory")
+    if content.get("version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has checkpoint format {content.get('version')}, this release reads "
+            f"{FORMAT_VERSION}; install the release that wrote it"
+        )
+    return content
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the archive's checksums, which torch.load does not."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"{damaged} is damaged")
