@@ -15,7 +15,9 @@ from typing import Any
 import click
 import torch
 
+from cgan_training import commands
 from cgan_training.data import load_dataset
+from cgan_training.errors import TrainingError
 from cgan_training.judge import Judge, label_accuracy, load_or_train_judge
 from cgan_training.model_file import load_model
 from cgan_training.networks import to_uint8
@@ -105,4 +107,4 @@ def plot(points: list[dict[str, Any]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main, TrainingError)

@@ -20,8 +20,10 @@ import click
 import torch
 from torch import Tensor, nn
 
+from cgan_training import commands
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.data.torchvision_ops import import_torchvision_datasets
+from cgan_training.errors import TrainingError
 from cgan_training.loop import Trainer
 from cgan_training.recipe import load_recipe
 
@@ -111,4 +113,4 @@ def main(data_dir: Path, rounds: int, steps: int, threads: int | None, device: s
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main, TrainingError)
