@@ -13,6 +13,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ def our_loop(trainer: Trainer) -> Callable[[int], None]:
     """Return a function that trains so many steps with the Trainer."""
 
     def run(steps: int) -> None:
-        trainer.train_epoch(lambda done, _sums: done < steps)
+        last = trainer.step + steps
+        while trainer.step < last:  # into the next epoch, if need be
+            trainer.train_epoch(lambda _done, _sums: trainer.step < last)
 
     return run
 
@@ -91,8 +94,14 @@ def main(data_dir: Path, rounds: int, steps: int, threads: int | None, device: s
     if threads is not None:
         torch.set_num_threads(threads)
     data: Dataset = load_dataset("mnist", data_dir)[0]
-    trainer = Trainer(load_recipe("seed"), data, torch.device(device))
-    loops = {"the usual loop": usual_loop(trainer, data_dir), "cgan-train": our_loop(trainer)}
+    recipe, where = load_recipe("seed"), torch.device(device)
+    trainer = Trainer(recipe, data, where)
+    in_bf16 = Trainer(replace(recipe, precision="bf16"), data, where)
+    loops = {
+        "the usual loop": usual_loop(trainer, data_dir),
+        "cgan-train, fp32": our_loop(trainer),
+        "cgan-train, bf16": our_loop(in_bf16),
+    }
     speeds: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(rounds + 1):  # the first warms up
         for name, run in loops.items():
