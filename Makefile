@@ -9,7 +9,7 @@ PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 RUN_DIR ?= runs/digits
 TRAIN_FLAGS ?=
 DEMO_DIR ?= demo
-DEMO_MINUTES ?= 4
+DEMO_MINUTES ?= 3.5
 
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 

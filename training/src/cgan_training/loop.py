@@ -150,20 +150,22 @@ class Trainer:
         ones = torch.ones(batch, device=self.device)
         zeros = torch.zeros(batch, device=self.device)
 
-        # The generator: make the discriminator call drawn images real. Gradients are asked for
-        # its own weights alone, so those of the discriminator's weights are never computed.
+        # The generator: make the discriminator call drawn images real. The discriminator's
+        # weights stand still, so their gradients are never computed.
+        self.discriminator.requires_grad_(False)
         fake_label = self._random_labels(batch)
         with self._autocast():
             fake = self.generator(self._noise(batch), fake_label)  # [batch, 1, h, w]
             on_fake = self.discriminator(fake, fake_label).float()  # [batch]
         loss_g = binary_cross_entropy_with_logits(on_fake, ones)
         self.optimizer_g.zero_grad()
-        loss_g.backward(inputs=list(self.generator.parameters()))
+        loss_g.backward()
         self.optimizer_g.step()
         if self.average is not None:
             self.average.update_parameters(self.generator)
 
         # The discriminator: tell real images from freshly drawn ones, both in one pass.
+        self.discriminator.requires_grad_(True)
         fake_label = self._random_labels(batch)
         with torch.no_grad(), self._autocast():
             fake = self.generator(self._noise(batch), fake_label).float()

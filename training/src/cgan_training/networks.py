@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cgan_training.linear import Linear
+
 
 class Generator(nn.Module):
     """Draws an image of a label from noise.
@@ -82,7 +84,7 @@ def _perceptron(units: Sequence[int], activation: nn.Module) -> nn.Sequential:
     """Return linear layers of these widths with the activation between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(units):
-        layers += [nn.Linear(inputs, outputs), activation]
+        layers += [Linear(inputs, outputs), activation]
     return nn.Sequential(*layers[:-1])
 
 
