@@ -1,7 +1,8 @@
 """The command cgan-train."""
 
 import os
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from cgan_training.errors import TrainingError
 if TYPE_CHECKING:
     from cgan_training.loop import Trainer
 
+LAST_WORD_SECONDS = 1.0
 TRIAL_STEPS = 40  # that --dry-run trains to estimate the time
 EXAMPLES = """\b
 Examples:
@@ -180,7 +182,7 @@ def command(
             err=True,
         )
     where = world.together(lambda: choose_device(device, world))
-    on = where if world.size == 1 else f"{world.size} processes' {where.type}"
+    on = where if world.size == 1 else f"{where.type} in {world.size} processes"
     click.echo(
         f"recipe {chosen.name}: {chosen.epochs} epochs of {len(data.labels):,} images "
         f"({data.source}) on {on}, into {run_dir}",
@@ -239,9 +241,16 @@ def plan(trainer: "Trainer") -> str:
 
 def main() -> None:
     """Run cgan-train and leave with its exit code. Of several processes rank 0 alone speaks."""
-    with ExitStack() as silence:
-        if World.of_environment().rank > 0:  # all raise the same; a traceback ends the silence
-            nowhere = silence.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
-            silence.enter_context(redirect_stdout(nowhere))
-            silence.enter_context(redirect_stderr(nowhere))
+    if World.of_environment().rank == 0:
         commands.run(command, TrainingError)
+    try:
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+            redirect_stdout(nowhere),
+            redirect_stderr(nowhere),
+        ):
+            commands.run(command, TrainingError)
+    except SystemExit as leaving:
+        if leaving.code:  # torchrun now ends rank 0 too, which raises the same: let it say so
+            time.sleep(LAST_WORD_SECONDS)
+        raise

@@ -133,7 +133,7 @@ def _model(trainer: Trainer) -> Model:
             "epochs": trainer.epoch,
             "steps": trainer.step,
             "seconds": round(trainer.seconds, 1),
-            "device": str(trainer.device),
+            "device": trainer.device.type,
             "versions": _versions(),
         },
     )
