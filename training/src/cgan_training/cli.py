@@ -1,5 +1,8 @@
 """The command cgan-train."""
 
+import os
+import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +12,13 @@ from click.core import ParameterSource
 
 from cgan_training import __version__, commands
 from cgan_training.data import DATASETS, names_folder
+from cgan_training.distributed import World
 from cgan_training.errors import TrainingError
 
 if TYPE_CHECKING:
     from cgan_training.loop import Trainer
 
+LAST_WORD_SECONDS = 1.0
 TRIAL_STEPS = 40  # that --dry-run trains to estimate the time
 EXAMPLES = """\b
 Examples:
@@ -137,11 +142,15 @@ def command(
     if list_recipes:
         click.echo("\n".join(recipe_names()))
         return
+    # Threads that wait for each other by spinning starve one another on a busy machine: ten times
+    # slower with another program at work. Sleeping sooner costs nothing on an idle machine.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    world = click.get_current_context().with_resource(World.of_environment().joined())
     config: dict[str, Any] = {}
     if resume is not None:
         from cgan_training.run import read_config
 
-        run_dir, config = resume, read_config(resume)
+        run_dir, config = resume, world.from_first(lambda: read_config(resume))
         theirs = config.get("dataset", {})
         if default_of("dataset"):
             dataset = str(theirs.get("dataset", dataset))
@@ -150,7 +159,7 @@ def command(
         device = str(config.get("device", device)) if default_of("device") else device
         threads = threads or config.get("threads")
         recipe = recipe or str(resume / "config.json")
-    chosen = load_recipe(recipe or "seed")
+    chosen = world.from_first(lambda: load_recipe(recipe or "seed"))
     chosen = replace(
         chosen,
         epochs=chosen.epochs if epochs is None else epochs,
@@ -166,7 +175,7 @@ def command(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    data, settled = load_dataset(dataset, data_dir)
+    data, settled = world.in_turns(lambda: load_dataset(dataset, data_dir))
     if settled is not None:
         click.secho(
             f"NOT MNIST: {settled}. Training on {data.source} instead: {len(data.labels):,} "
@@ -175,14 +184,15 @@ def command(
             bold=True,
             err=True,
         )
-    where = choose_device(device)
+    where = world.together(lambda: choose_device(device, world))
+    on = where if world.size == 1 else f"{where.type} in {world.size} processes"
     click.echo(
         f"recipe {chosen.name}: {chosen.epochs} epochs of {len(data.labels):,} images "
-        f"({data.source}) on {where}, into {run_dir}",
+        f"({data.source}) on {on}, into {run_dir}",
         err=True,
     )
     if dry_run:
-        click.echo(plan(Trainer(chosen, data, where)))
+        click.echo(plan(Trainer(chosen, data, where, world)))
         return
     model = train(
         chosen,
@@ -199,6 +209,7 @@ def command(
                 str(data_dir.resolve()),
             ),
         ),
+        world=world,
         say=lambda line: click.echo(line, err=True),
     )
     click.echo(model)
@@ -232,5 +243,17 @@ def plan(trainer: "Trainer") -> str:
 
 
 def main() -> None:
-    """Run cgan-train and leave with its exit code."""
-    commands.run(command, TrainingError)
+    """Run cgan-train and leave with its exit code. Of several processes rank 0 alone speaks."""
+    if World.of_environment().rank == 0:
+        commands.run(command, TrainingError)
+    try:
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+            redirect_stdout(nowhere),
+            redirect_stderr(nowhere),
+        ):
+            commands.run(command, TrainingError)
+    except SystemExit as leaving:
+        if leaving.code:  # torchrun now ends rank 0 too, which raises the same: let it say so
+            time.sleep(LAST_WORD_SECONDS)
+        raise

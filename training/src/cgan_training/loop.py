@@ -12,7 +12,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cgan_training.data import Dataset
-from cgan_training.errors import DeviceError, DivergedError
+from cgan_training.distributed import ALONE, World
+from cgan_training.errors import DeviceError, DivergedError, RecipeError
 from cgan_training.networks import Discriminator, Generator, to_float, to_uint8
 from cgan_training.recipe import Recipe
 
@@ -42,11 +43,23 @@ class Trainer:
         recipe: how to train.
         dataset: what to learn; it is copied to the device whole.
         device: torch's name of it.
+        world: the processes that share each batch; each builds a Trainer like this one.
+
+    Raises:
+        RecipeError: the processes cannot share a batch evenly.
     """
 
-    def __init__(self, recipe: Recipe, dataset: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, dataset: Dataset, device: torch.device, world: World = ALONE
+    ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.dataset, self.device = recipe, dataset, device
+        self.recipe, self.dataset, self.device, self.world = recipe, dataset, device, world
+        self.batch_size = min(recipe.batch_size, len(dataset.labels))  # of all processes together
+        if self.batch_size % world.size:
+            raise RecipeError(
+                f"recipe {recipe.name!r}: {world.size} processes cannot share its batches of "
+                f"{self.batch_size} evenly; start as many as divide batch_size, or change it"
+            )
         shape = {"height": dataset.height, "width": dataset.width}
         self.generator = Generator(
             recipe.noise_dim, dataset.classes, recipe.generator_hidden, **shape
@@ -59,6 +72,9 @@ class Trainer:
             self.average = AveragedModel(
                 self.generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.average)
             )
+        # Called through these, a network's gradients are the mean over all processes.
+        self.synced_generator = world.synced(self.generator)
+        self.synced_discriminator = world.synced(self.discriminator)
         self.parts = [*PARTS, "average"] if self.average else PARTS
         self.optimizer_g = self._adam(self.generator)
         self.optimizer_d = self._adam(self.discriminator)
@@ -66,13 +82,12 @@ class Trainer:
         self.images = dataset.images.to(device)  # uint8 [n, 1, h, w]
         self.labels = dataset.labels.to(device)  # int64 [n]
         self.sheet_noise = self._noise(SHEET_ROWS)  # the same for every sheet of the run
-        self.batch_size = min(recipe.batch_size, len(dataset.labels))
         self.passes = math.ceil(recipe.epoch_images / len(dataset.labels))  # an epoch
         self.steps_per_epoch = self.passes * len(dataset.labels) // self.batch_size
         self.epoch, self.step, self.seconds = 0, 0, 0.0  # whole epochs, steps, seconds so far
         self.order: Tensor | None = None  # of this epoch's images: int64 [n * passes]
         self.done = 0  # steps of this epoch
-        self.sums = self._zeros()  # over this epoch, read once an epoch
+        self.sums = self._zeros()  # over this epoch and this process's share, read once an epoch
         self.epoch_seconds = 0.0  # spent on this epoch
 
     def train_epoch(self, on_step: Callable[[int, Tensor], bool] | None = None) -> Epoch:
@@ -95,7 +110,8 @@ class Trainer:
             self.order = torch.cat([self._shuffled() for _ in range(self.passes)])
         before = time.perf_counter()
         for batch in self.order.split(self.batch_size)[self.done : self.steps_per_epoch]:
-            self.sums += self._step(to_float(self.images[batch]), self.labels[batch])
+            own = self.world.share(batch)
+            self.sums += self._step(to_float(self.images[own]), self.labels[own])
             self.step += 1
             self.done += 1
             now = time.perf_counter()
@@ -106,15 +122,15 @@ class Trainer:
             )
             if on_step is not None and not on_step(self.done, self.sums):
                 break
-        epoch = self._summary()
+        epoch = self._summary(self.world.mean(self.sums))
         if self.done == self.steps_per_epoch:
             self.epoch += 1
             self.order, self.done = None, 0
             self.sums, self.epoch_seconds = self._zeros(), 0.0
         return epoch
 
-    def _summary(self) -> Epoch:
-        loss_g, loss_d, d_real, d_fake = (self.sums / self.done).tolist()
+    def _summary(self, sums: Tensor) -> Epoch:
+        loss_g, loss_d, d_real, d_fake = (sums / self.done).tolist()
         if not math.isfinite(loss_g + loss_d):
             raise DivergedError(
                 f"the losses of epoch {self.epoch + 1} are not numbers; "
@@ -139,6 +155,8 @@ class Trainer:
     def _step(self, real: Tensor, real_label: Tensor) -> Tensor:
         """Update the generator, then the discriminator (Mirza & Osindero 2014, equation 2).
 
+        With several processes, batch is one's share of it.
+
         Args:
             real: float32 [batch, 1, height, width] in -1 .. 1.
             real_label: int64 [batch].
@@ -151,11 +169,11 @@ class Trainer:
         zeros = torch.zeros(batch, device=self.device)
 
         # The generator: make the discriminator call drawn images real. The discriminator's
-        # weights stand still, so their gradients are never computed.
+        # weights stand still, so their gradients are neither computed nor sent anywhere.
         self.discriminator.requires_grad_(False)
-        fake_label = self._random_labels(batch)
+        noise, fake_label = self._drawn()
         with self._autocast():
-            fake = self.generator(self._noise(batch), fake_label)  # [batch, 1, h, w]
+            fake = self.synced_generator(noise, fake_label)  # [batch, 1, h, w]
             on_fake = self.discriminator(fake, fake_label).float()  # [batch]
         loss_g = binary_cross_entropy_with_logits(on_fake, ones)
         self.optimizer_g.zero_grad()
@@ -166,12 +184,12 @@ class Trainer:
 
         # The discriminator: tell real images from freshly drawn ones, both in one pass.
         self.discriminator.requires_grad_(True)
-        fake_label = self._random_labels(batch)
+        noise, fake_label = self._drawn()
         with torch.no_grad(), self._autocast():
-            fake = self.generator(self._noise(batch), fake_label).float()
+            fake = self.generator(noise, fake_label).float()
         both, both_label = torch.cat([real, fake]), torch.cat([real_label, fake_label])
         with self._autocast():
-            logits = self.discriminator(both, both_label).float()  # [2 * batch]
+            logits = self.synced_discriminator(both, both_label).float()  # [2 * batch]
         on_real, on_fake = logits.split(batch)
         loss_d = (
             binary_cross_entropy_with_logits(on_real, ones)
@@ -210,13 +228,17 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Return all that the next step needs, as tensors and plain values.
 
+        It fits any number of processes. All of them call it, to add up the sums.
+
         Raises:
             DivergedError: the losses are no longer numbers, so it is not worth keeping.
         """
+        sums = self.world.mean(self.sums)
         if self.done:
-            self._summary()
+            self._summary(sums)
         return {
             **{name: getattr(self, name) for name in COUNTERS},
+            "sums": sums,
             **{name: getattr(self, name).state_dict() for name in self.parts},
             "random": self.random.get_state(),
         }
@@ -243,6 +265,11 @@ class Trainer:
             network.parameters(), lr=self.recipe.learning_rate, betas=self.recipe.betas, fused=True
         )
 
+    def _drawn(self) -> tuple[Tensor, Tensor]:
+        """Draw a batch's noise and labels, as every process does, and return the own share."""
+        label, noise = self._random_labels(self.batch_size), self._noise(self.batch_size)
+        return self.world.share(noise), self.world.share(label)
+
     def _noise(self, count: int) -> Tensor:
         shape = (count, self.recipe.noise_dim)
         return torch.randn(shape, generator=self.random, device=self.device)
@@ -259,14 +286,14 @@ class Trainer:
         )
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" takes cuda where there is one.
+def choose_device(name: str, world: World = ALONE) -> torch.device:
+    """Return this process's device of a name; "auto" takes cuda where there is one.
 
     Raises:
-        DeviceError: cuda was asked for and there is none.
+        DeviceError: cuda was asked for and there is none, or not one for each process.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise DeviceError("torch finds no CUDA device here; use --device cpu")
-    return torch.device(name)
+    return world.device(torch.device(name))

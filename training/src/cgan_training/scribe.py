@@ -1,0 +1,168 @@
+"""What a run leaves behind."""
+
+import platform
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import cgan_training
+from cgan_training.checkpoint import save_checkpoint
+from cgan_training.curves import curves
+from cgan_training.errors import CollapsedError
+from cgan_training.loop import Epoch, Trainer
+from cgan_training.model_file import Model, save_model
+from cgan_training.networks import Generator
+from cgan_training.pictures import sheet
+from cgan_training.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from cgan_training.run import Options
+
+COLLAPSED_GREYS = 0.5  # a sheet whose images differ by less, in the mean, is one picture
+
+
+class Scribe:
+    """Writes what a run leaves behind: rank 0 does, and the other processes share its fate."""
+
+    _folder: RunDir  # rank 0's alone
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        run_dir: Path,
+        metrics: list[dict[str, Any]] | None,
+        identity: dict[str, Any],
+        options: "Options",
+    ) -> None:
+        self._trainer, self._identity, self._options = trainer, identity, options
+        self._world, self._saved = trainer.world, time.perf_counter()
+        self._world.first_does(lambda: self._open(run_dir, metrics))
+
+    def _open(self, run_dir: Path, metrics: list[dict[str, Any]] | None) -> None:
+        keeps_models = bool(self._options.keep_every)
+        self._folder = RunDir(run_dir, keeps_models=keeps_models, metrics=metrics)
+        if metrics is None:
+            self._folder.write_config(_config(self._trainer, self._options))
+
+    def is_due(self) -> bool:
+        """Return whether the last checkpoint is old enough for another."""
+        return time.perf_counter() - self._saved >= self._options.checkpoint_seconds
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        state = self._trainer.state()
+        self._world.first_does(
+            lambda: save_checkpoint(
+                {**self._identity, "metrics": self._folder.metrics, "trainer": state},
+                self._folder.path,
+            )
+        )
+        self._saved = time.perf_counter()
+
+    def record(self, epoch: Epoch) -> None:
+        """Write an epoch's metrics and sheet, and its model if that is to be kept."""
+        self._world.first_does(lambda: self._record(epoch))
+
+    def _record(self, epoch: Epoch) -> None:
+        self._folder.add_metrics(asdict(epoch))
+        _write_sheet(self._trainer, self._folder)
+        keep_every = self._options.keep_every
+        if keep_every and self._trainer.epoch_is_whole and epoch.epoch % keep_every == 0:
+            save_model(_model(self._trainer), self._folder.kept_model_path(epoch.epoch))
+
+    def finish(self) -> Path:
+        """Write grid, curves and model, and return the model's path."""
+        return self._world.from_first(self._finish)
+
+    def _finish(self) -> Path:
+        trainer, folder = self._trainer, self._folder
+        folder.close()
+        folder.write_grid(_sheet(trainer))
+        folder.write_animation()
+        folder.write_curves(curves(folder.metrics, _title(trainer)))
+        save_model(_model(trainer), folder.model_path)
+        return folder.model_path
+
+
+def _write_sheet(trainer: Trainer, folder: RunDir) -> None:
+    """Write the epoch's sheet, and look at it.
+
+    Raises:
+        CollapsedError: its images are all the same.
+    """
+    images = trainer.draw_sheet()
+    number = trainer.epoch + (not trainer.epoch_is_whole)
+    folder.write_sheet(sheet(images, trainer.dataset.class_names, _title(trainer)), number)
+    if images.float().std(dim=0).mean() < COLLAPSED_GREYS:
+        raise CollapsedError(
+            f"after epoch {number} the generator draws one picture whatever it is asked for "
+            f"({folder.path}/samples); lower the recipe's learning_rate, or change its seed"
+        )
+
+
+def _sheet(trainer: Trainer) -> bytes:
+    return sheet(trainer.draw_sheet(), trainer.dataset.class_names, _title(trainer))
+
+
+def _title(trainer: Trainer) -> str:
+    done = f"epoch {trainer.epoch}" if trainer.epoch_is_whole else f"step {trainer.step:,}"
+    return f"recipe {trainer.recipe.name}, {trainer.dataset.name}, {done}"
+
+
+def _model(trainer: Trainer) -> Model:
+    """Copy the generator to the CPU, with what there is to say about it."""
+    trained = trainer.best_generator
+    generator = Generator(
+        trained.noise_dim,
+        trained.classes,
+        trainer.recipe.generator_hidden,
+        trained.height,
+        trained.width,
+    )
+    generator.load_state_dict(trained.state_dict())
+    return Model(
+        generator=generator.eval().requires_grad_(False),
+        class_names=trainer.dataset.class_names,
+        dataset=trainer.dataset.name,
+        recipe=trainer.recipe.to_dict(),
+        training={
+            "epochs": trainer.epoch,
+            "steps": trainer.step,
+            "seconds": round(trainer.seconds, 1),
+            "device": trainer.device.type,
+            "versions": _versions(),
+        },
+    )
+
+
+def _config(trainer: Trainer, options: "Options") -> dict[str, Any]:
+    dataset = trainer.dataset
+    return {
+        "recipe": trainer.recipe.to_dict(),
+        "dataset": {
+            "name": dataset.name,
+            "dataset": options.found_by[0] or dataset.name,
+            "data_dir": options.found_by[1],
+            "images": len(dataset.labels),
+            "shape": [1, dataset.height, dataset.width],
+            "class_names": list(dataset.class_names),
+        },
+        "device": trainer.device.type,
+        "processes": trainer.world.size,
+        "threads": torch.get_num_threads(),
+        "keep_every": options.keep_every,
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "cgan-training": cgan_training.__version__,
+        "torch": str(torch.__version__),
+        "torchvision": version("torchvision"),
+    }
