@@ -61,12 +61,22 @@ def small_recipe() -> Recipe:
 
 
 @pytest.fixture
-def small_toml(small_recipe: Recipe, tmp_path: Path) -> Path:
+def recipe_file(tmp_path: Path) -> Callable[[Recipe], Path]:
+    """Write a recipe as a TOML file named after it."""
+
+    def write(recipe: Recipe) -> Path:
+        path = tmp_path / f"{recipe.name}.toml"
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in recipe.to_dict().items()]
+        path.write_text("".join(lines))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def small_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -> Path:
     """The small recipe as a file."""
-    path = tmp_path / "small.toml"
-    lines = [f"{key} = {json.dumps(value)}\n" for key, value in small_recipe.to_dict().items()]
-    path.write_text("".join(lines))
-    return path
+    return recipe_file(small_recipe)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A data set of one's own, with names for its classes, from IDX files to pictures by name."""
 
 import dataclasses
-import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +47,7 @@ def fashion(patterns: NDArray[np.uint8], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bars_toml(small_recipe: Recipe, tmp_path: Path) -> Path:
+def bars_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -> Path:
     """A recipe that learns the patterns in some seconds on one core."""
     recipe = dataclasses.replace(
         small_recipe,
@@ -62,10 +61,7 @@ def bars_toml(small_recipe: Recipe, tmp_path: Path) -> Path:
         epochs=10,
         epoch_images=12_000,
     )
-    path = tmp_path / "bars.toml"
-    lines = [f"{key} = {json.dumps(value)}\n" for key, value in recipe.to_dict().items()]
-    path.write_text("".join(lines))
-    return path
+    return recipe_file(recipe)
 
 
 def test_classes_are_drawn_by_name(

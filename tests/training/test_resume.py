@@ -75,14 +75,10 @@ def losses(run_dir: Path) -> list[tuple[float, float]]:
     return [(line["loss_generator"], line["loss_discriminator"]) for line in metrics]
 
 
-def write_toml(recipe: Recipe, path: Path) -> Path:
-    lines = [f"{key} = {value!r}\n" for key, value in recipe.to_dict().items()]
-    path.write_text("".join(lines).replace("'", '"'))
-    return path
-
-
-def test_a_run_killed_at_random_moments_ends_bit_identical(longer: Recipe, tmp_path: Path) -> None:
-    recipe = write_toml(longer, tmp_path / "longer.toml")
+def test_a_run_killed_at_random_moments_ends_bit_identical(
+    longer: Recipe, recipe_file: Callable[[Recipe], Path], tmp_path: Path
+) -> None:
+    recipe = recipe_file(longer)
     chance = random.Random(2014)
 
     def grow(folder: Path, moments: list[str]) -> list[int]:
@@ -180,9 +176,13 @@ def test_what_cannot_be_resumed_is_refused(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_leaves_with_its_code(
-    command: Command, longer: Recipe, tmp_path: Path, number: signal.Signals
+    command: Command,
+    longer: Recipe,
+    recipe_file: Callable[[Recipe], Path],
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
-    recipe = write_toml(dataclasses.replace(longer, epochs=1000), tmp_path / "longer.toml")
+    recipe = recipe_file(dataclasses.replace(longer, epochs=1000))
     script = Path(sys.executable).with_name("cgan-train")
     arguments: list[Any] = ["--recipe", recipe, "--dataset", "optdigits", "--run-dir", "run"]
     process = subprocess.Popen([script, *arguments], cwd=tmp_path, stderr=subprocess.PIPE)

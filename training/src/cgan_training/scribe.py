@@ -1,5 +1,6 @@
 """What a run leaves behind."""
 
+import copy
 import platform
 import time
 from dataclasses import asdict
@@ -15,7 +16,6 @@ from cgan_training.curves import curves
 from cgan_training.errors import CollapsedError
 from cgan_training.loop import Epoch, Trainer
 from cgan_training.model_file import Model, save_model
-from cgan_training.networks import Generator
 from cgan_training.pictures import sheet
 from cgan_training.run_dir import RunDir
 
@@ -81,7 +81,7 @@ class Scribe:
     def _finish(self) -> Path:
         trainer, folder = self._trainer, self._folder
         folder.close()
-        folder.write_grid(_sheet(trainer))
+        folder.write_grid(_sheet(trainer, trainer.draw_sheet()))
         folder.write_animation()
         folder.write_curves(curves(folder.metrics, _title(trainer)))
         save_model(_model(trainer), folder.model_path)
@@ -96,7 +96,7 @@ def _write_sheet(trainer: Trainer, folder: RunDir) -> None:
     """
     images = trainer.draw_sheet()
     number = trainer.epoch + (not trainer.epoch_is_whole)
-    folder.write_sheet(sheet(images, trainer.dataset.class_names, _title(trainer)), number)
+    folder.write_sheet(_sheet(trainer, images), number)
     if images.float().std(dim=0).mean() < COLLAPSED_GREYS:
         raise CollapsedError(
             f"after epoch {number} the generator draws one picture whatever it is asked for "
@@ -104,8 +104,8 @@ def _write_sheet(trainer: Trainer, folder: RunDir) -> None:
         )
 
 
-def _sheet(trainer: Trainer) -> bytes:
-    return sheet(trainer.draw_sheet(), trainer.dataset.class_names, _title(trainer))
+def _sheet(trainer: Trainer, images: torch.Tensor) -> bytes:
+    return sheet(images, trainer.dataset.class_names, _title(trainer))
 
 
 def _title(trainer: Trainer) -> str:
@@ -115,15 +115,7 @@ def _title(trainer: Trainer) -> str:
 
 def _model(trainer: Trainer) -> Model:
     """Copy the generator to the CPU, with what there is to say about it."""
-    trained = trainer.best_generator
-    generator = Generator(
-        trained.noise_dim,
-        trained.classes,
-        trainer.recipe.generator_hidden,
-        trained.height,
-        trained.width,
-    )
-    generator.load_state_dict(trained.state_dict())
+    generator = copy.deepcopy(trainer.best_generator).cpu()
     return Model(
         generator=generator.eval().requires_grad_(False),
         class_names=trainer.dataset.class_names,
