@@ -35,7 +35,7 @@ EACH_RANK = """
     from pathlib import Path
     import torch
     from cgan_training.data import load_dataset
-    from cgan_training.distributed import Votes, World
+    from cgan_training.distributed import Votes, World, leave
     from cgan_training.errors import TrainingError
     from cgan_training.loop import Trainer
     from cgan_training.recipe import load_recipe
@@ -62,6 +62,7 @@ EACH_RANK = """
             weight.flatten().tolist() for each in networks for weight in each.parameters()
         ]
         Path(f"{world.rank}.json").write_text(json.dumps(said))
+    leave(0)
 """
 
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from cgan_training import __version__, commands
 from cgan_training.data import DATASETS, names_folder
-from cgan_training.distributed import World
+from cgan_training.distributed import World, leave
 from cgan_training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -244,16 +244,17 @@ def plan(trainer: "Trainer") -> str:
 
 def main() -> None:
     """Run cgan-train and leave with its exit code. Of several processes rank 0 alone speaks."""
-    if World.of_environment().rank == 0:
+    world = World.of_environment()
+    if world.size == 1:
         commands.run(command, TrainingError)
     try:
-        with (
-            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
-            redirect_stdout(nowhere),
-            redirect_stderr(nowhere),
-        ):
+        with ExitStack() as quiet:
+            if world.rank != 0:
+                nowhere = quiet.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+                quiet.enter_context(redirect_stdout(nowhere))
+                quiet.enter_context(redirect_stderr(nowhere))
             commands.run(command, TrainingError)
     except SystemExit as leaving:
-        if leaving.code:  # torchrun now ends rank 0 too, which raises the same: let it say so
+        if leaving.code and world.rank != 0:  # torchrun now ends rank 0 too, which raises the same
             time.sleep(LAST_WORD_SECONDS)
-        raise
+        leave(int(leaving.code or 0))
