@@ -39,7 +39,7 @@ def usual_loop(trainer: Trainer, data_dir: Path) -> Callable[[int], None]:
     recipe, device = trainer.recipe, trainer.device
     loader = torch.utils.data.DataLoader(data, batch_size=recipe.batch_size, shuffle=True)
     generator, discriminator = copy.deepcopy((trainer.generator, trainer.discriminator))
-    for layer in (*generator.layers, *discriminator.layers):
+    for layer in (*generator.modules(), *discriminator.modules()):
         if isinstance(layer, nn.Linear):
             layer.__class__ = nn.Linear  # torch's own, not our faster one
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=recipe.learning_rate)

@@ -15,7 +15,8 @@ import torch
 
 from cgan_export import export_model
 from cgan_training.data import Dataset, load_dataset
-from cgan_training.recipe import Recipe, load_recipe
+from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
+from cgan_training.recipe import BLOCKS, Recipe, load_recipe
 from cgan_training.run import Options, train
 
 ROOT = Path(__file__).parents[1]
@@ -53,8 +54,8 @@ def small_recipe() -> Recipe:
         load_recipe("seed"),
         name="small",
         noise_dim=10,
-        generator_hidden=(32, 48),
-        discriminator_hidden=(48, 32),
+        generator=PerceptronGenerator(hidden=(32, 48)),
+        discriminator=PerceptronDiscriminator(hidden=(48, 32), leaky_slope=0.2),
         epochs=2,
         epoch_images=1,
     )
@@ -66,7 +67,12 @@ def recipe_file(tmp_path: Path) -> Callable[[Recipe], Path]:
 
     def write(recipe: Recipe) -> Path:
         path = tmp_path / f"{recipe.name}.toml"
-        lines = [f"{key} = {json.dumps(value)}\n" for key, value in recipe.to_dict().items()]
+        values = recipe.to_dict()
+        tables = {key: values.pop(key) for key in BLOCKS}
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in values.items()]
+        for name, table in tables.items():
+            lines.append(f"[{name}]\n")
+            lines += [f"{key} = {json.dumps(value)}\n" for key, value in table.items()]
         path.write_text("".join(lines))
         return path
 

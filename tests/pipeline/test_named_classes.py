@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cgan_training.model_file import load_model
+from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
 from cgan_training.recipe import Recipe
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -53,8 +54,8 @@ def bars_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -> Pa
         small_recipe,
         name="bars",
         noise_dim=2,
-        generator_hidden=(32,),
-        discriminator_hidden=(64,),
+        generator=PerceptronGenerator(hidden=(32,)),
+        discriminator=PerceptronDiscriminator(hidden=(64,), leaky_slope=0.2),
         batch_size=20,
         learning_rate=1e-2,
         betas=(0.5, 0.9),

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cgan_training import linear
-from cgan_training.linear import Linear
+from cgan_training.networks import linear
+from cgan_training.networks.linear import Linear
 
 
 @pytest.fixture

@@ -146,11 +146,12 @@ def test_the_average_trails_the_generator(small_recipe: Recipe, digits: Dataset)
             shadow.extend(weight.clone() for weight in weights)
         else:
             for kept, weight in zip(shadow, weights, strict=True):
-                kept.mul_(0.9).add_(weight, alpha=0.1)
+                decay = min(0.9, trainer.step / (trainer.step + 9))  # warms up
+                kept.lerp_(weight, 1 - decay)
         return True
 
     trainer.train_epoch(follow)
-    averaged = list(trainer.best_generator.parameters())
+    averaged = list(trainer.finished_generator().parameters())
     for mine, theirs in zip(averaged, shadow, strict=True):
         torch.testing.assert_close(mine.detach(), theirs)
     assert not torch.equal(averaged[0], next(trainer.generator.parameters()))

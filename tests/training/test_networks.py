@@ -5,43 +5,55 @@ from torch import nn
 from cgan_training.networks import (
     Discriminator,
     Generator,
+    PerceptronGenerator,
     parameter_count,
     to_float,
     to_uint8,
 )
+from cgan_training.networks.linear import Linear
+from cgan_training.recipe import load_recipe
 
 
 @pytest.fixture
 def generator() -> Generator:
     torch.manual_seed(0)
-    return Generator(100, 10, (256, 512, 1024), 28, 28)
+    return Generator(load_recipe("seed").generator, 100, 10, 28, 28)
 
 
 @pytest.fixture
 def discriminator() -> Discriminator:
     torch.manual_seed(0)
-    return Discriminator(10, (1024, 512, 256), 0.2, 28, 28)
+    return load_recipe("seed").discriminator.network(10, 28, 28)
 
 
-def layers(network: nn.Sequential) -> list[nn.Module]:
-    return [network[index] for index in range(len(network))]
+def layers(network: nn.Module) -> list[nn.Module]:
+    """The parts of a network's only chain, in order."""
+    (chain,) = network.children()
+    return list(chain.children())
 
 
-def widths(network: nn.Sequential) -> list[int]:
+def widths(network: nn.Module) -> list[int]:
     linear = [layer for layer in layers(network) if isinstance(layer, nn.Linear)]
     return [linear[0].in_features, *(layer.out_features for layer in linear)]
 
 
 def test_generator_has_the_classic_layers(generator: Generator) -> None:
-    assert widths(generator.layers) == [110, 256, 512, 1024, 784]
-    assert [type(layer) for layer in layers(generator.layers)[1::2]] == [nn.ReLU] * 3
+    assert widths(generator) == [110, 256, 512, 1024, 784]
+    assert [type(layer) for layer in layers(generator)[1::2]] == [nn.ReLU] * 3
     assert parameter_count(generator) == 1_488_912
 
 
 def test_discriminator_has_the_classic_layers(discriminator: Discriminator) -> None:
-    assert widths(discriminator.layers) == [794, 1024, 512, 256, 1]
-    assert [type(layer) for layer in layers(discriminator.layers)[1::2]] == [nn.LeakyReLU] * 3
+    assert widths(discriminator) == [794, 1024, 512, 256, 1]
+    assert [type(layer) for layer in layers(discriminator)[1::2]] == [nn.LeakyReLU] * 3
     assert parameter_count(discriminator) == 1_470_465
+
+
+def test_batch_norm_stands_before_each_relu() -> None:
+    settings = PerceptronGenerator(hidden=(32, 48), batch_norm=True)
+    chain = layers(Generator(settings, 10, 10, 28, 28))
+    norm = nn.BatchNorm1d
+    assert [type(layer) for layer in chain[1:-1]] == [norm, nn.ReLU, Linear, norm, nn.ReLU]
 
 
 def test_generator_draws_images_between_minus_one_and_one(generator: Generator) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from cgan_training.errors import RecipeError
+from cgan_training.losses import LogisticLoss
+from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
 from cgan_training.recipe import Recipe, load_recipe, recipe_from, recipe_names
 
 
@@ -12,9 +14,9 @@ def test_seed_is_the_classic_recipe() -> None:
     assert load_recipe("seed") == Recipe(
         name="seed",
         noise_dim=100,
-        generator_hidden=(256, 512, 1024),
-        discriminator_hidden=(1024, 512, 256),
-        leaky_slope=0.2,
+        generator=PerceptronGenerator(hidden=(256, 512, 1024)),
+        discriminator=PerceptronDiscriminator(hidden=(1024, 512, 256), leaky_slope=0.2),
+        loss=LogisticLoss(),
         batch_size=100,
         epochs=200,
         learning_rate=2e-4,
@@ -51,9 +53,7 @@ def test_an_epoch_shows_sixty_thousand_images_unless_told_otherwise() -> None:
         ("noise_dim", 0),
         ("batch_size", -5),
         ("epochs", 0),
-        ("generator_hidden", ()),
-        ("discriminator_hidden", (64, 0)),
-        ("leaky_slope", 1.0),
+        ("decay", 1.5),
         ("learning_rate", 0.0),
         ("betas", (0.9, 1.0)),
         ("betas", (0.9,)),
@@ -71,13 +71,36 @@ def test_a_value_out_of_range_is_refused_by_name(key: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epoch": 3}, "unknown key 'epoch'; the keys are name, noise_dim"),
+        ({"epoch": 3}, "unknown key 'epoch'; the keys are name, generator"),
         ({"epochs": "many"}, "epochs is 'many'; it must be int"),
         ({"epochs": 2.5}, "epochs is 2.5; it must be int"),
         ({"epochs": True}, "epochs is True; it must be int"),
         ({"learning_rate": "fast"}, "learning_rate is 'fast'; it must be float"),
         ({"betas": 0.9}, "betas is 0.9; it must be a list of numbers"),
-        ({"generator_hidden": [64, "wide"]}, "generator_hidden is 'wide'; it must be int"),
+        ({"generator": "perceptron"}, "generator is 'perceptron'; it must be a table"),
+        ({"generator": {"hidden": [64]}}, "generator.kind is None; it must be one of perceptron"),
+        ({"loss": {"kind": "mean"}}, "loss.kind is 'mean'; it must be one of logistic, hinge"),
+        (
+            {"generator": {"kind": "perceptron", "hidden": [64, "wide"]}},
+            "generator.hidden is 'wide'; it must be int",
+        ),
+        (
+            {"generator": {"kind": "perceptron", "hidden": []}},
+            r"generator.hidden is \(\); it must be one or more layers",
+        ),
+        (
+            {"generator": {"kind": "perceptron", "hidden": [64], "batch_norm": 1}},
+            "generator.batch_norm is 1; it must be bool",
+        ),
+        ({"generator": {"kind": "perceptron"}}, "'generator.hidden' is missing; add it"),
+        (
+            {"discriminator": {"kind": "perceptron", "hidden": [64, 0], "leaky_slope": 0.1}},
+            r"discriminator.hidden is \(64, 0\)",
+        ),
+        (
+            {"discriminator": {"kind": "perceptron", "hidden": [64], "leaky_slope": 1.0}},
+            r"discriminator.leaky_slope is 1.0; it must be 0 or more",
+        ),
     ],
 )
 def test_a_wrong_key_or_type_is_refused_by_name(change: dict[str, Any], message: str) -> None:

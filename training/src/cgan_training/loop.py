@@ -1,5 +1,6 @@
 """The training loop: read it from top to bottom."""
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -8,13 +9,13 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from cgan_training.averaging import estimate_batch_norm, warmed_up
 from cgan_training.data import Dataset
 from cgan_training.distributed import ALONE, World
 from cgan_training.errors import DeviceError, DivergedError, RecipeError
-from cgan_training.networks import Discriminator, Generator, to_float, to_uint8
+from cgan_training.networks import Generator, to_float, to_uint8
 from cgan_training.recipe import Recipe
 
 SHEET_ROWS = 10
@@ -28,7 +29,7 @@ class Epoch:
 
     epoch: int  # counted from 1
     step: int  # steps done since the start of the run
-    loss_generator: float  # binary cross-entropy, nats, mean over the epoch
+    loss_generator: float  # mean over the epoch; the logistic loss is in nats
     loss_discriminator: float  # mean of its real and its fake part, likewise
     mean_d_real: float  # mean probability of "real" given to real images
     mean_d_fake: float  # the same given to drawn ones
@@ -60,18 +61,12 @@ class Trainer:
                 f"recipe {recipe.name!r}: {world.size} processes cannot share its batches of "
                 f"{self.batch_size} evenly; start as many as divide batch_size, or change it"
             )
-        shape = {"height": dataset.height, "width": dataset.width}
-        self.generator = Generator(
-            recipe.noise_dim, dataset.classes, recipe.generator_hidden, **shape
-        ).to(device)
-        self.discriminator = Discriminator(
-            dataset.classes, recipe.discriminator_hidden, recipe.leaky_slope, **shape
-        ).to(device)
+        shape = dataset.classes, dataset.height, dataset.width
+        self.generator = Generator(recipe.generator, recipe.noise_dim, *shape).to(device)
+        self.discriminator = recipe.discriminator.network(*shape).to(device)
         self.average: AveragedModel | None = None
         if recipe.average:
-            self.average = AveragedModel(
-                self.generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.average)
-            )
+            self.average = AveragedModel(self.generator, multi_avg_fn=self._average)
         # Called through these, a network's gradients are the mean over all processes.
         self.synced_generator = world.synced(self.generator)
         self.synced_discriminator = world.synced(self.discriminator)
@@ -87,6 +82,7 @@ class Trainer:
         self.epoch, self.step, self.seconds = 0, 0, 0.0  # whole epochs, steps, seconds so far
         self.order: Tensor | None = None  # of this epoch's images: int64 [n * passes]
         self.done = 0  # steps of this epoch
+        self.seconds_limit = math.inf  # of training in all: the learning rate's decay ends with it
         self.sums = self._zeros()  # over this epoch and this process's share, read once an epoch
         self.epoch_seconds = 0.0  # spent on this epoch
 
@@ -164,9 +160,9 @@ class Trainer:
         Returns:
             float64 [4], on the device: both losses, mean D on real and on fake.
         """
-        batch = len(real_label)
-        ones = torch.ones(batch, device=self.device)
-        zeros = torch.zeros(batch, device=self.device)
+        batch, loss = len(real_label), self.recipe.loss
+        if self.recipe.decay:
+            self._decay_learning_rate()
 
         # The generator: make the discriminator call drawn images real. The discriminator's
         # weights stand still, so their gradients are neither computed nor sent anywhere.
@@ -175,7 +171,7 @@ class Trainer:
         with self._autocast():
             fake = self.synced_generator(noise, fake_label)  # [batch, 1, h, w]
             on_fake = self.discriminator(fake, fake_label).float()  # [batch]
-        loss_g = binary_cross_entropy_with_logits(on_fake, ones)
+        loss_g = loss.of_generator(on_fake)
         self.optimizer_g.zero_grad()
         loss_g.backward()
         self.optimizer_g.step()
@@ -191,10 +187,7 @@ class Trainer:
         with self._autocast():
             logits = self.synced_discriminator(both, both_label).float()  # [2 * batch]
         on_real, on_fake = logits.split(batch)
-        loss_d = (
-            binary_cross_entropy_with_logits(on_real, ones)
-            + binary_cross_entropy_with_logits(on_fake, zeros)
-        ) / 2
+        loss_d = loss.of_discriminator(on_real, on_fake)
         self.optimizer_d.zero_grad()
         loss_d.backward()
         self.optimizer_d.step()
@@ -205,19 +198,18 @@ class Trainer:
 
     def draw(self, noise: Tensor, label: Tensor) -> Tensor:
         """Draw uint8 [n, 1, height, width] from noise float32 [n, noise_dim], label int64 [n]."""
-        generator = self.best_generator
-        generator.eval()
         with torch.inference_mode():
-            image = to_uint8(generator(noise, label))
-        generator.train()
-        return image
+            return to_uint8(self.finished_generator()(noise, label))
 
-    @property
-    def best_generator(self) -> Generator:
-        """The generator's moving average where the recipe takes one, otherwise itself."""
-        if self.average is None:
-            return self.generator
-        return cast(Generator, self.average.module)
+    def finished_generator(self) -> Generator:
+        """Return a copy of the generator as it would be if training ended here, in eval mode.
+
+        It is the moving average where the recipe takes one, with batch norm's statistics measured.
+        """
+        learnt = self.generator if self.average is None else self.average.module
+        generator = cast(Generator, copy.deepcopy(learnt)).requires_grad_(False)
+        estimate_batch_norm(generator, self.recipe.seed)
+        return generator
 
     def draw_sheet(self) -> Tensor:
         """Draw uint8 [rows * classes, 1, height, width]: a noise each row, a label each column."""
@@ -255,6 +247,22 @@ class Trainer:
         for name in COUNTERS:
             value = state[name]
             setattr(self, name, value.to(self.device) if isinstance(value, Tensor) else value)
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, 0 .. 1, by its steps or by its limit of time."""
+        steps = self.recipe.epochs * self.steps_per_epoch
+        return min(1.0, max(self.step / steps, self.seconds / self.seconds_limit))
+
+    def _decay_learning_rate(self) -> None:
+        rate = self.recipe.learning_rate * min(1.0, (1 - self.progress) / self.recipe.decay)
+        for optimizer in (self.optimizer_g, self.optimizer_d):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def _average(self, averaged: Any, current: Any, count: Any) -> None:
+        decay = warmed_up(self.recipe.average, self.step + 1)
+        get_ema_multi_avg_fn(decay)(averaged, current, count)
 
     def _autocast(self) -> torch.autocast:
         bf16 = self.recipe.precision == "bf16"

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from cgan_training.errors import ModelFileError
+from cgan_training.errors import ModelFileError, RecipeError
 from cgan_training.files import written_whole
-from cgan_training.networks import Generator
+from cgan_training.networks import GENERATORS, Generator
+from cgan_training.settings import build_block
 
 FORMAT = "cgan-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 knew perceptrons alone
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ def save_model(model: Model, path: Path) -> None:
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "network": {
+            "settings": generator.settings.to_dict(),
             "noise_dim": generator.noise_dim,
             "classes": generator.classes,
-            "hidden": list(model.recipe["generator_hidden"]),
             "height": generator.height,
             "width": generator.width,
         },
@@ -79,7 +80,9 @@ def load_model(path: Path) -> Model:
         path = path / "model.pt"
     content = _load_content(path)
     try:
-        generator = Generator(**content["network"])
+        network = dict(content["network"])
+        settings = build_block(GENERATORS, network.pop("settings"), str(path), "generator")
+        generator = Generator(settings, **network)
         generator.load_state_dict(content["weights"])
         return Model(
             generator=generator.eval().requires_grad_(False),
@@ -89,7 +92,7 @@ def load_model(path: Path) -> Model:
             training=content["training"],
             quality=content["quality"],
         )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (RecipeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(
             f"{path} is damaged: its parts do not fit ({reason}); train it again"

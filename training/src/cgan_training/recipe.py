@@ -3,12 +3,20 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from cgan_training.errors import RecipeError
+from cgan_training.losses import LOSSES, Loss
+from cgan_training.networks import (
+    DISCRIMINATORS,
+    GENERATORS,
+    DiscriminatorSettings,
+    GeneratorSettings,
+)
+from cgan_training.settings import Block, build, build_block, plain
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,6 +25,11 @@ else:
 
 PRECISIONS = ("fp32", "bf16")
 FLAGS = ("epochs", "seed", "precision")  # fields that cgan-train can set by a flag
+BLOCKS: dict[str, Mapping[str, type[Block]]] = {
+    "generator": GENERATORS,
+    "discriminator": DISCRIMINATORS,
+    "loss": LOSSES,
+}
 
 
 @dataclass(frozen=True)
@@ -28,16 +41,17 @@ class Recipe:
     """
 
     name: str
+    generator: GeneratorSettings  # a table: `kind`, and what that kind takes
+    discriminator: DiscriminatorSettings  # likewise
+    loss: Loss  # likewise
     noise_dim: int  # length of the generator's noise vector
-    generator_hidden: tuple[int, ...]  # units of its hidden layers, from the noise on
-    discriminator_hidden: tuple[int, ...]  # units of its hidden layers, from the image on
-    leaky_slope: float  # of the discriminator's leaky ReLU, 0 <= slope < 1
     batch_size: int  # images a step
     epochs: int  # passes over the data set
     learning_rate: float  # of both Adam optimisers
     betas: tuple[float, float]  # of both Adam optimisers, 0 <= beta < 1
     seed: int  # of weights, shuffling and noise, 0 <= seed < 2**63
     epoch_images: int = 60_000  # an epoch shows no fewer: small data sets are gone through again
+    decay: float = 0.0  # last share of the run in which the learning rate falls to 0, in a line
     precision: str = "fp32"  # of the matrix products: "fp32", or "bf16" by autocast
     average: float = 0.0  # decay a step of the generator's moving average, which model.pt then
     # holds; 0 <= decay < 1, 0 takes none
@@ -45,16 +59,13 @@ class Recipe:
     def __post_init__(self) -> None:
         for key in ("noise_dim", "batch_size", "epochs", "epoch_images"):
             self._require(key, getattr(self, key) >= 1, "at least 1")
-        for key in ("generator_hidden", "discriminator_hidden"):
-            layers = getattr(self, key)
-            self._require(key, bool(layers) and min(layers) >= 1, "one or more layers of >= 1 unit")
-        self._require("leaky_slope", 0 <= self.leaky_slope < 1, "0 or more and below 1")
         self._require("learning_rate", 0 < self.learning_rate <= 1, "above 0 and at most 1")
         self._require(
             "betas",
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
             "two numbers, 0 or more and below 1",
         )
+        self._require("decay", 0 <= self.decay <= 1, "0 to 1")
         self._require("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
         self._require("average", 0 <= self.average < 1, "0 or more and below 1")
         self._require("seed", 0 <= self.seed < 2**63, "0 or more and below 2**63")
@@ -69,10 +80,9 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values (tuples as lists), as config.json and model.pt hold them."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in asdict(self).items()
-        }
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        tables = {key: values.pop(key).to_dict() for key in BLOCKS}
+        return plain(values) | tables
 
 
 def recipe_names() -> list[str]:
@@ -121,25 +131,9 @@ def recipe_from(values: Mapping[str, Any], source: str) -> Recipe:
     Raises:
         RecipeError: a key is unknown or missing, a value has the wrong type or range.
     """
-    wanted = {field.name: field.type for field in fields(Recipe)}
-    required = [field.name for field in fields(Recipe) if field.default is MISSING]
-    if unknown := sorted(set(values) - set(wanted)):
-        raise RecipeError(
-            f"recipe {source}: unknown key {unknown[0]!r}; the keys are {', '.join(wanted)}"
-        )
-    if missing := [key for key in required if key not in values]:
-        raise RecipeError(f"recipe {source}: {missing[0]!r} is missing; add it")
-    return Recipe(**{key: _typed(values[key], wanted[key], key, source) for key in values})
-
-
-def _typed(value: Any, kind: Any, key: str, source: str) -> Any:
-    """Return the value as its field's type, or refuse it."""
-    item = int if kind == tuple[int, ...] else float if kind == tuple[float, float] else None
-    if item is not None and isinstance(value, list | tuple):
-        return tuple(_typed(entry, item, key, source) for entry in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if item is None and isinstance(value, kind) and not isinstance(value, bool):
-        return value
-    wanted = "a list of numbers" if item is not None else kind.__name__
-    raise RecipeError(f"recipe {source}: {key} is {value!r}; it must be {wanted}")
+    blocks = {
+        key: build_block(kinds, values[key], source, key)
+        for key, kinds in BLOCKS.items()
+        if key in values
+    }
+    return build(Recipe, {**values, **blocks}, source)

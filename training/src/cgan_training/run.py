@@ -81,7 +81,7 @@ def train(
     metrics = _resume(trainer, run_dir, identity, say) if options.resume else None
     scribe = Scribe(trainer, run_dir, metrics, identity, options)
     vote, time_is_up = Votes(world), 0.0
-    until = trainer.seconds + (options.seconds_limit or math.inf)
+    until = trainer.seconds_limit = trainer.seconds + (options.seconds_limit or math.inf)
     with (
         StopSignals() as stop,
         Progress(recipe.epochs, trainer.steps_per_epoch, trainer.batch_size, say) as progress,

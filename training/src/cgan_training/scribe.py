@@ -1,6 +1,5 @@
 """What a run leaves behind."""
 
-import copy
 import platform
 import time
 from dataclasses import asdict
@@ -114,10 +113,9 @@ def _title(trainer: Trainer) -> str:
 
 
 def _model(trainer: Trainer) -> Model:
-    """Copy the generator to the CPU, with what there is to say about it."""
-    generator = copy.deepcopy(trainer.best_generator).cpu()
+    """Return the finished generator on the CPU, with what there is to say about it."""
     return Model(
-        generator=generator.eval().requires_grad_(False),
+        generator=trainer.finished_generator().cpu(),
         class_names=trainer.dataset.class_names,
         dataset=trainer.dataset.name,
         recipe=trainer.recipe.to_dict(),

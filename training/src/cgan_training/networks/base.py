@@ -1,36 +1,74 @@
-"""The generator and the discriminator of Mirza & Osindero 2014, section 4.1.
+"""What every generator and every discriminator is, whatever its layers."""
 
-Both take the label as a one-hot vector beside their other input (section 3.2), which is what
-makes the GAN conditional.
-"""
-
-import itertools
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cgan_training.linear import Linear
+from cgan_training.settings import Block
+
+
+class GeneratorSettings(Block, ABC):
+    """A kind of generator: says which layers it has."""
+
+    @abstractmethod
+    def layers(self, inputs: int, height: int, width: int) -> nn.Sequential:
+        """Return the layers from [noise; one-hot label] to the image before its tanh.
+
+        The first is an nn.Linear: export turns its label columns into a lookup.
+
+        Args:
+            inputs: length of noise and one-hot vector together; float32 [batch, inputs] comes in.
+            height: of the image, in pixels.
+            width: of the image, in pixels. height * width numbers an image go out, in any shape.
+
+        Raises:
+            RecipeError: this kind cannot draw images of that size.
+        """
+
+
+class DiscriminatorSettings(Block, ABC):
+    """A kind of discriminator: builds it."""
+
+    @abstractmethod
+    def network(self, classes: int, height: int, width: int) -> "Discriminator":
+        """Return the network.
+
+        Args:
+            classes: number of labels.
+            height: of the image, in pixels.
+            width: of the image, in pixels.
+
+        Raises:
+            RecipeError: this kind cannot judge images of that size.
+        """
 
 
 class Generator(nn.Module):
     """Draws an image of a label from noise.
 
+    The label enters as a one-hot vector beside the noise (Mirza & Osindero 2014, section 3.2),
+    which is what makes the GAN conditional.
+
     Args:
+        settings: which layers.
         noise_dim: length of the noise vector.
         classes: number of labels.
-        hidden: units of the hidden layers, in order.
         height: of the image, in pixels.
         width: of the image, in pixels.
+
+    Raises:
+        RecipeError: this kind cannot draw images of that size.
     """
 
     def __init__(
-        self, noise_dim: int, classes: int, hidden: Sequence[int], height: int, width: int
+        self, settings: GeneratorSettings, noise_dim: int, classes: int, height: int, width: int
     ) -> None:
         super().__init__()
+        self.settings = settings
         self.noise_dim, self.classes, self.height, self.width = noise_dim, classes, height, width
-        self.layers = _perceptron([noise_dim + classes, *hidden, height * width], nn.ReLU())
+        self.layers = settings.layers(noise_dim + classes, height, width)
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
         """Draw images.
@@ -47,24 +85,10 @@ class Generator(nn.Module):
         return image.view(-1, 1, self.height, self.width)  # [batch, 1, h, w]
 
 
-class Discriminator(nn.Module):
-    """Tells real images of a label from drawn ones.
+class Discriminator(nn.Module, ABC):
+    """Tells real images of a label from drawn ones."""
 
-    Args:
-        classes: number of labels.
-        hidden: units of the hidden layers, in order.
-        leaky_slope: of the leaky ReLU between the layers.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-    """
-
-    def __init__(
-        self, classes: int, hidden: Sequence[int], leaky_slope: float, height: int, width: int
-    ) -> None:
-        super().__init__()
-        self.classes = classes
-        self.layers = _perceptron([height * width + classes, *hidden, 1], nn.LeakyReLU(leaky_slope))
-
+    @abstractmethod
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         """Judge images.
 
@@ -75,17 +99,6 @@ class Discriminator(nn.Module):
         Returns:
             float32 [batch], logits: above 0 where the image looks real.
         """
-        one_hot = functional.one_hot(label, self.classes).to(image.dtype)  # [batch, classes]
-        logit: Tensor = self.layers(torch.cat([image.flatten(1), one_hot], dim=1))  # [batch, 1]
-        return logit.squeeze(1)  # [batch]
-
-
-def _perceptron(units: Sequence[int], activation: nn.Module) -> nn.Sequential:
-    """Return linear layers of these widths with the activation between them."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise(units):
-        layers += [Linear(inputs, outputs), activation]
-    return nn.Sequential(*layers[:-1])
 
 
 def parameter_count(network: nn.Module) -> int:

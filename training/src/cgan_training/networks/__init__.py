@@ -1,0 +1,34 @@
+"""Networks: a file a kind, each with its settings; here is the list of them."""
+
+from cgan_training.networks.base import (
+    Discriminator,
+    DiscriminatorSettings,
+    Generator,
+    GeneratorSettings,
+    parameter_count,
+    to_float,
+    to_uint8,
+)
+from cgan_training.networks.perceptron import PerceptronDiscriminator, PerceptronGenerator
+
+# The kinds that a recipe's tables [generator] and [discriminator] may name.
+GENERATORS: dict[str, type[GeneratorSettings]] = {
+    settings.kind: settings for settings in (PerceptronGenerator,)
+}
+DISCRIMINATORS: dict[str, type[DiscriminatorSettings]] = {
+    settings.kind: settings for settings in (PerceptronDiscriminator,)
+}
+
+__all__ = [
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "Discriminator",
+    "DiscriminatorSettings",
+    "Generator",
+    "GeneratorSettings",
+    "PerceptronDiscriminator",
+    "PerceptronGenerator",
+    "parameter_count",
+    "to_float",
+    "to_uint8",
+]

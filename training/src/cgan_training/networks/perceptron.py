@@ -1,0 +1,82 @@
+"""Perceptrons: the networks of Mirza & Osindero 2014, section 4.1, at any width."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cgan_training.networks.base import Discriminator, DiscriminatorSettings, GeneratorSettings
+from cgan_training.networks.linear import Linear
+
+AT_LEAST_ONE_LAYER = "one or more layers of >= 1 unit"
+
+
+@dataclass(frozen=True)
+class PerceptronGenerator(GeneratorSettings):
+    """Linear layers with ReLU between them."""
+
+    kind: ClassVar[str] = "perceptron"
+    hidden: tuple[int, ...]  # units of the hidden layers, from the noise on
+    batch_norm: bool = False  # before each ReLU (Radford et al. 2015, section 3)
+
+    def __post_init__(self) -> None:
+        positive = bool(self.hidden) and min(self.hidden) >= 1
+        self.require("hidden", holds=positive, words=AT_LEAST_ONE_LAYER)
+
+    def layers(self, inputs: int, height: int, width: int) -> nn.Sequential:
+        """Return the layers; see GeneratorSettings.layers()."""
+        norm = nn.BatchNorm1d if self.batch_norm else None
+        return _perceptron([inputs, *self.hidden, height * width], nn.ReLU, norm)
+
+
+@dataclass(frozen=True)
+class PerceptronDiscriminator(DiscriminatorSettings):
+    """Linear layers with leaky ReLU between them, on [image; one-hot label]."""
+
+    kind: ClassVar[str] = "perceptron"
+    hidden: tuple[int, ...]  # units of the hidden layers, from the image on
+    leaky_slope: float  # of the leaky ReLU, 0 <= slope < 1
+
+    def __post_init__(self) -> None:
+        positive = bool(self.hidden) and min(self.hidden) >= 1
+        self.require("hidden", holds=positive, words=AT_LEAST_ONE_LAYER)
+        self.require("leaky_slope", holds=0 <= self.leaky_slope < 1, words="0 or more and below 1")
+
+    def network(self, classes: int, height: int, width: int) -> Discriminator:
+        """Return the network; see DiscriminatorSettings.network()."""
+        return _Discriminator(self, classes, height, width)
+
+
+class _Discriminator(Discriminator):
+    def __init__(
+        self, settings: PerceptronDiscriminator, classes: int, height: int, width: int
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        activation = partial(nn.LeakyReLU, settings.leaky_slope)
+        self.layers = _perceptron([height * width + classes, *settings.hidden, 1], activation)
+
+    def forward(self, image: Tensor, label: Tensor) -> Tensor:
+        """Judge images; see Discriminator."""
+        one_hot = functional.one_hot(label, self.classes).to(image.dtype)  # [batch, classes]
+        logit: Tensor = self.layers(torch.cat([image.flatten(1), one_hot], dim=1))  # [batch, 1]
+        return logit.squeeze(1)  # [batch]
+
+
+def _perceptron(
+    units: Sequence[int],
+    activation: Callable[[], nn.Module],
+    norm: Callable[[int], nn.Module] | None = None,
+) -> nn.Sequential:
+    """Return linear layers of these widths with norm and activation between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(units):
+        if layers:
+            layers += [norm(inputs), activation()] if norm else [activation()]
+        layers.append(Linear(inputs, outputs))
+    return nn.Sequential(*layers)
