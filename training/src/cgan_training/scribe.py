@@ -91,12 +91,13 @@ def _write_sheet(trainer: Trainer, folder: RunDir) -> None:
     """Write the epoch's sheet, and look at it.
 
     Raises:
-        CollapsedError: its images are all the same.
+        CollapsedError: the epoch is whole, and its images are all the same.
     """
     images = trainer.draw_sheet()
     number = trainer.epoch + (not trainer.epoch_is_whole)
     folder.write_sheet(_sheet(trainer, images), number)
-    if images.float().std(dim=0).mean() < COLLAPSED_GREYS:
+    # The first steps of a run draw blank pictures: only a whole epoch tells.
+    if trainer.epoch_is_whole and images.float().std(dim=0).mean() < COLLAPSED_GREYS:
         raise CollapsedError(
             f"after epoch {number} the generator draws one picture whatever it is asked for "
             f"({folder.path}/samples); lower the recipe's learning_rate, or change its seed"
