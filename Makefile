@@ -59,7 +59,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt training/pyproject.toml expor
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP_INSTALL) --upgrade 'pip>=25.1'
 	$(BIN)/$(PIP_INSTALL) --constraint constraints.txt --group dev \
-		--editable training --editable 'runtime[cpu]' --editable export
+		--editable 'training[tensorboard]' --editable 'runtime[cpu]' --editable export
 	touch $@
 
 # What an edge device gets: the wheel, onnxruntime, and no torch.

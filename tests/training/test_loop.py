@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
 from cgan_training.data import Dataset
+from cgan_training.distributed import World
 from cgan_training.errors import DeviceError, DivergedError
 from cgan_training.loop import Trainer, choose_device
 from cgan_training.networks import Discriminator, Generator, to_float
@@ -128,9 +129,16 @@ def test_the_sheet_has_a_noise_a_row_and_a_label_a_column(trainer: Trainer) -> N
 
 def test_device_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert choose_device("auto") == CPU
-    with pytest.raises(DeviceError, match="use --device cpu"):
-        choose_device("cuda")
+    for name in ("cuda", "mps"):
+        with pytest.raises(DeviceError, match=f"torch finds no {name} device here; use --device"):
+            choose_device(name)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto") == torch.device("mps")
+    assert choose_device("auto", World(0, 2)) == CPU
+    with pytest.raises(DeviceError, match="cannot share one mps device"):
+        choose_device("mps", World(0, 2))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("auto") == torch.device("cuda")
 

@@ -18,6 +18,7 @@ from cgan_training.errors import TrainingError
 if TYPE_CHECKING:
     from cgan_training.loop import Trainer
 
+DEVICES = ("cpu", "cuda", "mps")
 LAST_WORD_SECONDS = 1.0
 TRIAL_STEPS = 40  # that --dry-run trains to estimate the time
 EXAMPLES = """\b
@@ -103,11 +104,16 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     help="Also keep the generator of every so many epochs, in RUN_DIR/models.",
 )
 @click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Also write TensorBoard's files, in RUN_DIR/tensorboard (extra: tensorboard).",
+)
+@click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=click.Choice(["auto", *DEVICES]),
     default="auto",
     show_default=True,
-    help="Where to train. auto: cuda where there is one.",
+    help="Where to train. auto: cuda where there is one, then mps (Apple's), then cpu.",
 )
 @click.option(
     "--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: one for each core]"
@@ -128,6 +134,7 @@ def command(
     minutes: float | None,
     checkpoint_minutes: float,
     keep_every: int | None,
+    tensorboard: bool,
     device: str,
     threads: int | None,
     debug: bool,
@@ -204,6 +211,7 @@ def command(
             keep_every=config.get("keep_every", 0) if keep_every is None else keep_every,
             checkpoint_seconds=checkpoint_minutes * 60,
             resume=resume is not None,
+            tensorboard=tensorboard or bool(config.get("tensorboard")),
             found_by=(
                 str(Path(dataset).resolve()) if names_folder(dataset) else data.name,
                 str(data_dir.resolve()),

@@ -1,15 +1,16 @@
 """Every error that this package raises on purpose.
 
 TrainingError
-├── RecipeError      a recipe that is missing, malformed or out of range
-├── DatasetError     a data set that is missing, truncated or not what its name says
-├── DeviceError      a device that is not there
-├── CheckpointError  a checkpoint that cannot be gone on from
-├── ModelFileError   a model.pt that cannot be read, or is not one
-├── DivergedError    losses that are no longer numbers
-├── CollapsedError   a generator that draws one picture whatever it is asked for
-├── StoppedError     a signal that ended the run, after it was saved
-└── OutputError      a place that cannot be written
+├── RecipeError        a recipe that is missing, malformed or out of range
+├── DatasetError       a data set that is missing, truncated or not what its name says
+├── DeviceError        a device that is not there
+├── CheckpointError    a checkpoint that cannot be gone on from
+├── ModelFileError     a model.pt that cannot be read, or is not one
+├── DivergedError      losses that are no longer numbers
+├── CollapsedError     a generator that draws one picture whatever it is asked for
+├── MissingExtraError  an optional package that is not installed
+├── StoppedError       a signal that ended the run, after it was saved
+└── OutputError        a place that cannot be written
 """
 
 
@@ -43,6 +44,10 @@ class DivergedError(TrainingError):
 
 class CollapsedError(TrainingError):
     """The generator draws one picture, whatever noise and label it is given."""
+
+
+class MissingExtraError(TrainingError):
+    """An option needs a package that is not installed."""
 
 
 class StoppedError(TrainingError):

@@ -93,7 +93,7 @@ class Trainer:
 
         Args:
             on_step: told after each step how many of the epoch are done and the sums so far
-                (float64 [4]: the losses of generator and discriminator, mean D on real and on
+                ([4]: the losses of generator and discriminator, mean D on real and on
                 fake); it leaves the epoch by returning False.
 
         Returns:
@@ -158,7 +158,7 @@ class Trainer:
             real_label: int64 [batch].
 
         Returns:
-            float64 [4], on the device: both losses, mean D on real and on fake.
+            float32 [4], on the device: both losses, mean D on real and on fake.
         """
         batch, loss = len(real_label), self.recipe.loss
         if self.recipe.decay:
@@ -194,7 +194,7 @@ class Trainer:
 
         with torch.no_grad():
             probabilities = logits.sigmoid().view(2, batch).mean(1)  # [2]: on real, on fake
-            return torch.cat([torch.stack([loss_g, loss_d]), probabilities]).double()
+            return torch.cat([torch.stack([loss_g, loss_d]), probabilities])
 
     def draw(self, noise: Tensor, label: Tensor) -> Tensor:
         """Draw uint8 [n, 1, height, width] from noise float32 [n, noise_dim], label int64 [n]."""
@@ -283,7 +283,9 @@ class Trainer:
         return torch.randn(shape, generator=self.random, device=self.device)
 
     def _zeros(self) -> Tensor:
-        return torch.zeros(4, dtype=torch.float64, device=self.device)
+        # Apple's GPUs have no float64; an epoch's few hundred terms do without.
+        precise = torch.float32 if self.device.type == "mps" else torch.float64
+        return torch.zeros(4, dtype=precise, device=self.device)
 
     def _shuffled(self) -> Tensor:
         return torch.randperm(len(self.labels), generator=self.random, device=self.device)
@@ -295,13 +297,20 @@ class Trainer:
 
 
 def choose_device(name: str, world: World = ALONE) -> torch.device:
-    """Return this process's device of a name; "auto" takes cuda where there is one.
+    """Return this process's device of a name; "auto" takes the first of cuda, mps and cpu.
 
     Raises:
-        DeviceError: cuda was asked for and there is none, or not one for each process.
+        DeviceError: a device was asked for that is not here, or not one for each process.
     """
+    here = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("torch finds no CUDA device here; use --device cpu")
+        name = next(each for each in here if here[each] and (each != "mps" or world.size == 1))
+    if not here[name]:
+        raise DeviceError(f"torch finds no {name} device here; use --device cpu")
+    if name == "mps" and world.size > 1:
+        raise DeviceError("several processes cannot share one mps device; use --device cpu")
     return world.device(torch.device(name))

@@ -33,6 +33,7 @@ class Options:
     keep_every: int = 0  # also keep the generator of every so many epochs in models/; 0: none
     checkpoint_seconds: float = CHECKPOINT_SECONDS  # between checkpoints within an epoch
     resume: bool = False  # go on with the run that the folder holds
+    tensorboard: bool = False  # also write TensorBoard's files, in tensorboard/
     found_by: tuple[str, str] = ("", "")  # --dataset and --data-dir, for config.json
 
 
@@ -73,6 +74,7 @@ def train(
         CheckpointError: there is nothing to resume, or it is another recipe's or data set's.
         DivergedError: the losses are no longer numbers.
         CollapsedError: the generator draws one picture whatever it is asked for.
+        MissingExtraError: options.tensorboard, and TensorBoard is not installed.
         StoppedError: SIGINT or SIGTERM arrived; everything is saved.
     """
     identity = {"recipe": recipe.to_dict(), "dataset_sha256": _sha256(dataset)}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import cgan_training
+from cgan_training.board import Board
 from cgan_training.checkpoint import save_checkpoint
 from cgan_training.curves import curves
 from cgan_training.errors import CollapsedError
@@ -27,7 +28,8 @@ COLLAPSED_GREYS = 0.5  # a sheet whose images differ by less, in the mean, is on
 class Scribe:
     """Writes what a run leaves behind: rank 0 does, and the other processes share its fate."""
 
-    _folder: RunDir  # rank 0's alone
+    _folder: RunDir  # rank 0's alone, as is the next
+    _board: Board | None = None
 
     def __init__(
         self,
@@ -46,6 +48,8 @@ class Scribe:
         self._folder = RunDir(run_dir, keeps_models=keeps_models, metrics=metrics)
         if metrics is None:
             self._folder.write_config(_config(self._trainer, self._options))
+        if self._options.tensorboard:
+            self._board = Board(run_dir / "tensorboard", self._trainer.epoch)
 
     def is_due(self) -> bool:
         """Return whether the last checkpoint is old enough for another."""
@@ -67,8 +71,11 @@ class Scribe:
         self._world.first_does(lambda: self._record(epoch))
 
     def _record(self, epoch: Epoch) -> None:
-        self._folder.add_metrics(asdict(epoch))
-        _write_sheet(self._trainer, self._folder)
+        metrics = asdict(epoch)
+        self._folder.add_metrics(metrics)
+        images = _write_sheet(self._trainer, self._folder)
+        if self._board is not None:
+            self._board.add(metrics, images)
         keep_every = self._options.keep_every
         if keep_every and self._trainer.epoch_is_whole and epoch.epoch % keep_every == 0:
             save_model(_model(self._trainer), self._folder.kept_model_path(epoch.epoch))
@@ -80,6 +87,8 @@ class Scribe:
     def _finish(self) -> Path:
         trainer, folder = self._trainer, self._folder
         folder.close()
+        if self._board is not None:
+            self._board.close()
         folder.write_grid(_sheet(trainer, trainer.draw_sheet()))
         folder.write_animation()
         folder.write_curves(curves(folder.metrics, _title(trainer)))
@@ -87,8 +96,8 @@ class Scribe:
         return folder.model_path
 
 
-def _write_sheet(trainer: Trainer, folder: RunDir) -> None:
-    """Write the epoch's sheet, and look at it.
+def _write_sheet(trainer: Trainer, folder: RunDir) -> torch.Tensor:
+    """Write the epoch's sheet, look at it, and return its images.
 
     Raises:
         CollapsedError: the epoch is whole, and its images are all the same.
@@ -102,6 +111,7 @@ def _write_sheet(trainer: Trainer, folder: RunDir) -> None:
             f"after epoch {number} the generator draws one picture whatever it is asked for "
             f"({folder.path}/samples); lower the recipe's learning_rate, or change its seed"
         )
+    return images
 
 
 def _sheet(trainer: Trainer, images: torch.Tensor) -> bytes:
@@ -146,6 +156,7 @@ def _config(trainer: Trainer, options: "Options") -> dict[str, Any]:
         "processes": trainer.world.size,
         "threads": torch.get_num_threads(),
         "keep_every": options.keep_every,
+        "tensorboard": options.tensorboard,
         "versions": _versions(),
     }
 
