@@ -1,6 +1,7 @@
 """Every error that this package raises on purpose.
 
 ExportError
+├── EvaluationError    a model cannot be measured against the data
 └── VerificationError  the exported file does not draw what the trained network draws
 
 Reading the model and writing the file raise the siblings' own errors: cgan_training's
@@ -10,6 +11,10 @@ ModelFileError, cgan_runtime's ModelError and OutputError.
 
 class ExportError(Exception):
     """Base of all of them; its text says what happened, then what to do."""
+
+
+class EvaluationError(ExportError):
+    """A model cannot be measured against the data: it draws something else."""
 
 
 class VerificationError(ExportError):

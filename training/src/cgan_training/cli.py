@@ -104,6 +104,19 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     help="Also keep the generator of every so many epochs, in RUN_DIR/models.",
 )
 @click.option(
+    "--eval-every",
+    type=click.IntRange(0),
+    help="Measure the quality of every so many epochs, with a judge that is trained at first use "
+    "(some minutes) and kept in --cache-dir.",
+)
+@click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=lambda: Path.home() / ".cache" / "cgan",
+    show_default="~/.cache/cgan",
+    help="Where the judge is kept.",
+)
+@click.option(
     "--tensorboard",
     is_flag=True,
     help="Also write TensorBoard's files, in RUN_DIR/tensorboard (extra: tensorboard).",
@@ -134,6 +147,8 @@ def command(
     minutes: float | None,
     checkpoint_minutes: float,
     keep_every: int | None,
+    eval_every: int | None,
+    cache_dir: Path,
     tensorboard: bool,
     device: str,
     threads: int | None,
@@ -201,6 +216,16 @@ def command(
     if dry_run:
         click.echo(plan(Trainer(chosen, data, where, world)))
         return
+    eval_every = config.get("eval_every", 0) if eval_every is None else eval_every
+    meter = None
+    if eval_every:
+        from cgan_training.measures import Meter
+
+        click.echo("measuring quality: the judge is trained at first use, in minutes", err=True)
+        name = dataset if names_folder(dataset) else data.name
+        meter = world.together(
+            lambda: None if world.rank else Meter(data, name, data_dir, cache_dir)
+        )
     model = train(
         chosen,
         data,
@@ -211,6 +236,8 @@ def command(
             keep_every=config.get("keep_every", 0) if keep_every is None else keep_every,
             checkpoint_seconds=checkpoint_minutes * 60,
             resume=resume is not None,
+            meter=meter,
+            eval_every=eval_every,
             tensorboard=tensorboard or bool(config.get("tensorboard")),
             found_by=(
                 str(Path(dataset).resolve()) if names_folder(dataset) else data.name,

@@ -8,7 +8,7 @@ DOTS_PER_INCH = 100
 
 
 def curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
-    """Draw the losses, and what the discriminator thinks of real and drawn images.
+    """Draw the losses, what the discriminator thinks, and quality where it was measured.
 
     Args:
         metrics: a run's metrics.jsonl, one table an epoch.
@@ -19,22 +19,37 @@ def curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
     """
     from matplotlib.figure import Figure  # costs half a second: only a finished run needs it
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    losses, beliefs = figure.subplots(1, 2)
-    epochs = [line["epoch"] for line in metrics]
+    measured = [line for line in metrics if "label_accuracy" in line]
+    figure = Figure(figsize=(15 if measured else 10, 4), layout="constrained")
+    losses, beliefs, *quality = figure.subplots(1, 3 if measured else 2)
     for axes, key, name in (
         (losses, "loss_generator", "generator"),
         (losses, "loss_discriminator", "discriminator"),
         (beliefs, "mean_d_real", "on real images"),
         (beliefs, "mean_d_fake", "on drawn images"),
     ):
-        axes.plot(epochs, [line[key] for line in metrics], label=name)
-    losses.set(xlabel="epoch", ylabel="binary cross-entropy, nats", ylim=(0, None))
+        axes.plot([line["epoch"] for line in metrics], [line[key] for line in metrics], label=name)
+    losses.set(xlabel="epoch", ylabel="loss", ylim=(min(0, losses.get_ylim()[0]), None))
     beliefs.set(xlabel="epoch", ylabel="discriminator's mean probability of real", ylim=(0, 1))
     for axes in (losses, beliefs):
         axes.legend()
         axes.grid(alpha=0.3)
+    for axes in quality:
+        _draw_quality(axes, measured)
     figure.suptitle(title)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
     return buffer.getvalue()
+
+
+def _draw_quality(axes: Any, measured: Sequence[Mapping[str, Any]]) -> None:
+    """Draw what `--eval-every` measured: shares on the left, the Fréchet distance on the right."""
+    epochs = [line["epoch"] for line in measured]
+    for key in ("label_accuracy", "recall", "coverage"):
+        axes.plot(epochs, [line[key] for line in measured], ".-", label=key.replace("_", " "))
+    axes.set(xlabel="epoch", ylabel="share", ylim=(0, 1))
+    axes.grid(alpha=0.3)
+    distances = axes.twinx()
+    distances.plot(epochs, [line["frechet"] for line in measured], ".--", color="black")
+    distances.set(ylabel="Fréchet distance (dashed)", yscale="log")
+    axes.legend(loc="center right")

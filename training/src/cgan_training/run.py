@@ -17,6 +17,7 @@ from cgan_training.data import Dataset
 from cgan_training.distributed import ALONE, Votes, World
 from cgan_training.errors import CheckpointError, StoppedError
 from cgan_training.loop import Trainer
+from cgan_training.networks import Generator
 from cgan_training.progress import Progress
 from cgan_training.recipe import Recipe
 from cgan_training.scribe import Scribe
@@ -33,6 +34,8 @@ class Options:
     keep_every: int = 0  # also keep the generator of every so many epochs in models/; 0: none
     checkpoint_seconds: float = CHECKPOINT_SECONDS  # between checkpoints within an epoch
     resume: bool = False  # go on with the run that the folder holds
+    meter: Callable[[Generator], dict[str, float]] | None = None  # figures of a generator's quality
+    eval_every: int = 0  # measure every so many epochs; 0: never
     tensorboard: bool = False  # also write TensorBoard's files, in tensorboard/
     found_by: tuple[str, str] = ("", "")  # --dataset and --data-dir, for config.json
 

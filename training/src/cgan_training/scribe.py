@@ -71,7 +71,7 @@ class Scribe:
         self._world.first_does(lambda: self._record(epoch))
 
     def _record(self, epoch: Epoch) -> None:
-        metrics = asdict(epoch)
+        metrics = asdict(epoch) | self._measured(epoch)
         self._folder.add_metrics(metrics)
         images = _write_sheet(self._trainer, self._folder)
         if self._board is not None:
@@ -79,6 +79,12 @@ class Scribe:
         keep_every = self._options.keep_every
         if keep_every and self._trainer.epoch_is_whole and epoch.epoch % keep_every == 0:
             save_model(_model(self._trainer), self._folder.kept_model_path(epoch.epoch))
+
+    def _measured(self, epoch: Epoch) -> dict[str, float]:
+        meter, every = self._options.meter, self._options.eval_every
+        if meter is None or not every or epoch.epoch % every or not self._trainer.epoch_is_whole:
+            return {}
+        return meter(self._trainer.finished_generator())
 
     def finish(self) -> Path:
         """Write grid, curves and model, and return the model's path."""
@@ -156,6 +162,7 @@ def _config(trainer: Trainer, options: "Options") -> dict[str, Any]:
         "processes": trainer.world.size,
         "threads": torch.get_num_threads(),
         "keep_every": options.keep_every,
+        "eval_every": options.eval_every,
         "tensorboard": options.tensorboard,
         "versions": _versions(),
     }

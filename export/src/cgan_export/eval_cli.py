@@ -1,0 +1,193 @@
+"""The command cgan-eval."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cgan_export import __version__
+from cgan_export.errors import ExportError
+from cgan_runtime import commands
+from cgan_runtime.errors import CganRuntimeError
+from cgan_training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from cgan_export.drawers import Drawer
+    from cgan_export.evaluation import Evaluation, Examiner
+
+EXAMPLES = """\b
+Examples:
+  cgan-eval runs/digits --data-dir ~/data
+  cgan-eval digits.onnx --baseline runs/seed --output pictures
+  cgan-eval digits.onnx --quick --json
+  cgan-eval digits.onnx --quick --controls
+"""
+# The table's rows: name, what it is, how it is written, whether more is better.
+ROWS = (
+    ("label_accuracy", "label accuracy", "{:.2%}", "+"),
+    ("worst_label_accuracy", "of the worst label", "{:.2%}", "+"),
+    ("frechet", "Fréchet distance, test set", "{:.3f}", "-"),
+    ("frechet_by_class", "by class", "{:.3f}", "-"),
+    ("frechet_train", "training set", "{:.3f}", "-"),
+    ("precision", "precision", "{:.3f}", "+"),
+    ("recall", "recall", "{:.3f}", "+"),
+    ("density", "density", "{:.3f}", "+"),
+    ("coverage", "coverage", "{:.3f}", "+"),
+    ("memorised", "memorised", "{:.2%}", "-"),
+    ("cas", "classification accuracy", "{:.2%}", "+"),
+    ("parzen", "Parzen log-likelihood", "{:.1f}", "+"),
+    ("parzen_error", "its standard error", "{:.1f}", ""),
+)
+
+
+@click.command("cgan-eval", epilog=EXAMPLES)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), help="Measure this model too, side by side."
+)
+@click.option(
+    "--dataset", help="What it learnt, where the model's own word for it does not find it."
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    show_default=True,
+    envvar="CGAN_DATA_DIR",
+    show_envvar=True,
+    help="torchvision's root.",
+)
+@click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=lambda: Path.home() / ".cache" / "cgan",
+    show_default="~/.cache/cgan",
+    help="Where the judge is kept.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=2014,
+    show_default=True,
+    help="Of the noise drawn from.",
+)
+@click.option("--quick", is_flag=True, help="Leave out what takes minutes: CAS and Parzen.")
+@click.option(
+    "--controls",
+    is_flag=True,
+    help="Measure sets of known worth too: real images, noisy ones, one repeated, wrong labels.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for pictures: a sheet, the confusion matrix, nearest training images.",
+)
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: all]")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def command(
+    model: Path,
+    baseline: Path | None,
+    dataset: str | None,
+    data_dir: Path,
+    cache_dir: Path,
+    seed: int,
+    quick: bool,
+    controls: bool,
+    as_json: bool,
+    output: Path | None,
+    threads: int | None,
+    debug: bool,
+) -> None:
+    """Measure how good the digits are that MODEL draws: a model.pt, a run directory or an .onnx.
+
+    A judge, trained on the real training set at first use, reads 10,000 drawn images. Fréchet
+    distances are on a scale where the real test set's total variance is 100.
+    """
+    import torch
+
+    from cgan_export.drawers import Drawer, open_drawer
+    from cgan_export.evaluation import Examiner
+    from cgan_training import measures
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    drawers = [open_drawer(path, seed) for path in (model, baseline) if path is not None]
+    first = drawers[0]
+    examiner = Examiner(
+        dataset or first.dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True)
+    )
+    if controls:
+        train = examiner.train
+        known = measures.controls((train.images, train.labels), train.classes, first.draw)
+        drawers += [
+            Drawer(name, first.dataset, first.class_names, first.shape, draw)
+            for name, draw in known.items()
+        ]
+    found = [examiner.examine(each, quick=quick) for each in drawers]
+    if output is not None:
+        write_pictures(found[0], first, examiner, output)
+    if as_json:
+        answer = {
+            "dataset": examiner.train.name,
+            "judge_accuracy": round(examiner.judge_accuracy, 4),
+            "models": [each.to_dict() for each in found],
+        }
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        click.echo(table(found, first.class_names))
+
+
+def table(found: "list[Evaluation]", class_names: tuple[str, ...]) -> str:
+    """Lay the figures out in words, a column a model."""
+    lines = [["", *(each.name for each in found)]]
+    for key, name, form, better in ROWS:
+        if key in found[0].figures:
+            title = f"{name} ({better})" if better else name
+            lines.append([title, *(form.format(each.figures[key]) for each in found)])
+    for label, name in enumerate(class_names):
+        accuracies = (each.accuracy_by_label[label] for each in found)
+        lines.append([f"label accuracy of {name}", *map("{:.2%}".format, accuracies)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        ).rstrip()
+        for line in lines
+    )
+
+
+def write_pictures(
+    evaluation: "Evaluation", drawer: "Drawer", examiner: "Examiner", folder: Path
+) -> None:
+    """Write the three pictures of a model."""
+    from cgan_export import eval_pictures
+    from cgan_runtime.errors import OutputError
+    from cgan_runtime.files import written_whole
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder}: {error.strerror}; choose another") from error
+    names, title = drawer.class_names, f"{drawer.name}, seed of the noise fixed"
+    pictures = {
+        "sheet.png": eval_pictures.sheet_picture(evaluation, names, title),
+        "confusion.png": eval_pictures.confusion_picture(evaluation, names, drawer.name),
+        "nearest.png": eval_pictures.nearest_picture(
+            evaluation,
+            examiner.train.images,
+            names,
+            "drawn, and beside it the nearest training image of its label",
+        ),
+    }
+    for name, png in pictures.items():
+        with written_whole(folder / name) as file:
+            file.write(png)
+
+
+def main() -> None:
+    """Run cgan-eval and leave with its exit code."""
+    commands.run(command, (ExportError, TrainingError, CganRuntimeError))

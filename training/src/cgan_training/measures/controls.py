@@ -1,0 +1,53 @@
+"""Sets whose worth is known beforehand: what keeps the measure honest."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Draw = Callable[[Tensor], Tensor]  # labels int64 [n] -> images uint8 [n, 1, height, width]
+NOISE = 25.5  # standard deviation of the noisy control, in grey levels: a tenth of the range
+
+
+def controls(train: tuple[Tensor, Tensor], classes: int, draw: Draw) -> dict[str, Draw]:
+    """Return, by name, generators that stand for a fault, or for none.
+
+    Args:
+        train: the training set, uint8 [n, 1, height, width] and int64 [n].
+        classes: number of labels.
+        draw: the generator that is measured.
+    """
+    images, labels = train
+    of_label = [(labels == label).nonzero().squeeze(1) for label in range(classes)]
+
+    def real(wanted: Tensor) -> Tensor:
+        """Training images of these labels, each at random."""
+        random = torch.Generator().manual_seed(0)
+        chosen = torch.empty_like(wanted)
+        for label in wanted.unique().tolist():
+            mine = wanted == label
+            many = torch.randint(len(of_label[label]), (int(mine.sum()),), generator=random)
+            chosen[mine] = of_label[label][many]
+        return images[chosen]
+
+    def noisy(wanted: Tensor) -> Tensor:
+        """Training images with noise over them."""
+        random = torch.Generator().manual_seed(1)
+        clean = real(wanted).float()
+        noise = torch.randn(clean.shape, generator=random) * NOISE
+        return (clean + noise).round().clamp(0, 255).to(torch.uint8)
+
+    def repeated(wanted: Tensor) -> Tensor:
+        """One training image a class, again and again."""
+        return images[torch.stack([each[0] for each in of_label])[wanted]]
+
+    def wrong_labels(wanted: Tensor) -> Tensor:
+        """Draw the next label instead of the one asked for."""
+        return draw((wanted + 1) % classes)
+
+    return {
+        "real training images": real,
+        "real images with noise": noisy,
+        "one image a class, repeated": repeated,
+        "the model, labels shifted by one": wrong_labels,
+    }
