@@ -15,6 +15,7 @@ import torch
 
 from cgan_export import export_model
 from cgan_training.data import Dataset, load_dataset
+from cgan_training.judge import load_or_train_judge
 from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
 from cgan_training.recipe import BLOCKS, Recipe, load_recipe
 from cgan_training.run import Options, train
@@ -92,6 +93,14 @@ def run_dir(
     """A finished run of the small recipe."""
     folder = tmp_path_factory.mktemp("runs") / "small"
     train(small_recipe, digits, folder, device=torch.device("cpu"), options=Options(keep_every=1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def judge_cache(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --cache-dir with the judge of optdigits in it."""
+    folder = tmp_path_factory.mktemp("judges")
+    load_or_train_judge(digits.images, digits.labels, classes=10, cache_dir=folder)
     return folder
 
 

@@ -7,26 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
-from cgan_training.data import Dataset
-from cgan_training.judge import load_or_train_judge
-
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
-@pytest.fixture(scope="module")
-def cache(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with a judge of optdigits in it."""
-    folder = tmp_path_factory.mktemp("cache")
-    load_or_train_judge(digits.images, digits.labels, classes=10, cache_dir=folder)
-    return folder
-
-
 def test_a_run_and_its_export_measure_alike(
-    command: Command, tmp_path: Path, run_dir: Path, onnx_file: Path, cache: Path
+    command: Command, tmp_path: Path, run_dir: Path, onnx_file: Path, judge_cache: Path
 ) -> None:
     done = command(
         *("cgan-eval", onnx_file, "--baseline", run_dir, "--quick", "--json"),
-        *("--cache-dir", cache, "--output", "pictures", "--threads", 1),
+        *("--cache-dir", judge_cache, "--output", "pictures", "--threads", 1),
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -49,10 +38,10 @@ def test_a_run_and_its_export_measure_alike(
 
 
 def test_a_table_with_every_figure_and_the_controls(
-    command: Command, run_dir: Path, cache: Path
+    command: Command, run_dir: Path, judge_cache: Path
 ) -> None:
     done = command(
-        *("cgan-eval", run_dir, "--controls", "--quick", "--cache-dir", cache, "--threads", 1)
+        *("cgan-eval", run_dir, "--controls", "--quick", "--cache-dir", judge_cache, "--threads", 1)
     )
     assert done.returncode == 0, done.stderr
     head, *lines = done.stdout.decode().splitlines()
@@ -66,9 +55,9 @@ def test_a_table_with_every_figure_and_the_controls(
 
 
 def test_the_slow_figures_are_measured_unless_told_otherwise(
-    command: Command, run_dir: Path, cache: Path
+    command: Command, run_dir: Path, judge_cache: Path
 ) -> None:
-    done = command("cgan-eval", run_dir, "--json", "--cache-dir", cache)
+    done = command("cgan-eval", run_dir, "--json", "--cache-dir", judge_cache)
     assert done.returncode == 0, done.stderr
     (model,) = json.loads(done.stdout)["models"]
     assert 0 <= model["figures"]["cas"] <= 1

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cgan_training import judge as judging
 from cgan_training.data import Dataset, load_dataset
-from cgan_training.judge import Judge, train_judge
+from cgan_training.judge import load_or_train_judge
 from cgan_training.measures import (
     Gaussian,
     Meter,
@@ -35,12 +35,9 @@ def held_out() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def judge(digits: Dataset) -> Judge:
-    return train_judge(digits.images, digits.labels, classes=10, epochs=12)
-
-
-@pytest.fixture(scope="module")
-def reference(judge: Judge, held_out: Dataset, digits: Dataset) -> Reference:
+def reference(judge_cache: Path, held_out: Dataset, digits: Dataset) -> Reference:
+    train = digits.images, digits.labels
+    judge = load_or_train_judge(*train, classes=10, cache_dir=judge_cache)
     return Reference.of(judge, (held_out.images, held_out.labels), (digits.images, digits.labels))
 
 
