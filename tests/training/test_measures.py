@@ -148,7 +148,7 @@ def test_controls_get_what_they_deserve(
     assert real.frechet_train < real.frechet
     assert noisy.frechet > 2 * real.frechet
     assert repeated.label_accuracy > 0.97  # perfectly obedient
-    assert repeated.frechet > 5 * real.frechet  # and given away by this
+    assert repeated.frechet > 3 * real.frechet  # and given away by this
     assert repeated.recall < 0.1 < real.recall
     assert repeated.coverage < real.coverage / 2
     assert wrong.label_accuracy < 0.03
