@@ -7,11 +7,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
+from cgan_training import precision
 from cgan_training.data import Dataset
 from cgan_training.distributed import World
 from cgan_training.errors import DeviceError, DivergedError
 from cgan_training.loop import Trainer, choose_device
-from cgan_training.networks import Discriminator, Generator, to_float
+from cgan_training.losses import LogisticLoss
+from cgan_training.networks import (
+    ConvolutionalDiscriminator,
+    ConvolutionalGenerator,
+    Discriminator,
+    Generator,
+    to_float,
+)
 from cgan_training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -194,3 +202,78 @@ def test_a_state_brings_all_back(small_recipe: Recipe, digits: Dataset) -> None:
     assert first.epoch_is_whole
     noise, label = torch.randn(10, 10), torch.arange(10)
     assert torch.equal(first.draw(noise, label), second.draw(noise, label))
+
+
+@pytest.fixture
+def convolutional_recipe(small_recipe: Recipe) -> Recipe:
+    """Everything that the classic recipe does without."""
+    return dataclasses.replace(
+        small_recipe,
+        generator=ConvolutionalGenerator(hidden=16, channels=4, convolutions=1),
+        discriminator=ConvolutionalDiscriminator(channels=(8, 8, 12), hidden=16),
+        loss=LogisticLoss(r1=0.5, r1_every=3),
+        learning_rate=1e-3,
+        betas=(0.0, 0.99),
+        decay=0.5,
+        average=0.99,
+    )
+
+
+def test_the_convolutional_recipe_learns_and_resumes(
+    convolutional_recipe: Recipe, digits: Dataset
+) -> None:
+    first, second = (Trainer(convolutional_recipe, digits, CPU) for _ in range(2))
+    first.train_epoch(lambda done, _sums: done < 7)
+    second.load_state(copy.deepcopy(first.state()))
+    one, other = first.train_epoch(), second.train_epoch()
+    assert one.loss_generator == other.loss_generator
+    assert math.isfinite(one.loss_discriminator)
+    assert torch.equal(first.draw_sheet(), second.draw_sheet())
+
+
+def test_the_penalty_changes_what_is_learnt_but_not_the_loss_reported(
+    convolutional_recipe: Recipe, digits: Dataset
+) -> None:
+    plain = dataclasses.replace(convolutional_recipe, loss=LogisticLoss())
+    heavy = dataclasses.replace(convolutional_recipe, loss=LogisticLoss(r1=1e3, r1_every=1))
+    losses = []
+    for recipe in (plain, heavy):
+        trainer = Trainer(recipe, digits, CPU)
+        losses.append(trainer.train_epoch(lambda done, _sums: done < 1).loss_discriminator)
+        trainer.train_epoch(lambda done, _sums: done < 12)
+        losses.append(next(trainer.discriminator.parameters()).abs().mean().item())
+    assert losses[0] == losses[2]
+    assert losses[1] > losses[3]  # flat: its weights shrink
+
+
+def test_the_learning_rate_falls_to_nothing(small_recipe: Recipe, digits: Dataset) -> None:
+    trainer = Trainer(dataclasses.replace(small_recipe, decay=0.5), digits, CPU)
+    rates: list[float] = []
+
+    def note(_done: int, _sums: Tensor) -> bool:
+        rates.append(trainer.optimizer_g.param_groups[0]["lr"])
+        assert trainer.optimizer_d.param_groups[0]["lr"] == rates[-1]
+        return True
+
+    trainer.train_epoch(note)
+    trainer.train_epoch(note)
+    assert rates[:16] == [2e-4] * 16
+    falls = [2e-4 * (1 - step / 30) / 0.5 for step in range(16, 30)]
+    assert rates[16:] == pytest.approx(falls)
+
+
+def test_a_limit_of_time_brings_the_decay_forward(small_recipe: Recipe, digits: Dataset) -> None:
+    trainer = Trainer(dataclasses.replace(small_recipe, decay=1.0), digits, CPU)
+    trainer.seconds, trainer.seconds_limit = 30.0, 40.0
+    trainer.train_epoch(lambda _done, _sums: False)
+    assert trainer.optimizer_g.param_groups[0]["lr"] == pytest.approx(0.25 * 2e-4, rel=0.01)
+
+
+def test_auto_is_the_precision_that_the_device_has(
+    small_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = dataclasses.replace(small_recipe, precision="auto")
+    for capable, name in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(precision, "bf16_helps", lambda _device, answer=capable: answer)
+        assert precision.resolved(auto, CPU).precision == name
+    assert precision.resolved(small_recipe, CPU) == small_recipe

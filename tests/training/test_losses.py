@@ -1,10 +1,16 @@
+import copy
 import math
 
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from cgan_training.losses import HingeLoss, LogisticLoss
+from cgan_training.losses import HingeLoss, LogisticLoss, r1_penalty
+from cgan_training.networks import (
+    ConvolutionalDiscriminator,
+    Discriminator,
+    PerceptronDiscriminator,
+)
 
 
 @pytest.fixture
@@ -43,3 +49,46 @@ def test_hinge_loss_forgives_what_is_beyond_the_margin() -> None:
     assert loss.of_discriminator(far, -far).item() == 0
     assert loss.of_discriminator(near, -far).item() == pytest.approx((0.5 + 3) / 2 / 2)
     assert loss.of_generator(near).item() == pytest.approx(0.75)
+
+
+class Quadratic(Discriminator):
+    """Its logit is half the weighted square of the image, so its gradient is weight * image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        del label
+        return self.weight * image.square().flatten(1).sum(1) / 2
+
+
+def test_r1_is_half_the_mean_squared_gradient() -> None:
+    discriminator, image = Quadratic(), torch.randn(4, 1, 3, 3)
+    penalty = r1_penalty(discriminator, image, torch.zeros(4, dtype=torch.int64))
+    wanted = image.square().sum() / 4 / 2
+    torch.testing.assert_close(penalty, 9 * wanted)
+    penalty.backward()
+    torch.testing.assert_close(discriminator.weight.grad, 2 * 3 * wanted)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [ConvolutionalDiscriminator((4, 4, 6), 8), PerceptronDiscriminator((16, 8), 0.2)],
+    ids=["convolutional", "perceptron"],
+)
+def test_r1_reaches_every_discriminators_weights(
+    settings: ConvolutionalDiscriminator | PerceptronDiscriminator,
+) -> None:
+    torch.manual_seed(0)
+    discriminator = settings.network(3, 8, 8).train()
+    exact = copy.deepcopy(discriminator).double()
+    image, label = torch.randn(5, 1, 8, 8), torch.arange(5) % 3
+    r1_penalty(discriminator, image, label).backward()
+    r1_penalty(exact, image.double(), label).backward()
+    for mine, theirs in zip(discriminator.parameters(), exact.parameters(), strict=True):
+        if theirs.grad is None:  # the last bias
+            assert mine.grad is None or not mine.grad.any()
+        else:
+            torch.testing.assert_close(mine.grad, theirs.grad.float(), rtol=1e-3, atol=1e-7)
+    assert next(exact.parameters()).grad.abs().max() > 1e-4  # type: ignore[union-attr]

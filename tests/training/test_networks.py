@@ -2,7 +2,10 @@ import pytest
 import torch
 from torch import nn
 
+from cgan_training.errors import RecipeError
 from cgan_training.networks import (
+    ConvolutionalDiscriminator,
+    ConvolutionalGenerator,
     Discriminator,
     Generator,
     PerceptronGenerator,
@@ -80,3 +83,44 @@ def test_uint8_and_float_are_inverse_for_all_greys() -> None:
 
 def test_uint8_clips_what_lies_outside() -> None:
     assert to_uint8(torch.tensor([-1.5, -1.0, 1.0, 3.0])).tolist() == [0, 0, 255, 255]
+
+
+@pytest.fixture
+def convolutional() -> tuple[ConvolutionalGenerator, ConvolutionalDiscriminator]:
+    return ConvolutionalGenerator(hidden=24, channels=6), ConvolutionalDiscriminator((8, 8, 12), 20)
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (12, 20), (4, 4)])
+def test_convolutional_networks_fit_any_grid_of_cells(
+    convolutional: tuple[ConvolutionalGenerator, ConvolutionalDiscriminator],
+    height: int,
+    width: int,
+) -> None:
+    generator = Generator(convolutional[0], 10, 5, height, width)
+    image = generator(torch.randn(7, 10), torch.arange(7) % 5)
+    assert image.shape == (7, 1, height, width)
+    assert image.abs().max() <= 1
+    judged = convolutional[1].network(5, height, width)(image, torch.arange(7) % 5)
+    assert judged.shape == (7,)
+
+
+def test_convolutional_networks_refuse_other_sizes(
+    convolutional: tuple[ConvolutionalGenerator, ConvolutionalDiscriminator],
+) -> None:
+    with pytest.raises(RecipeError, match="need sides that 4 divides, not 28 x 30; take a recipe"):
+        Generator(convolutional[0], 10, 5, 28, 30)
+    with pytest.raises(RecipeError, match="not 9 x 8"):
+        convolutional[1].network(5, 9, 8)
+
+
+def test_the_label_steers_the_convolutional_networks(
+    convolutional: tuple[ConvolutionalGenerator, ConvolutionalDiscriminator],
+) -> None:
+    label = torch.arange(10)
+    generator = Generator(convolutional[0], 10, 10, 28, 28).eval()
+    drawn = generator(torch.randn(1, 10).expand(10, -1), label)
+    judged = convolutional[1].network(10, 28, 28)(
+        torch.rand(1, 1, 28, 28).expand(10, -1, -1, -1), label
+    )
+    assert len(drawn.flatten(1).unique(dim=0)) == 10
+    assert len(judged.unique()) == 10

@@ -84,7 +84,9 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     help="torchvision's root: MNIST lies, or is put, in its folder MNIST/raw; the others likewise.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Instead of the recipe's.")
+@click.option(
+    "--precision", type=click.Choice(["fp32", "bf16", "auto"]), help="Instead of the recipe's."
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the recipe's.")
 @click.option(
     "--minutes",
@@ -193,6 +195,7 @@ def command(
 
     from cgan_training.data import load_dataset
     from cgan_training.loop import Trainer, choose_device
+    from cgan_training.precision import resolved
     from cgan_training.run import Options, train
 
     if threads is not None:
@@ -207,6 +210,7 @@ def command(
             err=True,
         )
     where = world.together(lambda: choose_device(device, world))
+    chosen = resolved(chosen, where)
     on = where if world.size == 1 else f"{where.type} in {world.size} processes"
     click.echo(
         f"recipe {chosen.name}: {chosen.epochs} epochs of {len(data.labels):,} images "

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from cgan_training.errors import OutputError
 from cgan_training.files import written_whole
+from cgan_training.precision import bf16_helps
 
 JUDGE_VERSION = "1"  # raise it when a change of code, not of a setting, changes the weights
 
@@ -142,7 +143,7 @@ def train_judge(
         cycle_momentum=False,
     )
     generator = torch.Generator().manual_seed(seed)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16_helps(device))
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16_helps(device))
     with torch.backends.cudnn.flags(enabled=True, deterministic=True):
         for _ in range(epochs):
             order = torch.randperm(len(images), generator=generator).to(device)
@@ -257,11 +258,3 @@ def _moved(images: Tensor, generator: torch.Generator) -> Tensor:
     theta = (torch.eye(2, 3) + change).to(images.device)  # [n, 2, 3]
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     return functional.grid_sample(images.float(), grid, align_corners=False).round().byte()
-
-
-def _bf16_helps(device: torch.device) -> bool:
-    """Return whether the device multiplies bfloat16 in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    known = getattr(torch.cpu, "get_capabilities", None)  # our oldest torch has none
-    return device.type == "cpu" and known is not None and bool(known().get("avx512_bf16"))

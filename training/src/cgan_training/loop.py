@@ -15,7 +15,9 @@ from cgan_training.averaging import estimate_batch_norm, warmed_up
 from cgan_training.data import Dataset
 from cgan_training.distributed import ALONE, World
 from cgan_training.errors import DeviceError, DivergedError, RecipeError
+from cgan_training.losses import r1_penalty
 from cgan_training.networks import Generator, to_float, to_uint8
+from cgan_training.precision import resolved
 from cgan_training.recipe import Recipe
 
 SHEET_ROWS = 10
@@ -30,7 +32,7 @@ class Epoch:
     epoch: int  # counted from 1
     step: int  # steps done since the start of the run
     loss_generator: float  # mean over the epoch; the logistic loss is in nats
-    loss_discriminator: float  # mean of its real and its fake part, likewise
+    loss_discriminator: float  # mean of its real and its fake part, without a penalty, likewise
     mean_d_real: float  # mean probability of "real" given to real images
     mean_d_fake: float  # the same given to drawn ones
     images_per_second: float  # real images consumed
@@ -61,6 +63,7 @@ class Trainer:
                 f"recipe {recipe.name!r}: {world.size} processes cannot share its batches of "
                 f"{self.batch_size} evenly; start as many as divide batch_size, or change it"
             )
+        self.bf16 = resolved(recipe, device).precision == "bf16"
         shape = dataset.classes, dataset.height, dataset.width
         self.generator = Generator(recipe.generator, recipe.noise_dim, *shape).to(device)
         self.discriminator = recipe.discriminator.network(*shape).to(device)
@@ -187,14 +190,18 @@ class Trainer:
         with self._autocast():
             logits = self.synced_discriminator(both, both_label).float()  # [2 * batch]
         on_real, on_fake = logits.split(batch)
-        loss_d = loss.of_discriminator(on_real, on_fake)
+        loss_d = game = loss.of_discriminator(on_real, on_fake)
+        if loss.r1 and self.step % loss.r1_every == 0:
+            with self._autocast():
+                penalty = r1_penalty(self.discriminator, real, real_label)
+            loss_d = game + loss.r1 * loss.r1_every * penalty
         self.optimizer_d.zero_grad()
         loss_d.backward()
         self.optimizer_d.step()
 
         with torch.no_grad():
             probabilities = logits.sigmoid().view(2, batch).mean(1)  # [2]: on real, on fake
-            return torch.cat([torch.stack([loss_g, loss_d]), probabilities])
+            return torch.cat([torch.stack([loss_g, game]), probabilities])
 
     def draw(self, noise: Tensor, label: Tensor) -> Tensor:
         """Draw uint8 [n, 1, height, width] from noise float32 [n, noise_dim], label int64 [n]."""
@@ -265,8 +272,7 @@ class Trainer:
         get_ema_multi_avg_fn(decay)(averaged, current, count)
 
     def _autocast(self) -> torch.autocast:
-        bf16 = self.recipe.precision == "bf16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         return torch.optim.Adam(

@@ -23,7 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "auto")
 FLAGS = ("epochs", "seed", "precision")  # fields that cgan-train can set by a flag
 BLOCKS: dict[str, Mapping[str, type[Block]]] = {
     "generator": GENERATORS,
@@ -52,7 +52,8 @@ class Recipe:
     seed: int  # of weights, shuffling and noise, 0 <= seed < 2**63
     epoch_images: int = 60_000  # an epoch shows no fewer: small data sets are gone through again
     decay: float = 0.0  # last share of the run in which the learning rate falls to 0, in a line
-    precision: str = "fp32"  # of the matrix products: "fp32", or "bf16" by autocast
+    precision: str = "fp32"  # of the matrix products: "fp32", "bf16" by autocast, or "auto": bf16
+    # where the device has it in hardware
     average: float = 0.0  # decay a step of the generator's moving average, which model.pt then
     # holds; 0 <= decay < 1, 0 takes none
 

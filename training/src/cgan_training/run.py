@@ -18,6 +18,7 @@ from cgan_training.distributed import ALONE, Votes, World
 from cgan_training.errors import CheckpointError, StoppedError
 from cgan_training.loop import Trainer
 from cgan_training.networks import Generator
+from cgan_training.precision import resolved
 from cgan_training.progress import Progress
 from cgan_training.recipe import Recipe
 from cgan_training.scribe import Scribe
@@ -80,6 +81,7 @@ def train(
         MissingExtraError: options.tensorboard, and TensorBoard is not installed.
         StoppedError: SIGINT or SIGTERM arrived; everything is saved.
     """
+    recipe = resolved(recipe, device)
     identity = {"recipe": recipe.to_dict(), "dataset_sha256": _sha256(dataset)}
     world.require_same(identity)
     trainer = Trainer(recipe, dataset, device, world)

@@ -1,17 +1,26 @@
 """What every loss is."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from cgan_training.settings import Block
 
 
+@dataclass(frozen=True)
 class Loss(Block, ABC):
     """The game that the two networks play, in terms of the discriminator's logits.
 
     Every logit is float32 [batch]; every loss is a scalar, in the order of nats.
     """
+
+    r1: float = 0.0  # weight of the gradient penalty on real images; 0 takes none
+    r1_every: int = 8  # steps from one penalty to the next, which then counts as much more
+
+    def __post_init__(self) -> None:
+        self.require("r1", holds=self.r1 >= 0, words="0 or more")
+        self.require("r1_every", holds=self.r1_every >= 1, words="at least 1")
 
     @abstractmethod
     def of_generator(self, on_fake: Tensor) -> Tensor:

@@ -9,19 +9,25 @@ from cgan_training.networks.base import (
     to_float,
     to_uint8,
 )
+from cgan_training.networks.convolutional import (
+    ConvolutionalDiscriminator,
+    ConvolutionalGenerator,
+)
 from cgan_training.networks.perceptron import PerceptronDiscriminator, PerceptronGenerator
 
 # The kinds that a recipe's tables [generator] and [discriminator] may name.
 GENERATORS: dict[str, type[GeneratorSettings]] = {
-    settings.kind: settings for settings in (PerceptronGenerator,)
+    settings.kind: settings for settings in (PerceptronGenerator, ConvolutionalGenerator)
 }
 DISCRIMINATORS: dict[str, type[DiscriminatorSettings]] = {
-    settings.kind: settings for settings in (PerceptronDiscriminator,)
+    settings.kind: settings for settings in (PerceptronDiscriminator, ConvolutionalDiscriminator)
 }
 
 __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
+    "ConvolutionalDiscriminator",
+    "ConvolutionalGenerator",
     "Discriminator",
     "DiscriminatorSettings",
     "Generator",

@@ -6,10 +6,13 @@ shapes (`make bench`). torch's own compiler calls the same operator. The product
 either way; only the order of the sums differs.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
@@ -34,6 +37,7 @@ class _OneDnnLinear(torch.autograd.Function):
         return _product(x, weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, weight and bias that are needed."""
         x, weight = ctx.saved_tensors
@@ -65,6 +69,7 @@ def _available() -> bool:
 def _through_onednn(x: Tensor) -> bool:
     return (
         AVAILABLE
+        and _once_is_enough
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
@@ -72,4 +77,16 @@ def _through_onednn(x: Tensor) -> bool:
     )
 
 
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Compute by torch's own layers within: their gradients have gradients, oneDNN's have none."""
+    global _once_is_enough  # noqa: PLW0603 - a network is called far from its layers
+    before, _once_is_enough = _once_is_enough, False
+    try:
+        yield
+    finally:
+        _once_is_enough = before
+
+
+_once_is_enough = True
 AVAILABLE = _available()
