@@ -7,8 +7,9 @@ import torch
 
 from cgan_export.graph import ContractGenerator, to_onnx
 from cgan_runtime.contract import BATCH, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
+from cgan_training.averaging import estimate_batch_norm
 from cgan_training.model_file import load_model
-from cgan_training.networks import Generator, to_uint8
+from cgan_training.networks import ConvolutionalGenerator, Generator, to_uint8
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +94,14 @@ def test_the_same_generator_gives_the_same_bytes(
 def test_the_exporter_is_silent(generator: Generator, capfd: pytest.CaptureFixture[str]) -> None:
     to_onnx(generator)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_convolutional_generator_becomes_products_convolutions_and_a_shuffle() -> None:
+    torch.manual_seed(0)
+    generator = Generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, 8, 12)
+    estimate_batch_norm(generator, seed=1)
+    operators = Counter(node.op_type for node in to_onnx(generator).graph.node)
+    assert operators["Conv"] == 3
+    assert operators["Relu"] == 4
+    assert operators["DepthToSpace"] == 1
+    assert not operators.keys() & {"BatchNormalization", "OneHot", "Concat", "Identity"}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
+from cgan_export.fold import without_batch_norm
 from cgan_runtime.contract import BATCH, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 from cgan_training.networks import Generator, to_uint8
 
@@ -27,7 +28,8 @@ class ContractGenerator(nn.Module):
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
-        first = generator.layers[0]
+        layers = without_batch_norm(generator.layers)
+        first = layers[0]
         if not isinstance(first, nn.Linear):
             raise TypeError("the generator's first layer must be linear")
         noise_weight, label_weight = first.weight.split(
@@ -36,13 +38,13 @@ class ContractGenerator(nn.Module):
         self.height, self.width = generator.height, generator.width
         self.noise_weight = nn.Parameter(noise_weight.detach().T.contiguous())  # [noise_dim, units]
         self.label_table = nn.Parameter((label_weight.T + first.bias).detach())  # [classes, units]
-        self.rest = generator.layers[1:]
+        self.rest = layers[1:]
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
         """Draw uint8 [batch, 1, h, w] from float32 [batch, noise_dim] and int64 [batch]."""
         hidden = noise @ self.noise_weight + embedding(label, self.label_table)  # [batch, units]
         image = torch.tanh(self.rest(hidden))  # [batch, h*w]
-        return to_uint8(image.view(-1, 1, self.height, self.width))  # [batch, 1, h, w]
+        return to_uint8(image.reshape(-1, 1, self.height, self.width))  # [batch, 1, h, w]
 
 
 def to_onnx(generator: Generator) -> onnx.ModelProto:
