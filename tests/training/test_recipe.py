@@ -54,6 +54,7 @@ def test_an_epoch_shows_sixty_thousand_images_unless_told_otherwise() -> None:
         ("batch_size", -5),
         ("epochs", 0),
         ("decay", 1.5),
+        ("augment", -0.1),
         ("learning_rate", 0.0),
         ("betas", (0.9, 1.0)),
         ("betas", (0.9,)),

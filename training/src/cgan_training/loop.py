@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from cgan_training.augmentation import SMALL_SET, moved
 from cgan_training.averaging import estimate_batch_norm, warmed_up
 from cgan_training.data import Dataset
 from cgan_training.distributed import ALONE, World
@@ -63,6 +64,7 @@ class Trainer:
                 f"recipe {recipe.name!r}: {world.size} processes cannot share its batches of "
                 f"{self.batch_size} evenly; start as many as divide batch_size, or change it"
             )
+        self.augment = recipe.augment if len(dataset.labels) < SMALL_SET else 0.0
         self.bf16 = resolved(recipe, device).precision == "bf16"
         shape = dataset.classes, dataset.height, dataset.width
         self.generator = Generator(recipe.generator, recipe.noise_dim, *shape).to(device)
@@ -172,7 +174,7 @@ class Trainer:
         self.discriminator.requires_grad_(False)
         noise, fake_label = self._drawn()
         with self._autocast():
-            fake = self.synced_generator(noise, fake_label)  # [batch, 1, h, w]
+            fake = self._seen(self.synced_generator(noise, fake_label))  # [batch, 1, h, w]
             on_fake = self.discriminator(fake, fake_label).float()  # [batch]
         loss_g = loss.of_generator(on_fake)
         self.optimizer_g.zero_grad()
@@ -186,6 +188,7 @@ class Trainer:
         noise, fake_label = self._drawn()
         with torch.no_grad(), self._autocast():
             fake = self.generator(noise, fake_label).float()
+        real, fake = self._seen(real), self._seen(fake)
         both, both_label = torch.cat([real, fake]), torch.cat([real_label, fake_label])
         with self._autocast():
             logits = self.synced_discriminator(both, both_label).float()  # [2 * batch]
@@ -254,6 +257,12 @@ class Trainer:
         for name in COUNTERS:
             value = state[name]
             setattr(self, name, value.to(self.device) if isinstance(value, Tensor) else value)
+
+    def _seen(self, images: Tensor) -> Tensor:
+        """Return images as the discriminator sees them."""
+        if not self.augment:
+            return images
+        return moved(images, self.augment, self.random)
 
     @property
     def progress(self) -> float:

@@ -51,6 +51,8 @@ class Recipe:
     betas: tuple[float, float]  # of both Adam optimisers, 0 <= beta < 1
     seed: int  # of weights, shuffling and noise, 0 <= seed < 2**63
     epoch_images: int = 60_000  # an epoch shows no fewer: small data sets are gone through again
+    augment: float = 0.0  # share of images that are moved a little before the discriminator sees
+    # them, where the data set has under 10,000
     decay: float = 0.0  # last share of the run in which the learning rate falls to 0, in a line
     precision: str = "fp32"  # of the matrix products: "fp32", "bf16" by autocast, or "auto": bf16
     # where the device has it in hardware
@@ -66,6 +68,7 @@ class Recipe:
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
             "two numbers, 0 or more and below 1",
         )
+        self._require("augment", 0 <= self.augment <= 1, "0 to 1")
         self._require("decay", 0 <= self.decay <= 1, "0 to 1")
         self._require("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
         self._require("average", 0 <= self.average < 1, "0 or more and below 1")
