@@ -16,6 +16,7 @@ def test_an_export_from_the_command_line(command: Command, run_dir: Path, tmp_pa
     assert lines[0] == "digits.onnx"
     assert [line.split()[0] for line in lines[1:]] == [
         "size",
+        "precision",
         "parameters",
         "opset",
         "difference",

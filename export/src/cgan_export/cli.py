@@ -23,6 +23,16 @@ Examples:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the weights in the file. fp16 halves it; it is computed in float32 all the same.",
+)
+@click.option(
+    "--dataset", help="What MODEL learnt, for --judge, where its own word does not find it."
+)
+@click.option(
     "--judge",
     is_flag=True,
     help="Measure label accuracy for the file's metadata, with a judge trained on the real data "
@@ -47,7 +57,14 @@ Examples:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def command(
-    model: Path, output: Path, judge: bool, data_dir: Path, cache_dir: Path, debug: bool
+    model: Path,
+    output: Path,
+    precision: str,
+    dataset: str | None,
+    judge: bool,
+    data_dir: Path,
+    cache_dir: Path,
+    debug: bool,
 ) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
 
@@ -59,11 +76,14 @@ def command(
     from cgan_export import quality
     from cgan_export.export import export_model
 
-    measure = partial(quality.measure, data_dir=data_dir, cache_dir=cache_dir) if judge else None
-    report = export_model(model, output, measure=measure)
+    measure = None
+    if judge:
+        measure = partial(quality.measure, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
+    report = export_model(model, output, precision=precision, measure=measure)
     click.echo(
         f"{report.path}\n"
         f"  size        {report.size_bytes:,} bytes\n"
+        f"  precision   {precision}\n"
         f"  parameters  {report.parameters:,}\n"
         f"  opset       {report.opset}\n"
         f"  difference  at most {report.largest_difference} of 255 grey levels from torch, "

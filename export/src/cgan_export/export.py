@@ -11,11 +11,17 @@ import onnx
 
 import cgan_export
 from cgan_export.graph import to_onnx
+from cgan_export.half import with_half_weights
 from cgan_export.verify import golden_of, verify
 from cgan_runtime.contract import OPSET, ModelInfo
 from cgan_runtime.files import written_whole
 from cgan_training.model_file import Model, load_model
 from cgan_training.networks import parameter_count
+
+PRECISIONS: Mapping[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
+    "fp32": lambda graph: graph,
+    "fp16": with_half_weights,
+}
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,18 @@ class Report:
 
 
 def export_model(
-    model_path: Path, output: Path, *, measure: Callable[[Model], dict[str, float]] | None = None
+    model_path: Path,
+    output: Path,
+    *,
+    precision: str = "fp32",
+    measure: Callable[[Model], dict[str, float]] | None = None,
 ) -> Report:
     """Export a trained generator to one ONNX file that follows the model contract.
 
     Args:
         model_path: a model.pt, or the run directory that holds one.
         output: the file to write; it appears only after it was proven.
+        precision: of the weights in the file, one of PRECISIONS.
         measure: gives the quality figures for the file's metadata, by name; without it they are
             those that model.pt holds.
 
@@ -52,8 +63,8 @@ def export_model(
     model = load_model(model_path)
     if measure is not None:
         model = replace(model, quality=measure(model))
-    graph = to_onnx(model.generator)
-    onnx.helper.set_model_props(graph, _info(model).to_metadata())
+    graph = PRECISIONS[precision](to_onnx(model.generator))
+    onnx.helper.set_model_props(graph, _info(model, precision).to_metadata())
     content = graph.SerializeToString(deterministic=True)
     with written_whole(output) as file:
         file.write(content)
@@ -71,7 +82,7 @@ def export_model(
     )
 
 
-def _info(model: Model) -> ModelInfo:
+def _info(model: Model, precision: str) -> ModelInfo:
     generator = model.generator
     training = {key: value for key, value in model.training.items() if key != "versions"}
     return ModelInfo(
@@ -80,7 +91,7 @@ def _info(model: Model) -> ModelInfo:
         height=generator.height,
         width=generator.width,
         dataset=model.dataset,
-        precision="fp32",
+        precision=precision,
         weights_sha256=model.weights_sha256,
         recipe=model.recipe,
         training=training,

@@ -12,12 +12,15 @@ from cgan_training.model_file import Model
 IMAGES_PER_CLASS = 1000
 
 
-def measure(model: Model, data_dir: Path, cache_dir: Path) -> dict[str, float]:
+def measure(
+    model: Model, data_dir: Path, cache_dir: Path, dataset: str | None = None
+) -> dict[str, float]:
     """Let a judge, trained on the data that the generator learnt, read what it draws.
 
     Args:
         model: the trained generator.
         data_dir: torchvision's root, where its data set lies or is put.
+        dataset: by which load_dataset() finds what it learnt; its own word for it by default.
         cache_dir: where the judge is kept; training it takes some minutes.
 
     Returns:
@@ -27,8 +30,9 @@ def measure(model: Model, data_dir: Path, cache_dir: Path) -> dict[str, float]:
     Raises:
         cgan_training.errors.DatasetError: the data cannot be had.
     """
-    train, _ = load_dataset(model.dataset, data_dir)
-    test, _ = load_dataset(model.dataset, data_dir, train=False)
+    name = dataset or model.dataset
+    train, _ = load_dataset(name, data_dir)
+    test, _ = load_dataset(name, data_dir, train=False)
     judge = load_or_train_judge(
         train.images, train.labels, classes=train.classes, cache_dir=cache_dir
     )

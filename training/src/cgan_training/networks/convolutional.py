@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cgan_training.errors import RecipeError
 from cgan_training.networks.base import Discriminator, DiscriminatorSettings, GeneratorSettings
@@ -88,7 +89,7 @@ class _Discriminator(Discriminator):
 
         self.features = _channels_last(
             nn.Sequential(
-                nn.Conv2d(1, first, 2 * CELL, stride=CELL, padding=CELL // 2),
+                nn.Conv2d(CELL * CELL, first, 2),
                 activation(),
                 nn.Conv2d(first, second, 3, padding=1),
                 activation(),
@@ -105,10 +106,20 @@ class _Discriminator(Discriminator):
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         """Judge images; see Discriminator."""
-        features = self.features(image)  # [batch, hidden]
+        features = self.features(_cells(image))  # [batch, hidden]
         logit: Tensor = self.head(features).squeeze(1)  # [batch]
         projection: Tensor = (self.embedding(label) * features).sum(1)  # [batch]
         return logit + projection
+
+
+def _cells(image: Tensor) -> Tensor:
+    """Return [batch, 16, rows + 1, columns + 1]: cells that lie half a cell off the grid.
+
+    A 2 x 2 convolution on them is an 8 x 8 one with a stride of 4 on the image, at a third of the
+    time (oneDNN, bf16): it multiplies longer rows.
+    """
+    framed = functional.pad(image, [CELL // 2] * 4, value=-1)  # with background
+    return functional.pixel_unshuffle(framed, CELL).contiguous(memory_format=torch.channels_last)
 
 
 def _grid(height: int, width: int) -> tuple[int, int]:
