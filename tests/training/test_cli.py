@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cgan_training.model_file import load_model
+from cgan_training.run_dir import read_metrics
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 # An address where nothing listens: a download is refused at once.
@@ -47,7 +48,7 @@ def test_a_run_repeated_from_its_config_and_gone_on_with(
 
 
 def test_recipes_are_listed(command: Command) -> None:
-    assert command("cgan-train", "--list-recipes").stdout == b"quick\nseed\n"
+    assert command("cgan-train", "--list-recipes").stdout == b"edge\nquick\nseed\n"
 
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(
@@ -148,3 +149,18 @@ def test_help_costs_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_quality_along_the_way(
+    command: Command, tmp_path: Path, small_toml: Path, judge_cache: Path
+) -> None:
+    run = ["--recipe", small_toml, "--dataset", "optdigits", "--threads", 1, "--run-dir", "run"]
+    measure = ["--eval-every", 1, "--cache-dir", judge_cache, "--minutes", 1e-6]
+    done = command("cgan-train", *run, *measure, "--tensorboard")
+    assert done.returncode == 0, done.stderr
+    done = command("cgan-train", "--resume", "run", "--cache-dir", judge_cache)
+    assert done.returncode == 0, done.stderr
+    last = read_metrics(tmp_path / "run")[-1]
+    assert 0 < last["label_accuracy"] < 1  # --eval-every is the run's, not the command's
+    assert {"frechet", "recall", "coverage", "precision", "density"} <= last.keys()
+    assert list((tmp_path / "run" / "tensorboard").iterdir())

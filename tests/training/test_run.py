@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from PIL import Image
 from cgan_training.data import Dataset
 from cgan_training.errors import OutputError
 from cgan_training.model_file import load_model
+from cgan_training.networks import Generator
 from cgan_training.recipe import Recipe
 from cgan_training.run import Options, train
 from cgan_training.run_dir import read_metrics
@@ -113,3 +115,23 @@ def test_a_limit_of_time_ends_a_run_within_an_epoch(
 def test_seconds_grow_from_epoch_to_epoch(run_dir: Path) -> None:
     seconds = [line["seconds"] for line in read_metrics(run_dir)]
     assert all(earlier < later for earlier, later in pairwise(seconds))
+
+
+def test_quality_is_measured_every_so_many_epochs(
+    small_recipe: Recipe, digits: Dataset, tmp_path: Path
+) -> None:
+    seen: list[Generator] = []
+
+    def meter(generator: Generator) -> dict[str, float]:
+        assert not generator.training
+        seen.append(generator)
+        return {"label_accuracy": 0.5, "recall": 0.4, "coverage": 0.3, "frechet": 20.0}
+
+    recipe = dataclasses.replace(small_recipe, epochs=5)
+    options = Options(meter=meter, eval_every=2)
+    train(recipe, digits, tmp_path, device=CPU, options=options)
+    measured = ["label_accuracy" in line for line in read_metrics(tmp_path)]
+    assert measured == [False, True, False, True, False]
+    assert len(seen) == 2
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size == (1500, 400)
