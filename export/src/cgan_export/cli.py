@@ -24,10 +24,11 @@ Examples:
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16"]),
+    type=click.Choice(["fp32", "fp16", "int8-weights"]),
     default="fp32",
     show_default=True,
-    help="Of the weights in the file. fp16 halves it; it is computed in float32 all the same.",
+    help="Of the weights in the file: fp16 halves it, int8-weights quarters it. It is computed in "
+    "float32 all the same.",
 )
 @click.option(
     "--dataset", help="What MODEL learnt, for --judge, where its own word does not find it."
@@ -87,7 +88,7 @@ def command(
         f"  parameters  {report.parameters:,}\n"
         f"  opset       {report.opset}\n"
         f"  difference  at most {report.largest_difference} of 255 grey levels from torch, "
-        f"in {report.images_compared} images\n"
+        f"{report.mean_difference:.3f} in the mean, in {report.images_compared} images\n"
         f"  quality     {_in_words(report.quality)}\n"
         f"  seconds     {report.seconds:.1f}"
     )

@@ -11,8 +11,8 @@ import onnx
 
 import cgan_export
 from cgan_export.graph import to_onnx
-from cgan_export.half import with_half_weights
-from cgan_export.verify import golden_of, verify
+from cgan_export.verify import Tolerance, golden_of, verify
+from cgan_export.weights import with_half_weights, with_int8_weights
 from cgan_runtime.contract import OPSET, ModelInfo
 from cgan_runtime.files import written_whole
 from cgan_training.model_file import Model, load_model
@@ -21,6 +21,13 @@ from cgan_training.networks import parameter_count
 PRECISIONS: Mapping[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "fp32": lambda graph: graph,
     "fp16": with_half_weights,
+    "int8-weights": with_int8_weights,
+}
+# What rounding may cost; in float32 only the order of sums differs.
+TOLERANCES = {
+    "fp32": Tolerance(1, 0.01),
+    "fp16": Tolerance(1, 0.05),
+    "int8-weights": Tolerance(32, 0.5),
 }
 
 
@@ -33,6 +40,7 @@ class Report:
     parameters: int  # of the trained network
     opset: int
     largest_difference: int  # from torch, in grey levels of 255
+    mean_difference: float  # likewise
     images_compared: int
     quality: Mapping[str, float]  # the figures that the metadata hold
     seconds: float
@@ -69,13 +77,14 @@ def export_model(
     with written_whole(output) as file:
         file.write(content)
         file.flush()
-        parity = verify(Path(file.name), model)
+        parity = verify(Path(file.name), model, TOLERANCES[precision])
     return Report(
         path=output,
         size_bytes=len(content),
         parameters=parameter_count(model.generator),
         opset=OPSET,
         largest_difference=parity.largest_difference,
+        mean_difference=parity.mean_difference,
         images_compared=parity.images,
         quality=model.quality,
         seconds=time.perf_counter() - began,

@@ -1,0 +1,105 @@
+"""Smaller weights, the same arithmetic.
+
+Weights are stored as float16 or int8 and widened by nodes that onnxruntime folds when it opens the
+file, so that every product is a float32 product, on processors of every kind. What is lost is what
+rounding the weights loses, no more.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from cgan_export.errors import VerificationError
+
+Narrow = tuple[list[onnx.TensorProto], list[onnx.NodeProto]]  # what stands for an initializer
+LEAST = 16  # numbers: smaller tensors are not worth a node
+MATRICES = ("Gemm", "MatMul", "Conv")  # operators whose weights are worth eight bits
+
+
+def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy whose float32 initializers are stored as float16.
+
+    Raises:
+        VerificationError: a weight is beyond float16's range.
+    """
+    return _rewritten(model, _half)
+
+
+def with_int8_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy whose matrices are stored as int8, one scale an output, the rest as float16.
+
+    Raises:
+        VerificationError: a weight that stays float16 is beyond its range.
+    """
+    axes = _output_axes(model)
+
+    def narrowed(tensor: onnx.TensorProto) -> Narrow:
+        axis = axes.get(tensor.name)
+        return _half(tensor) if axis is None else _int8(tensor, axis)
+
+    return _rewritten(model, narrowed)
+
+
+def _rewritten(
+    model: onnx.ModelProto, narrowed: Callable[[onnx.TensorProto], Narrow]
+) -> onnx.ModelProto:
+    small = onnx.ModelProto()
+    small.CopyFrom(model)
+    initializers, nodes = [], []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= LEAST:
+            more, widening = narrowed(tensor)
+            initializers += more
+            nodes += widening
+        else:
+            initializers.append(tensor)
+    del small.graph.initializer[:], small.graph.node[:]
+    small.graph.initializer.extend(initializers)
+    small.graph.node.extend([*nodes, *model.graph.node])
+    return small
+
+
+def _half(tensor: onnx.TensorProto) -> Narrow:
+    name, weights = tensor.name, numpy_helper.to_array(tensor)
+    if np.abs(weights).max() > np.finfo(np.float16).max:
+        raise VerificationError(
+            f"{name} holds weights that float16 cannot; export with --precision fp32"
+        )
+    stored = numpy_helper.from_array(weights.astype(np.float16), f"{name}_fp16")
+    return [stored], [_cast(stored.name, name)]
+
+
+def _int8(tensor: onnx.TensorProto, axis: int) -> Narrow:
+    name, weights = tensor.name, numpy_helper.to_array(tensor)
+    scale = _scales(weights, axis)
+    stored = numpy_helper.from_array((weights / scale).round().astype(np.int8), f"{name}_int8")
+    scales = numpy_helper.from_array(scale, f"{name}_scale")
+    wide = f"{name}_wide"
+    multiply = helper.make_node("Mul", [wide, scales.name], [name], f"scale_{name}")
+    return [stored, scales], [_cast(stored.name, wide), multiply]
+
+
+def _scales(weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Return for each output what one step of its int8 weights is worth; symmetric, so 0 is 0."""
+    others = tuple(each for each in range(weights.ndim) if each != axis)
+    largest = np.abs(weights).max(axis=others, keepdims=True)
+    return np.where(largest > 0, largest / 127, 1).astype(np.float32)
+
+
+def _cast(source: str, target: str) -> onnx.NodeProto:
+    return helper.make_node(
+        "Cast", [source], [target], f"widen_{target}", to=onnx.TensorProto.FLOAT
+    )
+
+
+def _output_axes(model: onnx.ModelProto) -> dict[str, int]:
+    """Return which axis of each matrix counts its outputs."""
+    axes = {}
+    for node in model.graph.node:
+        if node.op_type in MATRICES:
+            transposed = any(each.name == "transB" and each.i for each in node.attribute)
+            axes[node.input[1]] = 0 if node.op_type == "Conv" or transposed else 1
+    return axes
