@@ -26,5 +26,7 @@ def test_the_judge_s_figures_reach_the_file(run_dir: Path, tmp_path: Path) -> No
     # Digits that learnt for two short epochs are hardly legible; the judge reads real ones well.
     assert 0.05 < quality["label_accuracy"] < 0.5
     assert quality["judge_accuracy"] > 0.9
+    assert quality["frechet"] > 1
+    assert {"recall", "coverage", "worst_label_accuracy"} <= quality.keys()
     (kept,) = cache.iterdir()
     assert kept.name.startswith(f"judge-v{judge.JUDGE_VERSION}-")

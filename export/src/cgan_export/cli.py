@@ -36,8 +36,8 @@ Examples:
 @click.option(
     "--judge",
     is_flag=True,
-    help="Measure label accuracy for the file's metadata, with a judge trained on the real data "
-    "at first use (some minutes) and kept in --cache-dir.",
+    help="Measure quality for the file's metadata, with a judge trained on the real data at first "
+    "use (some minutes) and kept in --cache-dir.",
 )
 @click.option(
     "--data-dir",
@@ -95,8 +95,12 @@ def command(
 
 
 def _in_words(quality: Mapping[str, float]) -> str:
-    figures = [f"{name.replace('_', ' ')} {figure:.2%}" for name, figure in quality.items()]
-    return ", ".join(figures) or "not measured; --judge does it"
+    if "label_accuracy" not in quality:
+        return "not measured; --judge does it"
+    words = f"label accuracy {quality['label_accuracy']:.2%}"
+    if "frechet" in quality:
+        words += f", Fréchet distance {quality['frechet']:.3f}, recall {quality['recall']:.3f}"
+    return words
 
 
 def main() -> None:

@@ -33,10 +33,11 @@ def open_drawer(path: Path, seed: int = SEED) -> Drawer:
         cgan_runtime.CganRuntimeError: the .onnx file cannot be drawn with.
         cgan_training.errors.ModelFileError: the model.pt cannot be read.
     """
-    return _of_onnx(path, seed) if path.suffix == ".onnx" else _of_torch(path, seed)
+    return open_onnx(path, seed) if path.suffix == ".onnx" else _of_torch(path, seed)
 
 
-def _of_onnx(path: Path, seed: int) -> Drawer:
+def open_onnx(path: Path, seed: int = SEED) -> Drawer:
+    """Open an exported file, whatever it is called; see open_drawer()."""
     generator = DigitGenerator(path, provider="cpu")
 
     def draw(labels: Tensor) -> Tensor:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx
 
 import cgan_export
 from cgan_export.graph import to_onnx
-from cgan_export.verify import Tolerance, golden_of, verify
+from cgan_export.verify import Tolerance, golden_of, golden_with_torch, verify
 from cgan_export.weights import with_half_weights, with_int8_weights
+from cgan_runtime import DigitGenerator
 from cgan_runtime.contract import OPSET, ModelInfo
 from cgan_runtime.files import written_whole
 from cgan_training.model_file import Model, load_model
@@ -51,7 +53,7 @@ def export_model(
     output: Path,
     *,
     precision: str = "fp32",
-    measure: Callable[[Model], dict[str, float]] | None = None,
+    measure: Callable[[Path, Model], dict[str, float]] | None = None,
 ) -> Report:
     """Export a trained generator to one ONNX file that follows the model contract.
 
@@ -59,8 +61,8 @@ def export_model(
         model_path: a model.pt, or the run directory that holds one.
         output: the file to write; it appears only after it was proven.
         precision: of the weights in the file, one of PRECISIONS.
-        measure: gives the quality figures for the file's metadata, by name; without it they are
-            those that model.pt holds.
+        measure: gives the quality figures of the exported file, by name, for its metadata;
+            without it they are those that model.pt holds.
 
     Raises:
         cgan_training.errors.ModelFileError: the model cannot be read.
@@ -69,26 +71,40 @@ def export_model(
     """
     began = time.perf_counter()
     model = load_model(model_path)
-    if measure is not None:
-        model = replace(model, quality=measure(model))
     graph = PRECISIONS[precision](to_onnx(model.generator))
-    onnx.helper.set_model_props(graph, _info(model, precision).to_metadata())
-    content = graph.SerializeToString(deterministic=True)
+    info = _info(model, precision)
     with written_whole(output) as file:
-        file.write(content)
-        file.flush()
-        parity = verify(Path(file.name), model, TOLERANCES[precision])
+        path = Path(file.name)
+        _write(graph, info, file)
+        parity = verify(path, model, TOLERANCES[precision])
+        # The golden images are the file's own: rounded weights draw other pixels than torch.
+        info = replace(info, golden=golden_of(path))
+        if measure is not None:
+            info = replace(info, quality=measure(path, model))
+        size = _write(graph, info, file)
+        DigitGenerator(path, provider="cpu").close()  # what it says of itself can be read
     return Report(
         path=output,
-        size_bytes=len(content),
+        size_bytes=size,
         parameters=parameter_count(model.generator),
         opset=OPSET,
         largest_difference=parity.largest_difference,
         mean_difference=parity.mean_difference,
         images_compared=parity.images,
-        quality=model.quality,
+        quality=info.quality,
         seconds=time.perf_counter() - began,
     )
+
+
+def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:
+    """Write the graph with its metadata over what the file holds; return how many bytes."""
+    onnx.helper.set_model_props(graph, info.to_metadata())
+    content = graph.SerializeToString(deterministic=True)
+    file.seek(0)
+    file.truncate()
+    file.write(content)
+    file.flush()
+    return len(content)
 
 
 def _info(model: Model, precision: str) -> ModelInfo:
@@ -111,5 +127,5 @@ def _info(model: Model, precision: str) -> ModelInfo:
             "onnx": version("onnx"),
         },
         quality=model.quality,
-        golden=golden_of(model),
+        golden=golden_with_torch(model),
     )

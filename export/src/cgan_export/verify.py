@@ -44,8 +44,16 @@ def draw_with_torch(model: Model, labels: list[int], seed: int, start: int) -> N
         return to_uint8(images).numpy()
 
 
-def golden_of(model: Model) -> Golden:
-    """Return one image of each label, drawn with the trained network."""
+def golden_of(path: Path) -> Golden:
+    """Return one image of each label, drawn with the exported file."""
+    with DigitGenerator(path, provider="cpu") as generator:
+        labels = list(range(generator.info.classes))
+        images = generator.generate(labels, seed=SEED)
+    return Golden(seed=SEED, labels=tuple(labels), images=images.tobytes())
+
+
+def golden_with_torch(model: Model) -> Golden:
+    """Return the same, drawn with the trained network."""
     labels = list(range(model.generator.classes))
     images = draw_with_torch(model, labels, SEED, 0)
     return Golden(seed=SEED, labels=tuple(labels), images=images.tobytes())
