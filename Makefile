@@ -23,7 +23,7 @@ setup: $(VENV)/.installed  ## make .venv: the three packages, editable, and the 
 
 demo: $(VENV)/.installed $(RUNTIME_VENV)/.installed  ## train briefly, export, draw without torch
 	rm -rf $(DEMO_DIR)
-	$(BIN)/cgan-train --recipe quick --run-dir $(DEMO_DIR) --minutes $(DEMO_MINUTES) $(TRAIN_FLAGS)
+	$(BIN)/cgan-train --run-dir $(DEMO_DIR) --minutes $(DEMO_MINUTES) $(TRAIN_FLAGS)
 	$(BIN)/cgan-export $(DEMO_DIR)/model.pt $(DEMO_DIR)/digits.onnx
 	$(RUNTIME_VENV)/bin/cgan-run --model $(DEMO_DIR)/digits.onnx --digits 0123456789 --count 10 \
 		--seed 1 --scale 3 --output $(DEMO_DIR)/digits.png

@@ -55,6 +55,11 @@ Examples:
     show_default="~/.cache/cgan",
     help="Where the judge is kept.",
 )
+@click.option(
+    "--card",
+    is_flag=True,
+    help="Also write a model card and a sheet beside OUTPUT: OUTPUT's name with .md and .png.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def command(
@@ -65,6 +70,7 @@ def command(
     judge: bool,
     data_dir: Path,
     cache_dir: Path,
+    card: bool,
     debug: bool,
 ) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
@@ -81,6 +87,8 @@ def command(
     if judge:
         measure = partial(quality.measure, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
     report = export_model(model, output, precision=precision, measure=measure)
+    if card:
+        write_card(output)
     click.echo(
         f"{report.path}\n"
         f"  size        {report.size_bytes:,} bytes\n"
@@ -92,6 +100,18 @@ def command(
         f"  quality     {_in_words(report.quality)}\n"
         f"  seconds     {report.seconds:.1f}"
     )
+
+
+def write_card(path: Path) -> None:
+    """Write the model card of a file, and its picture, beside it."""
+    from cgan_export.card import card_of, sheet_of
+    from cgan_runtime.files import written_whole
+
+    picture = path.with_suffix(".png")
+    text = card_of(path, picture.name)
+    for place, content in ((picture, sheet_of(path)), (path.with_suffix(".md"), text.encode())):
+        with written_whole(place) as file:
+            file.write(content)
 
 
 def _in_words(quality: Mapping[str, float]) -> str:

@@ -1,0 +1,122 @@
+"""The model card: what a file is, in words, from the facts that its metadata hold.
+
+Its sections are those of Mitchell et al. 2019, as far as they have something to say of digits.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cgan_export.drawers import open_onnx
+from cgan_runtime import DigitGenerator
+from cgan_runtime.contract import ModelInfo
+from cgan_training.pictures import sheet
+
+ROWS = 10  # of the sheet
+# What the figures are called, in the order of the table.
+FIGURES = {
+    "label_accuracy": "label accuracy",
+    "worst_label_accuracy": "label accuracy of the worst label",
+    "frechet": "Fréchet distance from the test set",
+    "frechet_by_class": "Fréchet distance by class",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "memorised": "memorised",
+    "judge_accuracy": "the judge's own accuracy on the real test set",
+}
+
+
+def card_of(path: Path, picture: str) -> str:
+    """Return the Markdown model card of an exported file.
+
+    Args:
+        path: the file.
+        picture: where the card finds its sheet.
+    """
+    content = path.read_bytes()
+    with DigitGenerator(path, provider="cpu") as generator:
+        info = generator.info
+    facts = {
+        "file": f"`{path.name}`, {len(content):,} bytes",
+        "SHA-256 of the file": f"`{hashlib.sha256(content).hexdigest()}`",
+        "SHA-256 of the trained weights": f"`{info.weights_sha256}`",
+        "weights stored as": info.precision,
+        "noise": f"{info.noise_dim} standard normal numbers an image",
+        "image": f"{info.height} x {info.width} pixels, 0 background .. 255 ink",
+        "classes": ", ".join(info.class_names),
+    }
+    training = {
+        "data set": info.dataset,
+        "recipe": info.recipe.get("name", "unknown"),
+        "seed": info.recipe.get("seed", "unknown"),
+        **{
+            key: f"{value:,}" if isinstance(value, int) else value
+            for key, value in info.training.items()
+        },
+        **{f"{name}": version for name, version in info.versions.items()},
+    }
+    return "\n".join(
+        [
+            f"# {path.name}",
+            "",
+            "A conditional generator (Mirza & Osindero 2014): it draws an image of the class it is",
+            "asked for. This card is written by `cgan-export --card` from the file's own metadata.",
+            "",
+            f"![Generated images, a class a column]({picture})",
+            "",
+            "## The file",
+            "",
+            *_table(facts),
+            "",
+            "## Training",
+            "",
+            *_table(training),
+            "",
+            "The whole recipe:",
+            "",
+            "```json",
+            json.dumps(dict(info.recipe), indent=2),
+            "```",
+            "",
+            "## Quality",
+            "",
+            *_quality(info),
+            "",
+            "## Limits",
+            "",
+            f"It knows {info.dataset} and nothing else: these classes, this size, centred, one an",
+            "image. It copies that set's habits and gaps. Drawn images are no substitute for real",
+            "ones where errors matter.",
+            "",
+        ]
+    )
+
+
+def sheet_of(path: Path) -> bytes:
+    """Return a PNG: ten images of each class, drawn with the file."""
+    drawer = open_onnx(path)
+    classes = len(drawer.class_names)
+    images = drawer.draw(torch.arange(classes).repeat(ROWS))
+    return sheet(images, drawer.class_names, f"{path.name}, a class a column")
+
+
+def _quality(info: ModelInfo) -> list[str]:
+    figures = {FIGURES[key]: info.quality[key] for key in FIGURES if key in info.quality}
+    if not figures:
+        return ["Not measured; `cgan-export --judge` does it."]
+    return [
+        "Of images drawn with this file, by a judge trained on the real training set (`cgan-eval`",
+        "says what each figure is; the real test set's total variance is 100):",
+        "",
+        *_table(figures),
+    ]
+
+
+def _table(rows: Mapping[str, Any]) -> list[str]:
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
