@@ -8,13 +8,16 @@ PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
 RUN_DIR ?= runs/digits
 TRAIN_FLAGS ?=
+MODEL_DIR ?= runs/model
+MODEL_EPOCHS ?= 120
+SHIPPED := runtime/src/cgan_runtime/models/digits.onnx
 DEMO_DIR ?= demo
 DEMO_MINUTES ?= 3.5
 
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train test bench lint format types clean
+.PHONY: help setup demo train model test bench lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 10
@@ -33,6 +36,10 @@ demo: $(VENV)/.installed $(RUNTIME_VENV)/.installed  ## train briefly, export, d
 
 train: $(VENV)/.installed  ## train the default recipe into runs/digits
 	$(BIN)/cgan-train --run-dir $(RUN_DIR) $(TRAIN_FLAGS)
+
+model: $(VENV)/.installed  ## make the model that ships again, from nothing: MNIST, half an hour
+	$(BIN)/cgan-train --recipe edge --epochs $(MODEL_EPOCHS) --dataset mnist --run-dir $(MODEL_DIR)
+	$(BIN)/cgan-export $(MODEL_DIR) $(SHIPPED) --precision int8-weights --judge --card
 
 test: $(VENV)/.installed  ## run every test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)

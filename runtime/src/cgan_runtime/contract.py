@@ -58,7 +58,7 @@ class ModelInfo:
     height: int  # of an image, in pixels
     width: int  # of an image, in pixels
     dataset: str  # name of the data set it learnt
-    precision: str  # of the weights: "fp32"
+    precision: str  # how the weights are stored: "fp32", "fp16" or "int8-weights"
     weights_sha256: str  # of the trained weights, before any conversion
     recipe: Mapping[str, Any]  # that it was trained by
     training: Mapping[str, Any]  # epochs, steps, seconds, device
