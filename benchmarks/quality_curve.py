@@ -1,10 +1,10 @@
 """How fast do the recipes get good? Label accuracy and Fréchet distance against training time.
 
-    cgan-train --recipe edge --dataset mnist --eval-every 2 --run-dir runs/edge-0
+    cgan-train --recipe edge --dataset mnist --threads 1 --eval-every 2 --run-dir runs/edge-0
     python benchmarks/quality_curve.py runs/edge-0
 
 Reads what the run measured along the way and, of the classic recipe, docs/seed/curve.json (see
-seed_curve.py; another machine, one thread), and writes docs/quality/curve.png and curve.json.
+seed_curve.py; one thread too, but of another machine). Writes docs/quality/curve.png, curve.json.
 """
 
 import json
@@ -40,7 +40,7 @@ def main(run_dir: Path, seed_curve: Path, output: Path) -> None:
     (output / "curve.json").write_text(json.dumps(result, indent=2) + "\n")
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     accuracy, distance = figure.subplots(1, 2)
-    for points, name in ((measured, "edge, two threads"), (classic, "seed, one thread")):
+    for points, name in ((measured, "edge"), (classic, "seed")):
         seconds = [point["seconds"] / 60 for point in points]
         accuracy.plot(seconds, [point["label_accuracy"] for point in points], ".-", label=name)
     minutes = [point["seconds"] / 60 for point in measured]

@@ -20,12 +20,19 @@ class Progress:
         epochs: of the whole run.
         steps_per_epoch: of each.
         batch_size: images a step.
+        until: seconds of training after which the run ends, finished or not.
         say: told a plain line at the end of each epoch where stderr is no terminal.
     """
 
     def __init__(
-        self, epochs: int, steps_per_epoch: int, batch_size: int, say: Callable[[str], None]
+        self,
+        epochs: int,
+        steps_per_epoch: int,
+        batch_size: int,
+        until: float,
+        say: Callable[[str], None],
     ) -> None:
+        self._until = until
         self._epochs, self._steps, self._say = epochs, steps_per_epoch, say
         self._batch_size, self._shown = batch_size, 0.0
         self._plain = not sys.stderr.isatty()
@@ -75,6 +82,7 @@ class Progress:
         """Say what the epoch gave, where there is no bar."""
         if self._plain:
             left = (self._epochs - epoch.epoch) * epoch.seconds / epoch.epoch
+            left = max(0.0, min(left, self._until - epoch.seconds))
             self._say(
                 f"epoch {epoch.epoch}/{self._epochs}  "
                 f"loss G {epoch.loss_generator:.3f} D {epoch.loss_discriminator:.3f}  "

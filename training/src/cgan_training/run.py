@@ -91,7 +91,9 @@ def train(
     until = trainer.seconds_limit = trainer.seconds + (options.seconds_limit or math.inf)
     with (
         StopSignals() as stop,
-        Progress(recipe.epochs, trainer.steps_per_epoch, trainer.batch_size, say) as progress,
+        Progress(
+            recipe.epochs, trainer.steps_per_epoch, trainer.batch_size, until, say
+        ) as progress,
     ):
 
         def on_step(done: int, sums: Tensor) -> bool:
