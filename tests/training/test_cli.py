@@ -129,7 +129,7 @@ def test_bad_input_gets_one_line_and_a_code(
     *announced, error = done.stderr.decode().splitlines()
     assert error.startswith("error: ")
     assert message in error
-    assert all(line.startswith("recipe seed: ") for line in announced)
+    assert all(line.startswith("recipe edge: ") for line in announced)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

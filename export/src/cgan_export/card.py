@@ -47,8 +47,8 @@ def card_of(path: Path, picture: str) -> str:
         "SHA-256 of the file": f"`{hashlib.sha256(content).hexdigest()}`",
         "SHA-256 of the trained weights": f"`{info.weights_sha256}`",
         "weights stored as": info.precision,
-        "noise": f"{info.noise_dim} standard normal numbers an image",
-        "image": f"{info.height} x {info.width} pixels, 0 background .. 255 ink",
+        "noise vector": f"{info.noise_dim} standard normal numbers an image",
+        "drawn image": f"{info.height} x {info.width} pixels, 0 background .. 255 ink",
         "classes": ", ".join(info.class_names),
     }
     training = {
