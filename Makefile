@@ -9,7 +9,7 @@ PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 RUN_DIR ?= runs/digits
 TRAIN_FLAGS ?=
 MODEL_DIR ?= runs/model
-MODEL_EPOCHS ?= 120
+MODEL_EPOCHS ?= 90
 SHIPPED := runtime/src/cgan_runtime/models/digits.onnx
 DEMO_DIR ?= demo
 DEMO_MINUTES ?= 3.5
@@ -38,7 +38,8 @@ train: $(VENV)/.installed  ## train the default recipe into runs/digits
 	$(BIN)/cgan-train --run-dir $(RUN_DIR) $(TRAIN_FLAGS)
 
 model: $(VENV)/.installed  ## make the model that ships again, from nothing: MNIST, half an hour
-	$(BIN)/cgan-train --recipe edge --epochs $(MODEL_EPOCHS) --dataset mnist --run-dir $(MODEL_DIR)
+	$(BIN)/cgan-train --recipe edge --epochs $(MODEL_EPOCHS) --dataset mnist --threads 1 \
+		--run-dir $(MODEL_DIR)
 	$(BIN)/cgan-export $(MODEL_DIR) $(SHIPPED) --precision int8-weights --judge --card
 
 test: $(VENV)/.installed  ## run every test

@@ -11,13 +11,13 @@ from onnx import numpy_helper
 
 import cgan_export.export
 from cgan_export import VerificationError, export_model
-from cgan_export.graph import to_onnx
+from cgan_export.graph import ContractGenerator, to_onnx
 from cgan_export.verify import draw_with_torch
 from cgan_runtime import DigitGenerator, OutputError
 from cgan_runtime.contract import OLDEST_ONNXRUNTIME, OPSET
 from cgan_training.errors import ModelFileError
 from cgan_training.model_file import load_model
-from cgan_training.networks import Generator, parameter_count
+from cgan_training.networks import parameter_count
 
 
 def test_the_report_says_what_was_made(run_dir: Path, tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_a_file_that_draws_otherwise_never_exists(
     monkeypatch: pytest.MonkeyPatch,
     sabotage: Callable[[onnx.ModelProto], None],
 ) -> None:
-    def sabotaged(generator: Generator) -> onnx.ModelProto:
-        model = to_onnx(generator)
+    def sabotaged(module: ContractGenerator) -> onnx.ModelProto:
+        model = to_onnx(module)
         sabotage(model)
         return model
 

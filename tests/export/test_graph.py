@@ -19,7 +19,7 @@ def generator(run_dir: Path) -> Generator:
 
 @pytest.fixture(scope="module")
 def model(generator: Generator) -> onnx.ModelProto:
-    return to_onnx(generator)
+    return to_onnx(ContractGenerator(generator))
 
 
 def shapes(values: "list[onnx.ValueInfoProto]") -> dict[str, tuple[int, list[str | int]]]:
@@ -85,14 +85,14 @@ def test_all_weights_are_inside(model: onnx.ModelProto, generator: Generator) ->
 def test_the_same_generator_gives_the_same_bytes(
     model: onnx.ModelProto, generator: Generator
 ) -> None:
-    again = to_onnx(generator)
+    again = to_onnx(ContractGenerator(generator))
     assert again.SerializeToString(deterministic=True) == model.SerializeToString(
         deterministic=True
     )
 
 
 def test_the_exporter_is_silent(generator: Generator, capfd: pytest.CaptureFixture[str]) -> None:
-    to_onnx(generator)
+    to_onnx(ContractGenerator(generator))
     assert capfd.readouterr() == ("", "")
 
 
@@ -100,7 +100,7 @@ def test_a_convolutional_generator_becomes_products_convolutions_and_a_shuffle()
     torch.manual_seed(0)
     generator = Generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, 8, 12)
     estimate_batch_norm(generator, seed=1)
-    operators = Counter(node.op_type for node in to_onnx(generator).graph.node)
+    operators = Counter(node.op_type for node in to_onnx(ContractGenerator(generator)).graph.node)
     assert operators["Conv"] == 3
     assert operators["Relu"] == 4
     assert operators["DepthToSpace"] == 1

@@ -1,14 +1,22 @@
+import copy
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
+from torch import nn
 
 from cgan_export import export_model
 from cgan_export.errors import VerificationError
+from cgan_export.graph import ContractGenerator, to_onnx
+from cgan_export.rounding import round_to_int8
 from cgan_export.weights import with_half_weights, with_int8_weights
 from cgan_runtime import DigitGenerator
+from cgan_training.averaging import estimate_batch_norm
+from cgan_training.model_file import load_model
+from cgan_training.networks import ConvolutionalGenerator, Generator
 
 
 @pytest.fixture(scope="module")
@@ -77,22 +85,47 @@ def test_eight_bits_a_weight(int8_file: Path, onnx_file: Path) -> None:
     assert np.abs(one - other).mean() < 0.5
 
 
-def test_each_output_has_the_scale_of_its_own_weights(onnx_file: Path) -> None:
-    model = onnx.load(onnx_file)
-    small = {each.name: each for each in with_int8_weights(model).graph.initializer}
-    outputs: list[int] = []
-    for tensor in model.graph.initializer:
-        if f"{tensor.name}_int8" not in small:
-            continue
-        weights = onnx.numpy_helper.to_array(tensor)
-        stored, scale = (
-            onnx.numpy_helper.to_array(small[f"{tensor.name}_{part}"]) for part in ("int8", "scale")
+def test_rounded_weights_are_whole_steps_and_their_outputs_change_least(run_dir: Path) -> None:
+    module = ContractGenerator(load_model(run_dir).generator).eval()
+    nearest, rounded = copy.deepcopy(module), copy.deepcopy(module)
+    for layer in nearest.rest.children():
+        if isinstance(layer, nn.Linear):
+            scale = layer.weight.detach().abs().amax(1, keepdim=True) / 127
+            layer.weight.data = (layer.weight / scale).round() * scale
+    scales = round_to_int8(rounded)
+    weights = dict(rounded.named_parameters())
+    assert [len(scale) for scale in scales.values()] == [48, 784]
+    for name, scale in scales.items():
+        steps = weights[name].detach() / scale
+        torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-3)
+        assert steps.abs().max() <= 127.001
+    noise, label = torch.randn(2000, 10), torch.arange(2000) % 10
+    with torch.no_grad():
+        exact, near, best = (
+            each.rest(each.hidden(noise, label)) for each in (module, nearest, rounded)
         )
-        assert stored.min() >= -127
-        error = np.abs(stored * scale - weights)
-        assert (error <= scale / 2 * 1.001).all()
-        outputs.append(scale.size)
-    assert sorted(outputs) == [32, 48, 784]
+    assert (best - exact).square().mean() < 0.8 * (near - exact).square().mean()
+
+
+def test_convolutions_are_rounded_too() -> None:
+    torch.manual_seed(0)
+    generator = Generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, 8, 12)
+    estimate_batch_norm(generator, seed=1)
+    module = ContractGenerator(generator).eval()
+    exact = copy.deepcopy(module)
+    scales = round_to_int8(module)
+    assert [tuple(scale.shape) for scale in scales.values()] == [
+        (30, 1),
+        (5, 1, 1, 1),
+        (5, 1, 1, 1),
+        (16, 1, 1, 1),
+    ]
+    stored = with_int8_weights(to_onnx(module), scales).graph.initializer
+    assert sum(tensor.data_type == onnx.TensorProto.INT8 for tensor in stored) == 4
+    noise, label = torch.randn(50, 6), torch.arange(50) % 4
+    with torch.no_grad():
+        difference = (module(noise, label).int() - exact(noise, label).int()).abs()
+    assert 0 < difference.float().mean() < 1
 
 
 def test_the_runtime_folds_what_widens_int8(int8_file: Path, tmp_path: Path) -> None:

@@ -42,22 +42,25 @@ class ContractGenerator(nn.Module):
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
         """Draw uint8 [batch, 1, h, w] from float32 [batch, noise_dim] and int64 [batch]."""
-        hidden = noise @ self.noise_weight + embedding(label, self.label_table)  # [batch, units]
-        image = torch.tanh(self.rest(hidden))  # [batch, h*w]
+        image = torch.tanh(self.rest(self.hidden(noise, label)))  # [batch, h*w]
         return to_uint8(image.reshape(-1, 1, self.height, self.width))  # [batch, 1, h, w]
 
+    def hidden(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Return what the first layer gives: float32 [batch, units]."""
+        return noise @ self.noise_weight + embedding(label, self.label_table)
 
-def to_onnx(generator: Generator) -> onnx.ModelProto:
+
+def to_onnx(module: ContractGenerator) -> onnx.ModelProto:
     """Trace a generator into an ONNX model without metadata.
 
     Args:
-        generator: in eval mode, float32, on the CPU.
+        module: made of a generator in eval mode, float32, on the CPU.
 
     Returns:
         The model, with nothing in it of the machine that traced it.
     """
-    module = ContractGenerator(generator).eval()
-    noise = torch.zeros(TRACED_BATCH, generator.noise_dim)
+    module = module.eval()
+    noise = torch.zeros(TRACED_BATCH, module.noise_weight.shape[0])
     label = torch.zeros(TRACED_BATCH, dtype=torch.int64)
     batch = torch.export.Dim(BATCH, min=1)
     with _silence():

@@ -5,18 +5,18 @@ file, so that every product is a float32 product, on processors of every kind. W
 rounding the weights loses, no more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from torch import Tensor
 
 from cgan_export.errors import VerificationError
 
 Narrow = tuple[list[onnx.TensorProto], list[onnx.NodeProto]]  # what stands for an initializer
 LEAST = 16  # numbers: smaller tensors are not worth a node
-MATRICES = ("Gemm", "MatMul", "Conv")  # operators whose weights are worth eight bits
 
 
 def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -28,17 +28,20 @@ def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return _rewritten(model, _half)
 
 
-def with_int8_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy whose matrices are stored as int8, one scale an output, the rest as float16.
+def with_int8_weights(model: onnx.ModelProto, scales: Mapping[str, Tensor]) -> onnx.ModelProto:
+    """Return a copy with int8 weights where they were rounded to that, float16 elsewhere.
+
+    Args:
+        model: traced from a module after round_to_int8().
+        scales: what that returned.
 
     Raises:
-        VerificationError: a weight that stays float16 is beyond its range.
+        VerificationError: a weight that becomes float16 is beyond its range.
     """
-    axes = _output_axes(model)
 
     def narrowed(tensor: onnx.TensorProto) -> Narrow:
-        axis = axes.get(tensor.name)
-        return _half(tensor) if axis is None else _int8(tensor, axis)
+        scale = scales.get(tensor.name)
+        return _half(tensor) if scale is None else _int8(tensor, scale.numpy())
 
     return _rewritten(model, narrowed)
 
@@ -72,9 +75,8 @@ def _half(tensor: onnx.TensorProto) -> Narrow:
     return [stored], [_cast(stored.name, name)]
 
 
-def _int8(tensor: onnx.TensorProto, axis: int) -> Narrow:
+def _int8(tensor: onnx.TensorProto, scale: NDArray[np.float32]) -> Narrow:
     name, weights = tensor.name, numpy_helper.to_array(tensor)
-    scale = _scales(weights, axis)
     stored = numpy_helper.from_array((weights / scale).round().astype(np.int8), f"{name}_int8")
     scales = numpy_helper.from_array(scale, f"{name}_scale")
     wide = f"{name}_wide"
@@ -82,24 +84,7 @@ def _int8(tensor: onnx.TensorProto, axis: int) -> Narrow:
     return [stored, scales], [_cast(stored.name, wide), multiply]
 
 
-def _scales(weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Return for each output what one step of its int8 weights is worth; symmetric, so 0 is 0."""
-    others = tuple(each for each in range(weights.ndim) if each != axis)
-    largest = np.abs(weights).max(axis=others, keepdims=True)
-    return np.where(largest > 0, largest / 127, 1).astype(np.float32)
-
-
 def _cast(source: str, target: str) -> onnx.NodeProto:
     return helper.make_node(
         "Cast", [source], [target], f"widen_{target}", to=onnx.TensorProto.FLOAT
     )
-
-
-def _output_axes(model: onnx.ModelProto) -> dict[str, int]:
-    """Return which axis of each matrix counts its outputs."""
-    axes = {}
-    for node in model.graph.node:
-        if node.op_type in MATRICES:
-            transposed = any(each.name == "transB" and each.i for each in node.attribute)
-            axes[node.input[1]] = 0 if node.op_type == "Conv" or transposed else 1
-    return axes
