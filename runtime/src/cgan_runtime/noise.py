@@ -2,10 +2,14 @@
 
 Philox4x64-10 (Salmon et al. 2011) is keyed with the seed. Image i owns a fixed block of counters,
 so its noise depends on seed, i and noise_dim alone. numpy promises the raw words of this
-generator for good, which it does not for its own normal deviates; so the words become uniforms
-and, by Box & Muller (1958), normals here.
+generator for good, which it does not for its own normal deviates. Each word is cut into four
+numbers of 16 bits, and a table of whole numbers turns them into multiples of 1/32 that are
+distributed as standard normals rounded to such multiples are. No logarithm or cosine takes part,
+so every machine and language gets the same bits (docs/design/0003).
 """
 
+import math
+from functools import cache
 from operator import index
 from typing import SupportsIndex
 
@@ -16,14 +20,16 @@ from numpy.typing import NDArray
 from cgan_runtime.errors import InputError
 
 WORDS = 4  # 64-bit words that Philox4x64 makes of one counter
+PER_COUNTER = 16  # numbers of 16 bits in these words
 SEEDS = 2**64  # seeds are 0 <= seed < SEEDS
 INDICES = 2**63  # image indices are 0 <= index < INDICES
-UNIT = 2.0**-53  # spacing of the uniforms
+STEPS = 32  # the noise is a multiple of 1 / STEPS ...
+LARGEST = 127  # ... from -LARGEST / STEPS to LARGEST / STEPS
 
 
 def counters_per_image(noise_dim: int) -> int:
-    """Return how many counters one image owns: enough words for an even number of normals."""
-    return -(-noise_dim // WORDS)
+    """Return how many counters one image owns."""
+    return -(-noise_dim // PER_COUNTER)
 
 
 def checked_origin(seed: SupportsIndex, start: SupportsIndex, count: int) -> tuple[int, int]:
@@ -43,6 +49,22 @@ def checked_origin(seed: SupportsIndex, start: SupportsIndex, count: int) -> tup
     return seed, start
 
 
+def thresholds() -> list[int]:
+    """Return, for k = -127 .. 126, how many of the 65,536 numbers of 16 bits give k or less."""
+    return [
+        round(32768 * math.erfc(-(k + 0.5) / (STEPS * math.sqrt(2))))
+        for k in range(-LARGEST, LARGEST)
+    ]
+
+
+@cache
+def _table() -> NDArray[np.float32]:
+    """Return what each number of 16 bits becomes: float32 [65536], ascending."""
+    bounds = [0, *thresholds(), 2**16]
+    values = np.arange(-LARGEST, LARGEST + 1, dtype=np.float32) / np.float32(STEPS)
+    return np.repeat(values, np.diff(bounds))
+
+
 def standard_normal(
     seed: SupportsIndex, start: SupportsIndex, count: int, noise_dim: int
 ) -> NDArray[np.float32]:
@@ -55,7 +77,7 @@ def standard_normal(
         noise_dim: numbers an image.
 
     Returns:
-        float32 [count, noise_dim].
+        float32 [count, noise_dim]: standard normals, rounded to multiples of 1/32 within +-127/32.
 
     Raises:
         InputError: an argument is out of its range.
@@ -64,12 +86,5 @@ def standard_normal(
     block = counters_per_image(noise_dim)
     # numpy counts on before each draw: counter c gives the words of c + 1 first.
     words = Philox(key=seed, counter=start * block).random_raw(count * block * WORDS)
-    pairs = (words >> np.uint64(11)).reshape(-1, 2)  # 53 random bits each
-    first = (pairs[:, 0] + np.uint64(1)) * UNIT  # in (0, 1], so that its logarithm is finite
-    second = pairs[:, 1] * UNIT  # in [0, 1)
-    radius = np.sqrt(-2.0 * np.log(first))
-    angle = (2.0 * np.pi) * second
-    normals = np.empty((len(pairs), 2), np.float32)
-    normals[:, 0] = radius * np.cos(angle)
-    normals[:, 1] = radius * np.sin(angle)
-    return np.ascontiguousarray(normals.reshape(count, block * WORDS)[:, :noise_dim])
+    numbers = words.astype("<u8", copy=False).view("<u2")  # the lowest 16 bits of a word come first
+    return _table()[numbers.reshape(count, block * PER_COUNTER)[:, :noise_dim]]
