@@ -1,6 +1,6 @@
 """The command cgan-export."""
 
-from collections.abc import Mapping
+import json
 from pathlib import Path
 
 import click
@@ -8,13 +8,14 @@ import click
 from cgan_export import __version__
 from cgan_export.errors import ExportError
 from cgan_runtime import commands
+from cgan_runtime.contract import NEWEST_OPSET, OPSET
 from cgan_runtime.errors import CganRuntimeError
 from cgan_training.errors import TrainingError
 
 EXAMPLES = """\b
 Examples:
   cgan-export runs/digits/model.pt digits.onnx
-  cgan-export runs/digits digits.onnx --judge
+  cgan-export runs/digits digits.onnx --precision int8 --judge --card
   cgan-export runs/digits digits.onnx && cgan-run --model digits.onnx --digit 9
 """
 
@@ -24,14 +25,30 @@ Examples:
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16", "int8-weights"]),
-    default="fp32",
+    "precisions",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    multiple=True,
+    default=["fp32"],
     show_default=True,
-    help="Of the weights in the file: fp16 halves it, int8-weights quarters it. It is computed in "
-    "float32 all the same.",
+    help="fp16 halves the weights and computes in float32; int8 quarters them and multiplies in "
+    "integers. Give it again for more files, which are then named OUTPUT-PRECISION.",
 )
 @click.option(
-    "--dataset", help="What MODEL learnt, for --judge, where its own word does not find it."
+    "--opset",
+    type=click.IntRange(OPSET, NEWEST_OPSET),
+    default=OPSET,
+    show_default=True,
+    help="Of ONNX's operators.",
+)
+@click.option(
+    "--quality-gate/--no-quality-gate",
+    default=True,
+    show_default=True,
+    help="Of fp16 and int8: refuse a file if a judge reads 0.1 points less of its images than of "
+    "the trained network's. Needs the data; the judge is that of --judge.",
+)
+@click.option(
+    "--dataset", help="What MODEL learnt, for the judge, where its own word does not find it."
 )
 @click.option(
     "--judge",
@@ -46,7 +63,7 @@ Examples:
     show_default=True,
     envvar="CGAN_DATA_DIR",
     show_envvar=True,
-    help="torchvision's root, for --judge.",
+    help="torchvision's root, for the judge.",
 )
 @click.option(
     "--cache-dir",
@@ -60,46 +77,58 @@ Examples:
     is_flag=True,
     help="Also write a model card and a sheet beside OUTPUT: OUTPUT's name with .md and .png.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def command(
     model: Path,
     output: Path,
-    precision: str,
+    precisions: tuple[str, ...],
+    opset: int,
+    quality_gate: bool,
     dataset: str | None,
     judge: bool,
     data_dir: Path,
     cache_dir: Path,
     card: bool,
+    as_json: bool,
     debug: bool,
 ) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
 
-    OUTPUT is written only after it was checked and drew the same digits, to one grey level, as
-    the trained network does.
+    OUTPUT is written only after it was checked and drew the same digits as the trained network
+    does: to one grey level, or in int8 to what eight bits can hold.
     """
     from functools import partial
 
     from cgan_export import quality
     from cgan_export.export import export_model
+    from cgan_export.report import as_table, facts_of
 
-    measure = None
-    if judge:
-        measure = partial(quality.measure, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
-    report = export_model(model, output, precision=precision, measure=measure)
-    if card:
-        write_card(output)
-    click.echo(
-        f"{report.path}\n"
-        f"  size        {report.size_bytes:,} bytes\n"
-        f"  precision   {precision}\n"
-        f"  parameters  {report.parameters:,}\n"
-        f"  opset       {report.opset}\n"
-        f"  difference  at most {report.largest_difference} of 255 grey levels from torch, "
-        f"{report.mean_difference:.3f} in the mean, in {report.images_compared} images\n"
-        f"  quality     {_in_words(report.quality)}\n"
-        f"  seconds     {report.seconds:.1f}"
+    examine = partial(quality.measure, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
+    compare = partial(
+        quality.label_accuracy_change,
+        model_path=model,
+        data_dir=data_dir,
+        cache_dir=cache_dir,
+        dataset=dataset,
     )
+    wanted = dict.fromkeys(precisions)  # each once, in order
+    rows = []
+    for precision in wanted:
+        name = f"{output.stem}-{precision}{output.suffix}" if len(wanted) > 1 else output.name
+        report = export_model(
+            model,
+            output.with_name(name),
+            precision=precision,
+            opset=opset,
+            gate=compare if quality_gate and precision != "fp32" else None,
+            measure=examine if judge else None,
+        )
+        if card:
+            write_card(report.path)
+        rows.append(facts_of(report))
+    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else as_table(rows))
 
 
 def write_card(path: Path) -> None:
@@ -112,15 +141,6 @@ def write_card(path: Path) -> None:
     for place, content in ((picture, sheet_of(path)), (path.with_suffix(".md"), text.encode())):
         with written_whole(place) as file:
             file.write(content)
-
-
-def _in_words(quality: Mapping[str, float]) -> str:
-    if "label_accuracy" not in quality:
-        return "not measured; --judge does it"
-    words = f"label accuracy {quality['label_accuracy']:.2%}"
-    if "frechet" in quality:
-        words += f", Fréchet distance {quality['frechet']:.3f}, recall {quality['recall']:.3f}"
-    return words
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ class ContractGenerator(nn.Module):
         self.height, self.width = generator.height, generator.width
         self.noise_weight = nn.Parameter(noise_weight.detach().T.contiguous())  # [noise_dim, units]
         self.label_table = nn.Parameter((label_weight.T + first.bias).detach())  # [classes, units]
-        self.rest = layers[1:]
+        self.rest = nn.Sequential(*list(layers)[1:])
         last = [layer for layer in self.rest if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
         with torch.no_grad():
             for parameter in last.parameters():

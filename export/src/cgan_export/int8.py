@@ -1,5 +1,7 @@
 """The ONNX graph of a generator in eight-bit integers."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import torch
@@ -103,11 +105,15 @@ class _Graph:
                 axis=0,
             ),
         ]
-        if is_product:
+        if isinstance(layer, nn.Linear):
             return self.node("Gemm", [inputs, *parts])
-        assert isinstance(layer, nn.Conv2d)
-        (top, left), strides = layer.padding, layer.stride
-        return self.node("Conv", [inputs, *parts], pads=[top, left, top, left], strides=strides)
+        if isinstance(layer.padding, str):
+            raise VerificationError(
+                f"int8 knows no padding {layer.padding!r}; export with --precision fp16"
+            )
+        # Height and width at the front, then at the back.
+        pads, strides = [*layer.padding, *layer.padding], list(layer.stride)
+        return self.node("Conv", [inputs, *parts], pads=pads, strides=strides)
 
     def quantize(self, source: str, scale: float, zero: int) -> str:
         return self.node("QuantizeLinear", [source, *self.step(scale, zero)])
@@ -132,7 +138,7 @@ class _Graph:
             self.initializers.append(numpy_helper.from_array(values, name))
         return name
 
-    def node(self, operator: str, inputs: list[str], target: str = "", **attributes: object) -> str:
+    def node(self, operator: str, inputs: list[str], target: str = "", **attributes: Any) -> str:
         """Add a node; return its output's name."""
         name = f"{operator.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [target or name], name, **attributes))

@@ -15,7 +15,8 @@ from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import Model
 from cgan_training.networks import to_uint8
 
-BATCHES = (1, 2, 33)
+BATCHES = (1, 2, 33, 256)
+ALONE = 64  # images that are drawn together and each by itself
 SEED = 2014
 
 
@@ -25,6 +26,7 @@ class Tolerance:
 
     largest: int
     mean: float
+    batch: int = 1  # how far an image may be from itself in another batch
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def golden_with_torch(model: Model) -> Golden:
 def verify(path: Path, model: Model, tolerance: Tolerance) -> Parity:
     """Check a file with onnx, then draw with it through the runtime and compare with torch.
 
-    Every label is drawn at batch 1, 2 and 33.
+    Every label is drawn at batch 1, 2, 33 and 256. Images of mixed labels must be what each is
+    alone.
 
     Raises:
         VerificationError: it is not a sound ONNX file, or differs by more than the tolerance.
@@ -91,9 +94,28 @@ def verify(path: Path, model: Model, tolerance: Tolerance) -> Parity:
                     )
                 largest, compared = max(largest, difference), compared + batch
                 total += float(differences.mean()) * batch
+        _require_independence(generator, tolerance)
     if total / compared > tolerance.mean:
         raise VerificationError(
             f"the exported file differs from torch by {total / compared:.3f} grey levels in the "
             f"mean, allowed is {tolerance.mean}; nothing was written, report it"
         )
     return Parity(largest, total / compared, compared)
+
+
+def _require_independence(generator: DigitGenerator, tolerance: Tolerance) -> None:
+    """Draw images of mixed labels together and each alone.
+
+    Raises:
+        VerificationError: they differ by more than the tolerance.
+    """
+    labels = [index % generator.info.classes for index in range(ALONE)]
+    together = generator.generate(labels, seed=SEED).astype(np.int16)
+    for index, label in enumerate(labels):
+        alone = generator.generate([label], seed=SEED, start=index)
+        difference = int(np.abs(together[index] - alone[0]).max())
+        if difference > tolerance.batch:
+            raise VerificationError(
+                f"an image alone differs by {difference} grey levels from the same image in a "
+                f"batch of {ALONE}, allowed is {tolerance.batch}; nothing was written, report it"
+            )

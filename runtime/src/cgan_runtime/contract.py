@@ -12,7 +12,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 from zlib import compress, decompress
 from zlib import error as zlib_error
@@ -23,13 +23,13 @@ CONTRACT_VERSION = 1
 NOISE, LABEL, IMAGE = "noise", "label", "image"
 BATCH = "batch"
 OLDEST_ONNXRUNTIME = "1.20"
-OPSET, IR_VERSION = 18, 10  # the oldest onnxruntime loads both
+OPSET, NEWEST_OPSET, IR_VERSION = 18, 21, 10  # the oldest onnxruntime loads them
 
 PREFIX = "cgan."
 CONTRACT_KEY = f"{PREFIX}contract"
 T = TypeVar("T")
 _TEXTS = ("dataset", "precision", "weights_sha256")
-_TABLES = ("recipe", "training", "versions", "quality")
+_TABLES = ("recipe", "training", "versions", "quality", "verification")
 
 
 class Tensor(NamedTuple):
@@ -58,13 +58,14 @@ class ModelInfo:
     height: int  # of an image, in pixels
     width: int  # of an image, in pixels
     dataset: str  # name of the data set it learnt
-    precision: str  # how the weights are stored: "fp32", "fp16" or "int8-weights"
+    precision: str  # "fp32"; "fp16", of the weights alone; "int8", of weights and products
     weights_sha256: str  # of the trained weights, before any conversion
     recipe: Mapping[str, Any]  # that it was trained by
     training: Mapping[str, Any]  # epochs, steps, seconds, device
     versions: Mapping[str, str]  # of the packages that made it
     quality: Mapping[str, float]  # the figures that were measured
     golden: Golden
+    verification: Mapping[str, Any] = field(default_factory=dict)  # what export proved
 
     @property
     def classes(self) -> int:
@@ -169,6 +170,7 @@ def _read_metadata(
             training=dict(json.loads(metadata[f"{PREFIX}training"])),
             versions=dict(json.loads(metadata[f"{PREFIX}versions"])),
             quality=dict(json.loads(metadata[f"{PREFIX}quality"])),
+            verification=dict(json.loads(metadata.get(f"{PREFIX}verification", "{}"))),
         )
     except (KeyError, TypeError, ValueError, zlib_error) as error:
         raise ModelError(

@@ -87,4 +87,5 @@ def standard_normal(
     # numpy counts on before each draw: counter c gives the words of c + 1 first.
     words = Philox(key=seed, counter=start * block).random_raw(count * block * WORDS)
     numbers = words.astype("<u8", copy=False).view("<u2")  # the lowest 16 bits of a word come first
-    return _table()[numbers.reshape(count, block * PER_COUNTER)[:, :noise_dim]]
+    mine = numbers.reshape(count, block * PER_COUNTER)[:, :noise_dim]
+    return np.take(_table(), mine)
