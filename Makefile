@@ -40,7 +40,7 @@ train: $(VENV)/.installed  ## train the default recipe into runs/digits
 model: $(VENV)/.installed  ## make the model that ships again, from nothing: MNIST, half an hour
 	$(BIN)/cgan-train --recipe edge --epochs $(MODEL_EPOCHS) --dataset mnist --threads 1 \
 		--run-dir $(MODEL_DIR)
-	$(BIN)/cgan-export $(MODEL_DIR) $(SHIPPED) --precision int8-weights --judge --card
+	$(BIN)/cgan-export $(MODEL_DIR) $(SHIPPED) --precision int8 --judge --card
 
 test: $(VENV)/.installed  ## run every test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)

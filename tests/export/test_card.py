@@ -25,7 +25,7 @@ def test_a_card_and_a_sheet_lie_beside_the_model(
         f"{len(content):,} bytes",
         "| data set | optdigits |",
         "| recipe | small |",
-        "| weights stored as | fp32 |",
+        "| precision | fp32 |",
         "| label accuracy | 0.",
         "| recall | 0.",
         '"batch_size": 100',
