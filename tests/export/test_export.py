@@ -1,5 +1,4 @@
 import hashlib
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,12 @@ import pytest
 from onnx import numpy_helper
 
 import cgan_export.export
-from cgan_export import VerificationError, export_model
-from cgan_export.graph import ContractGenerator, to_onnx
+from cgan_export import ExportError, VerificationError, export_model
+from cgan_export.graph import to_onnx
+from cgan_export.int8 import to_int8_onnx
 from cgan_export.verify import draw_with_torch
-from cgan_runtime import DigitGenerator, OutputError
-from cgan_runtime.contract import OLDEST_ONNXRUNTIME, OPSET
+from cgan_runtime import DigitGenerator, ModelError, OutputError
+from cgan_runtime.contract import OPSET
 from cgan_training.errors import ModelFileError
 from cgan_training.model_file import load_model
 from cgan_training.networks import parameter_count
@@ -28,7 +28,9 @@ def test_the_report_says_what_was_made(run_dir: Path, tmp_path: Path) -> None:
     assert report.parameters == parameter_count(load_model(run_dir).generator)
     assert report.opset == OPSET
     assert report.largest_difference <= 1
-    assert report.images_compared == 10 * (1 + 2 + 33)
+    assert report.images_compared == 10 * (1 + 2 + 33 + 256)
+    assert report.nodes == len(onnx.load(path).graph.node)
+    assert report.label_accuracy_change is None
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -63,46 +65,60 @@ def test_the_golden_sample_is_what_torch_drew(run_dir: Path, onnx_file: Path) ->
 
 
 def flip_a_weight(model: onnx.ModelProto) -> None:
-    tensor = next(each for each in model.graph.initializer if len(each.dims) == 2)
+    """The largest of the last layer changes its sign."""
+    tensor = [each for each in model.graph.initializer if len(each.dims) == 2][-1]
     weights = numpy_helper.to_array(tensor).copy()
-    weights.flat[np.abs(weights).argmax()] *= -8
+    weights.flat[np.abs(weights.astype(float)).argmax()] *= -1
     tensor.CopyFrom(numpy_helper.from_array(weights, tensor.name))
 
 
 def swap_two_labels(model: onnx.ModelProto) -> None:
-    (gather,) = (node for node in model.graph.node if node.op_type == "Gather")
-    (table,) = (each for each in model.graph.initializer if each.name == gather.input[0])
+    table = next(each for each in model.graph.initializer if each.name in ("table", "label_table"))
     rows = numpy_helper.to_array(table).copy()
     rows[[3, 8]] = rows[[8, 3]]
     table.CopyFrom(numpy_helper.from_array(rows, table.name))
 
 
 def break_the_head(model: onnx.ModelProto) -> None:
-    (tanh,) = (node for node in model.graph.node if node.op_type == "Tanh")
-    tanh.op_type = "Sigmoid"
+    (sigmoid,) = (node for node in model.graph.node if node.op_type == "Sigmoid")
+    sigmoid.op_type = "Tanh"
 
 
 def lose_a_node(model: onnx.ModelProto) -> None:
     del model.graph.node[2]
 
 
-@pytest.mark.parametrize("sabotage", [flip_a_weight, swap_two_labels, break_the_head, lose_a_node])
+def shift_a_byte(model: onnx.ModelProto) -> None:
+    """The first weight of the label's table, as if a bit had flipped."""
+    table = next(each for each in model.graph.initializer if each.name in ("table", "label_table"))
+    rows = numpy_helper.to_array(table).copy()
+    rows.flat[0] = 8 * abs(rows).max()
+    table.CopyFrom(numpy_helper.from_array(rows, table.name))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize(
+    "sabotage", [flip_a_weight, swap_two_labels, break_the_head, lose_a_node, shift_a_byte]
+)
 def test_a_file_that_draws_otherwise_never_exists(
     run_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    precision: str,
     sabotage: Callable[[onnx.ModelProto], None],
 ) -> None:
-    def sabotaged(module: ContractGenerator) -> onnx.ModelProto:
-        model = to_onnx(module)
+    make: Any = {"fp32": to_onnx, "int8": to_int8_onnx}[precision]
+
+    def sabotaged(module: Any, opset: int) -> onnx.ModelProto:
+        model: onnx.ModelProto = make(module, opset)
         sabotage(model)
         return model
 
     path = tmp_path / "digits.onnx"
     path.write_bytes(b"the one before")
-    monkeypatch.setattr(cgan_export.export, "to_onnx", sabotaged)
-    with pytest.raises(VerificationError):
-        export_model(run_dir, path)
+    monkeypatch.setattr(cgan_export.export, make.__name__, sabotaged)
+    with pytest.raises((VerificationError, ModelError)):
+        export_model(run_dir, path, precision=precision)
     assert path.read_bytes() == b"the one before"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -112,34 +128,35 @@ def test_what_cannot_be_read_or_written_is_refused(run_dir: Path, tmp_path: Path
         export_model(tmp_path / "none.pt", tmp_path / "digits.onnx")
     with pytest.raises(OutputError):
         export_model(run_dir, tmp_path / "none" / "digits.onnx")
+    with pytest.raises(ExportError, match="no precision 'int4'; choose fp32, fp16, int8"):
+        export_model(run_dir, tmp_path / "digits.onnx", precision="int4")
+    with pytest.raises(ExportError, match="opset is 18; choose 19 to 21"):
+        export_model(run_dir, tmp_path / "digits.onnx", opset=18)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_oldest_runtime_draws_the_same(
-    onnx_file: Path, tmp_path: Path, runtime_environment: Callable[[str], Path]
-) -> None:
-    scripts = runtime_environment(f"{OLDEST_ONNXRUNTIME}.0")
-    arguments: list[Any] = [
-        "--model",
-        onnx_file,
-        "--digits",
-        "0123456789",
-        "--count",
-        "4",
-        "--seed",
-        "5",
-    ]
-    subprocess.run([scripts / "cgan-run", *arguments, "--output", tmp_path / "a.npy"], check=True)
-    old = np.load(tmp_path / "a.npy").astype(int)
-    new = DigitGenerator(onnx_file).generate([*range(10)] * 4, seed=5)
-    np.testing.assert_allclose(old, new, atol=1)
-    version = subprocess.run(
-        [scripts / "python", "-c", "import onnxruntime; print(onnxruntime.__version__)"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert version.stdout.startswith(OLDEST_ONNXRUNTIME)
+def test_what_was_proven_is_in_the_file(run_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "digits.onnx"
+    report = export_model(run_dir, path, gate=lambda *_: -0.0003)
+    proven = DigitGenerator(path).info.verification
+    assert proven == {
+        "largest_difference": report.largest_difference,
+        "mean_difference": round(report.mean_difference, 4),
+        "images": report.images_compared,
+        "quality_gate": "passed",
+        "label_accuracy_change": -0.0003,
+    }
+    export_model(run_dir, path)
+    assert DigitGenerator(path).info.verification["quality_gate"] == "not asked for"
+
+
+def test_a_gate_that_stays_shut_leaves_nothing(run_dir: Path, tmp_path: Path) -> None:
+    def shut(*_: object) -> float:
+        raise VerificationError("worse")
+
+    with pytest.raises(VerificationError, match="worse"):
+        export_model(run_dir, tmp_path / "digits.onnx", gate=shut)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_hash_is_of_the_trained_weights(run_dir: Path) -> None:

@@ -1,9 +1,11 @@
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from cgan_export import VerificationError, export_model, quality
 from cgan_export.cli import command
 from cgan_runtime import DigitGenerator
 from cgan_training import judge
@@ -21,7 +23,8 @@ def test_the_judge_s_figures_reach_the_file(run_dir: Path, tmp_path: Path) -> No
     output, cache = tmp_path / "digits.onnx", tmp_path / "cache"
     arguments = [run_dir, output, "--judge", "--cache-dir", cache]
     done = CliRunner().invoke(command, [str(each) for each in arguments], catch_exceptions=False)
-    assert "  quality     label accuracy " in done.output
+    assert "judged            no" in done.output
+    assert "see --judge" not in done.output
     quality = DigitGenerator(output).info.quality
     # Digits that learnt for two short epochs are hardly legible; the judge reads real ones well.
     assert 0.05 < quality["label_accuracy"] < 0.5
@@ -30,3 +33,30 @@ def test_the_judge_s_figures_reach_the_file(run_dir: Path, tmp_path: Path) -> No
     assert {"recall", "coverage", "worst_label_accuracy"} <= quality.keys()
     (kept,) = cache.iterdir()
     assert kept.name.startswith(f"judge-v{judge.JUDGE_VERSION}-")
+
+
+@pytest.mark.parametrize(("most_lost", "refused"), [(2, False), (-2, True)])
+def test_the_gate_compares_what_is_read(
+    run_dir: Path,
+    tmp_path: Path,
+    judge_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    most_lost: float,
+    refused: bool,
+) -> None:
+    monkeypatch.setattr(quality, "MOST_LOST", most_lost)
+    path = tmp_path / "digits.onnx"
+    gate = partial(
+        quality.label_accuracy_change,
+        model_path=run_dir,
+        data_dir=tmp_path,
+        cache_dir=judge_cache,
+    )
+    if refused:
+        with pytest.raises(VerificationError, match=r"a judge reads .* nothing was written"):
+            export_model(run_dir, path, precision="int8", gate=gate)
+        assert not path.exists()
+    else:
+        report = export_model(run_dir, path, precision="int8", gate=gate)
+        assert report.label_accuracy_change is not None
+        assert abs(report.label_accuracy_change) < 0.01

@@ -78,6 +78,7 @@ def card_of(path: Path, picture: str) -> str:
             "",
             *_table(training),
             "",
+            *_command(info),
             "The whole recipe:",
             "",
             "```json",
@@ -102,6 +103,27 @@ def card_of(path: Path, picture: str) -> str:
             "",
         ]
     )
+
+
+def _command(info: ModelInfo) -> list[str]:
+    """Return what trains it again, where the metadata know it all."""
+    try:
+        words = {
+            "recipe": info.recipe["name"],
+            "dataset": info.dataset,
+            "epochs": info.training["epochs"],
+            "seed": info.recipe["seed"],
+            "threads": info.training["threads"],
+        }
+    except KeyError:
+        return []
+    flags = " ".join(f"--{key} {value}" for key, value in words.items())
+    return [
+        "The same machine, versions and command give the same weights:",
+        "",
+        f"    cgan-train {flags}",
+        "",
+    ]
 
 
 def sheet_of(path: Path) -> bytes:

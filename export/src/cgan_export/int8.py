@@ -11,14 +11,17 @@ from torch import Tensor, nn
 
 from cgan_export.errors import VerificationError
 from cgan_export.graph import ContractGenerator
-from cgan_export.quantization import QuantizedLayer, quantize
+from cgan_export.quantization import (
+    INK_SCALE,
+    LOGIT_SCALE,
+    LOGIT_ZERO,
+    QuantizedGenerator,
+    QuantizedLayer,
+)
 from cgan_runtime.contract import BATCH, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 
-# A byte covers logits from -6.5 to 6.5, whose sigmoids are 0.4 and 254.6 of 255.
-LOGIT_SCALE, LOGIT_ZERO = 13 / 255, 128
 
-
-def to_int8_onnx(module: ContractGenerator, opset: int = OPSET) -> onnx.ModelProto:
+def to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> onnx.ModelProto:
     """Make an ONNX model without metadata whose products, but the first layer's, are of integers.
 
     The graph has ONNX's standard form: a DequantizeLinear before each layer and a QuantizeLinear
@@ -27,20 +30,19 @@ def to_int8_onnx(module: ContractGenerator, opset: int = OPSET) -> onnx.ModelPro
     is of a byte, and so a table of 256 entries.
 
     Args:
-        module: made of a generator in eval mode, float32, on the CPU.
+        quantized: the generator.
         opset: of ONNX's operators.
 
     Raises:
         VerificationError: it has a layer that has no form in integers.
     """
-    quantized = quantize(module)
-    layers = quantized.layers
+    module, layers = quantized.first, quantized.layers
     scales = [*(layer.input_scale for layer in layers.values()), LOGIT_SCALE]
     zeros = [*(0 for _ in layers), LOGIT_ZERO]
     graph = _Graph()
-    state = graph.quantize(graph.first(quantized.first), scales[0], zeros[0])
+    state = graph.quantize(graph.first(module), scales[0], zeros[0])
     done = 0
-    for name, layer in quantized.first.rest.named_children():
+    for name, layer in module.rest.named_children():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             wide = graph.dequantize(state, scales[done], zeros[done])
             done += 1
@@ -48,14 +50,18 @@ def to_int8_onnx(module: ContractGenerator, opset: int = OPSET) -> onnx.ModelPro
             state = graph.quantize(state, scales[done], zeros[done])
         elif isinstance(layer, nn.Unflatten):
             state = graph.reshape(state, [-1, *layer.unflattened_size])
-        elif isinstance(layer, nn.PixelShuffle):
-            state = graph.node("DepthToSpace", [state], blocksize=layer.upscale_factor, mode="CRD")
+        elif isinstance(layer, nn.PixelShuffle) and done == len(layers):
+            # What DepthToSpace does, which onnxruntime 1.20 has for floats alone.
+            cell = layer.upscale_factor
+            grid = [module.height // cell, module.width // cell]
+            state = graph.reshape(state, [-1, cell, cell, *grid])
+            state = graph.node("Transpose", [state], perm=[0, 3, 1, 4, 2])
         elif not isinstance(layer, nn.ReLU):
             raise VerificationError(
                 f"int8 knows no {type(layer).__name__}; export with --precision fp16"
             )
     ink = graph.node("Sigmoid", [graph.dequantize(state, LOGIT_SCALE, LOGIT_ZERO)])
-    graph.reshape(graph.quantize(ink, 1 / 255, 0), [-1, 1, module.height, module.width], IMAGE)
+    graph.reshape(graph.quantize(ink, INK_SCALE, 0), [-1, 1, module.height, module.width], IMAGE)
     return graph.model(module, opset)
 
 

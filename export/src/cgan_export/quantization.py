@@ -25,6 +25,12 @@ from cgan_runtime.noise import LARGEST, STEPS
 LARGEST_WEIGHT = 127  # of int8, symmetric
 LARGEST_PAIR = 128  # of two neighbours of one sign: 255 * 128 < 2**15
 LARGEST_ACTIVATION = 255  # of uint8
+LARGEST_BIAS = 2**30  # leaves room for the sums, in int32
+# A byte covers logits from -6.5 to 6.5, whose sigmoids are 0.4 and 254.6 of 255.
+LOGIT_SCALE, LOGIT_ZERO = 13 / 255, 128
+# A hair more than 1/255: at the logit 0 it is 127.49, where 127.5 would be a tie that a last bit
+# decides. No other of the 256 is near one.
+INK_SCALE = 1 / 254.98
 EVENING = 0.5  # 0 leaves the units' ranges as they are, 1 makes them the same
 FLOAT16_INTEGERS, FLOAT32_INTEGERS = 2**11, 2**24  # up to these every whole number is exact
 LEAST_STEP = 2.0**-24  # of float16
@@ -46,6 +52,38 @@ class QuantizedGenerator:
 
     first: ContractGenerator  # whose first layer sums without rounding
     layers: dict[str, QuantizedLayer]  # by the name that the layer has in first.rest
+
+    def draw(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Work it out in whole numbers: what the file has to draw, uint8 [batch, 1, h, w].
+
+        Args:
+            noise: float32 [batch, noise_dim].
+            label: int64 [batch].
+        """
+        with torch.no_grad():
+            state = self.first.hidden(noise, label).double()
+            for name, layer in self.first.rest.named_children():
+                if isinstance(layer, nn.Linear | nn.Conv2d):
+                    state = self._apply(layer, self.layers[name], state)
+                else:
+                    state = layer(state)
+            logit = to_steps(state, LOGIT_SCALE).add(LOGIT_ZERO).clamp(0, 255) - LOGIT_ZERO
+            grey = (logit * LOGIT_SCALE).sigmoid().div(INK_SCALE).round().clamp(0, 255)
+        return grey.to(torch.uint8).view(-1, 1, self.first.height, self.first.width)
+
+    @staticmethod
+    def _apply(layer: nn.Linear | nn.Conv2d, small: QuantizedLayer, state: Tensor) -> Tensor:
+        whole = copy.deepcopy(layer).double()
+        whole.weight.copy_(small.weight)
+        whole.bias = nn.Parameter(small.bias.double())
+        sums: Tensor = whole(to_steps(state, small.input_scale).clamp(0, LARGEST_ACTIVATION))
+        scale = small.weight_scale.double() * small.input_scale
+        return sums * per_output(scale, sums[0])
+
+
+def to_steps(values: Tensor, scale: float) -> Tensor:
+    """Return how many steps of a scale, rounded half to even."""
+    return (values / scale).round()
 
 
 def quantize(module: ContractGenerator) -> QuantizedGenerator:
@@ -89,9 +127,11 @@ def _quantized(
         raise VerificationError(
             "int8 needs a ReLU before each layer and a bias in it; export with --precision fp16"
         )
-    input_scale = (exact.max().clamp(min=1e-6) / LARGEST_ACTIVATION).item()
-    inputs = (rounded / input_scale).round().clamp(0, LARGEST_ACTIVATION) * input_scale
     scale = _scale(matrix(layer.weight))
+    # As small as the inputs allow, and large enough for the bias in 32 bits.
+    for_bias = (layer.bias.abs() / scale).max().item() / LARGEST_BIAS
+    input_scale = max(exact.max().item() / LARGEST_ACTIVATION, for_bias, LEAST_STEP)
+    inputs = to_steps(rounded, input_scale).clamp(0, LARGEST_ACTIVATION) * input_scale
     step = scale.double()
 
     def nearest(weights: Tensor, column: int, before: Tensor) -> Tensor:
@@ -161,8 +201,8 @@ def _scale(weight: Tensor) -> Tensor:
     largest = weight.abs().amax(1) / LARGEST_WEIGHT
     least = largest.maximum(sums.amax((0, 2)) / LARGEST_PAIR)
     # A number that float16 holds, and no smaller.
-    digits = _power_of_two(least) / FLOAT16_INTEGERS
-    return (least / digits).ceil() * digits
+    digits = (_power_of_two(least) / FLOAT16_INTEGERS).clamp(min=LEAST_STEP)
+    return (least / digits).ceil().clamp(min=1) * digits
 
 
 def _bounds(neighbour: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from cgan_export.errors import VerificationError
+from cgan_export.quantization import QuantizedGenerator
 from cgan_runtime import DigitGenerator
 from cgan_runtime.contract import Golden
 from cgan_runtime.noise import standard_normal
@@ -16,6 +17,7 @@ from cgan_training.model_file import Model
 from cgan_training.networks import to_uint8
 
 BATCHES = (1, 2, 33, 256)
+INTEGER_IMAGES = 500  # of all labels
 ALONE = 64  # images that are drawn together and each by itself
 SEED = 2014
 
@@ -27,6 +29,9 @@ class Tolerance:
     largest: int
     mean: float
     batch: int = 1  # how far an image may be from itself in another batch
+
+
+INTEGERS = Tolerance(8, 0.005)  # of an int8 file, from its own whole numbers
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,30 @@ def verify(path: Path, model: Model, tolerance: Tolerance) -> Parity:
             f"mean, allowed is {tolerance.mean}; nothing was written, report it"
         )
     return Parity(largest, total / compared, compared)
+
+
+def verify_integers(path: Path, quantized: QuantizedGenerator) -> None:
+    """Check that an int8 file draws what its whole numbers come to, worked out by torch.
+
+    The runtime may round a number that lies between two steps to the other one, no more.
+
+    Raises:
+        VerificationError: it draws something else.
+    """
+    classes, noise_dim = len(quantized.first.label_table), len(quantized.first.noise_weight)
+    labels = [index % classes for index in range(INTEGER_IMAGES)]
+    noise = torch.from_numpy(standard_normal(SEED, 0, len(labels), noise_dim))
+    promised = quantized.draw(noise, torch.tensor(labels)).numpy()
+    with DigitGenerator(path, provider="cpu") as generator:
+        drawn = generator.generate(labels, seed=SEED)
+    differences = np.abs(drawn.astype(np.int16) - promised)
+    largest, mean = int(differences.max()), float(differences.mean())
+    if largest > INTEGERS.largest or mean > INTEGERS.mean:
+        raise VerificationError(
+            f"the exported file differs by up to {largest} grey levels, {mean:.4f} in the mean, "
+            f"from what its integers come to, allowed are {INTEGERS.largest} and "
+            f"{INTEGERS.mean}; nothing was written, report it"
+        )
 
 
 def _require_independence(generator: DigitGenerator, tolerance: Tolerance) -> None:

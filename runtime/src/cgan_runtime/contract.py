@@ -23,7 +23,7 @@ CONTRACT_VERSION = 1
 NOISE, LABEL, IMAGE = "noise", "label", "image"
 BATCH = "batch"
 OLDEST_ONNXRUNTIME = "1.20"
-OPSET, NEWEST_OPSET, IR_VERSION = 18, 21, 10  # the oldest onnxruntime loads them
+OPSET, NEWEST_OPSET, IR_VERSION = 19, 21, 10  # the oldest onnxruntime loads them
 
 PREFIX = "cgan."
 CONTRACT_KEY = f"{PREFIX}contract"

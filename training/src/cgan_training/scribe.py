@@ -1,5 +1,6 @@
 """What a run leaves behind."""
 
+import os
 import platform
 import time
 from dataclasses import asdict
@@ -141,6 +142,8 @@ def _model(trainer: Trainer) -> Model:
             "steps": trainer.step,
             "seconds": round(trainer.seconds, 1),
             "device": trainer.device.type,
+            "machine": _machine(trainer.device),
+            "threads": torch.get_num_threads(),
             "versions": _versions(),
         },
     )
@@ -166,6 +169,14 @@ def _config(trainer: Trainer, options: "Options") -> dict[str, Any]:
         "tensorboard": options.tensorboard,
         "versions": _versions(),
     }
+
+
+def _machine(device: torch.device) -> str:
+    """Return what computed, such as "x86_64 with AVX512, 2 CPUs"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.machine()} with {capability}, {os.cpu_count()} CPUs"
 
 
 def _versions() -> dict[str, str]:

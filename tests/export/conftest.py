@@ -1,0 +1,54 @@
+"""Files of every precision, of both kinds of generator."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cgan_export import export_model
+from cgan_training.averaging import estimate_batch_norm
+from cgan_training.model_file import Model, save_model
+from cgan_training.networks import ConvolutionalGenerator, Generator
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@pytest.fixture(scope="session")
+def convolutional_generator() -> Generator:
+    """An untrained one, of odd sizes, whose images are more than grey."""
+    torch.manual_seed(0)
+    generator = Generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, 8, 12)
+    estimate_batch_norm(generator, seed=1)
+    with torch.no_grad():
+        [layer for layer in generator.layers if isinstance(layer, torch.nn.Conv2d)][-1].weight *= 6
+    return generator
+
+
+@pytest.fixture(scope="session")
+def convolutional_model(
+    convolutional_generator: Generator, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("convolutional") / "model.pt"
+    model = Model(
+        generator=convolutional_generator,
+        class_names=tuple("abcd"),
+        dataset="made up",
+        recipe={"name": "untrained"},
+        training={"epochs": 0, "versions": {}},
+    )
+    save_model(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(
+    run_dir: Path, convolutional_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], Path]:
+    """The small run's perceptron and the untrained convolutional generator, by precision."""
+    folder = tmp_path_factory.mktemp("exported")
+    files = {}
+    for kind, source in (("perceptron", run_dir), ("convolutional", convolutional_model)):
+        for precision in PRECISIONS:
+            files[kind, precision] = folder / f"{kind}-{precision}.onnx"
+            export_model(source, files[kind, precision], precision=precision)
+    return files
