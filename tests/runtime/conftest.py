@@ -63,6 +63,7 @@ def info() -> ModelInfo:
         training={"epochs": 1, "seconds": 0.5},
         versions={"cgan-export": "0.1.0"},
         quality={"label_accuracy": 0.5},
+        verification={"largest_difference": 0},
         golden=_golden(),
     )
 

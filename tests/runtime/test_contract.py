@@ -41,6 +41,7 @@ KEYS = [
     "training",
     "versions",
     "quality",
+    "verification",
 ]
 
 

@@ -23,6 +23,7 @@ FIGURES = {
     "worst_label_accuracy": "label accuracy of the worst label",
     "frechet": "Fréchet distance from the test set",
     "frechet_by_class": "Fréchet distance by class",
+    "frechet_train": "Fréchet distance from the training set",
     "precision": "precision",
     "recall": "recall",
     "density": "density",

@@ -158,5 +158,6 @@ def _info(model: Model, precision: str) -> ModelInfo:
             "onnx": version("onnx"),
         },
         quality=model.quality,
+        verification={},
         golden=golden_with_torch(model),
     )

@@ -12,7 +12,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 from zlib import compress, decompress
 from zlib import error as zlib_error
@@ -64,8 +64,8 @@ class ModelInfo:
     training: Mapping[str, Any]  # epochs, steps, seconds, device
     versions: Mapping[str, str]  # of the packages that made it
     quality: Mapping[str, float]  # the figures that were measured
+    verification: Mapping[str, Any]  # what export proved
     golden: Golden
-    verification: Mapping[str, Any] = field(default_factory=dict)  # what export proved
 
     @property
     def classes(self) -> int:
@@ -170,7 +170,7 @@ def _read_metadata(
             training=dict(json.loads(metadata[f"{PREFIX}training"])),
             versions=dict(json.loads(metadata[f"{PREFIX}versions"])),
             quality=dict(json.loads(metadata[f"{PREFIX}quality"])),
-            verification=dict(json.loads(metadata.get(f"{PREFIX}verification", "{}"))),
+            verification=dict(json.loads(metadata[f"{PREFIX}verification"])),
         )
     except (KeyError, TypeError, ValueError, zlib_error) as error:
         raise ModelError(
