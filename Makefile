@@ -17,10 +17,10 @@ DEMO_MINUTES ?= 3.5
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train model test bench lint format types clean
+.PHONY: help setup demo train model test test-haswell test-arm64 bench lint format types clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
 
 setup: $(VENV)/.installed  ## make .venv: the three packages, editable, and the tools
 
@@ -44,6 +44,12 @@ model: $(VENV)/.installed  ## make the model that ships again, from nothing: MNI
 
 test: $(VENV)/.installed  ## run every test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-haswell: $(VENV)/.installed  ## the same bytes on an emulated x86-64 without VNNI (needs qemu)
+	$(BIN)/python tests/emulated/processors.py haswell
+
+test-arm64: $(VENV)/.installed  ## the same bytes on an emulated Cortex-A72 (needs qemu, debootstrap)
+	$(BIN)/python tests/emulated/processors.py arm64
 
 bench: $(VENV)/.installed  ## measure training speed against the loop as it is usually written
 	$(BIN)/python benchmarks/training_speed.py

@@ -1,0 +1,148 @@
+"""What does each precision cost, and what does it bring?
+
+    python benchmarks/precisions.py 'seed=runs/seed' 'edge, 90 epochs=runs/model'
+
+Exports each NAME=MODEL in every precision, measures the files with the judge, and times them side
+by side on one thread: the network alone, with noise that is at hand. Ratios are to the first model
+in fp32. Writes docs/precisions/: rows.json, table.md.
+"""
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import click
+import numpy as np
+import onnxruntime
+
+from cgan_export import quality
+from cgan_export.drawers import open_onnx
+from cgan_export.errors import ExportError
+from cgan_export.evaluation import Examiner
+from cgan_export.export import TOLERANCES, Report, export_model
+from cgan_runtime import DigitGenerator
+from cgan_runtime.contract import IMAGE, LABEL, NOISE
+from cgan_runtime.errors import CganRuntimeError
+from cgan_runtime.noise import standard_normal
+from cgan_training import commands
+from cgan_training.errors import TrainingError
+from cgan_training.model_file import Model
+
+BATCHES = (1, 1024)
+ROUNDS = 21
+SECONDS = 0.02  # a round of one file at least
+
+
+def named(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
+    """Split NAME=MODEL."""
+    pairs = [value.rpartition("=") for value in values]
+    if not all(name and path for name, _, path in pairs):
+        raise click.BadParameter("write NAME=MODEL")
+    return {name: Path(path) for name, _, path in pairs}
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, callback=named)
+@click.option("--data-dir", type=click.Path(path_type=Path), default="data", envvar="CGAN_DATA_DIR")
+@click.option("--dataset", default="mnist", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default="docs/precisions")
+@click.option("--cache-dir", type=click.Path(path_type=Path), default=Path.home() / ".cache/cgan")
+def main(
+    models: dict[str, Path], data_dir: Path, dataset: str, output: Path, cache_dir: Path
+) -> None:
+    """Export, measure and time the models, named NAME=MODEL."""
+    examiner = Examiner(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
+    rows: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        files: dict[str, Path] = {}
+        for name, source in models.items():
+            for precision in TOLERANCES:
+
+                def gate(path: Path, model: Model, source: Path = source) -> float:
+                    return quality.label_accuracy_change(
+                        path,
+                        model,
+                        model_path=source,
+                        data_dir=data_dir,
+                        cache_dir=cache_dir,
+                        dataset=dataset,
+                    )
+
+                key = f"{name}, {precision}"
+                files[key] = Path(folder) / f"{len(files)}.onnx"
+                report = export_model(source, files[key], precision=precision, gate=gate)
+                evaluation = examiner.examine(open_onnx(files[key]), quick=True)
+                rows[key] = facts(report) | evaluation.figures
+        for batch in BATCHES:
+            seconds = timed(files, batch)
+            base = statistics.median(next(iter(seconds.values())))
+            for key, rounds in seconds.items():
+                rows[key][f"microseconds_{batch}"] = statistics.median(rounds) / batch * 1e6
+                rows[key][f"ratio_{batch}"] = base / statistics.median(rounds)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "rows.json").write_text(json.dumps(rows, indent=2) + "\n")
+    (output / "table.md").write_text(table(rows))
+    click.echo(table(rows))
+
+
+def facts(report: Report) -> dict[str, Any]:
+    return {
+        "bytes": report.size_bytes,
+        "nodes": report.nodes,
+        "largest": report.largest_difference,
+        "mean": report.mean_difference,
+        "change": report.label_accuracy_change,
+    }
+
+
+def timed(files: dict[str, Path], batch: int) -> dict[str, list[float]]:
+    """Return seconds a call, of interleaved rounds on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    calls = {}
+    for key, path in files.items():
+        with DigitGenerator(path, provider="cpu") as generator:
+            info = generator.info
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        feeds = {
+            NOISE: standard_normal(0, 0, batch, info.noise_dim),
+            LABEL: np.arange(batch) % info.classes,
+        }
+        calls[key] = (session, feeds)
+    seconds: dict[str, list[float]] = {key: [] for key in files}
+    for _ in range(ROUNDS + 1):
+        for key, (session, feeds) in calls.items():
+            began, done = time.perf_counter(), 0
+            while time.perf_counter() - began < SECONDS:
+                session.run([IMAGE], feeds)
+                done += 1
+            seconds[key].append((time.perf_counter() - began) / done)
+    return {key: rounds[1:] for key, rounds in seconds.items()}
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Return the measured files as Markdown."""
+    head = (
+        "| | bytes | nodes | pixel error, most | mean | label accuracy | Fréchet | by class "
+        "| recall | µs, batch 1 | ratio | µs an image, batch 1024 | ratio |"
+    )
+    lines = [head, "|---" + "|---:" * (head.count("|") - 2) + "|"]
+    lines += [
+        f"| {key} | {row['bytes']:,} | {row['nodes']} | {row['largest']} | {row['mean']:.3f} "
+        f"| {row['label_accuracy']:.4f} | {row['frechet']:.3f} | {row['frechet_by_class']:.2f} "
+        f"| {row['recall']:.3f} | {row['microseconds_1']:.1f} | {row['ratio_1']:.1f} "
+        f"| {row['microseconds_1024']:.2f} | {row['ratio_1024']:.1f} |"
+        for key, row in rows.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    commands.run(main, (ExportError, TrainingError, CganRuntimeError))
