@@ -64,8 +64,8 @@ def main(
         for name, source in models.items():
             for precision in TOLERANCES:
 
-                def gate(path: Path, model: Model, source: Path = source) -> float:
-                    return quality.label_accuracy_change(
+                def gate(path: Path, model: Model, source: Path = source) -> quality.Judgement:
+                    return quality.compare(
                         path,
                         model,
                         model_path=source,
@@ -97,7 +97,7 @@ def facts(report: Report) -> dict[str, Any]:
         "nodes": report.nodes,
         "largest": report.largest_difference,
         "mean": report.mean_difference,
-        "change": report.label_accuracy_change,
+        "change": report.judgement.change if report.judgement else None,
     }
 
 

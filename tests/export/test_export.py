@@ -12,6 +12,7 @@ import cgan_export.export
 from cgan_export import ExportError, VerificationError, export_model
 from cgan_export.graph import to_onnx
 from cgan_export.int8 import to_int8_onnx
+from cgan_export.quality import Judgement
 from cgan_export.verify import draw_with_torch
 from cgan_runtime import DigitGenerator, ModelError, OutputError
 from cgan_runtime.contract import OPSET
@@ -30,7 +31,7 @@ def test_the_report_says_what_was_made(run_dir: Path, tmp_path: Path) -> None:
     assert report.largest_difference <= 1
     assert report.images_compared == 10 * (1 + 2 + 33 + 256)
     assert report.nodes == len(onnx.load(path).graph.node)
-    assert report.label_accuracy_change is None
+    assert report.judgement is None
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -137,7 +138,7 @@ def test_what_cannot_be_read_or_written_is_refused(run_dir: Path, tmp_path: Path
 
 def test_what_was_proven_is_in_the_file(run_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "digits.onnx"
-    report = export_model(run_dir, path, gate=lambda *_: -0.0003)
+    report = export_model(run_dir, path, gate=lambda *_: Judgement(0.9, -0.0003))
     proven = DigitGenerator(path).info.verification
     assert proven == {
         "largest_difference": report.largest_difference,
@@ -151,7 +152,7 @@ def test_what_was_proven_is_in_the_file(run_dir: Path, tmp_path: Path) -> None:
 
 
 def test_a_gate_that_stays_shut_leaves_nothing(run_dir: Path, tmp_path: Path) -> None:
-    def shut(*_: object) -> float:
+    def shut(*_: object) -> Judgement:
         raise VerificationError("worse")
 
     with pytest.raises(VerificationError, match="worse"):

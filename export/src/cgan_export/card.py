@@ -5,6 +5,7 @@ Its sections are those of Mitchell et al. 2019, as far as they have something to
 
 import hashlib
 import json
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from cgan_export.drawers import open_onnx
+from cgan_export.speed import measure_speed
 from cgan_runtime import DigitGenerator
 from cgan_runtime.contract import ModelInfo
 from cgan_training.pictures import sheet
@@ -43,11 +45,14 @@ def card_of(path: Path, picture: str) -> str:
     content = path.read_bytes()
     with DigitGenerator(path, provider="cpu") as generator:
         info = generator.info
+    speed = measure_speed(path)
     facts = {
         "file": f"`{path.name}`, {len(content):,} bytes",
         "SHA-256 of the file": f"`{hashlib.sha256(content).hexdigest()}`",
         "SHA-256 of the trained weights": f"`{info.weights_sha256}`",
         "precision": info.precision,
+        "speed": f"{speed.latency * 1e6:.0f} µs for one image, {speed.throughput:,.0f} images/s in "
+        f"bulk: one thread of {platform.machine()} with {torch.backends.cpu.get_cpu_capability()}",
         "noise vector": f"{info.noise_dim} standard normal numbers an image",
         "drawn image": f"{info.height} x {info.width} pixels, 0 background .. 255 ink",
         "classes": ", ".join(info.class_names),

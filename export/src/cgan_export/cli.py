@@ -107,7 +107,7 @@ def command(
 
     examine = partial(quality.measure, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
     compare = partial(
-        quality.label_accuracy_change,
+        quality.compare,
         model_path=model,
         data_dir=data_dir,
         cache_dir=cache_dir,

@@ -14,6 +14,7 @@ import cgan_export
 from cgan_export.errors import ExportError
 from cgan_export.graph import ContractGenerator, to_onnx
 from cgan_export.int8 import to_int8_onnx
+from cgan_export.quality import Judgement
 from cgan_export.quantization import quantize
 from cgan_export.verify import Tolerance, golden_of, golden_with_torch, verify, verify_integers
 from cgan_export.weights import with_half_weights
@@ -44,7 +45,7 @@ class Report:
     largest_difference: int  # from torch, in grey levels of 255
     mean_difference: float  # likewise
     images_compared: int
-    label_accuracy_change: float | None  # against torch, 1 is 100 points; None: not judged
+    judgement: Judgement | None  # of its images beside the trained network's
     quality: Mapping[str, float]  # the figures that the metadata hold
     seconds: float
 
@@ -55,7 +56,7 @@ def export_model(
     *,
     precision: str = "fp32",
     opset: int = OPSET,
-    gate: Callable[[Path, Model], float] | None = None,
+    gate: Callable[[Path, Model], Judgement] | None = None,
     measure: Callable[[Path, Model], dict[str, float]] | None = None,
 ) -> Report:
     """Export a trained generator to one ONNX file that follows the model contract.
@@ -67,7 +68,7 @@ def export_model(
             multiplies in integers.
         opset: of ONNX's operators, 19 to 21.
         gate: raises VerificationError where the exported file draws worse than the trained
-            network, and returns by how much label accuracy changed.
+            network; quality.compare() is one.
         measure: gives the quality figures of the exported file, by name, for its metadata;
             without it they are those that model.pt holds.
 
@@ -95,17 +96,17 @@ def export_model(
         parity = verify(path, model, TOLERANCES[precision])
         if quantized:
             verify_integers(path, quantized)
-        change = None if gate is None else gate(path, model)
+        judgement = None if gate is None else gate(path, model)
         # The golden images are the file's own: rounded weights draw other pixels than torch.
         info = replace(info, golden=golden_of(path))
         proven: dict[str, Any] = {
             "largest_difference": parity.largest_difference,
             "mean_difference": round(parity.mean_difference, 4),
             "images": parity.images,
-            "quality_gate": "not asked for" if gate is None else "passed",
+            "quality_gate": "passed" if judgement else "not asked for",
         }
-        if change is not None:
-            proven["label_accuracy_change"] = change
+        if judgement:
+            proven["label_accuracy_change"] = judgement.change
         info = replace(info, verification=proven)
         if measure is not None:
             info = replace(info, quality=measure(path, model))
@@ -121,7 +122,7 @@ def export_model(
         largest_difference=parity.largest_difference,
         mean_difference=parity.mean_difference,
         images_compared=parity.images,
-        label_accuracy_change=change,
+        judgement=judgement,
         quality=info.quality,
         seconds=time.perf_counter() - began,
     )

@@ -1,6 +1,7 @@
 """What an exported file's images are worth, so that the file can say so."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +18,15 @@ IMAGES = 10_000  # that the gate compares
 MOST_LOST = 0.001  # of label accuracy: a tenth of a point
 
 
-def label_accuracy_change(
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge made of a file's images beside the trained network's."""
+
+    label_accuracy: float  # of the file, 0 .. 1
+    change: float  # from the network's, -1 .. 1
+
+
+def compare(
     path: Path,
     model: Model,
     *,
@@ -25,7 +34,7 @@ def label_accuracy_change(
     data_dir: Path,
     cache_dir: Path,
     dataset: str | None = None,
-) -> float:
+) -> Judgement:
     """Let a judge read the same 10,000 images, drawn by a file and by the trained network.
 
     Args:
@@ -35,9 +44,6 @@ def label_accuracy_change(
         data_dir: torchvision's root, where its data set lies or is put.
         cache_dir: where the judge is kept; training it takes some minutes.
         dataset: by which load_dataset() finds what it learnt; its own word for it by default.
-
-    Returns:
-        The file's label accuracy less the network's, -1 .. 1.
 
     Raises:
         VerificationError: the file's is lower by more than 0.001, or the data cannot be had.
@@ -61,7 +67,7 @@ def label_accuracy_change(
             f"trained network's, {MOST_LOST:.1%} less is allowed; nothing was written, "
             "try --precision fp16"
         )
-    return change
+    return Judgement(round(drawn, 4), change)
 
 
 def measure(

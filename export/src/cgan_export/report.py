@@ -9,7 +9,7 @@ from cgan_export.speed import measure_speed
 
 def facts_of(report: Report) -> dict[str, Any]:
     """Return a report as plain values, with the speed of its file on one thread."""
-    speed = measure_speed(report.path)
+    speed, judged = measure_speed(report.path), report.judgement
     return {
         "path": str(report.path),
         "precision": report.precision,
@@ -20,7 +20,8 @@ def facts_of(report: Report) -> dict[str, Any]:
         "largest_difference": report.largest_difference,
         "mean_difference": round(report.mean_difference, 4),
         "images_compared": report.images_compared,
-        "label_accuracy_change": report.label_accuracy_change,
+        "label_accuracy": report.quality.get("label_accuracy", judged and judged.label_accuracy),
+        "label_accuracy_change": judged and judged.change,
         "quality": dict(report.quality),
         "latency_microseconds": round(speed.latency * 1e6, 1),
         "images_per_second": round(speed.throughput),
@@ -48,8 +49,8 @@ def as_table(files: Sequence[dict[str, Any]]) -> str:
 
 def _column(facts: dict[str, Any]) -> dict[str, str]:
     quality, change = facts["quality"], facts["label_accuracy_change"]
+    accuracy = facts["label_accuracy"]
     measured = {
-        "label accuracy": ("label_accuracy", "{:.2%}"),
         "Fréchet distance": ("frechet", "{:.3f}"),
         "recall": ("recall", "{:.3f}"),
     }
@@ -62,7 +63,8 @@ def _column(facts: dict[str, Any]) -> dict[str, str]:
         "opset": str(facts["opset"]),
         "off torch, most": str(facts["largest_difference"]),
         "off torch, mean": f"{facts['mean_difference']:.3f}",
-        "judged": "no" if change is None else f"{change * 100:+.2f} points",
+        "label accuracy": "see --judge" if accuracy is None else f"{accuracy:.2%}",
+        "gate": "none" if change is None else f"passed, {change * 100:+.2f} points",
         **{
             name: words.format(quality[key]) if key in quality else "see --judge"
             for name, (key, words) in measured.items()
