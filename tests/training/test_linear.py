@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -5,6 +7,12 @@ from torch.nn import functional
 
 from cgan_training.networks import linear
 from cgan_training.networks.linear import Linear
+
+
+@pytest.fixture(autouse=True)
+def on_amd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is where it helps, on whatever processor the tests run."""
+    monkeypatch.setattr(linear, "HELPS", linear._available())
 
 
 @pytest.fixture
@@ -22,7 +30,7 @@ def gradients(layer: nn.Linear, x: torch.Tensor) -> list[torch.Tensor]:
 def test_it_computes_what_torch_computes(layer: Linear, monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(100, 37, requires_grad=True)
     fast = gradients(layer, x)
-    monkeypatch.setattr(linear, "AVAILABLE", False)
+    monkeypatch.setattr(linear, "HELPS", False)
     for mine, theirs in zip(fast, gradients(layer, x), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-4)
 
@@ -54,3 +62,20 @@ def test_it_is_torch_s_own_outside_of_training(layer: Linear) -> None:
     assert torch.equal(layer(x), functional.linear(x, layer.weight, layer.bias))
     assert isinstance(layer, nn.Linear)
     assert list(layer.state_dict()) == ["weight", "bias"]
+
+
+@pytest.mark.parametrize(
+    ("processor", "description", "amd"),
+    [
+        ("", "vendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC 9R45\n", True),
+        ("", "vendor_id\t: GenuineIntel\n", False),
+        ("AMD64 Family 26 Model 2 Stepping 1, AuthenticAMD", None, True),
+        ("arm", None, False),
+    ],
+)
+def test_whose_processor_it_is(
+    tmp_path: Path, processor: str, description: str | None, amd: bool
+) -> None:
+    if description is not None:
+        (tmp_path / "cpuinfo").write_text(description)
+    assert linear.by_amd(processor, tmp_path / "cpuinfo") is amd
