@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from cgan_export.drawers import open_onnx
-from cgan_export.speed import measure_speed
 from cgan_runtime import DigitGenerator
 from cgan_runtime.contract import ModelInfo
+from cgan_runtime.speed import measure_speed
 from cgan_training.pictures import sheet
 
 ROWS = 10  # of the sheet
@@ -43,9 +43,8 @@ def card_of(path: Path, picture: str) -> str:
         picture: where the card finds its sheet.
     """
     content = path.read_bytes()
-    with DigitGenerator(path, provider="cpu") as generator:
-        info = generator.info
-    speed = measure_speed(path)
+    with DigitGenerator(path, provider="cpu", threads=1) as generator:
+        info, speed = generator.info, measure_speed(generator)
     facts = {
         "file": f"`{path.name}`, {len(content):,} bytes",
         "SHA-256 of the file": f"`{hashlib.sha256(content).hexdigest()}`",

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from cgan_export.export import Report
-from cgan_export.speed import measure_speed
+from cgan_runtime import DigitGenerator
+from cgan_runtime.speed import measure_speed
 
 
 def facts_of(report: Report) -> dict[str, Any]:
     """Return a report as plain values, with the speed of its file on one thread."""
-    speed, judged = measure_speed(report.path), report.judgement
+    judged = report.judgement
+    with DigitGenerator(report.path, provider="cpu", threads=1) as generator:
+        speed = measure_speed(generator)
     return {
         "path": str(report.path),
         "precision": report.precision,

@@ -80,7 +80,7 @@ def open_session(model: bytes, source: str, provider: str, threads: int | None) 
 
 def _open_cuda(onnxruntime: Any, model: bytes, source: str, options: Any) -> Any:
     if not _offered(onnxruntime, "cuda"):
-        raise ProviderError(f"no CUDA in this onnxruntime: {_why_not_offered()}")
+        raise ProviderError(f"no CUDA in this onnxruntime: {why_not_cuda()}")
     if hasattr(onnxruntime, "preload_dlls"):  # since 1.21: finds NVIDIA's own wheels
         with _prints_to_stderr():
             onnxruntime.preload_dlls()
@@ -126,7 +126,8 @@ def _offered(onnxruntime: Any, provider: str) -> bool:
     return PROVIDERS[provider] in onnxruntime.get_available_providers()
 
 
-def _why_not_offered() -> str:
+def why_not_cuda() -> str:
+    """Return why the installed onnxruntime offers no CUDA, and what to do about it."""
     if _installed("onnxruntime-gpu"):
         return (
             "onnxruntime and onnxruntime-gpu are both installed and the former overwrote the "
