@@ -22,7 +22,7 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".emulated"
 # onnxruntime 1.32 asks the processor in a way that emulation does not answer.
-ARM_PACKAGES = ("onnxruntime==1.23.2", "numpy", "click", "pillow")
+ARM_PACKAGES = ("onnxruntime==1.23.2", "numpy", "click")
 ARM_PYTHON = "3.11"  # Debian 12's
 DRAW = [
     *("-c", "from cgan_runtime.cli import main; main()"),

@@ -1,6 +1,7 @@
 """The noise against the rule as docs/contract.md states it, worked out here in whole numbers."""
 
 import bisect
+import itertools
 import math
 import re
 from pathlib import Path
@@ -99,6 +100,28 @@ def test_noise_never_changes(seed: int, index: int, steps: list[int]) -> None:
     np.testing.assert_array_equal(standard_normal(seed, index, 1, 100)[0, :8] * 32, steps)
 
 
+@given(
+    seed=st.integers(0, 2**64 - 1),
+    first=st.integers(1, 2**67),
+    counters=st.integers(1, 20),
+)
+@settings(deadline=None, max_examples=60)
+def test_few_words_are_the_first_of_many(seed: int, first: int, counters: int) -> None:
+    few, many = (words(seed, first, counters) for words in (noise._few_words, noise._many_words))
+    assert few.dtype == many.dtype
+    np.testing.assert_array_equal(few, many)
+
+
+def test_a_process_that_goes_on_takes_numpys_generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noise, "_calls", itertools.count())
+    monkeypatch.setattr(noise, "_many_words", None)
+    for _ in range(64):
+        standard_normal(0, 0, 1, 64)
+    for count in (1, 5):
+        with pytest.raises(TypeError, match="not callable"):
+            standard_normal(0, 0, count, 64)
+
+
 def test_the_documents_vectors() -> None:
     section = DOCUMENT.read_text(encoding="utf-8").partition("### Test vectors")[2]
     cells = [
@@ -164,13 +187,11 @@ def test_noise_is_finite_and_contiguous(seed: int, start: int, noise_dim: int) -
 def test_the_outermost_words(monkeypatch: pytest.MonkeyPatch, word: int, value: float) -> None:
     """They come too seldom to be waited for."""
 
-    class Stuck:
-        def __init__(self, **_: object) -> None: ...
+    def stuck(_seed: int, _first: int, counters: int) -> NDArray[np.uint64]:
+        return np.full(4 * counters, word, "<u8")
 
-        def random_raw(self, size: int) -> NDArray[np.uint64]:
-            return np.full(size, word, np.uint64)
-
-    monkeypatch.setattr(noise, "Philox", Stuck)
+    monkeypatch.setattr(noise, "_few_words", stuck)
+    monkeypatch.setattr(noise, "_many_words", stuck)
     np.testing.assert_array_equal(standard_normal(0, 0, 1, 2)[0], [value, value])
 
 

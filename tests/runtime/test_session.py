@@ -77,7 +77,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise PackageNotFoundError(name)
             return "1.99"
 
-        monkeypatch.setattr(session, "version", version)
+        monkeypatch.setattr("importlib.metadata.version", version)
 
     return install
 

@@ -9,22 +9,29 @@ so every machine and language gets the same bits (docs/design/0003).
 """
 
 import math
+from collections.abc import Iterator
 from functools import cache
+from itertools import count as counting
 from operator import index
 from typing import SupportsIndex
 
 import numpy as np
-from numpy.random import Philox
 from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError
 
 WORDS = 4  # 64-bit words that Philox4x64 makes of one counter
 PER_COUNTER = 16  # numbers of 16 bits in these words
+FEW, FEW_CALLS = 16, 64  # counters that Python works out before numpy's generators are imported
+MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)  # of Philox4x64
+INCREMENTS = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)  # of its key
+ROUNDS = 10
 SEEDS = 2**64  # seeds are 0 <= seed < SEEDS
 INDICES = 2**63  # image indices are 0 <= index < INDICES
 STEPS = 32  # the noise is a multiple of 1 / STEPS ...
 LARGEST = 127  # ... from -LARGEST / STEPS to LARGEST / STEPS
+
+_calls: Iterator[int] = counting()
 
 
 def counters_per_image(noise_dim: int) -> int:
@@ -84,8 +91,37 @@ def standard_normal(
     """
     seed, start = checked_origin(seed, start, count)
     block = counters_per_image(noise_dim)
-    # numpy counts on before each draw: counter c gives the words of c + 1 first.
-    words = Philox(key=seed, counter=start * block).random_raw(count * block * WORDS)
-    numbers = words.astype("<u8", copy=False).view("<u2")  # the lowest 16 bits of a word come first
+    first = start * block + 1  # counter
+    # A process that draws a digit and ends need not import numpy's generators for it.
+    few = count * block <= FEW and next(_calls) < FEW_CALLS
+    words = (_few_words if few else _many_words)(seed, first, count * block)
+    numbers = words.view("<u2")  # the lowest 16 bits of a word come first
     mine = numbers.reshape(count, block * PER_COUNTER)[:, :noise_dim]
     return np.take(_table(), mine)
+
+
+def _many_words(seed: int, first: int, counters: int) -> NDArray[np.uint64]:
+    """Return the words of counters first, first + 1, ...: little-endian uint64."""
+    from numpy.random import Philox
+
+    # numpy counts on before each draw: counter c gives the words of c + 1 first.
+    words = Philox(key=seed, counter=first - 1).random_raw(counters * WORDS)
+    return words.astype("<u8", copy=False)
+
+
+def _few_words(seed: int, first: int, counters: int) -> NDArray[np.uint64]:
+    """Return the same, worked out in Python's integers."""
+    words = [word for counter in range(first, first + counters) for word in _philox(seed, counter)]
+    return np.array(words, "<u8")
+
+
+def _philox(seed: int, counter: int) -> tuple[int, int, int, int]:
+    """Return the four words that Philox4x64-10 makes of a 256-bit counter."""
+    low = SEEDS - 1
+    a, b, c, d = (counter >> shift & low for shift in (0, 64, 128, 192))
+    one, other = seed, 0
+    for _ in range(ROUNDS):
+        left, right = MULTIPLIERS[0] * a, MULTIPLIERS[1] * c
+        a, b, c, d = right >> 64 ^ b ^ one, right & low, left >> 64 ^ d ^ other, left & low
+        one, other = one + INCREMENTS[0] & low, other + INCREMENTS[1] & low
+    return a, b, c, d
