@@ -1,6 +1,5 @@
 """Is this device able to draw what the model promises? What `cgan-check` finds out."""
 
-import hashlib
 import platform
 import time
 from dataclasses import dataclass
@@ -12,14 +11,15 @@ import numpy as np
 
 import cgan_runtime
 from cgan_runtime.contract import CONTRACT_VERSION
+from cgan_runtime.cuda import why_not_offered
 from cgan_runtime.errors import ProviderError
 from cgan_runtime.generator import DigitGenerator
-from cgan_runtime.session import PROVIDERS, import_onnxruntime, open_session, why_not_cuda
+from cgan_runtime.session import CPU, CUDA, import_onnxruntime, offered, open_session
 from cgan_runtime.speed import Speed, measure_speed
 
 # Grey levels that a device may be off the golden images. Integers are the same on every CPU; on
 # CUDA onnxruntime computes them in float, where a number may round to the step beside.
-TOLERANCES = {("int8", "cpu"): 0, ("int8", "cuda"): 8}
+TOLERANCES = {("int8", CPU): 0, ("int8", CUDA): 8}
 FLOAT_TOLERANCE = 1
 
 
@@ -50,7 +50,7 @@ def check(model: Path | None = None, provider: str = "auto", threads: int | None
 
     Args:
         model: path of the .onnx file; None takes the one that ships.
-        provider: "cpu", "cuda" or "auto".
+        provider: as of DigitGenerator.
         threads: of the CPU provider; None takes one for each CPU of the process.
 
     Raises:
@@ -78,11 +78,11 @@ def check(model: Path | None = None, provider: str = "auto", threads: int | None
             installed=_installed(),
             offered=list(onnxruntime.get_available_providers()),
             provider=generator.provider,
-            not_cuda=None if generator.provider == "cuda" else _why_not_cuda(onnxruntime, content),
+            not_cuda=None if generator.provider == CUDA else _why_not_cuda(onnxruntime, content),
             model={
                 "path": str(generator.model_path),
                 "bytes": len(content),
-                "sha256": hashlib.sha256(content).hexdigest(),
+                "sha256": generator.model_sha256,
                 "contract": CONTRACT_VERSION,
                 "dataset": info.dataset,
                 "precision": info.precision,
@@ -106,10 +106,10 @@ def _installed() -> dict[str, str]:
 
 
 def _why_not_cuda(onnxruntime: Any, content: bytes) -> str:
-    if PROVIDERS["cuda"] not in onnxruntime.get_available_providers():
-        return why_not_cuda()
+    if CUDA not in offered(onnxruntime):
+        return why_not_offered()
     try:
-        open_session(content, "the model", "cuda", None)
+        open_session(content, "the model", CUDA, None)
     except ProviderError as error:
         return str(error)
     return "it was not asked for"

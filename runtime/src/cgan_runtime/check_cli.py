@@ -28,10 +28,11 @@ Examples:
 )
 @click.option(
     "--provider",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    metavar="[auto|cpu|cuda|...]",
     default="auto",
     show_default=True,
-    help="Where to draw. auto: CUDA where the session really gets it.",
+    help="Where to draw: cpu, cuda, or another that the installed onnxruntime offers. auto: CUDA "
+    "where the session really gets it.",
 )
 @click.option(
     "--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: one for each core]"

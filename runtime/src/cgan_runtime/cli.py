@@ -1,29 +1,19 @@
 """The command cgan-run."""
 
-import math
-import os
 import re
-import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from cgan_runtime import __version__, commands
-from cgan_runtime.errors import CganRuntimeError, InputError
-from cgan_runtime.files import written_whole
+from cgan_runtime.errors import CganRuntimeError
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-MOST_SHOWN = 20  # digits on the terminal
-USUAL_CLASSES = 10  # of a model that is not opened yet
-LONGEST_SLUG = 20  # characters of a file's name that say what it shows
-FEW = 64  # images that one thread draws sooner than several can start
 STDOUT = "-"
-FORMATS = (".png", ".npy")
+FORMATS = ("png", "npy", "pngs", "idx", "idx-gz")
+PIPED = ("png", "npy")  # formats that stdout takes
+PICTURES = ("png", "pngs")
 
 EXAMPLES = """\b
 Examples:
@@ -32,6 +22,8 @@ Examples:
   cgan-run --digit 3 --digit 8 --count 1000 --output pairs.npy
   cgan-run --digits 0123456789 --count 10 --output - > sheet.png
   cgan-run --model fashion.onnx --label "Ankle boot" --label Bag --count 5
+  cgan-run --count 6000 --seed 1 --format idx --output synthetic
+  cgan-run --count 100000 --seed 1 --shard 2/4 --output part-2.npy
 """
 
 
@@ -46,11 +38,30 @@ def parse_digits(
     return tuple(map(int, value))
 
 
-def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Refuse a name that says no format."""
-    if value is not None and value != STDOUT and Path(value).suffix.lower() not in FORMATS:
-        raise click.BadParameter(f"{value!r} names no known format; end it in .png or .npy")
-    return value
+def parse_shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, int]:
+    """Turn 2/4 into its numbers."""
+    found = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", value or "1/1")
+    which, shards = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= which <= shards:
+        raise click.BadParameter(f"{value!r} is not I/N such as 2/4, with I from 1 to N")
+    return which, shards
+
+
+def format_of(output: str | None, asked: str | None) -> str:
+    """Return the format that was asked for, or that the output's name says."""
+    if output == STDOUT and asked not in (None, *PIPED):
+        raise click.UsageError(f"stdout takes {' or '.join(PIPED)}; give --output a folder's name")
+    if asked is not None:
+        return asked
+    if output in (None, STDOUT):
+        return "png"
+    ending = Path(str(output)).suffix.lower().removeprefix(".")
+    if ending not in PIPED:
+        raise click.BadParameter(
+            f"{output!r} names no known format; end it in .png or .npy, or give --format",
+            param_hint="'--output'",
+        )
+    return ending
 
 
 @click.command("cgan-run", epilog=EXAMPLES)
@@ -93,16 +104,23 @@ def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None
     help="Index of the first image of the seed, to go on where another call ended.",
 )
 @click.option(
+    "--shard",
+    metavar="I/N",
+    callback=parse_shard,
+    help="Draw the I-th of N equal parts alone; together they are what one run draws.",
+)
+@click.option(
     "--model",
     type=click.Path(path_type=Path),
     help="A file that cgan-export wrote.  [default: the one that ships]",
 )
 @click.option(
     "--provider",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    metavar="[auto|cpu|cuda|...]",
     default="auto",
     show_default=True,
-    help="Where to draw. auto: CUDA where the session really gets it.",
+    help="Where to draw: cpu, cuda, or another that the installed onnxruntime offers. auto: CUDA "
+    "where the session really gets it.",
 )
 @click.option(
     "--threads",
@@ -111,17 +129,35 @@ def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None
 )
 @click.option(
     "--output",
-    metavar="FILE",
-    callback=check_format,
-    help="A .png or .npy file, or - for a PNG on stdout.  [default: a .png named after digits "
-    "and seed, here]",
+    metavar="PATH",
+    help="A .png or .npy file; a folder for the other formats; or - for stdout.  [default: named "
+    "after what is drawn and the seed, here]",
 )
 @click.option(
-    "--scale",
-    type=click.IntRange(1, 64),
-    default=1,
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS),
+    help="png: all in one picture. npy: an array, uint8 [n, 1, height, width]. pngs: a folder with "
+    "a picture each. idx: a folder with a data set in MNIST's format, labels too, which "
+    "torchvision.datasets.MNIST reads; idx-gz: the same, compressed.  [default: by --output's "
+    "ending, or png]",
+)
+@click.option(
+    "--columns", type=click.IntRange(1, 2**31 - 1), help="Images a row of a PNG.  [default: chosen]"
+)
+@click.option(
+    "--scale", type=click.IntRange(1, 64), help="Enlarge the pixels of a PNG.  [default: 1]"
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "t10k"]),
+    help="Which part of a data set in MNIST's format.  [default: train]",
+)
+@click.option(
+    "--preview/--no-preview",
+    default=True,
     show_default=True,
-    help="Enlarge the pixels of a PNG.",
+    help="Show the first images, where stdout is a terminal.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s")
@@ -129,15 +165,13 @@ def command(
     digit: tuple[int, ...],
     digits: tuple[int, ...] | None,
     label: tuple[str, ...],
-    count: int,
-    seed: int | None,
-    start: int,
-    model: Path | None,
-    provider: str,
-    threads: int | None,
     output: str | None,
-    scale: int,
+    kind: str | None,
+    columns: int | None,
+    scale: int | None,
+    split: str | None,
     debug: bool,
+    **rest: Any,
 ) -> None:
     """Draw handwritten digits, or whatever else the model learnt.
 
@@ -149,81 +183,35 @@ def command(
     if label and (digit or digits is not None):
         other = "--digit" if digit else "--digits"
         raise click.UsageError(f"--label and {other} exclude each other; give one of them")
-    names = label or tuple(map(str, digit or digits or ()))
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    if output == STDOUT and on_terminal:
-        raise click.UsageError("a terminal shows no PNG; send stdout to a file, or use --output")
-    if seed is None:
-        seed = int.from_bytes(os.urandom(4), "little")
+    wanted = format_of(output, kind)
+    if output == STDOUT and sys.stdout is not None and sys.stdout.isatty():
+        raise click.UsageError(
+            f"a terminal shows no {wanted.upper()}; send stdout to a file, or use --output"
+        )
+    for option, value, formats in (
+        ("--columns", columns, ("png",)),
+        ("--scale", scale, PICTURES),
+        ("--split", split, ("idx", "idx-gz")),
+    ):
+        if value is not None and wanted not in formats:
+            raise click.UsageError(
+                f"{option} goes with {' and '.join(formats)}, not with {wanted}; leave it out"
+            )
 
-    from cgan_runtime.generator import DigitGenerator
-    from cgan_runtime.render import to_npy, to_png
+    from cgan_runtime.drawing import Drawing, draw
 
-    if threads is None and (len(names) or USUAL_CLASSES) * count <= FEW:
-        threads = 1
-    with DigitGenerator(model, provider, threads) as generator:
-        wanted = _labels_of(names, generator.info.class_names, by_digit=not label)
-        if len(wanted) * count > sys.maxsize // 8:
-            raise MemoryError
-        images = generator.generate(wanted * count, seed=seed, start=start)
-        wanted_names = [generator.info.class_names[number] for number in wanted]
-    columns = len(wanted) if len(wanted) > 1 else math.ceil(math.sqrt(count))
-    path = Path(output or _default_name(wanted_names, seed))
-    if output == STDOUT:
-        sys.stdout.buffer.write(to_png(images, columns, scale))
-        sys.stdout.buffer.flush()
-        return
-    as_npy = path.suffix.lower() == ".npy"
-    with written_whole(path) as file:
-        file.write(to_npy(images) if as_npy else to_png(images, columns, scale))
-    if on_terminal:
-        _show(images)
-    click.echo(f"{path}  seed {seed}")
-
-
-def _labels_of(
-    names: tuple[str, ...], class_names: tuple[str, ...], *, by_digit: bool
-) -> list[int]:
-    """Return the labels of these names, or of every class where there are none.
-
-    Raises:
-        InputError: the model lacks one; digits of a model that draws other things included.
-    """
-    from cgan_runtime.labels import label_of
-
-    if not names:
-        return list(range(len(class_names)))
-    try:
-        return [label_of(name, class_names) for name in names]
-    except InputError as error:
-        raise InputError(f"{error}, with --label" if by_digit else str(error)) from error
-
-
-def _default_name(names: list[str], seed: int) -> str:
-    """Return the name of a PNG of these classes, such as digits-2026-seed-7.png."""
-    if all(re.fullmatch("[0-9]", name) for name in names):
-        kind = "digit" if len(names) == 1 else "digits"
-        return f"{kind}-{''.join(names)[:LONGEST_SLUG]}-seed-{seed}.png"
-    slug = re.sub(r"\W+", "-", "-".join(names).casefold()).strip("-")[:LONGEST_SLUG].strip("-")
-    return f"{slug or 'class'}-seed-{seed}.png"
-
-
-def _show(images: "NDArray[np.uint8]") -> None:
-    """Draw the first images on the terminal, as many a row as it is wide."""
-    from cgan_runtime.render import to_blocks
-
-    width, shown = images.shape[3], images[:MOST_SHOWN]
-    columns = max(1, min(len(shown), shutil.get_terminal_size().columns // width))
-    try:
-        "█▀▄".encode(sys.stdout.encoding)
-        ascii_only = False
-    except UnicodeEncodeError:
-        ascii_only = True
-    for first in range(0, len(shown), columns):
-        row = shown[first : first + columns]
-        click.echo(to_blocks(row, columns, ascii_only=ascii_only) + "\n")
-    if len(images) > len(shown):
-        click.echo(f"(the first {len(shown)} of {len(images)})")
+    draw(
+        Drawing(
+            names=label or tuple(map(str, digit or digits or ())),
+            by_digit=not label,
+            output=output,
+            format=wanted,
+            columns=columns,
+            scale=scale or 1,
+            split=split or "train",
+            **rest,
+        )
+    )
 
 
 def main() -> None:

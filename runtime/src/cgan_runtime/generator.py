@@ -1,9 +1,10 @@
 """DigitGenerator: labels in, images out."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, SupportsIndex, cast
+from typing import Any, NamedTuple, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,19 @@ from numpy.typing import NDArray
 from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.labels import Labels, label_numbers
-from cgan_runtime.noise import checked_origin, standard_normal
-from cgan_runtime.session import MOST_THREADS, PROVIDERS, open_session
+from cgan_runtime.noise import checked_origin, standard_normal, whole_number
+from cgan_runtime.session import MOST_THREADS, open_session, short_name
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 LARGEST_BATCH = 1024  # images a session.run: bounds memory, and more are no faster
+
+
+class Batch(NamedTuple):
+    """What DigitGenerator.stream() yields: images that were drawn together."""
+
+    start: int  # index of the first image; the others follow
+    labels: NDArray[np.int64]  # [n]
+    images: NDArray[np.uint8]  # [n, 1, height, width], 0 background .. 255 ink
 
 
 class DigitGenerator:
@@ -23,7 +32,8 @@ class DigitGenerator:
 
     Args:
         model: path of the .onnx file; None takes the one that ships in this package.
-        provider: "cpu", "cuda", or "auto": CUDA where the session really gets it.
+        provider: "cpu", "cuda", another that the installed onnxruntime offers, by its name in lower
+            case without "ExecutionProvider"; or "auto": CUDA where the session really gets it.
         threads: of the CPU provider; None takes one for each CPU of the process.
 
     Raises:
@@ -43,6 +53,7 @@ class DigitGenerator:
             raise InputError(f"threads is {threads}; give 1 to {MOST_THREADS}")
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
         content = _read(self.model_path)
+        self._sha256 = hashlib.sha256(content).hexdigest()
         source = str(self.model_path)
         self._session = open_session(content, source, provider, threads)
         self._info = read_info(
@@ -58,10 +69,14 @@ class DigitGenerator:
         return self._info
 
     @property
+    def model_sha256(self) -> str:
+        """SHA-256 of the model file, in hexadecimal."""
+        return self._sha256
+
+    @property
     def provider(self) -> str:
-        """The provider that the session really got: "cpu" or "cuda"."""
-        names = {name: short for short, name in PROVIDERS.items()}
-        return names[self._open_session().get_providers()[0]]
+        """The provider that the session really got, such as "cpu" or "cuda"."""
+        return short_name(self._open_session().get_providers()[0])
 
     def generate(
         self,
@@ -90,13 +105,60 @@ class DigitGenerator:
                 out of range, or the generator is closed.
         """
         wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
-        seed, first_index = checked_origin(seed, start, len(wanted))
+        seed, first = checked_origin(seed, start, len(wanted))
         images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
-        for first in range(0, len(wanted), LARGEST_BATCH):
-            batch = wanted[first : first + LARGEST_BATCH]
-            noise = standard_normal(seed, first_index + first, len(batch), self._info.noise_dim)
-            feeds = {NOISE: noise, LABEL: batch}
-            images[first : first + len(batch)] = session.run([IMAGE], feeds)[0]
+        for done in range(0, len(wanted), LARGEST_BATCH):
+            batch = wanted[done : done + LARGEST_BATCH]
+            images[done : done + len(batch)] = self._draw(session, batch, seed, first + done)
+        return images
+
+    def stream(
+        self,
+        labels: Labels,
+        *,
+        seed: SupportsIndex,
+        count: SupportsIndex,
+        start: SupportsIndex = 0,
+        batch_size: int = LARGEST_BATCH,
+    ) -> Iterator[Batch]:
+        """Draw any number of images, batch after batch, in memory that does not grow.
+
+        The images are those of generate() for the labels again and again: image start + j has
+        label j modulo their number.
+
+        Args:
+            labels: as of generate(), at least one.
+            seed: 0 <= seed < 2**64.
+            count: of images, 0 or more.
+            start: index of the first image, 0 <= start, start + count <= 2**63.
+            batch_size: images drawn together, 1 or more; the last batch may be smaller.
+
+        Raises:
+            InputError: at once, as generate() does; also when an argument is out of its range.
+        """
+        wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
+        total = whole_number("count", count)
+        seed, first = checked_origin(seed, start, total)
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; give 1 or more")
+        if not wanted.size:
+            raise InputError("there are no labels to draw; give at least one")
+
+        def batches() -> Iterator[Batch]:
+            for done in range(0, total, batch_size):
+                size = min(batch_size, total - done)
+                batch = wanted[
+                    np.arange(done % len(wanted), done % len(wanted) + size) % len(wanted)
+                ]
+                yield Batch(first + done, batch, self._draw(session, batch, seed, first + done))
+
+        return batches()
+
+    def _draw(
+        self, session: Any, labels: NDArray[np.int64], seed: int, first: int
+    ) -> NDArray[np.uint8]:
+        noise = standard_normal(seed, first, len(labels), self._info.noise_dim)
+        images: NDArray[np.uint8] = session.run([IMAGE], {NOISE: noise, LABEL: labels})[0]
         return images
 
     def _open_session(self) -> Any:

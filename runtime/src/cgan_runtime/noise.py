@@ -45,15 +45,27 @@ def checked_origin(seed: SupportsIndex, start: SupportsIndex, count: int) -> tup
     Raises:
         InputError: one is not a whole number, or out of its range.
     """
-    try:
-        seed, start = index(seed), index(start)
-    except TypeError as error:
-        raise InputError(f"seed {seed!r} and start {start!r} must be whole numbers") from error
+    seed, start = whole_number("seed", seed), whole_number("start", start)
     if not 0 <= seed < SEEDS:
         raise InputError(f"seed {seed} is out of range; choose one from 0 to 2**64 - 1")
     if start < 0 or count < 0 or start + count > INDICES:
-        raise InputError(f"images {start} to {start + count} are out of range; start at 0 or above")
+        raise InputError(
+            f"images {start} to {start + count} are out of range; give a start and a count of 0 or "
+            "more that end below 2**63"
+        )
     return seed, start
+
+
+def whole_number(name: str, value: SupportsIndex) -> int:
+    """Return a value as Python's own integer.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return index(value)
+    except TypeError as error:
+        raise InputError(f"{name} is {value!r}; give a whole number") from error
 
 
 def thresholds() -> list[int]:

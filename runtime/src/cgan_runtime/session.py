@@ -8,8 +8,12 @@ from threading import Lock
 from typing import Any
 
 from cgan_runtime.errors import InstallError, ModelError, ProviderError
+from cgan_runtime.threads import available_threads
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+CPU, CUDA, AUTO = "cpu", "cuda", "auto"
+SUFFIX = "ExecutionProvider"  # of onnxruntime's names
+CPU_PROVIDER = f"CPU{SUFFIX}"
+REMOTE = f"Azure{SUFFIX}"  # asks a server: it is not here to draw on
 MOST_THREADS = 1024  # onnxruntime starts as many as it is told, and would use a machine up
 _STDOUT = Lock()  # sys.stdout belongs to the process: one thread at a time may swap it
 
@@ -34,11 +38,15 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def available_threads() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def short_name(provider: str) -> str:
+    """Return our word for one of onnxruntime's providers, such as "cuda"."""
+    return provider.removesuffix(SUFFIX).lower()
+
+
+def offered(onnxruntime: Any) -> dict[str, str]:
+    """Return the providers of the installed onnxruntime: its names by ours."""
+    names = onnxruntime.get_available_providers()
+    return {short_name(name): name for name in names if name != REMOTE}
 
 
 def open_session(model: bytes, source: str, provider: str, threads: int | None) -> Any:
@@ -47,7 +55,7 @@ def open_session(model: bytes, source: str, provider: str, threads: int | None) 
     Args:
         model: the content of an ONNX file.
         source: its name, for messages.
-        provider: "cpu", "cuda", or "auto": CUDA where a session really gets it.
+        provider: "cpu", "cuda", or another of offered(); "auto": CUDA where a session gets it.
         threads: of the CPU provider; None takes one for each CPU of the process.
 
     Returns:
@@ -58,8 +66,6 @@ def open_session(model: bytes, source: str, provider: str, threads: int | None) 
         ProviderError: there is no such provider, or the session did not get it.
         ModelError: the content is not a model that this onnxruntime can open.
     """
-    if provider not in ("auto", *PROVIDERS):
-        raise ProviderError(f"no provider {provider!r}; choose auto, {', '.join(PROVIDERS)}")
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -67,37 +73,50 @@ def open_session(model: bytes, source: str, provider: str, threads: int | None) 
     options.inter_op_num_threads = 1
     # A spinning thread burns a core of a small board between two images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if provider == "cuda" or (provider == "auto" and _offered(onnxruntime, "cuda")):
+    names = offered(onnxruntime)
+    if provider == AUTO and CUDA in names:
         try:
-            return _open_cuda(onnxruntime, model, source, options)
+            return _open_on(onnxruntime, names[CUDA], model, source, options)
         except ProviderError as error:
-            if provider == "cuda":
-                raise
             print(f"note: drawing on the CPU: {error}", file=sys.stderr)
-    return _open(onnxruntime, model, source, options, [PROVIDERS["cpu"]])
+    if provider in (AUTO, CPU):
+        return _open(onnxruntime, model, source, options, [CPU_PROVIDER])
+    if provider in names:
+        return _open_on(onnxruntime, names[provider], model, source, options)
+    if provider == CUDA:
+        from cgan_runtime.cuda import why_not_offered
+
+        raise ProviderError(f"no CUDA in this onnxruntime: {why_not_offered()}")
+    raise ProviderError(f"no provider {provider!r} here; choose {', '.join([AUTO, *names])}")
 
 
-def _open_cuda(onnxruntime: Any, model: bytes, source: str, options: Any) -> Any:
-    if not _offered(onnxruntime, "cuda"):
-        raise ProviderError(f"no CUDA in this onnxruntime: {why_not_cuda()}")
-    if hasattr(onnxruntime, "preload_dlls"):  # since 1.21: finds NVIDIA's own wheels
+def _open_on(onnxruntime: Any, provider: str, model: bytes, source: str, options: Any) -> Any:
+    """Open a session on a provider other than the CPU.
+
+    Raises:
+        ProviderError: the session did not get it.
+        ModelError: the content is not a model that this onnxruntime can open.
+    """
+    cuda = short_name(provider) == CUDA
+    if cuda and hasattr(onnxruntime, "preload_dlls"):  # since 1.21: finds NVIDIA's own wheels
         with _prints_to_stderr():
             onnxruntime.preload_dlls()
-    # The CPU first, alone: a broken file must not pass for a missing GPU.
-    _open(onnxruntime, model, source, options, [PROVIDERS["cpu"]])
+    # The CPU first, alone: a broken file must not pass for a missing device.
+    _open(onnxruntime, model, source, options, [CPU_PROVIDER])
+    said = ""
     try:
-        session = _open(onnxruntime, model, source, options, [PROVIDERS["cuda"], PROVIDERS["cpu"]])
-        obtained = PROVIDERS["cuda"] in session.get_providers()
-        reason = "a library (CUDA, cuDNN) or a device is missing"
+        session = _open(onnxruntime, model, source, options, [provider, CPU_PROVIDER])
+        if provider in session.get_providers():
+            return session
     except ModelError as error:
-        reason = " ".join(str(error.__cause__).split())[:200] or type(error.__cause__).__name__
-        obtained = False
-    if not obtained:
-        raise ProviderError(
-            f"onnxruntime offers CUDA, but the session did not get it ({reason}); "
-            "install NVIDIA's driver, CUDA and cuDNN, or use --provider cpu"
-        )
-    return session
+        said = " ".join(str(error.__cause__).split())[:200] or type(error.__cause__).__name__
+    if cuda:
+        from cgan_runtime.cuda import why_not_obtained
+
+        reason = why_not_obtained(onnxruntime, said)
+    else:
+        reason = f"{said or 'it does not say why'}; use --provider cpu"
+    raise ProviderError(f"onnxruntime offers {provider}, but the session did not get it: {reason}")
 
 
 def _open(
@@ -119,33 +138,3 @@ def _open(
 def _prints_to_stderr() -> Iterator[None]:
     with _STDOUT, redirect_stdout(sys.stderr):
         yield
-
-
-def _offered(onnxruntime: Any, provider: str) -> bool:
-    return PROVIDERS[provider] in onnxruntime.get_available_providers()
-
-
-def why_not_cuda() -> str:
-    """Return why the installed onnxruntime offers no CUDA, and what to do about it."""
-    if _installed("onnxruntime-gpu"):
-        return (
-            "onnxruntime and onnxruntime-gpu are both installed and the former overwrote the "
-            "latter; pip uninstall -y onnxruntime onnxruntime-gpu, then "
-            "pip install 'cgan-runtime[gpu]', or use --provider cpu"
-            if _installed("onnxruntime")
-            else "the onnxruntime-gpu installed here has none for this platform; use --provider cpu"
-        )
-    return (
-        "it is the CPU build; pip uninstall -y onnxruntime, then "
-        "pip install 'cgan-runtime[gpu]', or use --provider cpu"
-    )
-
-
-def _installed(distribution: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, version  # 20 ms, and seldom needed
-
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True
