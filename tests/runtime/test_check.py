@@ -136,7 +136,7 @@ def test_why_cuda_that_is_offered_was_not_got(
     def fails(*_: object) -> None:
         raise ProviderError("a library is missing; install it")
 
-    monkeypatch.setattr(session, "_open_cuda", fails)
+    monkeypatch.setattr(session, "_open_on", fails)
     found = check(tiny_model, "cpu")
     assert found.provider == "cpu"
     assert found.not_cuda == "a library is missing; install it"

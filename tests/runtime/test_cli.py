@@ -18,7 +18,7 @@ from PIL import Image
 from cgan_runtime import __version__
 from cgan_runtime.cli import command
 from cgan_runtime.contract import ModelInfo
-from cgan_runtime.errors import ModelError
+from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.generator import DigitGenerator
 
 Images = NDArray[np.uint8]
@@ -163,6 +163,100 @@ def test_a_new_seed_each_time_that_can_be_asked_for_again(draw: Draw, folder: Pa
         assert found
         draw("--digit", 3, "--seed", found[2], "--output", "again.png")
         assert (folder / "again.png").read_bytes() == (folder / found[1]).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("columns", "count", "shape"), [(2, 5, (3, 2)), (5, 5, (1, 5)), (9, 5, (1, 9)), (1, 5, (5, 1))]
+)
+def test_columns(
+    draw: Draw, folder: Path, columns: int, count: int, shape: tuple[int, int]
+) -> None:
+    draw("--digit", 4, "--count", count, "--columns", columns, "--seed", 7, "--output", "c.png")
+    assert pixels(folder / "c.png").shape == (shape[0] * HEIGHT, shape[1] * WIDTH)
+
+
+def test_a_picture_of_more_rows_than_a_batch(
+    draw: Draw, folder: Path, generator: DigitGenerator
+) -> None:
+    draw("--digits", "123", "--count", 700, "--seed", 7, "--output", "tall.png")
+    images = generator.generate([1, 2, 3] * 700, seed=7)
+    wanted = np.concatenate(
+        [np.concatenate(row, axis=1) for row in images[:, 0].reshape(700, 3, HEIGHT, WIDTH)]
+    )
+    assert differ_by_a_grey_level_at_most(pixels(folder / "tall.png"), wanted)
+
+
+def test_a_picture_says_what_it_is(draw: Draw, folder: Path, generator: DigitGenerator) -> None:
+    draw("--digits", "2026", "--seed", 7, "--start", 5, "--output", "year.png")
+    with Image.open(folder / "year.png") as picture:
+        picture.load()
+        assert picture.info == {
+            "Software": f"cgan-runtime {__version__}",
+            "cgan:model": generator.model_sha256,
+            "cgan:seed": "7",
+            "cgan:label": "2,0,2,6",
+            "cgan:index": "5",
+        }
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3, 7])
+def test_shards_together_are_one_run(draw: Draw, folder: Path, shards: int) -> None:
+    wanted = ["--digits", "123", "--count", 7, "--seed", 7, "--start", 11]
+    draw(*wanted, "--output", "all.npy")
+    draw(*wanted, "--format", "pngs", "--output", "all")
+    for which in range(1, shards + 1):
+        shard = ["--shard", f"{which}/{shards}"]
+        draw(*wanted, *shard, "--output", f"{which}.npy")
+        draw(*wanted, *shard, "--format", "pngs", "--output", "parts")
+        draw(*wanted, *shard, "--format", "idx", "--output", f"idx-{which}")
+    names = [f"{which}.npy" for which in range(1, shards + 1)]
+    parts = np.concatenate([np.load(folder / name) for name in names])
+    assert differ_by_a_grey_level_at_most(parts, np.load(folder / "all.npy"))
+    assert names_in(folder / "parts") == names_in(folder / "all")
+    for path in (folder / "all").iterdir():
+        assert differ_by_a_grey_level_at_most(pixels(folder / "parts" / path.name), pixels(path))
+    labels = b"".join(
+        (folder / f"idx-{which}/MNIST/raw/train-labels-idx1-ubyte").read_bytes()[8:]
+        for which in range(1, shards + 1)
+    )
+    assert labels == bytes([1, 2, 3] * 7)
+
+
+def test_shards_have_names_of_their_own(draw: Draw, folder: Path) -> None:
+    for which in (1, 2):
+        draw("--digit", 4, "--count", 2, "--seed", 7, "--shard", f"{which}/2")
+    assert names_in(folder) == [f"digit-4-seed-7-shard-{which}-of-2.png" for which in (1, 2)]
+
+
+def test_a_shard_of_nothing(draw: Draw) -> None:
+    with pytest.raises(InputError, match="shard 1/3 of 2 images has none of them; use fewer"):
+        draw("--digit", 4, "--count", 2, "--shard", "1/3")
+
+
+def test_a_data_set_that_torchvision_reads(
+    draw: Draw, folder: Path, generator: DigitGenerator
+) -> None:
+    from cgan_training.data.torchvision_ops import import_torchvision_datasets
+
+    done = draw("--count", 30, "--seed", 7, "--format", "idx", "--output", "set")
+    assert done.stdout == "set  seed 7\n"
+    found = import_torchvision_datasets().MNIST(root=folder / "set", train=True, download=False)
+    assert len(found) == 300
+    assert found.targets.tolist() == list(range(10)) * 30
+    wanted = generator.generate(list(range(10)) * 30, seed=7)[:, 0]
+    assert differ_by_a_grey_level_at_most(found.data.numpy(), wanted)
+    draw("--count", 2, "--seed", 8, "--format", "idx", "--split", "t10k", "--output", "set")
+    found = import_torchvision_datasets().MNIST(root=folder / "set", train=False, download=False)
+    assert len(found) == 20
+
+
+def test_a_folder_is_named_after_what_was_asked_for(draw: Draw, folder: Path) -> None:
+    draw("--digits", "26", "--seed", 7, "--format", "pngs")
+    draw("--digit", 2, "--seed", 7, "--format", "idx-gz")
+    draw("--digit", 2, "--seed", 7, "--format", "npy")
+    assert names_in(folder) == ["digit-2-seed-7", "digit-2-seed-7.npy", "digits-26-seed-7"]
+    assert names_in(folder / "digits-26-seed-7") == ["2-000000.png", "6-000001.png"]
+    assert "train-images-idx3-ubyte.gz" in names_in(folder / "digit-2-seed-7/MNIST/raw")
 
 
 def test_an_old_file_is_replaced(draw: Draw, folder: Path) -> None:
@@ -360,7 +454,19 @@ USAGE_ERRORS = [
     (["--threads", "1025"], "'--threads': 1025 is not in the range"),
     (["--scale", "0"], "'--scale': 0 is not in the range"),
     (["--scale", "65"], "'--scale': 65 is not in the range"),
-    (["--provider", "tpu"], "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
+    (["--shard", "0/4"], "'0/4' is not I/N such as 2/4, with I from 1 to N"),
+    (["--shard", "5/4"], "'5/4' is not I/N"),
+    (["--shard", "2"], "'2' is not I/N"),
+    (["--shard", "1/-1"], "'1/-1' is not I/N"),
+    (["--columns", "0"], "'--columns': 0 is not in the range"),
+    (["--columns", "2", "--format", "npy"], "--columns goes with png, not with npy; leave it out"),
+    (["--scale", "2", "--output", "x.npy"], "--scale goes with png and pngs, not with npy"),
+    (["--scale", "1", "--format", "idx"], "--scale goes with png and pngs, not with idx"),
+    (["--split", "train"], "--split goes with idx and idx-gz, not with png"),
+    (["--split", "test", "--format", "idx"], "'test' is not one of 'train', 't10k'"),
+    (["--format", "jpg"], "'jpg' is not one of 'png', 'npy', 'pngs', 'idx', 'idx-gz'"),
+    (["--format", "idx", "--output", "-"], "stdout takes png or npy; give --output a folder's"),
+    (["--format", "pngs", "--output", "-"], "stdout takes png or npy"),
     (["--output", "digit.jpg"], "'digit.jpg' names no known format; end it in .png or .npy"),
     (["--output", "digit"], "'digit' names no known format"),
     (["--output", ""], "'' names no known format"),
@@ -438,12 +544,42 @@ def test_cuda_on_a_cpu_build(cgan_run: Command, folder: Path) -> None:
     assert not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("provider", ["tpu", "CUDA", ""])
+def test_a_provider_that_is_not_offered(cgan_run: Command, folder: Path, provider: str) -> None:
+    done = cgan_run("--digit", 3, "--provider", provider)
+    assert the_error(done) == f"error: no provider {provider!r} here; choose auto, cpu"
+    assert done.returncode == 1
+    assert not list(folder.iterdir())
+
+
 @pytest.mark.parametrize("count", [10**15, 10**30])
-def test_more_than_memory_holds(cgan_run: Command, folder: Path, count: int) -> None:
+def test_a_picture_of_more_than_readers_take(cgan_run: Command, folder: Path, count: int) -> None:
     done = cgan_run("--digit", 3, "--count", count)
     assert the_error(done)
     assert done.returncode in (1, 2)
     assert not list(folder.iterdir())
+
+
+def test_an_array_that_the_disk_does_not_hold(tiny_model: Path, folder: Path) -> None:
+    limit = "import resource as r, os, sys; r.setrlimit(r.RLIMIT_FSIZE, (10**6, 10**6)); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{limit}os.execv(sys.argv[1], sys.argv[1:])", SCRIPT,
+         "--model", tiny_model, "--digit", "3", "--count", "100000", "--output", "large.npy"],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert the_error(done) == "error: cannot write large.npy: File too large; choose another place"
+    assert done.returncode == 1
+    assert not list(folder.iterdir())
+
+
+def test_an_array_on_stdout(cgan_run: Command, draw: Draw, folder: Path) -> None:
+    done = cgan_run("--digit", 3, "--count", 3, "--seed", 7, "--format", "npy", "--output", "-")
+    assert (done.returncode, done.stderr) == (0, b"")
+    draw("--digit", 3, "--count", 3, "--seed", 7, "--output", "same.npy")
+    assert done.stdout == (folder / "same.npy").read_bytes()
 
 
 def test_images_beyond_the_last(cgan_run: Command, folder: Path) -> None:
@@ -615,6 +751,13 @@ def test_a_terminal_gets_no_png(
     assert error.startswith("error: a terminal shows no PNG")
     assert error.count("\n") == 1
     assert not list(folder.iterdir())
+
+
+def test_a_terminal_shows_nothing_where_it_shall_not(
+    on_a_terminal: Callable[..., tuple[int, str, str]],
+) -> None:
+    shown = on_a_terminal("--digit", 3, "--seed", 7, "--no-preview")
+    assert shown == (0, "digit-3-seed-7.png  seed 7\n", "")
 
 
 def test_a_pipe_gets_no_picture(cgan_run: Command) -> None:

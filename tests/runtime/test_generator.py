@@ -134,6 +134,73 @@ def test_more_labels_than_a_batch_takes(generator: DigitGenerator) -> None:
         assert differ_by_a_grey_level_at_most(alone, images[index : index + 1])
 
 
+@given(
+    labels=st.lists(st.integers(0, 9), min_size=1, max_size=7),
+    count=st.integers(0, 40),
+    batch_size=st.integers(1, 45),
+    seed=st.integers(0, 2**64 - 1),
+    start=st.integers(0, 2**63 - 41),
+    threads=st.sampled_from([1, 2, 5]),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_stream_is_what_generate_draws(
+    generators: Mapping[int, DigitGenerator],
+    labels: list[int],
+    count: int,
+    batch_size: int,
+    seed: int,
+    start: int,
+    threads: int,
+) -> None:
+    wanted = [labels[index % len(labels)] for index in range(count)]
+    whole = generators[1].generate(wanted, seed=seed, start=start)
+    batches = list(
+        generators[threads].stream(
+            labels, seed=seed, count=count, start=start, batch_size=batch_size
+        )
+    )
+    sizes = [len(batch.images) for batch in batches]
+    assert sum(sizes) == count
+    assert all(size == batch_size for size in sizes[:-1])
+    assert [batch.start for batch in batches] == [
+        start + batch_size * number for number in range(len(batches))
+    ]
+    if batches:
+        assert np.concatenate([batch.labels for batch in batches]).tolist() == wanted
+        drawn = np.concatenate([batch.images for batch in batches])
+        assert differ_by_a_grey_level_at_most(drawn, whole)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"count": -1}, "out of range"),
+        ({"count": 2**63 + 1}, "out of range"),
+        ({"count": 1.5}, "count is 1.5; give a whole number"),
+        ({"batch_size": 0}, "batch_size is 0; give 1 or more"),
+        ({"labels": []}, "no labels to draw"),
+        ({"labels": [10]}, "no label 10"),
+        ({"seed": -1}, "seed -1 is out of range"),
+    ],
+)
+def test_a_stream_refuses_at_once(
+    generator: DigitGenerator, wrong: dict[str, Any], words: str
+) -> None:
+    arguments: dict[str, Any] = {"labels": [1], "seed": 7, "count": 3}
+    with pytest.raises(InputError, match=words):
+        generator.stream(**arguments | wrong)
+
+
+def test_a_stream_outlives_its_generator(tiny_model: Path) -> None:
+    with DigitGenerator(tiny_model, "cpu") as generator:
+        stream = generator.stream([1, 2], seed=7, count=5, batch_size=2)
+        wanted = generator.generate([1, 2, 1, 2, 1], seed=7)
+    drawn = np.concatenate([batch.images for batch in stream])
+    assert differ_by_a_grey_level_at_most(drawn, wanted)
+    with pytest.raises(InputError, match="closed"):
+        generator.stream([1], seed=7, count=1)
+
+
 @pytest.mark.parametrize("labels", [10, -1, [3, 10], [-1, 3], 2**40, np.array([2**64 - 1], "u8")])
 def test_a_label_that_the_model_lacks(generator: DigitGenerator, labels: Any) -> None:
     with pytest.raises(InputError, match=r"the model has no label .*; choose from 0 to 9$"):

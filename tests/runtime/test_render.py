@@ -1,13 +1,10 @@
-from io import BytesIO
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
 
-from cgan_runtime.render import grid, to_blocks, to_npy, to_png
+from cgan_runtime.render import grid, to_blocks
 
 Images = NDArray[np.uint8]
 
@@ -21,13 +18,6 @@ def images() -> Images:
 def drawn(*rows: str) -> Images:
     """Return one image whose # is ink."""
     return np.array([[[[255 * (each == "#") for each in row] for row in rows]]], np.uint8)
-
-
-def decoded(png: bytes) -> Images:
-    with Image.open(BytesIO(png)) as picture:
-        assert picture.format == "PNG"
-        assert picture.mode == "L"
-        return np.asarray(picture)
 
 
 def test_a_grid_goes_row_by_row(images: Images) -> None:
@@ -74,25 +64,9 @@ def test_every_image_has_its_cell(count: int, columns: int, height: int, width: 
     assert int(page.sum()) == int(images.sum())
 
 
-@pytest.mark.parametrize("columns", [1, 2, 5])
-def test_a_png_holds_the_pixels(images: Images, columns: int) -> None:
-    np.testing.assert_array_equal(decoded(to_png(images, columns)), grid(images, columns))
-
-
-def test_a_scaled_png_repeats_each_pixel(images: Images) -> None:
-    page = decoded(to_png(images, 2, scale=3))
-    assert page.shape == (9 * 3, 4 * 3)
+def test_a_scaled_grid_repeats_each_pixel(images: Images) -> None:
+    page = grid(images, 2, scale=3)
     np.testing.assert_array_equal(page, np.kron(grid(images, 2), np.ones((3, 3), np.uint8)))
-
-
-def test_the_same_images_make_the_same_png(images: Images) -> None:
-    assert to_png(images, 2) == to_png(images.copy(), 2)
-
-
-def test_a_npy_file_holds_the_array(images: Images) -> None:
-    loaded = np.load(BytesIO(to_npy(images)), allow_pickle=False)
-    assert loaded.dtype == np.uint8
-    np.testing.assert_array_equal(loaded, images)
 
 
 def test_blocks_show_two_rows_a_line() -> None:

@@ -12,9 +12,10 @@ from cgan_runtime.contract import ModelInfo
 from cgan_runtime.errors import InputError, OutputError
 from cgan_runtime.files import written_whole
 from cgan_runtime.generator import Batch
-from cgan_runtime.png import LONGEST_SIDE, png_of
+from cgan_runtime.png import png_of
 from cgan_runtime.render import grid
 
+LONGEST_SIDE = 1_000_000  # pixels of a PNG: libpng reads no longer ones unless told to
 IDX_FOLDER = Path("MNIST", "raw")  # where torchvision.datasets.MNIST looks below its root
 IDX_NAMES = ("{}-images-idx3-ubyte", "{}-labels-idx1-ubyte")
 SPLITS = ("train", "t10k")  # MNIST's words for its training and its test part
@@ -49,8 +50,8 @@ def write_png(
     width = columns * info.width * scale
     if max(height, width) > LONGEST_SIDE:
         raise InputError(
-            f"a PNG of {width:,} x {height:,} pixels is beyond the format's limit; "
-            "ask for fewer, or for --format npy"
+            f"a PNG of {width:,} x {height:,} pixels is more than its readers take; "
+            "ask for fewer images, or for --format npy"
         )
     bands = (grid(batch.images, columns, scale) for batch in batches)
     file.writelines(png_of(bands, height, width, text))

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-LONGEST_SIDE = 2**31 - 1  # pixels
 GREY, DEPTH, NO_FILTER = 0, 8, 0
 
 

@@ -1,0 +1,69 @@
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from cgan_runtime import threads
+from cgan_runtime.threads import available_threads, cpu_quota
+
+
+@pytest.fixture
+def own_groups(tmp_path: Path) -> Path:
+    return tmp_path / "own"
+
+
+def put(folder: Path, **files: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(content)
+
+
+def test_threads_available_are_those_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "cpu_quota", lambda: math.inf)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
+    assert available_threads() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("quota", "taken"), [(0.25, 1), (1.0, 1), (1.5, 2), (4.0, 3), (math.inf, 3)]
+)
+def test_a_quota_holds_them_down(monkeypatch: pytest.MonkeyPatch, quota: float, taken: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
+    monkeypatch.setattr(threads, "cpu_quota", lambda: quota)
+    assert available_threads() == taken
+
+
+def test_the_least_quota_of_all_groups_above_counts(tmp_path: Path, own_groups: Path) -> None:
+    own_groups.write_text("0::/machine/box/task\n")
+    put(tmp_path / "groups", cpu__max="400000 100000\n")
+    put(tmp_path / "groups/machine", cpu__max="150000 100000\n")
+    put(tmp_path / "groups/machine/box", cpu__max="max 100000\n")
+    put(tmp_path / "groups/machine/box/task")
+    assert cpu_quota(tmp_path / "groups", own_groups) == 1.5
+
+
+def test_version_1(tmp_path: Path, own_groups: Path) -> None:
+    own_groups.write_text("5:memory:/box\n4:cpu,cpuacct:/box\n1:name=systemd:/box\n")
+    put(tmp_path / "cpu", cpu__cfs_quota_us="-1\n", cpu__cfs_period_us="100000\n")
+    put(tmp_path / "cpu/box", cpu__cfs_quota_us="50000\n", cpu__cfs_period_us="100000\n")
+    assert cpu_quota(tmp_path, own_groups) == 0.5
+
+
+@pytest.mark.parametrize("content", ["max 100000\n", "", "nonsense\n"])
+def test_no_quota(tmp_path: Path, own_groups: Path, content: str) -> None:
+    own_groups.write_text("0::/\n")
+    put(tmp_path / "groups", cpu__max=content)
+    assert cpu_quota(tmp_path / "groups", own_groups) == math.inf
+
+
+def test_a_system_without_groups(tmp_path: Path) -> None:
+    assert cpu_quota(tmp_path, tmp_path / "nothing") == math.inf
+
+
+def test_a_group_whose_folder_is_not_mounted(tmp_path: Path, own_groups: Path) -> None:
+    own_groups.write_text("0::/../../elsewhere\n")
+    assert cpu_quota(tmp_path / "groups", own_groups) == math.inf
