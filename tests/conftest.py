@@ -125,14 +125,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime_environment(
     wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
-    """Make an environment with the wheel, one onnxruntime and no torch; returns its bin folder."""
+    """Make an environment with the wheel, one onnxruntime and no torch; returns its bin folder.
+
+    It takes onnxruntime's version, or "gpu" for the release of onnxruntime-gpu in constraints.txt.
+    """
 
     @functools.cache
     def make(onnxruntime: str) -> Path:
         folder = tmp_path_factory.mktemp("environment") / "env"
         venv.create(folder, with_pip=True)
         scripts = folder / ("Scripts" if os.name == "nt" else "bin")
-        pip(scripts / "python", "install", f"{wheel}[cpu]", f"onnxruntime=={onnxruntime}")
+        wanted = (
+            [f"{wheel}[gpu]", "--constraint", ROOT / "constraints.txt"]
+            if onnxruntime == "gpu"
+            else [f"{wheel}[cpu]", f"onnxruntime=={onnxruntime}"]
+        )
+        pip(scripts / "python", "install", *wanted)
         return scripts
 
     return make

@@ -1,9 +1,11 @@
 """Open an onnxruntime session, and be honest about what it is."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from threading import Lock
 from typing import Any
 
@@ -99,7 +101,7 @@ def _open_on(onnxruntime: Any, provider: str, model: bytes, source: str, options
     """
     cuda = short_name(provider) == CUDA
     if cuda and hasattr(onnxruntime, "preload_dlls"):  # since 1.21: finds NVIDIA's own wheels
-        with _prints_to_stderr():
+        with _without_prints():
             onnxruntime.preload_dlls()
     # The CPU first, alone: a broken file must not pass for a missing device.
     _open(onnxruntime, model, source, options, [CPU_PROVIDER])
@@ -109,7 +111,7 @@ def _open_on(onnxruntime: Any, provider: str, model: bytes, source: str, options
         if provider in session.get_providers():
             return session
     except ModelError as error:
-        said = " ".join(str(error.__cause__).split())[:200] or type(error.__cause__).__name__
+        said = _in_a_line(error.__cause__)
     if cuda:
         from cgan_runtime.cuda import why_not_obtained
 
@@ -123,7 +125,7 @@ def _open(
     onnxruntime: Any, model: bytes, source: str, options: Any, providers: Sequence[str]
 ) -> Any:
     try:
-        with _prints_to_stderr():  # its Python fallback prints
+        with _without_prints():  # its Python fallback prints
             return onnxruntime.InferenceSession(
                 model, options, providers=list(providers), enable_fallback=0
             )
@@ -134,7 +136,14 @@ def _open(
         ) from error
 
 
+def _in_a_line(error: BaseException | None) -> str:
+    """Return what onnxruntime says, without the place in its sources that it begins with."""
+    words = re.sub(r"^\S+\.(cc|h):\d+ .*?\) ", "", " ".join(str(error).split()))
+    return words[:200] or type(error).__name__
+
+
 @contextmanager
-def _prints_to_stderr() -> Iterator[None]:
-    with _STDOUT, redirect_stdout(sys.stderr):
+def _without_prints() -> Iterator[None]:
+    """Drop what is printed: on stdout it would spoil a picture, and errors say it in a line."""
+    with _STDOUT, redirect_stdout(StringIO()):
         yield
