@@ -96,6 +96,23 @@ def test_the_command_imports_nothing_heavy(option: str) -> None:
     assert not {name.partition(".")[0] for name in loaded}.intersection(HEAVY)
 
 
+def test_a_digit_imports_nothing_that_it_can_do_without(tmp_path: Path) -> None:
+    """Each of these costs a start milliseconds or megabytes."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", Path(sys.executable).with_name("cgan-run"),
+         "--digit", "9", "--provider", "cpu"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"cgan_runtime.outputs", "numpy", "onnxruntime"} <= loaded
+    for name in ("PIL", "numpy.random", "importlib.metadata", "hashlib", "secrets", "gzip"):
+        assert name not in loaded
+
+
 def test_drawing_imports_no_training_and_no_exporter(tiny_model: Path) -> None:
     loaded = loaded_by(
         "from cgan_runtime import DigitGenerator\n"

@@ -107,4 +107,4 @@ def _words(found: "Check") -> str:
 
 def main() -> None:
     """Run cgan-check and leave with its exit code."""
-    commands.run(command, CganRuntimeError)
+    commands.run_and_exit(command, CganRuntimeError)

@@ -216,4 +216,4 @@ def command(
 
 def main() -> None:
     """Run cgan-run and leave with its exit code."""
-    commands.run(command, CganRuntimeError)
+    commands.run_and_exit(command, CganRuntimeError)

@@ -1,7 +1,6 @@
 """Files that appear whole or not at all."""
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         OutputError: the place cannot be written, or is no ordinary file.
     """
     place = Path(os.path.realpath(path))
-    temporary = place.with_name(f".{secrets.token_hex(8)}.part")
+    temporary = place.with_name(f".{os.urandom(8).hex()}.part")
     try:
         if place.exists() and not place.is_file():
             raise OutputError(f"{path} is no ordinary file; choose another place")

@@ -1,6 +1,5 @@
 """DigitGenerator: labels in, images out."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
+from cgan_runtime.digest import sha256
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.labels import Labels, label_numbers
 from cgan_runtime.noise import checked_origin, standard_normal, whole_number
@@ -53,7 +53,7 @@ class DigitGenerator:
             raise InputError(f"threads is {threads}; give 1 to {MOST_THREADS}")
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
         content = _read(self.model_path)
-        self._sha256 = hashlib.sha256(content).hexdigest()
+        self._sha256 = sha256(content)
         source = str(self.model_path)
         self._session = open_session(content, source, provider, threads)
         self._info = read_info(

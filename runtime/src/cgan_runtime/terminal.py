@@ -1,6 +1,5 @@
 """What a terminal shows: the first images, and how far a long run is."""
 
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -54,12 +53,14 @@ class Preview:
         Args:
             count: of images in all.
         """
+        from shutil import get_terminal_size
+
         import numpy as np
 
         from cgan_runtime.render import to_blocks
 
         shown = np.concatenate(self._kept)
-        columns = max(1, min(len(shown), shutil.get_terminal_size().columns // shown.shape[3]))
+        columns = max(1, min(len(shown), get_terminal_size().columns // shown.shape[3]))
         try:
             "█▀▄".encode(sys.stdout.encoding)
             ascii_only = False
