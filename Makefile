@@ -20,7 +20,7 @@ QUIET_THREADS := GOMP_SPINCOUNT=$${GOMP_SPINCOUNT:-10000}
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train model test test-haswell test-arm64 test-gpu bench lint format types clean
+.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu bench lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -53,6 +53,9 @@ test-haswell: $(VENV)/.installed  ## the same bytes on an emulated x86-64 withou
 
 test-arm64: $(VENV)/.installed  ## the same bytes on an emulated Cortex-A72 (needs qemu, debootstrap)
 	$(BIN)/python tests/emulated/processors.py arm64
+
+test-pythons:  ## the same digits in every Python from 3.10 to 3.14 that is on the PATH
+	$(PYTHON) tests/emulated/pythons.py
 
 test-gpu: $(VENV)/.installed  ## the pipeline on CUDA: train, export, draw, compare (needs a GPU)
 	$(BIN)/python tests/gpu/pipeline.py

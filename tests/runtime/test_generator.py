@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cgan_runtime.contract import ModelInfo
+from cgan_runtime.drawing import share
 from cgan_runtime.errors import CganRuntimeError, InputError, ModelError
 from cgan_runtime.generator import LARGEST_BATCH, DigitGenerator
 
@@ -29,6 +30,12 @@ def differ_by_a_grey_level_at_most(found: Images, wanted: Images) -> bool:
 def generators(tiny_model: Path) -> Mapping[int, DigitGenerator]:
     """One a number of threads."""
     return {threads: DigitGenerator(tiny_model, "cpu", threads) for threads in (1, 2, 5)}
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Mapping[int, DigitGenerator]:
+    """The same with the model that ships."""
+    return {threads: DigitGenerator(None, "cpu", threads) for threads in (1, 2, 5)}
 
 
 def test_the_model_says_its_sizes(generator: DigitGenerator, info: ModelInfo) -> None:
@@ -169,6 +176,47 @@ def test_a_stream_is_what_generate_draws(
         assert np.concatenate([batch.labels for batch in batches]).tolist() == wanted
         drawn = np.concatenate([batch.images for batch in batches])
         assert differ_by_a_grey_level_at_most(drawn, whole)
+
+
+@given(
+    labels=st.lists(st.integers(0, 9), min_size=1, max_size=30),
+    batch_size=st.integers(1, 31),
+    shards=st.integers(1, 5),
+    seed=st.integers(0, 2**64 - 1),
+    start=st.integers(0, 2**63 - 100),
+    threads=st.sampled_from([1, 2, 5]),
+)
+@settings(deadline=None, max_examples=60)
+def test_the_model_that_ships_draws_the_very_same_bytes(
+    shipped: Mapping[int, DigitGenerator],
+    labels: list[int],
+    batch_size: int,
+    shards: int,
+    seed: int,
+    start: int,
+    threads: int,
+) -> None:
+    """It is int8: no sum depends on its order."""
+    count = 2 * len(labels) + 1
+    whole = shipped[1].generate((labels * 3)[:count], seed=seed, start=start)
+    parts = []
+    for which in range(1, shards + 1):
+        try:
+            first, size = share(count, (which, shards))
+        except InputError:  # more shards than images
+            continue
+        turn = first % len(labels)
+        parts += [
+            batch.images
+            for batch in shipped[threads].stream(
+                labels[turn:] + labels[:turn],
+                seed=seed,
+                count=size,
+                start=start + first,
+                batch_size=batch_size,
+            )
+        ]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 @pytest.mark.parametrize(
