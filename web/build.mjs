@@ -2,6 +2,8 @@
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { BUILDS, filesOf } from "./src/builds.mjs";
 
 const HERE = new URL("./", import.meta.url);
 const SOURCE = new URL("src/", HERE);
@@ -9,19 +11,9 @@ const MODEL = new URL("../runtime/src/cgan_runtime/models/digits.onnx", HERE);
 const RUNTIME = new URL("node_modules/onnxruntime-web/", HERE);
 export const DIST = fileURLToPath(new URL("dist/", HERE));
 
-/** What src/session.mjs may load: three builds, one of which a browser fetches. */
-const RUNTIME_FILES = [
-  "ort.wasm.min.mjs",
-  "ort-wasm-simd-threaded.mjs",
-  "ort-wasm-simd-threaded.wasm",
-  "ort.jspi.min.mjs",
-  "ort-wasm-simd-threaded.jspi.mjs",
-  "ort-wasm-simd-threaded.jspi.wasm",
-  "ort.webgpu.min.mjs",
-  "ort-wasm-simd-threaded.asyncify.mjs",
-  "ort-wasm-simd-threaded.asyncify.wasm",
-];
+const RUNTIME_FILES = Object.values(BUILDS).flatMap(filesOf);
 
+/** Make dist/ anew. */
 export function build() {
   const { version } = JSON.parse(readFileSync(new URL("package.json", RUNTIME), "utf8"));
   const vendor = `vendor/onnxruntime-web-${version}/`;
@@ -50,7 +42,25 @@ function fillIn(worker, dist, vendor) {
   writeFileSync(worker, filled);
 }
 
+/** Print what a visitor fetches, in bytes, plain and as a host compresses it. */
+function printSizes() {
+  const { version } = JSON.parse(readFileSync(new URL("package.json", RUNTIME), "utf8"));
+  const all = readdirSync(DIST, { withFileTypes: true }).filter((each) => each.isFile());
+  const parts = { page: all.map(({ name }) => name).filter((name) => name !== "digits.onnx") };
+  parts.model = ["digits.onnx"];
+  for (const [name, each] of Object.entries(BUILDS)) {
+    parts[name] = filesOf(each).map((file) => `vendor/onnxruntime-web-${version}/${file}`);
+  }
+  for (const [name, files] of Object.entries(parts)) {
+    const contents = files.map((file) => readFileSync(DIST + file));
+    const plain = contents.reduce((sum, each) => sum + each.length, 0);
+    const gzip = contents.reduce((sum, each) => sum + gzipSync(each, { level: 9 }).length, 0);
+    console.log(`${name.padEnd(9)} ${String(plain).padStart(10)} ${String(gzip).padStart(9)} gzip`);
+  }
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   build();
-  console.log(`built ${DIST}`);
+  console.log("built web/dist");
+  if (process.argv.includes("--sizes")) printSizes();
 }

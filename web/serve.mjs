@@ -22,9 +22,10 @@ const TYPES = {
  * @param {string} folder
  * @param {number} port - 0 takes a free one
  * @param {string} base - path that it is served under, with a slash at both ends
+ * @param {object} extra - headers beside the usual ones
  * @returns {Promise<import("node:http").Server>} listening
  */
-export function serve(folder, port, base = "/") {
+export function serve(folder, port, base = "/", extra = {}) {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://127.0.0.1");
     const inside = pathname.startsWith(base) ? decodePath(pathname.slice(base.length)) : null;
@@ -35,7 +36,7 @@ export function serve(folder, port, base = "/") {
       return;
     }
     const etag = `"${found.size}-${Math.round(found.mtimeMs)}"`;
-    const headers = { "Cache-Control": "no-cache", ETag: etag };
+    const headers = { "Cache-Control": "no-cache", ETag: etag, ...extra };
     if (request.headers["if-none-match"] === etag) {
       response.writeHead(304, headers).end();
       return;

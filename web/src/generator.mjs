@@ -83,7 +83,7 @@ export class Generator {
         }
         if (this.milliseconds.webgpu <= this.milliseconds.wasm) return;
       } catch (error) {
-        if (!(error instanceof ProviderError)) throw error;
+        console.warn(error); // it is there and does not work: as if it were not
       }
     }
     await this.use("wasm");

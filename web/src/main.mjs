@@ -1,6 +1,7 @@
 /** The page: what the visitor asks for, and what is drawn. */
 import { SeedNoise, drawn } from "./drawing.mjs";
-import { InputError, ModelError, PageError } from "./errors.mjs";
+import { InputError, ModelError, PageError, ProviderError } from "./errors.mjs";
+import * as facts from "./facts.mjs";
 import { Generator } from "./generator.mjs";
 import { SEEDS } from "./noise.mjs";
 import { keepOffline } from "./offline.mjs";
@@ -10,7 +11,6 @@ import { Sheet } from "./sheet.mjs";
 const SHIPPED_MODEL = "digits.onnx";
 const MOST_IMAGES = 1000;
 const PNG_SCALE = 4;
-const PROVIDERS = { wasm: "WebAssembly", webgpu: "WebGPU" };
 const LONGEST_DRAWING = 100; // milliseconds that a sheet out of date may still take
 
 const $ = (id) => document.getElementById(id);
@@ -21,12 +21,12 @@ let noises = []; // SeedNoise of both ends of the walk
 
 /* What is asked for */
 
-function digitsOf({ classNames }) {
-  return classNames.every((name) => /^[0-9]$/.test(name));
-}
-
 function everyLabel() {
   return generator.info.classNames.map((_, label) => label);
+}
+
+function isEveryLabel(labels) {
+  return String(labels) === String(everyLabel());
 }
 
 /** Return the labels of a number's digits. */
@@ -47,13 +47,17 @@ function parseSeed(text) {
 
 function parseCount(text, labels) {
   const count = Number(text);
-  if (!/^[0-9]{1,9}$/.test(text) || count < 1 || count * labels.length > MOST_IMAGES) {
+  if (!/^[0-9]{1,9}$/.test(text) || count < 1 || count > mostOf(labels)) {
     throw new InputError(
-      `up to ${MOST_IMAGES} images are drawn at once; choose a count from 1 to ` +
-        `${Math.max(1, Math.floor(MOST_IMAGES / labels.length))}`,
+      `up to ${MOST_IMAGES} images are drawn at once; choose a count from 1 to ${mostOf(labels)}`,
     );
   }
   return count;
+}
+
+/** Return how many of each of these labels are drawn at most. */
+function mostOf(labels) {
+  return Math.max(1, Math.floor(MOST_IMAGES / labels.length));
 }
 
 /** Take what a field says into the state, or say what is wrong with it; the sheet stays. */
@@ -71,27 +75,29 @@ function take(field, read) {
 /** Show that the state is understood, and draw it. */
 function accept() {
   say(null);
+  for (const field of document.querySelectorAll("[aria-invalid]")) {
+    field.removeAttribute("aria-invalid");
+  }
   showState();
   return redraw();
 }
 
 /** Return the state with these labels, and no more images than are drawn at once. */
 function withLabels(labels) {
-  return { labels, count: Math.min(state.count, Math.floor(MOST_IMAGES / labels.length)) };
+  return { labels, count: Math.min(state.count, mostOf(labels)) };
 }
 
-/** Show the state in the fields, except in the one that is being typed in. */
+/** Show the state, except in a field that is being typed in or is wrong. */
 function showState() {
   const { labels, count, seed, to, way } = state;
-  const all = everyLabel();
-  const isAll = labels.length === all.length && labels.every((each, place) => each === place);
-  const chosen = isAll ? "all" : labels.length === 1 ? String(labels[0]) : null;
-  for (const radio of $("classes").querySelectorAll("input")) radio.checked = radio.value === chosen;
-  const values = { number: labels.map((each) => generator.info.classNames[each]).join("") };
-  Object.assign(values, { count, seed, to });
+  const one = labels.length === 1 ? String(labels[0]) : null;
+  const chosen = isEveryLabel(labels) ? "all" : one;
+  for (const radio of $("classes").querySelectorAll("input"))
+    radio.checked = radio.value === chosen;
+  const values = { number: facts.namesOf(labels, generator.info), count, seed, to };
   for (const [id, value] of Object.entries(values)) {
-    if (document.activeElement !== $(id)) $(id).value = value;
-    $(id).removeAttribute("aria-invalid");
+    const isLeft = document.activeElement !== $(id) && !$(id).hasAttribute("aria-invalid");
+    if (isLeft) $(id).value = value;
   }
   $("from").value = seed;
   $("way").value = way * 100;
@@ -99,11 +105,10 @@ function showState() {
 }
 
 /** Keep the state in the address, so that a link shows the same digits. */
-function writeAddress() {
+function writeAddress({ labels, count, seed, to, way }) {
   if (!isShipped()) return; // a file of the visitor's own has no address
-  const digits = state.labels.map((each) => generator.info.classNames[each]).join("");
-  const parts = { digits, count: state.count, seed: state.seed };
-  if (state.way) Object.assign(parts, { to: state.to, way: state.way });
+  const parts = { digits: facts.namesOf(labels, generator.info), count, seed };
+  if (way) Object.assign(parts, { to, way });
   const address = `#${new URLSearchParams(parts)}`;
   if (location.hash !== address) history.replaceState(null, "", address);
 }
@@ -128,54 +133,57 @@ function readAddress() {
 
 /* What is drawn */
 
-let asked = 0;
-let drawing = false;
+let asked = 0; // drawings so far
+let drawing = null; // the promise of an end to those under way
 
 /** Draw the state. While one drawing is under way, others wait and only the newest is made. */
-async function redraw() {
+function redraw() {
   asked++;
-  if (drawing || !generator) return;
-  drawing = true;
-  for (let made = 0; made !== asked; ) {
+  drawing ??= drawUntilNothingIsAsked().finally(() => (drawing = null));
+  return drawing;
+}
+
+async function drawUntilNothingIsAsked() {
+  for (let made = 0; made !== asked;) {
     made = asked;
     const mine = generator;
     try {
-      await drawSheet(made);
+      await drawSheet(made, { ...state });
     } catch (error) {
       if (mine === generator) await fallBack(error); // another one was let go of in between
     }
   }
-  drawing = false;
 }
 
 /** A GPU can be lost at any time; WebAssembly cannot. */
 async function fallBack(error) {
   if (generator.provider === "wasm") return say(error);
-  console.error(error);
+  console.warn(error);
   await generator.use("wasm");
   $("provider").value = "wasm";
+  say(new ProviderError("WebGPU failed while drawing; WebAssembly goes on"));
   asked++;
 }
 
-async function drawSheet(number) {
-  const { labels: wanted, count, seed, to, way } = state;
-  const { classNames, height, width, noiseDim } = generator.info;
-  const labels = Array.from({ length: wanted.length * count }, (_, i) => wanted[i % wanted.length]);
-  const columns = wanted.length > 1 ? wanted.length : Math.ceil(Math.sqrt(count));
-  const [from, towards] = [noiseOf(seed, noiseDim), noiseOf(to, noiseDim)];
-  noises = [from, towards];
+async function drawSheet(number, now) {
+  const { height, width, noiseDim } = generator.info;
+  const wanted = now.labels.length;
+  const labels = Array.from({ length: wanted * now.count }, (_, i) => now.labels[i % wanted]);
+  const columns = wanted > 1 ? wanted : Math.ceil(Math.sqrt(now.count));
+  noises = [noiseOf(now.seed, noiseDim), noiseOf(now.to, noiseDim)];
   sheet.layOut(labels.length, columns, height, width);
   const began = performance.now();
   let milliseconds = 0;
-  for await (const slice of drawn(generator, labels, from, towards, way)) {
+  for await (const slice of drawn(generator, labels, ...noises, now.way)) {
     sheet.put(slice.first, slice.images);
     milliseconds += slice.milliseconds;
     if (number !== asked && performance.now() - began > LONGEST_DRAWING) return;
   }
-  const names = wanted.map((each) => classNames[each]).join(digitsOf(generator.info) ? "" : ", ");
-  $("sheet").setAttribute("aria-label", `${names}, ${count} of each, drawn with seed ${seed}`);
-  showFacts(labels.length, milliseconds, names);
-  writeAddress();
+  const names = facts.namesOf(now.labels, generator.info);
+  const description = `${names}, ${now.count} of each, drawn with seed ${now.seed}`;
+  $("sheet").setAttribute("aria-label", description);
+  showFacts(now, labels.length, milliseconds);
+  writeAddress(now);
   $("save").disabled = false;
   document.documentElement.dataset.drawn = number; // for whoever waits for it
 }
@@ -191,48 +199,24 @@ function noiseOf(seed, noiseDim) {
 
 function say(error) {
   const isOurs = error instanceof PageError;
-  $("error").textContent = error === null ? "" : isOurs ? error.message : `${error}; reload the page`;
+  $("error").textContent =
+    error === null ? "" : isOurs ? error.message : `${error}; reload the page`;
+  if (error) $("error").scrollIntoView({ block: "nearest" });
   if (error && !isOurs) console.error(error);
 }
 
-function showFacts(images, milliseconds, names) {
-  const { info, provider, golden, milliseconds: compared } = generator;
-  const time = milliseconds < 0.1 ? "under 0.1 ms" : `${milliseconds.toFixed(1)} ms`;
-  const each = images > 1 ? `, ${Math.round((milliseconds / images) * 1000)} µs each` : "";
-  $("latency").textContent = `${images} image${images > 1 ? "s" : ""} in ${time}${each}`;
-
-  const off = golden[provider];
-  const proof = off
-    ? `up to ${off} grey level${off > 1 ? "s" : ""} off the model's own sample` +
-      (generator.drawsRight ? "" : ": this device draws it wrong")
-    : "the model's own sample comes out exactly";
-  const other = provider === "wasm" ? "webgpu" : "wasm";
-  const beside = compared[other]
-    ? `; ten in ${compared[provider].toFixed(1)} ms, ` +
-      `${PROVIDERS[other]} needs ${compared[other].toFixed(1)} ms`
-    : "";
-  $("runs-on").textContent = `${PROVIDERS[provider]}, ${proof}${beside}`;
-  $("runs-on").dataset.provider = provider;
-
-  const kilobytes = Math.round(generator.bytes.length / 1000).toLocaleString("en");
-  $("model").textContent = `${generator.source}, ${kilobytes} kB, ${info.precision}, ${info.dataset}`;
-
-  $("command-row").hidden = state.way !== 0;
-  const options = digitsOf(info)
-    ? [`${state.labels.length > 1 ? "--digits" : "--digit"} ${names}`]
-    : state.labels.map((label) => `--label ${quoted(info.classNames[label])}`);
-  if (!isShipped()) options.unshift(`--model ${quoted(generator.source)}`);
-  const parts = ["cgan-run", ...options, `--count ${state.count}`, `--seed ${state.seed}`];
-  const spans = parts.map((part) => {
+function showFacts(now, images, milliseconds) {
+  $("latency").textContent = facts.latency(images, milliseconds);
+  $("runs-on").textContent = facts.provider(generator);
+  $("model").textContent = facts.model(generator);
+  $("command-row").hidden = now.way !== 0; // cgan-run does not walk
+  const path = isShipped() ? null : generator.source;
+  const spans = facts.command(now, generator.info, path).map((part) => {
     const span = document.createElement("span"); // a line never ends inside of an option
     span.textContent = part;
     return [span, " "];
   });
   $("command").replaceChildren(...spans.flat());
-}
-
-function quoted(text) {
-  return /^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /* Models */
@@ -263,7 +247,7 @@ async function show(opened) {
 }
 
 function listClasses() {
-  const isDigits = digitsOf(generator.info);
+  const isDigits = facts.drawsDigits(generator.info);
   $("classes-legend").textContent = isDigits ? "Digit" : "Class";
   $("number-field").hidden = !isDigits;
   $("classes").classList.toggle("named", !isDigits);
@@ -304,6 +288,7 @@ async function chooseProvider() {
   try {
     await (wanted === "auto" ? mine.useFastest() : mine.use(wanted));
   } catch (error) {
+    if (mine !== generator) return; // let go of in between
     $("provider").value = before;
     return say(error);
   }
@@ -312,22 +297,12 @@ async function chooseProvider() {
 
 /* What the visitor does */
 
-function fileName() {
-  const slug = state.labels
-    .map((label) => generator.info.classNames[label])
-    .join(digitsOf(generator.info) ? "" : "-")
-    .replace(/[^\p{L}\p{N}]+/gu, "-")
-    .slice(0, 20);
-  const kind = digitsOf(generator.info) ? (state.labels.length > 1 ? "digits-" : "digit-") : "";
-  const way = state.way ? `-to-${state.to}-${Math.round(state.way * 100)}` : "";
-  return `${kind}${slug}-seed-${state.seed}${way}.png`;
-}
-
 async function save() {
+  await drawing;
   const { pixels, width } = sheet.page;
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await toPng(pixels, width, PNG_SCALE));
-  link.download = fileName();
+  link.download = facts.fileName(state, generator.info);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
@@ -353,10 +328,8 @@ function listen() {
     state.seed = BigInt(crypto.getRandomValues(new Uint32Array(1))[0]);
     accept();
   });
-  // An emptied field shows again what is drawn; a wrong one stays, beside what is wrong with it.
-  $("controls").addEventListener("focusout", ({ target }) => {
-    if (!target.hasAttribute("aria-invalid")) setTimeout(showState);
-  });
+  // An emptied field shows again what is drawn.
+  $("controls").addEventListener("focusout", () => setTimeout(showState));
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   $("provider").addEventListener("change", chooseProvider);
   $("save").addEventListener("click", save);

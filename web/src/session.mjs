@@ -4,16 +4,12 @@
  * Three builds of it are hosted. A browser fetches one: the small one where there is no WebGPU,
  * otherwise one that has both providers. JSPI makes that one smaller, where the browser has it.
  */
+import { BUILDS, filesOf } from "./builds.mjs";
 import { ONNXRUNTIME } from "./built.mjs"; // the version, written by build.mjs
 import { IMAGE, LABEL, NOISE } from "./contract.mjs";
 import { ModelError, PageError, ProviderError } from "./errors.mjs";
 
 const FOLDER = new URL(`vendor/onnxruntime-web-${ONNXRUNTIME}/`, import.meta.url);
-const BUILDS = {
-  wasm: { module: "ort.wasm.min.mjs", binary: "ort-wasm-simd-threaded" },
-  jspi: { module: "ort.jspi.min.mjs", binary: "ort-wasm-simd-threaded.jspi" },
-  asyncify: { module: "ort.webgpu.min.mjs", binary: "ort-wasm-simd-threaded.asyncify" },
-};
 const LOADED = new Map();
 
 const adapter = navigator.gpu?.requestAdapter().catch(() => null) ?? Promise.resolve(null);
@@ -95,19 +91,17 @@ function load(name) {
   return LOADED.get(name);
 }
 
-async function importBuild({ module, binary }) {
+async function importBuild(build) {
+  const [module, mjs, wasm] = filesOf(build).map((file) => new URL(file, FOLDER).href);
   let ort;
   try {
-    ort = await import(new URL(module, FOLDER).href);
+    ort = await import(module);
   } catch (cause) {
     throw doesNotStart(cause);
   }
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = 1; // a batch takes a millisecond: threads, and their headers, gain none
-  ort.env.wasm.wasmPaths = {
-    mjs: new URL(`${binary}.mjs`, FOLDER).href,
-    wasm: new URL(`${binary}.wasm`, FOLDER).href,
-  };
+  ort.env.wasm.wasmPaths = { mjs, wasm };
   return ort;
 }
 
@@ -120,7 +114,9 @@ function doesNotStart(cause) {
 }
 
 function inOneLine(error) {
-  return String(error.message ?? error).replace(/\s+/g, " ").slice(0, 160);
+  return String(error.message ?? error)
+    .replace(/\s+/g, " ")
+    .slice(0, 160);
 }
 
 /** onnxruntime-web does one thing at a time: a second call into a suspended build would fail. */

@@ -47,8 +47,18 @@ test("a golden seed beyond what a float holds is read exactly", async () => {
 });
 
 test("texts other than ASCII, and empty ones", () => {
-  const file = Buffer.concat([field(7, "graph"), property("name", "Größe 大"), field(14, field(1, "empty"))]);
-  assert.deepEqual([...metadataProps(file)], [["name", "Größe 大"], ["empty", ""]]);
+  const file = Buffer.concat([
+    field(7, "graph"),
+    property("name", "Größe 大"),
+    field(14, field(1, "empty")),
+  ]);
+  assert.deepEqual(
+    [...metadataProps(file)],
+    [
+      ["name", "Größe 大"],
+      ["empty", ""],
+    ],
+  );
 });
 
 test("every truncation is refused, not misread", () => {
@@ -62,7 +72,10 @@ test("bytes that are no model are refused, whatever they are", () => {
   let state = 1;
   for (let length = 1; length < 400; length++) {
     const noise = Uint8Array.from({ length }, () => (state = (state * 16807) % 2147483647) & 255);
-    assert.throws(() => readMetadata(noise, "noise.bin"), refused(/^noise\.bin is not an ONNX model/));
+    assert.throws(
+      () => readMetadata(noise, "noise.bin"),
+      refused(/^noise\.bin is not an ONNX model/),
+    );
   }
 });
 
@@ -78,7 +91,10 @@ for (const [version, pattern] of [
 }
 
 test("an ONNX model of somebody else's is refused", () => {
-  assert.throws(() => readMetadata(field(7, "graph"), "a.onnx"), refused(/not one that cgan-export wrote/));
+  assert.throws(
+    () => readMetadata(field(7, "graph"), "a.onnx"),
+    refused(/not one that cgan-export wrote/),
+  );
 });
 
 for (const [name, changed, pattern] of [

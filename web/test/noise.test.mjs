@@ -5,7 +5,9 @@ import { test } from "node:test";
 import { between, philox, standardNormal, thresholds } from "../src/noise.mjs";
 
 const CONTRACT = readFileSync(new URL("../../docs/contract.md", import.meta.url), "utf8");
-const VECTORS = [...CONTRACT.matchAll(/^\| ([^|]+) \| ([0-9,]+) \| (\d+) \| `(0x\w+)` \| (.+) \|$/gm)];
+const VECTORS = [
+  ...CONTRACT.matchAll(/^\| ([^|]+) \| ([0-9,]+) \| (\d+) \| `(0x\w+)` \| (.+) \|$/gm),
+];
 const norm = (noise) => Math.sqrt(noise.reduce((sum, each) => sum + each * each, 0));
 
 test("the thresholds are the contract's", () => {
@@ -25,7 +27,10 @@ for (const [, seedText, indexText, dimText, word, values] of VECTORS) {
     assert.equal(philox(seed, counter)[0], BigInt(word));
     const noise = standardNormal(seed, index, 1, noiseDim);
     const [firstFive, last] = values.split(" | ");
-    assert.deepEqual([...noise.slice(0, 5)].map((each) => each * 32), firstFive.split(", ").map(Number));
+    assert.deepEqual(
+      [...noise.slice(0, 5)].map((each) => each * 32),
+      firstFive.split(", ").map(Number),
+    );
     assert.equal(noise.at(-1) * 32, Number(last));
     assert.equal(noise.length, noiseDim);
   });
