@@ -13,6 +13,8 @@ MODEL_EPOCHS ?= 90
 SHIPPED := runtime/src/cgan_runtime/models/digits.onnx
 DEMO_DIR ?= demo
 DEMO_MINUTES ?= 3.5
+WEB_PORT ?= 8000
+WEB_PACKAGES := web/node_modules/.installed
 
 # GNU OpenMP's threads spin while they wait: ten times slower where another program is at work.
 QUIET_THREADS := GOMP_SPINCOUNT=$${GOMP_SPINCOUNT:-10000}
@@ -20,7 +22,8 @@ QUIET_THREADS := GOMP_SPINCOUNT=$${GOMP_SPINCOUNT:-10000}
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu bench lint format types clean
+.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu web test-web \
+	bench lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -60,6 +63,13 @@ test-pythons:  ## the same digits in every Python from 3.10 to 3.14 that is on t
 test-gpu: $(VENV)/.installed  ## the pipeline on CUDA: train, export, draw, compare (needs a GPU)
 	$(BIN)/python tests/gpu/pipeline.py
 
+web: $(WEB_PACKAGES)  ## build the page that draws in a browser, and serve it on 127.0.0.1
+	node web/build.mjs
+	node web/serve.mjs $(WEB_PORT)
+
+test-web: chromium $(VENV)/.installed $(WEB_PACKAGES)  ## drive that page in a real Chromium
+	CGAN_PYTHON=$(BIN)/python node --test --test-reporter=spec web/test/*.test.mjs
+
 bench: $(VENV)/.installed  ## measure training speed against the loop as it is usually written
 	$(BIN)/python benchmarks/training_speed.py
 
@@ -76,6 +86,7 @@ types: $(VENV)/.installed  ## mypy --strict
 
 clean:  ## delete the environments and caches, not the runs
 	rm -rf $(VENV) $(RUNTIME_VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf web/node_modules web/dist
 
 $(VENV)/.installed: pyproject.toml constraints.txt training/pyproject.toml export/pyproject.toml \
 		runtime/pyproject.toml
@@ -93,3 +104,17 @@ $(RUNTIME_VENV)/.installed: constraints.txt $(RUNTIME_FILES)
 		--wheel-dir dist/demo ./runtime
 	$(RUNTIME_VENV)/bin/$(PIP_INSTALL) --constraint constraints.txt "$$(ls dist/demo/*.whl)[cpu]"
 	touch $@
+
+# The page's two packages, as web/package-lock.json pins them.
+$(WEB_PACKAGES): web/package.json web/package-lock.json web/.npmrc | node
+	cd web && npm ci
+	touch $@
+
+.PHONY: node chromium
+node:
+	@command -v node >/dev/null && command -v npm >/dev/null && \
+		node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || \
+		{ echo 'error: no node 18 or newer, or no npm; on Debian: apt install nodejs npm' >&2; exit 1; }
+
+chromium: node
+	@node web/test/chromium.mjs
