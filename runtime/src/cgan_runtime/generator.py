@@ -13,6 +13,7 @@ from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.labels import Labels, label_numbers
 from cgan_runtime.noise import checked_origin, standard_normal
 from cgan_runtime.session import MOST_THREADS, PROVIDERS, open_session
+from cgan_runtime.single import SingleImage
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 LARGEST_BATCH = 1024  # images a session.run: bounds memory, and more are no faster
@@ -51,6 +52,8 @@ class DigitGenerator:
             _described(self._session.get_outputs()),
             source,
         )
+        on_cpu = self.provider == "cpu"
+        self._single = SingleImage(self._session, self._info) if on_cpu else None
 
     @property
     def info(self) -> ModelInfo:
@@ -91,6 +94,8 @@ class DigitGenerator:
         """
         wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
         seed, first_index = checked_origin(seed, start, len(wanted))
+        if len(wanted) == 1 and self._single is not None:
+            return self._single.draw(wanted, seed, first_index)
         images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
         for first in range(0, len(wanted), LARGEST_BATCH):
             batch = wanted[first : first + LARGEST_BATCH]
@@ -106,7 +111,7 @@ class DigitGenerator:
 
     def close(self) -> None:
         """Let go of the session; the generator draws no more, and its info stays."""
-        self._session = None
+        self._session = self._single = None
 
     def __enter__(self) -> "DigitGenerator":
         return self
