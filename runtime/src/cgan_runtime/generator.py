@@ -93,15 +93,22 @@ class DigitGenerator:
                 out of range, or the generator is closed.
         """
         wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
-        seed, first_index = checked_origin(seed, start, len(wanted))
-        if len(wanted) == 1 and self._single is not None:
-            return self._single.draw(wanted, seed, first_index)
+        seed, first = checked_origin(seed, start, len(wanted))
+        if len(wanted) == 1:
+            return self._draw(session, wanted, seed, first)
         images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
-        for first in range(0, len(wanted), LARGEST_BATCH):
-            batch = wanted[first : first + LARGEST_BATCH]
-            noise = standard_normal(seed, first_index + first, len(batch), self._info.noise_dim)
-            feeds = {NOISE: noise, LABEL: batch}
-            images[first : first + len(batch)] = session.run([IMAGE], feeds)[0]
+        for done in range(0, len(wanted), LARGEST_BATCH):
+            batch = wanted[done : done + LARGEST_BATCH]
+            images[done : done + len(batch)] = self._draw(session, batch, seed, first + done)
+        return images
+
+    def _draw(
+        self, session: Any, labels: NDArray[np.int64], seed: int, first: int
+    ) -> NDArray[np.uint8]:
+        if len(labels) == 1 and self._single is not None:
+            return self._single.draw(labels, seed, first)
+        noise = standard_normal(seed, first, len(labels), self._info.noise_dim)
+        images: NDArray[np.uint8] = session.run([IMAGE], {NOISE: noise, LABEL: labels})[0]
         return images
 
     def _open_session(self) -> Any:
