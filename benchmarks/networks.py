@@ -53,8 +53,9 @@ class Network:
 
     @cached_property
     def layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Weights [outputs, inputs] and biases [outputs]; the first layer's inputs are [noise;
-        one-hot label].
+        """Weights [outputs, inputs] and biases [outputs].
+
+        The first layer's inputs are [noise; one-hot label].
         """
         linear = [
             layer
@@ -102,12 +103,23 @@ def _shipped(path: Path) -> Model:
     """Read an int8 file of linear layers back into a network of floats."""
     graph = _Graph(onnx.load(path))
     metadata = {each.key: each.value for each in graph.model.metadata_props}
-    products = [node for node in graph.model.graph.node if node.op_type == "Gemm"]
-    first, *rest = products
-    (lookup,) = (node for node in graph.model.graph.node if LABEL in node.input)
+    nodes = graph.model.graph.node
+    (first,) = (node for node in nodes if node.op_type == "Gemm")
+    (lookup,) = (node for node in nodes if LABEL in node.input)
     noise_weight, table = graph.value(first.input[1]), graph.value(lookup.input[0])
-    layers = [(np.concatenate([noise_weight, table]).T, np.zeros(table.shape[1], np.float32))]
-    layers += [(graph.value(node.input[1]).T, graph.value(node.input[2])) for node in rest]
+    # Units that no noise moves are constants; cgan-export makes biases of them.
+    still = ~noise_weight.any(axis=0)
+    values = table[0, still]
+    layers = [(np.concatenate([noise_weight, table])[:, ~still].T, np.zeros((~still).sum()))]
+    products = [node for node in nodes if node.op_type == "MatMul"]
+    for node in products:
+        widened = graph.makers[node.input[0]]
+        step, weight = float(graph.value(widened.input[1])), graph.value(node.input[1])
+        constants = np.clip(np.rint(values / step), 0, 255) * step
+        weight, bias = weight[~still], constants @ weight[still]
+        still = ~weight.any(axis=0) & (node is not products[-1])
+        values = bias[still]
+        layers.append((weight[:, ~still].T, bias[~still]))
     weight, bias = layers[-1]
     layers[-1] = weight / 2, bias / 2  # the file's sigmoid(2 x) is tanh(x) again
     hidden = tuple(len(bias) for _, bias in layers[:-1])
@@ -120,7 +132,7 @@ def _shipped(path: Path) -> Model:
     with torch.no_grad():
         for layer, (weight, bias) in zip(linear, layers, strict=True):
             layer.weight.copy_(torch.from_numpy(weight.copy()))
-            layer.bias.copy_(torch.from_numpy(bias))
+            layer.bias.copy_(torch.from_numpy(bias.copy()))
     return Model(
         generator=generator.requires_grad_(False),
         class_names=tuple(str(number) for number in range(len(table))),
@@ -141,21 +153,15 @@ class _Graph:
         self.makers = {each.output[0]: each for each in model.graph.node}
 
     def value(self, name: str) -> NDArray[np.float32]:
-        """Work a float32 tensor out: an initializer, widened, scaled or multiplied."""
+        """Work a float32 tensor out: an initializer, widened or scaled."""
         if name in self.constants:
             return self.constants[name]
         node = self.makers[name]
         inputs = [self.value(each) for each in node.input]
         if node.op_type == "Cast":
             return inputs[0].astype(np.float32)
-        if node.op_type == "Mul":
-            return inputs[0] * inputs[1]
-        if node.op_type == "DequantizeLinear":  # symmetric, a scale an output
-            axis = next((each.i for each in node.attribute if each.name == "axis"), 1)
-            scale: Any = inputs[1]
-            return (inputs[0] * (scale if axis == inputs[0].ndim - 1 else scale[:, None])).astype(
-                np.float32
-            )
+        if node.op_type == "DequantizeLinear":  # [inputs, outputs], symmetric, a scale an output
+            return inputs[0].astype(np.float32) * inputs[1]
         raise ValueError(f"{name} is made by {node.op_type}; the benchmarks know no such layer")
 
 
