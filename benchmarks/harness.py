@@ -1,9 +1,9 @@
 """What all benchmarks share: fair rounds, what the machine is, a line of history, a page.
 
-Rounds are interleaved: in each, everything that is compared has a turn, in an order of its own. What
-slows the machine then slows all alike, and ratios are taken within a round. pyperf, the usual
-tool, measures one thing to its end before the next, so that a machine's drift falls on one of them;
-that is why the rounds are ours.
+Rounds are interleaved: in each, everything that is compared has a turn, in an order of its own.
+What slows the machine then slows all alike, and ratios are taken within a round. pyperf, the usual
+tool, measures one thing to its end before the next, so that a machine's drift falls on one of
+them; that is why the rounds are ours.
 """
 
 import gc
@@ -200,13 +200,8 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of what is installed of DISTRIBUTIONS."""
-    found = {}
-    for name in DISTRIBUTIONS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
+    return {name: installed[name] for name in DISTRIBUTIONS if name in installed}
 
 
 def record(

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,13 @@ ROUNDS, QUICK_ROUNDS = 15, 7
 SECONDS, QUICK_SECONDS = 0.02, 0.01
 NETWORKS = ("seed", "shipped")
 ERROR_IMAGES = 1024
+INTRODUCTION = """\
+Images a second by network and number of threads; in brackets how many times as fast as onnxruntime
+on a plain export of the same network with the same threads, in the same round (medians). On one
+thread it is a second of CPU time, which is what the clock shows on an idle machine and what else
+runs hardly touches; on all threads, a second of the clock. Pixel error: grey levels of 255 from
+torch in float32, mean and most in 1,024 images. Ours make their noise within the time, the others
+find it ready."""
 
 
 @click.command()
@@ -40,11 +48,12 @@ def main(quick: bool, worker: str | None, threads: int, folder: Path | None) -> 
         click.echo(json.dumps(measure(worker, threads, folder, quick=quick)))
         return
     counts = [1] if quick else harness.thread_counts()
-    rows, missing = [], {}
+    rows: list[dict[str, Any]] = []
+    missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as exports:  # each network is exported once
-        for threads in counts:
+        for count in counts:
             for network in NETWORKS:
-                found = in_process(network, threads, exports, quick=quick)
+                found = in_process(network, count, exports, quick=quick)
                 rows += found["rows"]
                 missing |= found["missing"]
     settings = {"rounds": QUICK_ROUNDS if quick else ROUNDS, "seconds": SECONDS}
@@ -63,8 +72,7 @@ def in_process(network: str, threads: int, folder: str, *, quick: bool) -> dict[
         done = subprocess.run(
             command + ["--quick"] * quick,
             env=os.environ | limits | {"ORT_DISABLE_TELEMETRY": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             check=False,
         )
@@ -105,7 +113,7 @@ def measure(name: str, threads: int, folder: Path, *, quick: bool) -> dict[str, 
         for engine in ready:
             engine.prepare(batch)
         timings = harness.interleaved(
-            {each.name: (lambda each=each, few=few: each.draw(*few)) for each in ready},
+            {each.name: partial(each.draw, *few) for each in ready},
             QUICK_ROUNDS if quick else ROUNDS,
             QUICK_SECONDS if quick else SECONDS,
             harness.SETTLE if threads > 1 else 0.0,
@@ -135,12 +143,7 @@ def page(line: dict[str, Any]) -> str:
     rows = line["rows"]
     text = [
         "# Inference, same weights",
-        "Images a second by network and number of threads; in brackets how many times as fast as "
-        "onnxruntime on a plain export of the same network with the same threads, in the same "
-        "round (medians). On one thread it is a second of CPU time, which is what the clock shows "
-        "on an idle machine and what else runs hardly touches; on all threads, a second of the "
-        "clock. Pixel error: grey levels of 255 from torch in float32, mean and most in 1,024 "
-        "images. Ours make their noise within the time, the others find it ready.",
+        INTRODUCTION,
     ]
     for threads in sorted({row["threads"] for row in rows}):
         for network in NETWORKS:
@@ -214,9 +217,9 @@ def _across(rows: list[dict[str, Any]]) -> str:
                 lines.append([threads, f"{batch:,}", *cells, f"{ours['overhead_us']:.0f}"])
     head = ["threads", "batch", "onnxruntime", "LiteRT, int8", "API over session.run, µs of CPU"]
     words = (
-        "How many times as long an image of the seed network takes elsewhere as one of the shipped "
-        "model through `DigitGenerator.generate`, noise included, in the same run; and what that call "
-        "costs beyond a bare `session.run` of the same file.\n\n"
+        "How many times as long an image of the seed network takes elsewhere as one of the "
+        "shipped model through `DigitGenerator.generate`, noise included, in the same run; and "
+        "what that call costs beyond a bare `session.run` of the same file.\n\n"
     )
     return words + harness.table(head, lines)
 

@@ -22,7 +22,9 @@ def label_numbers(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int6
         InputError: the labels are neither, or both, or the model lacks one of them.
     """
     one = labels[0] if type(labels) is list and len(labels) == 1 else labels
-    if type(one) is int and 0 <= one < len(class_names):  # half of what a single image costs besides
+    if type(one) is int and 0 <= one < len(
+        class_names
+    ):  # half of what a single image costs besides
         return np.array([one], np.int64)
     try:
         wanted = np.atleast_1d(np.asarray(labels))
