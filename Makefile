@@ -4,6 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME_VENV := .venv-runtime
+BENCH_VENV := .venv-bench
+# Other runtimes, for the benchmarks alone: OpenVINO (Intel's), LiteRT (Google's, with the tool that
+# quantises for it), ncnn (Tencent's). One that cannot be installed is named as missing.
+RIVALS := openvino ai-edge-litert ai-edge-quantizer ncnn
+# Packages of this one's shape, an onnxruntime around a model: what do they take to start?
+NEIGHBOURS := piper-tts rembg[cpu] fastembed
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
 RUN_DIR ?= runs/digits
@@ -13,6 +19,7 @@ MODEL_EPOCHS ?= 90
 SHIPPED := runtime/src/cgan_runtime/models/digits.onnx
 DEMO_DIR ?= demo
 DEMO_MINUTES ?= 3.5
+BENCH_FLAGS ?=
 WEB_PORT ?= 8000
 WEB_PACKAGES := web/node_modules/.installed
 
@@ -23,7 +30,7 @@ RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -n
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu web test-web \
-	bench lint format types clean
+	bench bench-quick lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -70,8 +77,11 @@ web: $(WEB_PACKAGES)  ## build the page that draws in a browser, and serve it on
 test-web: chromium $(VENV)/.installed $(WEB_PACKAGES)  ## drive that page in a real Chromium
 	CGAN_PYTHON=$(BIN)/python node --test --test-reporter=spec web/test/*.test.mjs
 
-bench: $(VENV)/.installed  ## measure training speed against the loop as it is usually written
-	$(BIN)/python benchmarks/training_speed.py
+bench: $(BENCH_VENV)/.installed  ## measure everything beside its rivals, 20 minutes; writes docs/benchmarks
+	$(BENCH_VENV)/bin/python benchmarks $(BENCH_FLAGS)
+
+bench-quick: $(BENCH_VENV)/.installed  ## the same in two minutes, without the pages
+	$(BENCH_VENV)/bin/python benchmarks --quick $(BENCH_FLAGS)
 
 lint: $(VENV)/.installed  ## ruff, and ruff format in check mode
 	$(BIN)/ruff check .
@@ -85,7 +95,7 @@ types: $(VENV)/.installed  ## mypy --strict
 	$(BIN)/mypy
 
 clean:  ## delete the environments and caches, not the runs
-	rm -rf $(VENV) $(RUNTIME_VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf web/node_modules web/dist
 
 $(VENV)/.installed: pyproject.toml constraints.txt training/pyproject.toml export/pyproject.toml \
@@ -118,3 +128,25 @@ node:
 
 chromium: node
 	@node web/test/chromium.mjs
+
+# What the benchmarks compare with, apart from what is developed in. Each neighbour has a place of its
+# own, so that its size can be told.
+$(BENCH_VENV)/.installed: pyproject.toml constraints.txt training/pyproject.toml \
+		export/pyproject.toml runtime/pyproject.toml Makefile $(RUNTIME_VENV)/.installed
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/$(PIP_INSTALL) --upgrade 'pip>=25.1'
+	$(BENCH_VENV)/bin/$(PIP_INSTALL) --constraint constraints.txt \
+		--editable training --editable 'runtime[cpu]' --editable export
+	for rival in $(RIVALS); do \
+		$(BENCH_VENV)/bin/$(PIP_INSTALL) --constraint constraints.txt "$$rival" || \
+		echo "$$rival cannot be installed here; the benchmarks name it as missing"; \
+	done
+	for neighbour in $(NEIGHBOURS); do \
+		place=$(BENCH_VENV)/neighbours/$${neighbour%[*}; \
+		$(PYTHON) -m venv --clear --without-pip "$$place" && \
+		$(BENCH_VENV)/bin/python -m pip --python "$$place/bin/python" install --quiet \
+			--disable-pip-version-check --constraint constraints.txt "$$neighbour" || { \
+		rm -rf "$$place"; \
+		echo "$$neighbour cannot be installed here; the benchmarks name it as missing"; }; \
+	done
+	touch $@

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from cgan_export import VerificationError
@@ -28,6 +29,7 @@ from cgan_runtime import DigitGenerator
 from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator
+from cgan_training.networks.perceptron import PerceptronGenerator
 
 Exported = dict[tuple[str, str], Path]
 BOTH = pytest.mark.parametrize("kind", ["perceptron", "convolutional"])
@@ -76,13 +78,14 @@ def test_onnxruntime_multiplies_integers(exported: Exported, tmp_path: Path, kin
         exported[kind, "int8"], options, providers=["CPUExecutionProvider"]
     )
     operators = Counter(node.op_type for node in onnx.load(tmp_path / "opened.onnx").graph.node)
-    assert (operators["QGemm"], operators["QLinearConv"]) == {
+    assert (operators["QLinearMatMul"], operators["QLinearConv"]) == {
         "perceptron": (2, 0),
         "convolutional": (1, 3),
     }[kind]
     assert operators["QLinearSigmoid"] == 1  # a table of 256 bytes
     assert operators["Gemm"] == 1  # the first layer
-    assert not operators.keys() & {"Conv", "DequantizeLinear", "Relu", "Cast", "Sigmoid"}
+    floats = {"Conv", "DequantizeLinear", "MatMul", "Relu", "Cast", "Sigmoid"}
+    assert not operators.keys() & (floats | {"QGemm"})
 
 
 @BOTH
@@ -111,6 +114,41 @@ def test_no_processor_can_saturate(quantized: dict[str, QuantizedGenerator], kin
         even = weight[:, : weight.shape[1] // 2 * 2].unflatten(1, (-1, 2))
         assert 255 * even.clamp(min=0).sum(2).max() < 2**15
         assert 255 * even.clamp(max=0).sum(2).min() >= -(2**15)
+
+
+@pytest.mark.parametrize("hidden", [(8, 6), (7, 5), (8, 5), (7, 6)])
+def test_constants_make_the_bias(hidden: tuple[int, int]) -> None:
+    """Whatever the widths and the bias, the file draws what its integers come to."""
+    torch.manual_seed(1)
+    generator = Generator(PerceptronGenerator(hidden), 10, 3, 4, 5)
+    with torch.no_grad():
+        for layer in generator.layers:
+            if isinstance(layer, nn.Linear):
+                layer.bias.uniform_(-9, 9)  # several times 255 * 127 steps
+    small = quantize(ContractGenerator(generator).eval())
+    assert max(int(layer.bias.abs().max()) for layer in small.layers.values()) > 2 * 255 * 127
+    graph = to_int8_onnx(small)
+    noise, label = standard_normal(2, 0, 300, 10), np.arange(300) % 3
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    (drawn,) = session.run(None, {"noise": noise, "label": label})
+    promised = small.draw(torch.from_numpy(noise), torch.from_numpy(label)).numpy()
+    assert drawn.std() > 10
+    np.testing.assert_allclose(drawn.astype(int), promised, atol=4)
+    assert np.mean(drawn != promised) < 0.01
+    # No two neighbours of a product saturate 16 bits; the constants are 255, 1, 255, 0, ...
+    stored = {each.name: numpy_helper.to_array(each) for each in graph.graph.initializer}
+    for number, width in enumerate(hidden, 1):
+        weight = stored[f"layer{number}_weight"].astype(int)  # [inputs, outputs]
+        assert len(weight) % 2 == 0
+        most = np.full(len(weight), 255)
+        most[width:] = 0
+        most[width + width % 2 :: 2] = 255
+        most[width + width % 2 + 1] = 1
+        for sign in (1, -1):
+            pairs = (most[:, None] * np.clip(sign * weight, 0, None)).reshape(
+                len(weight) // 2, 2, -1
+            )
+            assert pairs.sum(1).max() < 2**15
 
 
 @BOTH

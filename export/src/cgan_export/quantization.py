@@ -25,7 +25,9 @@ from cgan_runtime.noise import LARGEST, STEPS
 LARGEST_WEIGHT = 127  # of int8, symmetric
 LARGEST_PAIR = 128  # of two neighbours of one sign: 255 * 128 < 2**15
 LARGEST_ACTIVATION = 255  # of uint8
-LARGEST_BIAS = 2**30  # leaves room for the sums, in int32
+LARGEST_BIAS = 2**30  # of a convolution: leaves room for the sums, in int32
+# A product's bias is eight weights of constant inputs at most (int8.py).
+LARGEST_PRODUCT_BIAS = 8 * LARGEST_ACTIVATION * LARGEST_WEIGHT
 # A byte covers logits from -6.5 to 6.5, whose sigmoids are 0.4 and 254.6 of 255.
 LOGIT_SCALE, LOGIT_ZERO = 13 / 255, 128
 # A hair more than 1/255: at the logit 0 it is 127.49, where 127.5 would be a tie that a last bit
@@ -128,8 +130,9 @@ def _quantized(
             "int8 needs a ReLU before each layer and a bias in it; export with --precision fp16"
         )
     scale = _scale(matrix(layer.weight))
-    # As small as the inputs allow, and large enough for the bias in 32 bits.
-    for_bias = (layer.bias.abs() / scale).max().item() / LARGEST_BIAS
+    # As small as the inputs allow, and large enough for the bias.
+    most = LARGEST_PRODUCT_BIAS if isinstance(layer, nn.Linear) else LARGEST_BIAS
+    for_bias = (layer.bias.abs() / scale).max().item() / most
     input_scale = max(exact.max().item() / LARGEST_ACTIVATION, for_bias, LEAST_STEP)
     inputs = to_steps(rounded, input_scale).clamp(0, LARGEST_ACTIVATION) * input_scale
     step = scale.double()

@@ -14,6 +14,7 @@ from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.labels import Labels, label_numbers
 from cgan_runtime.noise import checked_origin, standard_normal, whole_number
 from cgan_runtime.session import MOST_THREADS, open_session, short_name
+from cgan_runtime.single import SingleImage
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 LARGEST_BATCH = 1024  # images a session.run: bounds memory, and more are no faster
@@ -62,6 +63,8 @@ class DigitGenerator:
             _described(self._session.get_outputs()),
             source,
         )
+        on_cpu = self.provider == "cpu"
+        self._single = SingleImage(self._session, self._info) if on_cpu else None
 
     @property
     def info(self) -> ModelInfo:
@@ -106,6 +109,8 @@ class DigitGenerator:
         """
         wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
         seed, first = checked_origin(seed, start, len(wanted))
+        if len(wanted) == 1:
+            return self._draw(session, wanted, seed, first)
         images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
         for done in range(0, len(wanted), LARGEST_BATCH):
             batch = wanted[done : done + LARGEST_BATCH]
@@ -157,6 +162,8 @@ class DigitGenerator:
     def _draw(
         self, session: Any, labels: NDArray[np.int64], seed: int, first: int
     ) -> NDArray[np.uint8]:
+        if len(labels) == 1 and self._single is not None:
+            return self._single.draw(labels, seed, first)
         noise = standard_normal(seed, first, len(labels), self._info.noise_dim)
         images: NDArray[np.uint8] = session.run([IMAGE], {NOISE: noise, LABEL: labels})[0]
         return images
@@ -168,7 +175,7 @@ class DigitGenerator:
 
     def close(self) -> None:
         """Let go of the session; the generator draws no more, and its info stays."""
-        self._session = None
+        self._session = self._single = None
 
     def __enter__(self) -> "DigitGenerator":
         return self

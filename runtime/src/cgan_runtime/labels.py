@@ -21,6 +21,11 @@ def label_numbers(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int6
     Raises:
         InputError: the labels are neither, or both, or the model lacks one of them.
     """
+    one = labels[0] if type(labels) is list and len(labels) == 1 else labels
+    if type(one) is int and 0 <= one < len(
+        class_names
+    ):  # half of what a single image costs besides
+        return np.array([one], np.int64)
     try:
         wanted = np.atleast_1d(np.asarray(labels))
     except ValueError as error:
@@ -32,17 +37,19 @@ def label_numbers(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int6
     if wanted.ndim == 1 and wanted.dtype.kind == "U":
         names = [labels] if isinstance(labels, str) else list(labels)  # type: ignore[arg-type]
         return _of_names(names, class_names)
-    if wanted.ndim != 1 or not np.issubdtype(wanted.dtype, np.integer):
+    if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
         raise InputError(
             f"labels are {wanted.dtype} of {wanted.ndim} dimensions; "
             "give whole numbers in a row, or class names"
         )
-    wrong = wanted[(wanted < 0) | (wanted >= len(class_names))]
-    if wrong.size:
+    numbers = np.ascontiguousarray(wanted, np.int64)
+    # Read without its sign, a number below 0 is a large one: one look finds both ends.
+    if np.maximum.reduce(numbers.view(np.uint64), initial=0) >= len(class_names):
+        wrong = wanted[(wanted < 0) | (wanted >= len(class_names))]
         raise InputError(
             f"the model has no label {int(wrong[0])}; choose from 0 to {len(class_names) - 1}"
         )
-    return np.ascontiguousarray(wanted, np.int64)
+    return numbers
 
 
 def label_of(name: str, class_names: Sequence[str]) -> int:

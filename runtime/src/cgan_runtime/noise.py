@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import count as counting
 from operator import index
+from threading import local
 from typing import SupportsIndex
 
 import numpy as np
@@ -31,7 +32,10 @@ INDICES = 2**63  # image indices are 0 <= index < INDICES
 STEPS = 32  # the noise is a multiple of 1 / STEPS ...
 LARGEST = 127  # ... from -LARGEST / STEPS to LARGEST / STEPS
 
+NUMBERS = np.dtype("<u2")  # how a word is cut: its lowest 16 bits come first
+
 _calls: Iterator[int] = counting()
+_mine = local()  # each thread's own generator of raw words
 
 
 def counters_per_image(noise_dim: int) -> int:
@@ -102,22 +106,50 @@ def standard_normal(
         InputError: an argument is out of its range.
     """
     seed, start = checked_origin(seed, start, count)
+    noise = np.empty((count, noise_dim), np.float32)
+    fill(noise, seed, start)
+    return noise
+
+
+def fill(noise: NDArray[np.float32], seed: int, start: int) -> None:
+    """Write the noise of images start, start + 1, ... of a seed over an array.
+
+    Args:
+        noise: float32 [count, noise_dim], contiguous.
+        seed: and start, as checked_origin() returns them.
+        start: index of the first image.
+    """
+    count, noise_dim = noise.shape
     block = counters_per_image(noise_dim)
     first = start * block + 1  # counter
     # A process that draws a digit and ends need not import numpy's generators for it.
     few = count * block <= FEW and next(_calls) < FEW_CALLS
     words = (_few_words if few else _many_words)(seed, first, count * block)
-    numbers = words.view("<u2")  # the lowest 16 bits of a word come first
-    mine = numbers.reshape(count, block * PER_COUNTER)[:, :noise_dim]
-    return np.take(_table(), mine)
+    numbers = words.view(NUMBERS).reshape(count, -1)[:, :noise_dim]
+    # No number is beyond the table; "clip" writes to its place without a copy between.
+    _table().take(numbers, out=noise, mode="clip")
 
 
 def _many_words(seed: int, first: int, counters: int) -> NDArray[np.uint64]:
     """Return the words of counters first, first + 1, ...: little-endian uint64."""
-    from numpy.random import Philox
+    try:
+        philox = _mine.philox
+    except AttributeError:
+        from numpy.random import Philox
 
-    # numpy counts on before each draw: counter c gives the words of c + 1 first.
-    words = Philox(key=seed, counter=first - 1).random_raw(counters * WORDS)
+        # A new one asks the system for entropy before it takes its key: as long as an image takes
+        # (docs/design/0010).
+        philox = _mine.philox = Philox(key=0)
+    before = first - 1  # it counts on before each draw, once its buffer is used up
+    philox.state = {
+        "bit_generator": "Philox",
+        "state": {"counter": (before % SEEDS, before // SEEDS, 0, 0), "key": (seed, 0)},
+        "buffer": (0, 0, 0, 0),
+        "buffer_pos": WORDS,
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    words: NDArray[np.uint64] = philox.random_raw(counters * WORDS)
     return words.astype("<u8", copy=False)
 
 

@@ -1,0 +1,344 @@
+"""Every way to run a network that a user might pick, each as one function from noise to bytes.
+
+An engine gets noise, float32 [batch, noise_dim], and label, int64 [batch], and returns uint8
+[batch, 1, height, width]; what it has to convert on the way is its own affair and is timed. Ours
+are given labels alone: they make their noise, and that is timed too.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnxruntime
+import torch
+from networks import Bytes, Network, model_file
+from numpy.typing import NDArray
+
+from cgan_export.export import export_model
+from cgan_runtime import DigitGenerator
+from cgan_runtime.contract import IMAGE, LABEL, NOISE
+from cgan_runtime.noise import standard_normal
+
+Noise: TypeAlias = NDArray[np.float32]
+Label: TypeAlias = NDArray[np.int64]
+Images: TypeAlias = NDArray[np.uint8]
+BASE = "onnxruntime, plain export"
+BARE = "our int8 file, bare session.run"
+OURS = "ours, int8"
+SEED = 7  # of the noise
+CALIBRATION_IMAGES = 512
+
+
+class MissingError(Exception):
+    """An engine cannot be measured here; says why."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A network, ready to draw."""
+
+    name: str
+    draw: Callable[[Noise, Label], Images]
+    size_bytes: int  # of the file or the weights it runs from
+    prepare: Callable[[int], None] = lambda _batch: None  # before a batch of another size comes
+
+
+def engines(
+    network: Network, threads: int, folder: Path, *, quick: bool = False
+) -> Iterator[Engine | tuple[str, str]]:
+    """Give one engine after the other, or its name and why it is missing.
+
+    Args:
+        network: what they run.
+        threads: each may use.
+        folder: for files; it must outlive the engines.
+        quick: leave out what takes long to get ready.
+    """
+    plain, ours = plain_export(network, folder), our_files(network, folder)
+    makers: dict[str, Callable[[], Engine]] = {
+        BASE: lambda: _onnxruntime(plain, threads),
+        "torch, eager": lambda: _torch(network, threads, compiled=False),
+        "torch.compile": lambda: _torch(network, threads, compiled=True),
+        "numpy": lambda: _numpy(network),
+        "OpenVINO, f32": lambda: _openvino(plain, threads, "f32"),
+        "OpenVINO, its default": lambda: _openvino(plain, threads, None),
+        "LiteRT, fp32": lambda: _litert(network, threads, None),
+        "LiteRT, int8 (dynamic)": lambda: _litert(network, threads, "dynamic"),
+        "LiteRT, int8 (static)": lambda: _litert(network, threads, "static"),
+        "ncnn": lambda: _ncnn(network, threads, folder),
+    }
+    for name, make in makers.items():
+        if quick and name == "torch.compile":
+            yield name, "it compiles for a minute, which the short form has not"
+            continue
+        try:
+            yield _named(make(), name)
+        except MissingError as error:
+            yield name, str(error)
+    for precision, path in ours.items():
+        yield _ours(path, threads, precision)
+    yield _bare(ours["int8"], threads)
+
+
+def _named(engine: Engine, name: str) -> Engine:
+    return Engine(name, engine.draw, engine.size_bytes, engine.prepare)
+
+
+def _require(module: str, package: str) -> None:
+    if find_spec(module) is None:
+        raise MissingError(f"{package} is not installed; make bench installs it where it can")
+
+
+def plain_export(network: Network, folder: Path) -> Path:
+    """Export as PyTorch's own tutorial does, with a batch of any size; return the file."""
+    path = folder / f"{network.name}-plain.onnx"
+    if not path.exists():
+        batch = torch.export.Dim("batch", min=1)
+        noise = torch.zeros(3, network.generator.noise_dim)
+        torch.onnx.export(
+            Bytes(network.generator).eval(),
+            (noise, torch.zeros(3, dtype=torch.int64)),
+            path,
+            input_names=[NOISE, LABEL],
+            output_names=[IMAGE],
+            dynamic_shapes=({0: batch}, {0: batch}),
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+    return path
+
+
+def our_files(network: Network, folder: Path) -> dict[str, Path]:
+    """Return our file of each precision; what ships is taken as it is."""
+    files = {}
+    with model_file(network) as model:
+        for precision in ("fp32", "fp16", "int8"):
+            files[precision] = folder / f"{network.name}-{precision}.onnx"
+            if precision == "int8" and network.shipped is not None:
+                files[precision] = network.shipped
+            elif not files[precision].exists():
+                export_model(model, files[precision], precision=precision)
+    return files
+
+
+def _onnxruntime(path: Path, threads: int) -> Engine:
+    session = open_plainly(path, threads)
+
+    def draw(noise: Noise, label: Label) -> Images:
+        images: Images = session.run(None, {NOISE: noise, LABEL: label})[0]
+        return images
+
+    return Engine(BASE, draw, path.stat().st_size)
+
+
+def open_plainly(path: Path, threads: int) -> Any:
+    """Open a session with onnxruntime's own settings, but for the number of threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _ours(path: Path, threads: int, precision: str) -> Engine:
+    """Return our public API, sampler included; each call draws images of its own."""
+    generator = DigitGenerator(path, provider="cpu", threads=threads)
+    wanted: dict[int, list[int]] = {}  # labels as a user writes them, a list a batch
+    drawn = 0
+
+    def draw(_noise: Noise, label: Label) -> Images:
+        nonlocal drawn
+        size = len(label)
+        labels = wanted.get(size) or wanted.setdefault(size, label.tolist())
+        images = generator.generate(labels, seed=SEED, start=drawn)
+        drawn += size
+        return images
+
+    def prepare(_batch: int) -> None:
+        nonlocal drawn
+        drawn = 0  # the noise of the first call is what the other engines are given
+
+    return Engine(f"ours, {precision}", draw, path.stat().st_size, prepare)
+
+
+def _bare(path: Path, threads: int) -> Engine:
+    """Return the network of our file alone, opened as DigitGenerator opens it."""
+    session = DigitGenerator(path, provider="cpu", threads=threads)._session  # noqa: SLF001
+
+    def draw(noise: Noise, label: Label) -> Images:
+        images: Images = session.run([IMAGE], {NOISE: noise, LABEL: label})[0]
+        return images
+
+    return Engine(BARE, draw, path.stat().st_size)
+
+
+def _torch(network: Network, threads: int, *, compiled: bool) -> Engine:
+    torch.set_num_threads(threads)
+    module: Any = Bytes(network.generator).eval()
+    if compiled:
+        module = torch.compile(module, dynamic=True)
+        try:
+            with torch.inference_mode():  # two images: one would be compiled for itself alone
+                module(torch.zeros(2, network.generator.noise_dim), torch.zeros(2).long())
+        except Exception as error:  # a missing compiler shows in a dozen ways
+            reason = str(error).strip().splitlines()[0][:100]
+            raise MissingError(f"it needs a C++ compiler ({reason})") from error
+
+    def draw(noise: Noise, label: Label) -> Images:
+        with torch.inference_mode():
+            images: Images = module(torch.from_numpy(noise), torch.from_numpy(label)).numpy()
+        return images
+
+    weights = network.generator.state_dict().values()
+    return Engine("torch", draw, sum(each.numel() * each.element_size() for each in weights))
+
+
+def _numpy(network: Network) -> Engine:
+    noise_dim, height, width = (
+        network.generator.noise_dim,
+        network.generator.height,
+        network.generator.width,
+    )
+    (weight, bias), *rest = network.layers
+    first, table = weight[:, :noise_dim].T.copy(), weight[:, noise_dim:].T + bias
+    others = [(weight.T.copy(), bias) for weight, bias in rest]
+
+    def draw(noise: Noise, label: Label) -> Images:
+        state = noise @ first
+        state += table[label]
+        for weight, bias in others:
+            np.maximum(state, 0, out=state)
+            state = state @ weight
+            state += bias
+        np.tanh(state, out=state)
+        state += 1
+        state *= 127.5
+        np.rint(state, out=state)
+        return state.astype(np.uint8).reshape(-1, 1, height, width)
+
+    size = sum(weight.nbytes + bias.nbytes for weight, bias in network.layers)
+    return Engine("numpy", draw, size)
+
+
+def _openvino(path: Path, threads: int, precision: str | None) -> Engine:
+    _require("openvino", "openvino")
+    import openvino
+
+    settings: dict[str, Any] = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    if precision is not None:
+        settings["INFERENCE_PRECISION_HINT"] = precision
+    request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
+
+    def draw(noise: Noise, label: Label) -> Images:
+        outputs = request.infer({NOISE: noise, LABEL: label}, share_inputs=True, share_outputs=True)
+        images: Images = outputs[0]
+        return images
+
+    return Engine("OpenVINO", draw, path.stat().st_size)
+
+
+def _litert(network: Network, threads: int, quantized: str | None) -> Engine:
+    _require("ai_edge_litert", "ai-edge-litert")
+    from ai_edge_litert.interpreter import Interpreter
+    from litert_file import tflite
+
+    noise_dim, height, width = (
+        network.generator.noise_dim,
+        network.generator.height,
+        network.generator.width,
+    )
+    content = tflite(network.layers, noise_dim)
+    if quantized is not None:
+        content = _quantized(content, network, quantized)
+    interpreter = Interpreter(model_content=content, num_threads=threads)
+    inputs = {each["name"].split(":")[0]: each for each in interpreter.get_input_details()}
+    places = {name: each["index"] for name, each in inputs.items()}
+    scale, zero = inputs["noise"]["quantization"]  # 0 and 0 where it takes floats
+    (output,) = (each["index"] for each in interpreter.get_output_details())
+
+    def prepare(batch: int) -> None:
+        interpreter.resize_tensor_input(places["noise"], [batch, noise_dim])
+        interpreter.resize_tensor_input(places["label"], [batch])
+        interpreter.allocate_tensors()
+
+    def draw(noise: NDArray[Any], label: Label) -> Images:
+        if scale:
+            noise = np.clip(np.rint(noise / scale) + zero, -128, 127).astype(np.int8)
+        interpreter.set_tensor(places["noise"], noise)
+        interpreter.set_tensor(places["label"], label.astype(np.int32))
+        interpreter.invoke()
+        images: Images = interpreter.get_tensor(output)
+        return images.reshape(-1, 1, height, width)
+
+    return Engine("LiteRT", draw, len(content), prepare)
+
+
+def _quantized(content: bytes, network: Network, kind: str) -> bytes:
+    """Quantise a .tflite file with Google's own tool, its own recipe."""
+    _require("ai_edge_quantizer", "ai-edge-quantizer")
+    from ai_edge_quantizer import quantizer, recipe
+
+    recipes = {"dynamic": recipe.dynamic_wi8_afp32, "static": recipe.static_wi8_ai8}
+    tool = quantizer.Quantizer(bytearray(content), recipes[kind]())
+    if not tool.need_calibration:
+        return bytes(tool.quantize().quantized_model)
+    noise = standard_normal(SEED, 0, CALIBRATION_IMAGES, network.generator.noise_dim)
+    samples = [
+        {"noise": noise[i : i + 1], "label": np.array([i % 10], np.int32)}
+        for i in range(CALIBRATION_IMAGES)
+    ]
+    try:
+        found = tool.calibrate({None: samples})
+        return bytes(tool.quantize(found).quantized_model)
+    except Exception as error:  # the tool tells what it cannot quantise by many exceptions
+        reason = str(error).strip().splitlines()[0][:200]
+        raise MissingError(f"ai-edge-quantizer refuses the graph ({reason})") from error
+
+
+def _ncnn(network: Network, threads: int, folder: Path) -> Engine:
+    _require("ncnn", "ncnn")
+    import ncnn
+
+    noise_dim, classes = network.generator.noise_dim, network.generator.classes
+    height, width = network.generator.height, network.generator.width
+    # ncnn's text format: kind, name, inputs, outputs, blobs, settings. 9=1 is ReLU, 9=4 sigmoid.
+    last = len(network.layers) - 1
+    lines = ["7767517", f"{last + 2} {last + 2}", "Input in 0 1 blob"]
+    parts: list[bytes] = []
+    for number, (weight, bias) in enumerate(network.layers):
+        scale = np.float32(2 if number == last else 1)  # tanh(x) is 2 sigmoid(2 x) - 1
+        source, target = f"blob{number or ''}", f"blob{number + 1}"
+        activation = 4 if number == last else 1
+        lines.append(
+            f"InnerProduct product{number} 1 1 {source} {target} "
+            f"0={len(bias)} 1=1 2={weight.size} 9={activation}"
+        )
+        parts += [bytes(4), (weight * scale).tobytes(), (bias * scale).tobytes()]
+    param, weights = folder / f"{network.name}.param", folder / f"{network.name}.bin"
+    param.write_text("\n".join(lines) + "\n")
+    weights.write_bytes(b"".join(parts))
+    net = ncnn.Net()
+    net.opt.num_threads = threads
+    net.load_param(str(param))
+    net.load_model(str(weights))
+    one_hot = np.eye(classes, dtype=np.float32)
+
+    def draw(noise: Noise, label: Label) -> Images:
+        inputs = np.concatenate([noise, one_hot[label]], axis=1)
+        extractor = net.create_extractor()
+        extractor.input("blob", ncnn.Mat(inputs[0] if len(inputs) == 1 else inputs))
+        _, ink = extractor.extract(f"blob{last + 1}")
+        grey = np.array(ink)
+        grey *= 255
+        np.rint(grey, out=grey)
+        return grey.astype(np.uint8).reshape(-1, 1, height, width)
+
+    assert noise_dim + classes == network.layers[0][0].shape[1]
+    return Engine("ncnn", draw, weights.stat().st_size)
