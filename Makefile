@@ -23,9 +23,6 @@ BENCH_FLAGS ?=
 WEB_PORT ?= 8000
 WEB_PACKAGES := web/node_modules/.installed
 
-# GNU OpenMP's threads spin while they wait: ten times slower where another program is at work.
-QUIET_THREADS := GOMP_SPINCOUNT=$${GOMP_SPINCOUNT:-10000}
-
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
@@ -56,7 +53,7 @@ model: $(VENV)/.installed  ## make the model that ships again, from nothing: MNI
 	$(BIN)/cgan-export $(MODEL_DIR) $(SHIPPED) --precision int8 --judge --card
 
 test: $(VENV)/.installed  ## run every test
-	$(QUIET_THREADS) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 test-haswell: $(VENV)/.installed  ## the same bytes on an emulated x86-64 without VNNI (needs qemu)
 	$(BIN)/python tests/emulated/processors.py haswell
