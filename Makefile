@@ -129,7 +129,7 @@ chromium: node
 # What the benchmarks compare with, apart from what is developed in. Each neighbour has a place of its
 # own, so that its size can be told.
 $(BENCH_VENV)/.installed: pyproject.toml constraints.txt training/pyproject.toml \
-		export/pyproject.toml runtime/pyproject.toml Makefile $(RUNTIME_VENV)/.installed
+		export/pyproject.toml runtime/pyproject.toml | $(RUNTIME_VENV)/.installed
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/$(PIP_INSTALL) --upgrade 'pip>=25.1'
 	$(BENCH_VENV)/bin/$(PIP_INSTALL) --constraint constraints.txt \
