@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cgan_runtime import __version__, commands
+from cgan_runtime import __version__, commands, options
 from cgan_runtime.errors import CganRuntimeError, InputError
 from cgan_runtime.files import written_whole
 
@@ -97,6 +97,7 @@ def check_format(_ctx: click.Context, _param: click.Parameter, value: str | None
     type=click.Path(path_type=Path),
     help="A file that cgan-export wrote.  [default: the one that ships]",
 )
+@options.expect_sha256
 @click.option(
     "--provider",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -133,6 +134,7 @@ def command(
     seed: int | None,
     start: int,
     model: Path | None,
+    expect_sha256: str | None,
     provider: str,
     threads: int | None,
     output: str | None,
@@ -161,7 +163,7 @@ def command(
 
     if threads is None and (len(names) or USUAL_CLASSES) * count <= FEW:
         threads = 1
-    with DigitGenerator(model, provider, threads) as generator:
+    with DigitGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
         wanted = _labels_of(names, generator.info.class_names, by_digit=not label)
         if len(wanted) * count > sys.maxsize // 8:
             raise MemoryError

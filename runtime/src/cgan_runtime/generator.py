@@ -12,7 +12,9 @@ from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_i
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.labels import Labels, label_numbers
 from cgan_runtime.noise import checked_origin, standard_normal
-from cgan_runtime.session import MOST_THREADS, PROVIDERS, open_session
+from cgan_runtime.screen import MOST_BYTES, screen
+from cgan_runtime.seal import check_sha256, checked_sha256
+from cgan_runtime.session import MOST_THREADS, PROVIDERS, open_session, run_session
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 LARGEST_BATCH = 1024  # images a session.run: bounds memory, and more are no faster
@@ -25,12 +27,15 @@ class DigitGenerator:
         model: path of the .onnx file; None takes the one that ships in this package.
         provider: "cpu", "cuda", or "auto": CUDA where the session really gets it.
         threads: of the CPU provider; None takes one for each CPU of the process.
+        expect_sha256: of the whole file, 64 hexadecimal digits, where only that file will do. The
+            seal tells damage; this tells a file that somebody else put there.
 
     Raises:
         InstallError: onnxruntime is not installed.
-        ModelError: the file is missing, damaged or breaks the contract.
+        ModelError: the file is missing, damaged, changed since it was exported, breaks the
+            contract, or is not the one expected.
         ProviderError: the session did not get the provider.
-        InputError: threads is out of range.
+        InputError: threads or expect_sha256 is out of range.
     """
 
     def __init__(
@@ -38,12 +43,18 @@ class DigitGenerator:
         model: str | Path | None = None,
         provider: str = "auto",
         threads: int | None = None,
+        *,
+        expect_sha256: str | None = None,
     ) -> None:
         if threads is not None and not 1 <= threads <= MOST_THREADS:
             raise InputError(f"threads is {threads}; give 1 to {MOST_THREADS}")
+        expected = None if expect_sha256 is None else checked_sha256(expect_sha256)
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
         content = _read(self.model_path)
         source = str(self.model_path)
+        if expected is not None:
+            check_sha256(content, expected, source)
+        screen(content, source)
         self._session = open_session(content, source, provider, threads)
         self._info = read_info(
             self._session.get_modelmeta().custom_metadata_map,
@@ -88,6 +99,7 @@ class DigitGenerator:
         Raises:
             InputError: the model lacks a label, labels mix numbers and names, the seed or start is
                 out of range, or the generator is closed.
+            ModelError: the model cannot be drawn with.
         """
         wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
         seed, first_index = checked_origin(seed, start, len(wanted))
@@ -96,7 +108,9 @@ class DigitGenerator:
             batch = wanted[first : first + LARGEST_BATCH]
             noise = standard_normal(seed, first_index + first, len(batch), self._info.noise_dim)
             feeds = {NOISE: noise, LABEL: batch}
-            images[first : first + len(batch)] = session.run([IMAGE], feeds)[0]
+            images[first : first + len(batch)] = run_session(
+                session, IMAGE, feeds, str(self.model_path)
+            )
         return images
 
     def _open_session(self) -> Any:
@@ -122,7 +136,8 @@ class DigitGenerator:
 
 def _read(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)  # a device may have no end
     except FileNotFoundError as error:
         raise ModelError(
             f"there is no model {path}; check the path, or leave it out for the one that ships"
@@ -133,6 +148,10 @@ def _read(path: Path) -> bytes:
         ) from error
     if not content:
         raise ModelError(f"{path} is empty; copy or export it again")
+    if len(content) > MOST_BYTES:
+        raise ModelError(
+            f"{path} is larger than any model may be ({MOST_BYTES:,} bytes); check the path"
+        )
     return content
 
 
