@@ -10,10 +10,13 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
 from cgan_export import export_model
+from cgan_runtime import screen
+from cgan_runtime.protobuf import read
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.judge import load_or_train_judge
 from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
@@ -110,6 +113,30 @@ def onnx_file(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "small.onnx"
     export_model(run_dir, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def shapes_of() -> Callable[[bytes], dict[str, tuple[int, ...]]]:
+    """Return the shapes that the runtime's screen finds in a file: those that onnx finds."""
+
+    def follow(content: bytes) -> dict[str, tuple[int, ...]]:
+        screen.screen(content, "m.onnx")
+        inferred = onnx.shape_inference.infer_shapes(
+            onnx.ModelProto.FromString(content), strict_mode=True, data_prop=True
+        )
+        wanted = {
+            each.name: tuple(
+                screen.FULL_BATCH if axis.dim_param else axis.dim_value
+                for axis in each.type.tensor_type.shape.dim
+            )
+            for each in inferred.graph.value_info
+        }
+        shapes = screen._followed(content, read(content, screen._MODEL)).shapes
+        assert len(wanted) > 3
+        assert {name: shapes[name] for name in wanted} == wanted
+        return shapes
+
+    return follow
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from cgan_runtime.contract import (
 )
 from cgan_runtime.generator import DigitGenerator
 from cgan_runtime.noise import standard_normal
+from cgan_runtime.seal import sealed
 
 CLASSES, NOISE_DIM, HEIGHT, WIDTH = 10, 6, 12, 9  # sizes that only the model can have told
 GOLDEN_SEED, GOLDEN_LABELS = 3, (2, 0, 2, 6)
@@ -136,7 +137,7 @@ def make_model(info: ModelInfo) -> ModelMaker:
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[opset])
         helper.set_model_props(model, dict(info.to_metadata() if metadata is None else metadata))
-        path.write_bytes(model.SerializeToString())
+        path.write_bytes(sealed(model.SerializeToString()))
         return path
 
     return make

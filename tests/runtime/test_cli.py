@@ -346,8 +346,11 @@ def test_one_of_each_class_of_the_model(
     tmp_path: Path,
     classes: int,
 ) -> None:
-    metadata = dataclasses.replace(info, class_names=NAMES[:classes]).to_metadata()
-    model = make_model(tmp_path / "few.onnx", metadata)
+    golden = dataclasses.replace(
+        info.golden, labels=(0,), images=info.golden.images[: HEIGHT * WIDTH]
+    )
+    few = dataclasses.replace(info, class_names=NAMES[:classes], golden=golden)
+    model = make_model(tmp_path / "few.onnx", few.to_metadata())
     draw("--model", model, "--count", 2, "--output", "each.npy")
     draw("--model", model, "--count", 2, "--output", "each.png")
     assert len(np.load(folder / "each.npy")) == 2 * classes
@@ -494,8 +497,8 @@ def test_wrong_usage(cgan_run: Command, folder: Path, arguments: list[str], mess
         ("missing", "error: there is no model {path}; check the path, or leave it out"),
         ("directory", "error: cannot read the model {path}: Is a directory; "),
         ("empty", "error: {path} is empty; copy or export it again"),
-        ("truncated", "error: {path} is not an ONNX model, is truncated, or needs a newer"),
-        ("text", "error: {path} is not an ONNX model, is truncated, or needs a newer"),
+        ("truncated", "error: {path} is not an ONNX model, is truncated or damaged"),
+        ("text", "error: {path} is not an ONNX model, is truncated or damaged"),
         ("foreign", "error: {path} is an ONNX model, but not one that cgan-export wrote"),
         ("newer", "error: {path} follows model contract 2, this cgan-runtime knows 1; upgrade"),
         ("retyped", "error: {path} breaks the model contract: its input is "),

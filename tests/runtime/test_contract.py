@@ -2,6 +2,7 @@ import ast
 import dataclasses
 import json
 import re
+import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from cgan_runtime.contract import (
     BATCH,
+    CONTENT_KEY,
     CONTRACT_KEY,
     CONTRACT_VERSION,
     IMAGE,
@@ -77,7 +79,10 @@ def test_what_is_written_is_read(info: ModelInfo) -> None:
 
 def test_text_beyond_ascii_survives(info: ModelInfo) -> None:
     foreign = dataclasses.replace(
-        info, class_names=("零", "één", 'a "b"\n'), dataset="große Ziffern", recipe={"name": "é"}
+        info,
+        class_names=("零", "één", 'a "b"\n', *"3456"),
+        dataset="große Ziffern",
+        recipe={"name": "é"},
     )
     shapes = tensors(info.noise_dim, info.height, info.width)
     assert read_info(foreign.to_metadata(), *shapes, SOURCE) == foreign
@@ -96,7 +101,7 @@ def test_the_metadata_are_those_that_the_contract_lists(info: ModelInfo) -> None
 def test_the_document_lists_the_same_keys(info: ModelInfo) -> None:
     document = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
     rows = re.findall(rf"^\| `({re.escape(PREFIX)}\w+)` \|", document, re.MULTILINE)
-    assert sorted(rows) == sorted(info.to_metadata())
+    assert sorted(rows) == sorted([*info.to_metadata(), CONTENT_KEY])
     for each in (*tensors(1, 1, 1)[0], *tensors(1, 1, 1)[1]):
         assert f"| `{each.name}` |" in document
     assert f"opset {OPSET} and IR version {IR_VERSION}" in " ".join(document.split())
@@ -123,7 +128,13 @@ def test_a_newer_contract_may_have_other_keys_and_tensors(info: ModelInfo) -> No
     assert refusal(info, {CONTRACT_KEY: "12"}, (), ()).endswith("upgrade cgan-runtime")
 
 
-@pytest.mark.parametrize("version", ["", "0", "-1", "one", "1.0", "²", "9" * 5000])
+def test_an_older_contract(info: ModelInfo) -> None:
+    message = refusal(info, metadata=info.to_metadata() | {CONTRACT_KEY: "0"})
+    assert "follows model contract 0, which is older than the 1 that this cgan-runtime" in message
+    assert message.endswith("export it again with cgan-export")
+
+
+@pytest.mark.parametrize("version", ["", "00", "-1", "one", "1.0", "²", "9" * 5000])
 def test_a_malformed_version(info: ModelInfo, version: str) -> None:
     message = refusal(info, metadata=info.to_metadata() | {CONTRACT_KEY: version})
     assert re.search("export it again$|upgrade cgan-runtime$", message)
@@ -157,6 +168,22 @@ def test_a_missing_key_is_named(info: ModelInfo, key: str) -> None:
         ("golden", '{"seed": 0, "labels": [0], "images": 5}'),
         ("golden", '{"seed": 0, "labels": [0], "images": "é"}'),
         ("golden", '{"seed": 0, "labels": [0], "images": "AAAA"}'),
+        ("golden", '{"seed": 1.5, "labels": [0], "images": ""}'),
+        ("golden", '{"seed": Infinity, "labels": [0], "images": ""}'),
+        ("golden", '{"seed": -1, "labels": [0], "images": ""}'),
+        ("golden", '{"seed": 18446744073709551616, "labels": [0], "images": ""}'),
+        ("golden", '{"seed": 0, "labels": [10], "images": ""}'),
+        ("golden", '{"seed": 0, "labels": [true], "images": ""}'),
+        ("golden", '{"seed": 0, "labels": [], "images": ""}'),
+        ("golden", f'{{"seed": 0, "labels": [{"0, " * 10**6}0], "images": ""}}'),
+        ("noise_dim", "\N{FULLWIDTH DIGIT NINE}"),
+        ("noise_dim", "6_4"),
+        ("noise_dim", "9" * 5000),
+        ("class_names", '["\\ud800"]'),
+        ("class_names", "[" * 100_000),
+        ("quality", '{"label_accuracy": NaN}'),
+        ("quality", '[["label_accuracy", 1]]'),
+        ("training", '{"a":' * 100_000),
         ("recipe", "{"),
         ("recipe", "[1]"),
         ("training", "3"),
@@ -167,6 +194,19 @@ def test_a_missing_key_is_named(info: ModelInfo, key: str) -> None:
 def test_malformed_metadata(info: ModelInfo, key: str, value: str) -> None:
     message = refusal(info, metadata=info.to_metadata() | {f"{PREFIX}{key}": value})
     assert "export it again" in message
+    assert len(message) < 300
+
+
+def test_a_golden_sample_that_is_a_bomb_is_not_unpacked(info: ModelInfo) -> None:
+    """A hundred megabytes of one byte, which pack to a thousandth."""
+    packed = b64encode(compress(bytes(2**27), 1)).decode()
+    golden = {"seed": 0, "labels": [0], "images": packed}
+    tracemalloc.start()
+    message = refusal(info, info.to_metadata() | {f"{PREFIX}golden": json.dumps(golden)})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "golden sample of the wrong size" in message
+    assert most < 10e6
 
 
 @pytest.mark.parametrize("size", [0, 1, 4 * 12 * 9 - 1, 4 * 12 * 9 + 1, 4 * 28 * 28])
@@ -174,7 +214,7 @@ def test_a_golden_sample_of_the_wrong_size(info: ModelInfo, size: int) -> None:
     golden = Golden(info.golden.seed, info.golden.labels, bytes(size))
     message = refusal(info, dataclasses.replace(info, golden=golden).to_metadata())
     assert "golden sample of the wrong size" in message
-    assert message.endswith("export it again")
+    assert message.endswith("export it again with cgan-export")
 
 
 def test_a_golden_sample_cut_short(info: ModelInfo) -> None:

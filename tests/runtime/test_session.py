@@ -219,7 +219,7 @@ def test_a_bad_model_does_not_pass_for_a_missing_gpu(
 
     monkeypatch.setattr(module, "InferenceSession", refuse)
     for provider in ("auto", "cpu", "cuda"):
-        with pytest.raises(ModelError, match=r"m\.onnx is not an ONNX model.*than 1\.99; copy"):
+        with pytest.raises(ModelError, match=r"m\.onnx cannot be opened: .*than 1\.99; copy"):
             session.open_session(b"model", "m.onnx", provider, None)
 
 

@@ -87,7 +87,7 @@ def test_a_value_out_of_range_is_refused_by_name(key: str, value: Any) -> None:
         ),
         (
             {"generator": {"kind": "perceptron", "hidden": []}},
-            r"generator.hidden is \(\); it must be one or more layers",
+            r"generator.hidden is \(\); it must be one to 100 layers",
         ),
         (
             {"generator": {"kind": "perceptron", "hidden": [64], "batch_norm": 1}},

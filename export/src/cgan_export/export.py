@@ -21,6 +21,7 @@ from cgan_export.weights import with_half_weights
 from cgan_runtime import DigitGenerator
 from cgan_runtime.contract import NEWEST_OPSET, OPSET, ModelInfo
 from cgan_runtime.files import written_whole
+from cgan_runtime.seal import sealed
 from cgan_training.model_file import Model, load_model
 from cgan_training.networks import parameter_count
 
@@ -131,7 +132,7 @@ def export_model(
 def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:
     """Write the graph with its metadata over what the file holds; return how many bytes."""
     onnx.helper.set_model_props(graph, info.to_metadata())
-    content = graph.SerializeToString(deterministic=True)
+    content = sealed(graph.SerializeToString(deterministic=True))
     file.seek(0)
     file.truncate()
     file.write(content)

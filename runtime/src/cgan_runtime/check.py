@@ -45,22 +45,28 @@ class Check:
         return self.golden_difference <= self.golden_allowed
 
 
-def check(model: Path | None = None, provider: str = "auto", threads: int | None = None) -> Check:
+def check(
+    model: Path | None = None,
+    provider: str = "auto",
+    threads: int | None = None,
+    expect_sha256: str | None = None,
+) -> Check:
     """Open a model, draw its golden images, and time it.
 
     Args:
         model: path of the .onnx file; None takes the one that ships.
         provider: as of DigitGenerator.
         threads: of the CPU provider; None takes one for each CPU of the process.
+        expect_sha256: of the whole file, where only that file will do.
 
     Raises:
         InstallError: onnxruntime is not installed.
-        ModelError: the file is missing, damaged or breaks the contract.
+        ModelError: the file is missing, damaged, breaks the contract, or is not the one expected.
         ProviderError: the session did not get the provider.
     """
     onnxruntime = import_onnxruntime()
     began = time.perf_counter()
-    with DigitGenerator(model, provider, threads) as generator:
+    with DigitGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
         loaded = time.perf_counter() - began
         info, golden = generator.info, generator.info.golden
         drawn = generator.generate(list(golden.labels), seed=golden.seed)

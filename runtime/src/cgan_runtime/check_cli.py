@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cgan_runtime import __version__, commands
+from cgan_runtime import __version__, commands, options
 from cgan_runtime.errors import CganRuntimeError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ Examples:
     type=click.Path(path_type=Path),
     help="A file that cgan-export wrote.  [default: the one that ships]",
 )
+@options.expect_sha256
 @click.option(
     "--provider",
     metavar="[auto|cpu|cuda|...]",
@@ -41,7 +42,12 @@ Examples:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def command(
-    model: Path | None, provider: str, threads: int | None, as_json: bool, debug: bool
+    model: Path | None,
+    expect_sha256: str | None,
+    provider: str,
+    threads: int | None,
+    as_json: bool,
+    debug: bool,
 ) -> None:
     """Tell whether this device draws what a model promises, where, and how fast.
 
@@ -49,7 +55,7 @@ def command(
     """
     from cgan_runtime.check import check
 
-    found = check(model, provider, threads)
+    found = check(model, provider, threads, expect_sha256)
     facts = _facts(found)
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else _words(found))
     if not found.passed:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cgan_runtime import __version__, commands
+from cgan_runtime import __version__, commands, options
 from cgan_runtime.errors import CganRuntimeError
 
 STDOUT = "-"
@@ -114,6 +114,7 @@ def format_of(output: str | None, asked: str | None) -> str:
     type=click.Path(path_type=Path),
     help="A file that cgan-export wrote.  [default: the one that ships]",
 )
+@options.expect_sha256
 @click.option(
     "--provider",
     metavar="[auto|cpu|cuda|...]",

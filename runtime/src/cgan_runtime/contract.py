@@ -14,7 +14,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
-from zlib import compress, decompress
+from zlib import compress, decompressobj
 from zlib import error as zlib_error
 
 from cgan_runtime.errors import ModelError
@@ -24,9 +24,11 @@ NOISE, LABEL, IMAGE = "noise", "label", "image"
 BATCH = "batch"
 OLDEST_ONNXRUNTIME = "1.20"
 OPSET, NEWEST_OPSET, IR_VERSION = 19, 21, 10  # the oldest onnxruntime loads them
+MOST_GOLDEN = 2**26  # bytes of the golden sample
 
 PREFIX = "cgan."
 CONTRACT_KEY = f"{PREFIX}contract"
+CONTENT_KEY = f"{PREFIX}content_sha256"  # the last of the file; seal.py writes and checks it
 T = TypeVar("T")
 _TEXTS = ("dataset", "precision", "weights_sha256")
 _TABLES = ("recipe", "training", "versions", "quality", "verification")
@@ -118,7 +120,7 @@ def read_info(
     Raises:
         ModelError: it lacks the contract, has a newer one, or breaks it.
     """
-    _check_version(metadata, source)
+    check_version(metadata, source)
     info = _read_metadata(metadata, outputs, source)
     wanted = tensors(info.noise_dim, info.height, info.width)
     for kind, found, promised in (("input", inputs, wanted[0]), ("output", outputs, wanted[1])):
@@ -131,19 +133,35 @@ def read_info(
     return info
 
 
-def _check_version(metadata: Mapping[str, str], source: str) -> None:
+def check_version(metadata: Mapping[str, str], source: str) -> None:
+    """Check that this is a model of the contract's version.
+
+    Args:
+        metadata: the file's metadata_props.
+        source: the file's name, for messages.
+
+    Raises:
+        ModelError: it lacks the contract, or has a newer or an older one.
+    """
     version = metadata.get(CONTRACT_KEY)
     if version is None:
         raise ModelError(
             f"{source} is an ONNX model, but not one that cgan-export wrote (its metadata lack "
             f"{CONTRACT_KEY}); export one with cgan-export"
         )
-    if not re.fullmatch("[1-9][0-9]{0,8}", version):
-        raise ModelError(f"{source} has a malformed contract version {version!r}; export it again")
+    if not re.fullmatch("0|[1-9][0-9]{0,8}", version):
+        raise ModelError(
+            f"{source} has a malformed contract version {version!r:.40}; export it again"
+        )
     if int(version) > CONTRACT_VERSION:
         raise ModelError(
             f"{source} follows model contract {version}, this cgan-runtime knows "
             f"{CONTRACT_VERSION}; upgrade cgan-runtime"
+        )
+    if int(version) < CONTRACT_VERSION:
+        raise ModelError(
+            f"{source} follows model contract {version}, which is older than the "
+            f"{CONTRACT_VERSION} that this cgan-runtime knows; export it again with cgan-export"
         )
 
 
@@ -152,42 +170,87 @@ def _read_metadata(
 ) -> ModelInfo:
     try:
         height, width = _image_size(outputs)
-        golden = json.loads(metadata[f"{PREFIX}golden"])
-        info = ModelInfo(
-            class_names=_list_of(str, json.loads(metadata[f"{PREFIX}class_names"])),
-            noise_dim=int(metadata[f"{PREFIX}noise_dim"]),
+        class_names = _list_of(str, _parsed(metadata[f"{PREFIX}class_names"]))
+        golden = _table(metadata[f"{PREFIX}golden"])
+        labels = _list_of(int, golden["labels"])
+        return ModelInfo(
+            class_names=class_names,
+            noise_dim=_in_range(_parsed(metadata[f"{PREFIX}noise_dim"]), 2**31, least=1),
             height=height,
             width=width,
             golden=Golden(
-                seed=int(golden["seed"]),
-                labels=_list_of(int, golden["labels"]),
-                images=decompress(b64decode(golden["images"])),
+                seed=_in_range(golden["seed"], 2**64),
+                labels=tuple(_in_range(label, len(class_names)) for label in labels),
+                images=_unpacked(golden["images"], len(labels) * height * width),
             ),
             dataset=metadata[f"{PREFIX}dataset"],
             precision=metadata[f"{PREFIX}precision"],
             weights_sha256=metadata[f"{PREFIX}weights_sha256"],
-            recipe=dict(json.loads(metadata[f"{PREFIX}recipe"])),
-            training=dict(json.loads(metadata[f"{PREFIX}training"])),
-            versions=dict(json.loads(metadata[f"{PREFIX}versions"])),
-            quality=dict(json.loads(metadata[f"{PREFIX}quality"])),
-            verification=dict(json.loads(metadata[f"{PREFIX}verification"])),
+            recipe=_table(metadata[f"{PREFIX}recipe"]),
+            training=_table(metadata[f"{PREFIX}training"]),
+            versions=_table(metadata[f"{PREFIX}versions"]),
+            quality=_table(metadata[f"{PREFIX}quality"]),
+            verification=_table(metadata[f"{PREFIX}verification"]),
         )
     except (KeyError, TypeError, ValueError, zlib_error) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ModelError(
-            f"{source} has malformed contract metadata ({type(error).__name__}: {error}); "
+            f"{source} has malformed contract metadata ({reason:.120}); "
             "export it again with cgan-export"
         ) from error
-    if info.classes < 1 or info.noise_dim < 1:
-        raise ModelError(f"{source} promises no classes or no noise; export it again")
-    if len(info.golden.images) != len(info.golden.labels) * height * width:
-        raise ModelError(f"{source} has a golden sample of the wrong size; export it again")
-    return info
+
+
+def _parsed(text: str) -> object:
+    """Return what a JSON text holds.
+
+    Raises:
+        ValueError: it is malformed, nested too deeply, holds NaN or half a character.
+    """
+
+    def refuse(name: str) -> object:
+        raise ValueError(f"{name} is no number")
+
+    try:
+        value: object = json.loads(text, parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if "\\u" in text:  # by which half a surrogate pair could come
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _table(text: str) -> dict[str, Any]:
+    value = _parsed(text)
+    if not isinstance(value, dict):
+        raise TypeError(f"{text!r:.40} is no table")
+    return value
 
 
 def _list_of(kind: type[T], values: object) -> tuple[T, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+    if not isinstance(values, list) or not values or {type(value) for value in values} != {kind}:
         raise TypeError(f"{values!r:.40} is not a list of {kind.__name__}")
     return tuple(values)
+
+
+def _in_range(value: object, end: int, *, least: int = 0) -> int:
+    if type(value) is not int or not least <= value < end:
+        raise ValueError(f"{value!r:.40} is no whole number from {least} to {end - 1}")
+    return value
+
+
+def _unpacked(text: object, size: int) -> bytes:
+    """Return the bytes of a golden sample, which has to be of this size.
+
+    Raises:
+        TypeError, ValueError, zlib.error: it is not. A bomb is not unpacked further than that.
+    """
+    if not isinstance(text, str) or size > MOST_GOLDEN:
+        raise ValueError(f"a golden sample of {size:,} bytes")
+    packed = decompressobj()
+    content = packed.decompress(b64decode(text, validate=True), size + 1)
+    if len(content) != size or not packed.eof:
+        raise ValueError("a golden sample of the wrong size")
+    return content
 
 
 def _image_size(outputs: Sequence[Tensor]) -> tuple[int, int]:

@@ -37,6 +37,7 @@ class Drawing:
     start: int  # index of the first image
     shard: tuple[int, int]  # which of how many, counted from 1
     model: Path | None  # None: the one that ships
+    expect_sha256: str | None  # of the model's file
     provider: str
     threads: int | None  # None: as many as pay
     output: str | None  # None: named after what is drawn
@@ -56,7 +57,9 @@ def draw(asked: Drawing) -> None:
     seed = int.from_bytes(os.urandom(4), "little") if asked.seed is None else asked.seed
     few = (len(asked.names) or USUAL_CLASSES) * asked.count <= FEW
     threads = 1 if few and asked.threads is None else asked.threads
-    with DigitGenerator(asked.model, asked.provider, threads) as generator:
+    with DigitGenerator(
+        asked.model, asked.provider, threads, expect_sha256=asked.expect_sha256
+    ) as generator:
         info = generator.info
         labels = labels_of(asked.names, info.class_names, by_digit=asked.by_digit)
         names = [info.class_names[label] for label in labels]

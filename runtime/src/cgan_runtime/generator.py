@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
-from cgan_runtime.digest import sha256
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.labels import Labels, label_numbers
 from cgan_runtime.noise import checked_origin, standard_normal, whole_number
-from cgan_runtime.session import MOST_THREADS, open_session, short_name
+from cgan_runtime.screen import MOST_BYTES, screen
+from cgan_runtime.seal import check_sha256, checked_sha256
+from cgan_runtime.session import MOST_THREADS, open_session, run_session, short_name
 from cgan_runtime.single import SingleImage
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
@@ -36,12 +37,14 @@ class DigitGenerator:
         provider: "cpu", "cuda", another that the installed onnxruntime offers, by its name in lower
             case without "ExecutionProvider"; or "auto": CUDA where the session really gets it.
         threads: of the CPU provider; None takes one for each CPU of the process.
+        expect_sha256: of the whole file, 64 hexadecimal digits, where only that file will do. The
+            seal tells damage; this tells a file that somebody else put there.
 
     Raises:
         InstallError: onnxruntime is not installed.
-        ModelError: the file is missing, damaged or breaks the contract.
+        ModelError: the file is missing, damaged, breaks the contract, or is not the expected one.
         ProviderError: the session did not get the provider.
-        InputError: threads is out of range.
+        InputError: threads is out of range, or expect_sha256 is no hash.
     """
 
     def __init__(
@@ -49,13 +52,18 @@ class DigitGenerator:
         model: str | Path | None = None,
         provider: str = "auto",
         threads: int | None = None,
+        *,
+        expect_sha256: str | None = None,
     ) -> None:
         if threads is not None and not 1 <= threads <= MOST_THREADS:
             raise InputError(f"threads is {threads}; give 1 to {MOST_THREADS}")
+        expected = None if expect_sha256 is None else checked_sha256(expect_sha256)
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
         content = _read(self.model_path)
-        self._sha256 = sha256(content)
         source = str(self.model_path)
+        if expected is not None:
+            check_sha256(content, expected, source)
+        self._sha256 = screen(content, source)
         self._session = open_session(content, source, provider, threads)
         self._info = read_info(
             self._session.get_modelmeta().custom_metadata_map,
@@ -64,7 +72,7 @@ class DigitGenerator:
             source,
         )
         on_cpu = self.provider == "cpu"
-        self._single = SingleImage(self._session, self._info) if on_cpu else None
+        self._single = SingleImage(self._session, self._info, source) if on_cpu else None
 
     @property
     def info(self) -> ModelInfo:
@@ -106,6 +114,7 @@ class DigitGenerator:
         Raises:
             InputError: the model lacks a label, labels mix numbers and names, the seed or start is
                 out of range, or the generator is closed.
+            ModelError: the model cannot be drawn with.
         """
         wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
         seed, first = checked_origin(seed, start, len(wanted))
@@ -165,7 +174,9 @@ class DigitGenerator:
         if len(labels) == 1 and self._single is not None:
             return self._single.draw(labels, seed, first)
         noise = standard_normal(seed, first, len(labels), self._info.noise_dim)
-        images: NDArray[np.uint8] = session.run([IMAGE], {NOISE: noise, LABEL: labels})[0]
+        images: NDArray[np.uint8] = run_session(
+            session, IMAGE, {NOISE: noise, LABEL: labels}, str(self.model_path)
+        )
         return images
 
     def _open_session(self) -> Any:
@@ -191,7 +202,8 @@ class DigitGenerator:
 
 def _read(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)  # a device may have no end
     except FileNotFoundError as error:
         raise ModelError(
             f"there is no model {path}; check the path, or leave it out for the one that ships"
@@ -202,6 +214,10 @@ def _read(path: Path) -> bytes:
         ) from error
     if not content:
         raise ModelError(f"{path} is empty; copy or export it again")
+    if len(content) > MOST_BYTES:
+        raise ModelError(
+            f"{path} is larger than any model may be ({MOST_BYTES:,} bytes); check the path"
+        )
     return content
 
 

@@ -131,9 +131,36 @@ def _open(
             )
     except Exception as error:  # its exceptions share no base but this one
         raise ModelError(
-            f"{source} is not an ONNX model, is truncated, or needs a newer onnxruntime than "
+            f"{source} cannot be opened: it is damaged, or needs a newer onnxruntime than "
             f"{onnxruntime.__version__}; copy or export it again"
         ) from error
+
+
+def run_session(session: Any, output: str, feeds: dict[str, Any], source: str) -> Any:
+    """Run a session and return one output.
+
+    Args:
+        session: of open_session().
+        output: the output's name.
+        feeds: arrays, by input's name.
+        source: the model's name, for messages.
+
+    Raises:
+        ModelError: the graph cannot be computed.
+        MemoryError: there is not enough memory for it.
+    """
+    try:
+        return session.run([output], feeds)[0]
+    except Exception as error:  # its exceptions share no base but this one
+        raise failed_run(error, source) from error
+
+
+def failed_run(error: Exception, source: str) -> Exception:
+    """Return what to raise where onnxruntime raised this: ModelError or MemoryError."""
+    reason = " ".join(str(error).split())
+    if "bad_alloc" in reason or "Failed to allocate" in reason:
+        return MemoryError(reason)
+    return ModelError(f"{source} opens, but cannot be drawn with ({reason:.200}); export it again")
 
 
 def _in_a_line(error: BaseException | None) -> str:

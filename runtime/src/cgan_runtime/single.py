@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo
 from cgan_runtime.noise import fill
+from cgan_runtime.session import failed_run
 
 
 class SingleImage(local):
@@ -21,10 +22,11 @@ class SingleImage(local):
     Args:
         session: on the CPU provider.
         info: of its model.
+        source: the model's name, for messages.
     """
 
-    def __init__(self, session: Any, info: ModelInfo) -> None:
-        self._session = session
+    def __init__(self, session: Any, info: ModelInfo, source: str) -> None:
+        self._session, self._source = session, source
         self._noise = np.empty((1, info.noise_dim), np.float32)
         self._label = np.empty(1, np.int64)
         self._image = np.empty((1, 1, info.height, info.width), np.uint8)
@@ -43,8 +45,14 @@ class SingleImage(local):
             label: int64 [1], 0 <= label < classes.
             seed: and index, as checked_origin() returns them.
             index: of the image.
+
+        Raises:
+            ModelError: the graph cannot be computed.
         """
         fill(self._noise, seed, index)
         self._label[:] = label
-        self._session.run_with_iobinding(self._binding)
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except Exception as error:  # onnxruntime's exceptions share no base but this one
+            raise failed_run(error, self._source) from error
         return self._image.copy()

@@ -1,11 +1,11 @@
 """checkpoint.pt: all that a run needs to go on, and the one before it in case it is damaged."""
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from cgan_training.archive import ArchiveError, load_archive
 from cgan_training.errors import CheckpointError, OutputError
 from cgan_training.files import written_whole
 
@@ -56,13 +56,15 @@ def load_checkpoint(run_dir: Path) -> tuple[dict[str, Any], str | None]:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        _check_sums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_archive(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no {path}; nothing to resume, start a new run") from error
-    except Exception as error:  # torch and zipfile tell damage by a dozen different exceptions
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}; check the path") from error
+    except ArchiveError as error:
         raise CheckpointError(
-            f"{path} is cut short, damaged or no checkpoint; delete it, and start a new run"
+            f"{path} is cut short, damaged or no checkpoint ({error}); delete it, and start a "
+            "new run"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of cgan-train; give its run directory")
@@ -72,11 +74,3 @@ def _load(path: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}; install the release that wrote it"
         )
     return content
-
-
-def _check_sums(path: Path) -> None:
-    """Compare the archive's checksums, which torch.load does not."""
-    with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise zipfile.BadZipFile(f"{damaged} is damaged")

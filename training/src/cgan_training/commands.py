@@ -1,17 +1,26 @@
 """Run a click command under the project's conventions for errors and exit codes.
 
-0 done; 1 it failed; 2 wrong usage; 130 interrupted. An error is one line on stderr:
+0 done; 1 it failed; 2 wrong usage; 130 interrupted; 143 terminated. An error is one line on stderr:
 `error: what, then what to do`. Tracebacks are shown only with --debug.
 """
 
 import os
+import re
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 import click
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+NO_MEMORY = "this needs more memory than there is; ask for less at a time"
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived: what was begun is cleaned up on the way out, as at Ctrl-C."""
 
 
 def run(
@@ -28,6 +37,8 @@ def run(
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _terminate)
         code = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.UsageError as error:
@@ -36,19 +47,33 @@ def run(
         _leave(error.format_message(), FAILED)
     except (KeyboardInterrupt, click.Abort):
         _leave("interrupted", INTERRUPTED)
-    except own_errors as error:
-        if "--debug" in arguments:
+    except _Terminated:
+        _leave("terminated", TERMINATED)
+    except Exception as error:
+        message = str(error) if isinstance(error, own_errors) else _in_words(error)
+        if message is None or "--debug" in arguments:
             raise
-        _leave(str(error), getattr(error, "exit_code", FAILED))
-    except MemoryError:
-        _leave("this needs more memory than there is; ask for less at a time", FAILED)
-    except OSError as error:
-        if "--debug" in arguments:
-            raise
+        _leave(message, getattr(error, "exit_code", FAILED))
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _in_words(error: Exception) -> str | None:
+    """Return what to say of an error that any command may meet; None: it is a fault of ours."""
+    no_memory = "allocate memory|enough memory|out of memory"  # as torch says it
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and re.search(no_memory, str(error))
+    ):
+        return NO_MEMORY
+    if isinstance(error, OSError):
         # What is left in stdout's buffer has nowhere to go: Python would try again at the end.
         if sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        _leave(f"cannot go on: {error.strerror or error}; make room, or check the places", FAILED)
+        reason = error.strerror or error
+        return f"cannot go on: {reason}; make room, or check the places"
+    return None
 
 
 def _leave(message: str, code: int) -> NoReturn:

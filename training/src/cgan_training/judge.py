@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cgan_training.archive import load_archive
 from cgan_training.errors import OutputError
 from cgan_training.files import written_whole
 from cgan_training.precision import bf16_helps
@@ -220,7 +221,7 @@ def load_or_train_judge(
     if path.exists():
         judge = _untrained(classes, images, seed)
         try:
-            judge.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+            judge.load_state_dict(load_archive(path))
         except Exception as error:  # noqa: BLE001 - damage raises anything, even struct.error
             _log.warning("cannot read the judge in %s, training it anew: %s", path, error)
         else:

@@ -16,13 +16,15 @@ from cgan_training.averaging import estimate_batch_norm, warmed_up
 from cgan_training.data import Dataset
 from cgan_training.distributed import ALONE, World
 from cgan_training.errors import DeviceError, DivergedError, RecipeError
+from cgan_training.fit import require_like, require_optimizer, require_order
 from cgan_training.losses import r1_penalty
 from cgan_training.networks import Generator, to_float, to_uint8
 from cgan_training.precision import resolved
 from cgan_training.recipe import Recipe
 
 SHEET_ROWS = 10
-PARTS = ("generator", "discriminator", "optimizer_g", "optimizer_d")
+OPTIMIZERS = {"optimizer_g": "generator", "optimizer_d": "discriminator"}
+PARTS = ("generator", "discriminator", *OPTIMIZERS)
 COUNTERS = ("epoch", "step", "seconds", "order", "done", "sums", "epoch_seconds", "sheet_noise")
 
 
@@ -249,14 +251,32 @@ class Trainer:
         """Go back to where state() was taken.
 
         Raises:
-            KeyError, RuntimeError, TypeError, ValueError: its parts do not fit the recipe.
+            KeyError, RuntimeError, TypeError, ValueError, AttributeError: its parts do not fit the
+                recipe or the data.
         """
+        self._require_fit(state)
         for name in self.parts:
             getattr(self, name).load_state_dict(state[name])
         self.random.set_state(state["random"])
         for name in COUNTERS:
             value = state[name]
             setattr(self, name, value.to(self.device) if isinstance(value, Tensor) else value)
+
+    def _require_fit(self, state: dict[str, Any]) -> None:
+        """Check a state, down to the last number, before any of it is taken over."""
+        for name in self.parts:
+            fresh = getattr(self, name).state_dict()
+            if name in OPTIMIZERS:
+                shapes = [each.shape for each in getattr(self, OPTIMIZERS[name]).parameters()]
+                require_optimizer(state[name], fresh, shapes, name)
+            else:
+                require_like(state[name], fresh, name)
+        for name in COUNTERS:
+            if name != "order":
+                require_like(state[name], getattr(self, name), name)
+        images = len(self.labels)
+        length = images * self.passes
+        require_order(state["order"], state["done"], images, length, self.steps_per_epoch)
 
     def _seen(self, images: Tensor) -> Tensor:
         """Return images as the discriminator sees them."""

@@ -1,17 +1,20 @@
 """model.pt: a trained generator with what is needed to build it again.
 
-A model file holds tensors and plain values only, and is loaded with weights_only=True: a pickle
-that would run code is refused by torch.
+A model file holds tensors and plain values only. archive.py reads it without running anything in
+it; here its parts are checked against each other before they become a network.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from cgan_training.errors import ModelFileError, RecipeError
+from cgan_training.archive import ArchiveError, load_archive
+from cgan_training.errors import ModelFileError
 from cgan_training.files import written_whole
 from cgan_training.networks import GENERATORS, Generator
 from cgan_training.settings import build_block
@@ -80,38 +83,74 @@ def load_model(path: Path) -> Model:
         path = path / "model.pt"
     content = _load_content(path)
     try:
-        network = dict(content["network"])
-        settings = build_block(GENERATORS, network.pop("settings"), str(path), "generator")
-        generator = Generator(settings, **network)
-        generator.load_state_dict(content["weights"])
         return Model(
-            generator=generator.eval().requires_grad_(False),
-            class_names=tuple(content["class_names"]),
-            dataset=content["dataset"],
-            recipe=content["recipe"],
-            training=content["training"],
-            quality=content["quality"],
+            generator=_generator(content["network"], content["weights"], str(path)),
+            **_described(content),
         )
-    except (RecipeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:  # whatever network and weights make torch raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ModelFileError(
             f"{path} is damaged: its parts do not fit ({reason}); train it again"
         ) from error
 
 
+def _generator(network: dict[str, Any], weights: dict[str, Tensor], source: str) -> Generator:
+    """Build the network and give it its weights.
+
+    Raises:
+        Exception: of many kinds, where they do not fit each other.
+    """
+    network = dict(network)
+    settings = build_block(GENERATORS, network.pop("settings"), source, "generator")
+    # Without memory at first: the weights are as long as the file, its settings may say anything.
+    with torch.device("meta"):
+        generator = Generator(settings, **network)
+    for name, wanted in generator.state_dict().items():
+        found = weights[name]
+        if found.shape != wanted.shape or found.dtype != wanted.dtype:
+            raise ValueError(f"{name} is {found.dtype} {list(found.shape)}")
+        if not found.isfinite().all():
+            raise ValueError(f"{name} holds what is no number")
+    generator.load_state_dict(weights, assign=True)
+    return generator.eval().requires_grad_(False)
+
+
+def _described(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what else a model has, of the types that it must be.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not.
+    """
+    names, classes = content["class_names"], content["network"]["classes"]
+    if len(names) != classes or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{len(names)} names of {classes} classes")
+    tables = {key: dict(content[key]) for key in ("recipe", "training", "quality")}
+    if not isinstance(content["dataset"], str) or not isinstance(
+        tables["training"]["versions"], dict
+    ):
+        raise TypeError("dataset or versions")
+    if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
+        raise TypeError("quality")
+    # They become the metadata of an ONNX file.
+    for value in (tables, list(names), content["dataset"]):
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return {"class_names": tuple(names), "dataset": content["dataset"], **tables}
+
+
 def _load_content(path: Path) -> dict[str, Any]:
     """Unpack the file without running anything in it, and check what it says it is."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_archive(path)
     except FileNotFoundError as error:
         raise ModelFileError(
             f"there is no {path}; make one with cgan-train, or check the path"
         ) from error
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}; check the path") from error
-    except Exception as error:  # torch tells a foreign file by a dozen different exceptions
+    except ArchiveError as error:
         raise ModelFileError(
-            f"{path} is not a model that cgan-train wrote, or is damaged; give it a model.pt"
+            f"{path} is not a model that cgan-train wrote, or is damaged ({error}); "
+            "give it a model.pt"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelFileError(

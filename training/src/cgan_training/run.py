@@ -5,7 +5,7 @@ import json
 import math
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from cgan_training.checkpoint import load_checkpoint
 from cgan_training.data import Dataset
 from cgan_training.distributed import ALONE, Votes, World
 from cgan_training.errors import CheckpointError, StoppedError
-from cgan_training.loop import Trainer
+from cgan_training.loop import Epoch, Trainer
 from cgan_training.networks import Generator
 from cgan_training.precision import resolved
 from cgan_training.progress import Progress
@@ -25,6 +25,10 @@ from cgan_training.scribe import Scribe
 from cgan_training.signals import StopSignals
 
 CHECKPOINT_SECONDS = 300.0
+FOUND_BY = ("dataset", "data_dir")  # what a config.json says of how the data were found
+DEVICES = ("cpu", "cuda", "mps")
+NUMBERS = {"threads": (1, 1024), "keep_every": (0, 2**31), "eval_every": (0, 2**31)}  # in it
+FIGURES = {field.name for field in fields(Epoch)}  # of an epoch, in its metrics
 
 
 @dataclass(frozen=True)
@@ -135,11 +139,31 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     """
     path = run_dir / "config.json"
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return _checked_config(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise CheckpointError(f"{run_dir} holds no run (no config.json); check the path") from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read or is damaged; start a new run") from error
+
+
+def _checked_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config.json whose values are of the types that --resume takes them for.
+
+    Raises:
+        TypeError, ValueError: one is not.
+    """
+    if not isinstance(config, dict) or config.get("device", "cpu") not in DEVICES:
+        raise TypeError("device")
+    for key, kind in {"dataset": dict, "tensorboard": bool}.items():
+        if type(config.get(key, kind())) is not kind:
+            raise TypeError(key)
+    if not all(isinstance(config.get("dataset", {}).get(key, ""), str) for key in FOUND_BY):
+        raise TypeError("dataset")
+    for key, (least, most) in NUMBERS.items():
+        value = config.get(key, least)
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(key)
+    return config
 
 
 def _resume(
@@ -150,12 +174,12 @@ def _resume(
     if problem is not None:
         say(f"note: {problem} Going on from the checkpoint before it.")
     theirs, ours = checkpoint.get("recipe"), identity["recipe"]
-    if theirs != ours:
-        key = next(
-            key for key in ours if not isinstance(theirs, dict) or theirs.get(key) != ours[key]
-        )
+    if _as_text(theirs) != _as_text(ours):
+        theirs = theirs if isinstance(theirs, dict) else {}
+        differ = [key for key in ours if _as_text(theirs.get(key)) != _as_text(ours[key])]
+        what = f"{differ[0]} differs from {ours[differ[0]]!r}" if differ else "it has more keys"
         raise CheckpointError(
-            f"the run in {run_dir} has another recipe ({key} differs from {ours[key]!r}); resume "
+            f"the run in {run_dir} has another recipe ({what}); resume "
             "it without --recipe, --epochs and --seed, or start a new run"
         )
     if checkpoint.get("dataset_sha256") != identity["dataset_sha256"]:
@@ -164,14 +188,35 @@ def _resume(
             "give its --dataset and --data-dir"
         )
     try:
+        metrics = _checked_metrics(checkpoint["metrics"])
         trainer.load_state(checkpoint["trainer"])
-        metrics = checkpoint["metrics"]
-    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # whatever torch raises when it is given something else
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(
-            f"the checkpoint in {run_dir} does not fit its recipe; start a new run"
+            f"the checkpoint in {run_dir} does not fit its recipe ({reason}); start a new run"
         ) from error
     say(f"resumed at epoch {trainer.epoch + 1}, step {trainer.step:,}")
-    return list(metrics)
+    return metrics
+
+
+def _as_text(value: object) -> str:
+    """Return plain values as a text that is theirs alone; what a checkpoint holds may be others."""
+    return json.dumps(value, sort_keys=True, default=repr)
+
+
+def _checked_metrics(lines: Any) -> list[dict[str, Any]]:
+    """Return the metrics of a checkpoint.
+
+    Raises:
+        TypeError, ValueError: they are no list of an epoch's figures.
+    """
+    metrics = [dict(line) for line in lines]
+    for line in metrics:
+        if not line.keys() >= FIGURES or any(
+            type(value) not in (int, float) for value in line.values()
+        ):
+            raise ValueError("its metrics are none")
+    return metrics
 
 
 def _sha256(dataset: Dataset) -> str:

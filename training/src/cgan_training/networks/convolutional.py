@@ -11,6 +11,7 @@ from cgan_training.errors import RecipeError
 from cgan_training.networks.base import Discriminator, DiscriminatorSettings, GeneratorSettings
 
 CELL = 4  # pixels a side of a grid cell: 28 x 28 is a grid of 7 x 7
+MOST_CONVOLUTIONS = 100
 EMBEDDING_SPREAD = 0.1  # standard deviation of the untrained label embeddings
 
 
@@ -30,7 +31,8 @@ class ConvolutionalGenerator(GeneratorSettings):
     def __post_init__(self) -> None:
         for key in ("hidden", "channels"):
             self.require(key, holds=getattr(self, key) >= 1, words="at least 1")
-        self.require("convolutions", holds=self.convolutions >= 0, words="0 or more")
+        few = 0 <= self.convolutions <= MOST_CONVOLUTIONS
+        self.require("convolutions", holds=few, words=f"0 to {MOST_CONVOLUTIONS}")
 
     def layers(self, inputs: int, height: int, width: int) -> nn.Sequential:
         """Return the layers; see GeneratorSettings.layers()."""

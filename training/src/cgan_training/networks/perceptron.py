@@ -13,7 +13,8 @@ from torch.nn import functional
 from cgan_training.networks.base import Discriminator, DiscriminatorSettings, GeneratorSettings
 from cgan_training.networks.linear import Linear
 
-AT_LEAST_ONE_LAYER = "one or more layers of >= 1 unit"
+MOST_LAYERS = 100  # hidden ones
+SOME_LAYERS = f"one to {MOST_LAYERS} layers of >= 1 unit"
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,7 @@ class PerceptronGenerator(GeneratorSettings):
     batch_norm: bool = False  # before each ReLU (Radford et al. 2015, section 3)
 
     def __post_init__(self) -> None:
-        positive = bool(self.hidden) and min(self.hidden) >= 1
-        self.require("hidden", holds=positive, words=AT_LEAST_ONE_LAYER)
+        self.require("hidden", holds=_some_layers(self.hidden), words=SOME_LAYERS)
 
     def layers(self, inputs: int, height: int, width: int) -> nn.Sequential:
         """Return the layers; see GeneratorSettings.layers()."""
@@ -43,8 +43,7 @@ class PerceptronDiscriminator(DiscriminatorSettings):
     leaky_slope: float  # of the leaky ReLU, 0 <= slope < 1
 
     def __post_init__(self) -> None:
-        positive = bool(self.hidden) and min(self.hidden) >= 1
-        self.require("hidden", holds=positive, words=AT_LEAST_ONE_LAYER)
+        self.require("hidden", holds=_some_layers(self.hidden), words=SOME_LAYERS)
         self.require("leaky_slope", holds=0 <= self.leaky_slope < 1, words="0 or more and below 1")
 
     def network(self, classes: int, height: int, width: int) -> Discriminator:
@@ -66,6 +65,10 @@ class _Discriminator(Discriminator):
         one_hot = functional.one_hot(label, self.classes).to(image.dtype)  # [batch, classes]
         logit: Tensor = self.layers(torch.cat([image.flatten(1), one_hot], dim=1))  # [batch, 1]
         return logit.squeeze(1)  # [batch]
+
+
+def _some_layers(hidden: Sequence[int]) -> bool:
+    return 1 <= len(hidden) <= MOST_LAYERS and min(hidden) >= 1
 
 
 def _perceptron(

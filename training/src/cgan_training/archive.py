@@ -1,0 +1,121 @@
+"""Read a .pt file of tensors and plain values without running, or believing, anything in it.
+
+torch.load(weights_only=True) keeps a pickle from running code. It does not keep it from asking for
+a terabyte, and releases before 2.6 let one run code all the same, through torch's older formats
+(CVE-2025-32434). So a file is read here first: it must be the kind of archive that torch.save
+writes, not packed and not damaged, with a pickle of the few words that tensors and plain values
+need.
+"""
+
+import math
+import pickletools
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOST_PICKLE = 2**24  # bytes of the archive's pickle
+MOST_VALUES, DEEPEST = 200_000, 40  # in it, also where one is told to be in several places
+
+# Protocol 2, as torch.save writes it.
+OPCODES = {
+    *("PROTO", "STOP", "MARK", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
+    *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("BINUNICODE", "EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2"),
+    *("TUPLE3", "APPEND", "APPENDS", "SETITEM", "SETITEMS"),
+    *("GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
+}
+STORAGES = ("Bool", "Byte", "Char", "Int", "Long", "Half", "BFloat16", "Float", "Double")
+GLOBALS = {
+    "collections OrderedDict",
+    "torch._utils _rebuild_tensor_v2",
+    *(f"torch {kind}Storage" for kind in STORAGES),
+}
+
+
+class ArchiveError(Exception):
+    """The file is none that torch.save wrote of tensors and plain values; says why."""
+
+
+def load_archive(path: Path) -> Any:
+    """Return what a file holds: dicts, lists and tuples of tensors, numbers, texts and None.
+
+    Args:
+        path: of a file that torch.save wrote.
+
+    Returns:
+        The same as torch.load() would, with every tensor on the CPU, in memory of its own.
+
+    Raises:
+        OSError: it cannot be read.
+        ArchiveError: it is another file, is damaged, or holds something else.
+    """
+    with path.open("rb"):  # says what is missing in words
+        pass
+    try:
+        _check(path)
+        # Mapped, a tensor that is said to be longer than it is cannot reach beyond the file.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return _Copy().of(content)
+    except ArchiveError:
+        raise
+    except Exception as error:  # torch, zipfile and pickletools tell damage by a dozen of them
+        raise ArchiveError(f"{type(error).__name__}") from error
+
+
+def _check(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        names = [entry.filename for entry in entries]
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ArchiveError("it is packed")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ArchiveError("its parts overlap")
+        if len(set(names)) != len(names):
+            raise ArchiveError("a part comes twice")
+        (pickle,) = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
+        if pickle.file_size > MOST_PICKLE:
+            raise ArchiveError("its pickle is too long")
+        damaged = archive.testzip()  # which torch.load does not look at
+        if damaged is not None:
+            raise ArchiveError(f"{damaged!r:.60} is damaged")
+        _check_pickle(archive.read(pickle))
+
+
+def _check_pickle(pickle: bytes) -> None:
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
+        if opcode.name not in OPCODES or number > 4 * MOST_VALUES:
+            raise ArchiveError(f"its pickle uses {opcode.name}")
+        if opcode.name == "GLOBAL" and argument not in GLOBALS:
+            raise ArchiveError(f"its pickle names {argument!r:.60}")
+
+
+class _Copy:
+    """Copies values that may be there, and counts them."""
+
+    def __init__(self) -> None:
+        self._left = MOST_VALUES
+
+    def of(self, value: Any, depth: int = 0) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth > DEEPEST:
+            raise ArchiveError("it holds too many values")
+        if isinstance(value, dict):
+            return {self.of(key): self.of(each, depth + 1) for key, each in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(self.of(each, depth + 1) for each in value)
+        if isinstance(value, Tensor):
+            return _copied(value)
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        raise ArchiveError(f"it holds a {type(value).__name__}")
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """Return a tensor in memory of its own; it must be as long as its storage at most."""
+    held = tensor.untyped_storage().nbytes() // tensor.element_size()
+    if math.prod(tensor.shape) > held:
+        raise ArchiveError("a tensor is longer than its numbers")
+    return tensor.detach().clone()
