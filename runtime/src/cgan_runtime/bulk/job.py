@@ -9,7 +9,6 @@ A second run of the same job keeps the shards that are whole and draws the other
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -21,7 +20,7 @@ from cgan_runtime.errors import OutputError
 from cgan_runtime.files import written_whole
 
 VERSION = 1  # of job.json
-MANIFEST, MODEL, SHARDS = "job.json", "model.onnx", "shards"
+MANIFEST, MODEL, SHARDS, LOCK = "job.json", "model.onnx", "shards", ".lock"
 DIGITS = 12  # of a shard's name, at least: names sort as indices do
 ELSEWHERE = "choose another folder"
 
@@ -95,68 +94,82 @@ def read_job(folder: Path) -> Job | None:
         raise OutputError(f"cannot read {path}: {error.strerror}; {ELSEWHERE}") from error
 
 
-def prepare(folder: Path, job: Job, model: Path) -> None:
-    """Make the job's folder, or check that it holds this very job.
+@contextmanager
+def opened(folder: Path, job: Job, model: Path) -> Iterator[None]:
+    """Make the job's folder, or go on in it, and keep other runs out.
 
-    A job of which no shard was drawn gives way to another one.
+    What a killed run left half written is deleted. A job of which no shard was drawn gives way to
+    another one.
+
+    Args:
+        folder: of the job.
+        job: what it is to hold.
+        model: the file to copy into it.
 
     Raises:
-        OutputError: it holds another job, or something else, or cannot be written.
+        OutputError: it holds another job, or something else, another run is at work there, or it
+            cannot be written.
     """
+    _check(folder, job)
+    _make(folder)
+    with _locked(folder) as alone:
+        _check(folder, job)  # another run may have come between
+        if read_job(folder) != job:
+            told = {"version": VERSION, "written_by": f"cgan-runtime {__version__}", **asdict(job)}
+            with written_whole(folder / MANIFEST) as file:
+                file.write(json.dumps(told, indent=2, ensure_ascii=False).encode() + b"\n")
+        if not (folder / MODEL).exists() or sha256(folder / MODEL) != job.model_sha256:
+            with written_whole(folder / MODEL) as file:
+                file.write(model.read_bytes())
+        _make(folder / SHARDS)
+        if alone:
+            _clear(folder)
+        try:
+            yield
+        finally:
+            if alone:
+                _clear(folder)
+
+
+def _check(folder: Path, job: Job) -> None:
+    """Refuse a folder that holds something else, or another job's shards."""
     found = read_job(folder)
     if found is None and _visible(folder):
         raise OutputError(f"{folder} is neither empty nor of cgan-bulk; {ELSEWHERE}")
-    if found not in (None, job) and _visible(folder / SHARDS):
+    if found and found != job and _visible(folder / SHARDS):
         raise OutputError(
             f"{folder} holds another job, {_difference(found, job)}; {ELSEWHERE}, or give it the "
             "options it was begun with"
         )
-    _make(folder / SHARDS)
-    if found != job:
-        content = {"version": VERSION, "written_by": f"cgan-runtime {__version__}", **asdict(job)}
-        with written_whole(folder / MANIFEST) as file:
-            file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
-    if not (folder / MODEL).exists() or sha256(folder / MODEL) != job.model_sha256:
-        with written_whole(folder / MODEL) as file:
-            file.write(model.read_bytes())
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keep other runs out of the folder, and clear what killed ones left half written.
-
-    Where the system or the file system knows no locks, it does neither.
-
-    Raises:
-        OutputError: another run is at work there.
-    """
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock; yield whether there is one, for not every file system has them."""
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
+        yield False
         return
-    lock = os.open(folder, os.O_RDONLY)
     try:
+        lock = (folder / LOCK).open("ab")  # for writing, or NFS would refuse
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror}; {ELSEWHERE}") from error
+    with lock:  # which goes when the file is closed
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
         except BlockingIOError as error:
             raise OutputError(
                 f"another cgan-bulk is at work in {folder}; wait for it, or {ELSEWHERE}"
             ) from error
-        except OSError:  # some network file systems have none
-            yield
-            return
-        clear(folder)
-        try:
-            yield
-        finally:
-            clear(folder)
-    finally:
-        os.close(lock)  # and with it the lock goes
+        except OSError:
+            alone = False
+        yield alone
 
 
-def clear(folder: Path) -> None:
-    """Delete what was left half written. Nobody may be writing there."""
+def _clear(folder: Path) -> None:
+    """Delete what was left half written."""
     for pattern in (f".{16 * '?'}.part", f"{SHARDS}/.*"):  # files.written_whole's, and ours
         for path in folder.glob(pattern):
             with suppress(OSError):
@@ -176,7 +189,7 @@ def _visible(folder: Path) -> bool:
         return False
 
 
-def _difference(found: Job | None, job: Job) -> str:
+def _difference(found: Job, job: Job) -> str:
     """Return where two jobs differ first, in words."""
     for field in fields(Job):
         old, new = getattr(found, field.name), getattr(job, field.name)

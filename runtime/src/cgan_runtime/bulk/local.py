@@ -14,7 +14,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from cgan_runtime.bulk.job import Job
-from cgan_runtime.bulk.shards import Worker
+from cgan_runtime.bulk.shards import KILLED, Worker
 from cgan_runtime.errors import WorkerError
 
 MOST_LOSSES = 3  # in a row, with no shard between them
@@ -72,10 +72,10 @@ def drawn(
             again.extend(waiting.values())
             if losses == MOST_LOSSES:
                 raise WorkerError(
-                    f"worker processes were killed {losses} times in a row; if memory is short, "
-                    "take fewer --workers, and run it again"
+                    f"workers were killed {losses} times in a row; if memory is short, take fewer "
+                    "--workers, and run it again"
                 ) from error
-            note("a worker process was killed; what it was drawing is drawn again")
+            note(KILLED)
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)

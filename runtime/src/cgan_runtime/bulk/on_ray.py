@@ -5,6 +5,7 @@ all machines share, so nothing large is moved or kept in memory.
 """
 
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cgan_runtime.bulk.job import SHARDS, Job
-from cgan_runtime.bulk.shards import Worker
+from cgan_runtime.bulk.shards import KILLED, Worker
 from cgan_runtime.errors import CganRuntimeError, InputError, InstallError, WorkerError
 
 MOST_BEGUN = 3  # times that a shard is begun: Ray itself would do it for ever
@@ -103,7 +104,7 @@ def drawn(
                 # Ray starts workers that died, and their tasks, again.
                 done = tasks.map_batches(
                     ShardDrawer,
-                    fn_constructor_args=(folder.resolve(), job, provider),
+                    fn_constructor_args=(folder.resolve(), job, provider, secrets.token_hex(4)),
                     batch_size=None,
                     compute=ray.data.ActorPoolStrategy(size=min(workers or cpus, len(some))),
                     num_cpus=1,
@@ -113,7 +114,7 @@ def drawn(
                     if row["error"]:
                         raise _error(row["kind"], row["error"])
                     if row["begun"] > 1:
-                        note("a worker died; what it was drawing was drawn again")
+                        note(KILLED)
                     yield int(row["number"])
                 some = list(islice(more, AT_ONCE))
     except (ray.exceptions.RayError, ray.data.exceptions.SystemException) as error:
@@ -130,16 +131,8 @@ def _cluster(ray: Any, workers: int | None) -> Iterator[int]:
     RAY_ADDRESS names a cluster, as everywhere in Ray; otherwise it is the one of this machine.
     """
     terminate = signal.getsignal(signal.SIGTERM)
-    options = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
     try:
-        if address := os.environ.get("RAY_ADDRESS"):
-            _knock(address)
-            ray.init(**options)
-        else:
-            try:
-                ray.init("auto", **options)
-            except ConnectionError:  # there is none
-                ray.init("local", num_cpus=workers, **options)
+        _connect(ray, workers)
     except (OSError, ValueError, RuntimeError) as error:
         raise WorkerError(
             f"Ray cannot be reached or started: {_last_line(error)}; look at RAY_ADDRESS and at "
@@ -159,6 +152,20 @@ def _cluster(ray: Any, workers: int | None) -> Iterator[int]:
         ray.shutdown()
 
 
+def _connect(ray: Any, workers: int | None) -> None:
+    options = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
+    address = os.environ.get("RAY_ADDRESS")
+    if address and address != "local":
+        _knock(address)
+        ray.init(**options)
+        return
+    if not address:
+        with suppress(ConnectionError):  # there is none
+            ray.init("auto", **options)
+            return
+    ray.init("local", num_cpus=workers, **options)
+
+
 def _knock(address: str) -> None:
     """Connect to HOST:PORT, where the address is such: Ray itself waits for minutes.
 
@@ -171,10 +178,17 @@ def _knock(address: str) -> None:
 
 
 class ShardDrawer:
-    """Draws the shards whose numbers it is given, in an actor's process."""
+    """Draws the shards whose numbers it is given, in an actor's process.
 
-    def __init__(self, folder: Path, job: Job, provider: str) -> None:
-        self._folder, self._job = folder, job
+    Args:
+        folder: the job's.
+        job: which the folder holds.
+        provider: as of DigitGenerator.
+        run: tells this run's notes from those that a killed one left.
+    """
+
+    def __init__(self, folder: Path, job: Job, provider: str, run: str) -> None:
+        self._folder, self._job, self._run = folder, job, run
         self._worker = Worker(folder, job, provider)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -207,9 +221,10 @@ class ShardDrawer:
         Raises:
             WorkerError: too often.
         """
-        with self._notes(number).open("ab") as file:
+        begun = 1
+        with suppress(OSError), self._notes(number).open("ab") as file:  # the worker says why not
+            begun += file.tell()
             file.write(b"x")
-            begun = file.tell()
         if begun > MOST_BEGUN:
             raise WorkerError(
                 f"{MOST_BEGUN} workers died drawing {self._job.shard(number)}; if memory is short, "
@@ -218,7 +233,7 @@ class ShardDrawer:
         return begun
 
     def _notes(self, number: int) -> Path:
-        return self._folder / SHARDS / f".{number}.begun"
+        return self._folder / SHARDS / f".{self._run}.{number}"
 
 
 def _error(kind: str, text: str) -> CganRuntimeError:

@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 from cgan_runtime.bulk import local, on_ray
-from cgan_runtime.bulk.job import Job, held, prepare, read_job
+from cgan_runtime.bulk.job import Job, opened, read_job
 from cgan_runtime.bulk.shards import check_format, is_whole
 from cgan_runtime.drawing import labels_of
 from cgan_runtime.errors import OutputError, StoppedError
@@ -55,9 +55,7 @@ def run(order: Order) -> None:
         on_ray.import_ray()
     model, job = job_of(order)
     check_format(job)
-    prepare(order.output, job, model)
-    with held(order.output):
-        prepare(order.output, job, model)  # another run may have come between
+    with opened(order.output, job, model):
         drawn = draw(order, job)
         check_whole(order.output, job)
     kept = job.shards - drawn
@@ -130,7 +128,7 @@ def draw(order: Order, job: Job) -> int:
                     advance(job.shard(number).count)
         except KeyboardInterrupt:
             raise StoppedError(
-                f"stopped; the shards in {order.output} are whole, and the same command draws the rest",
+                f"stopped; the shards in {order.output} are whole, the same command draws the rest",
                 received[0] if received else signal.SIGINT,
             ) from None
     return drawn

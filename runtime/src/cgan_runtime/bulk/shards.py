@@ -18,6 +18,7 @@ from cgan_runtime.outputs import IDX_NAMES, idx_files
 
 FORMATS = ("parquet", "idx")
 ROW_GROUP = 16  # batches that a row group of Parquet holds: 13 MB of MNIST's size
+KILLED = "a worker was killed; what it was drawing is drawn again"
 CODEC, LEVEL = "zstd", 1  # see docs/scaling.md for what it costs and saves
 
 
@@ -48,15 +49,20 @@ class Worker:
             CganRuntimeError: as DigitGenerator.
             Stopped: it was given up, and nothing of it is there.
         """
-        shard = self._job.shard(number)
+        shard, generator = self._job.shard(number), self._generator
         if is_whole(self._folder, self._job, shard):
             return
-        batches = self._batches(shard)
-        if self._job.format == "idx":
-            self._write_idx(shard, batches)
-        else:
+        batches = self._batches(generator, shard)
+        if self._job.format == "parquet":
             with written_whole(parquet_path(self._folder, shard)) as file:
                 write_parquet(file, batches, self._job)
+            return
+        with idx_files(
+            self._folder / SHARDS, shard.name, generator.info, shard.count, gz=False
+        ) as (images, labels):
+            for batch in batches:
+                images.write(batch.images.tobytes())
+                labels.write(batch.labels.astype(np.uint8).tobytes())
 
     @cached_property
     def _generator(self) -> DigitGenerator:
@@ -70,22 +76,14 @@ class Worker:
             raise ModelError(f"{generator.model_path} is not the job's; choose another folder")
         return generator
 
-    def _batches(self, shard: Shard) -> Iterator[Batch]:
-        stream = self._generator.stream(
+    def _batches(self, generator: DigitGenerator, shard: Shard) -> Iterator[Batch]:
+        stream = generator.stream(
             shard.labels, seed=self._job.seed, start=shard.first, count=shard.count
         )
         for batch in stream:
             if self._stopped():
                 raise Stopped
             yield batch
-
-    def _write_idx(self, shard: Shard, batches: Iterator[Batch]) -> None:
-        with idx_files(
-            self._folder / SHARDS, shard.name, self._generator.info, shard.count, gz=False
-        ) as (images, labels):
-            for batch in batches:
-                images.write(batch.images.tobytes())
-                labels.write(batch.labels.astype(np.uint8).tobytes())
 
 
 def is_whole(folder: Path, job: Job, shard: Shard) -> bool:
