@@ -16,6 +16,7 @@ EXAMPLES = """\b
 Examples:
   cgan-export runs/digits/model.pt digits.onnx
   cgan-export runs/digits digits.onnx --precision int8 --judge --card
+  cgan-export runs/digits digits.onnx --triton repository
   cgan-export runs/digits digits.onnx && cgan-run --model digits.onnx --digit 9
 """
 
@@ -77,6 +78,13 @@ Examples:
     is_flag=True,
     help="Also write a model card and a sheet beside OUTPUT: OUTPUT's name with .md and .png.",
 )
+@click.option(
+    "--triton",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Also add the file to the model repository DIR of NVIDIA's Triton server, as the newest "
+    "version of a model called as OUTPUT is.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s")
@@ -91,6 +99,7 @@ def command(
     data_dir: Path,
     cache_dir: Path,
     card: bool,
+    triton: Path | None,
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -104,6 +113,7 @@ def command(
     from cgan_export import quality
     from cgan_export.export import export_model
     from cgan_export.report import as_table, facts_of
+    from cgan_export.triton import write_repository
 
     examine = partial(quality.measure, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
     compare = partial(
@@ -127,7 +137,10 @@ def command(
         )
         if card:
             write_card(report.path)
-        rows.append(facts_of(report))
+        facts = facts_of(report)
+        if triton:
+            facts["triton"] = str(write_repository(report.path, triton))
+        rows.append(facts)
     click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else as_table(rows))
 
 

@@ -75,4 +75,5 @@ def _column(facts: dict[str, Any]) -> dict[str, str]:
         "one image": f"{facts['latency_microseconds']:.0f} µs",
         "in bulk": f"{facts['images_per_second']:,} images/s",
         "export took": f"{facts['seconds']} s",
+        **({"for Triton": facts["triton"]} if "triton" in facts else {}),
     }

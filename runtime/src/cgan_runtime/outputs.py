@@ -126,19 +126,19 @@ def write_idx(
     folder = root / IDX_FOLDER
     _make(folder)
     (other,) = set(SPLITS) - {split}
-    with _idx_files(folder, split, info, count, gz=gz) as (images, labels):
+    with idx_files(folder, split, info, count, gz=gz) as (images, labels):
         for batch in batches:
             images.write(batch.images.tobytes())
             labels.write(batch.labels.astype(np.uint8).tobytes())
     if not any(folder.glob(f"{other}-*")):
-        with _idx_files(folder, other, info, 0, gz=gz):
+        with idx_files(folder, other, info, 0, gz=gz):
             pass
     with written_whole(folder / "classes.txt") as file:
         file.writelines(f"{name}\n".encode() for name in info.class_names)
 
 
 @contextmanager
-def _idx_files(
+def idx_files(
     folder: Path, split: str, info: ModelInfo, count: int, *, gz: bool
 ) -> Iterator[list[BinaryIO]]:
     """Open the images' and the labels' file of a split, with their headers written."""

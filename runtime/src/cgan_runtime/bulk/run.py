@@ -1,0 +1,186 @@
+"""What `cgan-bulk` does once its command line is understood."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+import click
+
+from cgan_runtime.bulk import local, on_ray
+from cgan_runtime.bulk.job import Job, opened, read_job
+from cgan_runtime.bulk.shards import check_format, is_whole
+from cgan_runtime.drawing import labels_of
+from cgan_runtime.errors import OutputError, StoppedError
+from cgan_runtime.generator import DigitGenerator
+from cgan_runtime.noise import checked_origin
+from cgan_runtime.terminal import is_terminal
+from cgan_runtime.threads import available_threads
+
+LOCAL, RAY = "local", "ray"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for."""
+
+    names: tuple[str, ...]  # of classes; none: every class
+    by_digit: bool  # whether they were given as digits
+    count: int  # of images in all
+    seed: int | None  # None: the folder's, or a new one
+    start: int  # index of the first image
+    model: Path | None  # None: the one that ships
+    provider: str
+    output: Path  # the job's folder
+    format: str  # "parquet" or "idx"
+    shard_images: int
+    engine: str  # "local" or "ray"
+    workers: int | None  # None: one a CPU
+    debug: bool  # whether to show what Ray says
+
+
+def run(order: Order) -> None:
+    """Draw all shards that are not there yet, and say where they are.
+
+    Raises:
+        CganRuntimeError: something was wrong with what was asked for, or failed.
+        StoppedError: a signal came.
+    """
+    if order.engine == RAY:
+        on_ray.import_ray()
+    model, job = job_of(order)
+    check_format(job)
+    with opened(order.output, job, model):
+        drawn = draw(order, job)
+        check_whole(order.output, job)
+    kept = job.shards - drawn
+    words = f", {kept:,} of them kept" if kept else ""
+    click.echo(
+        f"{order.output}  seed {job.seed}  {job.count:,} images in {job.shards:,} "
+        f"shard{'s' * (job.shards > 1)}{words}"
+    )
+
+
+def job_of(order: Order) -> tuple[Path, Job]:
+    """Return the model's file and the job that was asked for.
+
+    Raises:
+        CganRuntimeError: the model cannot be opened, or cannot draw it.
+    """
+    seed = order.seed
+    if seed is None:
+        found = read_job(order.output)
+        seed = found.seed if found else int.from_bytes(os.urandom(4), "little")
+    # On Ray's head there may be no GPU.
+    provider = order.provider if order.engine == LOCAL else "cpu"
+    with DigitGenerator(order.model, provider, threads=1) as generator:
+        info = generator.info
+        seed, start = checked_origin(seed, order.start, order.count)
+        return generator.model_path, Job(
+            model_sha256=generator.model_sha256,
+            seed=seed,
+            start=start,
+            count=order.count,
+            labels=tuple(labels_of(order.names, info.class_names, by_digit=order.by_digit)),
+            class_names=info.class_names,
+            height=info.height,
+            width=info.width,
+            format=order.format,
+            shard_images=order.shard_images,
+        )
+
+
+def draw(order: Order, job: Job) -> int:
+    """Draw the shards that are not there, and return how many there were.
+
+    Raises:
+        CganRuntimeError: it failed.
+        StoppedError: a signal came.
+    """
+    drawn = 0
+    with quiet(order) as stderr, progress(job, stderr) as advance, stop_signals() as received:
+
+        def missing() -> Iterator[int]:
+            for number in range(job.shards):
+                shard = job.shard(number)
+                if is_whole(order.output, job, shard):
+                    advance(shard.count)
+                else:
+                    yield number
+
+        def note(text: str) -> None:
+            click.echo(f"note: {text}", file=stderr)
+
+        if order.engine == RAY:
+            shards = on_ray.drawn(order.output, job, missing(), order.workers, order.provider, note)
+        else:
+            workers = order.workers or available_threads()
+            shards = local.drawn(order.output, job, missing(), workers, order.provider, note)
+        try:
+            with closing(shards):
+                for number in shards:
+                    drawn += 1
+                    advance(job.shard(number).count)
+        except KeyboardInterrupt:
+            raise StoppedError(
+                f"stopped; the shards in {order.output} are whole, the same command draws the rest",
+                received[0] if received else signal.SIGINT,
+            ) from None
+    return drawn
+
+
+def check_whole(folder: Path, job: Job) -> None:
+    """Check that every shard is there, as this machine sees it.
+
+    Raises:
+        OutputError: one is not.
+    """
+    for number in range(job.shards):
+        shard = job.shard(number)
+        if not is_whole(folder, job, shard):
+            raise OutputError(
+                f"{shard} were drawn, but are not in {folder}; --output must be a folder that "
+                "all machines share, and that nobody else writes to"
+            )
+
+
+def quiet(order: Order) -> AbstractContextManager[TextIO]:
+    """Return a context that gives the stderr to write to."""
+    if order.engine == RAY and not order.debug:
+        return on_ray.quiet()
+    return nullcontext(sys.stderr)
+
+
+@contextmanager
+def progress(job: Job, stderr: TextIO) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal; yield what advances it by a number of images."""
+    if not is_terminal(stderr):
+        yield lambda _: None
+        return
+    with click.progressbar(length=job.count, label="drawing", file=stderr) as bar:
+        yield bar.update
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Let SIGTERM interrupt as Ctrl-C does; yield a list that it puts its number into.
+
+    A second one does what it always did, for those in a hurry.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, before)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
