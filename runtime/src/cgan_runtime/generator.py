@@ -118,7 +118,7 @@ class DigitGenerator:
         """
         wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
         seed, first = checked_origin(seed, start, len(wanted))
-        if len(wanted) == 1:
+        if 0 < len(wanted) <= LARGEST_BATCH:
             return self._draw(session, wanted, seed, first)
         images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
         for done in range(0, len(wanted), LARGEST_BATCH):
