@@ -40,6 +40,7 @@ class Way:
 
     @property
     def name(self) -> str:
+        """What the table calls it."""
         if self.engine == PLAIN:
             return f"{PLAIN}, {self.format}"
         return f"{self.engine}, {self.workers} worker{'s' * (self.workers > 1)}, {self.format}"

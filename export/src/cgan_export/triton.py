@@ -123,10 +123,9 @@ def _write_config(path: Path, text: str) -> None:
 
 def _add_version(folder: Path, content: bytes) -> Path:
     """Write the model as one more version, whose folder appears whole."""
-    versions = [
-        int(each.name) for each in folder.iterdir() if re.fullmatch("[1-9][0-9]*", each.name)
-    ]
-    newest = folder / str(max(versions, default=0))
+    names = [each.name for each in folder.iterdir()]
+    last = max((int(name) for name in names if re.fullmatch("[1-9][0-9]*", name)), default=0)
+    newest = folder / str(last)
     if (newest / MODEL).is_file() and (newest / MODEL).read_bytes() == content:
         return newest
     half = folder / f".{secrets.token_hex(8)}.part"  # Triton passes over what is no number
