@@ -187,11 +187,10 @@ def descendants(pid: int) -> dict[int, str]:
     return found
 
 
-def workers_of(pid: int) -> list[int]:
+def workers_of(pid: int, word: str = "spawn_main") -> list[int]:
     """Return the ids of the processes that draw."""
     found = descendants(pid).items()
-    on_ray = [own for own, args in found if "ShardDrawer" in args]
-    return on_ray or [own for own, args in found if "spawn_main" in args]
+    return [own for own, args in found if word in args]
 
 
 def is_alive(pid: int) -> bool:
@@ -517,8 +516,9 @@ def test_a_killed_worker_is_told_and_its_shards_drawn_again(
 ) -> None:
     count, folder = SHARDS * IMAGES, tmp_path / "digits"
     process = start("--engine", engine, "--workers", 2, "--count", count)
-    wait_for(lambda: len(workers_of(process.pid)) == 2, process)
-    worker, _ = workers_of(process.pid)
+    word = "ShardDrawer" if engine == "ray" else "spawn_main"
+    wait_for(lambda: len(workers_of(process.pid, word)) == 2, process)
+    worker, _ = workers_of(process.pid, word)
     wait_for(lambda: shards_in(folder), process)
     os.kill(worker, signal.SIGKILL)
     assert len(shards_in(folder)) < SHARDS
