@@ -40,6 +40,11 @@ Start = Callable[..., "subprocess.Popen[str]"]
 Pixels = NDArray[np.uint8]
 
 
+def home(tmp_path: Path) -> dict[str, str]:
+    """Return a home for the token that Ray makes for itself."""
+    return {"HOME": str(tmp_path.parent)}
+
+
 @pytest.fixture
 def bulk(tmp_path: Path) -> Bulk:
     """Run the command with the model that ships: bulk("--count", 9, "--output", "digits")."""
@@ -48,7 +53,7 @@ def bulk(tmp_path: Path) -> Bulk:
         return subprocess.run(
             [*START_BULK, *map(str, arguments)],
             cwd=tmp_path,
-            env=os.environ | extra,
+            env=os.environ | home(tmp_path) | extra,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -69,7 +74,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process = subprocess.Popen(
             [*START_BULK, *map(str, (*options, "--output", "digits", *arguments))],
             cwd=tmp_path,
-            env=os.environ | OWN_CLUSTER,
+            env=os.environ
+            | OWN_CLUSTER
+            | {"HOME": str(tmp_path.parent)},  # Ray keeps a token there
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -180,10 +187,10 @@ def descendants(pid: int) -> dict[int, str]:
     return found
 
 
-def workers_of(pid: int) -> list[int]:
+def workers_of(pid: int, word: str = "spawn_main") -> list[int]:
     """Return the ids of the processes that draw."""
     found = descendants(pid).items()
-    return [own for own, args in found if "spawn_main" in args or "ShardDrawer" in args]
+    return [own for own, args in found if word in args]
 
 
 def is_alive(pid: int) -> bool:
@@ -509,8 +516,9 @@ def test_a_killed_worker_is_told_and_its_shards_drawn_again(
 ) -> None:
     count, folder = SHARDS * IMAGES, tmp_path / "digits"
     process = start("--engine", engine, "--workers", 2, "--count", count)
-    wait_for(lambda: len(workers_of(process.pid)) == 2, process)
-    worker, _ = workers_of(process.pid)
+    word = "ShardDrawer" if engine == "ray" else "spawn_main"
+    wait_for(lambda: len(workers_of(process.pid, word)) == 2, process)
+    worker, _ = workers_of(process.pid, word)
     wait_for(lambda: shards_in(folder), process)
     os.kill(worker, signal.SIGKILL)
     assert len(shards_in(folder)) < SHARDS

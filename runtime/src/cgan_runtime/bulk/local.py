@@ -5,16 +5,16 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from itertools import islice
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from cgan_runtime.bulk.job import Job
 from cgan_runtime.bulk.shards import KILLED, Worker
+from cgan_runtime.bulk.signals import interrupts_held_back
 from cgan_runtime.errors import WorkerError
 
 MOST_LOSSES = 3  # in a row, with no shard between them
@@ -56,7 +56,7 @@ def drawn(
                     again.extend(() if again else islice(more, 1))
                     if not again:
                         break
-                    with _interrupts_held_back():
+                    with interrupts_held_back():
                         waiting[pool.submit(_draw, again[0])] = again[0]
                     again.popleft()
                 if not waiting:
@@ -79,22 +79,6 @@ def drawn(
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back while processes start: they are born with the same mask, and keep it.
-
-    A terminal sends it to all of them; the first one alone answers, and tells the others.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _workers: list[Worker] = []  # in a worker's process, it

@@ -2,65 +2,47 @@
 
 Only the shards' numbers travel through Ray. Each worker draws into the job's folder itself, which
 all machines share, so nothing large is moved or kept in memory.
+
+Ray has a process of its own here. It takes the signals of a process that it is in, writes to its
+stdout, and ends it without a word when the machine's Ray dies.
 """
 
+import multiprocessing
 import os
 import secrets
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from itertools import islice
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from cgan_runtime import errors
 from cgan_runtime.bulk.job import SHARDS, Job
 from cgan_runtime.bulk.shards import KILLED, Worker
+from cgan_runtime.bulk.signals import interrupts_held_back
 from cgan_runtime.errors import CganRuntimeError, InputError, InstallError, WorkerError
 
 MOST_BEGUN = 3  # times that a shard is begun: Ray itself would do it for ever
-PATIENCE = 10  # seconds that a cluster may take to answer
+PATIENCE = 10  # seconds that a cluster may take to answer, or Ray to end
 AT_ONCE = 1000  # shards that Ray is told of together: what it keeps of them stays small
+MISSING = "--engine ray needs Ray; pip install 'cgan-runtime[ray]'"
+LOGS = f"{tempfile.gettempdir()}/ray/session_latest/logs"
+SPAWN = multiprocessing.get_context("spawn")
 
 
-def import_ray() -> Any:
-    """Return ray, with its usage statistics off.
+def check_installed() -> None:
+    """Check that Ray is there, without its import of seconds.
 
     Raises:
-        InstallError: it is not installed, or without Ray Data.
+        InstallError: it is not.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise InstallError(
-            f"--engine ray needs Ray; pip install 'cgan-runtime[ray]' ({error})"
-        ) from error
-    return ray
-
-
-@contextmanager
-def quiet() -> Iterator[TextIO]:
-    """Keep what Ray's threads and C++ write from stdout and stderr; yield the true stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    saved = [os.dup(1), os.dup(2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    with os.fdopen(os.dup(2), "w", buffering=1) as stderr:
-        try:
-            os.dup2(nowhere, 1)
-            os.dup2(nowhere, 2)
-            yield stderr
-        finally:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            os.dup2(saved[0], 1)
-            os.dup2(saved[1], 2)
-            for each in (*saved, nowhere):
-                os.close(each)
+    if find_spec("ray") is None:
+        raise InstallError(MISSING)
 
 
 def drawn(
@@ -70,6 +52,8 @@ def drawn(
     workers: int | None,
     provider: str,
     note: Callable[[str], None],
+    *,
+    debug: bool = False,
 ) -> Generator[int, None, None]:
     """Draw shards, and yield the number of each that is whole.
 
@@ -80,79 +64,127 @@ def drawn(
         workers: actors, each of one CPU; None takes as many as the cluster has CPUs.
         provider: as of DigitGenerator; "cuda" gives each worker a GPU.
         note: told when a worker died.
+        debug: whether to show what Ray says.
 
     Raises:
         WorkerError: Ray cannot be reached or started, or workers die again and again.
         InputError: the cluster has fewer CPUs than workers.
         CganRuntimeError: what a worker raised.
     """
-    ray = import_ray()
     more = iter(numbers)
     some = list(islice(more, AT_ONCE))
     if not some:
         return
+    here, there = SPAWN.Pipe()
+    driver = SPAWN.Process(
+        target=_drive, args=(there, folder.resolve(), job, workers, provider, debug)
+    )
+    with interrupts_held_back():
+        driver.start()
+    there.close()
     try:
-        with _cluster(ray, workers) as cpus:
-            if workers is not None and workers > cpus:
-                raise InputError(
-                    f"Ray has {cpus} CPUs here, too few for {workers} workers; take fewer"
-                )
-            while some:
-                tasks = ray.data.from_items(
-                    [{"number": number} for number in some], override_num_blocks=len(some)
-                )
-                # Ray starts workers that died, and their tasks, again.
-                done = tasks.map_batches(
-                    ShardDrawer,
-                    fn_constructor_args=(folder.resolve(), job, provider, secrets.token_hex(4)),
-                    batch_size=None,
-                    compute=ray.data.ActorPoolStrategy(size=min(workers or cpus, len(some))),
-                    num_cpus=1,
-                    num_gpus=1 if provider == "cuda" else None,
-                )
-                for row in done.iter_rows():
-                    if row["error"]:
-                        raise _error(row["kind"], row["error"])
-                    if row["begun"] > 1:
-                        note(KILLED)
-                    yield int(row["number"])
-                some = list(islice(more, AT_ONCE))
-    except (ray.exceptions.RayError, ray.data.exceptions.SystemException) as error:
-        raise WorkerError(
-            f"Ray gave up: {_last_line(error)}; look at its logs below "
-            f"{tempfile.gettempdir()}/ray/session_latest/logs, or see all with --debug"
-        ) from error
+        while some:
+            here.send(some)
+            for _ in some:
+                yield _number(here.recv(), note)
+            some = list(islice(more, AT_ONCE))
+    except (EOFError, OSError) as error:
+        raise WorkerError(f"Ray has died; look at its logs in {LOGS}, and run it again") from error
+    except BaseException:
+        driver.terminate()
+        raise
+    finally:
+        here.close()  # the driver's sign to end
+        driver.join(PATIENCE)
+        driver.kill()
+
+
+def _number(row: dict[str, Any], note: Callable[[str], None]) -> int:
+    """Return the number of a shard that was drawn.
+
+    Raises:
+        CganRuntimeError: it was not.
+    """
+    if row["error"]:
+        error: CganRuntimeError = getattr(errors, row["kind"])(row["error"])
+        raise error
+    if row["begun"] > 1:
+        note(KILLED)
+    return int(row["number"])
+
+
+# In the process that Ray has.
+
+
+def _drive(
+    there: Connection, folder: Path, job: Job, workers: int | None, provider: str, debug: bool
+) -> None:
+    """Draw the shards whose numbers come in lists, and send a row for each, until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not debug:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+    try:
+        with _cluster(workers) as (ray, cpus):
+            while True:
+                numbers = there.recv()
+                size = min(workers or cpus, len(numbers))
+                for row in _rows(ray, folder, job, numbers, size, provider):
+                    there.send(row)
+    except (EOFError, BrokenPipeError):
+        return
+    except CganRuntimeError as error:
+        there.send({"kind": type(error).__name__, "error": str(error)})
+    except Exception as error:  # Ray's share no base but this one
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        text = f"Ray gave up: {lines[-1].strip()}; look at its logs in {LOGS}, or use --debug"
+        there.send({"kind": WorkerError.__name__, "error": text})
+        if debug:
+            raise
+
+
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send them
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InstallError(f"{MISSING} ({error})") from error
+    return ray
 
 
 @contextmanager
-def _cluster(ray: Any, workers: int | None) -> Iterator[int]:
-    """Connect to Ray where it runs, or start it on this machine; yield its number of CPUs.
+def _cluster(workers: int | None) -> Iterator[tuple[Any, int]]:
+    """Connect to Ray where it runs, or start it on this machine; yield it and its number of CPUs.
 
-    RAY_ADDRESS names a cluster, as everywhere in Ray; otherwise it is the one of this machine.
+    Raises:
+        InstallError: it is not installed, or without Ray Data.
+        WorkerError: it cannot be reached or started.
+        InputError: it has fewer CPUs than there are to be workers.
     """
-    terminate = signal.getsignal(signal.SIGTERM)
+    ray = _import_ray()
     try:
         _connect(ray, workers)
     except (OSError, ValueError, RuntimeError) as error:
+        said = str(error).strip().splitlines()[-1]
         raise WorkerError(
-            f"Ray cannot be reached or started: {_last_line(error)}; look at RAY_ADDRESS and at "
-            "`ray status`"
+            f"Ray cannot be reached or started: {said}; look at RAY_ADDRESS and at `ray status`"
         ) from error
-    except SystemExit:  # its own answer to SIGTERM
-        signal.signal(signal.SIGTERM, terminate)
-        signal.raise_signal(signal.SIGTERM)
-        raise
     try:
-        signal.signal(signal.SIGTERM, terminate)  # ray.init() takes it
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        yield int(ray.cluster_resources().get("CPU", 0))
+        cpus = int(ray.cluster_resources().get("CPU", 0))
+        if workers is not None and workers > cpus:
+            raise InputError(f"Ray has {cpus} CPUs here, too few for {workers} workers; take fewer")
+        yield ray, cpus
     finally:
         ray.shutdown()
 
 
 def _connect(ray: Any, workers: int | None) -> None:
+    """Connect to the cluster that RAY_ADDRESS names, or this machine's, or start one here."""
     options = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
     address = os.environ.get("RAY_ADDRESS")
     if address and address != "local":
@@ -177,8 +209,29 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=PATIENCE).close()
 
 
+def _rows(
+    ray: Any, folder: Path, job: Job, numbers: list[int], size: int, provider: str
+) -> Iterator[dict[str, Any]]:
+    tasks = ray.data.from_items(
+        [{"number": number} for number in numbers], override_num_blocks=len(numbers)
+    )
+    # Workers that die, and their tasks, are started again by Ray.
+    done = tasks.map_batches(
+        ShardDrawer,
+        fn_constructor_args=(folder, job, provider, secrets.token_hex(4)),
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(size=size),
+        num_cpus=1,
+        num_gpus=1 if provider == "cuda" else None,
+    )
+    yield from done.iter_rows()
+
+
+# In an actor's process.
+
+
 class ShardDrawer:
-    """Draws the shards whose numbers it is given, in an actor's process.
+    """Draws the shards whose numbers it is given.
 
     Args:
         folder: the job's.
@@ -234,15 +287,3 @@ class ShardDrawer:
 
     def _notes(self, number: int) -> Path:
         return self._folder / SHARDS / f".{self._run}.{number}"
-
-
-def _error(kind: str, text: str) -> CganRuntimeError:
-    from cgan_runtime import errors
-
-    found: CganRuntimeError = getattr(errors, kind)(text)
-    return found
-
-
-def _last_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__

@@ -4,17 +4,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TextIO
 
 import click
 
 from cgan_runtime.bulk import local, on_ray
 from cgan_runtime.bulk.job import Job, opened, read_job
 from cgan_runtime.bulk.shards import check_format, is_whole
+from cgan_runtime.bulk.signals import terminations_interrupt
 from cgan_runtime.drawing import labels_of
 from cgan_runtime.errors import OutputError, StoppedError
 from cgan_runtime.generator import DigitGenerator
@@ -52,7 +51,7 @@ def run(order: Order) -> None:
         StoppedError: a signal came.
     """
     if order.engine == RAY:
-        on_ray.import_ray()
+        on_ray.check_installed()
     model, job = job_of(order)
     check_format(job)
     with opened(order.output, job, model):
@@ -103,7 +102,7 @@ def draw(order: Order, job: Job) -> int:
         StoppedError: a signal came.
     """
     drawn = 0
-    with quiet(order) as stderr, progress(job, stderr) as advance, stop_signals() as received:
+    with progress(job) as advance, terminations_interrupt() as received:
 
         def missing() -> Iterator[int]:
             for number in range(job.shards):
@@ -114,10 +113,18 @@ def draw(order: Order, job: Job) -> int:
                     yield number
 
         def note(text: str) -> None:
-            click.echo(f"note: {text}", file=stderr)
+            click.echo(f"note: {text}", err=True)
 
         if order.engine == RAY:
-            shards = on_ray.drawn(order.output, job, missing(), order.workers, order.provider, note)
+            shards = on_ray.drawn(
+                order.output,
+                job,
+                missing(),
+                order.workers,
+                order.provider,
+                note,
+                debug=order.debug,
+            )
         else:
             workers = order.workers or available_threads()
             shards = local.drawn(order.output, job, missing(), workers, order.provider, note)
@@ -149,38 +156,11 @@ def check_whole(folder: Path, job: Job) -> None:
             )
 
 
-def quiet(order: Order) -> AbstractContextManager[TextIO]:
-    """Return a context that gives the stderr to write to."""
-    if order.engine == RAY and not order.debug:
-        return on_ray.quiet()
-    return nullcontext(sys.stderr)
-
-
 @contextmanager
-def progress(job: Job, stderr: TextIO) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal; yield what advances it by a number of images."""
-    if not is_terminal(stderr):
+def progress(job: Job) -> Iterator[Callable[[int], None]]:
+    """Show a bar where stderr is a terminal; yield what advances it by a number of images."""
+    if not is_terminal(sys.stderr):
         yield lambda _: None
         return
-    with click.progressbar(length=job.count, label="drawing", file=stderr) as bar:
+    with click.progressbar(length=job.count, label="drawing", file=sys.stderr) as bar:
         yield bar.update
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Let SIGTERM interrupt as Ctrl-C does; yield a list that it puts its number into.
-
-    A second one does what it always did, for those in a hurry.
-    """
-    received: list[int] = []
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, before)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGTERM, before)
