@@ -113,7 +113,7 @@ def fill(noise: NDArray[np.float32], seed: int, start: int) -> None:
     # A process that draws a digit and ends need not import numpy's generators for it.
     few = count * block <= FEW and next(_calls) < FEW_CALLS
     words = (_few_words if few else _many_words)(seed, first, count * block)
-    numbers = words.view(NUMBERS).reshape(count, -1)[:, :noise_dim]
+    numbers = words.view(NUMBERS).reshape(count, block * PER_COUNTER)[:, :noise_dim]
     # No number is beyond the table; "clip" writes to its place without a copy between.
     _table().take(numbers, out=noise, mode="clip")
 

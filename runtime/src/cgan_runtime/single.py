@@ -18,8 +18,8 @@ from cgan_runtime.noise import fill
 AHEAD = 32  # images whose noise is made at once, when a call goes on where the last one ended
 
 
-class SingleImage(local):
-    """Draws one image a call on the CPU; each thread that calls it gets tensors of its own.
+class SingleImage:
+    """Draws one image a call on the CPU; each thread that calls it has tensors of its own.
 
     Args:
         session: on the CPU provider.
@@ -27,46 +27,56 @@ class SingleImage(local):
     """
 
     def __init__(self, session: Any, info: ModelInfo) -> None:
-        self._session = session
-        self._noise = np.empty((1, info.noise_dim), np.float32)
-        self._label = np.empty(1, np.int64)
-        self._ahead = np.empty((AHEAD, info.noise_dim), np.float32)
-        self._origin: tuple[int, int] | None = None  # seed, and index of the first, of these
-        self._expected: tuple[int, int] | None = None  # what goes on where the last call ended
-        self._image = np.empty((1, 1, info.height, info.width), np.uint8)
-        self._binding = session.io_binding()
-        for name, array in ((NOISE, self._noise), (LABEL, self._label)):
-            self._binding.bind_input(
-                name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data
-            )
-        image = self._image
-        self._binding.bind_output(IMAGE, "cpu", 0, image.dtype.type, image.shape, image.ctypes.data)
+        self._session, self._info = session, info
+        self._mine = local()
 
-    def draw(self, label: NDArray[np.int64], seed: int, index: int) -> NDArray[np.uint8]:
+    def draw(self, label: int, seed: int, index: int) -> NDArray[np.uint8]:
         """Return image number index of a seed, uint8 [1, 1, height, width].
 
         Args:
-            label: int64 [1], 0 <= label < classes.
+            label: 0 <= label < classes.
             seed: and index, as checked_origin() returns them.
             index: of the image.
         """
-        self._find_noise(seed, index)
-        self._label[:] = label
-        self._session.run_with_iobinding(self._binding)
-        return self._image.copy()
+        try:
+            tensors: _Tensors = self._mine.tensors
+        except AttributeError:
+            tensors = self._mine.tensors = _Tensors(self._session, self._info)
+        tensors.set(label, seed, index)
+        self._session.run_with_iobinding(tensors.binding)
+        return tensors.image.copy()
 
-    def _find_noise(self, seed: int, index: int) -> None:
-        """Let self._noise be that of an image."""
-        if self._expected == (seed, index) and not self._is_ahead(seed, index):
-            self._origin = None  # until all is there
-            fill(self._ahead, seed, index)
-            self._origin = (seed, index)
-        if self._origin is not None and self._is_ahead(seed, index):
-            self._noise[0] = self._ahead[index - self._origin[1]]
+
+class _Tensors:
+    """What one thread draws in."""
+
+    def __init__(self, session: Any, info: ModelInfo) -> None:
+        self.noise = np.zeros((1, info.noise_dim), np.float32)
+        self.label = np.zeros(1, np.int64)
+        self.image = np.zeros((1, 1, info.height, info.width), np.uint8)
+        self.binding = session.io_binding()
+        for name, array in ((NOISE, self.noise), (LABEL, self.label)):
+            self.binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, _address(array))
+        image = self.image
+        self.binding.bind_output(IMAGE, "cpu", 0, image.dtype.type, image.shape, _address(image))
+        self.ahead = np.zeros((AHEAD, info.noise_dim), np.float32)
+        self.first = -AHEAD  # index of the first image whose noise lies ahead; of none at first
+        self.seed = self.next = -1  # where a call would go on
+
+    def set(self, label: int, seed: int, index: int) -> None:
+        """Let the inputs be those of an image."""
+        self.label[0] = label
+        if seed == self.seed and index == self.next:
+            row = index - self.first
+            if row >= AHEAD:
+                fill(self.ahead, seed, index)
+                self.first, row = index, 0
+            self.noise[0] = self.ahead[row]
         else:
-            fill(self._noise, seed, index)
-        self._expected = (seed, index + 1)
+            self.first = -AHEAD
+            fill(self.noise, seed, index)
+        self.seed, self.next = seed, index + 1
 
-    def _is_ahead(self, seed: int, index: int) -> bool:
-        origin = self._origin
-        return origin is not None and origin[0] == seed and 0 <= index - origin[1] < AHEAD
+
+def _address(array: NDArray[Any]) -> int:
+    return int(array.ctypes.data)
