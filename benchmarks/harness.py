@@ -87,6 +87,10 @@ class Timing:
         """The same of CPU time, which what else runs on the machine hardly touches."""
         return statistics.median(b / a for a, b in zip(self.cpu, base.cpu, strict=True))
 
+    def seconds(self, threads: int) -> float:
+        """What a call takes: on one thread CPU time, as the clock shows it on an idle machine."""
+        return self.median_cpu if threads == 1 else self.median
+
     def facts(self, base: "Timing | None" = None) -> dict[str, float]:
         """Return what history keeps, in microseconds."""
         low, high = self.quartiles
@@ -107,7 +111,8 @@ def interleaved(
     """Time calls in rounds, each in every round.
 
     Args:
-        calls: what to time, by name. Each runs once before, to warm up, and once before each turn.
+        calls: what to time, by name. Each runs before, to warm up, and where a turn has several
+            calls, once before each turn.
         rounds: that count.
         seconds: of a turn, about; a call that takes longer has one call a turn.
         settle: seconds to wait before each turn.
@@ -122,7 +127,8 @@ def interleaved(
         for name in order.sample(list(calls), len(calls)):
             if settle:
                 time.sleep(settle)
-            calls[name]()
+            if repeats[name] > 1:
+                calls[name]()
             wall, cpu = _turn(calls[name], repeats[name])
             found[name].wall.append(wall)
             found[name].cpu.append(cpu)

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cgan_runtime.generator import DigitGenerator
 from cgan_runtime.noise import FEW_CALLS, standard_normal
+from cgan_runtime.single import AHEAD
 
 SEED, IMAGES = 11, 200
 
@@ -50,6 +53,33 @@ def test_noise_does_not_remember_what_was_drawn_before() -> None:
     first = standard_normal(5, 2**62, 1, 100)
     standard_normal(2**64 - 1, 7, 50, 3)
     np.testing.assert_array_equal(standard_normal(5, 2**62, 1, 100), first)
+
+
+@given(
+    first=st.sampled_from([0, 5, 2**40, 2**63 - 3 * AHEAD]),
+    steps=st.lists(st.sampled_from([1, 1, 1, 1, 0, -1, 7, -AHEAD, AHEAD]), max_size=3 * AHEAD),
+    reseed=st.sets(st.integers(0, 3 * AHEAD)),
+)
+@settings(deadline=None, max_examples=40)
+def test_noise_made_ahead_is_the_same(
+    tiny_model: Path, first: int, steps: list[int], reseed: set[int]
+) -> None:
+    """In whatever order images are asked for."""
+    with DigitGenerator(tiny_model, "cpu", threads=1) as generator:
+        index, seed, last = first, 3, 2**63 - 1
+        for number, step in enumerate(steps):
+            seed += number in reseed
+            index = min(max(index + step, 0), last)
+            alone = generator.generate(4, seed=seed, start=index)
+            two = generator.generate([4, 4], seed=seed, start=index) if index < last else None
+            assert two is None or np.abs(alone[0].astype(int) - two[0]).max() <= 1
+
+
+def test_the_last_image_of_a_seed(generator: DigitGenerator) -> None:
+    last = 2**63 - 1
+    before, alone = (generator.generate(4, seed=1, start=each) for each in (last - 1, last))
+    both = generator.generate([4, 4], seed=1, start=last - 1)
+    assert np.abs(np.concatenate([before, alone]).astype(int) - both).max() <= 1
 
 
 def test_a_closed_generator_lets_go(tiny_model: Path) -> None:

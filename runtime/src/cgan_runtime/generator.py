@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
 from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.labels import Labels, label_numbers
+from cgan_runtime.labels import Labels, label_numbers, single_label
 from cgan_runtime.noise import checked_origin, standard_normal, whole_number
 from cgan_runtime.screen import MOST_BYTES, screen
 from cgan_runtime.seal import check_sha256, checked_sha256
@@ -116,7 +116,11 @@ class DigitGenerator:
                 out of range, or the generator is closed.
             ModelError: the model cannot be drawn with.
         """
-        wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
+        class_names = self._info.class_names
+        label = single_label(labels, len(class_names))
+        if label is not None and self._single is not None:
+            return self._single.draw(label, *checked_origin(seed, start, 1))
+        wanted, session = label_numbers(labels, class_names), self._open_session()
         seed, first = checked_origin(seed, start, len(wanted))
         if 0 < len(wanted) <= LARGEST_BATCH:
             return self._draw(session, wanted, seed, first)
@@ -171,8 +175,6 @@ class DigitGenerator:
     def _draw(
         self, session: Any, labels: NDArray[np.int64], seed: int, first: int
     ) -> NDArray[np.uint8]:
-        if len(labels) == 1 and self._single is not None:
-            return self._single.draw(labels, seed, first)
         noise = standard_normal(seed, first, len(labels), self._info.noise_dim)
         images: NDArray[np.uint8] = run_session(
             session, IMAGE, {NOISE: noise, LABEL: labels}, str(self.model_path)

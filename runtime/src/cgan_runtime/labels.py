@@ -52,6 +52,12 @@ def label_numbers(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int6
     return numbers
 
 
+def single_label(labels: Labels, classes: int) -> int | None:
+    """Return the one label where it is plain to see; None leaves it to label_numbers()."""
+    one = labels[0] if type(labels) is list and len(labels) == 1 else labels
+    return one if type(one) is int and 0 <= one < classes else None
+
+
 def label_of(name: str, class_names: Sequence[str]) -> int:
     """Return the index of a class by its name: the exact one, otherwise in any case.
 
