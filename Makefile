@@ -11,13 +11,17 @@ TRAIN_FLAGS ?=
 MODEL_DIR ?= runs/model
 MODEL_EPOCHS ?= 90
 SHIPPED := runtime/src/cgan_runtime/models/digits.onnx
+FUZZ_COUNT ?= 20000
+FUZZ_GUIDED ?= 200000
+FUZZ_SEED ?= 1
+FUZZ_SUMMARY ?= docs/reliability/fuzz.jsonl
 DEMO_DIR ?= demo
 DEMO_MINUTES ?= 3.5
 
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train model test test-haswell test-arm64 bench lint format types clean
+.PHONY: help setup demo train model test test-haswell test-arm64 fuzz bench lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -50,6 +54,13 @@ test-haswell: $(VENV)/.installed  ## the same bytes on an emulated x86-64 withou
 
 test-arm64: $(VENV)/.installed  ## the same bytes on an emulated Cortex-A72 (needs qemu, debootstrap)
 	$(BIN)/python tests/emulated/processors.py arm64
+
+fuzz: $(VENV)/.installed  ## feed 60,000 damaged and hostile files to the commands; hours
+	$(BIN)/$(PIP_INSTALL) --group fuzz
+	rm -f $(FUZZ_SUMMARY)
+	for target in onnx model checkpoint; do $(BIN)/python tests/fuzz $$target \
+		--count $(FUZZ_COUNT) --seed $(FUZZ_SEED) --summary $(FUZZ_SUMMARY) || exit 1; done
+	$(BIN)/python tests/fuzz/guided.py --runs $(FUZZ_GUIDED) --seed $(FUZZ_SEED)
 
 bench: $(VENV)/.installed  ## measure training speed against the loop as it is usually written
 	$(BIN)/python benchmarks/training_speed.py
