@@ -17,6 +17,10 @@ TRAIN_FLAGS ?=
 MODEL_DIR ?= runs/model
 MODEL_EPOCHS ?= 90
 SHIPPED := runtime/src/cgan_runtime/models/digits.onnx
+FUZZ_COUNT ?= 20000
+FUZZ_GUIDED ?= 200000
+FUZZ_SEED ?= 1
+FUZZ_SUMMARY ?= docs/reliability/fuzz.jsonl
 DEMO_DIR ?= demo
 DEMO_MINUTES ?= 3.5
 BENCH_FLAGS ?=
@@ -26,8 +30,8 @@ WEB_PACKAGES := web/node_modules/.installed
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu web test-web \
-	bench bench-quick lint format types clean
+.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz web \
+	test-web bench bench-quick lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -61,6 +65,13 @@ test-haswell: $(VENV)/.installed  ## the same bytes on an emulated x86-64 withou
 test-arm64: $(VENV)/.installed  ## the same bytes on an emulated Cortex-A72 (needs qemu, debootstrap)
 	$(BIN)/python tests/emulated/processors.py arm64
 
+fuzz: $(VENV)/.installed  ## feed 60,000 damaged and hostile files to the commands; hours
+	$(BIN)/$(PIP_INSTALL) --group fuzz
+	rm -f $(FUZZ_SUMMARY)
+	for target in onnx model checkpoint; do $(BIN)/python tests/fuzz $$target \
+		--count $(FUZZ_COUNT) --seed $(FUZZ_SEED) --summary $(FUZZ_SUMMARY) || exit 1; done
+	$(BIN)/python tests/fuzz/guided.py --runs $(FUZZ_GUIDED) --seed $(FUZZ_SEED)
+
 test-pythons:  ## the same digits in every Python from 3.10 to 3.14 that is on the PATH
 	$(PYTHON) tests/emulated/pythons.py
 
@@ -75,10 +86,10 @@ test-web: chromium $(VENV)/.installed $(WEB_PACKAGES)  ## drive that page in a r
 	CGAN_PYTHON=$(BIN)/python node --test --test-reporter=spec web/test/*.test.mjs
 
 bench: $(BENCH_VENV)/.installed  ## measure everything beside its rivals, 20 minutes; writes docs/benchmarks
-	$(BENCH_VENV)/bin/python benchmarks $(BENCH_FLAGS)
+	$(BENCH_VENV)/bin/python benchmarks/everything.py $(BENCH_FLAGS)
 
 bench-quick: $(BENCH_VENV)/.installed  ## the same in two minutes, without the pages
-	$(BENCH_VENV)/bin/python benchmarks --quick $(BENCH_FLAGS)
+	$(BENCH_VENV)/bin/python benchmarks/everything.py --quick $(BENCH_FLAGS)
 
 lint: $(VENV)/.installed  ## ruff, and ruff format in check mode
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cgan_export.errors import VerificationError
 from cgan_export.graph import ContractGenerator
 from cgan_runtime.noise import standard_normal
 
@@ -37,13 +38,22 @@ def rounded_weight(
 
     Returns:
         float64, shaped as the layer's weight.
+
+    Raises:
+        VerificationError: its inputs are no ground to round on.
     """
     free = matrix(layer.weight).double()  # [outputs, inputs]
     rows = _rows(layer, inputs).double()
     moments = rows.T @ rows / len(rows)
     damping = DAMPING * moments.diagonal().mean().clamp(min=1e-12)
     moments += damping * torch.eye(len(moments))
-    inverse = torch.linalg.cholesky(torch.linalg.inv(moments), upper=True)
+    try:
+        inverse = torch.linalg.cholesky(torch.linalg.inv(moments), upper=True)
+    except RuntimeError as error:  # torch.linalg.LinAlgError
+        raise VerificationError(
+            "int8 finds no steps for a layer whose inputs are all alike or out of all bounds; "
+            "export with --precision fp16"
+        ) from error
     rounded = torch.zeros_like(free)
     for column in range(free.shape[1]):
         rounded[:, column] = nearest(free[:, column], column, rounded)

@@ -6,10 +6,11 @@ from typing import Any
 import click
 
 from cgan_runtime import __version__, cli, commands
+from cgan_runtime.contract import LABEL
 from cgan_runtime.errors import CganRuntimeError
 
 # Options of cgan-run that mean the same here.
-WHAT, HOW = ("digit", "digits", "label", "seed", "start"), ("model", "provider", "debug")
+WHAT, HOW = ("digit", "digits", LABEL, "seed", "start"), ("model", "provider", "debug")
 # A hundred batches: every image is drawn beside the same others as in one process. That is 80 MB
 # of MNIST's size, or 23 MB as Parquet.
 SHARD_IMAGES = 102_400

@@ -108,7 +108,7 @@ def _words(found: "Check") -> str:
         "one image": f"{found.speed.latency * 1e6:.0f} µs",
         "in bulk": f"{found.speed.throughput:,.0f} images/s",
     }
-    return "\n".join(f"{name:<13}  {value}" for name, value in rows.items())
+    return "\n".join(f"{name:<13}  {commands.printable(value)}" for name, value in rows.items())
 
 
 def main() -> None:

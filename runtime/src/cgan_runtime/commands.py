@@ -99,5 +99,10 @@ def _in_words(error: Exception) -> str | None:
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {printable(message)}", err=True)
     sys.exit(code)
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, its control characters and half characters spelt out."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

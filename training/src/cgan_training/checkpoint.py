@@ -68,9 +68,10 @@ def _load(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of cgan-train; give its run directory")
-    if content.get("version") != FORMAT_VERSION:
+    version = content.get("version")
+    if type(version) is not int or version != FORMAT_VERSION:  # a tensor compares to a tensor
         raise CheckpointError(
-            f"{path} has checkpoint format {content.get('version')}, this release reads "
+            f"{path} has checkpoint format {version!r:.20}, this release reads "
             f"{FORMAT_VERSION}; install the release that wrote it"
         )
     return content

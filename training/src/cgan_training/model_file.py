@@ -156,9 +156,10 @@ def _load_content(path: Path) -> dict[str, Any]:
         raise ModelFileError(
             f"{path} is a torch file, but not a model that cgan-train wrote; give it a model.pt"
         )
-    if content.get("version") != FORMAT_VERSION:
+    version = content.get("version")
+    if type(version) is not int or version != FORMAT_VERSION:  # a tensor compares to a tensor
         raise ModelFileError(
-            f"{path} has model format {content.get('version')}, this release reads "
+            f"{path} has model format {version!r:.20}, this release reads "
             f"{FORMAT_VERSION}; install the release that wrote it"
         )
     return content

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cgan_runtime.bulk.job import MANIFEST, MODEL, SHARDS, Job, Shard, read_job
-from cgan_runtime.contract import PREFIX
+from cgan_runtime.contract import IMAGE, LABEL, PREFIX
 from cgan_runtime.errors import InputError, InstallError, ModelError, OutputError
 from cgan_runtime.files import written_whole
 from cgan_runtime.generator import Batch, DigitGenerator
@@ -136,8 +136,8 @@ def write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
     pa, parquet = import_pyarrow()
     image = pa.binary(job.height * job.width)
     columns = {
-        "image": image,
-        "label": pa.int64(),
+        IMAGE: image,
+        LABEL: pa.int64(),
         "seed": pa.uint64(),
         "index": pa.int64(),
     }
@@ -167,9 +167,9 @@ def write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
         schema,
         compression=CODEC,
         compression_level=LEVEL,
-        use_dictionary=["label", "seed"],
-        column_encoding={"image": "PLAIN", "index": "DELTA_BINARY_PACKED"},
-        write_statistics=["label", "seed", "index"],
+        use_dictionary=[LABEL, "seed"],
+        column_encoding={IMAGE: "PLAIN", "index": "DELTA_BINARY_PACKED"},
+        write_statistics=[LABEL, "seed", "index"],
     ) as writer:
         while group := list(islice(batches, ROW_GROUP)):
             table = pa.Table.from_batches([rows(batch) for batch in group])

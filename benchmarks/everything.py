@@ -1,4 +1,7 @@
-"""Every question, one after the other: `make bench`, or `python benchmarks [--quick] [NAME ...]`.
+"""Every question, one after the other: `make bench`.
+
+    python benchmarks/everything.py [--quick] [NAME ...]
+
 
 A question that fails does not keep the others from being asked; the exit code tells.
 """
@@ -35,4 +38,4 @@ def main(names: tuple[str, ...], quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="benchmarks")
+    main()
