@@ -117,21 +117,26 @@ def table(rows: list[dict[str, Any]]) -> str:
 def plot(rows: list[dict[str, Any]], real: float) -> "Figure":
     """Return distance against bytes and against time; the real images' own is the floor."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     figure = Figure(figsize=(14, 5), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
-    for place, key, words in zip(
+    for place, key, words, unit in zip(
         axes,
         ("bytes", "one_us", "bulk_us"),
-        ("bytes", "µs for one image", "µs an image in bulk"),
+        ("kilobytes", "µs for one image", "µs an image in bulk"),
+        (1e3, 1, 1),
         strict=True,
     ):
         for number, row in enumerate(rows):
             mark = "o" if row["frontier"] else "x"
             text = f"{row['name']} ({row['label_accuracy']:.2%})"
-            place.plot(row[key], row["frechet"], mark, color=f"C{number}", label=text)
+            place.plot(row[key] / unit, row["frechet"], mark, color=f"C{number}", label=text)
         place.axhline(real, color="gray", linestyle=":", label="real images")
         place.set(xlabel=words, xscale="log", yscale="log")
+        place.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        place.xaxis.set_minor_locator(NullLocator())
+        place.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         place.grid(alpha=0.3)
     axes[0].set_ylabel("Fréchet distance")
     axes[2].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))

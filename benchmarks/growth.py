@@ -147,8 +147,20 @@ def draw_share(start: int, count: int, threads: int) -> dict[str, float]:
         for first in range(0, count, CHUNK):
             draw_chunk(generator, start + first, min(CHUNK, count - first))
     spent = resource.getrusage(resource.RUSAGE_SELF)
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    return {"cpu": spent.ru_utime + spent.ru_stime, "memory": spent.ru_maxrss * unit / 1e6}
+    return {"cpu": spent.ru_utime + spent.ru_stime, "memory": most_memory(spent.ru_maxrss)}
+
+
+def most_memory(maxrss: int) -> float:
+    """Return the MB that this process ever held.
+
+    Linux counts in ru_maxrss the memory of the process that started this one; its status does not.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+        (line,) = (each for each in status.splitlines() if each.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024 / 1e6
+    except (OSError, ValueError):
+        return maxrss / 1e6  # macOS counts bytes
 
 
 def draw_chunk(generator: "DigitGenerator", start: int, count: int) -> None:

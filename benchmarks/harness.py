@@ -22,6 +22,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from cgan_runtime.threads import available_threads
 
 if TYPE_CHECKING:
@@ -276,6 +278,16 @@ def last_record(question: str, *, quick: bool = False) -> dict[str, Any] | None:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     found = [line for line in map(json.loads, lines) if line["quick"] is quick]
     return found[-1] if found else None
+
+
+def named_paths(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Path]:
+    """Split arguments of the form NAME=PATH; a click callback."""
+    pairs = [value.rpartition("=") for value in values]
+    if not all(name and path for name, _, path in pairs):
+        raise click.BadParameter("write NAME=MODEL")
+    return {name: Path(path) for name, _, path in pairs}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -85,9 +85,18 @@ class Bytes(nn.Module):
 def load_networks() -> dict[str, Network]:
     """Return both, by name."""
     return {
-        "seed": Network("seed", load_model(SEED_MODEL), None),
+        "seed": Network("seed", _widened(SEED_MODEL), None),
         "shipped": Network("shipped", _shipped(SHIPPED_MODEL), SHIPPED_MODEL),
     }
+
+
+def _widened(path: Path) -> Model:
+    """Read a model whose weights are kept in float16."""
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    content["weights"] = {name: value.float() for name, value in content["weights"].items()}
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(content, Path(folder) / "model.pt")
+        return load_model(Path(folder))
 
 
 @contextmanager

@@ -3,21 +3,21 @@
     python benchmarks/precisions.py 'seed=runs/seed' 'edge, 90 epochs=runs/model'
 
 Exports each NAME=MODEL in every precision, measures the files with the judge, and times them side
-by side on one thread: the network alone, with noise that is at hand. Ratios are to the first model
-in fp32. Writes docs/precisions/: rows.json, table.md.
+by side on one thread, in CPU time: the network alone, with noise that is at hand. Ratios are to the
+first model in fp32. Writes docs/precisions/: rows.json, table.md.
 """
 
 import json
 import os
-import statistics
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import click
+import harness
 import numpy as np
 import onnxruntime
 
@@ -39,16 +39,8 @@ ROUNDS = 21
 SECONDS = 0.02  # a round of one file at least
 
 
-def named(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
-    """Split NAME=MODEL."""
-    pairs = [value.rpartition("=") for value in values]
-    if not all(name and path for name, _, path in pairs):
-        raise click.BadParameter("write NAME=MODEL")
-    return {name: Path(path) for name, _, path in pairs}
-
-
 @click.command()
-@click.argument("models", nargs=-1, required=True, callback=named)
+@click.argument("models", nargs=-1, required=True, callback=harness.named_paths)
 @click.option("--data-dir", type=click.Path(path_type=Path), default="data", envvar="CGAN_DATA_DIR")
 @click.option("--dataset", default="mnist", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default="docs/precisions")
@@ -80,14 +72,15 @@ def main(
                 evaluation = examiner.examine(open_onnx(files[key]), quick=True)
                 rows[key] = facts(report) | evaluation.figures
         for batch in BATCHES:
-            seconds = timed(files, batch)
-            base = statistics.median(next(iter(seconds.values())))
-            for key, rounds in seconds.items():
-                rows[key][f"microseconds_{batch}"] = statistics.median(rounds) / batch * 1e6
-                rows[key][f"ratio_{batch}"] = base / statistics.median(rounds)
+            timings = timed(files, batch)
+            base = next(iter(timings.values()))
+            for key, timing in timings.items():
+                rows[key][f"microseconds_{batch}"] = timing.seconds(threads=1) / batch * 1e6
+                rows[key][f"ratio_{batch}"] = timing.ratio_cpu(base)
     output.mkdir(parents=True, exist_ok=True)
     (output / "rows.json").write_text(json.dumps(rows, indent=2) + "\n")
     (output / "table.md").write_text(table(rows))
+    harness.record("precisions", rows, settings={"rounds": ROUNDS, "seconds": SECONDS})
     click.echo(table(rows))
 
 
@@ -101,8 +94,8 @@ def facts(report: Report) -> dict[str, Any]:
     }
 
 
-def timed(files: dict[str, Path], batch: int) -> dict[str, list[float]]:
-    """Return seconds a call, of interleaved rounds on one thread."""
+def timed(files: dict[str, Path], batch: int) -> dict[str, harness.Timing]:
+    """Time calls of the networks alone on one thread, with noise that is at hand."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -111,37 +104,36 @@ def timed(files: dict[str, Path], batch: int) -> dict[str, list[float]]:
         with DigitGenerator(path, provider="cpu") as generator:
             info = generator.info
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        feeds = {
-            NOISE: standard_normal(0, 0, batch, info.noise_dim),
-            LABEL: np.arange(batch) % info.classes,
-        }
-        calls[key] = (session, feeds)
-    seconds: dict[str, list[float]] = {key: [] for key in files}
-    for _ in range(ROUNDS + 1):
-        for key, (session, feeds) in calls.items():
-            began, done = time.perf_counter(), 0
-            while time.perf_counter() - began < SECONDS:
-                session.run([IMAGE], feeds)
-                done += 1
-            seconds[key].append((time.perf_counter() - began) / done)
-    return {key: rounds[1:] for key, rounds in seconds.items()}
+        noise = standard_normal(0, 0, batch, info.noise_dim)
+        feeds = {NOISE: noise, LABEL: np.arange(batch) % info.classes}
+        calls[key] = partial(session.run, [IMAGE], feeds)
+    with harness.pinned(1):
+        return harness.interleaved(calls, ROUNDS, SECONDS)
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """Return the measured files as Markdown."""
-    head = (
-        "| | bytes | nodes | pixel error, most | mean | label accuracy | Fréchet | by class "
-        "| recall | µs, batch 1 | ratio | µs an image, batch 1024 | ratio |"
-    )
-    lines = [head, "|---" + "|---:" * (head.count("|") - 2) + "|"]
-    lines += [
-        f"| {key} | {row['bytes']:,} | {row['nodes']} | {row['largest']} | {row['mean']:.3f} "
-        f"| {row['label_accuracy']:.4f} | {row['frechet']:.3f} | {row['frechet_by_class']:.2f} "
-        f"| {row['recall']:.3f} | {row['microseconds_1']:.1f} | {row['ratio_1']:.1f} "
-        f"| {row['microseconds_1024']:.2f} | {row['ratio_1024']:.1f} |"
+    head = ["", "bytes", "nodes", "pixel error, most", "mean", "label accuracy", "Fréchet"]
+    head += ["by class", "recall", "µs, batch 1", "ratio", "µs an image, batch 1024", "ratio"]
+    lines = [
+        [
+            key,
+            f"{row['bytes']:,}",
+            row["nodes"],
+            row["largest"],
+            f"{row['mean']:.3f}",
+            f"{row['label_accuracy']:.4f}",
+            f"{row['frechet']:.3f}",
+            f"{row['frechet_by_class']:.2f}",
+            f"{row['recall']:.3f}",
+            f"{row['microseconds_1']:.1f}",
+            f"{row['ratio_1']:.1f}",
+            f"{row['microseconds_1024']:.2f}",
+            f"{row['ratio_1024']:.1f}",
+        ]
         for key, row in rows.items()
     ]
-    return "\n".join(lines) + "\n"
+    return harness.table(head, lines)
 
 
 if __name__ == "__main__":

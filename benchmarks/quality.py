@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import click
+import harness
 import torch
 
 from cgan_export.drawers import Drawer, open_drawer
@@ -35,16 +36,8 @@ COLUMNS = {
 }
 
 
-def named(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
-    """Split NAME=MODEL."""
-    pairs = [value.rpartition("=") for value in values]
-    if not all(name and path for name, _, path in pairs):
-        raise click.BadParameter("write NAME=MODEL")
-    return {name: Path(path) for name, _, path in pairs}
-
-
 @click.command()
-@click.argument("models", nargs=-1, required=True, callback=named)
+@click.argument("models", nargs=-1, required=True, callback=harness.named_paths)
 @click.option("--data-dir", type=click.Path(path_type=Path), default="data", envvar="CGAN_DATA_DIR")
 @click.option("--dataset", default="mnist", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default="docs/quality")
@@ -75,6 +68,7 @@ def main(
     result = {"judge_accuracy": examiner.judge_accuracy, "rows": found}
     (output / "rows.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     (output / "table.md").write_text(table(rows))
+    harness.record("quality", result)
     click.echo(table(rows))
     shown, names = rows[list(models)[-1]], last.class_names
     title = list(models)[-1]
@@ -92,13 +86,10 @@ def main(
 def table(rows: dict[str, Evaluation]) -> str:
     """Return the figures as Markdown."""
     lines = [
-        "| | " + " | ".join(COLUMNS) + " |",
-        "|---" + "|---:" * len(COLUMNS) + "|",
+        [name, *(form.format(row.figures[key]) for key, form in COLUMNS.values())]
+        for name, row in rows.items()
     ]
-    for name, row in rows.items():
-        cells = (form.format(row.figures[key]) for key, form in COLUMNS.values())
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return harness.table(["", *COLUMNS], lines)
 
 
 if __name__ == "__main__":

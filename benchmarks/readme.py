@@ -14,9 +14,12 @@ Nothing is measured here: every figure comes from a committed table or line of h
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import harness
+
+from cgan_runtime.generator import SHIPPED_MODEL
 
 Table = list[dict[str, str]]
 DOCS = harness.ROOT / "docs"
@@ -76,15 +79,91 @@ def precisions() -> str:
     return shortened(read_table(DOCS / "precisions" / "table.md"), columns)
 
 
+def inference() -> str:
+    """The README's: every engine on one thread, for one image and in bulk."""
+    line = recorded("inference")
+    rows = [row for row in line["rows"] if row["threads"] == 1]
+    largest = max(row["batch"] for row in rows)
+    cells = {(row["network"], row["engine"], row["batch"]): row for row in rows}
+    lines = []
+    for engine in dict.fromkeys(row["engine"] for row in rows):
+        found = [cells[name, engine, size] for name in ("seed", "shipped") for size in (1, largest)]
+        speeds = [f"{row['batch'] / row['cpu_us'] * 1e6:,.0f}" for row in found]
+        lines.append([engine, *speeds, f"{found[2]['error_mean']:.2f}"])
+    head = ["", "classic, one", f"{largest:,}", "shipped, one", f"{largest:,}", "pixel error"]
+    its = line["machine"]
+    where = f"{its['processor']} ({', '.join(its['features'])}), {line['time'][:10]}"
+    return harness.table(head, lines) + f"\n*One core of {where}.*\n"
+
+
+def start() -> str:
+    """The README's: what a process costs."""
+    lines = [
+        [
+            row["process"],
+            f"{row['cpu_us'] / 1e3:.0f}",
+            f"{row['memory_mb']:.0f}",
+            "" if row["installed_mb"] is None else f"{row['installed_mb']:.0f}",
+        ]
+        for row in recorded("start")["rows"]
+    ]
+    return harness.table(["process", "CPU ms", "memory MB", "installed MB"], lines)
+
+
+def generation() -> str:
+    """docs/scaling.md's: what a billion images, and a million devices, come to."""
+    from growth import fit
+
+    line = recorded("growth")
+    first, image = fit(line["rows"]["images"])
+    most = max(row["memory"] for row in line["rows"]["images"])
+    bulk = line["rows"]["threads"][0]
+    each = bulk["cpu_us"] / bulk["images"]
+    one_us = line["rows"]["batch"][0]["cpu_us"]
+    pixels, file = 28 * 28, SHIPPED_MODEL.stat().st_size
+    billion, devices, a_day = 10**9, 10**6, 1000
+    lines = [
+        ["CPU time of a process to start", f"{first:.2f} s"],
+        ["CPU time an image, in whole processes", f"{image * 1e6:.2f} µs"],
+        ["the same in a process that runs, in bulk", f"{each:.2f} µs"],
+        ["one image a call", f"{one_us:.1f} µs"],
+        ["most memory, whatever the number of images", f"{most:.0f} MB"],
+        ["**a billion images**: CPU time", f"{billion * image / 60:.0f} minutes of one core"],
+        ["on 100 cores, started at once", f"{billion * image / 100 + first:.0f} s"],
+        ["pixels, as bytes", f"{billion * pixels / 1e9:,.0f} GB"],
+        ["written at 1 GB/s", f"{billion * pixels / 1e9 / 60:.0f} minutes"],
+        ["**a million devices**: the model sent to each", f"{devices * file / 1e9:.0f} GB in all"],
+        [f"each draws {a_day:,} images a day, one a call", f"{devices * a_day / 1e9:.0f} billion"],
+        ["CPU time of such a day on each, at this core's speed", f"{a_day * one_us / 1e3:.0f} ms"],
+        ["on a core fifty times as slow", f"{a_day * one_us * 50 / 1e6:.1f} s"],
+        ["days until a seed's 2^63 images are used up", f"{2**63 / devices / a_day:.0e}"],
+    ]
+    return harness.table(["", ""], lines) + f"\n{harness.conditions(line)}\n"
+
+
+def recorded(question: str) -> dict[str, Any]:
+    """Return the newest whole measurement of a question."""
+    line = harness.last_record(question)
+    if line is None:
+        raise click.ClickException(f"{question} was never measured; python benchmarks {question}")
+    return line
+
+
 def whole(path: Path) -> Callable[[], str]:
     """Return what gives a table as it is."""
     return lambda: path.read_text(encoding="utf-8")
 
 
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
-    README: {"quality": quality, "precisions": precisions},
+    README: {
+        "quality": quality,
+        "precisions": precisions,
+        "inference": inference,
+        "start": start,
+    },
     DOCS / "quality.md": {"quality": whole(DOCS / "quality" / "table.md")},
     DOCS / "precisions.md": {"precisions": whole(DOCS / "precisions" / "table.md")},
+    DOCS / "scaling.md": {"generation": generation},
     DOCS / "seed.md": {"seed": whole(DOCS / "seed" / "curve.md")},
 }
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 QUESTION = "training"
-ROUNDS, QUICK_ROUNDS = 7, 3
-STEPS, QUICK_STEPS = 40, 10  # a turn
+ROUNDS, QUICK_ROUNDS = 5, 2
+STEPS, QUICK_STEPS = 25, 10  # a turn
 GOALS = (0.97, 0.99)  # of the digits read as asked
 CURVE = harness.ROOT / "docs" / "quality" / "curve.json"
 USUAL = "the usual loop"
