@@ -286,6 +286,9 @@ def test_a_parquet_file_says_what_it_holds(
     groups = [found.row_group(group).num_rows for group in range(found.num_row_groups)]
     assert groups == [16 * LARGEST_BATCH, 16 * LARGEST_BATCH, 40_000 - 32 * LARGEST_BATCH]
     assert set(parquet.read_table(path)["seed"].to_pylist()) == {2**64 - 1}
+    rows = next(parquet.ParquetFile(path).iter_batches(5))
+    images = np.frombuffer(rows["image"].buffers()[1], np.uint8).reshape(-1, 1, 28, 28)
+    np.testing.assert_array_equal(images, shipped.generate([0, 1, 2, 3, 4], seed=2**64 - 1))
 
 
 def test_the_last_indices_there_are(bulk: Bulk, tmp_path: Path) -> None:
