@@ -1,5 +1,6 @@
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,4 +94,66 @@ def test_weights_that_do_not_fit_are_refused(content: dict[str, Any], tmp_path: 
     content["network"]["noise_dim"] += 1
     torch.save(content, tmp_path / "model.pt")
     with pytest.raises(ModelFileError, match="is damaged: its parts do not fit"):
+        load_model(tmp_path)
+
+
+def other_network(content: dict[str, Any], **changes: Any) -> None:
+    content["network"].update(changes)
+
+
+def weight(content: dict[str, Any]) -> torch.Tensor:
+    found: torch.Tensor = content["weights"]["layers.0.weight"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda it: other_network(it, noise_dim=2**50),
+        lambda it: other_network(it, classes="10"),
+        lambda it: other_network(it, height=-28),
+        lambda it: other_network(it, more=1),
+        lambda it: other_network(it, settings={"kind": "perceptron", "hidden": [2**40, 2**40]}),
+        lambda it: other_network(it, settings={"kind": "perceptron", "hidden": [32] * 10_000}),
+        lambda it: other_network(it, settings={"kind": "x" * 10**6, "hidden": [32, 48]}),
+        lambda it: other_network(it, settings="\n" * 1000),
+        lambda it: it.update(network=[1]),
+        lambda it: it.update(weights=[1]),
+        lambda it: it["weights"].update({"layers.0.weight": weight(it).double()}),
+        lambda it: it["weights"].update({"layers.0.weight": 5}),
+        lambda it: it["weights"].update(more=weight(it)),
+        lambda it: weight(it).__setitem__((0, 0), float("nan")),
+        lambda it: weight(it).__setitem__((0, 0), float("inf")),
+        lambda it: it.update(class_names=[*"012345678"]),
+        lambda it: it.update(class_names=[*range(10)]),
+        lambda it: it.update(class_names=[*"012345678", "\ud800"]),
+        lambda it: it.update(class_names="0123456789"),
+        lambda it: it.update(dataset=5),
+        lambda it: it.update(dataset="\udcff"),
+        lambda it: it.update(recipe="edge"),
+        lambda it: it.update(recipe={"name": torch.zeros(1)}),
+        lambda it: it.update(training={}),
+        lambda it: it["training"].update(versions=5),
+        lambda it: it["training"].update(seconds=float("nan")),
+        lambda it: it.update(quality={"label_accuracy": "good"}),
+        lambda it: it.update(quality={"label_accuracy": float("inf")}),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(
+    content: dict[str, Any], tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    change(content)
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(ModelFileError) as caught:
+        load_model(tmp_path)
+    message = str(caught.value)
+    assert "model.pt is damaged: its parts do not fit (" in message
+    assert "\n" not in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize("version", [torch.tensor([2, 2]), "2", 2.0, True, "\n" * 999], ids=repr)
+def test_a_version_that_is_none(content: dict[str, Any], tmp_path: Path, version: Any) -> None:
+    torch.save(content | {"version": version}, tmp_path / "model.pt")
+    with pytest.raises(ModelFileError, match=r"has model format .{1,25}, this release reads 2; "):
         load_model(tmp_path)

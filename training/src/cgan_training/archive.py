@@ -27,12 +27,14 @@ OPCODES = {
     *("TUPLE3", "APPEND", "APPENDS", "SETITEM", "SETITEMS"),
     *("GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
 }
-STORAGES = ("Bool", "Byte", "Char", "Int", "Long", "Half", "BFloat16", "Float", "Double")
-GLOBALS = {
-    "collections OrderedDict",
-    "torch._utils _rebuild_tensor_v2",
-    *(f"torch {kind}Storage" for kind in STORAGES),
+PUTS, GETS = {"BINPUT", "LONG_BINPUT"}, {"BINGET", "LONG_BINGET"}
+BYTES = {  # a number takes in each kind of storage
+    **dict.fromkeys(("torch BoolStorage", "torch ByteStorage", "torch CharStorage"), 1),
+    **dict.fromkeys(("torch HalfStorage", "torch BFloat16Storage"), 2),
+    **dict.fromkeys(("torch IntStorage", "torch FloatStorage"), 4),
+    **dict.fromkeys(("torch LongStorage", "torch DoubleStorage"), 8),
 }
+GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", *BYTES}
 
 
 class ArchiveError(Exception):
@@ -46,7 +48,7 @@ def load_archive(path: Path) -> Any:
         path: of a file that torch.save wrote.
 
     Returns:
-        The same as torch.load() would, with every tensor on the CPU, in memory of its own.
+        The same as torch.load() would, with every tensor on the CPU.
 
     Raises:
         OSError: it cannot be read.
@@ -56,9 +58,7 @@ def load_archive(path: Path) -> Any:
         pass
     try:
         _check(path)
-        # Mapped, a tensor that is said to be longer than it is cannot reach beyond the file.
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return _Copy().of(content)
+        return _Copy().of(torch.load(path, map_location="cpu", weights_only=True))
     except ArchiveError:
         raise
     except Exception as error:  # torch, zipfile and pickletools tell damage by a dozen of them
@@ -81,15 +81,32 @@ def _check(path: Path) -> None:
         damaged = archive.testzip()  # which torch.load does not look at
         if damaged is not None:
             raise ArchiveError(f"{damaged!r:.60} is damaged")
-        _check_pickle(archive.read(pickle))
+        sizes = {each.filename.partition("/")[2]: each.file_size for each in entries}
+        _check_pickle(archive.read(pickle), sizes)
 
 
-def _check_pickle(pickle: bytes) -> None:
+def _check_pickle(pickle: bytes, sizes: dict[str, int]) -> None:
+    """Check the words of a pickle, and that each storage it names is as long as it says.
+
+    torch compares the two since October 2025 (pytorch#165553), and read beyond the end before.
+    """
+    memo: dict[Any, Any] = {}
+    row: list[Any] = []  # the arguments of all words since the last MARK
     for number, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
         if opcode.name not in OPCODES or number > 4 * MOST_VALUES:
             raise ArchiveError(f"its pickle uses {opcode.name}")
         if opcode.name == "GLOBAL" and argument not in GLOBALS:
             raise ArchiveError(f"its pickle names {argument!r:.60}")
+        if opcode.name in PUTS:
+            memo[argument] = row[-1] if row else None
+        elif opcode.name == "MARK":
+            row = []
+        elif opcode.name == "BINPERSID":
+            word, kind, key, _place, count, _tuple = row
+            if word != "storage" or sizes[f"data/{key}"] != BYTES[kind] * count:
+                raise ArchiveError("a tensor is of another size than it says")
+        else:
+            row.append(memo[argument] if opcode.name in GETS else argument)
 
 
 class _Copy:
@@ -107,15 +124,15 @@ class _Copy:
         if type(value) in (list, tuple):
             return type(value)(self.of(each, depth + 1) for each in value)
         if isinstance(value, Tensor):
-            return _copied(value)
+            return _checked(value)
         if value is None or type(value) in (bool, int, float, str):
             return value
         raise ArchiveError(f"it holds a {type(value).__name__}")
 
 
-def _copied(tensor: Tensor) -> Tensor:
-    """Return a tensor in memory of its own; it must be as long as its storage at most."""
+def _checked(tensor: Tensor) -> Tensor:
+    """Return a tensor that needs no more memory than the file has."""
     held = tensor.untyped_storage().nbytes() // tensor.element_size()
     if math.prod(tensor.shape) > held:
         raise ArchiveError("a tensor is longer than its numbers")
-    return tensor.detach().clone()
+    return tensor.detach()

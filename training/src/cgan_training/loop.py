@@ -274,6 +274,7 @@ class Trainer:
         for name in COUNTERS:
             if name != "order":
                 require_like(state[name], getattr(self, name), name)
+        torch.Generator(self.device).set_state(state["random"])
         images = len(self.labels)
         length = images * self.passes
         require_order(state["order"], state["done"], images, length, self.steps_per_epoch)

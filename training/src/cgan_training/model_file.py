@@ -122,7 +122,8 @@ def _described(content: dict[str, Any]) -> dict[str, Any]:
         KeyError, TypeError, ValueError: it is not.
     """
     names, classes = content["class_names"], content["network"]["classes"]
-    if len(names) != classes or not all(isinstance(name, str) for name in names):
+    named = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not named or len(names) != classes:
         raise ValueError(f"{len(names)} names of {classes} classes")
     tables = {key: dict(content[key]) for key in ("recipe", "training", "quality")}
     if not isinstance(content["dataset"], str) or not isinstance(
