@@ -49,13 +49,14 @@ def main(quick: bool, worker: tuple[int, int, int] | None) -> None:
     if worker is not None:
         click.echo(json.dumps(draw_share(*worker)))
         return
+    counts, missing = harness.thread_counts()
     rows = {
         "batch": by_batch(QUICK_ROUNDS if quick else ROUNDS),
-        "threads": by_threads(QUICK_ROUNDS if quick else ROUNDS),
+        "threads": by_threads(QUICK_ROUNDS if quick else ROUNDS, counts),
         "images": by_images(QUICK_COUNTS if quick else COUNTS),
-        "processes": by_processes(QUICK_SHARED if quick else SHARED),
+        "processes": by_processes(QUICK_SHARED if quick else SHARED, counts),
     }
-    line = harness.record(QUESTION, rows, quick=quick)
+    line = harness.record(QUESTION, rows, quick=quick, missing=missing)
     click.echo(harness.publish(QUESTION, line, page(rows), plot(rows)))
 
 
@@ -72,12 +73,12 @@ def by_batch(rounds: int) -> list[dict[str, Any]]:
     return [{"batch": batch, **timings[str(batch)].facts()} for batch in BATCHES]
 
 
-def by_threads(rounds: int) -> list[dict[str, Any]]:
+def by_threads(rounds: int, counts: list[int]) -> list[dict[str, Any]]:
     """Time bulk on one thread and more."""
     from cgan_runtime import DigitGenerator
 
     labels = [i % 10 for i in range(BULK)]
-    generators = {n: DigitGenerator(provider="cpu", threads=n) for n in harness.thread_counts()}
+    generators = {n: DigitGenerator(provider="cpu", threads=n) for n in counts}
     calls = {str(n): partial(each.generate, labels, seed=1) for n, each in generators.items()}
     timings = harness.interleaved(calls, rounds, 0.05, harness.SETTLE)
     return [
@@ -101,10 +102,10 @@ def whole_process(count: int) -> dict[str, float]:
     return {name: statistics.median(each[name] for each in found) for name in found[0]}
 
 
-def by_processes(count: int) -> list[dict[str, Any]]:
+def by_processes(count: int, counts: list[int]) -> list[dict[str, Any]]:
     """Share the images among processes of one thread each, by --start as a user would."""
     rows = []
-    for processes in harness.thread_counts():
+    for processes in counts:
         share = count // processes
         walls = []
         for _ in range(REPEATS):

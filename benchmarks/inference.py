@@ -47,9 +47,8 @@ def main(quick: bool, worker: str | None, threads: int, folder: Path | None) -> 
     if worker is not None and folder is not None:
         click.echo(json.dumps(measure(worker, threads, folder, quick=quick)))
         return
-    counts = [1] if quick else harness.thread_counts()
+    counts, missing = ([1], {}) if quick else harness.thread_counts()
     rows: list[dict[str, Any]] = []
-    missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as exports:  # each network is exported once
         for count in counts:
             for network in NETWORKS:

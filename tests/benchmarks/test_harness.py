@@ -79,6 +79,25 @@ def test_the_short_form_writes_no_page(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
+    ("cpus", "busy", "counts"),
+    [(4, 0.0, [1, 4]), (4, 0.5, [1]), (1, 0.5, [1]), (1, 0.0, [1])],
+)
+def test_a_busy_machine_is_not_asked_for_all_threads(
+    monkeypatch: pytest.MonkeyPatch, cpus: int, busy: float, counts: list[int]
+) -> None:
+    monkeypatch.setattr(harness, "available_threads", lambda: cpus)
+    monkeypatch.setattr(harness, "busy_share", lambda: busy)
+    found, missing = harness.thread_counts()
+    assert found == counts
+    assert list(missing) == (["4 threads"] if cpus > 1 and busy else [])
+
+
+def test_busy_is_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "WATCHED", 0.05)
+    assert 0 <= harness.busy_share() <= 1
+
+
+@pytest.mark.parametrize(
     ("value", "text"), [(12345.6, "12,346"), (123.45, "123"), (12.34, "12.3"), (1.234, "1.23")]
 )
 def test_numbers(value: float, text: str) -> None:

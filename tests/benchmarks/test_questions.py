@@ -27,8 +27,7 @@ def test_processes_share_all_images_once(monkeypatch: pytest.MonkeyPatch) -> Non
         return [{"cpu": 1.0, "memory": 9.0} for _ in shares]
 
     monkeypatch.setattr(growth, "in_processes", run)
-    monkeypatch.setattr(harness, "thread_counts", lambda: [1, 4])
-    rows = growth.by_processes(1000)
+    rows = growth.by_processes(1000, [1, 4])
     assert [row["processes"] for row in rows] == [1, 4]
     assert seen[-1] == [(0, 250), (250, 250), (500, 250), (750, 250)]
 

@@ -18,8 +18,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from cgan_runtime import DigitGenerator
-from cgan_runtime.contract import CONTRACT_KEY, LABEL, NOISE, PREFIX, Golden, ModelInfo
+from cgan_runtime.contract import CONTENT_KEY, CONTRACT_KEY, LABEL, NOISE, PREFIX, Golden, ModelInfo
 from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.seal import sealed
 
 GARMENTS = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -82,8 +83,10 @@ def write(path: Path, model: ModelProto, info: ModelInfo | dict[str, str]) -> No
     changed = ModelProto()
     changed.CopyFrom(model)
     del changed.metadata_props[:]
-    helper.set_model_props(changed, info.to_metadata() if isinstance(info, ModelInfo) else info)
-    path.write_bytes(changed.SerializeToString())
+    metadata = dict(info.to_metadata() if isinstance(info, ModelInfo) else info)
+    metadata.pop(CONTENT_KEY, None)  # of the file that it was
+    helper.set_model_props(changed, metadata)
+    path.write_bytes(sealed(changed.SerializeToString()))
 
 
 def with_float_arithmetic(model: ModelProto) -> ModelProto:
@@ -106,7 +109,9 @@ def with_float_arithmetic(model: ModelProto) -> ModelProto:
         nodes.remove(node)
     for node in [node for node in nodes if node.op_type == "DequantizeLinear"]:
         before = rounded[node.input[0]]
-        kind = "Relu" if before.input[2] == "zero_0" else "Identity"
+        kind = (
+            "Relu" if before.input[2] == "zero_0" else "Clip"
+        )  # which without bounds does nothing
         node.CopyFrom(helper.make_node(kind, [before.input[0]], [node.output[0]]))
         nodes.remove(before)
     return model
