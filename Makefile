@@ -145,11 +145,11 @@ $(BENCH_VENV)/.installed: pyproject.toml constraints.txt training/pyproject.toml
 	$(BENCH_VENV)/bin/$(PIP_INSTALL) --upgrade 'pip>=25.1'
 	$(BENCH_VENV)/bin/$(PIP_INSTALL) --constraint constraints.txt \
 		--editable training --editable 'runtime[cpu]' --editable export
-	for rival in $(RIVALS); do \
+	@for rival in $(RIVALS); do \
 		$(BENCH_VENV)/bin/$(PIP_INSTALL) --constraint constraints.txt "$$rival" || \
 		echo "$$rival cannot be installed here; the benchmarks name it as missing"; \
 	done
-	for neighbour in $(NEIGHBOURS); do \
+	@for neighbour in $(NEIGHBOURS); do \
 		place=$(BENCH_VENV)/neighbours/$${neighbour%[*}; \
 		$(PYTHON) -m venv --clear --without-pip "$$place" && \
 		$(BENCH_VENV)/bin/python -m pip --python "$$place/bin/python" install --quiet \

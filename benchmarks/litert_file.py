@@ -1,7 +1,7 @@
 """A .tflite file of a perceptron, written with the format's own schema.
 
-LiteRT's converter from PyTorch would bring two gigabytes of packages with it (jax, transformers);
-four kinds of operators do not need them.
+LiteRT's converter from PyTorch would bring jax, transformers and sixty packages more with it; a
+handful of operators does not need them.
 """
 
 from typing import Any
