@@ -1,13 +1,16 @@
 """What does an engine of cgan-bulk cost, beside one plain process that draws the same?
 
-    python benchmarks/bulk.py --rounds 5 --folder /dev/shm
+    python benchmarks/bulk.py --rounds 5 --folder /dev/shm --cgroup /sys/fs/cgroup/unified
 
 Whole commands in interleaved rounds; medians, and medians of each round's ratio to the plain
-process. Two jobs each: shards of the usual size, and shards of one image. By the times at which
-shards were finished, the former gives images a second and the latter what a shard costs; what a
-command takes besides is its start and end. Ray starts and ends a cluster of its own in every run.
---folder had better be memory, or it is the disk that is measured. --more adds rounds to those that
-are there. Writes docs/benchmarks/: bulk.json, bulk.md.
+process. Two jobs each, of as many shards: of the usual size, and of one image. By the times at
+which shards were finished, the former gives images a second and the latter what a shard costs; what
+a command takes besides is its start and end. Ray starts and ends a cluster of its own in every run.
+
+CPU time is that of all processes of a command, Ray's own too, from a control group (version 2)
+below the folder that --cgroup names, which must be writable. It holds where other work takes the
+CPUs, and images a second do not. --folder had better be memory, or it is the disk that is measured.
+--more adds rounds to those that are there. Writes docs/benchmarks/: bulk.json, bulk.md.
 """
 
 import json
@@ -28,7 +31,6 @@ import click
 from cgan_runtime.bulk_cli import SHARD_IMAGES
 
 PLAIN = "cgan-run"
-TINY = 200  # shards of one image
 BIN = Path(sys.executable).parent
 
 
@@ -63,8 +65,9 @@ class Run:
     """What one command took."""
 
     images_per_second: float
-    seconds_a_shard: float  # from one to the next
+    shard_seconds: float  # from one to the next
     other_seconds: float  # start and end
+    cpu_seconds: float  # of all its processes
 
 
 WAYS = [
@@ -74,21 +77,37 @@ WAYS = [
 ]
 
 
-def run(way: Way, images: int, shard_images: int, folder: Path) -> Run:
+def run(way: Way, images: int, shard_images: int, folder: Path, cgroup: Path) -> Run:
     """Run a command and return what it took."""
+    group = cgroup / f"bulk-{os.getpid()}"
+    group.mkdir()
     began = time.perf_counter()
-    environment = os.environ | {"RAY_ADDRESS": "local"}
-    command = way.command(images, shard_images, folder)
-    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        way.command(images, shard_images, folder),
+        env=os.environ | {"RAY_ADDRESS": "local"},
+        preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     took = time.perf_counter() - began
+    while (group / "cgroup.procs").read_text():  # Ray's last processes
+        time.sleep(0.1)
+    cpu = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+    group.rmdir()
     ending = "*.parquet" if way.format == "parquet" else "*-images-*"
     finished = sorted(path.stat().st_mtime for path in folder.glob(f"shards/{ending}"))
     shutil.rmtree(folder)
-    if not finished:  # the plain process's own
-        return Run(images / took, 0, took)
+    cpu_seconds = int(cpu["usage_usec"]) / 1e6
+    if not finished:  # the plain process's
+        return Run(images / took, 0, took, cpu_seconds)
     first, last = finished[way.workers - 1], finished[-1]  # each worker has finished one
     shards = len(finished) - way.workers
-    return Run(shards * shard_images / (last - first), (last - first) / shards, took - last + first)
+    return Run(
+        images_per_second=shards * shard_images / (last - first),
+        shard_seconds=(last - first) / shards,
+        other_seconds=took - last + first,
+        cpu_seconds=cpu_seconds,
+    )
 
 
 @click.command()
@@ -96,59 +115,80 @@ def run(way: Way, images: int, shard_images: int, folder: Path) -> Run:
 @click.option("--shards", type=click.IntRange(4), default=20, show_default=True)
 @click.option("--more", is_flag=True, help="Add the rounds to those that were measured before.")
 @click.option("--folder", type=click.Path(path_type=Path, exists=True), help="Where to draw.")
+@click.option("--cgroup", type=click.Path(path_type=Path, exists=True), default="/sys/fs/cgroup")
 @click.option("--output", type=click.Path(path_type=Path), default="docs/benchmarks")
-def main(rounds: int, shards: int, more: bool, folder: Path | None, output: Path) -> None:
+def main(
+    rounds: int, shards: int, more: bool, folder: Path | None, cgroup: Path, output: Path
+) -> None:
     """Measure, and write the table."""
     found: dict[str, list[dict[str, float]]] = {way.name: [] for way in WAYS}
     if more:
         found = json.loads((output / "bulk.json").read_text())["rounds"]
+    output.mkdir(parents=True, exist_ok=True)
     for number in range(rounds):
         click.echo(f"round {number + 1} of {rounds}", err=True)
         with tempfile.TemporaryDirectory(dir=folder) as place:
             for way in WAYS:
-                found[way.name].append(measured(way, shards, Path(place) / "digits"))
-    told = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
-        "versions": {
-            name: version(name) for name in ("cgan-runtime", "onnxruntime", "pyarrow", "ray")
-        },
-        "images": shards * SHARD_IMAGES,
-        "rounds": found,
-    }
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "bulk.json").write_text(json.dumps(told, indent=2) + "\n")
-    (output / "bulk.md").write_text(as_table(found))
+                found[way.name].append(measured(way, shards, Path(place) / "digits", cgroup))
+        told = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+            "versions": {
+                name: version(name) for name in ("cgan-runtime", "onnxruntime", "pyarrow", "ray")
+            },
+            "images": shards * SHARD_IMAGES,
+            "rounds": found,
+        }
+        (output / "bulk.json").write_text(json.dumps(told, indent=2) + "\n")
+        (output / "bulk.md").write_text(as_table(found))
     click.echo(as_table(found))
 
 
-def measured(way: Way, shards: int, folder: Path) -> dict[str, float]:
+def measured(way: Way, shards: int, folder: Path, cgroup: Path) -> dict[str, float]:
     """Return a round's figures of one way."""
-    tiny = run(way, 1 if way.engine == PLAIN else TINY, 1, folder)
-    large = run(way, shards * SHARD_IMAGES, SHARD_IMAGES, folder)
-    rate = large.images_per_second
-    if way.engine == PLAIN:
-        rate = shards * SHARD_IMAGES / (large.other_seconds - tiny.other_seconds)
+    images = shards * SHARD_IMAGES
+    plain = way.engine == PLAIN
+    tiny_images = 1 if plain else shards
+    tiny = run(way, tiny_images, 1, folder, cgroup)
+    large = run(way, images, SHARD_IMAGES, folder, cgroup)
+    rate = images / (large.other_seconds - tiny.other_seconds) if plain else large.images_per_second
     return {
         "images_per_second": round(rate),
+        "shard_milliseconds": round(tiny.shard_seconds * 1e3, 2),
         "other_seconds": round(tiny.other_seconds, 2),
-        "shard_milliseconds": round(tiny.seconds_a_shard * 1e3, 2),
+        "cpu_microseconds": round(
+            (large.cpu_seconds - tiny.cpu_seconds) / (images - tiny_images) * 1e6, 3
+        ),
+        "other_cpu_seconds": round(tiny.cpu_seconds, 2),
     }
 
 
 def as_table(found: dict[str, list[dict[str, float]]]) -> str:
     plain = found[WAYS[0].name]
-    lines = [
-        "| | images/s | beside one process | a shard costs | start and end |",
-        "|---|---:|---:|---:|---:|",
+    head = [
+        "",
+        "CPU an image",
+        "ratio",
+        "images/s",
+        "ratio",
+        "a shard costs",
+        "start and end",
+        "CPU",
     ]
+    lines = [f"| {' | '.join(head)} |", f"|---|{(len(head) - 1) * '---:|'}"]
     for name, rounds in found.items():
-        rates = [each["images_per_second"] for each in rounds]
-        ratios = [rate / base["images_per_second"] for rate, base in zip(rates, plain, strict=True)]
-        shard = statistics.median(each["shard_milliseconds"] for each in rounds)
-        other = statistics.median(each["other_seconds"] for each in rounds)
+        middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+        cpu, rate = (
+            statistics.median(
+                each[key] / base[key] for each, base in zip(rounds, plain, strict=True)
+            )
+            for key in ("cpu_microseconds", "images_per_second")
+        )
+        shard = middle["shard_milliseconds"]
         lines.append(
-            f"| {name} | {statistics.median(rates):,.0f} | {statistics.median(ratios):.2f} "
-            f"| {f'{shard:.1f} ms' if shard else ''} | {other:.1f} s |"
+            f"| {name} | {middle['cpu_microseconds']:.2f} µs | {cpu:.2f} "
+            f"| {middle['images_per_second']:,.0f} | {rate:.2f} "
+            f"| {f'{shard:.1f} ms' if shard else ''} | {middle['other_seconds']:.1f} s "
+            f"| {middle['other_cpu_seconds']:.1f} s |"
         )
     return "\n".join(lines) + "\n"
 
