@@ -1,12 +1,16 @@
 """What does an engine of cgan-bulk cost, beside one plain process that draws the same?
 
-    python benchmarks/bulk.py --rounds 5 --folder /dev/shm
+    python benchmarks/bulk.py --rounds 5 --folder /dev/shm --cgroup /sys/fs/cgroup/unified
 
-Whole commands, wall time, medians of interleaved rounds. Three jobs each: one image (the start),
-many images in shards of the usual size, and one image a shard in many shards. Images a second are
-those of the second job, without the start; a shard's cost is that of the third, without the start.
---folder had better be memory, or it is the disk that is measured. Ray starts and ends a cluster of
-its own in every run. Writes docs/benchmarks/: bulk.json, bulk.md.
+Whole commands in interleaved rounds; medians, and medians of each round's ratio to the plain
+process. Two jobs each, of as many shards: of the usual size, and of one image. By the times at
+which shards were finished, the former gives images a second and the latter what a shard costs; what
+a command takes besides is its start and end. Ray starts and ends a cluster of its own in every run.
+
+CPU time is that of all processes of a command, Ray's own too, from a control group (version 2)
+below the folder that --cgroup names, which must be writable. It holds where other work takes the
+CPUs, and images a second do not. --folder had better be memory, or it is the disk that is measured.
+--more adds rounds to those that are there. Writes docs/benchmarks/: bulk.json, bulk.md.
 """
 
 import json
@@ -18,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,15 +61,13 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Row:
-    """What was found of one way."""
+class Run:
+    """What one command took."""
 
-    way: str
-    start_seconds: float  # of the whole command, for one image
-    images_per_second: int  # without the start
-    shard_milliseconds: float | None  # that a shard costs besides its images
-    bytes_per_image: int
-    seconds: dict[str, list[float]]  # of each job, round by round
+    images_per_second: float
+    shard_seconds: float  # from one to the next
+    other_seconds: float  # start and end
+    cpu_seconds: float  # of all its processes
 
 
 WAYS = [
@@ -75,83 +77,118 @@ WAYS = [
 ]
 
 
-def seconds(command: list[str], folder: Path) -> tuple[float, int]:
-    """Run a command; return its wall time and how many bytes it wrote."""
+def run(way: Way, images: int, shard_images: int, folder: Path, cgroup: Path) -> Run:
+    """Run a command and return what it took."""
+    group = cgroup / f"bulk-{os.getpid()}"
+    group.mkdir()
     began = time.perf_counter()
-    environment = os.environ | {"RAY_ADDRESS": "local"}
-    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        way.command(images, shard_images, folder),
+        env=os.environ | {"RAY_ADDRESS": "local"},
+        preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     took = time.perf_counter() - began
-    written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    while (group / "cgroup.procs").read_text():  # Ray's last processes
+        time.sleep(0.1)
+    cpu = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+    group.rmdir()
+    ending = "*.parquet" if way.format == "parquet" else "*-images-*"
+    finished = sorted(path.stat().st_mtime for path in folder.glob(f"shards/{ending}"))
     shutil.rmtree(folder)
-    return took, written
+    cpu_seconds = int(cpu["usage_usec"]) / 1e6
+    if not finished:  # the plain process's
+        return Run(images / took, 0, took, cpu_seconds)
+    first, last = finished[way.workers - 1], finished[-1]  # each worker has finished one
+    shards = len(finished) - way.workers
+    return Run(
+        images_per_second=shards * shard_images / (last - first),
+        shard_seconds=(last - first) / shards,
+        other_seconds=took - last + first,
+        cpu_seconds=cpu_seconds,
+    )
 
 
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
-@click.option("--shards", type=click.IntRange(2), default=20, show_default=True)
+@click.option("--shards", type=click.IntRange(4), default=20, show_default=True)
+@click.option("--more", is_flag=True, help="Add the rounds to those that were measured before.")
 @click.option("--folder", type=click.Path(path_type=Path, exists=True), help="Where to draw.")
+@click.option("--cgroup", type=click.Path(path_type=Path, exists=True), default="/sys/fs/cgroup")
 @click.option("--output", type=click.Path(path_type=Path), default="docs/benchmarks")
-def main(rounds: int, shards: int, folder: Path | None, output: Path) -> None:
+def main(
+    rounds: int, shards: int, more: bool, folder: Path | None, cgroup: Path, output: Path
+) -> None:
     """Measure, and write the table."""
-    images, tiny = shards * SHARD_IMAGES, 10 * shards
-    jobs = {"start": (1, 1), "images": (images, SHARD_IMAGES), "shards": (tiny, 1)}
-    found: dict[Way, dict[str, list[float]]] = {way: {job: [] for job in jobs} for way in WAYS}
-    bytes_written: dict[Way, int] = {}
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        for number in range(rounds):
-            click.echo(f"round {number + 1} of {rounds}", err=True)
-            for job, sizes in jobs.items():
-                for way in WAYS:
-                    if way.engine == PLAIN and job == "shards":
-                        continue
-                    target = Path(place) / "digits"
-                    took, written = seconds(way.command(*sizes, target), target)
-                    found[way][job].append(took)
-                    if job == "images":
-                        bytes_written[way] = written
-    rows = [found_of(way, found[way], images, tiny, bytes_written[way]) for way in WAYS]
-    told = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
-        "versions": {
-            name: version(name) for name in ("cgan-runtime", "onnxruntime", "pyarrow", "ray")
-        },
-        "rounds": rounds,
-        "images": images,
-        "rows": [asdict(row) for row in rows],
-    }
+    found: dict[str, list[dict[str, float]]] = {way.name: [] for way in WAYS}
+    if more:
+        found = json.loads((output / "bulk.json").read_text())["rounds"]
     output.mkdir(parents=True, exist_ok=True)
-    (output / "bulk.json").write_text(json.dumps(told, indent=2) + "\n")
-    (output / "bulk.md").write_text(as_table(rows))
-    click.echo(as_table(rows))
+    for number in range(rounds):
+        click.echo(f"round {number + 1} of {rounds}", err=True)
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            for way in WAYS:
+                found[way.name].append(measured(way, shards, Path(place) / "digits", cgroup))
+        told = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+            "versions": {
+                name: version(name) for name in ("cgan-runtime", "onnxruntime", "pyarrow", "ray")
+            },
+            "images": shards * SHARD_IMAGES,
+            "rounds": found,
+        }
+        (output / "bulk.json").write_text(json.dumps(told, indent=2) + "\n")
+        (output / "bulk.md").write_text(as_table(found))
+    click.echo(as_table(found))
 
 
-def found_of(way: Way, times: dict[str, list[float]], images: int, tiny: int, written: int) -> Row:
-    start = statistics.median(times["start"])
-    drawing = statistics.median(times["images"]) - start
-    per_shard = None
-    if times["shards"]:
-        per_shard = round((statistics.median(times["shards"]) - start) / (tiny - 1) * 1e3, 1)
-    return Row(
-        way=way.name,
-        start_seconds=round(start, 2),
-        images_per_second=round((images - 1) / drawing),
-        shard_milliseconds=per_shard,
-        bytes_per_image=round(written / images),
-        seconds={job: [round(each, 2) for each in took] for job, took in times.items()},
-    )
+def measured(way: Way, shards: int, folder: Path, cgroup: Path) -> dict[str, float]:
+    """Return a round's figures of one way."""
+    images = shards * SHARD_IMAGES
+    plain = way.engine == PLAIN
+    tiny_images = 1 if plain else shards
+    tiny = run(way, tiny_images, 1, folder, cgroup)
+    large = run(way, images, SHARD_IMAGES, folder, cgroup)
+    rate = images / (large.other_seconds - tiny.other_seconds) if plain else large.images_per_second
+    return {
+        "images_per_second": round(rate),
+        "shard_milliseconds": round(tiny.shard_seconds * 1e3, 2),
+        "other_seconds": round(tiny.other_seconds, 2),
+        "cpu_microseconds": round(
+            (large.cpu_seconds - tiny.cpu_seconds) / (images - tiny_images) * 1e6, 3
+        ),
+        "other_cpu_seconds": round(tiny.cpu_seconds, 2),
+    }
 
 
-def as_table(rows: list[Row]) -> str:
-    plain = rows[0].images_per_second
-    lines = [
-        "| | start, s | images/s | beside one process | a shard costs, ms | bytes an image |",
-        "|---|---:|---:|---:|---:|---:|",
+def as_table(found: dict[str, list[dict[str, float]]]) -> str:
+    plain = found[WAYS[0].name]
+    head = [
+        "",
+        "CPU an image",
+        "ratio",
+        "images/s",
+        "ratio",
+        "a shard costs",
+        "start and end",
+        "CPU",
     ]
-    for row in rows:
-        shard = "" if row.shard_milliseconds is None else f"{row.shard_milliseconds:.1f}"
+    lines = [f"| {' | '.join(head)} |", f"|---|{(len(head) - 1) * '---:|'}"]
+    for name, rounds in found.items():
+        middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+        cpu, rate = (
+            statistics.median(
+                each[key] / base[key] for each, base in zip(rounds, plain, strict=True)
+            )
+            for key in ("cpu_microseconds", "images_per_second")
+        )
+        shard = middle["shard_milliseconds"]
         lines.append(
-            f"| {row.way} | {row.start_seconds:.1f} | {row.images_per_second:,} "
-            f"| {row.images_per_second / plain:.2f} | {shard} | {row.bytes_per_image} |"
+            f"| {name} | {middle['cpu_microseconds']:.2f} µs | {cpu:.2f} "
+            f"| {middle['images_per_second']:,.0f} | {rate:.2f} "
+            f"| {f'{shard:.1f} ms' if shard else ''} | {middle['other_seconds']:.1f} s "
+            f"| {middle['other_cpu_seconds']:.1f} s |"
         )
     return "\n".join(lines) + "\n"
 

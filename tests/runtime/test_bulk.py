@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from cgan_runtime import __version__
-from cgan_runtime.bulk import run
+from cgan_runtime.bulk import on_ray, run
 from cgan_runtime.bulk.job import Job, opened, read_job
 from cgan_runtime.bulk.on_ray import MOST_BEGUN, ShardDrawer
 from cgan_runtime.bulk_cli import SHARD_IMAGES, command
@@ -600,15 +600,28 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
 # Ray.
 
 
-def test_a_worker_on_ray_says_what_is_wrong(bulk: Bulk, tmp_path: Path, finished: Path) -> None:
+def test_a_worker_on_ray_says_what_is_wrong(
+    call: Callable[..., Result],
+    tmp_path: Path,
+    finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """Its error is the command's, with neither Ray's words nor a traceback around it."""
+    monkeypatch.setattr(on_ray, "AT_ONCE", 3)  # shards that Ray is told of together
+    for name, value in (OWN_CLUSTER | home(tmp_path)).items():
+        monkeypatch.setenv(name, value)
     shutil.copytree(finished, tmp_path / "digits")
-    place = shards_in(tmp_path / "digits")[4]
-    place.unlink()
-    place.mkdir()
-    done = bulk(*SAME_JOB, "--output", "digits", "--engine", "ray", "--workers", 1, **OWN_CLUSTER)
-    assert done.returncode == 1
-    assert the_error(done) == f"error: {place} is no ordinary file; choose another place"
+    shards = shards_in(tmp_path / "digits")
+    for path in shards[:5]:
+        path.unlink()
+    shards[4].mkdir()
+    done = call(*SAME_JOB, "--output", "digits", "--engine", "ray", "--workers", 1)
+    assert isinstance(done.exception, OutputError)
+    assert str(done.exception) == f"{shards[4]} is no ordinary file; choose another place"
+    assert capfd.readouterr() == ("", "")
+    for drawn, wanted in zip(shards[:3], shards_in(finished), strict=False):
+        assert drawn.read_bytes() == wanted.read_bytes()
 
 
 def test_a_job_that_is_done_needs_no_cluster(bulk: Bulk, tmp_path: Path, finished: Path) -> None:
