@@ -161,7 +161,10 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "inference": inference,
         "start": start,
     },
-    DOCS / "quality.md": {"quality": whole(DOCS / "quality" / "table.md")},
+    DOCS / "quality.md": {
+        "quality": whole(DOCS / "quality" / "table.md"),
+        "optdigits": whole(DOCS / "quality" / "optdigits" / "table.md"),
+    },
     DOCS / "precisions.md": {"precisions": whole(DOCS / "precisions" / "table.md")},
     DOCS / "scaling.md": {"generation": generation},
     DOCS / "seed.md": {"seed": whole(DOCS / "seed" / "curve.md")},
