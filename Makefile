@@ -21,7 +21,7 @@ DEMO_MINUTES ?= 3.5
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train model test test-haswell test-arm64 fuzz bench lint format types clean
+.PHONY: help setup demo train model test test-haswell test-arm64 fuzz faults bench lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -58,9 +58,12 @@ test-arm64: $(VENV)/.installed  ## the same bytes on an emulated Cortex-A72 (nee
 fuzz: $(VENV)/.installed  ## feed 60,000 damaged and hostile files to the commands; hours
 	$(BIN)/$(PIP_INSTALL) --group fuzz
 	rm -f $(FUZZ_SUMMARY)
-	for target in onnx model checkpoint; do $(BIN)/python tests/fuzz $$target \
+	for target in onnx model checkpoint; do $(BIN)/python tests/fuzz/fuzz.py $$target \
 		--count $(FUZZ_COUNT) --seed $(FUZZ_SEED) --summary $(FUZZ_SUMMARY) || exit 1; done
 	$(BIN)/python tests/fuzz/guided.py --runs $(FUZZ_GUIDED) --seed $(FUZZ_SEED)
+
+faults: $(VENV)/.installed  ## let every file operation of every command fail in every way; an hour
+	$(BIN)/python tests/faults/faults.py --summary docs/reliability/faults.json
 
 bench: $(VENV)/.installed  ## measure training speed against the loop as it is usually written
 	$(BIN)/python benchmarks/training_speed.py

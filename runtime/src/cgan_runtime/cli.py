@@ -12,7 +12,7 @@ import click
 
 from cgan_runtime import __version__, commands, options
 from cgan_runtime.errors import CganRuntimeError, InputError
-from cgan_runtime.files import written_whole
+from cgan_runtime.files import write_all, written_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,8 +172,7 @@ def command(
     columns = len(wanted) if len(wanted) > 1 else math.ceil(math.sqrt(count))
     path = Path(output or _default_name(wanted_names, seed))
     if output == STDOUT:
-        sys.stdout.buffer.write(to_png(images, columns, scale))
-        sys.stdout.buffer.flush()
+        write_all(to_png(images, columns, scale), sys.stdout.buffer)
         return
     as_npy = path.suffix.lower() == ".npy"
     with written_whole(path) as file:
