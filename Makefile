@@ -30,8 +30,8 @@ WEB_PACKAGES := web/node_modules/.installed
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz web \
-	test-web bench bench-quick lint format types clean
+.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz \
+	faults web test-web bench bench-quick lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -68,9 +68,12 @@ test-arm64: $(VENV)/.installed  ## the same bytes on an emulated Cortex-A72 (nee
 fuzz: $(VENV)/.installed  ## feed 60,000 damaged and hostile files to the commands; hours
 	$(BIN)/$(PIP_INSTALL) --group fuzz
 	rm -f $(FUZZ_SUMMARY)
-	for target in onnx model checkpoint; do $(BIN)/python tests/fuzz $$target \
+	for target in onnx model checkpoint; do $(BIN)/python tests/fuzz/fuzz.py $$target \
 		--count $(FUZZ_COUNT) --seed $(FUZZ_SEED) --summary $(FUZZ_SUMMARY) || exit 1; done
 	$(BIN)/python tests/fuzz/guided.py --runs $(FUZZ_GUIDED) --seed $(FUZZ_SEED)
+
+faults: $(VENV)/.installed  ## let every file operation of every command fail in every way; an hour
+	$(BIN)/python tests/faults/faults.py --summary docs/reliability/faults.json
 
 test-pythons:  ## the same digits in every Python from 3.10 to 3.14 that is on the PATH
 	$(PYTHON) tests/emulated/pythons.py

@@ -26,7 +26,10 @@ def fuzzed(target: str, models: Path, count: int) -> dict[str, Any]:
     """Return the summary of so many mutants, none of which may do what it must not."""
     options = ["--count", str(count), "--seed", "8", "--models", str(models)]
     done = subprocess.run(
-        [sys.executable, str(FUZZ), target, *options], capture_output=True, text=True, check=False
+        [sys.executable, str(FUZZ / "fuzz.py"), target, *options],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     summary: dict[str, Any] = json.loads(done.stdout)

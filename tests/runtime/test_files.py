@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import pytest
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import written_whole
+from cgan_runtime.files import write_all, written_whole
 
 
 def write(path: Path, *parts: bytes | Exception) -> None:
@@ -184,3 +184,35 @@ def test_a_name_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     write(Path("digit.png"), b"new")
     assert (tmp_path / "digit.png").read_bytes() == b"new"
+
+
+class Slow:
+    """A stream that takes three bytes at a time, as an unbuffered stdout may."""
+
+    def __init__(self, room: int) -> None:
+        self.taken, self.room, self.flushed = b"", room, False
+
+    def write(self, content: memoryview) -> int:
+        some = bytes(content[: min(3, self.room - len(self.taken))])
+        if not some:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.taken += some
+        return len(some)
+
+    def flush(self) -> None:
+        self.flushed = True
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 10])
+def test_all_is_written_to_a_stream_that_takes_little(size: int) -> None:
+    stream: Any = Slow(room=10)
+    write_all(bytes(range(size)), stream)
+    assert stream.taken == bytes(range(size))
+    assert stream.flushed
+
+
+def test_a_stream_that_takes_no_more_is_an_error() -> None:
+    stream: Any = Slow(room=10)
+    with pytest.raises(OSError, match="No space left"):
+        write_all(bytes(11), stream)
+    assert len(stream.taken) == 10

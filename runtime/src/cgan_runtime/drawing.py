@@ -4,17 +4,17 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import click
 
 from cgan_runtime import __version__, outputs
 from cgan_runtime.errors import InputError
-from cgan_runtime.files import written_whole
+from cgan_runtime.files import write_all, written_whole
 from cgan_runtime.generator import DigitGenerator
 from cgan_runtime.labels import label_of
 from cgan_runtime.terminal import Preview, is_terminal, with_progress
@@ -115,11 +115,24 @@ def draw(asked: Drawing) -> None:
 def opened(path: str) -> Iterator[BinaryIO]:
     """Open stdout, or a file that takes its name once it is whole."""
     if path == STDOUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        yield cast("BinaryIO", _Stdout())
         return
     with written_whole(Path(path)) as file:
         yield file
+
+
+class _Stdout:
+    """Stdout, to which every write goes to its last byte."""
+
+    def write(self, content: bytes) -> int:
+        """Write and flush."""
+        write_all(content, sys.stdout.buffer)
+        return len(content)
+
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        """Write one after the other."""
+        for part in parts:
+            self.write(part)
 
 
 def share(total: int, shard: tuple[int, int]) -> tuple[int, int]:

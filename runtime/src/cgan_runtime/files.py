@@ -36,3 +36,18 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # it has its name by now, or never came to be
             temporary.unlink()
+
+
+def write_all(content: bytes, stream: BinaryIO) -> None:
+    """Write bytes to a stream such as stdout, to the last one.
+
+    Where Python does not buffer stdout (PYTHONUNBUFFERED), a write that a full disk or a closed
+    pipe cuts short is no error: it tells how much went out, and the next one fails.
+
+    Raises:
+        OSError: the stream takes no more.
+    """
+    rest = memoryview(content)
+    while rest:
+        rest = rest[stream.write(rest) :]
+    stream.flush()

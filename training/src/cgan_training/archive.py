@@ -1,4 +1,4 @@
-"""Read a .pt file of tensors and plain values without running, or believing, anything in it.
+"""Write .pt files, and read them without running, or believing, anything in them.
 
 torch.load(weights_only=True) keeps a pickle from running code. It does not keep it from asking for
 a terabyte, and releases before 2.6 let one run code all the same, through torch's older formats
@@ -7,6 +7,7 @@ writes, not packed and not damaged, with a pickle of the few words that tensors 
 need.
 """
 
+import io
 import math
 import pickletools
 import zipfile
@@ -16,10 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cgan_training.files import written_whole
+
 MOST_PICKLE = 2**24  # bytes of the archive's pickle
 MOST_VALUES, DEEPEST = 200_000, 40  # in it, also where one is told to be in several places
 
-# Protocol 2, as torch.save writes it.
+PROTOCOL = 2  # of pickle, as torch.save writes it
 OPCODES = {
     *("PROTO", "STOP", "MARK", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
     *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
@@ -65,6 +68,19 @@ def load_archive(path: Path) -> Any:
         raise ArchiveError(f"{type(error).__name__}") from error
 
 
+def save_archive(values: Any, path: Path) -> None:
+    """Write tensors and plain values as torch.save() does, whole or not at all.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    # By way of memory: what the disk says, torch would turn into an error of another kind.
+    content = io.BytesIO()
+    torch.save(values, content)
+    with written_whole(path) as file:
+        file.write(content.getbuffer())
+
+
 def _check(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
@@ -95,6 +111,8 @@ def _check_pickle(pickle: bytes, sizes: dict[str, int]) -> None:
     for number, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
         if opcode.name not in OPCODES or number > 4 * MOST_VALUES:
             raise ArchiveError(f"its pickle uses {opcode.name}")
+        if opcode.name == "PROTO" and argument != PROTOCOL:
+            raise ArchiveError(f"its pickle is of protocol {argument}")
         if opcode.name == "GLOBAL" and argument not in GLOBALS:
             raise ArchiveError(f"its pickle names {argument!r:.60}")
         if opcode.name in PUTS:

@@ -3,11 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from cgan_training.archive import ArchiveError, load_archive
+from cgan_training.archive import ArchiveError, load_archive, save_archive
 from cgan_training.errors import CheckpointError, OutputError
-from cgan_training.files import written_whole
 
 FORMAT = "cgan-checkpoint"
 FORMAT_VERSION = 1
@@ -26,8 +23,7 @@ def save_checkpoint(content: dict[str, Any], run_dir: Path) -> None:
         OutputError: it cannot be written; the one that was there is still there.
     """
     path, following = run_dir / NAME, run_dir / FOLLOWING_NAME
-    with written_whole(following) as file:
-        torch.save({"format": FORMAT, "version": FORMAT_VERSION, **content}, file)
+    save_archive({"format": FORMAT, "version": FORMAT_VERSION, **content}, following)
     try:
         if path.exists():
             path.replace(run_dir / PREVIOUS_NAME)
@@ -45,8 +41,11 @@ def load_checkpoint(run_dir: Path) -> tuple[dict[str, Any], str | None]:
     Raises:
         CheckpointError: there is none that can be used.
     """
+    newest = run_dir / NAME
+    if not newest.exists() and (run_dir / FOLLOWING_NAME).exists():
+        newest = run_dir / FOLLOWING_NAME  # it was whole before the names began to change
     try:
-        return _load(run_dir / NAME), None
+        return _load(newest), None
     except CheckpointError as newer:
         try:
             return _load(run_dir / PREVIOUS_NAME), str(newer)

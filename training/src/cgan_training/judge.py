@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cgan_training.archive import load_archive
+from cgan_training.archive import load_archive, save_archive
 from cgan_training.errors import OutputError
-from cgan_training.files import written_whole
 from cgan_training.precision import bf16_helps
 
 JUDGE_VERSION = "1"  # raise it when a change of code, not of a setting, changes the weights
@@ -233,8 +232,7 @@ def load_or_train_judge(
             f"cannot make {cache_dir}: {error.strerror or error}; choose another place"
         ) from error
     judge = train_judge(images, labels, classes=classes, seed=seed, device=device)
-    with written_whole(path) as file:
-        torch.save({key: value.cpu() for key, value in judge.state_dict().items()}, file)
+    save_archive({key: value.cpu() for key, value in judge.state_dict().items()}, path)
     return judge
 
 

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cgan_training.archive import ArchiveError, load_archive
+from cgan_training.archive import ArchiveError, load_archive, save_archive
 from cgan_training.errors import ModelFileError
-from cgan_training.files import written_whole
 from cgan_training.networks import GENERATORS, Generator
 from cgan_training.settings import build_block
 
@@ -68,8 +67,7 @@ def save_model(model: Model, path: Path) -> None:
         "training": model.training,
         "quality": model.quality,
     }
-    with written_whole(path) as file:
-        torch.save(content, file)
+    save_archive(content, path)
 
 
 def load_model(path: Path) -> Model:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from cgan_training.errors import OutputError
 from cgan_training.files import written_whole
@@ -40,13 +40,11 @@ class RunDir:
             (path / "samples").mkdir(parents=True, exist_ok=True)
             if keeps_models:
                 (path / "models").mkdir(exist_ok=True)
-            lines = "".join(f"{json.dumps(each)}\n" for each in self.metrics)
-            self._write(path / "metrics.jsonl", lines.encode())
-            self._metrics: TextIO = (path / "metrics.jsonl").open("a", encoding="utf-8")
         except OSError as error:
             raise OutputError(
                 f"cannot write {path}: {error.strerror}; choose another --run-dir"
             ) from error
+        self._write_metrics()
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json: the resolved recipe, the data set, the machine."""
@@ -54,15 +52,14 @@ class RunDir:
         self._write(self.path / "config.json", text.encode())
 
     def add_metrics(self, metrics: dict[str, Any]) -> None:
-        """Append one epoch's figures to metrics.jsonl."""
+        """Add one epoch's figures to metrics.jsonl."""
         self.metrics.append(metrics)
-        try:
-            self._metrics.write(json.dumps(metrics) + "\n")
-            self._metrics.flush()
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {self._metrics.name}: {error.strerror}; make room"
-            ) from error
+        self._write_metrics()
+
+    def _write_metrics(self) -> None:
+        # Whole, though it grows by a line: a full disk would leave half of one.
+        lines = "".join(f"{json.dumps(each)}\n" for each in self.metrics)
+        self._write(self.path / "metrics.jsonl", lines.encode())
 
     def write_sheet(self, png: bytes, epoch: int) -> None:
         """Write the sample sheet of an epoch."""
@@ -89,10 +86,6 @@ class RunDir:
     def kept_model_path(self, epoch: int) -> Path:
         """Where the model of an epoch belongs that is kept beside the last one."""
         return self.path / "models" / f"epoch-{epoch:04d}.pt"
-
-    def close(self) -> None:
-        """Close metrics.jsonl."""
-        self._metrics.close()
 
     @staticmethod
     def _write(path: Path, content: bytes) -> None:

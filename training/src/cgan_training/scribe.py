@@ -93,7 +93,6 @@ class Scribe:
 
     def _finish(self) -> Path:
         trainer, folder = self._trainer, self._folder
-        folder.close()
         if self._board is not None:
             self._board.close()
         folder.write_grid(_sheet(trainer, trainer.draw_sheet()))

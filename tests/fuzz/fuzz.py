@@ -1,9 +1,9 @@
 """Feed thousands of damaged and hostile files to the commands.
 
-    python tests/fuzz onnx --count 20000 --seed 1        # cgan-run and cgan-check
-    python tests/fuzz model --count 20000 --seed 1       # cgan-export
-    python tests/fuzz checkpoint --count 20000 --seed 1  # cgan-train --resume
-    python tests/fuzz onnx --seed 1 --only 1234          # one of them again, with its traceback
+    python tests/fuzz/fuzz.py onnx --count 20000        # cgan-run and cgan-check
+    python tests/fuzz/fuzz.py model --count 20000       # cgan-export
+    python tests/fuzz/fuzz.py checkpoint --count 20000  # cgan-train --resume
+    python tests/fuzz/fuzz.py onnx --only 1234          # one of them again, with its traceback
 
 Number i of a seed is always the same mutant. They run in worker processes, with a bound for CPU
 time and memory each. Whatever is neither refused in a line nor right is listed at the end, and the
@@ -108,7 +108,7 @@ def supervise(options: argparse.Namespace) -> int:
     while next_number < end:
         some = min(PER_WORKER, end - next_number)
         command = [
-            *(sys.executable, str(Path(__file__).parent), options.target, "--worker"),
+            *(sys.executable, __file__, options.target, "--worker"),
             *("--models", str(models), "--seed", str(options.seed)),
             *("--first", str(next_number), "--count", str(some)),
         ]
