@@ -209,7 +209,7 @@ def _other(value: Any, random: Random) -> Any:
             case _:
                 changed[key] = _other(value[key], random)
         return changed
-    if isinstance(value, list | tuple) and value and random.random() < 0.8:
+    if type(value) in (list, tuple) and value and random.random() < 0.8:
         items = list(value)
         place = random.randrange(len(items))
         items[place] = _other(items[place], random)

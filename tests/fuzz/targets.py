@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -316,10 +315,9 @@ def _as_bytes(value: Any) -> bytes:
     if isinstance(value, list | tuple):
         return b"[" + b",".join(map(_as_bytes, value)) + b"]"
     if isinstance(value, torch.Tensor):
-        file = io.BytesIO()
-        torch.save(value.contiguous(), file)
-        head = f"{value.dtype} {tuple(value.shape)}".encode()
-        return head + bytes(value.contiguous().view(-1).view(torch.uint8).tolist())
+        numbers = value.reshape(-1).clone(memory_format=torch.contiguous_format)
+        flat = torch.empty(len(numbers), dtype=value.dtype).copy_(numbers).view(torch.uint8)
+        return f"{value.dtype} {tuple(value.shape)}".encode() + flat.numpy().tobytes()
     return repr(value).encode()
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,13 @@ from typing import Any
 import pytest
 import torch
 
-from cgan_training.checkpoint import NAME, PREVIOUS_NAME
+from cgan_training.archive import save_archive
+from cgan_training.checkpoint import FOLLOWING_NAME, NAME, PREVIOUS_NAME
 from cgan_training.data import Dataset
 from cgan_training.errors import CheckpointError, StoppedError
 from cgan_training.model_file import load_model
 from cgan_training.recipe import Recipe
-from cgan_training.run import Options, train
+from cgan_training.run import Options, read_config, train
 from cgan_training.run_dir import read_metrics
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -36,7 +38,7 @@ NURSERY = """
     import torch
     from cgan_training.data import load_dataset
     from cgan_training.recipe import load_recipe
-    from cgan_training.run import Options, train
+    from cgan_training.run import Options, read_config, train
 
     torch.set_num_threads(1)
     recipe, folder = load_recipe(sys.argv[1]), Path(sys.argv[2])
@@ -228,3 +230,122 @@ def test_options_change_nothing_that_is_learnt(
 
 def test_stopped_error_tells_the_exit_code() -> None:
     assert StoppedError("stopped", signal.SIGTERM).exit_code == 143
+
+
+def resumed_with(
+    change: Callable[[dict[str, Any]], object], recipe: Recipe, digits: Dataset, run: Path
+) -> str:
+    """Change a checkpoint, whose checksums are right again, and return what refuses it."""
+    content = torch.load(run / NAME, weights_only=True)
+    change(content)
+    save_archive(content, run / NAME)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError) as caught:
+        train(recipe, digits, run, device=CPU, options=RESUME)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 600
+    return message
+
+
+@pytest.fixture
+def own_run(run_dir: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run_dir, tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda it: it.pop("recipe"),
+        lambda it: it.update(recipe=torch.zeros(2)),
+        lambda it: it.update(recipe={1: 2, "a": 3, (1, 2): 4}),
+        lambda it: it["recipe"].update(seed=torch.tensor([0, 0])),
+        lambda it: it["recipe"].update(more=1),
+        lambda it: it["recipe"].update(seed=False),
+        lambda it: it["recipe"]["generator"].update(hidden=[32]),
+        lambda it: it["recipe"]["generator"].update(hidden=torch.tensor([32, 48])),
+    ],
+)
+def test_a_checkpoint_of_what_is_no_such_recipe(
+    small_recipe: Recipe,
+    digits: Dataset,
+    own_run: Path,
+    change: Callable[[dict[str, Any]], object],
+) -> None:
+    message = resumed_with(change, small_recipe, digits, own_run)
+    assert "has another recipe (" in message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda it: it.pop("metrics"),
+        lambda it: it.update(metrics=5),
+        lambda it: it.update(metrics={"epoch": 1}),
+        lambda it: it.update(metrics=[5]),
+        lambda it: it["metrics"][0].pop("loss_generator"),
+        lambda it: it["metrics"][0].update(loss_generator="x"),
+        lambda it: it["metrics"][0].update(loss_generator=torch.zeros(1)),
+        lambda it: it["metrics"][0].update({(1, 2): 3}),
+        lambda it: it.pop("trainer"),
+        lambda it: it.update(trainer=[1]),
+        lambda it: it["trainer"].update(epoch="x" * 10**6),
+    ],
+)
+def test_a_checkpoint_whose_parts_do_not_fit(
+    small_recipe: Recipe,
+    digits: Dataset,
+    own_run: Path,
+    change: Callable[[dict[str, Any]], object],
+) -> None:
+    message = resumed_with(change, small_recipe, digits, own_run)
+    assert "does not fit its recipe (" in message
+    assert message.endswith("; start a new run")
+
+
+def test_a_run_killed_before_its_first_checkpoint_had_its_name_goes_on(
+    small_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
+) -> None:
+    train(small_recipe, digits, tmp_path, device=CPU, options=Options(seconds_limit=1e-6))
+    (tmp_path / NAME).rename(tmp_path / FOLLOWING_NAME)
+    (tmp_path / PREVIOUS_NAME).unlink(missing_ok=True)
+    said: list[str] = []
+    train(small_recipe, digits, tmp_path, device=CPU, options=RESUME, say=said.append)
+    assert said[0] == "resumed at epoch 1, step 1"
+    assert weights(tmp_path) == weights(run_dir)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "5",
+        "null",
+        "[" * 100_000,
+        '{"dataset": []}',
+        '{"dataset": {"dataset": 5}}',
+        '{"dataset": {"data_dir": ["x"]}}',
+        '{"device": "tpu"}',
+        '{"device": 5}',
+        '{"device": ["cpu"]}',
+        '{"threads": 0}',
+        '{"threads": "2"}',
+        '{"threads": 100000}',
+        '{"threads": true}',
+        '{"keep_every": -1}',
+        '{"eval_every": 1.5}',
+        '{"tensorboard": "yes"}',
+        "\N{DIGIT ONE}\ud800",
+    ],
+)
+def test_a_config_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(CheckpointError, match=r"config\.json cannot be read or is damaged; start"):
+        read_config(tmp_path)
+
+
+def test_the_config_of_a_run_is_one(run_dir: Path) -> None:
+    assert read_config(run_dir)["device"] == "cpu"
+    assert read_config(run_dir)["dataset"]["name"] == "optdigits"

@@ -174,15 +174,15 @@ def _resume(
     if problem is not None:
         say(f"note: {problem} Going on from the checkpoint before it.")
     theirs, ours = checkpoint.get("recipe"), identity["recipe"]
-    if _as_text(theirs) != _as_text(ours):
+    if not _same(theirs, ours):
         theirs = theirs if isinstance(theirs, dict) else {}
-        differ = [key for key in ours if _as_text(theirs.get(key)) != _as_text(ours[key])]
+        differ = [key for key in ours if not _same(theirs.get(key), ours[key])]
         what = f"{differ[0]} differs from {ours[differ[0]]!r}" if differ else "it has more keys"
         raise CheckpointError(
             f"the run in {run_dir} has another recipe ({what}); resume "
             "it without --recipe, --epochs and --seed, or start a new run"
         )
-    if checkpoint.get("dataset_sha256") != identity["dataset_sha256"]:
+    if not _same(checkpoint.get("dataset_sha256"), identity["dataset_sha256"]):
         raise CheckpointError(
             f"the run in {run_dir} learnt other data than {trainer.dataset.source}; "
             "give its --dataset and --data-dir"
@@ -199,9 +199,19 @@ def _resume(
     return metrics
 
 
-def _as_text(value: object) -> str:
-    """Return plain values as a text that is theirs alone; what a checkpoint holds may be others."""
-    return json.dumps(value, sort_keys=True, default=repr)
+def _same(found: object, wanted: object) -> bool:
+    """Return whether a value is the same as a plain one. It may hold tensors, whose == is none."""
+    if isinstance(wanted, dict):
+        return (
+            isinstance(found, dict)
+            and found.keys() == wanted.keys()
+            and all(_same(found[key], wanted[key]) for key in wanted)
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(found, list) and len(found) == len(wanted) and all(map(_same, found, wanted))
+        )
+    return type(found) is type(wanted) and found == wanted
 
 
 def _checked_metrics(lines: Any) -> list[dict[str, Any]]:
@@ -212,9 +222,8 @@ def _checked_metrics(lines: Any) -> list[dict[str, Any]]:
     """
     metrics = [dict(line) for line in lines]
     for line in metrics:
-        if not line.keys() >= FIGURES or any(
-            type(value) not in (int, float) for value in line.values()
-        ):
+        figures = all(type(value) in (int, float) for value in line.values())
+        if not line.keys() >= FIGURES or not figures or {type(key) for key in line} != {str}:
             raise ValueError("its metrics are none")
     return metrics
 
