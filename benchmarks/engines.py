@@ -21,6 +21,7 @@ from cgan_export.export import export_model
 from cgan_runtime import DigitGenerator
 from cgan_runtime.contract import IMAGE, LABEL, NOISE
 from cgan_runtime.noise import standard_normal
+from cgan_runtime.session import open_session
 
 Noise: TypeAlias = NDArray[np.float32]
 Label: TypeAlias = NDArray[np.int64]
@@ -172,7 +173,7 @@ def _ours(path: Path, threads: int, precision: str, *, new_seeds: bool = False) 
 
 def _bare(path: Path, threads: int) -> Engine:
     """Return the network of our file alone, opened as DigitGenerator opens it."""
-    session = DigitGenerator(path, provider="cpu", threads=threads)._session  # noqa: SLF001
+    session = open_session(path.read_bytes(), str(path), "cpu", threads)
 
     def draw(noise: Noise, label: Label) -> Images:
         images: Images = session.run([IMAGE], {NOISE: noise, LABEL: label})[0]

@@ -125,7 +125,8 @@ def test_a_clients_request_draws_what_the_runtime_draws(repository: Path, onnx_f
         assert sent.shape()[1:] == list(told.dims)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(ONNX_TYPES[told.data_type])
         feeds[told.name] = np.frombuffer(sent._get_content(), dtype).reshape(shape_of(told))
-    (drawn,) = generator._session.run(None, feeds)
+    assert generator._sessions is not None
+    (drawn,) = generator._sessions.main.run(None, feeds)
     np.testing.assert_array_equal(drawn, generator.generate(labels, seed=7))
 
 

@@ -1,9 +1,10 @@
-"""Nothing is sent anywhere: every command in a network namespace without interfaces, and sockets."""
+"""Nothing is sent anywhere: each command in a network namespace without interfaces; no socket."""
 
 import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def test_training_and_export_work(
     for arguments in (
         train,
         ("cgan-export", "run", "digits.onnx", "--precision", "int8"),
-        ("cgan-eval", "digits.onnx", "--cache-dir", judge_cache, "--json"),
+        ("cgan-eval", "digits.onnx", "--cache-dir", judge_cache, "--quick"),
     ):
         done = offline(*arguments)
         assert done.returncode == 0, f"{arguments[0]}: {done.stderr}"
@@ -90,7 +91,7 @@ def test_a_download_that_cannot_be_made_is_told(
 @pytest.mark.parametrize("module", ["cli", "check_cli"])
 def test_the_runtime_opens_no_socket(module: str, tmp_path: Path) -> None:
     arguments = ["--provider", "cpu", *(["--digit", "9"] if module == "cli" else [])]
-    code = "\n".join(line.removeprefix("    ") for line in LISTENING.splitlines())
+    code = textwrap.dedent(LISTENING)
     code += f"import cgan_runtime.{module} as it; sys.argv[1:] = {arguments}; it.main()"
     done = subprocess.run(
         [sys.executable, "-c", code],

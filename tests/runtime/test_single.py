@@ -86,5 +86,5 @@ def test_a_closed_generator_lets_go(tiny_model: Path) -> None:
     generator = DigitGenerator(tiny_model, "cpu", threads=1)
     generator.generate([1], seed=SEED)
     generator.close()
-    assert generator._session is None
+    assert generator._sessions is None
     assert generator._single is None

@@ -1,7 +1,7 @@
 """Do the lower bounds of the pyproject.toml files hold? Install them, and run the pipeline.
 
     make lowest
-    python tests/supply/lowest.py --keep torch --keep torchvision   # these as constraints.txt has them
+    python tests/supply/lowest.py --keep torch --keep torchvision  # as in constraints.txt
 
 Makes an environment in which every direct dependency of the three packages has the lowest version
 that is allowed (of several stages' bounds, the highest), trains, exports in every precision, draws,
@@ -14,15 +14,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-import table
+import supply_table as table
 from packaging.requirements import Requirement
 from packaging.version import Version
 
 EXTRAS = ("cpu", "parquet")  # ray and tensorboard bring bounds of their own, and are not needed
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
+TRAIN = ("cgan-train", "--dataset", "optdigits", "--epochs", "1", "--run-dir")
 PIPELINE = (
-    ("cgan-train", "--dataset", "optdigits", "--epochs", "1", "--run-dir", "run", "--threads", "1"),
-    ("cgan-train", "--recipe", "seed", "--dataset", "optdigits", "--epochs", "1", "--run-dir", "seed"),
+    (*TRAIN, "run"),
+    (*TRAIN, "seed", "--recipe", "seed"),
     ("cgan-export", "run", "digits.onnx", "--precision", "fp32"),
     ("cgan-export", "run", "digits16.onnx", "--precision", "fp16"),
     ("cgan-export", "run", "digits8.onnx", "--precision", "int8"),
@@ -67,8 +68,8 @@ def main() -> None:
         place = Path(name)
         subprocess.run([sys.executable, "-m", "venv", place / "venv"], check=True)
         scripts = place / "venv" / "bin"
-        stages = [table.ROOT / "training", f"{table.ROOT / 'runtime'}[{','.join(EXTRAS)}]"]
-        stages.append(table.ROOT / "export")
+        folders = [str(table.ROOT / stage) for stage in table.STAGES]
+        stages = [f"{folders[0]}[{','.join(EXTRAS)}]", *folders[1:]]
         subprocess.run([scripts / "python", *PIP, "install", *stages, *wanted], check=True)
         for command, *arguments in PIPELINE:
             print("$", command, *arguments, flush=True)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.labels import Labels, label_numbers, single_label
-from cgan_runtime.noise import checked_origin, standard_normal, whole_number
+from cgan_runtime.noise import checked_origin, fill, whole_number
 from cgan_runtime.screen import MOST_BYTES, screen
 from cgan_runtime.seal import check_sha256, checked_sha256
-from cgan_runtime.session import MOST_THREADS, open_session, run_session, short_name
+from cgan_runtime.session import CPU, MOST_THREADS, run_session
+from cgan_runtime.sessions import Sessions
 from cgan_runtime.single import SingleImage
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
@@ -36,7 +37,8 @@ class DigitGenerator:
         model: path of the .onnx file; None takes the one that ships in this package.
         provider: "cpu", "cuda", another that the installed onnxruntime offers, by its name in lower
             case without "ExecutionProvider"; or "auto": CUDA where the session really gets it.
-        threads: of the CPU provider; None takes one for each CPU of the process.
+        threads: of the CPU provider at most; None takes one for each CPU of the process. For a few
+            images of a small model one alone is faster, and is used.
         expect_sha256: of the whole file, 64 hexadecimal digits, where only that file will do. The
             seal tells damage; this tells a file that somebody else put there.
 
@@ -64,15 +66,17 @@ class DigitGenerator:
         if expected is not None:
             check_sha256(content, expected, source)
         self._sha256 = screen(content, source)
-        self._session = open_session(content, source, provider, threads)
+        sessions = Sessions(content, source, provider, threads)
         self._info = read_info(
-            self._session.get_modelmeta().custom_metadata_map,
-            _described(self._session.get_inputs()),
-            _described(self._session.get_outputs()),
+            sessions.main.get_modelmeta().custom_metadata_map,
+            _described(sessions.main.get_inputs()),
+            _described(sessions.main.get_outputs()),
             source,
         )
-        on_cpu = self.provider == "cpu"
-        self._single = SingleImage(self._session, self._info, source) if on_cpu else None
+        self._sessions: Sessions | None = sessions
+        self._classes = len(self._info.class_names)
+        on_cpu = sessions.provider == CPU
+        self._single = SingleImage(sessions, self._info, source) if on_cpu else None
 
     @property
     def info(self) -> ModelInfo:
@@ -87,7 +91,7 @@ class DigitGenerator:
     @property
     def provider(self) -> str:
         """The provider that the session really got, such as "cpu" or "cuda"."""
-        return short_name(self._open_session().get_providers()[0])
+        return self._open_sessions().provider
 
     def generate(
         self,
@@ -116,18 +120,18 @@ class DigitGenerator:
                 out of range, or the generator is closed.
             ModelError: the model cannot be drawn with.
         """
-        class_names = self._info.class_names
-        label = single_label(labels, len(class_names))
-        if label is not None and self._single is not None:
-            return self._single.draw(label, *checked_origin(seed, start, 1))
-        wanted, session = label_numbers(labels, class_names), self._open_session()
+        single = self._single
+        if single is not None and (label := single_label(labels, self._classes)) is not None:
+            return single.draw(label, *checked_origin(seed, start, 1))
+        wanted = label_numbers(labels, self._info.class_names)
+        sessions = self._open_sessions()
         seed, first = checked_origin(seed, start, len(wanted))
         if 0 < len(wanted) <= LARGEST_BATCH:
-            return self._draw(session, wanted, seed, first)
+            return self._draw(sessions, wanted, seed, first)
         images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
         for done in range(0, len(wanted), LARGEST_BATCH):
             batch = wanted[done : done + LARGEST_BATCH]
-            images[done : done + len(batch)] = self._draw(session, batch, seed, first + done)
+            images[done : done + len(batch)] = self._draw(sessions, batch, seed, first + done)
         return images
 
     def stream(
@@ -154,7 +158,7 @@ class DigitGenerator:
         Raises:
             InputError: at once, as generate() does; also when an argument is out of its range.
         """
-        wanted, session = label_numbers(labels, self._info.class_names), self._open_session()
+        wanted, sessions = label_numbers(labels, self._info.class_names), self._open_sessions()
         total = whole_number("count", count)
         seed, first = checked_origin(seed, start, total)
         if batch_size < 1:
@@ -168,27 +172,28 @@ class DigitGenerator:
                 batch = wanted[
                     np.arange(done % len(wanted), done % len(wanted) + size) % len(wanted)
                 ]
-                yield Batch(first + done, batch, self._draw(session, batch, seed, first + done))
+                yield Batch(first + done, batch, self._draw(sessions, batch, seed, first + done))
 
         return batches()
 
     def _draw(
-        self, session: Any, labels: NDArray[np.int64], seed: int, first: int
+        self, sessions: Sessions, labels: NDArray[np.int64], seed: int, first: int
     ) -> NDArray[np.uint8]:
-        noise = standard_normal(seed, first, len(labels), self._info.noise_dim)
+        noise = np.empty((len(labels), self._info.noise_dim), np.float32)
+        fill(noise, seed, first)
         images: NDArray[np.uint8] = run_session(
-            session, IMAGE, {NOISE: noise, LABEL: labels}, str(self.model_path)
+            sessions.of(len(labels)), IMAGE, {NOISE: noise, LABEL: labels}, str(self.model_path)
         )
         return images
 
-    def _open_session(self) -> Any:
-        if self._session is None:
+    def _open_sessions(self) -> Sessions:
+        if self._sessions is None:
             raise InputError("this DigitGenerator is closed; make another one")
-        return self._session
+        return self._sessions
 
     def close(self) -> None:
-        """Let go of the session; the generator draws no more, and its info stays."""
-        self._session = self._single = None
+        """Let go of the sessions; the generator draws no more, and its info stays."""
+        self._sessions = self._single = None
 
     def __enter__(self) -> "DigitGenerator":
         return self

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo
-from cgan_runtime.noise import fill
+from cgan_runtime.noise import fill, fill_one
 from cgan_runtime.session import failed_run
+from cgan_runtime.sessions import Sessions
 
 AHEAD = 32  # images whose noise is made at once, when a call goes on where the last one ended
 
@@ -23,13 +24,13 @@ class SingleImage:
     """Draws one image a call on the CPU; each thread that calls it has tensors of its own.
 
     Args:
-        session: on the CPU provider.
+        sessions: on the CPU provider.
         info: of its model.
         source: the model's name, for messages.
     """
 
-    def __init__(self, session: Any, info: ModelInfo, source: str) -> None:
-        self._session, self._info, self._source = session, info, source
+    def __init__(self, sessions: Sessions, info: ModelInfo, source: str) -> None:
+        self._sessions, self._info, self._source = sessions, info, source
         self._mine = local()
 
     def draw(self, label: int, seed: int, index: int) -> NDArray[np.uint8]:
@@ -46,10 +47,10 @@ class SingleImage:
         try:
             tensors: _Tensors = self._mine.tensors
         except AttributeError:
-            tensors = self._mine.tensors = _Tensors(self._session, self._info)
+            tensors = self._mine.tensors = _Tensors(self._sessions.of(1), self._info)
         tensors.set(label, seed, index)
         try:
-            self._session.run_with_iobinding(tensors.binding)
+            tensors.run(tensors.binding)
         except Exception as error:  # onnxruntime's exceptions share no base but this one
             raise failed_run(error, self._source) from error
         return tensors.image.copy()
@@ -60,9 +61,10 @@ class _Tensors:
 
     def __init__(self, session: Any, info: ModelInfo) -> None:
         self.noise = np.zeros((1, info.noise_dim), np.float32)
+        self._noise = self.noise[0]
         self.label = np.zeros(1, np.int64)
         self.image = np.zeros((1, 1, info.height, info.width), np.uint8)
-        self.binding = session.io_binding()
+        self.run, self.binding = session.run_with_iobinding, session.io_binding()
         for name, array in ((NOISE, self.noise), (LABEL, self.label)):
             self.binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, _address(array))
         image = self.image
@@ -79,10 +81,10 @@ class _Tensors:
             if row >= AHEAD:
                 fill(self.ahead, seed, index)
                 self.first, row = index, 0
-            self.noise[0] = self.ahead[row]
+            self._noise[:] = self.ahead[row]
         else:
             self.first = -AHEAD
-            fill(self.noise, seed, index)
+            fill_one(self._noise, seed, index)
         self.seed, self.next = seed, index + 1
 
 

@@ -1,7 +1,7 @@
 """Write docs/supply.md: every dependency, why it is there, and what it costs.
 
-    python tests/supply/table.py            # in the environment of `make setup`
-    python tests/supply/table.py --check    # tell whether the page is what it would write
+    python tests/supply/supply_table.py            # in the environment of `make setup`
+    python tests/supply/supply_table.py --check    # tell whether the page is what it would write
 
 The reasons are the comments in the pyproject.toml files; licences, sizes and what comes along are
 read from the installed packages; what else was considered stands here.
@@ -10,12 +10,12 @@ read from the installed packages; what else was considered stands here.
 import argparse
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import NamedTuple
 
+import tomllib
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
@@ -48,10 +48,10 @@ LICENCES = {"matplotlib": "PSF-2.0 style (Matplotlib License)", "torchvision": "
 HEADER = """\
 # Supply: what is installed, and why
 
-`python tests/supply/table.py` writes this page from the three pyproject.toml files and the packages
-that are installed; a test fails when it is out of date. Sizes are megabytes on the disk, installed
-on Linux, x86-64, with the versions of constraints.txt; "brings" are the packages that come along
-and are not listed themselves.
+`python tests/supply/supply_table.py` writes this page from the three pyproject.toml files and the
+packages that are installed; a test fails when it is out of date. Sizes are megabytes on the disk,
+installed on Linux, x86-64, with the versions of constraints.txt; "brings" are the packages that
+come along and are not listed themselves.
 
 - **Lower bounds** are installed and tried: the runtime's in `make test`, all of them by
   `make lowest`, and in the workflow.
@@ -95,8 +95,11 @@ def megabytes(found: Distribution) -> float:
 
 def licence(found: Distribution) -> str:
     name = str(found.metadata["Name"]).lower()
-    said = found.metadata.get("License-Expression") or found.metadata.get("License") or ""
-    return LICENCES.get(name) or said.split("\n")[0].split(" AND ")[0].removesuffix(" License")
+    facts = found.metadata.json
+    said = str(facts.get("license_expression") or facts.get("license") or "")
+    return LICENCES.get(name) or said.split("\n", maxsplit=1)[0].split(" AND ", maxsplit=1)[
+        0
+    ].removesuffix(" License")
 
 
 def brought(name: str, listed: set[str]) -> list[str]:
@@ -149,7 +152,7 @@ def table_line(row: Row, listed: set[str]) -> str:
 def contents() -> Iterator[str]:
     """Yield the section on what the runtime's wheel holds."""
     yield "## What is in the runtime's wheel\n"
-    yield "Nothing is compiled and nothing runs at installation. Its files, and no others (tested):\n"
+    yield "Nothing is compiled and nothing runs at installation. Its files, no others (tested):\n"
     for path in wheel_files():
         yield f"- `{path}`"
     yield "- `cgan_runtime-VERSION.dist-info`: `METADATA`, `WHEEL`, `RECORD`, `entry_points.txt`"
@@ -175,7 +178,7 @@ def main() -> None:
     if not parser.parse_args().check:
         PAGE.write_text(page())
     elif PAGE.read_text() != page():
-        sys.exit("error: docs/supply.md is out of date; run python tests/supply/table.py")
+        sys.exit("error: docs/supply.md is out of date; run python tests/supply/supply_table.py")
 
 
 if __name__ == "__main__":
