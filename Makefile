@@ -30,7 +30,7 @@ WEB_PACKAGES := web/node_modules/.installed
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz \
+.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz lowest audit \
 	faults web test-web bench bench-quick lint format types clean
 
 help:  ## list the targets
@@ -74,6 +74,13 @@ fuzz: $(VENV)/.installed  ## feed 60,000 damaged and hostile files to the comman
 
 faults: $(VENV)/.installed  ## let every file operation of every command fail in every way; an hour
 	$(BIN)/python tests/faults/faults.py --summary docs/reliability/faults.json
+
+lowest: $(VENV)/.installed  ## the pipeline with the oldest packages that are allowed; ten minutes
+	$(BIN)/python tests/supply/lowest.py $(LOWEST_FLAGS)
+
+audit: $(VENV)/.installed  ## ask pip-audit about known holes in all that is installed (needs the net)
+	$(BIN)/$(PIP_INSTALL) --group audit
+	$(BIN)/pip-audit --local --skip-editable --progress-spinner off
 
 test-pythons:  ## the same digits in every Python from 3.10 to 3.14 that is on the PATH
 	$(PYTHON) tests/emulated/pythons.py

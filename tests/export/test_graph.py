@@ -5,6 +5,7 @@ import onnx
 import pytest
 import torch
 
+from cgan_export.errors import ExportError
 from cgan_export.graph import ContractGenerator, to_onnx
 from cgan_runtime.contract import BATCH, IMAGE, IR_VERSION, LABEL, NEWEST_OPSET, NOISE, OPSET
 from cgan_training.averaging import estimate_batch_norm
@@ -30,6 +31,17 @@ def shapes(values: "list[onnx.ValueInfoProto]") -> dict[str, tuple[int, list[str
         )
         for value in values
     }
+
+
+def test_an_onnxscript_that_is_too_old_is_told(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(*_arguments: object, **_options: object) -> None:
+        raise ModuleNotFoundError("No module named 'onnxscript._framework_apis.torch_9'")
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    with pytest.raises(ExportError, match=r"onnxscript is too old for torch .*torch_9.*upgrade"):
+        to_onnx(ContractGenerator(generator))
 
 
 def test_inputs_and_output_are_the_contracts(model: onnx.ModelProto) -> None:

@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
+from cgan_export.errors import ExportError
 from cgan_export.fold import without_batch_norm
 from cgan_runtime.contract import BATCH, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 from cgan_training.networks import Generator
@@ -76,23 +77,32 @@ def to_onnx(module: ContractGenerator, opset: int = OPSET) -> onnx.ModelProto:
 
     Returns:
         The model, with nothing in it of the machine that traced it.
+
+    Raises:
+        ExportError: torch's exporter does not find what it needs in onnxscript.
     """
     module = module.eval()
     noise = torch.zeros(TRACED_BATCH, module.noise_weight.shape[0])
     label = torch.zeros(TRACED_BATCH, dtype=torch.int64)
     batch = torch.export.Dim(BATCH, min=1)
-    with _silence():
-        program = torch.onnx.export(
-            module,
-            (noise, label),
-            input_names=[NOISE, LABEL],
-            output_names=[INK],
-            dynamic_shapes=({0: batch}, {0: batch}),
-            opset_version=opset,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    try:
+        with _silence():
+            program = torch.onnx.export(
+                module,
+                (noise, label),
+                input_names=[NOISE, LABEL],
+                output_names=[INK],
+                dynamic_shapes=({0: batch}, {0: batch}),
+                opset_version=opset,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except ImportError as error:  # each torch asks for a module of its own there
+        raise ExportError(
+            f"onnxscript is too old for torch {torch.__version__}, or broken ({error}); "
+            "pip install --upgrade onnxscript"
+        ) from error
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     return _cleaned(_with_bytes(program.model_proto))
