@@ -105,7 +105,10 @@ def standard_normal(
     Raises:
         InputError: an argument is out of its range.
     """
+    count, noise_dim = whole_number("count", count), whole_number("noise_dim", noise_dim)
     seed, start = checked_origin(seed, start, count)
+    if noise_dim < 1:
+        raise InputError(f"noise_dim is {noise_dim}; give 1 or more")
     noise = np.empty((count, noise_dim), np.float32)
     fill(noise, seed, start)
     return noise

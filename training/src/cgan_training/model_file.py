@@ -138,6 +138,8 @@ def _described(content: dict[str, Any]) -> dict[str, Any]:
 
 def _load_content(path: Path) -> dict[str, Any]:
     """Unpack the file without running anything in it, and check what it says it is."""
+    if "\0" in str(path):
+        raise ModelFileError(f"there is no {str(path)!r}; check the path")
     try:
         content = load_archive(path)
     except FileNotFoundError as error:
