@@ -21,6 +21,7 @@ FUZZ_COUNT ?= 20000
 FUZZ_GUIDED ?= 200000
 FUZZ_SEED ?= 1
 FUZZ_SUMMARY ?= docs/reliability/fuzz.jsonl
+LOAD_MINUTES ?= 10
 DEMO_DIR ?= demo
 DEMO_MINUTES ?= 3.5
 BENCH_FLAGS ?=
@@ -31,7 +32,7 @@ RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -n
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz \
-	faults web test-web bench bench-quick lint format types clean
+	faults load web test-web bench bench-quick lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -74,6 +75,10 @@ fuzz: $(VENV)/.installed  ## feed 60,000 damaged and hostile files to the comman
 
 faults: $(VENV)/.installed  ## let every file operation of every command fail in every way; an hour
 	$(BIN)/python tests/faults/faults.py --summary docs/reliability/faults.json
+
+load: $(VENV)/.installed  ## draw under load for ten minutes, and check every answer
+	$(BIN)/python tests/load/load.py --minutes $(LOAD_MINUTES) \
+		--summary docs/reliability/load.json
 
 test-pythons:  ## the same digits in every Python from 3.10 to 3.14 that is on the PATH
 	$(PYTHON) tests/emulated/pythons.py
