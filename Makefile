@@ -21,6 +21,7 @@ FUZZ_COUNT ?= 20000
 FUZZ_GUIDED ?= 200000
 FUZZ_SEED ?= 1
 FUZZ_SUMMARY ?= docs/reliability/fuzz.jsonl
+LOAD_MINUTES ?= 10
 DEMO_DIR ?= demo
 DEMO_MINUTES ?= 3.5
 BENCH_FLAGS ?=
@@ -30,8 +31,8 @@ WEB_PACKAGES := web/node_modules/.installed
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz lowest audit \
-	faults web test-web bench bench-quick lint format types clean
+.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz faults \
+	load mutation coverage lowest audit web test-web bench bench-quick lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -74,6 +75,21 @@ fuzz: $(VENV)/.installed  ## feed 60,000 damaged and hostile files to the comman
 
 faults: $(VENV)/.installed  ## let every file operation of every command fail in every way; an hour
 	$(BIN)/python tests/faults/faults.py --summary docs/reliability/faults.json
+
+load: $(VENV)/.installed  ## draw under load for ten minutes, and check every answer
+	$(BIN)/python tests/load/load.py --minutes $(LOAD_MINUTES) \
+		--summary docs/reliability/load.json
+
+mutation: $(VENV)/.installed  ## change what all rests on, a token at a time: do the tests notice? an hour
+	$(BIN)/$(PIP_INSTALL) --group measure
+	$(BIN)/python tests/mutation/mutate.py
+
+coverage: $(VENV)/.installed  ## run every test, and tell which lines and branches none reaches
+	$(BIN)/$(PIP_INSTALL) --group measure
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --fail-under 95
 
 lowest: $(VENV)/.installed  ## the pipeline with the oldest packages that are allowed; ten minutes
 	$(BIN)/python tests/supply/lowest.py $(LOWEST_FLAGS)

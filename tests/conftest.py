@@ -2,22 +2,29 @@
 
 import dataclasses
 import functools
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import venv
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 import torch
 
 from cgan_export import export_model
-from cgan_runtime import screen
+from cgan_export.errors import ExportError
+from cgan_runtime import CganRuntimeError, commands, screen
 from cgan_runtime.protobuf import read
+from cgan_training import commands as training_commands
 from cgan_training.data import Dataset, load_dataset
+from cgan_training.errors import TrainingError
 from cgan_training.judge import load_or_train_judge
 from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
 from cgan_training.recipe import BLOCKS, Recipe, load_recipe
@@ -44,6 +51,46 @@ def command(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+THREE = (ExportError, TrainingError, CganRuntimeError)
+MAINS: dict[str, tuple[str, Any, Any]] = {  # where each command is, what runs it, its own errors
+    "cgan-run": ("cgan_runtime.cli", commands, CganRuntimeError),
+    "cgan-check": ("cgan_runtime.check_cli", commands, CganRuntimeError),
+    "cgan-bulk": ("cgan_runtime.bulk_cli", commands, CganRuntimeError),
+    "cgan-train": ("cgan_training.cli", training_commands, TrainingError),
+    "cgan-export": ("cgan_export.cli", commands, THREE),
+    "cgan-eval": ("cgan_export.eval_cli", commands, THREE),
+}
+
+
+def call_here(name: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command in this process and folder, with streams as strict as a terminal's are."""
+    module, own_commands, errors = MAINS[name]
+    streams = sys.stdout, sys.stderr
+    out, said = io.BytesIO(), io.BytesIO()
+    sys.stdout = io.TextIOWrapper(out, "utf-8", write_through=True)
+    sys.stderr = io.TextIOWrapper(said, "utf-8", "backslashreplace", write_through=True)
+    threads, answer = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    code: Any = None
+    try:
+        own_commands.run(import_module(module).command, errors, words)
+    except SystemExit as left:
+        code = left.code
+    finally:
+        sys.stdout.detach()
+        sys.stderr.detach()
+        sys.stdout, sys.stderr = streams
+        signal.signal(signal.SIGTERM, answer)
+        torch.set_num_threads(threads)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), said.getvalue())
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command in this process, in a folder of its own: call("cgan-run", "--digit", "9")."""
+    monkeypatch.chdir(tmp_path)
+    return call_here
 
 
 @pytest.fixture(scope="session")

@@ -225,7 +225,7 @@ def test_the_model_that_ships_draws_the_very_same_bytes(
         ({"count": -1}, "out of range"),
         ({"count": 2**63 + 1}, "out of range"),
         ({"count": 1.5}, "count is 1.5; give a whole number"),
-        ({"batch_size": 0}, "batch_size is 0; give 1 or more"),
+        ({"batch_size": 0}, "batch_size is 0; give 1 to 2147483647"),
         ({"labels": []}, "no labels to draw"),
         ({"labels": [10]}, "no label 10"),
         ({"seed": -1}, "seed -1 is out of range"),

@@ -5,15 +5,18 @@ Its sections are those of Mitchell et al. 2019, as far as they have something to
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import torch
 
 from cgan_export.drawers import open_onnx
 from cgan_runtime import DigitGenerator
+from cgan_runtime.commands import printable
 from cgan_runtime.contract import ModelInfo
 from cgan_runtime.speed import measure_speed
 from cgan_training.pictures import sheet
@@ -42,11 +45,11 @@ def card_of(path: Path, picture: str) -> str:
         path: the file.
         picture: where the card finds its sheet.
     """
-    content = path.read_bytes()
+    content, name = path.read_bytes(), printable(path.name)
     with DigitGenerator(path, provider="cpu", threads=1) as generator:
         info, speed = generator.info, measure_speed(generator)
     facts = {
-        "file": f"`{path.name}`, {len(content):,} bytes",
+        "file": f"`{name}`, {len(content):,} bytes",
         "SHA-256 of the file": f"`{hashlib.sha256(content).hexdigest()}`",
         "SHA-256 of the trained weights": f"`{info.weights_sha256}`",
         "precision": info.precision,
@@ -68,12 +71,12 @@ def card_of(path: Path, picture: str) -> str:
     }
     return "\n".join(
         [
-            f"# {path.name}",
+            f"# {name}",
             "",
             "A conditional generator (Mirza & Osindero 2014): it draws an image of the class it is",
             "asked for. This card is written by `cgan-export --card` from the file's own metadata.",
             "",
-            f"![Generated images, a class a column]({picture})",
+            f"![Generated images, a class a column]({quote(os.fsencode(picture))})",
             "",
             "## The file",
             "",
@@ -136,7 +139,7 @@ def sheet_of(path: Path) -> bytes:
     drawer = open_onnx(path)
     classes = len(drawer.class_names)
     images = drawer.draw(torch.arange(classes).repeat(ROWS))
-    return sheet(images, drawer.class_names, f"{path.name}, a class a column")
+    return sheet(images, drawer.class_names, f"{printable(path.name)}, a class a column")
 
 
 def _quality(info: ModelInfo) -> list[str]:

@@ -1,6 +1,5 @@
 """The command cgan-export."""
 
-import json
 from pathlib import Path
 
 import click
@@ -10,8 +9,18 @@ from cgan_export.errors import ExportError
 from cgan_runtime import commands
 from cgan_runtime.contract import NEWEST_OPSET, OPSET
 from cgan_runtime.errors import CganRuntimeError
+from cgan_training.commands import default_cache_dir
 from cgan_training.errors import TrainingError
 
+CARD = (".png", ".md")  # endings of what --card writes
+
+# Not the docstring: python -OO drops those.
+HELP = """\
+Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
+
+OUTPUT is written only after it was checked and drew the same digits as the trained network
+does: to one grey level, or in int8 to what eight bits can hold.
+"""
 EXAMPLES = """\b
 Examples:
   cgan-export runs/digits/model.pt digits.onnx
@@ -21,9 +30,16 @@ Examples:
 """
 
 
-@click.command("cgan-export", epilog=EXAMPLES)
+def check_output(_ctx: click.Context, _param: click.Parameter, value: Path) -> Path:
+    """Refuse what names no file."""
+    if not value.name:
+        raise click.BadParameter(f"{str(value)!r} names no file")
+    return value
+
+
+@click.command("cgan-export", help=HELP, epilog=EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False), callback=check_output)
 @click.option(
     "--precision",
     "precisions",
@@ -69,7 +85,7 @@ Examples:
 @click.option(
     "--cache-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    default=lambda: Path.home() / ".cache" / "cgan",
+    default=default_cache_dir,
     show_default="~/.cache/cgan",
     help="Where the judge is kept.",
 )
@@ -103,18 +119,25 @@ def command(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
-
-    OUTPUT is written only after it was checked and drew the same digits as the trained network
-    does: to one grey level, or in int8 to what eight bits can hold.
-    """
+    """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT."""
     from functools import partial
 
     from cgan_export import quality
     from cgan_export.export import export_model
     from cgan_export.report import as_table, facts_of
-    from cgan_export.triton import write_repository
+    from cgan_export.triton import check_name, write_repository
 
+    wanted = dict.fromkeys(precisions)  # each once, in order
+    places = {
+        precision: output.with_name(
+            f"{output.stem}-{precision}{output.suffix}" if len(wanted) > 1 else output.name
+        )
+        for precision in wanted
+    }
+    for place in places.values():
+        check_place(place, model, card=card)
+        if triton:
+            check_name(place)
     examine = partial(quality.measure, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
     compare = partial(
         quality.compare,
@@ -123,13 +146,11 @@ def command(
         cache_dir=cache_dir,
         dataset=dataset,
     )
-    wanted = dict.fromkeys(precisions)  # each once, in order
     rows = []
-    for precision in wanted:
-        name = f"{output.stem}-{precision}{output.suffix}" if len(wanted) > 1 else output.name
+    for precision, place in places.items():
         report = export_model(
             model,
-            output.with_name(name),
+            place,
             precision=precision,
             opset=opset,
             gate=compare if quality_gate and precision != "fp32" else None,
@@ -141,7 +162,23 @@ def command(
         if triton:
             facts["triton"] = str(write_repository(report.path, triton))
         rows.append(facts)
-    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else as_table(rows))
+    click.echo(commands.json_text(rows) if as_json else as_table(rows))
+
+
+def check_place(place: Path, model: Path, *, card: bool) -> None:
+    """Refuse to write over the trained model, or the card over the file.
+
+    Raises:
+        click.UsageError: it would be.
+    """
+    if place.exists() and any(
+        each.exists() and place.samefile(each) for each in (model, model / "model.pt")
+    ):
+        raise click.UsageError(f"OUTPUT {place} is the trained model; choose another name")
+    if card and place.suffix.lower() in CARD:
+        raise click.UsageError(
+            f"--card would write {' and '.join(CARD)} beside OUTPUT, and over it; end it in .onnx"
+        )
 
 
 def write_card(path: Path) -> None:

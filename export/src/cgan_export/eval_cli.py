@@ -1,6 +1,5 @@
 """The command cgan-eval."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +9,20 @@ from cgan_export import __version__
 from cgan_export.errors import ExportError
 from cgan_runtime import commands
 from cgan_runtime.errors import CganRuntimeError
+from cgan_training.commands import default_cache_dir
 from cgan_training.errors import TrainingError
 
 if TYPE_CHECKING:
     from cgan_export.drawers import Drawer
     from cgan_export.evaluation import Evaluation, Examiner
 
+# Not the docstring: python -OO drops those.
+HELP = """\
+Measure how good the digits are that MODEL draws: a model.pt, a run directory or an .onnx.
+
+A judge, trained on the real training set at first use, reads 10,000 drawn images. Fréchet
+distances are on a scale where the real test set's total variance is 100.
+"""
 EXAMPLES = """\b
 Examples:
   cgan-eval runs/digits --data-dir ~/data
@@ -41,7 +48,7 @@ ROWS = (
 )
 
 
-@click.command("cgan-eval", epilog=EXAMPLES)
+@click.command("cgan-eval", help=HELP, epilog=EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--baseline", type=click.Path(path_type=Path), help="Measure this model too, side by side."
@@ -61,7 +68,7 @@ ROWS = (
 @click.option(
     "--cache-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    default=lambda: Path.home() / ".cache" / "cgan",
+    default=default_cache_dir,
     show_default="~/.cache/cgan",
     help="Where the judge is kept.",
 )
@@ -101,11 +108,7 @@ def command(
     threads: int | None,
     debug: bool,
 ) -> None:
-    """Measure how good the digits are that MODEL draws: a model.pt, a run directory or an .onnx.
-
-    A judge, trained on the real training set at first use, reads 10,000 drawn images. Fréchet
-    distances are on a scale where the real test set's total variance is 100.
-    """
+    """Measure how good the digits are that MODEL draws."""
     import torch
 
     from cgan_export.drawers import Drawer, open_drawer
@@ -117,7 +120,10 @@ def command(
     drawers = [open_drawer(path, seed) for path in (model, baseline) if path is not None]
     first = drawers[0]
     examiner = Examiner(
-        dataset or first.dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True)
+        dataset or first.dataset,
+        data_dir,
+        cache_dir,
+        lambda line: click.echo(commands.printable(line), err=True),
     )
     if controls:
         train = examiner.train
@@ -135,14 +141,14 @@ def command(
             "judge_accuracy": round(examiner.judge_accuracy, 4),
             "models": [each.to_dict() for each in found],
         }
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        click.echo(commands.json_text(answer))
     else:
         click.echo(table(found, first.class_names))
 
 
 def table(found: "list[Evaluation]", class_names: tuple[str, ...]) -> str:
     """Lay the figures out in words, a column a model."""
-    lines = [["", *(each.name for each in found)]]
+    lines = [["", *(commands.printable(each.name) for each in found)]]
     for key, name, form, better in ROWS:
         if key in found[0].figures:
             title = f"{name} ({better})" if better else name
@@ -172,10 +178,11 @@ def write_pictures(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make {folder}: {error.strerror}; choose another") from error
-    names, title = drawer.class_names, f"{drawer.name}, seed of the noise fixed"
+    names, name = drawer.class_names, commands.printable(drawer.name)
+    title = f"{name}, seed of the noise fixed"
     pictures = {
         "sheet.png": eval_pictures.sheet_picture(evaluation, names, title),
-        "confusion.png": eval_pictures.confusion_picture(evaluation, names, drawer.name),
+        "confusion.png": eval_pictures.confusion_picture(evaluation, names, name),
         "nearest.png": eval_pictures.nearest_picture(
             evaluation,
             examiner.train.images,
@@ -183,8 +190,8 @@ def write_pictures(
             "drawn, and beside it the nearest training image of its label",
         ),
     }
-    for name, png in pictures.items():
-        with written_whole(folder / name) as file:
+    for picture, png in pictures.items():
+        with written_whole(folder / picture) as file:
             file.write(png)
 
 

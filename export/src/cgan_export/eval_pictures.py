@@ -8,11 +8,13 @@ from torch import Tensor
 
 from cgan_export.evaluation import Evaluation
 from cgan_training.pictures import sheet
+from cgan_training.texts import plain_texts
 
 DOTS_PER_INCH = 100
 PAIRS = 5  # a class, of drawn image and nearest training image
 
 
+@plain_texts()
 def confusion_picture(evaluation: Evaluation, class_names: Sequence[str], title: str) -> bytes:
     """Draw what was asked for against what the judge read, as the bytes of a PNG."""
     from matplotlib.figure import Figure

@@ -81,7 +81,7 @@ def export_model(
     """
     if precision not in TOLERANCES:
         raise ExportError(f"no precision {precision!r}; choose {', '.join(TOLERANCES)}")
-    if not OPSET <= opset <= NEWEST_OPSET:
+    if opset not in range(OPSET, NEWEST_OPSET + 1):
         raise ExportError(f"opset is {opset}; choose {OPSET} to {NEWEST_OPSET}")
     began = time.perf_counter()
     model = load_model(model_path)

@@ -5,6 +5,7 @@ from typing import Any
 
 from cgan_export.export import Report
 from cgan_runtime import DigitGenerator
+from cgan_runtime.commands import printable
 from cgan_runtime.speed import measure_speed
 
 
@@ -58,7 +59,7 @@ def _column(facts: dict[str, Any]) -> dict[str, str]:
         "recall": ("recall", "{:.3f}"),
     }
     return {
-        "file": facts["path"],
+        "file": printable(facts["path"]),
         "precision": facts["precision"],
         "bytes": f"{facts['bytes']:,}",
         "parameters": f"{facts['parameters']:,}",
@@ -75,5 +76,5 @@ def _column(facts: dict[str, Any]) -> dict[str, str]:
         "one image": f"{facts['latency_microseconds']:.0f} µs",
         "in bulk": f"{facts['images_per_second']:,} images/s",
         "export took": f"{facts['seconds']} s",
-        **({"for Triton": facts["triton"]} if "triton" in facts else {}),
+        **({"for Triton": printable(facts["triton"])} if "triton" in facts else {}),
     }

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cgan_export.errors import ExportError
 from cgan_runtime import DigitGenerator
+from cgan_runtime.commands import printable
 from cgan_runtime.contract import PREFIX, ModelInfo, Tensor, tensors
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import written_whole
@@ -62,6 +63,7 @@ def write_repository(path: Path, repository: Path) -> Path:
         ExportError: the model's config.pbtxt in the repository is another one.
         OutputError: the repository cannot be written.
     """
+    check_name(path)
     with DigitGenerator(path, provider="cpu", threads=1) as generator:
         info = generator.info
     folder, content = repository / path.stem, path.read_bytes()
@@ -78,6 +80,18 @@ def write_repository(path: Path, repository: Path) -> Path:
             f"cannot write to {repository}: {error.strerror or error}; choose another folder"
         ) from error
     return version
+
+
+def check_name(path: Path) -> None:
+    """Check that Triton can call a model as this file is called.
+
+    Raises:
+        ExportError: it cannot.
+    """
+    if not path.stem.isprintable():
+        raise ExportError(
+            f"Triton can call no model {path.stem!r}: it is not printable; call OUTPUT otherwise"
+        )
 
 
 def config_of(name: str, info: ModelInfo) -> str:
@@ -107,7 +121,9 @@ def config_of(name: str, info: ModelInfo) -> str:
 def kserve_of(name: str, repository: Path) -> str:
     """Return an example of a KServe InferenceService that serves the repository."""
     service = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") or "digits"
-    return KSERVE.format(name=name, service=service, repository=repository.resolve().name)
+    return KSERVE.format(
+        name=name, service=service, repository=printable(repository.resolve().name)
+    )
 
 
 def _write_config(path: Path, text: str) -> None:

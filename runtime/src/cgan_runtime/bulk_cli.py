@@ -15,6 +15,13 @@ WHAT, HOW = ("digit", "digits", LABEL, "seed", "start"), ("model", "provider", "
 # of MNIST's size, or 23 MB as Parquet.
 SHARD_IMAGES = 102_400
 
+# Not the docstring: python -OO drops those.
+HELP = """\
+Draw images by the million, in shards, with many processes or machines.
+
+The images are those that one process would draw, whatever the number of workers: image i of a
+seed is always the same. Run it again after an interruption: shards that are whole are kept.
+"""
 EXAMPLES = """\b
 Examples:
   cgan-bulk --count 1000000 --output million
@@ -24,7 +31,7 @@ Examples:
 """
 
 
-@click.command("cgan-bulk", epilog=EXAMPLES)
+@click.command("cgan-bulk", help=HELP, epilog=EXAMPLES)
 @click.option(
     "--count",
     type=click.IntRange(1, 2**63 - 1),
@@ -69,15 +76,12 @@ Examples:
 def command(
     digit: tuple[int, ...], digits: tuple[int, ...] | None, label: tuple[str, ...], **rest: Any
 ) -> None:
-    """Draw images by the million, in shards, with many processes or machines.
-
-    The images are those that one process would draw, whatever the number of workers: image i of a
-    seed is always the same. Run it again after an interruption: shards that are whole are kept.
-    """
+    """Draw images by the million, in shards, with many processes or machines."""
     given = {"--digit": digit, "--digits": digits is not None, "--label": label}
     if len(both := [option for option, value in given.items() if value]) > 1:
         raise click.UsageError(f"{' and '.join(both)} exclude each other; give one of them")
 
+    commands.require_memory()
     from cgan_runtime.bulk.run import Order, run
 
     names = label or tuple(map(str, digit or digits or ()))

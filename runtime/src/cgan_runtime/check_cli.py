@@ -1,6 +1,5 @@
 """The command cgan-check."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,12 @@ from cgan_runtime.errors import CganRuntimeError
 if TYPE_CHECKING:
     from cgan_runtime.check import Check
 
+# Not the docstring: python -OO drops those.
+HELP = """\
+Tell whether this device draws what a model promises, where, and how fast.
+
+Draws the model's golden images and compares. Exits with 0 only where they are right.
+"""
 EXAMPLES = """\b
 Examples:
   cgan-check
@@ -20,7 +25,7 @@ Examples:
 """
 
 
-@click.command("cgan-check", epilog=EXAMPLES)
+@click.command("cgan-check", help=HELP, epilog=EXAMPLES)
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
@@ -49,15 +54,13 @@ def command(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Tell whether this device draws what a model promises, where, and how fast.
-
-    Draws the model's golden images and compares. Exits with 0 only where they are right.
-    """
+    """Tell whether this device draws what a model promises, where, and how fast."""
+    commands.require_memory()
     from cgan_runtime.check import check
 
     found = check(model, provider, threads, expect_sha256)
     facts = _facts(found)
-    click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else _words(found))
+    click.echo(commands.json_text(facts) if as_json else _words(found))
     if not found.passed:
         raise CganRuntimeError(
             f"this device draws up to {found.golden_difference} grey levels off what the model "

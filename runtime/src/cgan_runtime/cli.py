@@ -15,6 +15,13 @@ FORMATS = ("png", "npy", "pngs", "idx", "idx-gz")
 PIPED = ("png", "npy")  # formats that stdout takes
 PICTURES = ("png", "pngs")
 
+# Not the docstring: python -OO drops those.
+HELP = """\
+Draw handwritten digits, or whatever else the model learnt.
+
+Writes a picture of the digits or labels asked for, one of each class of the model where none
+is named, and prints its path and seed. On a terminal the images are shown too.
+"""
 EXAMPLES = """\b
 Examples:
   cgan-run --digit 9
@@ -64,7 +71,7 @@ def format_of(output: str | None, asked: str | None) -> str:
     return ending
 
 
-@click.command("cgan-run", epilog=EXAMPLES)
+@click.command("cgan-run", help=HELP, epilog=EXAMPLES)
 @click.option(
     "--digit",
     "digit",
@@ -174,11 +181,7 @@ def command(
     debug: bool,
     **rest: Any,
 ) -> None:
-    """Draw handwritten digits, or whatever else the model learnt.
-
-    Writes a picture of the digits or labels asked for, one of each class of the model where none
-    is named, and prints its path and seed. On a terminal the images are shown too.
-    """
+    """Draw handwritten digits, or whatever else the model learnt."""
     if digit and digits is not None:
         raise click.UsageError("--digit and --digits exclude each other; give one of them")
     if label and (digit or digits is not None):
@@ -199,6 +202,7 @@ def command(
                 f"{option} goes with {' and '.join(formats)}, not with {wanted}; leave it out"
             )
 
+    commands.require_memory()
     from cgan_runtime.drawing import Drawing, draw
 
     draw(

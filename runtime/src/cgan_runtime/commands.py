@@ -4,6 +4,8 @@
 `error: what, then what to do`. Tracebacks are shown only with --debug.
 """
 
+import codecs
+import io
 import os
 import re
 import signal
@@ -18,6 +20,8 @@ import click
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 NO_MEMORY = "this needs more memory than there is; ask for less at a time"
+LEAST_MEGABYTES = 192  # of address space: Python, numpy, onnxruntime, and a few images
+SPELT = "cgan-spelt"  # how stdout takes what it has no letters for
 
 
 class _Terminated(BaseException):
@@ -40,6 +44,8 @@ def run(
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _terminate)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors=SPELT)
         code = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.UsageError as error:
@@ -76,6 +82,49 @@ def run_and_exit(
             if stream is not None:
                 stream.flush()
     os._exit(code)
+
+
+def require_memory() -> None:
+    """Refuse to begin where the process may not have what its libraries take.
+
+    numpy's OpenBLAS would end it without a word of ours.
+
+    Raises:
+        click.ClickException: a limit is too low.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0] // 2**20
+    if 0 <= allowed < LEAST_MEGABYTES:  # no limit is -1
+        raise click.ClickException(
+            f"{allowed} MB of address space are allowed here (ulimit -v), and drawing takes "
+            f"{LEAST_MEGABYTES}; allow more"
+        )
+
+
+def json_text(value: object) -> str:
+    """Return a value as JSON that stdout can take: letters that it lacks are escaped."""
+    import json
+
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=2)
+    return text
+
+
+def _spelt(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Give a path the bytes that it came of, and spell other letters out that stdout lacks."""
+    for way in ("surrogateescape", "backslashreplace"):
+        with suppress(UnicodeEncodeError):
+            return codecs.lookup_error(way)(error)
+    raise error
+
+
+codecs.register_error(SPELT, _spelt)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

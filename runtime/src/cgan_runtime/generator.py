@@ -1,6 +1,7 @@
 """DigitGenerator: labels in, images out."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, SupportsIndex, cast
@@ -20,6 +21,8 @@ from cgan_runtime.single import SingleImage
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 LARGEST_BATCH = 1024  # images a session.run: bounds memory, and more are no faster
+MOST_TOGETHER = 2**31 - 1  # images of a batch, memory permitting
+PIECE = 2**20  # bytes of a file that are read at once
 
 
 class Batch(NamedTuple):
@@ -57,8 +60,10 @@ class DigitGenerator:
         *,
         expect_sha256: str | None = None,
     ) -> None:
-        if threads is not None and not 1 <= threads <= MOST_THREADS:
-            raise InputError(f"threads is {threads}; give 1 to {MOST_THREADS}")
+        if threads is not None:
+            threads = whole_number("threads", threads)
+            if not 1 <= threads <= MOST_THREADS:
+                raise InputError(f"threads is {threads}; give 1 to {MOST_THREADS}")
         expected = None if expect_sha256 is None else checked_sha256(expect_sha256)
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
         content = _read(self.model_path)
@@ -141,7 +146,7 @@ class DigitGenerator:
         seed: SupportsIndex,
         count: SupportsIndex,
         start: SupportsIndex = 0,
-        batch_size: int = LARGEST_BATCH,
+        batch_size: SupportsIndex = LARGEST_BATCH,
     ) -> Iterator[Batch]:
         """Draw any number of images, batch after batch, in memory that does not grow.
 
@@ -153,7 +158,7 @@ class DigitGenerator:
             seed: 0 <= seed < 2**64.
             count: of images, 0 or more.
             start: index of the first image, 0 <= start, start + count <= 2**63.
-            batch_size: images drawn together, 1 or more; the last batch may be smaller.
+            batch_size: images drawn together, 1 to 2**31 - 1; the last batch may be smaller.
 
         Raises:
             InputError: at once, as generate() does; also when an argument is out of its range.
@@ -161,14 +166,15 @@ class DigitGenerator:
         wanted, sessions = label_numbers(labels, self._info.class_names), self._open_sessions()
         total = whole_number("count", count)
         seed, first = checked_origin(seed, start, total)
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}; give 1 or more")
+        together = whole_number("batch_size", batch_size)
+        if not 1 <= together <= MOST_TOGETHER:
+            raise InputError(f"batch_size is {together}; give 1 to {MOST_TOGETHER}")
         if not wanted.size:
             raise InputError("there are no labels to draw; give at least one")
 
         def batches() -> Iterator[Batch]:
-            for done in range(0, total, batch_size):
-                size = min(batch_size, total - done)
+            for done in range(0, total, together):
+                size = min(together, total - done)
                 batch = wanted[
                     np.arange(done % len(wanted), done % len(wanted) + size) % len(wanted)
                 ]
@@ -208,9 +214,13 @@ class DigitGenerator:
 
 
 def _read(path: Path) -> bytes:
+    if "\0" in str(path):
+        raise ModelError(f"there is no model {str(path)!r}; check the path")
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)  # a device may have no end
+            # A device may have no end. Reading as much as any model may hold would claim that much.
+            pieces = iter(lambda: file.read(PIECE), b"")
+            content = b"".join(islice(pieces, MOST_BYTES // PIECE + 1))
     except FileNotFoundError as error:
         raise ModelError(
             f"there is no model {path}; check the path, or leave it out for the one that ships"

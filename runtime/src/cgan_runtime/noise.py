@@ -92,7 +92,7 @@ def _table() -> NDArray[np.float32]:
 
 
 def standard_normal(
-    seed: SupportsIndex, start: SupportsIndex, count: int, noise_dim: int
+    seed: SupportsIndex, start: SupportsIndex, count: SupportsIndex, noise_dim: SupportsIndex
 ) -> NDArray[np.float32]:
     """Return the noise of images start, start + 1, ..., start + count - 1 of a seed.
 
@@ -100,16 +100,23 @@ def standard_normal(
         seed: 0 <= seed < 2**64.
         start: index of the first image, 0 <= start, start + count <= 2**63.
         count: number of images.
-        noise_dim: numbers an image.
+        noise_dim: numbers an image, 1 to 2**31 - 1.
 
     Returns:
         float32 [count, noise_dim]: standard normals, rounded to multiples of 1/32 within +-127/32.
 
     Raises:
         InputError: an argument is out of its range.
+        MemoryError: there is not enough memory for so many numbers.
     """
+    count, noise_dim = whole_number("count", count), whole_number("noise_dim", noise_dim)
     seed, start = checked_origin(seed, start, count)
-    noise = np.empty((count, noise_dim), np.float32)
+    if not 1 <= noise_dim < 2**31:
+        raise InputError(f"noise_dim is {noise_dim}; give 1 to 2**31 - 1")
+    try:
+        noise = np.empty((count, noise_dim), np.float32)
+    except ValueError as error:  # numpy's word for more than can be addressed
+        raise MemoryError(str(error)) from error
     fill(noise, seed, start)
     return noise
 

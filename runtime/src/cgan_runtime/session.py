@@ -16,6 +16,7 @@ CPU, CUDA, AUTO = "cpu", "cuda", "auto"
 SUFFIX = "ExecutionProvider"  # of onnxruntime's names
 CPU_PROVIDER = f"CPU{SUFFIX}"
 REMOTE = f"Azure{SUFFIX}"  # asks a server: it is not here to draw on
+NO_ROOM = "failed to map segment|annot allocate memory"  # as the dynamic linker says it
 MOST_THREADS = 1024  # onnxruntime starts as many as it is told, and would use a machine up
 _STDOUT = Lock()  # sys.stdout belongs to the process: one thread at a time may swap it
 
@@ -25,6 +26,7 @@ def import_onnxruntime() -> Any:
 
     Raises:
         InstallError: it is not installed.
+        MemoryError: there is no room for it.
     """
     # Its Linux wheel of 1.32 keeps a device id under the home directory unless told not to.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -33,6 +35,8 @@ def import_onnxruntime() -> Any:
 
         onnxruntime.set_default_logger_severity(4)  # fatal errors; others come as exceptions
     except (ImportError, AttributeError) as error:  # an emptied folder imports as nothing
+        if re.search(NO_ROOM, str(error)):
+            raise MemoryError(str(error)) from error
         raise InstallError(
             "onnxruntime is missing or broken here; pip install 'cgan-runtime[cpu]', "
             f"or 'cgan-runtime[gpu]' for CUDA ({error})"

@@ -1,5 +1,6 @@
 """The command cgan-train."""
 
+import math
 import os
 import time
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 
 DEVICES = ("cpu", "cuda", "mps")
 LAST_WORD_SECONDS = 1.0
+MOST_EPOCHS = 2**31 - 1  # as recipe.py has it, whose import costs more than --help may
 TRIAL_STEPS = 40  # that --dry-run trains to estimate the time
+# Not the docstring: python -OO drops those.
+HELP = """\
+Train a conditional GAN that draws the digit it is asked for.
+
+The run directory holds config.json, metrics.jsonl, a sample sheet of every epoch in
+samples/, samples.webp, grid.png, curves.png, checkpoint.pt, and model.pt for cgan-export.
+"""
 EXAMPLES = """\b
 Examples:
   cgan-train                               the default recipe into runs/digits
@@ -33,6 +42,15 @@ Examples:
 """
 
 
+def check_minutes(
+    _ctx: click.Context, _param: click.Parameter, value: float | None
+) -> float | None:
+    """Refuse what is no number, which no range of click's does."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is no number of minutes")
+    return value
+
+
 def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     """Refuse a name that is neither a data set's nor a folder's."""
     if value not in DATASETS and not names_folder(value):
@@ -42,7 +60,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     return value
 
 
-@click.command("cgan-train", epilog=EXAMPLES)
+@click.command("cgan-train", help=HELP, epilog=EXAMPLES)
 @click.option(
     "--recipe",
     help="How to train: a recipe's name, a TOML file of the same keys, or the config.json of a "
@@ -84,7 +102,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     show_envvar=True,
     help="torchvision's root: MNIST lies, or is put, in its folder MNIST/raw; the others likewise.",
 )
-@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--epochs", type=click.IntRange(1, MOST_EPOCHS), help="Instead of the recipe's.")
 @click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "auto"]), help="Instead of the recipe's."
 )
@@ -92,30 +110,32 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
+    callback=check_minutes,
     help="Stop training after this long, finished or not.",
 )
 @click.option(
     "--checkpoint-minutes",
     type=click.FloatRange(0, min_open=True),
+    callback=check_minutes,
     default=5.0,
     show_default=True,
     help="Longest time between two checkpoints; one is written after each epoch too.",
 )
 @click.option(
     "--keep-every",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST_EPOCHS),
     help="Also keep the generator of every so many epochs, in RUN_DIR/models.",
 )
 @click.option(
     "--eval-every",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST_EPOCHS),
     help="Measure the quality of every so many epochs, with a judge that is trained at first use "
     "(some minutes) and kept in --cache-dir.",
 )
 @click.option(
     "--cache-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    default=lambda: Path.home() / ".cache" / "cgan",
+    default=commands.default_cache_dir,
     show_default="~/.cache/cgan",
     help="Where the judge is kept.",
 )
@@ -157,11 +177,7 @@ def command(
     threads: int | None,
     debug: bool,
 ) -> None:
-    """Train a conditional GAN that draws the digit it is asked for.
-
-    The run directory holds config.json, metrics.jsonl, a sample sheet of every epoch in
-    samples/, samples.webp, grid.png, curves.png, checkpoint.pt, and model.pt for cgan-export.
-    """
+    """Train a conditional GAN that draws the digit it is asked for."""
     from cgan_training.recipe import load_recipe, recipe_names
 
     if list_recipes:
@@ -213,10 +229,9 @@ def command(
     where = world.together(lambda: choose_device(device, world))
     chosen = resolved(chosen, where)
     on = where if world.size == 1 else f"{where.type} in {world.size} processes"
-    click.echo(
+    say(
         f"recipe {chosen.name}: {chosen.epochs} epochs of {len(data.labels):,} images "
-        f"({data.source}) on {on}, into {run_dir}",
-        err=True,
+        f"({data.source}) on {on}, into {run_dir}"
     )
     if dry_run:
         click.echo(plan(Trainer(chosen, data, where, world)))
@@ -226,7 +241,7 @@ def command(
     if eval_every:
         from cgan_training.measures import Meter
 
-        click.echo("measuring quality: the judge is trained at first use, in minutes", err=True)
+        say("measuring quality: the judge is trained at first use, in minutes")
         name = dataset if names_folder(dataset) else data.name
         meter = world.together(
             lambda: None if world.rank else Meter(data, name, data_dir, cache_dir)
@@ -250,9 +265,14 @@ def command(
             ),
         ),
         world=world,
-        say=lambda line: click.echo(line, err=True),
+        say=say,
     )
     click.echo(model)
+
+
+def say(line: str) -> None:
+    """Tell the user something, in one line."""
+    click.echo(commands.printable(line), err=True)
 
 
 def default_of(option: str) -> bool:

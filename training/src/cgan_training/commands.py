@@ -4,12 +4,16 @@
 `error: what, then what to do`. Tracebacks are shown only with --debug.
 """
 
+import codecs
+import io
 import os
 import re
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -17,6 +21,7 @@ import click
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 NO_MEMORY = "this needs more memory than there is; ask for less at a time"
+SPELT = "cgan-spelt"  # how stdout takes what it has no letters for
 
 
 class _Terminated(BaseException):
@@ -39,6 +44,8 @@ def run(
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _terminate)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors=SPELT)
         code = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.UsageError as error:
@@ -54,6 +61,26 @@ def run(
         if message is None or "--debug" in arguments:
             raise
         _leave(message, getattr(error, "exit_code", FAILED))
+
+
+def default_cache_dir() -> Path:
+    """Return where a judge is kept unless the user says otherwise."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # there is none, as of a user id that nobody has
+        home = Path(os.devnull)  # where nothing can be made: whoever needs a judge is told so
+    return home / ".cache" / "cgan"
+
+
+def _spelt(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Give a path the bytes that it came of, and spell other letters out that stdout lacks."""
+    for way in ("surrogateescape", "backslashreplace"):
+        with suppress(UnicodeEncodeError):
+            return codecs.lookup_error(way)(error)
+    raise error
+
+
+codecs.register_error(SPELT, _spelt)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
+from cgan_training.texts import plain_texts
+
 DOTS_PER_INCH = 100
 
 
+@plain_texts()
 def curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
     """Draw the losses, what the discriminator thinks, and quality where it was measured.
 

@@ -20,6 +20,8 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OutputError: the place cannot be written, or is no ordinary file.
     """
+    if "\0" in str(path):
+        raise OutputError(f"{str(path)!r} is no path; choose another place")
     place = Path(os.path.realpath(path))
     temporary = place.with_name(f".{secrets.token_hex(8)}.part")
     try:

@@ -229,7 +229,7 @@ def load_or_train_judge(
         cache_dir.mkdir(parents=True, exist_ok=True)  # before the minutes that training takes
     except OSError as error:
         raise OutputError(
-            f"cannot make {cache_dir}: {error.strerror or error}; choose another place"
+            f"cannot make {cache_dir}: {error.strerror or error}; choose another --cache-dir"
         ) from error
     judge = train_judge(images, labels, classes=classes, seed=seed, device=device)
     save_archive({key: value.cpu() for key, value in judge.state_dict().items()}, path)

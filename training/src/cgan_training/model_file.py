@@ -6,6 +6,7 @@ it; here its parts are checked against each other before they become a network.
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def load_model(path: Path) -> Model:
         ModelFileError: there is none, it is not a cgan model, it comes from a newer release, or
             its weights do not fit its network.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - a name too long is no folder, and no error
         path = path / "model.pt"
     content = _load_content(path)
     try:
@@ -138,6 +139,8 @@ def _described(content: dict[str, Any]) -> dict[str, Any]:
 
 def _load_content(path: Path) -> dict[str, Any]:
     """Unpack the file without running anything in it, and check what it says it is."""
+    if "\0" in str(path):
+        raise ModelFileError(f"there is no {str(path)!r}; check the path")
     try:
         content = load_archive(path)
     except FileNotFoundError as error:

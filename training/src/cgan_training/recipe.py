@@ -24,6 +24,9 @@ else:
     import tomli as tomllib
 
 PRECISIONS = ("fp32", "bf16", "auto")
+MOST_NOISE = 2**20  # numbers; torch asks for what no machine has long before
+MOST_COUNT = 2**31 - 1  # of images a step and of epochs
+MOST_EPOCH_IMAGES = 100_000_000  # their order is kept in memory: 8 bytes each, twice
 FLAGS = ("epochs", "seed", "precision")  # fields that cgan-train can set by a flag
 BLOCKS: dict[str, Mapping[str, type[Block]]] = {
     "generator": GENERATORS,
@@ -60,8 +63,14 @@ class Recipe:
     # holds; 0 <= decay < 1, 0 takes none
 
     def __post_init__(self) -> None:
-        for key in ("noise_dim", "batch_size", "epochs", "epoch_images"):
-            self._require(key, getattr(self, key) >= 1, "at least 1")
+        self._require("name", self.name.isprintable(), "printable")
+        for key, most in (
+            ("noise_dim", MOST_NOISE),
+            ("batch_size", MOST_COUNT),
+            ("epochs", MOST_COUNT),
+            ("epoch_images", MOST_EPOCH_IMAGES),
+        ):
+            self._require(key, 1 <= getattr(self, key) <= most, f"1 to {most}")
         self._require("learning_rate", 0 < self.learning_rate <= 1, "above 0 and at most 1")
         self._require(
             "betas",
@@ -78,7 +87,7 @@ class Recipe:
         if not holds:
             flag = f" (--{key.replace('_', '-')})" if key in FLAGS else ""
             raise RecipeError(
-                f"recipe {self.name!r}: {key} is {getattr(self, key)}; "
+                f"recipe {self.name!r}: {key} is {getattr(self, key)!r}; "
                 f"it must be {range_in_words}{flag}"
             )
 
@@ -124,7 +133,7 @@ def load_recipe(name_or_path: str) -> Recipe:
         ) from error
     except (KeyError, TypeError) as error:
         raise RecipeError(f"{path} is no run's config.json: it has no recipe") from error
-    except ValueError as error:  # what both parsers and the decoder raise
+    except (ValueError, RecursionError) as error:  # what both parsers and the decoder raise
         language = path.suffix[1:].upper()
         raise RecipeError(f"the recipe {path} is not {language}: {error}; correct it") from error
 

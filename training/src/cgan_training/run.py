@@ -27,7 +27,8 @@ from cgan_training.signals import StopSignals
 CHECKPOINT_SECONDS = 300.0
 FOUND_BY = ("dataset", "data_dir")  # what a config.json says of how the data were found
 DEVICES = ("cpu", "cuda", "mps")
-NUMBERS = {"threads": (1, 1024), "keep_every": (0, 2**31), "eval_every": (0, 2**31)}  # in it
+EPOCHS = (0, 2**31 - 1)
+NUMBERS = {"threads": (1, 1024), "keep_every": EPOCHS, "eval_every": EPOCHS}  # in it
 FIGURES = {field.name for field in fields(Epoch)}  # of an epoch, in its metrics
 
 

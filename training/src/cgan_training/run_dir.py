@@ -49,7 +49,8 @@ class RunDir:
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json: the resolved recipe, the data set, the machine."""
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-        self._write(self.path / "config.json", text.encode())
+        # A path may be no UTF-8; JSON escapes such bytes as Python spells them out.
+        self._write(self.path / "config.json", text.encode("utf-8", "backslashreplace"))
 
     def add_metrics(self, metrics: dict[str, Any]) -> None:
         """Add one epoch's figures to metrics.jsonl."""

@@ -1,6 +1,7 @@
 """Settings: frozen dataclasses built from plain values, such as a TOML or JSON table."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, asdict, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -105,7 +106,8 @@ def _typed(value: Any, kind: Any, key: str, source: str) -> Any:
     if item is not None and isinstance(value, list | tuple):
         return tuple(_typed(entry, item, key, source) for entry in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with suppress(OverflowError):
+            return float(value)
     if item is None and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
         return value
     wanted = "a list of numbers" if item is not None else kind.__name__

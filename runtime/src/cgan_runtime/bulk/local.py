@@ -17,6 +17,10 @@ from cgan_runtime.bulk.shards import KILLED, Worker
 from cgan_runtime.bulk.signals import interrupts_held_back
 from cgan_runtime.errors import WorkerError
 
+NO_SEMAPHORES = (
+    "workers cannot be started here ({}): their semaphores lie in /dev/shm; mount it for writing, "
+    "or draw the parts with cgan-run --shard I/N"
+)
 MOST_LOSSES = 3  # in a row, with no shard between them
 # Not fork: onnxruntime's threads would not live in the child, and its locks might be taken.
 SPAWN = multiprocessing.get_context("spawn")
@@ -41,14 +45,17 @@ def drawn(
         note: told when a process was killed.
 
     Raises:
-        WorkerError: the processes are killed again and again.
+        WorkerError: the processes cannot be started, or are killed again and again.
         CganRuntimeError: what a worker raised.
     """
     more, again = iter(numbers), deque[int]()
     losses = 0
     while True:
-        stop = SPAWN.Event()
-        pool = ProcessPoolExecutor(workers, SPAWN, _begin, (folder, job, provider, stop))
+        try:
+            stop = SPAWN.Event()
+            pool = ProcessPoolExecutor(workers, SPAWN, _begin, (folder, job, provider, stop))
+        except (ImportError, OSError) as error:
+            raise WorkerError(NO_SEMAPHORES.format(error)) from error
         waiting: dict[Future[None], int] = {}
         try:
             while True:

@@ -100,7 +100,8 @@ def is_whole(folder: Path, job: Job, shard: Shard) -> bool:
         return False
     pa, parquet = import_pyarrow()
     try:
-        found = parquet.read_metadata(path)
+        with path.open("rb") as file:  # pyarrow takes a path for a URI, and needs it in UTF-8
+            found = parquet.read_metadata(file)
     except (pa.ArrowException, OSError):  # its end, where Parquet keeps them, is not there
         return False
     return bool(found.num_rows == shard.count)

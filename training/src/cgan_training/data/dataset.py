@@ -59,7 +59,8 @@ def names_folder(name: str) -> bool:
     """Return whether --dataset means a folder by this name: a path, or a directory that is here."""
     separators = [os.sep, os.altsep or os.sep]
     is_path = any(separator in name for separator in separators)
-    return is_path or (name not in ("", *DATASETS) and Path(name).is_dir())
+    # pathlib's is_dir() raises where a name is too long to be one.
+    return is_path or (name not in ("", *DATASETS) and os.path.isdir(name))  # noqa: PTH112
 
 
 def load_dataset(name: str, data_dir: Path, *, train: bool = True) -> tuple[Dataset, str | None]:

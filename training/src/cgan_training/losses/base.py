@@ -7,6 +7,8 @@ from torch import Tensor
 
 from cgan_training.settings import Block
 
+MOST = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Loss(Block, ABC):
@@ -19,8 +21,8 @@ class Loss(Block, ABC):
     r1_every: int = 8  # steps from one penalty to the next, which then counts as much more
 
     def __post_init__(self) -> None:
-        self.require("r1", holds=self.r1 >= 0, words="0 or more")
-        self.require("r1_every", holds=self.r1_every >= 1, words="at least 1")
+        self.require("r1", holds=0 <= self.r1 <= MOST, words=f"0 to {MOST}")
+        self.require("r1_every", holds=1 <= self.r1_every <= MOST, words=f"1 to {MOST}")
 
     @abstractmethod
     def of_generator(self, on_fake: Tensor) -> Tensor:

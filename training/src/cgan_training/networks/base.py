@@ -8,6 +8,8 @@ from torch.nn import functional
 
 from cgan_training.settings import Block
 
+MOST_UNITS = 2**20  # of a layer; torch asks for what no machine has long before
+
 
 class GeneratorSettings(Block, ABC):
     """A kind of generator: says which layers it has."""

@@ -8,10 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cgan_training.errors import RecipeError
-from cgan_training.networks.base import Discriminator, DiscriminatorSettings, GeneratorSettings
+from cgan_training.networks.base import (
+    MOST_UNITS,
+    Discriminator,
+    DiscriminatorSettings,
+    GeneratorSettings,
+)
 
 CELL = 4  # pixels a side of a grid cell: 28 x 28 is a grid of 7 x 7
 MOST_CONVOLUTIONS = 100
+SOME_UNITS = f"1 to {MOST_UNITS}"
 EMBEDDING_SPREAD = 0.1  # standard deviation of the untrained label embeddings
 
 
@@ -30,7 +36,7 @@ class ConvolutionalGenerator(GeneratorSettings):
 
     def __post_init__(self) -> None:
         for key in ("hidden", "channels"):
-            self.require(key, holds=getattr(self, key) >= 1, words="at least 1")
+            self.require(key, holds=1 <= getattr(self, key) <= MOST_UNITS, words=SOME_UNITS)
         few = 0 <= self.convolutions <= MOST_CONVOLUTIONS
         self.require("convolutions", holds=few, words=f"0 to {MOST_CONVOLUTIONS}")
 
@@ -67,9 +73,10 @@ class ConvolutionalDiscriminator(DiscriminatorSettings):
     leaky_slope: float = 0.2  # of the leaky ReLU, 0 <= slope < 1
 
     def __post_init__(self) -> None:
-        three = len(self.channels) == 3 and min(self.channels) >= 1
-        self.require("channels", holds=three, words="three numbers of at least 1")
-        self.require("hidden", holds=self.hidden >= 1, words="at least 1")
+        three = len(self.channels) == 3 and 1 <= min(self.channels) <= max(self.channels)
+        few = three and max(self.channels) <= MOST_UNITS
+        self.require("channels", holds=few, words=f"three numbers of {SOME_UNITS}")
+        self.require("hidden", holds=1 <= self.hidden <= MOST_UNITS, words=SOME_UNITS)
         self.require("leaky_slope", holds=0 <= self.leaky_slope < 1, words="0 or more and below 1")
 
     def network(self, classes: int, height: int, width: int) -> Discriminator:

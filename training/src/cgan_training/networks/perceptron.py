@@ -10,11 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cgan_training.networks.base import Discriminator, DiscriminatorSettings, GeneratorSettings
+from cgan_training.networks.base import (
+    MOST_UNITS,
+    Discriminator,
+    DiscriminatorSettings,
+    GeneratorSettings,
+)
 from cgan_training.networks.linear import Linear
 
 MOST_LAYERS = 100  # hidden ones
-SOME_LAYERS = f"one to {MOST_LAYERS} layers of >= 1 unit"
+SOME_LAYERS = f"one to {MOST_LAYERS} layers of 1 to {MOST_UNITS} units"
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class _Discriminator(Discriminator):
 
 
 def _some_layers(hidden: Sequence[int]) -> bool:
-    return 1 <= len(hidden) <= MOST_LAYERS and min(hidden) >= 1
+    return 1 <= len(hidden) <= MOST_LAYERS and 1 <= min(hidden) <= max(hidden) <= MOST_UNITS
 
 
 def _perceptron(
