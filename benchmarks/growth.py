@@ -24,8 +24,6 @@ import harness
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from cgan_runtime import DigitGenerator
-
 QUESTION = "growth"
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 COUNTS, QUICK_COUNTS = [10**power for power in range(1, 8)], [10, 1000, 100_000]
@@ -34,11 +32,11 @@ SHARED, QUICK_SHARED = 400_000, 40_000  # images that processes share
 ROUNDS, QUICK_ROUNDS = 9, 3
 REPEATS = 3  # of whole processes, where they take less than SHORT seconds
 SHORT = 5.0
-CHUNK = 8192  # images in memory at a time
 
 INTRODUCTION = """\
 The model that ships, `DigitGenerator.generate`, noise included. Number of images and processes are
-whole processes, from the start of Python to its end; memory is the most that one ever held."""
+whole processes that `stream` them, from the start of Python to its end; memory is the most that one
+ever held."""
 
 
 @click.command()
@@ -145,8 +143,9 @@ def draw_share(start: int, count: int, threads: int) -> dict[str, float]:
     from cgan_runtime import DigitGenerator
 
     with DigitGenerator(provider="cpu", threads=threads) as generator:
-        for first in range(0, count, CHUNK):
-            draw_chunk(generator, start + first, min(CHUNK, count - first))
+        turn = [(start + index) % 10 for index in range(10)]
+        for _ in generator.stream(turn, seed=1, count=count, start=start):
+            pass
     spent = resource.getrusage(resource.RUSAGE_SELF)
     return {"cpu": spent.ru_utime + spent.ru_stime, "memory": most_memory(spent.ru_maxrss)}
 
@@ -162,11 +161,6 @@ def most_memory(maxrss: int) -> float:
         return int(line.split()[1]) * 1024 / 1e6
     except (OSError, ValueError):
         return maxrss / 1e6  # macOS counts bytes
-
-
-def draw_chunk(generator: "DigitGenerator", start: int, count: int) -> None:
-    """Draw images start .. start + count - 1: digits 0 to 9 in turn."""
-    generator.generate([index % 10 for index in range(start, start + count)], seed=1, start=start)
 
 
 def fit(rows: list[dict[str, Any]]) -> tuple[float, float]:
