@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ PATH = f"{BIN}:{os.environ['PATH']}"
 COMMANDS = ("cgan-run", "cgan-check", "cgan-bulk", "cgan-train", "cgan-export", "cgan-eval")
 DRAW = ("cgan-run", "--digits", "2026", "--seed", "7")
 BULK = ("cgan-bulk", "--count", "2000", "--seed", "7", "--workers", "1", "--output", "bulk")
-ODD = os.fsdecode(b"-\xff new\nline '\" \\ $\\frac$ \xc3\xbc")  # and all that of one name
+ODD = os.fsdecode(b"-\xff new\nline\x1b[1m '\" \\ $\\frac$ \xc3\xbc")  # and all that of one name
 Done = subprocess.CompletedProcess[bytes]
 Run = Callable[..., Done]
 
@@ -174,13 +175,11 @@ def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "variables",
     [
         {"LANG": "C", "LC_ALL": None, "LC_CTYPE": None},
-        {"LANG": None, "LC_ALL": None, "LC_CTYPE": None},
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
         {"LC_ALL": "tr_TR.UTF-8", "PYTHONUTF8": "0"},
         {"LC_ALL": "de_DE.ISO-8859-1", "PYTHONUTF8": "0"},
         {"LC_ALL": "xx_YY.nonsense"},
         {"PYTHONIOENCODING": "utf-8:strict"},
-        {"PYTHONIOENCODING": "ascii:strict"},
         {"PYTHONIOENCODING": "cp437"},
     ],
     ids=lambda variables: ",".join(f"{key}={value}" for key, value in variables.items()),
@@ -312,9 +311,7 @@ TERMINALS: list[dict[str, str | None]] = [
     {"TERM": None, "COLUMNS": None, "LINES": None},
     {"TERM": "dumb", "NO_COLOR": "1"},
     {"TERM": "no such terminal", "COLUMNS": "1", "LINES": "1"},
-    {"TERM": "xterm-256color", "COLUMNS": "0", "LINES": "0"},
     {"COLUMNS": "-5", "TERM": ""},
-    {"COLUMNS": "wide"},
     {"COLUMNS": "100000000", "FORCE_COLOR": "1"},
 ]
 
@@ -342,13 +339,27 @@ def test_no_streams(run: Run, tmp_path: Path, closed: str) -> None:
     assert parquet.read_metadata(shard).num_rows == 2000
 
 
+# Memory; tests/load looks closer at cgan-run.
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_little_memory(run: Run, tmp_path: Path, name: str) -> None:
+    """Where libraries would end the process in words of their own, or by abort()."""
+    words = {"cgan-bulk": BULK[1:], "cgan-export": ("a.pt", "a.onnx"), "cgan-eval": ("a.pt",)}
+    line = ("bash", "-c", 'ulimit -c 0 -v 100000; exec "$@"', "bash", name, *words.get(name, ()))
+    said = "error: 97 MB of address space are allowed here \\(ulimit -v\\), and .* takes [0-9]+; "
+    assert re.match(said, the_error(run(*line)))
+    require_quiet(run(*line[:5], "--help"))
+    assert not [*tmp_path.iterdir()]
+
+
 # Clocks.
 
 
 @pytest.mark.parametrize("kind", ["png", "pngs", "npy", "idx", "idx-gz"])
 def test_clocks_change_no_byte(run: Run, tmp_path: Path, kind: str) -> None:
     found = []
-    for zone in ("Pacific/Kiritimati", "<odd>-26:59:59", "no/such/zone", ":/dev/null"):
+    for zone in ("Pacific/Kiritimati", "<odd>-26:59:59", ":/dev/null"):
         place = tmp_path / "place"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
@@ -431,8 +442,11 @@ def test_gates_without_asserts(run: Run, run_dir: Path, onnx_file: Path) -> None
     assert archive == "no archive"
 
 
-def test_no_warning_anywhere(run: Run, tmp_path: Path, small_toml: Path, judge_cache: Path) -> None:
-    """Each would be an error, those of other packages too; in a home that is read-only."""
+def test_no_warning_anywhere(run: Run, tmp_path: Path, small_toml: Path) -> None:
+    """Each would be an error, those of other packages too; in a home that is read-only.
+
+    cgan-eval takes a judge: what it does under pytest, above, is as strict.
+    """
     home = tmp_path / "home"
     home.mkdir()
     words = in_namespace(f"mount --bind -o ro '{home}' '{home}'")
@@ -445,7 +459,6 @@ def test_no_warning_anywhere(run: Run, tmp_path: Path, small_toml: Path, judge_c
         (BULK, 0),
         ((*train, "--run-dir", "run", "--epochs", "1"), 2),  # the plan, and an epoch
         (("cgan-export", "run", "a.onnx"), 0),
-        (("cgan-eval", "a.onnx", "--quick", "--output", "b", "--cache-dir", str(judge_cache)), 3),
     ):
         done = run(*words, *command, env=odd)
         assert done.returncode == 0, done.stderr

@@ -50,7 +50,7 @@ def harmless(text: str) -> bool:
     try:
         return not 40 < int(text) < 2**62
     except ValueError:
-        return True
+        return text != "--debug"
 
 
 # What a shell can put into one word of a command line.
@@ -63,6 +63,7 @@ ODD = st.sampled_from(
         *("1/2", "2/1", "0/0"),
     ]
 )
+# Hypothesis tries texts of our sources too: the word for tracebacks is not for a value.
 WORDS = ODD | st.text(LETTERS, max_size=9).filter(harmless)
 SMALL = st.integers(0, 5).map(str)
 PATHS = st.sampled_from(

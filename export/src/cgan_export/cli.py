@@ -9,7 +9,7 @@ from cgan_export.errors import ExportError
 from cgan_runtime import commands
 from cgan_runtime.contract import NEWEST_OPSET, OPSET
 from cgan_runtime.errors import CganRuntimeError
-from cgan_training.commands import default_cache_dir
+from cgan_training.commands import default_cache_dir, require_memory
 from cgan_training.errors import TrainingError
 
 CARD = (".png", ".md")  # endings of what --card writes
@@ -120,6 +120,7 @@ def command(
     debug: bool,
 ) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT."""
+    require_memory()
     from functools import partial
 
     from cgan_export import quality

@@ -9,7 +9,7 @@ from cgan_export import __version__
 from cgan_export.errors import ExportError
 from cgan_runtime import commands
 from cgan_runtime.errors import CganRuntimeError
-from cgan_training.commands import default_cache_dir
+from cgan_training.commands import default_cache_dir, require_memory
 from cgan_training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def command(
     debug: bool,
 ) -> None:
     """Measure how good the digits are that MODEL draws."""
+    require_memory()
     import torch
 
     from cgan_export.drawers import Drawer, open_drawer

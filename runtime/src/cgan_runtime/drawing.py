@@ -108,7 +108,7 @@ def draw(asked: Drawing) -> None:
         return
     if asked.preview and is_terminal(sys.stdout):
         preview.show(count)
-    click.echo(f"{path}  seed {seed}")
+    click.echo(f"{path}  seed {seed}", color=True)  # else a path with an escape in it loses that
 
 
 @contextmanager

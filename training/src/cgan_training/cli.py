@@ -178,6 +178,7 @@ def command(
     debug: bool,
 ) -> None:
     """Train a conditional GAN that draws the digit it is asked for."""
+    commands.require_memory()
     from cgan_training.recipe import load_recipe, recipe_names
 
     if list_recipes:
@@ -267,7 +268,7 @@ def command(
         world=world,
         say=say,
     )
-    click.echo(model)
+    click.echo(model, color=True)  # else a path with an escape in it loses that
 
 
 def say(line: str) -> None:

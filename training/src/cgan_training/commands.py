@@ -21,6 +21,7 @@ import click
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 NO_MEMORY = "this needs more memory than there is; ask for less at a time"
+LEAST_MEGABYTES = 1280  # of address space: Python and torch, and what they come with
 SPELT = "cgan-spelt"  # how stdout takes what it has no letters for
 
 
@@ -61,6 +62,26 @@ def run(
         if message is None or "--debug" in arguments:
             raise
         _leave(message, getattr(error, "exit_code", FAILED))
+
+
+def require_memory() -> None:
+    """Refuse to begin where the process may not have what its libraries take.
+
+    torch and OpenBLAS would end it in words of their own, or by abort().
+
+    Raises:
+        click.ClickException: a limit is too low.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0] // 2**20
+    if 0 <= allowed < LEAST_MEGABYTES:  # no limit is -1
+        raise click.ClickException(
+            f"{allowed} MB of address space are allowed here (ulimit -v), and torch takes "
+            f"{LEAST_MEGABYTES}; allow more"
+        )
 
 
 def default_cache_dir() -> Path:

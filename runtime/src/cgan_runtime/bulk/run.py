@@ -61,7 +61,8 @@ def run(order: Order) -> None:
     words = f", {kept:,} of them kept" if kept else ""
     click.echo(
         f"{order.output}  seed {job.seed}  {job.count:,} images in {job.shards:,} "
-        f"shard{'s' * (job.shards > 1)}{words}"
+        f"shard{'s' * (job.shards > 1)}{words}",
+        color=True,  # else a path with an escape in it loses that
     )
 
 
