@@ -18,6 +18,7 @@ MODEL_DIR ?= runs/model
 MODEL_EPOCHS ?= 90
 SHIPPED := runtime/src/cgan_runtime/models/digits.onnx
 FUZZ_COUNT ?= 20000
+FUZZ_PT_COUNT ?= 10000
 FUZZ_GUIDED ?= 200000
 FUZZ_SEED ?= 1
 FUZZ_SUMMARY ?= docs/reliability/fuzz.jsonl
@@ -66,11 +67,12 @@ test-haswell: $(VENV)/.installed  ## the same bytes on an emulated x86-64 withou
 test-arm64: $(VENV)/.installed  ## the same bytes on an emulated Cortex-A72 (needs qemu, debootstrap)
 	$(BIN)/python tests/emulated/processors.py arm64
 
-fuzz: $(VENV)/.installed  ## feed 60,000 damaged and hostile files to the commands; hours
+fuzz: $(VENV)/.installed  ## feed 40,000 damaged and hostile files to the commands; two hours
 	$(BIN)/$(PIP_INSTALL) --group fuzz
 	rm -f $(FUZZ_SUMMARY)
-	for target in onnx model checkpoint; do $(BIN)/python tests/fuzz/fuzz.py $$target \
-		--count $(FUZZ_COUNT) --seed $(FUZZ_SEED) --summary $(FUZZ_SUMMARY) || exit 1; done
+	for target in 'onnx --count $(FUZZ_COUNT)' 'model --count $(FUZZ_PT_COUNT)' \
+		'checkpoint --count $(FUZZ_PT_COUNT)'; do $(BIN)/python tests/fuzz/fuzz.py $$target \
+		--seed $(FUZZ_SEED) --summary $(FUZZ_SUMMARY) || exit 1; done
 	$(BIN)/python tests/fuzz/guided.py --runs $(FUZZ_GUIDED) --seed $(FUZZ_SEED)
 
 faults: $(VENV)/.installed  ## let every file operation of every command fail in every way; an hour
