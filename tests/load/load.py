@@ -32,7 +32,7 @@ from cgan_runtime.generator import LARGEST_BATCH
 
 SCRIPT = Path(sys.executable).with_name("cgan-run")
 CALLS = 240  # different ones
-PATIENCE = 60  # seconds that a call may take before it counts as a deadlock
+PATIENCE = 180  # seconds that a call may take before it counts as a deadlock
 WARM = 0.25  # of the time: memory grows in it, until each thread has met the largest batch
 MOST_GROWTH = 32  # megabytes, from then to the end
 MEGABYTE = 2**20
