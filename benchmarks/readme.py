@@ -11,6 +11,7 @@ A page marks what is filled with two comments:
 Nothing is measured here: every figure comes from a committed table or line of history.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from cgan_runtime.generator import SHIPPED_MODEL
 Table = list[dict[str, str]]
 DOCS = harness.ROOT / "docs"
 README = harness.ROOT / "README.md"
+TRIED = ("faults", "load")
 SECTION = re.compile(
     r"(<!-- begin: (?P<name>[a-z-]+) [^>]*-->\n)(?P<text>.*?)(<!-- end: (?P=name) -->)", re.DOTALL
 )
@@ -141,6 +143,70 @@ def generation() -> str:
     return harness.table(["", ""], lines) + f"\n{harness.conditions(line)}\n"
 
 
+def tried() -> str:
+    """docs/reliability.md's: how much was tried, and what came of it."""
+    folder = DOCS / "reliability"
+    rows = []
+    for each in map(json.loads, (folder / "fuzz.jsonl").read_text("utf-8").splitlines()):
+        rows.append(
+            [
+                f"{each['mutants']:,} damaged and hostile files, {each['target']}: `make fuzz`",
+                f"{each.get('refused', 0):,} refused in a line, {each.get('accepted', 0):,} sound; "
+                f"at most {each['most_cpu_seconds']:.1f} s and {each['most_megabytes']} MB more",
+                each["wrong"],
+            ]
+        )
+    faults, load = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in TRIED)
+    rows.append(
+        [
+            f"{faults['faults']:,} faults at file operations: `make faults`",
+            f"{len(faults['scenarios'])} commands, each operation in each of its ways",
+            faults["wrong"],
+        ]
+    )
+    one, many = load["one generator"], load["at once"]
+    rows += [
+        [
+            f"{sum(one['calls'].values()):,} calls from {one['threads']} threads at once: `make load`",
+            f"{one['images']:,} images in {one['seconds'] / 60:.0f} minutes, each compared; memory "
+            f"{one['megabytes']['warm']:.0f} MB once warm, {one['megabytes']['end']:.0f} at the end",
+            len(one["wrong"]),
+        ],
+        [
+            f"{many['commands']} commands at once, and in little memory: `make load`",
+            "all finished; below "
+            f"{least_memory(load['megabytes of address space'])} MB of address space one line says so",
+            len(many["wrong"] + load["megabytes of address space"]["wrong"]),
+        ],
+    ]
+    return harness.table(["tried", "came of it", "wrong"], rows)
+
+
+def least_memory(limits: Mapping[str, Any]) -> int:
+    """Return the least address space, in megabytes, in which a command drew."""
+    return min(int(each) for each, outcome in limits.items() if outcome == "drawn")
+
+
+def noticed() -> str:
+    """docs/reliability.md's: what the tests reach, and whether they notice a change."""
+    folder = DOCS / "reliability"
+    reached = json.loads((folder / "coverage.json").read_text("utf-8"))
+    mutants = json.loads((folder / "mutation.json").read_text("utf-8"))
+    rows = [
+        [
+            f"cgan-{name}",
+            f"{each['lines']:,} lines, {each['branches']:,} branches",
+            f"{each['percent']:.1f} % reached",
+        ]
+        for name, each in reached.items()
+    ]
+    rows += [
+        [f"{name}.py", f"{each['mutants']} mutants", f"{each['score']:.1%} noticed"]
+        for name, each in mutants.items()
+    ]
+    return harness.table(["", "", "by the tests"], rows)
+
+
 def recorded(question: str) -> dict[str, Any]:
     """Return the newest whole measurement of a question."""
     line = harness.last_record(question)
@@ -167,6 +233,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     },
     DOCS / "precisions.md": {"precisions": whole(DOCS / "precisions" / "table.md")},
     DOCS / "scaling.md": {"generation": generation},
+    DOCS / "reliability.md": {"tried": tried, "noticed": noticed},
     DOCS / "seed.md": {"seed": whole(DOCS / "seed" / "curve.md")},
 }
 

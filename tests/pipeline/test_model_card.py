@@ -55,7 +55,8 @@ def test_the_file_scores_what_it_claims(mnist_dir: Path | None) -> None:
     if mnist_dir is None:
         pytest.skip("MNIST is not at hand; the golden images stand for it")
     train, _ = load_dataset("mnist", mnist_dir)
-    judge = train_judge(train.images, train.labels, classes=10, epochs=2)  # reads 99 %
+    some = slice(0, 60_000, 3)  # for the time's sake: it reads 98 % after that
+    judge = train_judge(train.images[some], train.labels[some], classes=10, epochs=2)
     labels = torch.arange(10).repeat(IMAGES // 10)
     with DigitGenerator(provider="cpu") as generator:
         drawn = torch.from_numpy(generator.generate(labels.tolist(), seed=99))

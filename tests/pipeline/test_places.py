@@ -67,6 +67,7 @@ def test_a_limit_of_the_size_of_files(run: Run, tmp_path: Path, limit: int) -> N
     assert np.load(place).shape == (IMAGES, 1, 28, 28)
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize("limit", [200, 2000, 20_000])
 def test_a_run_under_a_limit_of_the_size_of_files(
     run: Run, tmp_path: Path, small_toml: Path, limit: int

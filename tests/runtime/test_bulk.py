@@ -779,6 +779,7 @@ def test_too_many_classes_for_idx(
     )
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_the_command_imports_nothing_heavy(option: str) -> None:
     done = subprocess.run(

@@ -96,6 +96,7 @@ def test_the_command_imports_nothing_heavy(option: str) -> None:
     assert not {name.partition(".")[0] for name in loaded}.intersection(HEAVY)
 
 
+@pytest.mark.uncovered
 def test_a_digit_imports_nothing_that_it_can_do_without(tmp_path: Path) -> None:
     """Each of these costs a start milliseconds or megabytes."""
     done = subprocess.run(

@@ -4,6 +4,7 @@ import bisect
 import itertools
 import math
 import re
+import threading
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from cgan_runtime import noise
 from cgan_runtime.errors import InputError
-from cgan_runtime.noise import counters_per_image, standard_normal, thresholds
+from cgan_runtime.noise import counters_per_image, fill_one, standard_normal, thresholds
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "contract.md"
 MASK = 2**64 - 1
@@ -258,3 +259,24 @@ def test_fractions_are_not_rounded_in_silence() -> None:
 @pytest.mark.parametrize(("noise_dim", "block"), [(1, 1), (16, 1), (17, 2), (64, 4), (100, 7)])
 def test_counters_of_an_image(noise_dim: int, block: int) -> None:
     assert counters_per_image(noise_dim) == block
+
+
+@pytest.mark.parametrize("noise_dim", [1, 6, 16, 32, 64, 100])
+@pytest.mark.parametrize("warm", [False, True])
+def test_one_image_gets_the_noise_that_it_has_among_others(
+    noise_dim: int, warm: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noise, "_mine", threading.local())
+    if warm:
+        standard_normal(0, 0, 100, noise_dim)  # more than Python works out by itself
+        assert noise._mine.philox is not None
+    for seed, index in ((0, 0), (5, 1), (2**64 - 1, 77), (9, 2**40), (3, 2**63 - 1)):
+        found = np.full(noise_dim, np.nan, np.float32)
+        fill_one(found, seed, index)
+        np.testing.assert_array_equal(found, standard_normal(seed, index, 1, noise_dim)[0])
+
+
+@pytest.mark.parametrize("noise_dim", [0, -1, 2**31, 2**63])
+def test_a_number_of_numbers_that_no_image_has(noise_dim: int) -> None:
+    with pytest.raises(InputError, match="noise_dim is "):
+        standard_normal(0, 0, 1, noise_dim)

@@ -1,7 +1,7 @@
 """Change the code that everything rests on, a token at a time: do the tests notice?
 
     make mutation                                # all of SUBJECTS: an hour
-    python tests/mutation/mutate.py noise seal   # some of them
+    python tests/measure/mutate.py noise seal   # some of them
 
 cosmic-ray makes the mutants, in a copy of the tree, and runs a module's own tests on each. The
 score is the share that made a test fail. Mutants that survive are printed, to be read: some cannot
