@@ -10,6 +10,7 @@ from zlib import compress
 
 import pytest
 
+from cgan_runtime import contract
 from cgan_runtime.contract import (
     BATCH,
     CONTENT_KEY,
@@ -18,6 +19,7 @@ from cgan_runtime.contract import (
     IMAGE,
     IR_VERSION,
     LABEL,
+    NEWEST_OPSET,
     NOISE,
     OPSET,
     PREFIX,
@@ -104,7 +106,8 @@ def test_the_document_lists_the_same_keys(info: ModelInfo) -> None:
     assert sorted(rows) == sorted([*info.to_metadata(), CONTENT_KEY])
     for each in (*tensors(1, 1, 1)[0], *tensors(1, 1, 1)[1]):
         assert f"| `{each.name}` |" in document
-    assert f"opset {OPSET} and IR version {IR_VERSION}" in " ".join(document.split())
+    text = " ".join(document.split())
+    assert f"opset {OPSET} and IR version {IR_VERSION} (opset {NEWEST_OPSET} where" in text
 
 
 def test_the_file_carries_the_contract(tiny_model: Path, info: ModelInfo) -> None:
@@ -138,6 +141,85 @@ def test_an_older_contract(info: ModelInfo) -> None:
 def test_a_malformed_version(info: ModelInfo, version: str) -> None:
     message = refusal(info, metadata=info.to_metadata() | {CONTRACT_KEY: version})
     assert re.search("export it again$|upgrade cgan-runtime$", message)
+
+
+def changed(info: ModelInfo, **golden: object) -> dict[str, str]:
+    """Return the metadata with parts of the golden sample changed."""
+    metadata = info.to_metadata()
+    key = f"{PREFIX}golden"
+    return metadata | {key: json.dumps(json.loads(metadata[key]) | golden)}
+
+
+@pytest.mark.parametrize("noise_dim", [1, 2**31 - 1])
+def test_the_most_and_the_least_numbers_of_noise(info: ModelInfo, noise_dim: int) -> None:
+    most = dataclasses.replace(info, noise_dim=noise_dim)
+    shapes = tensors(noise_dim, info.height, info.width)
+    assert read_info(most.to_metadata(), *shapes, SOURCE).noise_dim == noise_dim
+
+
+@pytest.mark.parametrize("noise_dim", [0, -1, 2**31, 2**31 + 1])
+def test_numbers_of_noise_out_of_range(info: ModelInfo, noise_dim: int) -> None:
+    metadata = info.to_metadata() | {f"{PREFIX}noise_dim": str(noise_dim)}
+    said = f"{noise_dim} is no whole number from 1 to {2**31 - 1}"
+    assert said in refusal(info, metadata=metadata)
+
+
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
+def test_the_last_seed_of_a_golden_sample(info: ModelInfo, seed: int) -> None:
+    shapes = tensors(info.noise_dim, info.height, info.width)
+    assert read_info(changed(info, seed=seed), *shapes, SOURCE).golden.seed == seed
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 2**64 + 1])
+def test_a_seed_out_of_range(info: ModelInfo, seed: int) -> None:
+    said = f"{seed} is no whole number from 0 to {2**64 - 1}"
+    assert said in refusal(info, metadata=changed(info, seed=seed))
+
+
+@pytest.mark.parametrize("images", [None, 7, ["AAAA"]])
+def test_a_golden_sample_that_is_no_text(info: ModelInfo, images: object) -> None:
+    said = refusal(info, metadata=changed(info, images=images))
+    assert "ValueError: a golden sample of " in said
+
+
+def test_a_golden_sample_as_large_as_may_be(
+    info: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert contract.MOST_GOLDEN == 67_108_864
+    shapes, size = tensors(info.noise_dim, info.height, info.width), len(info.golden.images)
+    monkeypatch.setattr(contract, "MOST_GOLDEN", size)
+    assert read_info(info.to_metadata(), *shapes, SOURCE) == info
+    monkeypatch.setattr(contract, "MOST_GOLDEN", size - 1)
+    assert f"a golden sample of {size:,} bytes" in refusal(info)
+
+
+def test_a_golden_sample_that_is_no_base64(info: ModelInfo) -> None:
+    images = json.loads(info.to_metadata()[f"{PREFIX}golden"])["images"]
+    for spoilt in (images + "!", f" {images}", images[:-1]):
+        assert "Error: " in refusal(info, metadata=changed(info, images=spoilt))
+
+
+def test_what_a_model_says_of_itself_cannot_be_changed(info: ModelInfo) -> None:
+    for frozen in (info, info.golden):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(frozen, dataclasses.fields(frozen)[0].name, 1)
+
+
+def test_text_is_written_as_it_is_read(info: ModelInfo) -> None:
+    foreign = dataclasses.replace(
+        info, class_names=("één", *info.class_names[1:]), recipe={"name": "é"}
+    )
+    metadata = foreign.to_metadata()
+    assert "één" in metadata[f"{PREFIX}class_names"]
+    assert metadata[f"{PREFIX}recipe"] == '{"name": "é"}'
+
+
+def test_half_a_character_is_refused(info: ModelInfo) -> None:
+    metadata = info.to_metadata() | {f"{PREFIX}recipe": '{"name": "\\ud800"}'}
+    assert "UnicodeEncodeError" in refusal(info, metadata=metadata)
+    whole = info.to_metadata() | {f"{PREFIX}recipe": '{"name": "\\ud83d\\ude00"}'}
+    shapes = tensors(info.noise_dim, info.height, info.width)
+    assert read_info(whole, *shapes, SOURCE).recipe == {"name": "\U0001f600"}
 
 
 @pytest.mark.parametrize("key", KEYS)
