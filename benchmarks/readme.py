@@ -25,7 +25,8 @@ from cgan_runtime.generator import SHIPPED_MODEL
 Table = list[dict[str, str]]
 DOCS = harness.ROOT / "docs"
 README = harness.ROOT / "README.md"
-TRIED = ("faults", "load")
+TRIED = ("faults", "load")  # each a file in docs/reliability
+LOADED = ("one generator", "at once", "megabytes of address space")
 SECTION = re.compile(
     r"(<!-- begin: (?P<name>[a-z-]+) [^>]*-->\n)(?P<text>.*?)(<!-- end: (?P=name) -->)", re.DOTALL
 )
@@ -146,38 +147,37 @@ def generation() -> str:
 def tried() -> str:
     """docs/reliability.md's: how much was tried, and what came of it."""
     folder = DOCS / "reliability"
-    rows = []
-    for each in map(json.loads, (folder / "fuzz.jsonl").read_text("utf-8").splitlines()):
-        rows.append(
-            [
-                f"{each['mutants']:,} damaged and hostile files, {each['target']}: `make fuzz`",
-                f"{each.get('refused', 0):,} refused in a line, {each.get('accepted', 0):,} sound; "
-                f"at most {each['most_cpu_seconds']:.1f} s and {each['most_megabytes']} MB more",
-                each["wrong"],
-            ]
-        )
+    fuzz = map(json.loads, (folder / "fuzz.jsonl").read_text("utf-8").splitlines())
     faults, load = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in TRIED)
-    rows.append(
-        [
-            f"{faults['faults']:,} faults at file operations: `make faults`",
-            f"{len(faults['scenarios'])} commands, each operation in each of its ways",
-            faults["wrong"],
-        ]
-    )
-    one, many = load["one generator"], load["at once"]
+    one, many, little = (load[part] for part in LOADED)
+    calls, memory = sum(one["calls"].values()), one["megabytes"]
+    rows = [
+        (
+            f"{each['mutants']:,} damaged and hostile files of the kind {each['target']}: `make fuzz`",
+            f"{each.get('refused', 0):,} refused in a line, {each.get('accepted', 0):,} sound; at "
+            f"most {each['most_cpu_seconds']:.1f} s of CPU and {each['most_megabytes']:,} MB more",
+            each["wrong"],
+        )
+        for each in fuzz
+    ]
     rows += [
-        [
-            f"{sum(one['calls'].values()):,} calls from {one['threads']} threads at once: `make load`",
-            f"{one['images']:,} images in {one['seconds'] / 60:.0f} minutes, each compared; memory "
-            f"{one['megabytes']['warm']:.0f} MB once warm, {one['megabytes']['end']:.0f} at the end",
+        (
+            f"{faults['faults']:,} faults at file operations: `make faults`",
+            f"{len(faults['scenarios'])} commands: killed, killed half-way, terminated, disk full, "
+            "broken, read-only",
+            faults["wrong"],
+        ),
+        (
+            f"{calls:,} calls from {one['threads']} threads on one generator: `make load`",
+            f"{one['images']:,} images in {one['seconds'] / 60:.0f} minutes, each compared; "
+            f"{memory['warm']:.0f} MB once warm, {memory['end']:.0f} at the end",
             len(one["wrong"]),
-        ],
-        [
-            f"{many['commands']} commands at once, and in little memory: `make load`",
-            "all finished; below "
-            f"{least_memory(load['megabytes of address space'])} MB of address space one line says so",
-            len(many["wrong"] + load["megabytes of address space"]["wrong"]),
-        ],
+        ),
+        (
+            f"{many['commands']} commands at once, and little memory: `make load`",
+            f"all finished; below {least_memory(little)} MB of address space a line says so",
+            len(many["wrong"] + little["wrong"]),
+        ),
     ]
     return harness.table(["tried", "came of it", "wrong"], rows)
 

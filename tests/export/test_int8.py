@@ -229,6 +229,16 @@ def test_what_has_no_form_in_integers_is_refused(
         to_int8_onnx(quantize(module))
 
 
+@pytest.mark.parametrize("value", [3e38, float("inf"), float("nan")])
+def test_a_first_layer_without_steps_is_refused(
+    modules: dict[str, ContractGenerator], value: float
+) -> None:
+    module = copy.deepcopy(modules["perceptron"])
+    module.label_table.data[0, 0] = value
+    with pytest.raises(VerificationError, match="int8 finds no steps for a"):
+        quantize(module)
+
+
 def test_a_dead_layer_does_no_harm(modules: dict[str, ContractGenerator]) -> None:
     """All its weights are zero, and so is what comes out of it."""
     module = copy.deepcopy(modules["perceptron"])

@@ -203,7 +203,7 @@ def _other(value: Any, random: Random) -> Any:
             case 0:
                 del changed[key]
             case 1:
-                changed[random.choice(("x", 0, "epoch", "hidden", key * 2))] = _anything(random)
+                changed[random.choice(("x", 0, "epoch", "hidden", (key, key)))] = _anything(random)
             case 2:
                 changed[key] = changed[random.choice([*value])]
             case _:
@@ -234,7 +234,7 @@ def _other_tensor(tensor: Tensor, random: Random) -> Tensor:
         lambda: tensor.unsqueeze(0),
         lambda: tensor.mT if tensor.ndim > 1 else tensor,
         lambda: torch.zeros(1).expand(2**20, 2**20),
-        lambda: torch.zeros(1).expand(tensor.shape),
+        lambda: torch.zeros(()).expand(tensor.shape),
         lambda: torch.empty(0),
         lambda: torch.zeros(()),
         lambda: torch.empty(2**40, device="meta"),

@@ -90,6 +90,15 @@ def test_a_missing_part_is_refused(content: dict[str, Any], tmp_path: Path, key:
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("key", ["network", "weights", "training"])
+def test_a_tensor_where_a_table_belongs(content: dict[str, Any], tmp_path: Path, key: str) -> None:
+    content[key] = torch.zeros(3)
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(ModelFileError, match="is damaged") as caught:
+        load_model(tmp_path)
+    assert "Warning" not in str(caught.value)  # as torch says of such an index
+
+
 def test_weights_that_do_not_fit_are_refused(content: dict[str, Any], tmp_path: Path) -> None:
     content["network"]["noise_dim"] += 1
     torch.save(content, tmp_path / "model.pt")

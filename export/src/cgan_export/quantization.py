@@ -36,6 +36,7 @@ INK_SCALE = 1 / 254.98
 EVENING = 0.5  # 0 leaves the units' ranges as they are, 1 makes them the same
 FLOAT16_INTEGERS, FLOAT32_INTEGERS = 2**11, 2**24  # up to these every whole number is exact
 LEAST_STEP = 2.0**-24  # of float16
+MOST_DOUBLINGS = 64  # of a step, to make room for a unit's largest sum
 
 
 @dataclass(frozen=True)
@@ -182,10 +183,13 @@ def _make_exact(module: ContractGenerator) -> None:
     That noise is n / 32 with |n| <= 127. Weights that are whole numbers below 2**11 times a power
     of two of their unit's own keep every partial sum a whole number below 2**24, which float32
     holds, whatever the order.
+
+    Raises:
+        VerificationError: the weights are so far apart that no such steps are.
     """
     weight, table = module.noise_weight, module.label_table  # [noise_dim, units], [classes, units]
     step = _power_of_two(weight.abs().amax(0) / (FLOAT16_INTEGERS - 1))
-    while True:
+    for _ in range(MOST_DOUBLINGS):
         of_table = _power_of_two(table.abs().amax(0) / (FLOAT16_INTEGERS - 1))
         of_table = of_table.maximum(step / STEPS)
         whole, rows = (weight / step).round(), (table / of_table).round() * of_table
@@ -193,6 +197,11 @@ def _make_exact(module: ContractGenerator) -> None:
         if largest.max() < FLOAT32_INTEGERS:
             break
         step = torch.where(largest < FLOAT32_INTEGERS, step, 2 * step)
+    else:
+        raise VerificationError(
+            "int8 finds no steps for a first layer whose weights are out of all bounds; export "
+            "with --precision fp16"
+        )
     weight.copy_(whole * step)
     table.copy_(rows)
 

@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -254,7 +255,9 @@ class Trainer:
             KeyError, RuntimeError, TypeError, ValueError, AttributeError: its parts do not fit the
                 recipe or the data.
         """
-        self._require_fit(state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of what no checkpoint has
+            self._require_fit(state)
         for name in self.parts:
             getattr(self, name).load_state_dict(state[name])
         self.random.set_state(state["random"])

@@ -7,6 +7,7 @@ it; here its parts are checked against each other before they become a network.
 import hashlib
 import json
 import os
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,12 @@ def load_model(path: Path) -> Model:
         path = path / "model.pt"
     content = _load_content(path)
     try:
-        return Model(
-            generator=_generator(content["network"], content["weights"], str(path)),
-            **_described(content),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of what no model has
+            return Model(
+                generator=_generator(content["network"], content["weights"], str(path)),
+                **_described(content),
+            )
     except Exception as error:  # whatever network and weights make torch raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ModelFileError(
