@@ -153,9 +153,11 @@ def tried() -> str:
     calls, memory = sum(one["calls"].values()), one["megabytes"]
     rows = [
         (
-            f"{each['mutants']:,} damaged and hostile files of the kind {each['target']}: `make fuzz`",
-            f"{each.get('refused', 0):,} refused in a line, {each.get('accepted', 0):,} sound; at "
-            f"most {each['most_cpu_seconds']:.1f} s of CPU and {each['most_megabytes']:,} MB more",
+            f"{each['mutants']:,} damaged and hostile files, {each['target']}: `make fuzz`",
+            (
+                f"{each.get('refused', 0):,} refused in a line, {each.get('accepted', 0):,} sound; "
+                f"most {each['most_cpu_seconds']:.1f} s of CPU and {each['most_megabytes']:,} MB"
+            ),
             each["wrong"],
         )
         for each in fuzz
@@ -163,14 +165,18 @@ def tried() -> str:
     rows += [
         (
             f"{faults['faults']:,} faults at file operations: `make faults`",
-            f"{len(faults['scenarios'])} commands: killed, killed half-way, terminated, disk full, "
-            "broken, read-only",
+            (
+                f"{len(faults['scenarios'])} commands: killed, killed half-way, terminated, disk "
+                "full, broken, read-only"
+            ),
             faults["wrong"],
         ),
         (
             f"{calls:,} calls from {one['threads']} threads on one generator: `make load`",
-            f"{one['images']:,} images in {one['seconds'] / 60:.0f} minutes, each compared; "
-            f"{memory['warm']:.0f} MB once warm, {memory['end']:.0f} at the end",
+            (
+                f"{one['images']:,} images in {one['seconds'] / 60:.0f} minutes, each compared; "
+                f"{memory['warm']:.0f} MB once warm, {memory['end']:.0f} at the end"
+            ),
             len(one["wrong"]),
         ),
         (
