@@ -1,5 +1,6 @@
 """What the gate of an export lets pass: drawings of which every number is known."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,18 @@ import torch
 
 from cgan_export import verify as gate
 from cgan_export.errors import VerificationError
-from cgan_export.verify import ALONE, BATCHES, SEED, Tolerance, golden_of, golden_with_torch, verify
+from cgan_export.verify import (
+    ALONE,
+    BATCHES,
+    SEED,
+    Parity,
+    Tolerance,
+    golden_of,
+    golden_with_torch,
+    verify,
+)
 from cgan_runtime import DigitGenerator, ModelError
+from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import Model, load_model
 
 IMAGES = 10 * sum(BATCHES)
@@ -147,6 +158,23 @@ def test_golden_images_are_those_of_the_file_and_of_torch(onnx_file: Path, model
     assert max(abs(one - other) for one, other in pairs) <= 1
 
 
+def test_a_tolerance_is_a_grey_level_between_batches_unless_told_otherwise() -> None:
+    tolerance = Tolerance(3, 0.5)
+    assert tolerance.batch == 1
+    for frozen in (tolerance, Parity(1, 0.1, 5)):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(frozen, dataclasses.fields(frozen)[0].name, 9)
+
+
+def test_a_graph_whose_shapes_do_not_fit(onnx_file: Path, model: Model, tmp_path: Path) -> None:
+    crooked = onnx.load(onnx_file)
+    crooked.graph.output[0].type.tensor_type.shape.dim[2].dim_value += 1
+    path = tmp_path / "crooked.onnx"
+    onnx.save(crooked, path)
+    with pytest.raises(VerificationError, match="onnx finds the exported graph faulty"):
+        verify(path, model, EXACT)
+
+
 def test_a_file_that_is_not_sound(onnx_file: Path, model: Model, tmp_path: Path) -> None:
     broken = onnx.load(onnx_file)
     broken.graph.node[0].op_type = "NoSuchOperator"
@@ -172,10 +200,10 @@ class Quantized:
         table, weight = torch.zeros(10, 4), torch.zeros(noise_dim, 4)
         self.first = type("First", (), {"label_table": table, "noise_weight": weight})
         self.images = images
-        self.asked: list[tuple[torch.Size, list[int]]] = []
+        self.asked: list[tuple[torch.Tensor, list[int]]] = []
 
     def draw(self, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        self.asked.append((noise.shape, labels.tolist()))
+        self.asked.append((noise, labels.tolist()))
         return torch.from_numpy(self.images.astype(np.uint8))
 
 
@@ -196,4 +224,7 @@ def test_integers_come_to_what_the_file_draws(
     else:
         with pytest.raises(VerificationError, match=refused):
             gate.verify_integers(onnx_file, quantized)
-    assert quantized.asked == [(torch.Size([500, model.generator.noise_dim]), labels)]
+    ((noise, asked),) = quantized.asked
+    assert asked == labels
+    promised_noise = standard_normal(SEED, 0, 500, model.generator.noise_dim)
+    np.testing.assert_array_equal(noise.numpy(), promised_noise)
