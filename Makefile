@@ -113,7 +113,7 @@ web: $(WEB_PACKAGES)  ## build the page that draws in a browser, and serve it on
 test-web: chromium $(VENV)/.installed $(WEB_PACKAGES)  ## drive that page in a real Chromium
 	CGAN_PYTHON=$(BIN)/python node --test --test-reporter=spec web/test/*.test.mjs
 
-bench: $(BENCH_VENV)/.installed  ## measure everything beside its rivals, 20 minutes; writes docs/benchmarks
+bench: $(BENCH_VENV)/.installed  ## measure everything beside its rivals, ten minutes; writes docs/benchmarks
 	$(BENCH_VENV)/bin/python benchmarks/everything.py $(BENCH_FLAGS)
 
 bench-quick: $(BENCH_VENV)/.installed  ## the same in two minutes, without the pages
