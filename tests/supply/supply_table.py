@@ -1,13 +1,11 @@
 """Write docs/supply.md: every dependency, why it is there, and what it costs.
 
     python tests/supply/supply_table.py            # in the environment of `make setup`
-    python tests/supply/supply_table.py --check    # tell whether the page is what it would write
 
 The reasons are the comments in the pyproject.toml files; licences, sizes and what comes along are
 read from the installed packages; what else was considered stands here.
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator
@@ -164,21 +162,12 @@ def wheel_files() -> list[str]:
     source = ROOT / "runtime" / "src"
     endings = {".py", ".onnx", ".typed", ".md"}
     found = [path for path in source.rglob("*") if path.is_file()]
-    return sorted(
-        path.relative_to(source).as_posix()
-        for path in found
-        if path.suffix in endings or path.name == "py.typed"
-    )
+    return sorted(path.relative_to(source).as_posix() for path in found if path.suffix in endings)
 
 
 def main() -> None:
-    """Write the page, or compare it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true")
-    if not parser.parse_args().check:
-        PAGE.write_text(page())
-    elif PAGE.read_text() != page():
-        sys.exit("error: docs/supply.md is out of date; run python tests/supply/supply_table.py")
+    """Write the page."""
+    PAGE.write_text(page())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from functools import cache
 from itertools import count as counting
 from operator import index
 from threading import local
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,16 +148,12 @@ def fill_one(noise: NDArray[np.float32], seed: int, index: int) -> None:
         seed: and index, as checked_origin() returns them.
         index: of the image.
     """
-    try:
-        philox = _mine.philox
-    except AttributeError:  # of the first images a thread draws
+    if not hasattr(_mine, "philox"):  # of the first images a thread draws
         fill(noise[np.newaxis], seed, index)
         return
     size = len(noise)
     block = counters_per_image(size)
-    _go_to(philox, seed, index * block)
-    words = philox.random_raw(block * WORDS)
-    numbers = (words if LITTLE_ENDIAN else words.astype("<u8")).view(NUMBERS)
+    numbers = _many_words(seed, index * block + 1, block).view(NUMBERS)
     _table().take(numbers if size % PER_COUNTER == 0 else numbers[:size], out=noise, mode="clip")
 
 
@@ -171,21 +167,17 @@ def _many_words(seed: int, first: int, counters: int) -> NDArray[np.uint64]:
         # A new one asks the system for entropy before it takes its key: as long as an image takes
         # (docs/design/0010).
         philox = _mine.philox = Philox(key=0)
-    _go_to(philox, seed, first - 1)  # it counts on before each draw, once its buffer is used up
-    words: NDArray[np.uint64] = philox.random_raw(counters * WORDS)
-    return words.astype("<u8", copy=False)
-
-
-def _go_to(philox: Any, seed: int, counter: int) -> None:
-    """Let numpy's Philox draw the words of counter + 1 next."""
+    before = first - 1  # it counts on before each draw, once its buffer is used up
     philox.state = {
         "bit_generator": "Philox",
-        "state": {"counter": (counter % SEEDS, counter // SEEDS, 0, 0), "key": (seed, 0)},
+        "state": {"counter": (before % SEEDS, before // SEEDS, 0, 0), "key": (seed, 0)},
         "buffer": (0, 0, 0, 0),
         "buffer_pos": WORDS,
         "has_uint32": 0,
         "uinteger": 0,
     }
+    words: NDArray[np.uint64] = philox.random_raw(counters * WORDS)
+    return words if LITTLE_ENDIAN else words.astype("<u8")
 
 
 def _few_words(seed: int, first: int, counters: int) -> NDArray[np.uint64]:

@@ -26,9 +26,10 @@ class Sessions:
     """
 
     def __init__(self, content: bytes, source: str, provider: str, threads: int | None) -> None:
+        threads = threads or available_threads()
         self.main = open_session(content, source, provider, threads)
         self.provider = short_name(self.main.get_providers()[0])
-        several = self.provider == CPU and (threads or available_threads()) > 1
+        several = self.provider == CPU and threads > 1
         self._few = LITTLE // len(content) if several else 0
         self._lone: Any = None
         self._content, self._source, self._lock = content if self._few else b"", source, Lock()
