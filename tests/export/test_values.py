@@ -4,11 +4,8 @@ CGAN_EXAMPLES=100 tries a hundred times as many, and other ones each time.
 """
 
 import json
-import os
 import re
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from trying import LETTERS, Call, Done, examples
 
 from cgan_export import ExportError, evaluation, export, export_model, report
 from cgan_export.drawers import Drawer
@@ -29,23 +27,9 @@ from cgan_training.data import Dataset
 from cgan_training.errors import ModelFileError
 from cgan_training.model_file import load_model
 
-TIMES = int(os.environ.get("CGAN_EXAMPLES", "1"))
 SAID = re.compile(rb"error: [^\n]+")
-Done = subprocess.CompletedProcess[bytes]
-Call = Callable[..., Done]
 
 
-def examples(count: int) -> settings:
-    return settings(
-        max_examples=count * TIMES,
-        derandomize=TIMES == 1,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
-
-
-LETTERS = st.characters(exclude_characters="\0/", exclude_categories=["Cs"])
 WORDS = st.text(LETTERS, max_size=9).filter(
     lambda text: not text.isdecimal() and text not in ("--debug", "int8")
 ) | st.sampled_from(

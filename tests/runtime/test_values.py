@@ -6,18 +6,18 @@ CGAN_EXAMPLES=100 tries a hundred times as many, and other ones each time.
 import os
 import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from pyarrow import parquet
+from trying import LETTERS, Call, Done, examples
 
 from cgan_runtime import CganRuntimeError, DigitGenerator, InputError, ModelError
 from cgan_runtime import check as checking
@@ -27,22 +27,9 @@ from cgan_runtime.noise import standard_normal
 from cgan_runtime.render import grid
 from cgan_runtime.speed import Speed
 
-TIMES = int(os.environ.get("CGAN_EXAMPLES", "1"))
 HEIGHT, WIDTH, CLASSES = 12, 9, 10  # of the tiny model
 SAID = re.compile(rb"error: [^\n]+\n")
-Done = subprocess.CompletedProcess[bytes]
-Call = Callable[..., Done]
 Words = list[str]
-
-
-def examples(count: int) -> settings:
-    return settings(
-        max_examples=count * TIMES,
-        derandomize=TIMES == 1,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
 
 
 def harmless(text: str) -> bool:
@@ -53,8 +40,6 @@ def harmless(text: str) -> bool:
         return text != "--debug"
 
 
-# What a shell can put into one word of a command line.
-LETTERS = st.characters(exclude_characters="\0/", exclude_categories=["Cs"])
 ODD = st.sampled_from(
     [
         *("", " ", "-", "--", "-1", "0", "1", " 1", "+1", "1.5", "1e3", "nan", "inf", "-0", "0x10"),

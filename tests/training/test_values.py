@@ -7,15 +7,14 @@ import json
 import os
 import re
 import shutil
-import subprocess
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from trying import LETTERS, Call, Done, examples
 
 from cgan_training import data, scribe
 from cgan_training.curves import curves
@@ -26,20 +25,7 @@ from cgan_training.networks import Generator
 from cgan_training.recipe import Recipe, load_recipe, recipe_from
 from cgan_training.run import read_config
 
-TIMES = int(os.environ.get("CGAN_EXAMPLES", "1"))
 SAID = re.compile(rb"error: [^\n]+")
-Done = subprocess.CompletedProcess[bytes]
-Call = Callable[..., Done]
-
-
-def examples(count: int) -> settings:
-    return settings(
-        max_examples=count * TIMES,
-        derandomize=TIMES == 1,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
 
 
 def harmless(text: str) -> bool:
@@ -50,7 +36,6 @@ def harmless(text: str) -> bool:
         return text.casefold() not in (*data.DATASETS, "--debug")
 
 
-LETTERS = st.characters(exclude_characters="\0/", exclude_categories=["Cs"])
 ODD = st.sampled_from(
     [
         *("", " ", "-", "--", "-1", "0", "1", " 1", "+1", "1.5", "1e3", "nan", "inf", "-inf", "-0"),

@@ -20,14 +20,14 @@ from cgan_training.loop import Epoch, Trainer
 from cgan_training.networks import Generator
 from cgan_training.precision import resolved
 from cgan_training.progress import Progress
-from cgan_training.recipe import Recipe
+from cgan_training.recipe import MOST_COUNT, Recipe
 from cgan_training.scribe import Scribe
 from cgan_training.signals import StopSignals
 
 CHECKPOINT_SECONDS = 300.0
 FOUND_BY = ("dataset", "data_dir")  # what a config.json says of how the data were found
 DEVICES = ("cpu", "cuda", "mps")
-EPOCHS = (0, 2**31 - 1)
+EPOCHS = (0, MOST_COUNT)
 NUMBERS = {"threads": (1, 1024), "keep_every": EPOCHS, "eval_every": EPOCHS}  # in it
 FIGURES = {field.name for field in fields(Epoch)}  # of an epoch, in its metrics
 
