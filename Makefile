@@ -17,6 +17,9 @@ TRAIN_FLAGS ?=
 MODEL_DIR ?= runs/model
 MODEL_EPOCHS ?= 90
 SHIPPED := runtime/src/cgan_runtime/models/digits.onnx
+# A test process a core, each with a torch of its own in half a gigabyte or more.
+TEST_FLAGS := --numprocesses logical --maxprocesses 4 --dist loadfile --durations 20 \
+	--durations-min 2
 FUZZ_COUNT ?= 20000
 FUZZ_PT_COUNT ?= 10000
 FUZZ_GUIDED ?= 200000
@@ -58,8 +61,8 @@ model: $(VENV)/.installed  ## make the model that ships again, from nothing: MNI
 		--run-dir $(MODEL_DIR)
 	$(BIN)/cgan-export $(MODEL_DIR) $(SHIPPED) --precision int8 --judge --card
 
-test: $(VENV)/.installed  ## run every test
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+test: $(VENV)/.installed  ## run every test, on all cores
+	$(BIN)/python -m pytest $(TEST_FLAGS) $(PYTEST_FLAGS)
 
 test-haswell: $(VENV)/.installed  ## the same bytes on an emulated x86-64 without VNNI (needs qemu)
 	$(BIN)/python tests/emulated/processors.py haswell

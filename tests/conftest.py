@@ -88,9 +88,16 @@ def call_here(name: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run a command in this process, in a folder of its own: call("cgan-run", "--digit", "9")."""
+    """As `command`, in this process, whose torch is loaded: call("cgan-run", "--digit", 9)."""
     monkeypatch.chdir(tmp_path)
-    return call_here
+
+    def run(name: str, *arguments: object, **extra: str) -> "subprocess.CompletedProcess[bytes]":
+        with monkeypatch.context() as changed:
+            for key, value in extra.items():
+                changed.setenv(key, value)
+            return call_here(name, *map(str, arguments))
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 def test_a_card_and_a_sheet_lie_beside_the_model(
-    command: Command, run_dir: Path, tmp_path: Path, judge_cache: Path
+    call: Command, run_dir: Path, tmp_path: Path, judge_cache: Path
 ) -> None:
-    done = command(
+    done = call(
         *("cgan-export", run_dir, "small.onnx", "--card", "--judge", "--cache-dir", judge_cache)
     )
     assert done.returncode == 0, done.stderr
@@ -36,6 +36,6 @@ def test_a_card_and_a_sheet_lie_beside_the_model(
         assert picture.size == (604, 656)
 
 
-def test_a_card_says_what_was_not_measured(command: Command, run_dir: Path, tmp_path: Path) -> None:
-    assert command("cgan-export", run_dir, "small.onnx", "--card").returncode == 0
+def test_a_card_says_what_was_not_measured(call: Command, run_dir: Path, tmp_path: Path) -> None:
+    assert call("cgan-export", run_dir, "small.onnx", "--card").returncode == 0
     assert "Not measured" in (tmp_path / "small.md").read_text()

@@ -39,10 +39,10 @@ def test_an_export_from_the_command_line(command: Command, run_dir: Path, tmp_pa
 
 
 def test_every_precision_at_once(
-    command: Command, run_dir: Path, tmp_path: Path, judge_cache: Path
+    call: Command, run_dir: Path, tmp_path: Path, judge_cache: Path
 ) -> None:
     wanted = [word for each in ("fp32", "fp16", "int8", "fp32") for word in ("--precision", each)]
-    done = command(
+    done = call(
         *("cgan-export", run_dir, "digits.onnx", *wanted, "--opset", 20, "--json"),
         *("--cache-dir", judge_cache),
     )
@@ -66,10 +66,8 @@ def test_every_precision_at_once(
         assert gate == ("not asked for" if row["precision"] == "fp32" else "passed")
 
 
-def test_without_the_gate_no_data_are_needed(
-    command: Command, run_dir: Path, tmp_path: Path
-) -> None:
-    done = command(
+def test_without_the_gate_no_data_are_needed(call: Command, run_dir: Path, tmp_path: Path) -> None:
+    done = call(
         *("cgan-export", run_dir, "digits.onnx", "--precision", "int8", "--no-quality-gate"),
         *("--cache-dir", "none", "--dataset", "nowhere"),
     )
@@ -96,7 +94,7 @@ def test_without_the_gate_no_data_are_needed(
     ],
 )
 def test_bad_input_gets_one_line_and_a_code(
-    command: Command,
+    call: Command,
     run_dir: Path,
     tmp_path: Path,
     arguments: list[str],
@@ -104,7 +102,7 @@ def test_bad_input_gets_one_line_and_a_code(
     message: str,
 ) -> None:
     (tmp_path / "text.pt").write_text("not a model")
-    done = command("cgan-export", *(each.format(run=run_dir) for each in arguments))
+    done = call("cgan-export", *(each.format(run=run_dir) for each in arguments))
     assert done.returncode == code
     assert done.stdout == b""
     (line,) = done.stderr.decode().splitlines()

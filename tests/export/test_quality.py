@@ -13,7 +13,7 @@ from cgan_training import judge
 
 @pytest.fixture
 def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real judge, trained for 110 steps instead of 600."""
+    """The real judge, trained for 110 steps instead of 200."""
     settings = dataclasses.replace(judge.SETTINGS, least_steps=110)
     monkeypatch.setattr(judge, "SETTINGS", settings)
 

@@ -67,8 +67,8 @@ def test_the_command_writes_a_repository(command: Command, run_dir: Path, tmp_pa
     assert model.read_bytes() == (tmp_path / "digits.onnx").read_bytes()
 
 
-def test_each_precision_is_a_model(command: Command, run_dir: Path, tmp_path: Path) -> None:
-    done = command(
+def test_each_precision_is_a_model(call: Command, run_dir: Path, tmp_path: Path) -> None:
+    done = call(
         *("cgan-export", run_dir, "digits.onnx", "--triton", "models", "--no-quality-gate"),
         *("--precision", "fp32", "--precision", "int8", "--json"),
     )

@@ -67,11 +67,11 @@ def run(run_dir: Path, tmp_path: Path) -> Path:
     ids=" ".join,
 )
 def test_a_hostile_model(
-    command: Command, run: Path, bomb: Bomb, trace: Path, arguments: list[str]
+    call: Command, run: Path, bomb: Bomb, trace: Path, arguments: list[str]
 ) -> None:
     shutil.copy(run / "model.pt", run.with_name("sound.pt"))
     hostile(bomb, run / "model.pt")
-    done = command(*arguments)
+    done = call(*arguments)
     assert done.returncode == 1
     assert re.fullmatch(
         rb"error: run/model\.pt is not a model that cgan-train wrote, or is damaged \(its pickle "
@@ -84,11 +84,11 @@ def test_a_hostile_model(
 
 @pytest.mark.parametrize("names", [[NAME], [NAME, PREVIOUS_NAME]], ids=" ".join)
 def test_a_hostile_checkpoint(
-    command: Command, run: Path, bomb: Bomb, trace: Path, names: list[str]
+    call: Command, run: Path, bomb: Bomb, trace: Path, names: list[str]
 ) -> None:
     for name in names:
         hostile(bomb, run / name)
-    done = command("cgan-train", "--resume", "run", "--dataset", "optdigits")
+    done = call("cgan-train", "--resume", "run", "--dataset", "optdigits")
     assert not trace.exists()
     assert b"checkpoint.pt is cut short, damaged or no checkpoint" in done.stderr
     assert b"Traceback" not in done.stderr

@@ -59,21 +59,21 @@ def bars_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -> Pa
         batch_size=20,
         learning_rate=1e-2,
         betas=(0.5, 0.9),
-        epochs=10,
+        epochs=3,
         epoch_images=12_000,
     )
     return recipe_file(recipe)
 
 
 def test_classes_are_drawn_by_name(
-    command: Command,
+    call: Command,
     tmp_path: Path,
     patterns: NDArray[np.uint8],
     fashion: Path,
     bars_toml: Path,
 ) -> None:
     def draw(*arguments: object) -> str:
-        done = command("cgan-run", "--model", "fashion.onnx", "--seed", 7, *arguments)
+        done = call("cgan-run", "--model", "fashion.onnx", "--seed", 7, *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout.decode()
 
@@ -84,7 +84,7 @@ def test_classes_are_drawn_by_name(
         ["cgan-export", "run", "fashion.onnx"],
     ]
     for step in steps:
-        done = command(*map(str, step))
+        done = call(*map(str, step))
         assert done.returncode == 0, done.stderr
 
     model = load_model(tmp_path / "run")
@@ -110,6 +110,6 @@ def test_classes_are_drawn_by_name(
     with Image.open(tmp_path / "ninth.png") as picture:
         np.testing.assert_allclose(np.asarray(picture, int), boot.astype(int), atol=1)
 
-    done = command("cgan-run", "--model", "fashion.onnx", "--digit", 9)
+    done = call("cgan-run", "--model", "fashion.onnx", "--digit", 9)
     assert done.returncode == 1
     assert b"error: the model has no class '9'; choose from 'T-shirt/top', 'Trouser'" in done.stderr

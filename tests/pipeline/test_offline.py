@@ -67,11 +67,12 @@ def test_the_runtime_works(offline: Offline, arguments: tuple[object, ...]) -> N
 def test_training_and_export_work(
     offline: Offline, small_toml: Path, judge_cache: Path, tmp_path: Path
 ) -> None:
-    train = ("cgan-train", "--recipe", small_toml, "--dataset", "optdigits", "--run-dir", "run")
+    train = ("--recipe", small_toml, "--dataset", "optdigits", "--run-dir", "run")
+    judge = ("--cache-dir", judge_cache)
     for arguments in (
-        train,
-        ("cgan-export", "run", "digits.onnx", "--precision", "int8"),
-        ("cgan-eval", "digits.onnx", "--cache-dir", judge_cache, "--quick"),
+        ("cgan-train", *train, "--threads", 1),
+        ("cgan-export", "run", "digits.onnx", "--precision", "int8", *judge),
+        ("cgan-eval", "digits.onnx", *judge, "--quick", "--threads", 1),
     ):
         done = offline(*arguments)
         assert done.returncode == 0, f"{arguments[0]}: {done.stderr}"

@@ -26,7 +26,7 @@ def test_a_run_from_the_command_line(command: Command, tmp_path: Path, small_tom
 
 
 def test_a_run_repeated_from_its_config_and_gone_on_with(
-    command: Command, tmp_path: Path, small_toml: Path
+    call: Command, tmp_path: Path, small_toml: Path
 ) -> None:
     data = ["--dataset", "optdigits", "--threads", 1]
     runs: list[list[object]] = [
@@ -36,12 +36,12 @@ def test_a_run_repeated_from_its_config_and_gone_on_with(
         ["--resume", "three"],
     ]
     for arguments in runs:
-        done = command("cgan-train", *arguments)
+        done = call("cgan-train", *arguments)
         assert done.returncode == 0, done.stderr
     hashes = {load_model(tmp_path / name).weights_sha256 for name in ("one", "two", "three")}
     assert len(hashes) == 1
     assert b"resumed at epoch 1, step 1\n" in done.stderr
-    done = command("cgan-train", "--resume", "three", "--epochs", 5)
+    done = call("cgan-train", "--resume", "three", "--epochs", 5)
     assert done.returncode == 1
     assert b"has another recipe (epochs differs from 5)" in done.stderr
     assert b"optdigits" not in done.stdout
@@ -52,10 +52,10 @@ def test_recipes_are_listed(command: Command) -> None:
 
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(
-    command: Command, tmp_path: Path, small_toml: Path
+    call: Command, tmp_path: Path, small_toml: Path
 ) -> None:
     before = list(tmp_path.iterdir())
-    done = command("cgan-train", "--recipe", small_toml, "--dataset", "optdigits", "--dry-run")
+    done = call("cgan-train", "--recipe", small_toml, "--dataset", "optdigits", "--dry-run")
     assert done.returncode == 0, done.stderr
     plan = dict(line.split(maxsplit=1) for line in done.stdout.decode().splitlines())
     assert plan["batch_size"] == "100"
@@ -71,9 +71,9 @@ def test_the_module_is_the_command() -> None:
     assert done.stdout.startswith(b"cgan-train ")
 
 
-def test_settling_for_other_data_is_said_loudly(command: Command, small_toml: Path) -> None:
+def test_settling_for_other_data_is_said_loudly(call: Command, small_toml: Path) -> None:
     arguments = ["--recipe", small_toml, "--data-dir", "data"]
-    done = command("cgan-train", *arguments, CGAN_DATA_DIR="", **NO_NETWORK)
+    done = call("cgan-train", *arguments, CGAN_DATA_DIR="", **NO_NETWORK)
     assert done.returncode == 0, done.stderr
     assert b"NOT MNIST: MNIST is not in data/MNIST/raw and cannot be downloaded" in done.stderr
 
@@ -113,7 +113,7 @@ def damaged_mnist(folder: Path) -> None:
     ],
 )
 def test_bad_input_gets_one_line_and_a_code(
-    command: Command,
+    call: Command,
     tmp_path: Path,
     arguments: list[str],
     prepare: Callable[[Path], None] | None,
@@ -123,7 +123,7 @@ def test_bad_input_gets_one_line_and_a_code(
     if prepare is not None:
         prepare(tmp_path)
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
-    done = command("cgan-train", *arguments, CGAN_DATA_DIR="", **NO_NETWORK)
+    done = call("cgan-train", *arguments, CGAN_DATA_DIR="", **NO_NETWORK)
     assert done.returncode == code
     assert done.stdout == b""
     *announced, error = done.stderr.decode().splitlines()
@@ -152,13 +152,13 @@ def test_help_costs_no_torch() -> None:
 
 
 def test_quality_along_the_way(
-    command: Command, tmp_path: Path, small_toml: Path, judge_cache: Path
+    call: Command, tmp_path: Path, small_toml: Path, judge_cache: Path
 ) -> None:
     run = ["--recipe", small_toml, "--dataset", "optdigits", "--threads", 1, "--run-dir", "run"]
     measure = ["--eval-every", 1, "--cache-dir", judge_cache, "--minutes", 1e-6]
-    done = command("cgan-train", *run, *measure, "--tensorboard")
+    done = call("cgan-train", *run, *measure, "--tensorboard")
     assert done.returncode == 0, done.stderr
-    done = command("cgan-train", "--resume", "run", "--cache-dir", judge_cache)
+    done = call("cgan-train", "--resume", "run", "--cache-dir", judge_cache)
     assert done.returncode == 0, done.stderr
     last = read_metrics(tmp_path / "run")[-1]
     assert 0 < last["label_accuracy"] < 1  # --eval-every is the run's, not the command's

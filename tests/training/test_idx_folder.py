@@ -125,13 +125,13 @@ def test_which_names_mean_a_folder(shapes: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_a_folder_that_the_command_cannot_take(
-    command: Callable[..., "subprocess.CompletedProcess[bytes]"],
+    call: Callable[..., "subprocess.CompletedProcess[bytes]"],
     tmp_path: Path,
     name: str,
     code: int,
     message: str,
 ) -> None:
-    done = command("cgan-train", "--dataset", name)
+    done = call("cgan-train", "--dataset", name)
     assert done.returncode == code
     assert done.stdout == b""
     (line,) = done.stderr.decode().splitlines()

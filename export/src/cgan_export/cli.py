@@ -11,6 +11,7 @@ from cgan_runtime.contract import NEWEST_OPSET, OPSET
 from cgan_runtime.errors import CganRuntimeError
 from cgan_training.commands import default_cache_dir, require_memory
 from cgan_training.errors import TrainingError
+from cgan_training.files import find_model
 
 CARD = (".png", ".md")  # endings of what --card writes
 
@@ -121,6 +122,7 @@ def command(
 ) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT."""
     require_memory()
+    find_model(model)  # before the seconds that torch takes to load
     from functools import partial
 
     from cgan_export import quality

@@ -11,6 +11,7 @@ from cgan_runtime import commands
 from cgan_runtime.errors import CganRuntimeError
 from cgan_training.commands import default_cache_dir, require_memory
 from cgan_training.errors import TrainingError
+from cgan_training.files import find_model
 
 if TYPE_CHECKING:
     from cgan_export.drawers import Drawer
@@ -110,6 +111,9 @@ def command(
 ) -> None:
     """Measure how good the digits are that MODEL draws."""
     require_memory()
+    for path in filter(None, (model, baseline)):
+        if path.suffix != ".onnx":
+            find_model(path)  # before the seconds that torch takes to load
     import torch
 
     from cgan_export.drawers import Drawer, open_drawer

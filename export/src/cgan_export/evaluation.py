@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from cgan_export.drawers import Drawer
@@ -91,6 +90,8 @@ class Examiner:
         Raises:
             EvaluationError: it draws images of another size, or of other classes.
         """
+        from sklearn.metrics import confusion_matrix  # over a second, that cgan-export need not pay
+
         self._require_fit(drawer)
         count = max(LEAST_IMAGES, min(MOST_IMAGES, len(self.test.labels)))
         self._say(f"drawing {count:,} images with {drawer.name}")

@@ -31,7 +31,7 @@ class JudgeSettings:
     halved_after: tuple[int, ...] = (0, 2)  # convolutions whose maps are pooled 2x2
     batch_size: int = 128
     epochs: int = 10
-    least_steps: int = 600  # a small set is passed more often, until it has this many steps
+    least_steps: int = 200  # a small set is passed more often, until it has this many steps
     max_learning_rate: float = 0.15
     warmup_share: float = 0.25
     momentum: float = 0.9

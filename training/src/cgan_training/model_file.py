@@ -6,7 +6,6 @@ it; here its parts are checked against each other before they become a network.
 
 import hashlib
 import json
-import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from cgan_training.archive import ArchiveError, load_archive, save_archive
 from cgan_training.errors import ModelFileError
+from cgan_training.files import find_model
 from cgan_training.networks import GENERATORS, Generator
 from cgan_training.settings import build_block
 
@@ -79,8 +79,7 @@ def load_model(path: Path) -> Model:
         ModelFileError: there is none, it is not a cgan model, it comes from a newer release, or
             its weights do not fit its network.
     """
-    if os.path.isdir(path):  # noqa: PTH112 - a name too long is no folder, and no error
-        path = path / "model.pt"
+    path = find_model(path)
     content = _load_content(path)
     try:
         with warnings.catch_warnings():
@@ -142,14 +141,8 @@ def _described(content: dict[str, Any]) -> dict[str, Any]:
 
 def _load_content(path: Path) -> dict[str, Any]:
     """Unpack the file without running anything in it, and check what it says it is."""
-    if "\0" in str(path):
-        raise ModelFileError(f"there is no {str(path)!r}; check the path")
     try:
         content = load_archive(path)
-    except FileNotFoundError as error:
-        raise ModelFileError(
-            f"there is no {path}; make one with cgan-train, or check the path"
-        ) from error
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}; check the path") from error
     except ArchiveError as error:
