@@ -133,9 +133,25 @@ def test_a_judge_without_a_home(monkeypatch: pytest.MonkeyPatch, digits: Dataset
 # /dev/shm.
 
 
-def test_no_shared_memory(run: Run, tmp_path: Path, small_toml: Path, digits_2026: bytes) -> None:
+READ_ONLY = "mount -t tmpfs -o ro none /dev/shm"
+LITTLE_DEV = """  # null and its like, and nothing else
+mount -t tmpfs none /mnt
+for each in null zero full random urandom tty ptmx; do
+    touch /mnt/$each && mount --bind /dev/$each /mnt/$each
+done
+mkdir /mnt/pts
+mount --bind /dev/pts /mnt/pts
+ln -s /proc/self/fd /mnt/fd
+mount --rbind /mnt /dev
+! test -e /dev/shm"""
+
+
+@pytest.mark.parametrize("mounts", [READ_ONLY, LITTLE_DEV], ids=["read-only", "missing"])
+def test_no_shared_memory(
+    run: Run, tmp_path: Path, small_toml: Path, digits_2026: bytes, mounts: str
+) -> None:
     """Nor more than a poor terminal."""
-    words = in_namespace("mount -t tmpfs -o ro none /dev/shm")
+    words = in_namespace(mounts)
     done = run(*words, *DRAW, "--format", "npy", "--output", "-")
     require_quiet(done)
     assert done.stdout.endswith(digits_2026)
@@ -148,6 +164,7 @@ def test_no_shared_memory(run: Run, tmp_path: Path, small_toml: Path, digits_202
     assert code == 0, shown
     assert shown.splitlines()[-1] == "run/model.pt"
     assert "Traceback" not in shown
+    assert "Warning" not in shown
     load_model(tmp_path / "run")
 
 

@@ -33,8 +33,7 @@ ALTERNATIVES = {
     "pyarrow": "fastparquet: brings pandas, and pyarrow where it matters",
     "ray": "Dask, Spark, Celery: a task a shard is all that is asked of it; idx shards and a shell "
     "loop do without",
-    "scikit-learn": "digits in a file of our own: theirs are documented, and its neighbour search "
-    "and confusion matrix are used too",
+    "scikit-learn": "digits in a file of our own: theirs are documented, and known",
     "tensorboard": "curves.png, which is always there",
     "tomli": "JSON recipes: no comments in them",
     "torch": "JAX: smaller, but the exporter and the classic examples are torch's",

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cgan_export.drawers import Drawer
@@ -90,8 +91,6 @@ class Examiner:
         Raises:
             EvaluationError: it draws images of another size, or of other classes.
         """
-        from sklearn.metrics import confusion_matrix  # over a second, that cgan-export need not pay
-
         self._require_fit(drawer)
         count = max(LEAST_IMAGES, min(MOST_IMAGES, len(self.test.labels)))
         self._say(f"drawing {count:,} images with {drawer.name}")
@@ -114,6 +113,8 @@ class Examiner:
             figures["parzen"] = likelihood.mean
             figures["parzen_error"] = likelihood.standard_error
         right = (read == labels).double()
+        confusion = torch.zeros(2 * (self.train.classes,), dtype=torch.int64)
+        confusion.index_put_((labels, read), torch.tensor(1), accumulate=True)
         return Evaluation(
             name=drawer.name,
             figures={name: round(figure, 4) for name, figure in figures.items()},
@@ -121,9 +122,7 @@ class Examiner:
                 round(right[labels == label].mean().item(), 4)
                 for label in range(self.train.classes)
             ),
-            confusion=confusion_matrix(
-                labels.numpy(), read.numpy(), labels=range(self.train.classes)
-            ).tolist(),
+            confusion=confusion.tolist(),
             images=images,
             labels=labels,
             nearest=near.index,

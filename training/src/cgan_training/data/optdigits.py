@@ -5,10 +5,11 @@ Handwritten Digits" set (Alpaydin & Kaynak 1998). They are resampled into MNIST'
 20 x 20 pixels in the middle of 28 x 28.
 """
 
+import warnings
+
 import numpy as np
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from cgan_training.data.dataset import Dataset
 
@@ -19,6 +20,9 @@ HELD_OUT = 297  # the last ones, kept for tests; the people who wrote them diffe
 
 def load(*, train: bool = True) -> Dataset:
     """Load the 1,500 training digits, or the 297 held out, as 28 x 28 images."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of joblib's, where there is no /dev/shm: nothing uses it
+        from sklearn.datasets import load_digits
     digits = load_digits()
     part = slice(None, -HELD_OUT) if train else slice(-HELD_OUT, None)
     images = np.stack([_into_mnist_frame(digit) for digit in digits.images[part]])
