@@ -23,7 +23,7 @@ import onnx
 import onnx_mutants
 import prepare
 
-MOST_BYTES = 12_000  # of a file to begin with, and to end with
+MOST_BYTES = 40_000  # of a file to begin with, and to end with
 COUNTS = Counter[str]()
 
 
@@ -94,6 +94,8 @@ def main() -> None:
     for path in folder.glob("*.onnx"):
         if path.stat().st_size < MOST_BYTES:  # the larger ones teach nothing more
             (corpus / path.stem).write_bytes(path.read_bytes()[: -seal.SEAL_BYTES])
+    if not any(corpus.iterdir()):
+        sys.exit(f"error: no sound file below {MOST_BYTES:,} bytes to begin with; raise MOST_BYTES")
     began = time.perf_counter()
     arguments = [f"-runs={options.runs}", f"-seed={options.seed}", "-timeout=30"]
     limits = [f"-max_len={MOST_BYTES}", "-rss_limit_mb=2560", "-verbosity=0", str(corpus)]

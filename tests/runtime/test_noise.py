@@ -184,6 +184,12 @@ def test_noise_is_finite_and_contiguous(seed: int, start: int, noise_dim: int) -
     np.testing.assert_array_equal(sample * 32, (sample * 32).round())
 
 
+def test_what_each_number_becomes() -> None:
+    found = noise._table()
+    wanted = [bisect.bisect_right(thresholds(), number) - 127 for number in range(2**16)]
+    np.testing.assert_array_equal(found * 32, wanted)
+
+
 @pytest.mark.parametrize(("word", "value"), [(0, -127 / 32), (2**64 - 1, 127 / 32)])
 def test_the_outermost_words(monkeypatch: pytest.MonkeyPatch, word: int, value: float) -> None:
     """They come too seldom to be waited for."""
@@ -234,8 +240,16 @@ def test_neighbours_do_not_depend_on_each_other(power: int) -> None:
     ],
 )
 def test_what_is_out_of_range_is_refused(seed: int, start: int, count: int) -> None:
-    with pytest.raises(InputError, match="out of range"):
+    with pytest.raises(InputError, match=r"^(seed|images) .* out of range") as refused:
         standard_normal(seed, start, count, 6)
+    if 0 <= seed < 2**64:
+        assert f"images {start} to {start + count} are " in str(refused.value)
+
+
+def test_more_numbers_than_can_be_addressed() -> None:
+    assert standard_normal(0, 0, 0, 2**31 - 1).shape == (0, 2**31 - 1)
+    with pytest.raises(MemoryError):
+        standard_normal(0, 0, 2**62, 2**31 - 1)
 
 
 def test_the_last_image_and_no_images() -> None:
