@@ -21,7 +21,8 @@ HELD_OUT = 297  # the last ones, kept for tests; the people who wrote them diffe
 def load(*, train: bool = True) -> Dataset:
     """Load the 1,500 training digits, or the 297 held out, as 28 x 28 images."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of joblib's, where there is no /dev/shm: nothing uses it
+        # Where there is no /dev/shm; nothing here uses joblib.
+        warnings.filterwarnings("ignore", ".*joblib will operate in serial mode")
         from sklearn.datasets import load_digits
     digits = load_digits()
     part = slice(None, -HELD_OUT) if train else slice(-HELD_OUT, None)
