@@ -11,7 +11,7 @@ from cgan_runtime.contract import NEWEST_OPSET, OPSET
 from cgan_runtime.errors import CganRuntimeError
 from cgan_training.commands import default_cache_dir, require_memory
 from cgan_training.errors import TrainingError
-from cgan_training.files import find_model
+from cgan_training.model_path import find_model
 
 CARD = (".png", ".md")  # endings of what --card writes
 

@@ -11,7 +11,7 @@ from cgan_runtime import commands
 from cgan_runtime.errors import CganRuntimeError
 from cgan_training.commands import default_cache_dir, require_memory
 from cgan_training.errors import TrainingError
-from cgan_training.files import find_model
+from cgan_training.model_path import find_model
 
 if TYPE_CHECKING:
     from cgan_export.drawers import Drawer

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cgan_training.archive import ArchiveError, load_archive, save_archive
 from cgan_training.errors import ModelFileError
-from cgan_training.files import find_model
+from cgan_training.model_path import find_model
 from cgan_training.networks import GENERATORS, Generator
 from cgan_training.settings import build_block
 
