@@ -12,14 +12,13 @@ from torch.nn import functional
 
 from cgan_export.errors import VerificationError
 from cgan_export.graph import ContractGenerator
-from cgan_export.quantization import (
+from cgan_export.quantization import QuantizedGenerator, QuantizedLayer
+from cgan_export.steps import (
     INK_SCALE,
     LARGEST_ACTIVATION,
     LARGEST_WEIGHT,
     LOGIT_SCALE,
     LOGIT_ZERO,
-    QuantizedGenerator,
-    QuantizedLayer,
 )
 from cgan_runtime.contract import BATCH, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 
@@ -69,7 +68,7 @@ def to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> onnx.Mode
             grid = [module.height // cell, module.width // cell]
             state = graph.reshape(state, [-1, cell, cell, *grid])
             state = graph.node("Transpose", [state], perm=[0, 3, 1, 4, 2])
-        elif not isinstance(layer, nn.ReLU):
+        elif not isinstance(layer, nn.Hardtanh):
             raise VerificationError(
                 f"int8 knows no {type(layer).__name__}; export with --precision fp16"
             )

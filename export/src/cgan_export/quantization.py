@@ -15,27 +15,27 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from cgan_export.balance import balance
 from cgan_export.errors import VerificationError
 from cgan_export.graph import ContractGenerator
-from cgan_export.rounding import matrix, per_output, rounded_weight, seen
+from cgan_export.rounding import matrix, per_output, rounded_weight
+from cgan_export.sensing import noise_and_labels
+from cgan_export.steps import (
+    FLOAT16_INTEGERS,
+    FLOAT32_INTEGERS,
+    INK_SCALE,
+    LARGEST_ACTIVATION,
+    LOGIT_SCALE,
+    LOGIT_ZERO,
+    bounds,
+    power_of_two,
+    to_steps,
+    weight_steps,
+)
 from cgan_runtime.noise import LARGEST, STEPS
 
-LARGEST_WEIGHT = 127  # of int8, symmetric
-LARGEST_PAIR = 128  # of two neighbours of one sign: 255 * 128 < 2**15
-LARGEST_ACTIVATION = 255  # of uint8
-LARGEST_BIAS = 2**30  # of a convolution: leaves room for the sums, in int32
-# A product's bias is eight weights of constant inputs at most (int8.py).
-LARGEST_PRODUCT_BIAS = 8 * LARGEST_ACTIVATION * LARGEST_WEIGHT
-# A byte covers logits from -6.5 to 6.5, whose sigmoids are 0.4 and 254.6 of 255.
-LOGIT_SCALE, LOGIT_ZERO = 13 / 255, 128
-# A hair more than 1/255: at the logit 0 it is 127.49, where 127.5 would be a tie that a last bit
-# decides. No other of the 256 is near one.
-INK_SCALE = 1 / 254.98
-EVENING = 0.5  # 0 leaves the units' ranges as they are, 1 makes them the same
-FLOAT16_INTEGERS, FLOAT32_INTEGERS = 2**11, 2**24  # up to these every whole number is exact
-LEAST_STEP = 2.0**-24  # of float16
+SEEN = 16_384  # images whose inputs a layer's weights are rounded for
 MOST_DOUBLINGS = 64  # of a step, to make room for a unit's largest sum
 
 
@@ -84,11 +84,6 @@ class QuantizedGenerator:
         return sums * per_output(scale, sums[0])
 
 
-def to_steps(values: Tensor, scale: float) -> Tensor:
-    """Return how many steps of a scale, rounded half to even."""
-    return (values / scale).round()
-
-
 def quantize(module: ContractGenerator) -> QuantizedGenerator:
     """Turn a generator's layers into integers.
 
@@ -99,47 +94,42 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
         VerificationError: it has a layer that does not get what a ReLU gives.
     """
     module = copy.deepcopy(module).eval()
-    noise, label = seen(module)
+    noise, label = noise_and_labels(module, SEEN)
     layers = {}
+    steps = balance(module)
     with torch.no_grad():
-        _even_out(module, noise, label)
         _make_exact(module)
         exact = rounded = module.hidden(noise, label)
         for name, layer in module.rest.named_children():
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                layers[name], exact, rounded = _quantized(layer, exact, rounded)
+                layers[name], exact, rounded = _quantized(layer, steps[name], exact, rounded)
             else:
                 exact, rounded = layer(exact), layer(rounded)
     return QuantizedGenerator(module, layers)
 
 
 def _quantized(
-    layer: nn.Linear | nn.Conv2d, exact: Tensor, rounded: Tensor
+    layer: nn.Linear | nn.Conv2d, input_scale: float, exact: Tensor, rounded: Tensor
 ) -> tuple[QuantizedLayer, Tensor, Tensor]:
     """Turn one layer into integers.
 
     Args:
         layer: is left as it is.
+        input_scale: what a step of its inputs is worth.
         exact: the inputs that it gets, [images, inputs, ...].
         rounded: those that the layers before it give once they are integers.
 
     Returns:
         The layer, and both kinds of outputs.
     """
-    if exact.min() < 0 or layer.bias is None:
-        raise VerificationError(
-            "int8 needs a ReLU before each layer and a bias in it; export with --precision fp16"
-        )
-    scale = _scale(matrix(layer.weight))
-    # As small as the inputs allow, and large enough for the bias.
-    most = LARGEST_PRODUCT_BIAS if isinstance(layer, nn.Linear) else LARGEST_BIAS
-    for_bias = (layer.bias.abs() / scale).max().item() / most
-    input_scale = max(exact.max().item() / LARGEST_ACTIVATION, for_bias, LEAST_STEP)
+    scale = weight_steps(matrix(layer.weight))
     inputs = to_steps(rounded, input_scale).clamp(0, LARGEST_ACTIVATION) * input_scale
     step = scale.double()
 
-    def nearest(weights: Tensor, column: int, before: Tensor) -> Tensor:
-        low, high = _bounds(before[:, column - 1] / step if column % 2 else torch.zeros(len(step)))
+    def nearest(weights: Tensor, column: int, others: Tensor) -> Tensor:
+        neighbour = column ^ 1  # they are added in pairs
+        lone = neighbour == others.shape[1]
+        low, high = bounds(torch.zeros(len(step)) if lone else others[:, neighbour] / step)
         return (weights / step).round().clamp(low, high) * step
 
     steps = rounded_weight(layer, inputs, nearest) / per_output(step, layer.weight)
@@ -154,29 +144,6 @@ def _quantized(
     return small, wanted, copied(inputs)
 
 
-def _even_out(module: ContractGenerator, noise: Tensor, label: Tensor) -> None:
-    """Bring the ranges of a layer's inputs nearer to each other, changing nothing that is drawn.
-
-    A ReLU lets a positive factor through, so what one layer's outputs are divided by, the next
-    layer's weights are multiplied with (Nagel et al. 2019, section 4.1).
-    """
-    before = [module.noise_weight.T, module.label_table.T]  # each [outputs, ...]
-    reached = module.hidden(noise, label)
-    for layer in module.rest:
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            most = reached.transpose(0, 1).flatten(1).amax(1)  # [channels]
-            most = most.clamp(min=1e-3 * most.max().item() + 1e-12)
-            factor = (most / most.mean()) ** EVENING
-            for parameter in before:
-                # An Unflatten makes several outputs one channel.
-                mine = factor.repeat_interleave(len(parameter) // len(factor))
-                parameter.div_(per_output(mine, parameter))
-            layer.weight.mul_(per_output(factor, layer.weight[0]))
-            reached = reached / per_output(factor, reached[0])
-            before = list(layer.parameters())
-        reached = layer(reached)
-
-
 def _make_exact(module: ContractGenerator) -> None:
     """Round the first layer so that its sums, of the runtime's noise, need no rounding at all.
 
@@ -188,9 +155,9 @@ def _make_exact(module: ContractGenerator) -> None:
         VerificationError: the weights are so far apart that no such steps are.
     """
     weight, table = module.noise_weight, module.label_table  # [noise_dim, units], [classes, units]
-    step = _power_of_two(weight.abs().amax(0) / (FLOAT16_INTEGERS - 1))
+    step = power_of_two(weight.abs().amax(0) / (FLOAT16_INTEGERS - 1))
     for _ in range(MOST_DOUBLINGS):
-        of_table = _power_of_two(table.abs().amax(0) / (FLOAT16_INTEGERS - 1))
+        of_table = power_of_two(table.abs().amax(0) / (FLOAT16_INTEGERS - 1))
         of_table = of_table.maximum(step / STEPS)
         whole, rows = (weight / step).round(), (table / of_table).round() * of_table
         largest = LARGEST * whole.abs().sum(0) + rows.abs().amax(0) / (step / STEPS)
@@ -204,26 +171,3 @@ def _make_exact(module: ContractGenerator) -> None:
         )
     weight.copy_(whole * step)
     table.copy_(rows)
-
-
-def _scale(weight: Tensor) -> Tensor:
-    """Return steps in which an output's weights and neighbours fit: float32 [outputs]."""
-    pairs = functional.pad(weight, [0, weight.shape[1] % 2]).unflatten(1, (-1, 2))
-    sums = torch.stack([pairs.clamp(min=0).sum(2), (-pairs).clamp(min=0).sum(2)])
-    largest = weight.abs().amax(1) / LARGEST_WEIGHT
-    least = largest.maximum(sums.amax((0, 2)) / LARGEST_PAIR)
-    # A number that float16 holds, and no smaller.
-    digits = (_power_of_two(least) / FLOAT16_INTEGERS).clamp(min=LEAST_STEP)
-    return (least / digits).ceil().clamp(min=1) * digits
-
-
-def _bounds(neighbour: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least and the greatest step that a weight may have beside its neighbour's."""
-    low = (-LARGEST_PAIR - neighbour.clamp(max=0)).clamp(min=-LARGEST_WEIGHT)
-    high = (LARGEST_PAIR - neighbour.clamp(min=0)).clamp(max=LARGEST_WEIGHT)
-    return low, high
-
-
-def _power_of_two(values: Tensor) -> Tensor:
-    """Return the powers of two that are no smaller, down to float16's least number."""
-    return values.clamp(min=LEAST_STEP).log2().ceil().exp2()

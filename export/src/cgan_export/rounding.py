@@ -2,6 +2,7 @@
 
 Frantar et al. 2023 (GPTQ), section 3: the inputs of a layer are rounded away one after the other,
 and what one loses is made up for by those that are still free, as the inputs' second moments say.
+Then each is gone over again while all others stay (Behdin et al. 2023, QuantEase, section 3).
 """
 
 from collections.abc import Callable
@@ -11,18 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cgan_export.errors import VerificationError
-from cgan_export.graph import ContractGenerator
-from cgan_runtime.noise import standard_normal
 
-IMAGES, SEED = 16_384, 0  # drawn of all labels, to see what the layers get
 ROWS = 65_536  # of a convolution's inputs, at most
 DAMPING = 0.01  # of the mean second moment, for inputs that hardly vary
-
-
-def seen(module: ContractGenerator) -> tuple[Tensor, Tensor]:
-    """Return the runtime's noise of 16,384 images, [images, noise_dim], and labels, [images]."""
-    noise = standard_normal(SEED, 0, IMAGES, len(module.noise_weight))
-    return torch.from_numpy(noise), torch.arange(IMAGES) % len(module.label_table)
+SWEEPS = 3  # after the first
 
 
 def rounded_weight(
@@ -34,7 +27,7 @@ def rounded_weight(
         layer: is left as it is.
         inputs: that it gets, float32 [images, inputs, ...].
         nearest: rounds the weights of one input, float64 [outputs]; is told that input's number,
-            and what the inputs before it were rounded to, [outputs, inputs].
+            and what the others are rounded to so far, [outputs, inputs]: 0 where not yet.
 
     Returns:
         float64, shaped as the layer's weight.
@@ -59,13 +52,27 @@ def rounded_weight(
         rounded[:, column] = nearest(free[:, column], column, rounded)
         lost = (free[:, column] - rounded[:, column]) / inverse[column, column]
         free[:, column + 1 :] -= lost.outer(inverse[column, column + 1 :])
+    _sweep(matrix(layer.weight).double(), rounded, moments, nearest)
     channels_last = layer.weight.movedim(1, -1)
     return rounded.view(channels_last.shape).movedim(-1, 1).contiguous()
 
 
+def _sweep(
+    wanted: Tensor, rounded: Tensor, moments: Tensor, nearest: Callable[..., Tensor]
+) -> None:
+    """Round the weights of each input anew, in place, as is best beside what the others are."""
+    slope = (wanted - rounded) @ moments  # [outputs, inputs], of the squared error
+    for column in list(range(len(moments))) * SWEEPS:
+        best = rounded[:, column] + slope[:, column] / moments[column, column]
+        change = nearest(best, column, rounded) - rounded[:, column]
+        changed = change.nonzero().squeeze(1)
+        rounded[changed, column] += change[changed]
+        slope[changed] -= change[changed].outer(moments[column])
+
+
 def matrix(weight: Tensor) -> Tensor:
     """Return [outputs, inputs] in the order in which sums are made: channels vary fastest."""
-    return weight.detach().movedim(1, -1).flatten(1)
+    return weight.movedim(1, -1).flatten(1)
 
 
 def per_output(values: Tensor, like: Tensor) -> Tensor:
