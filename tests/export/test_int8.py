@@ -133,8 +133,8 @@ def test_constants_make_the_bias(hidden: tuple[int, int]) -> None:
     assert np.mean(drawn != promised) < 0.01
     # No two neighbours of a product saturate 16 bits; the constants are 255, 1, 255, 0, ...
     stored = {each.name: numpy_helper.to_array(each) for each in graph.graph.initializer}
-    for number, layer in enumerate(small.layers.values(), 1):
-        width = layer.weight.shape[1]
+    widths = [layer.weight.shape[1] for layer in small.layers.values()]
+    for number, width in enumerate(widths, 1):
         weight = stored[f"layer{number}_weight"].astype(int)  # [inputs, outputs]
         assert len(weight) % 2 == 0
         most = np.full(len(weight), 255)

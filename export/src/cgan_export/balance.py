@@ -34,6 +34,7 @@ ROUNDS, RATE = 200, 0.05  # of the search for factors
 NORM = 32  # of this order stands for the largest: it has a slope for all
 SHARPNESS = 4  # the power of weights that says how much they matter to a largest sum
 LEAST_REACH = 1e-4  # of its layer's largest: a unit below counts as one of that reach
+NOTHING = 1e-30  # where all is 0, a logarithm and a ratio need something
 FIRST_BYTES = 2  # of a weight of the first layer, float16
 
 
@@ -69,8 +70,8 @@ def balance(module: ContractGenerator) -> dict[str, float]:
     chosen = _chosen(joints)
     with torch.no_grad():
         return {
-            joint.name: _apply(module, joint, split)
-            for joint, split in zip(joints, chosen, strict=True)
+            joint.name: _apply(module, joint, split, following)
+            for joint, split, following in zip(joints, chosen, [*joints[1:], None], strict=True)
         }
 
 
@@ -147,7 +148,9 @@ def _paired(joint: _Joint, units: Tensor) -> Tensor:
     return torch.tensor(order)
 
 
-def _apply(module: ContractGenerator, joint: _Joint, split: Tensor) -> float:
+def _apply(
+    module: ContractGenerator, joint: _Joint, split: Tensor, following: _Joint | None
+) -> float:
     """Change the units between two layers; return what a step of them is worth."""
     reach, after = joint.sensed.reach.clone(), joint.after
     reach[split] /= 2
@@ -163,10 +166,13 @@ def _apply(module: ContractGenerator, joint: _Joint, split: Tensor) -> float:
         each = factor.repeat_interleave(made.shape[dimension] // len(factor))
         made.div_(each if dimension else per_output(each, made))
     after.weight.mul_(per_output(factor, after.weight[0]))
-    # As small as the units allow, and large enough for the bias.
+    # As small as the units allow, and large enough for the bias of those that are not dropped.
     most = LARGEST_PRODUCT_BIAS if isinstance(after, nn.Linear) else LARGEST_BIAS
-    for_bias = (joint.bias.abs() / weight_steps(matrix(after.weight))).max().item() / most
-    step = max((reach / factor).max().item() / LARGEST_ACTIVATION, for_bias, LEAST_STEP)
+    in_steps = joint.bias.abs() / weight_steps(matrix(after.weight))
+    if following is not None and following.unit_bytes:
+        in_steps = in_steps[_living(following)]
+    furthest = (reach / factor).max().item() / LARGEST_ACTIVATION
+    step = max(furthest, in_steps.max().item() / most, LEAST_STEP)
     full = LARGEST_ACTIVATION * step
     module.rest.set_submodule(joint.relu, nn.Hardtanh(0.0, full))
     if joint.unit_bytes:
@@ -202,7 +208,7 @@ def _factors(joint: _Joint, reach: Tensor, units: Tensor) -> Tensor:
             factor = logarithms.exp()
             of_inputs = _shown(joint, reach, factor).sum()
             of_weights = _weights_shown(joint, factor, units)
-            (of_inputs + OF_WEIGHTS * of_weights).log().backward()
+            (of_inputs + OF_WEIGHTS * of_weights).clamp(min=NOTHING).log().backward()
             optimizer.step()
             decay.step()
     return logarithms.detach().exp()
@@ -225,5 +231,6 @@ def _weights_shown(joint: _Joint, factor: Tensor, units: Tensor) -> Tensor:
 
 def _largest(values: Tensor, dimension: int) -> Tensor:
     """Return the largest along a dimension of values that are not negative, smoothed upwards."""
-    most = values.detach().amax(dimension, keepdim=True).clamp(min=1e-30)
-    return (values / most).pow(NORM).sum(dimension).pow(1 / NORM) * most.squeeze(dimension)
+    most = values.detach().amax(dimension, keepdim=True).clamp(min=NOTHING)
+    sums = (values / most).pow(NORM).sum(dimension) + NOTHING
+    return sums.pow(1 / NORM) * most.squeeze(dimension)

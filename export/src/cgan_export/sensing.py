@@ -12,7 +12,7 @@ from cgan_runtime.noise import standard_normal
 SEED = 0
 RANGED, AT_A_TIME = 65_536, 4096  # images that say how far each unit reaches
 TAIL = 32  # the largest of them
-BEYOND = 10.0
+BEYOND = 15  # times as many images is how far the reach is meant for
 SENSED, PROBES = 4096, 2  # images that say how much it shows, and directions in each
 GREY_LEVELS = 255.0
 
@@ -93,8 +93,7 @@ def _reaches(module: ContractGenerator) -> list[Tensor]:
             inputs = _traced(module, noise[images], label[images])[0]
             here = [each.transpose(0, 1).flatten(1).topk(TAIL).values for each in inputs]
             tails = [
-                torch.cat(both, 1).topk(TAIL).values for both in zip(tails or here, here, strict=True)
+                torch.cat(both, 1).topk(TAIL).values
+                for both in zip(tails or here, here, strict=True)
             ]
-    return [
-        tail[:, -1] + (tail.mean(1) - tail[:, -1]) * math.log(TAIL * BEYOND) for tail in tails
-    ]
+    return [tail[:, -1] + (tail.mean(1) - tail[:, -1]) * math.log(TAIL * BEYOND) for tail in tails]
