@@ -59,7 +59,7 @@ def bars_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -> Pa
         batch_size=20,
         learning_rate=1e-2,
         betas=(0.5, 0.9),
-        epochs=4,
+        epochs=6,
         epoch_images=12_000,
     )
     return recipe_file(recipe)
@@ -97,7 +97,7 @@ def test_classes_are_drawn_by_name(
     images = np.load(tmp_path / "each.npy")[:, 0].astype(float)  # [12 * 10, 28, 28]
     distances = ((images[:, None] - patterns) ** 2).sum(axis=(2, 3))
     right = distances.argmin(axis=1) == np.tile(np.arange(10), COUNT)
-    assert right.mean() > 0.5  # by chance 0.1; how far it gets depends on the processor
+    assert right.mean() > 0.7
     assert len(np.unique(images, axis=0)) > len(images) / 2
 
     # Without a name there is one of each; with one, the file is named after it.
