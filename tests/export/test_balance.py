@@ -96,7 +96,7 @@ def test_neighbours_differ_in_sign(module: ContractGenerator) -> None:
     units = torch.arange(len(joint.sensed.reach))
     order = balancing._paired(joint, units)
     assert sorted(order.tolist()) == units.tolist()
-    weight = joint.after.weight.detach() * balancing._start(joint.sensed.reach)
+    weight = joint.after.weight.detach() * balancing._start(balancing._raised(joint.sensed.reach))
     sums = [pair_sums(weight[:, each]).amax(1).mean() for each in (order, units)]
     assert sums[0] < 0.9 * sums[1]
 

@@ -11,6 +11,7 @@ the byte is full, the other begins there, and their whole layer can have finer s
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,15 @@ class _Joint:
     bias: Tensor  # of it
     unit_bytes: int  # that a unit takes in both; 0 where units can neither come nor go
     sensed: Sensed  # of the next layer
+
+    @cached_property
+    def whole(self) -> tuple[Tensor, Tensor]:
+        """The order of the units and what to divide all of them by, where none is split."""
+        units = torch.arange(len(self.sensed.reach))
+        if self.unit_bytes:
+            units = _living(self)
+            units = units[_paired(self, units)]
+        return units, _factors(self, self.sensed.reach, units)
 
 
 def balance(module: ContractGenerator) -> dict[str, float]:
@@ -109,8 +119,7 @@ def _chosen(joints: list[_Joint]) -> list[Tensor]:
     ranked = []
     for number, joint in enumerate(joints):
         if room and joint.unit_bytes:
-            reach, living = joint.sensed.reach, _living(joint)
-            shown = _shown(joint, reach, _factors(joint, reach, living[_paired(joint, living)]))
+            shown = _shown(joint, joint.sensed.reach, joint.whole[1])
             ranked += [
                 (gain / joint.unit_bytes, number, unit) for unit, gain in enumerate(shown.tolist())
             ]
@@ -133,7 +142,7 @@ def _paired(joint: _Joint, units: Tensor) -> Tensor:
 
     Neighbours of one sign add up, and the largest sum sets the steps of an output's weights.
     """
-    weight = joint.after.weight.detach() * _start(joint.sensed.reach)
+    weight = joint.after.weight.detach() * _start(_raised(joint.sensed.reach))
     weight = (weight / weight.abs().amax(1, keepdim=True).clamp(min=LEAST_STEP))[:, units]
     up, down = weight.clamp(min=0) ** SHARPNESS, weight.clamp(max=0) ** SHARPNESS
     alike = up.T @ up + down.T @ down  # [units, units], how much two add up
@@ -153,13 +162,14 @@ def _apply(
 ) -> float:
     """Change the units between two layers; return what a step of them is worth."""
     reach, after = joint.sensed.reach.clone(), joint.after
-    reach[split] /= 2
-    units = torch.arange(len(reach))
-    if joint.unit_bytes:
+    if len(split):
+        reach[split] /= 2
         units = torch.cat([_living(joint), split])
         order = _paired(joint, units)
         seconds, units = (order >= len(units) - len(split)).nonzero().squeeze(1), units[order]
-    factor = _factors(joint, reach, units)
+        factor = _factors(joint, reach, units)
+    else:
+        seconds, (units, factor) = split, joint.whole
     for owner, name, dimension in joint.before:
         made = getattr(owner, name)
         # An Unflatten makes several outputs one channel.
@@ -184,9 +194,13 @@ def _apply(
     return step
 
 
+def _raised(reach: Tensor) -> Tensor:
+    """Return reaches of which none is too small to divide by, [channels]."""
+    return reach.clamp(min=max(LEAST_REACH * reach.max().item(), LEAST_STEP))
+
+
 def _start(reach: Tensor) -> Tensor:
-    """Return what to divide units by to begin with, [channels]."""
-    reach = reach.clamp(min=max(LEAST_REACH * reach.max().item(), LEAST_STEP))
+    """Return what to divide units of such raised reaches by to begin with, [channels]."""
     return (reach / reach.max()) ** 0.7
 
 
@@ -198,7 +212,7 @@ def _factors(joint: _Joint, reach: Tensor, units: Tensor) -> Tensor:
         reach: of each, float32 [channels].
         units: the order in which the next layer gets them; some never, some twice.
     """
-    reach = reach.clamp(min=max(LEAST_REACH * reach.max().item(), LEAST_STEP))
+    reach = _raised(reach)
     logarithms = _start(reach).log().detach().requires_grad_()
     optimizer = torch.optim.Adam([logarithms], RATE)
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, ROUNDS)
