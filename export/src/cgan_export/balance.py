@@ -212,7 +212,7 @@ def _factors(joint: _Joint, reach: Tensor, units: Tensor) -> Tensor:
         reach: of each, float32 [channels].
         units: the order in which the next layer gets them; some never, some twice.
     """
-    reach = _raised(reach)
+    reach, weight = _raised(reach), joint.after.weight.detach().index_select(1, units)
     logarithms = _start(reach).log().detach().requires_grad_()
     optimizer = torch.optim.Adam([logarithms], RATE)
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, ROUNDS)
@@ -221,7 +221,8 @@ def _factors(joint: _Joint, reach: Tensor, units: Tensor) -> Tensor:
             optimizer.zero_grad()
             factor = logarithms.exp()
             of_inputs = _shown(joint, reach, factor).sum()
-            of_weights = _weights_shown(joint, factor, units)
+            scaled = weight * per_output(factor[units], weight[0])
+            of_weights = _weights_shown(joint, factor, scaled)
             (of_inputs + OF_WEIGHTS * of_weights).clamp(min=NOTHING).log().backward()
             optimizer.step()
             decay.step()
@@ -234,13 +235,11 @@ def _shown(joint: _Joint, reach: Tensor, factor: Tensor) -> Tensor:
     return (step * factor).square() / 12 * joint.sensed.input_gain
 
 
-def _weights_shown(joint: _Joint, factor: Tensor, units: Tensor) -> Tensor:
+def _weights_shown(joint: _Joint, factor: Tensor, scaled: Tensor) -> Tensor:
     """Return how much the rounding of weights shows: an output's largest pair sets its steps."""
-    weight, energy = joint.after.weight.detach(), joint.sensed.energy / factor.square()
-    scaled = matrix((weight * per_output(factor, weight[0])).index_select(1, units))
-    step = _largest(pair_sums(scaled), 1) / LARGEST_PAIR
-    shown = (joint.sensed.output_gain * step.square()).sum() * energy.sum() / 12
-    return shown * weight[0, 0].numel()  # taps of a convolution
+    step = _largest(pair_sums(matrix(scaled)), 1) / LARGEST_PAIR
+    energy = (joint.sensed.energy / factor.square()).sum() * scaled[0, 0].numel()  # of all taps
+    return (joint.sensed.output_gain * step.square()).sum() * energy / 12
 
 
 def _largest(values: Tensor, dimension: int) -> Tensor:
