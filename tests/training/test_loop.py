@@ -47,14 +47,14 @@ def textbook_epoch(
     for batch in torch.randperm(len(data.labels), generator=random).split(recipe.batch_size):
         real, label, ones = to_float(data.images[batch]), data.labels[batch], torch.ones(len(batch))
         optimizer_g.zero_grad()
-        probability = torch.sigmoid(discriminator(*draw(len(batch))))
+        probability = torch.sigmoid(discriminator(*draw(len(batch))).logit)
         binary_cross_entropy(probability, ones).backward()
         optimizer_g.step()
 
         optimizer_d.zero_grad()
         fake, fake_label = draw(len(batch))
-        on_real = torch.sigmoid(discriminator(real, label))
-        on_fake = torch.sigmoid(discriminator(fake.detach(), fake_label))
+        on_real = torch.sigmoid(discriminator(real, label).logit)
+        on_fake = torch.sigmoid(discriminator(fake.detach(), fake_label).logit)
         loss = binary_cross_entropy(on_real, ones) + binary_cross_entropy(on_fake, 0 * ones)
         (loss / 2).backward()
         optimizer_d.step()
@@ -210,8 +210,8 @@ def convolutional_recipe(small_recipe: Recipe) -> Recipe:
     return dataclasses.replace(
         small_recipe,
         generator=ConvolutionalGenerator(hidden=16, channels=4, convolutions=1),
-        discriminator=ConvolutionalDiscriminator(channels=(8, 8, 12), hidden=16),
-        loss=LogisticLoss(r1=0.5, r1_every=3),
+        discriminator=ConvolutionalDiscriminator((8, 8, 12), hidden=16, minibatch_deviation=True),
+        loss=LogisticLoss(r1=0.5, r1_every=3, classify=0.5),
         learning_rate=1e-3,
         betas=(0.0, 0.99),
         decay=0.5,
@@ -244,6 +244,25 @@ def test_the_penalty_changes_what_is_learnt_but_not_the_loss_reported(
         losses.append(next(trainer.discriminator.parameters()).abs().mean().item())
     assert losses[0] == losses[2]
     assert losses[1] > losses[3]  # flat: its weights shrink
+
+
+def test_both_networks_learn_to_be_read(convolutional_recipe: Recipe, digits: Dataset) -> None:
+    shares = []
+    for classify in (1e-6, 30.0):
+        loss = dataclasses.replace(convolutional_recipe.loss, classify=classify)
+        recipe = dataclasses.replace(convolutional_recipe, loss=loss, epochs=9)
+        trainer = Trainer(recipe, digits, CPU)
+        for _ in range(3):
+            trainer.train_epoch()
+        label = torch.arange(500) % 10
+        noise = torch.randn(500, recipe.noise_dim, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            drawn = trainer.generator(noise, label)
+            for image, shown in ((to_float(digits.images), digits.labels), (drawn, label)):
+                reading = trainer.discriminator(image, shown).reading
+                assert reading is not None
+                shares.append((reading.argmax(1) == shown).float().mean().item())
+    assert max(shares[:2]) < 0.2 < 0.3 < min(shares[2:]), shares  # chance is 0.1
 
 
 def test_the_learning_rate_falls_to_nothing(small_recipe: Recipe, digits: Dataset) -> None:

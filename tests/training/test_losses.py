@@ -10,6 +10,7 @@ from cgan_training.networks import (
     ConvolutionalDiscriminator,
     Discriminator,
     PerceptronDiscriminator,
+    Verdict,
 )
 
 
@@ -51,6 +52,15 @@ def test_hinge_loss_forgives_what_is_beyond_the_margin() -> None:
     assert loss.of_generator(near).item() == pytest.approx(0.75)
 
 
+def test_reading_counts_less_and_less() -> None:
+    reading, label = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]]), torch.tensor([0, 1])
+    wanted = (math.log(2) + math.log(4 / 3)) / 2
+    loss = LogisticLoss(classify=4.0)
+    assert loss.of_reading(reading, label, 0.0).item() == pytest.approx(4 * wanted)
+    assert loss.of_reading(reading, label, 0.75).item() == pytest.approx(wanted)
+    assert loss.of_reading(reading, label, 1.0).item() == 0
+
+
 class Quadratic(Discriminator):
     """Its logit is half the weighted square of the image, so its gradient is weight * image."""
 
@@ -58,9 +68,9 @@ class Quadratic(Discriminator):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.tensor(3.0))
 
-    def forward(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        del label
-        return self.weight * image.square().flatten(1).sum(1) / 2
+    def forward(self, image: torch.Tensor, label: torch.Tensor, sets: int = 1) -> Verdict:
+        del label, sets
+        return Verdict(self.weight * image.square().flatten(1).sum(1) / 2, None)
 
 
 def test_r1_is_half_the_mean_squared_gradient() -> None:
@@ -74,8 +84,12 @@ def test_r1_is_half_the_mean_squared_gradient() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [ConvolutionalDiscriminator((4, 4, 6), 8), PerceptronDiscriminator((16, 8), 0.2)],
-    ids=["convolutional", "perceptron"],
+    [
+        ConvolutionalDiscriminator((4, 4, 6), 8),
+        ConvolutionalDiscriminator((4, 4, 6), 8, minibatch_deviation=True),
+        PerceptronDiscriminator((16, 8), 0.2),
+    ],
+    ids=["convolutional", "comparing", "perceptron"],
 )
 def test_r1_reaches_every_discriminators_weights(
     settings: ConvolutionalDiscriminator | PerceptronDiscriminator,
@@ -85,6 +99,8 @@ def test_r1_reaches_every_discriminators_weights(
     with torch.no_grad():
         for weight in discriminator.parameters():
             weight.mul_(3)  # an untrained network is all but flat
+            if not weight.ndim:
+                weight.fill_(2)
     exact = copy.deepcopy(discriminator).double()
     image, label = torch.randn(5, 1, 8, 8), torch.arange(5) % 3
     r1_penalty(discriminator, image, label).backward()

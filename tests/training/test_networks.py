@@ -13,6 +13,7 @@ from cgan_training.networks import (
     to_float,
     to_uint8,
 )
+from cgan_training.networks.deviation import MinibatchDeviation
 from cgan_training.networks.linear import Linear
 from cgan_training.recipe import load_recipe
 
@@ -69,7 +70,7 @@ def test_the_label_steers_both_networks(generator: Generator, discriminator: Dis
     noise, image = torch.randn(1, 100), torch.rand(1, 1, 28, 28)
     label = torch.arange(10)
     drawn = generator(noise.expand(10, -1), label)
-    judged = discriminator(image.expand(10, -1, -1, -1), label)
+    judged = discriminator(image.expand(10, -1, -1, -1), label).logit
     assert len(drawn.flatten(1).unique(dim=0)) == 10
     assert judged.shape == (10,)
     assert len(judged.unique()) == 10
@@ -100,8 +101,11 @@ def test_convolutional_networks_fit_any_grid_of_cells(
     image = generator(torch.randn(7, 10), torch.arange(7) % 5)
     assert image.shape == (7, 1, height, width)
     assert image.abs().max() <= 1
-    judged = convolutional[1].network(5, height, width)(image, torch.arange(7) % 5)
-    assert judged.shape == (7,)
+    label = torch.arange(7) % 5
+    judged = convolutional[1].network(5, height, width, reads=True)(image, label)
+    assert judged.logit.shape == (7,)
+    assert judged.reading is not None
+    assert judged.reading.shape == (7, 5)
 
 
 def test_convolutional_networks_refuse_other_sizes(
@@ -119,8 +123,36 @@ def test_the_label_steers_the_convolutional_networks(
     label = torch.arange(10)
     generator = Generator(convolutional[0], 10, 10, 28, 28).eval()
     drawn = generator(torch.randn(1, 10).expand(10, -1), label)
-    judged = convolutional[1].network(10, 28, 28)(
-        torch.rand(1, 1, 28, 28).expand(10, -1, -1, -1), label
-    )
+    image = torch.rand(1, 1, 28, 28).expand(10, -1, -1, -1)
+    judged = convolutional[1].network(10, 28, 28)(image, label).logit
     assert len(drawn.flatten(1).unique(dim=0)) == 10
     assert len(judged.unique()) == 10
+
+
+def test_the_deviation_is_that_of_a_label_s_images_in_a_set() -> None:
+    torch.manual_seed(0)
+    features, label = torch.randn(14, 5), torch.tensor([0, 0, 0, 1, 1, 2, 2] * 2)
+    features[7:10] = features[7]  # in the second set, the images of label 0 are one
+    comparing = MinibatchDeviation(4)
+    assert not comparing(features, label, 2).any()  # untrained
+    torch.nn.init.ones_(comparing.weight)
+    compared = comparing(features, label, 2)
+    for begin, end in ((0, 3), (3, 5), (5, 7), (10, 12), (12, 14)):
+        wanted = features[begin:end].std(0, correction=0).mean()
+        assert compared[begin:end].tolist() == pytest.approx([wanted.item()] * (end - begin), 1e-4)
+    assert compared[7:10].max() < 2e-3
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(comparing(features, label, 2), compared)
+
+
+def test_a_discriminator_sees_images_that_are_too_much_alike() -> None:
+    torch.manual_seed(0)
+    settings = ConvolutionalDiscriminator((8, 8, 12), 20, minibatch_deviation=True)
+    discriminator = settings.network(3, 8, 8)
+    several, label = 20 * torch.rand(6, 1, 8, 8), torch.zeros(12, dtype=torch.int64)
+    both = torch.cat([several, several[:1].expand(6, -1, -1, -1)])
+    alone = discriminator(both, label, sets=2).logit.detach()
+    (change,) = (weight for weight in discriminator.parameters() if not weight.ndim)
+    torch.nn.init.ones_(change)
+    added = discriminator(both, label, sets=2).logit.detach() - alone
+    assert added[:6].min() > 5 * added[6:].max()

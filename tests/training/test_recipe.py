@@ -102,6 +102,11 @@ def test_a_value_out_of_range_is_refused_by_name(key: str, value: Any) -> None:
             {"discriminator": {"kind": "perceptron", "hidden": [64], "leaky_slope": 1.0}},
             r"discriminator.leaky_slope is 1.0; it must be 0 or more",
         ),
+        ({"loss": {"kind": "logistic", "classify": -1}}, "loss.classify is -1.0; it must be 0 to"),
+        (
+            {"loss": {"kind": "logistic", "classify": 1.0}},
+            "loss.classify is 1.0, but a discriminator of the kind 'perceptron' reads no labels",
+        ),
     ],
 )
 def test_a_wrong_key_or_type_is_refused_by_name(change: dict[str, Any], message: str) -> None:

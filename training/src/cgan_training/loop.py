@@ -71,7 +71,8 @@ class Trainer:
         self.bf16 = resolved(recipe, device).precision == "bf16"
         shape = dataset.classes, dataset.height, dataset.width
         self.generator = Generator(recipe.generator, recipe.noise_dim, *shape).to(device)
-        self.discriminator = recipe.discriminator.network(*shape).to(device)
+        reads = recipe.loss.classify > 0
+        self.discriminator = recipe.discriminator.network(*shape, reads=reads).to(device)
         self.average: AveragedModel | None = None
         if recipe.average:
             self.average = AveragedModel(self.generator, multi_avg_fn=self._average)
@@ -178,8 +179,10 @@ class Trainer:
         noise, fake_label = self._drawn()
         with self._autocast():
             fake = self._seen(self.synced_generator(noise, fake_label))  # [batch, 1, h, w]
-            on_fake = self.discriminator(fake, fake_label).float()  # [batch]
-        loss_g = loss.of_generator(on_fake)
+            on_fake = self.discriminator(fake, fake_label)
+        loss_g = game_g = loss.of_generator(on_fake.logit.float())
+        if on_fake.reading is not None:
+            loss_g = game_g + loss.of_reading(on_fake.reading.float(), fake_label, self.progress)
         self.optimizer_g.zero_grad()
         loss_g.backward()
         self.optimizer_g.step()
@@ -194,20 +197,23 @@ class Trainer:
         real, fake = self._seen(real), self._seen(fake)
         both, both_label = torch.cat([real, fake]), torch.cat([real_label, fake_label])
         with self._autocast():
-            logits = self.synced_discriminator(both, both_label).float()  # [2 * batch]
-        on_real, on_fake = logits.split(batch)
-        loss_d = game = loss.of_discriminator(on_real, on_fake)
+            on_both = self.synced_discriminator(both, both_label, sets=2)
+        logits = on_both.logit.float()  # [2 * batch]
+        loss_d = game_d = loss.of_discriminator(*logits.split(batch))
+        if on_both.reading is not None:
+            on_real = on_both.reading[:batch].float()
+            loss_d = loss_d + loss.of_reading(on_real, real_label, self.progress) / 2
         if loss.r1 and self.step % loss.r1_every == 0:
             with self._autocast():
                 penalty = r1_penalty(self.discriminator, real, real_label)
-            loss_d = game + loss.r1 * loss.r1_every * penalty
+            loss_d = loss_d + loss.r1 * loss.r1_every * penalty
         self.optimizer_d.zero_grad()
         loss_d.backward()
         self.optimizer_d.step()
 
         with torch.no_grad():
             probabilities = logits.sigmoid().view(2, batch).mean(1)  # [2]: on real, on fake
-            return torch.cat([torch.stack([loss_g, game]), probabilities])
+            return torch.cat([torch.stack([game_g, game_d]), probabilities])
 
     def draw(self, noise: Tensor, label: Tensor) -> Tensor:
         """Draw uint8 [n, 1, height, width] from noise float32 [n, noise_dim], label int64 [n]."""

@@ -82,6 +82,11 @@ class Recipe:
         self._require("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
         self._require("average", 0 <= self.average < 1, "0 or more and below 1")
         self._require("seed", 0 <= self.seed < 2**63, "0 or more and below 2**63")
+        if self.loss.classify and not self.discriminator.can_read:
+            raise RecipeError(
+                f"recipe {self.name!r}: loss.classify is {self.loss.classify}, but a discriminator "
+                f"of the kind {self.discriminator.kind!r} reads no labels; take another kind, or 0"
+            )
 
     def _require(self, key: str, holds: bool, range_in_words: str) -> None:
         if not holds:

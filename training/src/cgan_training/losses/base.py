@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from cgan_training.settings import Block
 
@@ -19,10 +20,12 @@ class Loss(Block, ABC):
 
     r1: float = 0.0  # weight of the gradient penalty on real images; 0 takes none
     r1_every: int = 8  # steps from one penalty to the next, which then counts as much more
+    classify: float = 0.0  # weight that reading images' labels begins with; 0 takes none
 
     def __post_init__(self) -> None:
         self.require("r1", holds=0 <= self.r1 <= MOST, words=f"0 to {MOST}")
         self.require("r1_every", holds=1 <= self.r1_every <= MOST, words=f"1 to {MOST}")
+        self.require("classify", holds=0 <= self.classify <= MOST, words=f"0 to {MOST}")
 
     @abstractmethod
     def of_generator(self, on_fake: Tensor) -> Tensor:
@@ -31,3 +34,17 @@ class Loss(Block, ABC):
     @abstractmethod
     def of_discriminator(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
         """Return what the discriminator makes small: it wants to tell them apart."""
+
+    def of_reading(self, reading: Tensor, label: Tensor, progress: float) -> Tensor:
+        """Return what both make small beside the game: images are to show their labels.
+
+        The discriminator learns to read real images, the generator to draw so that it reads the
+        label asked for (Odena et al. 2017, section 4). That favours images which are easily read,
+        so the weight falls to nothing by the end of the run.
+
+        Args:
+            reading: float32 [batch, classes], logits.
+            label: int64 [batch].
+            progress: how much of the run is done, 0 .. 1.
+        """
+        return self.classify * (1 - progress) * cross_entropy(reading, label)

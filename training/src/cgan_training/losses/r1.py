@@ -19,6 +19,6 @@ def r1_penalty(discriminator: Discriminator, real: Tensor, label: Tensor) -> Ten
     """
     image = real.detach().requires_grad_()
     with twice_differentiable():
-        logits = discriminator(image, label).float()
+        logits = discriminator(image, label).logit.float()
     (gradient,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
     return gradient.float().square().flatten(1).sum(1).mean() / 2

@@ -1,6 +1,7 @@
 """What every generator and every discriminator is, whatever its layers."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,14 +34,19 @@ class GeneratorSettings(Block, ABC):
 class DiscriminatorSettings(Block, ABC):
     """A kind of discriminator: builds it."""
 
+    can_read: ClassVar[bool] = False  # whether it can be asked which label an image shows
+
     @abstractmethod
-    def network(self, classes: int, height: int, width: int) -> "Discriminator":
+    def network(
+        self, classes: int, height: int, width: int, *, reads: bool = False
+    ) -> "Discriminator":
         """Return the network.
 
         Args:
             classes: number of labels.
             height: of the image, in pixels.
             width: of the image, in pixels.
+            reads: whether it also says which label it sees; only where it can.
 
         Raises:
             RecipeError: this kind cannot judge images of that size.
@@ -87,19 +93,25 @@ class Generator(nn.Module):
         return image.view(-1, 1, self.height, self.width)  # [batch, 1, h, w]
 
 
+class Verdict(NamedTuple):
+    """What a discriminator says of images."""
+
+    logit: Tensor  # [batch], above 0 where the image looks real
+    reading: Tensor | None  # [batch, classes], logits of the labels, where it reads them
+
+
 class Discriminator(nn.Module, ABC):
     """Tells real images of a label from drawn ones."""
 
     @abstractmethod
-    def forward(self, image: Tensor, label: Tensor) -> Tensor:
+    def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> Verdict:
         """Judge images.
 
         Args:
             image: float32 [batch, 1, height, width] in -1 .. 1.
-            label: int64 [batch], 0 <= label < classes.
-
-        Returns:
-            float32 [batch], logits: above 0 where the image looks real.
+            label: int64 [batch], 0 <= label < classes: what the image is to show.
+            sets: how many sets of one length lie behind each other, such as real and drawn images.
+                A discriminator that compares images does so within a set.
         """
 
 

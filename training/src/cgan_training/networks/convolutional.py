@@ -13,7 +13,9 @@ from cgan_training.networks.base import (
     Discriminator,
     DiscriminatorSettings,
     GeneratorSettings,
+    Verdict,
 )
+from cgan_training.networks.deviation import MinibatchDeviation
 
 CELL = 4  # pixels a side of a grid cell: 28 x 28 is a grid of 7 x 7
 MOST_CONVOLUTIONS = 100
@@ -68,9 +70,11 @@ class ConvolutionalDiscriminator(DiscriminatorSettings):
     """
 
     kind: ClassVar[str] = "convolutional"
+    can_read: ClassVar[bool] = True
     channels: tuple[int, ...]  # three: of the grid twice, and of the grid at half its size
     hidden: int  # features that the label is projected on
     leaky_slope: float = 0.2  # of the leaky ReLU, 0 <= slope < 1
+    minibatch_deviation: bool = False  # whether it sees how much a label's images differ
 
     def __post_init__(self) -> None:
         three = len(self.channels) == 3 and 1 <= min(self.channels) <= max(self.channels)
@@ -79,14 +83,22 @@ class ConvolutionalDiscriminator(DiscriminatorSettings):
         self.require("hidden", holds=1 <= self.hidden <= MOST_UNITS, words=SOME_UNITS)
         self.require("leaky_slope", holds=0 <= self.leaky_slope < 1, words="0 or more and below 1")
 
-    def network(self, classes: int, height: int, width: int) -> Discriminator:
+    def network(
+        self, classes: int, height: int, width: int, *, reads: bool = False
+    ) -> Discriminator:
         """Return the network; see DiscriminatorSettings.network()."""
-        return _Discriminator(self, classes, height, width)
+        return _Discriminator(self, classes, height, width, reads=reads)
 
 
 class _Discriminator(Discriminator):
     def __init__(
-        self, settings: ConvolutionalDiscriminator, classes: int, height: int, width: int
+        self,
+        settings: ConvolutionalDiscriminator,
+        classes: int,
+        height: int,
+        width: int,
+        *,
+        reads: bool,
     ) -> None:
         super().__init__()
         rows, columns = _grid(height, width)
@@ -112,13 +124,17 @@ class _Discriminator(Discriminator):
         self.head = nn.Linear(settings.hidden, 1)
         self.embedding = nn.Embedding(classes, settings.hidden)
         nn.init.normal_(self.embedding.weight, 0, EMBEDDING_SPREAD)
+        self.reading = nn.Linear(settings.hidden, classes) if reads else None
+        self.deviation = MinibatchDeviation(classes) if settings.minibatch_deviation else None
 
-    def forward(self, image: Tensor, label: Tensor) -> Tensor:
+    def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> Verdict:
         """Judge images; see Discriminator."""
         features = self.features(_cells(image))  # [batch, hidden]
         logit: Tensor = self.head(features).squeeze(1)  # [batch]
-        projection: Tensor = (self.embedding(label) * features).sum(1)  # [batch]
-        return logit + projection
+        logit = logit + (self.embedding(label) * features).sum(1)
+        if self.deviation is not None:
+            logit = logit + self.deviation(features, label, sets)
+        return Verdict(logit, self.reading(features) if self.reading is not None else None)
 
 
 def _cells(image: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from cgan_training.networks.base import (
     Discriminator,
     DiscriminatorSettings,
     GeneratorSettings,
+    Verdict,
 )
 from cgan_training.networks.linear import Linear
 
@@ -51,8 +52,11 @@ class PerceptronDiscriminator(DiscriminatorSettings):
         self.require("hidden", holds=_some_layers(self.hidden), words=SOME_LAYERS)
         self.require("leaky_slope", holds=0 <= self.leaky_slope < 1, words="0 or more and below 1")
 
-    def network(self, classes: int, height: int, width: int) -> Discriminator:
+    def network(
+        self, classes: int, height: int, width: int, *, reads: bool = False
+    ) -> Discriminator:
         """Return the network; see DiscriminatorSettings.network()."""
+        del reads
         return _Discriminator(self, classes, height, width)
 
 
@@ -65,11 +69,12 @@ class _Discriminator(Discriminator):
         activation = partial(nn.LeakyReLU, settings.leaky_slope)
         self.layers = _perceptron([height * width + classes, *settings.hidden, 1], activation)
 
-    def forward(self, image: Tensor, label: Tensor) -> Tensor:
+    def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> Verdict:
         """Judge images; see Discriminator."""
+        del sets
         one_hot = functional.one_hot(label, self.classes).to(image.dtype)  # [batch, classes]
         logit: Tensor = self.layers(torch.cat([image.flatten(1), one_hot], dim=1))  # [batch, 1]
-        return logit.squeeze(1)  # [batch]
+        return Verdict(logit.squeeze(1), None)
 
 
 def _some_layers(hidden: Sequence[int]) -> bool:
