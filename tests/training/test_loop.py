@@ -262,7 +262,8 @@ def test_both_networks_learn_to_be_read(convolutional_recipe: Recipe, digits: Da
                 reading = trainer.discriminator(image, shown).reading
                 assert reading is not None
                 shares.append((reading.argmax(1) == shown).float().mean().item())
-    assert max(shares[:2]) < 0.2 < 0.3 < min(shares[2:]), shares  # chance is 0.1
+    assert max(shares[:2]) < 0.2  # chance is 0.1
+    assert min(shares[2:]) > 0.3
 
 
 def test_the_learning_rate_falls_to_nothing(small_recipe: Recipe, digits: Dataset) -> None:
