@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 HISTORY, PAGES = ROOT / "benchmarks" / "history", ROOT / "docs" / "benchmarks"
+MODELS = ROOT / "benchmarks" / "models"  # the judge of all figures lies there too
 DISTRIBUTIONS = (  # whose versions are recorded, where they are installed
     "cgan-runtime",
     "numpy",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import harness
 import numpy as np
 import onnx
 import torch
@@ -35,7 +36,7 @@ from cgan_training.model_file import Model, load_model, save_model
 from cgan_training.networks import Generator, to_uint8
 from cgan_training.networks.perceptron import PerceptronGenerator
 
-SEED_MODEL = Path(__file__).with_name("models") / "seed.pt"
+SEED_MODEL = harness.MODELS / "seed.pt"
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ SECONDS = 0.02  # a round of one file at least
 @click.option("--data-dir", type=click.Path(path_type=Path), default="data", envvar="CGAN_DATA_DIR")
 @click.option("--dataset", default="mnist", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default="docs/precisions")
-@click.option("--cache-dir", type=click.Path(path_type=Path), default=Path.home() / ".cache/cgan")
+@click.option("--cache-dir", type=click.Path(path_type=Path), default=harness.MODELS)
 def main(
     models: dict[str, Path], data_dir: Path, dataset: str, output: Path, cache_dir: Path
 ) -> None:

@@ -4,10 +4,21 @@
 
 Measures each NAME=MODEL with everything that `cgan-eval` measures, adds the controls, and writes
 docs/quality/: rows.json, table.md, and of the last model sheet.png, confusion.png, nearest.png.
+
+Figures hang on the judge, and another machine trains another one. MNIST's is kept in
+benchmarks/models, so that figures of different days and machines compare:
+
+    python benchmarks/quality.py --add 'mine=runs/mine'  # into the table
+    python benchmarks/quality.py --add --quick 'mine=runs/mine'  # without CAS and Parzen: a minute
+
+A row that another judge measured is marked until it is measured anew.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import harness
@@ -16,10 +27,11 @@ import torch
 from cgan_export.drawers import Drawer, open_drawer
 from cgan_export.errors import ExportError
 from cgan_export.eval_pictures import confusion_picture, nearest_picture, sheet_picture
-from cgan_export.evaluation import Evaluation, Examiner
+from cgan_export.evaluation import Examiner
 from cgan_runtime.errors import CganRuntimeError
 from cgan_training import commands, measures
 from cgan_training.errors import TrainingError
+from cgan_training.judge import judge_file_name
 
 COLUMNS = {
     "accuracy": ("label_accuracy", "{:.4f}"),
@@ -34,6 +46,8 @@ COLUMNS = {
     "memorised": ("memorised", "{:.1%}"),
     "Parzen": ("parzen", "{:.0f}"),
 }
+OTHERS = " †"  # behind the name of what another judge measured
+Rows = dict[str, dict[str, Any]]  # figures by name, and which judge measured
 
 
 @click.command()
@@ -41,8 +55,10 @@ COLUMNS = {
 @click.option("--data-dir", type=click.Path(path_type=Path), default="data", envvar="CGAN_DATA_DIR")
 @click.option("--dataset", default="mnist", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default="docs/quality")
-@click.option("--cache-dir", type=click.Path(path_type=Path), default=Path.home() / ".cache/cgan")
+@click.option("--cache-dir", type=click.Path(path_type=Path), default=harness.MODELS)
 @click.option("--threads", type=click.IntRange(1))
+@click.option("--add", is_flag=True, help="Keep the rows that are there.")
+@click.option("--quick", is_flag=True, help="Leave out CAS and Parzen, which take minutes.")
 def main(
     models: dict[str, Path],
     data_dir: Path,
@@ -50,6 +66,8 @@ def main(
     output: Path,
     cache_dir: Path,
     threads: int | None,
+    add: bool,
+    quick: bool,
 ) -> None:
     """Measure the models, named NAME=MODEL, and write the table."""
     if threads is not None:
@@ -57,20 +75,23 @@ def main(
     examiner = Examiner(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
     drawers = {name: open_drawer(path) for name, path in models.items()}
     last = list(drawers.values())[-1]
-    known = measures.controls(
-        (examiner.train.images, examiner.train.labels), examiner.train.classes, last.draw
-    )
-    for name, draw in known.items():
-        drawers[name] = Drawer(name, last.dataset, last.class_names, last.shape, draw)
-    rows = {name: examiner.examine(drawer) for name, drawer in drawers.items()}
+    real = examiner.train.images, examiner.train.labels
+    known = cache_dir / judge_file_name(*real, classes=examiner.train.classes)
+    judge = hashlib.sha256(known.read_bytes()).hexdigest()[:16]
+    before: Rows = json.loads((output / "rows.json").read_text("utf-8"))["rows"] if add else {}
+    if any(before.get(name, {}).get("judge") != judge for name in measures.CONTROLS):
+        for name, draw in measures.controls(real, examiner.train.classes, last.draw).items():
+            drawers[name] = Drawer(name, last.dataset, last.class_names, last.shape, draw)
+    evaluations = {name: examiner.examine(each, quick=quick) for name, each in drawers.items()}
+    rows: Rows = {name: each.figures | {"judge": judge} for name, each in evaluations.items()}
     output.mkdir(parents=True, exist_ok=True)
-    found = {name: row.to_dict()["figures"] for name, row in rows.items()}
-    result = {"judge_accuracy": examiner.judge_accuracy, "rows": found}
+    harness.record("quality", {"judge_accuracy": examiner.judge_accuracy, "rows": rows})
+    rows = merged(before, rows)
+    result = {"judge_accuracy": examiner.judge_accuracy, "judge": judge, "rows": rows}
     (output / "rows.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    (output / "table.md").write_text(table(rows))
-    harness.record("quality", result)
-    click.echo(table(rows))
-    shown, names = rows[list(models)[-1]], last.class_names
+    (output / "table.md").write_text(table(rows, judge))
+    click.echo(table(rows, judge))
+    shown, names = evaluations[list(models)[-1]], last.class_names
     title = list(models)[-1]
     pictures = {
         "sheet.png": sheet_picture(shown, names, title),
@@ -83,10 +104,20 @@ def main(
         (output / name).write_bytes(png)
 
 
-def table(rows: dict[str, Evaluation]) -> str:
-    """Return the figures as Markdown."""
+def merged(before: Rows, now: Rows) -> Rows:
+    """Return the rows of both, those of now where both have one; controls come last."""
+    both = before | now
+    names = sorted(both, key=lambda name: name in measures.CONTROLS)  # keeps the order otherwise
+    return {name: both[name] for name in names}
+
+
+def table(rows: Mapping[str, Mapping[str, Any]], judge: str) -> str:
+    """Return the figures as Markdown; what was not measured is left out, other judges marked."""
     lines = [
-        [name, *(form.format(row.figures[key]) for key, form in COLUMNS.values())]
+        [
+            name if row.get("judge") == judge else name + OTHERS,
+            *(form.format(row[key]) if key in row else "" for key, form in COLUMNS.values()),
+        ]
         for name, row in rows.items()
     ]
     return harness.table(["", *COLUMNS], lines)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import harness
 import torch
 
 from cgan_training import commands
@@ -34,7 +35,7 @@ SEED = 2014
 @click.argument("run_dir", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--data-dir", type=click.Path(path_type=Path), default="data", envvar="CGAN_DATA_DIR")
 @click.option("--output", type=click.Path(path_type=Path), default="docs/seed")
-@click.option("--cache-dir", type=click.Path(path_type=Path), default=Path.home() / ".cache/cgan")
+@click.option("--cache-dir", type=click.Path(path_type=Path), default=harness.MODELS)
 @click.option("--threads", type=click.IntRange(1))
 def main(run_dir: Path, data_dir: Path, output: Path, cache_dir: Path, threads: int | None) -> None:
     """Measure the models that RUN_DIR kept."""

@@ -195,6 +195,21 @@ def label_accuracy(judge: Judge, images: Tensor, labels: Tensor) -> float:
     return (read_labels(judge, images) == labels.to(images.device)).double().mean().item()
 
 
+def judge_file_name(images: Tensor, labels: Tensor, *, classes: int, seed: int = 0) -> str:
+    """Return what the judge of a set is kept as; the arguments are those of train_judge().
+
+    The name hashes the data and the settings, so that a change of either trains anew.
+
+    Raises:
+        ValueError: images and labels do not fit.
+    """
+    _require_pairs(images, labels)
+    digest = hashlib.sha256(repr((SETTINGS, classes, seed, images.shape)).encode())
+    for data in (images, labels):
+        digest.update(data.cpu().numpy().tobytes())
+    return f"judge-v{JUDGE_VERSION}-{digest.hexdigest()[:16]}.pt"
+
+
 def load_or_train_judge(
     images: Tensor,
     labels: Tensor,
@@ -206,17 +221,12 @@ def load_or_train_judge(
 ) -> Judge:
     """Return the judge of this set from cache_dir, or train it and keep it there.
 
-    Takes, returns and raises what train_judge() does. The file's name hashes the data and the
-    settings, so a change of either trains anew; a file that cannot be read is replaced.
+    Takes, returns and raises what train_judge() does. A file that cannot be read is replaced.
 
     Raises:
         OutputError: cache_dir cannot be written.
     """
-    _require_pairs(images, labels)
-    digest = hashlib.sha256(repr((SETTINGS, classes, seed, images.shape)).encode())
-    for data in (images, labels):
-        digest.update(data.cpu().numpy().tobytes())
-    path = cache_dir / f"judge-v{JUDGE_VERSION}-{digest.hexdigest()[:16]}.pt"
+    path = cache_dir / judge_file_name(images, labels, classes=classes, seed=seed)
     if path.exists():
         judge = _untrained(classes, images, seed)
         try:

@@ -6,11 +6,17 @@ import torch
 from torch import Tensor
 
 Draw = Callable[[Tensor], Tensor]  # labels int64 [n] -> images uint8 [n, 1, height, width]
+CONTROLS = (
+    "real training images",
+    "real images with noise",
+    "one image a class, repeated",
+    "the model, labels shifted by one",
+)
 NOISE = 25.5  # standard deviation of the noisy control, in grey levels: a tenth of the range
 
 
 def controls(train: tuple[Tensor, Tensor], classes: int, draw: Draw) -> dict[str, Draw]:
-    """Return, by name, generators that stand for a fault, or for none.
+    """Return, by their names in CONTROLS, generators that stand for a fault, or for none.
 
     Args:
         train: the training set, uint8 [n, 1, height, width] and int64 [n].
@@ -45,9 +51,4 @@ def controls(train: tuple[Tensor, Tensor], classes: int, draw: Draw) -> dict[str
         """Draw the next label instead of the one asked for."""
         return draw((wanted + 1) % classes)
 
-    return {
-        "real training images": real,
-        "real images with noise": noisy,
-        "one image a class, repeated": repeated,
-        "the model, labels shifted by one": wrong_labels,
-    }
+    return dict(zip(CONTROLS, (real, noisy, repeated, wrong_labels), strict=True))
