@@ -1,5 +1,6 @@
 """The sound files that mutants are made of, and a watch over workers."""
 
+import atexit
 import dataclasses
 import shutil
 import subprocess
@@ -9,8 +10,9 @@ from pathlib import Path
 
 
 def sound_files(target: str) -> Path:
-    """Make a folder of sound files: models for "onnx", runs for the others."""
+    """Make a folder of sound files until this process ends: models for "onnx", or else runs."""
     folder = Path(tempfile.mkdtemp(prefix="sound-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if target == "onnx":
         _onnx_files(folder)
     else:
