@@ -2,10 +2,11 @@
 
     make test-haswell    # x86-64 with AVX2 and no VNNI: the runtime of this environment
     make test-arm64      # a Cortex-A72, as in a Raspberry Pi 4: the wheel, Debian's Python
+    python tests/emulated/processors.py arm64 --model seed.onnx
 
-Draws 1,000 digits with the model that ships, here and there, and compares every byte. Needs
-qemu-user-static; arm64 needs debootstrap and dpkg besides, and fetches some 100 MB from Debian and
-the package index into .emulated/ the first time.
+Draws 1,000 digits with the model that ships, or another, here and there, and compares every byte.
+Needs qemu-user-static; arm64 needs debootstrap and dpkg besides, and fetches some 100 MB from
+Debian and the package index into .emulated/ the first time.
 """
 
 import argparse
@@ -34,14 +35,18 @@ def main() -> None:
     """Draw here and there, compare, and leave with 1 where they differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("processor", choices=["haswell", "arm64"])
-    processor = parser.parse_args().processor
+    parser.add_argument("--model", type=Path)
+    options = parser.parse_args()
+    processor, draw = options.processor, [*DRAW]
+    if options.model:
+        draw += ["--model", str(options.model)]
     emulated = haswell() if processor == "haswell" else arm64()
     with tempfile.TemporaryDirectory() as folder:
         here, there = Path(folder) / "here.npy", Path(folder) / "there.npy"
-        subprocess.run([sys.executable, *DRAW, "--output", here], check=True)
+        subprocess.run([sys.executable, *draw, "--output", here], check=True)
         # numpy's own library would otherwise ask for the host's processor.
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": ""}
-        subprocess.run([*emulated, *DRAW, "--output", there], check=True, env=environment)
+        subprocess.run([*emulated, *draw, "--output", there], check=True, env=environment)
         one, other = np.load(here).astype(int), np.load(there).astype(int)
     differ = int((one != other).sum())
     print(f"{processor}: {len(one):,} images, {differ} of {one.size:,} bytes differ")
