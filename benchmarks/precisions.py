@@ -1,6 +1,6 @@
 """What does each precision cost, and what does it bring?
 
-    python benchmarks/precisions.py 'seed=runs/seed' 'edge, 90 epochs=runs/model'
+    python benchmarks/precisions.py 'seed=runs/seed' 'edge=runs/edge-0'
 
 Exports each NAME=MODEL in every precision, measures the files with the judge, and times them side
 by side on one thread, in CPU time: the network alone, with noise that is at hand. Ratios are to the
