@@ -208,7 +208,7 @@ class Quantized:
 
 @pytest.mark.parametrize(
     ("levels", "images", "refused"),
-    [(0, 500, None), (16, 50, None), (17, 1, "up to 17 .*allowed are 16"), (16, 125, "0.0051")],
+    [(0, 500, None), (8, 100, None), (9, 1, "up to 9 .*allowed are 8"), (8, 250, "0.0051")],
 )
 def test_integers_come_to_what_the_file_draws(
     onnx_file: Path, model: Model, levels: int, images: int, refused: str | None

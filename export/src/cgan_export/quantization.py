@@ -59,29 +59,36 @@ class QuantizedGenerator:
     def draw(self, noise: Tensor, label: Tensor) -> Tensor:
         """Work it out in whole numbers: what the file has to draw, uint8 [batch, 1, h, w].
 
+        Sums are scaled in float32, as the runtime does it: a number that lies between two steps is
+        rounded to the same one.
+
         Args:
             noise: float32 [batch, noise_dim].
             label: int64 [batch].
         """
         with torch.no_grad():
-            state = self.first.hidden(noise, label).double()
+            scales = [*(small.input_scale for small in self.layers.values()), LOGIT_SCALE]
+            state = to_steps(self.first.hidden(noise, label), scales.pop(0)).clamp(0, 255).double()
             for name, layer in self.first.rest.named_children():
                 if isinstance(layer, nn.Linear | nn.Conv2d):
-                    state = self._apply(layer, self.layers[name], state)
-                else:
+                    zero = LOGIT_ZERO if len(scales) == 1 else 0
+                    steps = self._apply(layer, self.layers[name], state, scales.pop(0))
+                    state = steps.add(zero).clamp(0, 255).sub(zero).double()
+                elif not isinstance(layer, nn.ReLU | nn.Hardtanh):  # a byte ends where they do
                     state = layer(state)
-            logit = to_steps(state, LOGIT_SCALE).add(LOGIT_ZERO).clamp(0, 255) - LOGIT_ZERO
-            grey = (logit * LOGIT_SCALE).sigmoid().div(INK_SCALE).round().clamp(0, 255)
+            grey = (state * LOGIT_SCALE).sigmoid().div(INK_SCALE).round().clamp(0, 255)
         return grey.to(torch.uint8).view(-1, 1, self.first.height, self.first.width)
 
     @staticmethod
-    def _apply(layer: nn.Linear | nn.Conv2d, small: QuantizedLayer, state: Tensor) -> Tensor:
+    def _apply(
+        layer: nn.Linear | nn.Conv2d, small: QuantizedLayer, state: Tensor, output_scale: float
+    ) -> Tensor:
         whole = copy.deepcopy(layer).double()
         whole.weight.copy_(small.weight)
         whole.bias = nn.Parameter(small.bias.double())
-        sums: Tensor = whole(to_steps(state, small.input_scale).clamp(0, LARGEST_ACTIVATION))
-        scale = small.weight_scale.double() * small.input_scale
-        return sums * per_output(scale, sums[0])
+        sums: Tensor = whole(state)
+        scale = small.weight_scale * small.input_scale / output_scale
+        return (sums.float() * per_output(scale, sums[0])).round()
 
 
 def quantize(module: ContractGenerator) -> QuantizedGenerator:
