@@ -89,8 +89,9 @@ def main(
     rows = merged(before, rows)
     result = {"judge_accuracy": examiner.judge_accuracy, "judge": judge, "rows": rows}
     (output / "rows.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    (output / "table.md").write_text(table(rows, judge))
-    click.echo(table(rows, judge))
+    text = table(rows, judge)
+    (output / "table.md").write_text(text)
+    click.echo(text)
     shown, names = evaluations[list(models)[-1]], last.class_names
     title = list(models)[-1]
     pictures = {

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from terminals import all_shown
 
 from cgan_runtime import DigitGenerator
 from cgan_runtime.generator import SHIPPED_MODEL
@@ -313,13 +314,7 @@ def on_a_terminal(
     if not child:
         os.chdir(folder)
         os.execvpe(words[0], words, {**env, "PATH": PATH})
-    shown = bytearray()
-    try:
-        while part := os.read(terminal, 65_536):
-            shown += part
-    except OSError:  # how Linux says that the other end is closed
-        pass
-    os.close(terminal)
+    shown = all_shown(terminal)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status), shown.decode(errors="replace")
 

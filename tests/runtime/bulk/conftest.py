@@ -42,9 +42,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process = subprocess.Popen(
             [*START_BULK, *map(str, (*options, "--output", "digits", *arguments))],
             cwd=tmp_path,
-            env=os.environ
-            | OWN_CLUSTER
-            | {"HOME": str(tmp_path.parent)},  # Ray keeps a token there
+            env=os.environ | OWN_CLUSTER | home(tmp_path),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

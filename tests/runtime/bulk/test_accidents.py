@@ -20,7 +20,6 @@ from bulk_jobs import (
     START_BULK,
     TOLD,
     Start,
-    names_in,
     of_one_process,
     read_parquet,
     shards_in,
@@ -28,6 +27,7 @@ from bulk_jobs import (
     wait_for,
     workers_of,
 )
+from folders import names_in
 from pyarrow import parquet
 
 from cgan_runtime.generator import DigitGenerator

@@ -13,12 +13,12 @@ from bulk_jobs import (
     SHARD,
     START,
     Bulk,
-    names_in,
     of_one_process,
     read_idx,
     read_parquet,
     shards_in,
 )
+from folders import names_in
 from pyarrow import parquet
 
 from cgan_runtime import __version__

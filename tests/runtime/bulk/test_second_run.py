@@ -15,7 +15,6 @@ from bulk_jobs import (
     Bulk,
     Start,
     is_alive,
-    names_in,
     of_one_process,
     read_parquet,
     shards_in,
@@ -24,6 +23,7 @@ from bulk_jobs import (
     workers_of,
 )
 from click.testing import Result
+from folders import names_in
 from pyarrow import parquet
 
 from cgan_runtime.bulk.job import opened, read_job

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bulk_jobs import START_BULK, Bulk, names_in, read_idx, the_error
+from bulk_jobs import START_BULK, Bulk, read_idx, the_error
 from click.testing import Result
+from folders import names_in
 
 from cgan_runtime.bulk import run
 from cgan_runtime.bulk.job import Job

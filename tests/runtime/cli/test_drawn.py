@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runs import HEIGHT, WIDTH, Draw, differ_by_a_grey_level_at_most, names_in, pixels
+from cli_runs import HEIGHT, WIDTH, Draw, differ_by_a_grey_level_at_most, pixels
+from folders import names_in
 from PIL import Image
 
 from cgan_runtime import __version__

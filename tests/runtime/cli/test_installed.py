@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from cli_runs import HEIGHT, SCRIPT, WIDTH, Command, Draw, names_in, pixels, the_error
+from cli_runs import HEIGHT, SCRIPT, WIDTH, Command, Draw, pixels, the_error
+from folders import names_in
 
 from cgan_runtime import __version__
 

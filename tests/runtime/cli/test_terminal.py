@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_runs import BLOCKS, HEIGHT, SCRIPT, WIDTH, Command, names_in
+from cli_runs import BLOCKS, HEIGHT, SCRIPT, WIDTH, Command
+from folders import names_in
+from terminals import all_shown
 
 
 @pytest.fixture
@@ -25,13 +27,7 @@ def on_a_terminal(tiny_model: Path, folder: Path) -> Callable[..., tuple[int, st
             stderr=subprocess.PIPE,
         )
         os.close(slave)
-        shown = bytearray()
-        try:
-            while part := os.read(master, 65536):
-                shown += part
-        except OSError:  # how Linux says that the other end is closed
-            pass
-        os.close(master)
+        shown = all_shown(master)
         _, error = running.communicate(timeout=60)
         return running.returncode, shown.decode().replace("\r\n", "\n"), error.decode()
 

@@ -38,10 +38,6 @@ def of_one_process(
     return images, [label for batch in batches for label in batch.labels.tolist()]
 
 
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 def shards_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("shards/[0-9]*"))
 

@@ -31,10 +31,6 @@ def differ_by_a_grey_level_at_most(found: Images, wanted: Images) -> bool:
     )
 
 
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 def the_error(done: "subprocess.CompletedProcess[bytes]") -> str:
     """Return the one line that a call ended with."""
     assert done.stdout == b""
