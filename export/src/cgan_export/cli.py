@@ -9,7 +9,7 @@ from cgan_export.errors import ExportError
 from cgan_runtime import commands
 from cgan_runtime.contract import NEWEST_OPSET, OPSET
 from cgan_runtime.errors import CganRuntimeError
-from cgan_training.commands import default_cache_dir, require_memory
+from cgan_training.commands import default_cache_dir, prepare_for_torch
 from cgan_training.errors import TrainingError
 from cgan_training.model_path import find_model
 
@@ -121,7 +121,7 @@ def command(
     debug: bool,
 ) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT."""
-    require_memory()
+    prepare_for_torch()
     find_model(model)  # before the seconds that torch takes to load
     from functools import partial
 

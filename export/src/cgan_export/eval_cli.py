@@ -9,7 +9,7 @@ from cgan_export import __version__
 from cgan_export.errors import ExportError
 from cgan_runtime import commands
 from cgan_runtime.errors import CganRuntimeError
-from cgan_training.commands import default_cache_dir, require_memory
+from cgan_training.commands import default_cache_dir, prepare_for_torch
 from cgan_training.errors import TrainingError
 from cgan_training.model_path import find_model
 
@@ -110,7 +110,7 @@ def command(
     debug: bool,
 ) -> None:
     """Measure how good the digits are that MODEL draws."""
-    require_memory()
+    prepare_for_torch()
     for path in filter(None, (model, baseline)):
         if path.suffix != ".onnx":
             find_model(path)  # before the seconds that torch takes to load

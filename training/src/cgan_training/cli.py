@@ -178,15 +178,12 @@ def command(
     debug: bool,
 ) -> None:
     """Train a conditional GAN that draws the digit it is asked for."""
-    commands.require_memory()
+    commands.prepare_for_torch()
     from cgan_training.recipe import load_recipe, recipe_names
 
     if list_recipes:
         click.echo("\n".join(recipe_names()))
         return
-    # Threads that wait for each other by spinning starve one another on a busy machine: ten times
-    # slower with another program at work. Sleeping sooner costs nothing on an idle machine.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     world = click.get_current_context().with_resource(World.of_environment().joined())
     config: dict[str, Any] = {}
     if resume is not None:
