@@ -1,0 +1,63 @@
+"""A file that is no model: its name, what is wrong with it, what to do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cgan_runtime.errors import ModelError
+from cgan_runtime.generator import DigitGenerator
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("missing", "there is no model"),
+        ("directory", "cannot read the model"),
+        ("below-a-file", "cannot read the model"),
+        ("empty", "is empty"),
+        ("truncated", "is not an ONNX model, is truncated or damaged (cut short)"),
+        ("text", "is not an ONNX model"),
+        ("zeros", "is not an ONNX model"),
+        ("damaged", "was changed after it was exported"),
+        ("foreign", "not one that cgan-export wrote"),
+        ("newer", "upgrade cgan-runtime"),
+        ("incomplete", "malformed contract metadata"),
+        ("renamed", "no output 'image'"),
+        ("retyped", "its input is"),
+        ("float", "its output is"),
+        ("static", "its input is"),
+        ("three-dimensional", "no output 'image'"),
+        ("extra-input", "its input is"),
+    ],
+)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_bad_model_is_named_and_what_to_do(
+    bad_models: Mapping[str, Path], fault: str, reason: str, kind: type[str | Path]
+) -> None:
+    path = bad_models[fault]
+    with pytest.raises(ModelError) as caught:
+        DigitGenerator(kind(path), threads=1)
+    message = str(caught.value)
+    assert reason in message
+    assert str(path) in message
+    assert "; " in message
+    assert "\n" not in message
+
+
+def test_a_model_cut_short_anywhere(tiny_model: Path, tmp_path: Path) -> None:
+    content, path = tiny_model.read_bytes(), tmp_path / "cut.onnx"
+    ends = {*range(1, 40), *range(len(content) - 60, len(content))}
+    for size in ends.union(range(40, len(content), 211)):
+        path.write_bytes(content[:size])
+        with pytest.raises(ModelError, match=r"cut\.onnx"):
+            DigitGenerator(path, "cpu", threads=1)
+
+
+def test_a_bad_model_prints_nothing(
+    bad_models: Mapping[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path in bad_models.values():
+        with pytest.raises(ModelError):
+            DigitGenerator(path, threads=1)
+    assert capfd.readouterr() == ("", "")
