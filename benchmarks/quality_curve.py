@@ -3,6 +3,7 @@
     cgan-train --recipe edge --dataset mnist --threads 1 --eval-every 2 --run-dir runs/edge-0
     cgan-train --recipe seed --dataset mnist --threads 1 --eval-every 10 --run-dir runs/seed
     python benchmarks/quality_curve.py runs/edge-0 runs/seed
+    python benchmarks/quality_curve.py --add runs/edge-0  # beside what curve.json has of other recipes
 
 Reads what the runs measured along the way. Writes docs/quality/curve.png and curve.json.
 """
@@ -25,9 +26,12 @@ KEYS = ("epoch", "seconds", "label_accuracy", "frechet", "frechet_by_class", "re
 @click.command()
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), default="docs/quality")
-def main(run_dirs: tuple[Path, ...], output: Path) -> None:
+@click.option("--add", is_flag=True, help="Keep the other recipes that curve.json has.")
+def main(run_dirs: tuple[Path, ...], output: Path, add: bool) -> None:
     """Draw the curves of measured runs, named after their recipes."""
     runs: dict[str, dict[str, Any]] = {}
+    if add:
+        runs = json.loads((output / "curve.json").read_text("utf-8"))
     for run_dir in run_dirs:
         points = [
             {key: line[key] for key in KEYS}
