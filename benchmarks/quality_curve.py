@@ -3,9 +3,9 @@
     cgan-train --recipe edge --dataset mnist --threads 1 --eval-every 2 --run-dir runs/edge-0
     cgan-train --recipe seed --dataset mnist --threads 1 --eval-every 10 --run-dir runs/seed
     python benchmarks/quality_curve.py runs/edge-0 runs/seed
-    python benchmarks/quality_curve.py --add runs/edge-0  # beside what curve.json has of other recipes
 
-Reads what the runs measured along the way. Writes docs/quality/curve.png and curve.json.
+Reads what the runs measured along the way. Writes docs/quality/curve.png and curve.json; with --add
+it keeps what curve.json has of other recipes.
 """
 
 import json

@@ -210,7 +210,9 @@ def convolutional_recipe(small_recipe: Recipe) -> Recipe:
     return dataclasses.replace(
         small_recipe,
         generator=ConvolutionalGenerator(hidden=16, channels=4, convolutions=1),
-        discriminator=ConvolutionalDiscriminator((8, 8, 12), hidden=16, minibatch_deviation=True),
+        discriminator=ConvolutionalDiscriminator(
+            (8, 8, 12), hidden=16, minibatch_deviation=True, deviation_fades=True
+        ),
         loss=LogisticLoss(r1=0.5, r1_every=3, classify=0.5),
         learning_rate=1e-3,
         betas=(0.0, 0.99),
@@ -229,6 +231,15 @@ def test_the_convolutional_recipe_learns_and_resumes(
     assert one.loss_generator == other.loss_generator
     assert math.isfinite(one.loss_discriminator)
     assert torch.equal(first.draw_sheet(), second.draw_sheet())
+
+
+def test_the_discriminator_is_told_how_much_of_the_run_is_done(
+    convolutional_recipe: Recipe, digits: Dataset
+) -> None:
+    trainer = Trainer(dataclasses.replace(convolutional_recipe, epochs=2), digits, CPU)
+    trainer.train_epoch()
+    trainer.train_epoch(lambda _done, _sums: False)
+    assert trainer.discriminator.progress == 0.5
 
 
 def test_the_penalty_changes_what_is_learnt_but_not_the_loss_reported(

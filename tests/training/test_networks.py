@@ -156,3 +156,23 @@ def test_a_discriminator_sees_images_that_are_too_much_alike() -> None:
     torch.nn.init.ones_(change)
     added = discriminator(both, label, sets=2).logit.detach() - alone
     assert added[:6].min() > 5 * added[6:].max()
+
+
+def test_what_a_discriminator_sees_of_it_fades_with_the_run() -> None:
+    added = []
+    for fades in (False, True):
+        torch.manual_seed(0)
+        settings = ConvolutionalDiscriminator(
+            (8, 8, 12), 20, minibatch_deviation=True, deviation_fades=fades
+        )
+        discriminator = settings.network(3, 8, 8)
+        image, label = 20 * torch.rand(6, 1, 8, 8), torch.zeros(6, dtype=torch.int64)
+        alone = discriminator(image, label).logit.detach()
+        (change,) = (weight for weight in discriminator.parameters() if not weight.ndim)
+        torch.nn.init.ones_(change)
+        for progress in (0.0, 0.75, 1.0):
+            discriminator.progress = progress
+            added.append((discriminator(image, label).logit - alone).mean().item())
+    always, fading = added[:3], added[3:]
+    assert always == [always[0]] * 3
+    assert fading == pytest.approx([always[0], always[0] / 4, 0], abs=1e-5)

@@ -214,7 +214,7 @@ KEYS = st.sampled_from(
         *("discriminator", "generator.kind", "generator.hidden", "generator.channels", "more"),
         *("generator.batch_norm", "generator.convolutions", "discriminator.hidden", "loss.r1"),
         *("discriminator.channels", "discriminator.leaky_slope", "loss.r1_every", "loss.kind"),
-        *("discriminator.minibatch_deviation", "loss.classify"),
+        *("discriminator.minibatch_deviation", "discriminator.deviation_fades", "loss.classify"),
     ]
 )
 

@@ -170,6 +170,7 @@ class Trainer:
             float32 [4], on the device: both losses, mean D on real and on fake.
         """
         batch, loss = len(real_label), self.recipe.loss
+        self.discriminator.progress = self.progress
         if self.recipe.decay:
             self._decay_learning_rate()
 

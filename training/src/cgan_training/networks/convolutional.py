@@ -75,6 +75,7 @@ class ConvolutionalDiscriminator(DiscriminatorSettings):
     hidden: int  # features that the label is projected on
     leaky_slope: float = 0.2  # of the leaky ReLU, 0 <= slope < 1
     minibatch_deviation: bool = False  # whether it sees how much a label's images differ
+    deviation_fades: bool = False  # whether that counts less and less, and nothing by the end
 
     def __post_init__(self) -> None:
         three = len(self.channels) == 3 and 1 <= min(self.channels) <= max(self.channels)
@@ -126,6 +127,7 @@ class _Discriminator(Discriminator):
         nn.init.normal_(self.embedding.weight, 0, EMBEDDING_SPREAD)
         self.reading = nn.Linear(settings.hidden, classes) if reads else None
         self.deviation = MinibatchDeviation(classes) if settings.minibatch_deviation else None
+        self.fades = settings.deviation_fades
 
     def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> Verdict:
         """Judge images; see Discriminator."""
@@ -133,7 +135,8 @@ class _Discriminator(Discriminator):
         logit: Tensor = self.head(features).squeeze(1)  # [batch]
         logit = logit + (self.embedding(label) * features).sum(1)
         if self.deviation is not None:
-            logit = logit + self.deviation(features, label, sets)
+            share = 1 - self.progress if self.fades else 1.0
+            logit = logit + share * self.deviation(features, label, sets)
         return Verdict(logit, self.reading(features) if self.reading is not None else None)
 
 
