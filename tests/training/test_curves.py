@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from cgan_training.curves import curves
@@ -33,3 +34,28 @@ def test_quality_gets_a_panel_where_it_was_measured(*, measured: bool, width: in
 
 def test_a_run_of_one_epoch_has_curves_too() -> None:
     assert curves(metrics(1, measured=False), "short").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("spread", [1.0, 1.1, 1e4])
+def test_distances_are_marked_in_plain_numbers(
+    monkeypatch: pytest.MonkeyPatch, spread: float
+) -> None:
+    figures: list[Figure] = []
+    savefig = Figure.savefig
+
+    def kept(self: Figure, *arguments: Any, **more: Any) -> None:
+        figures.append(self)
+        savefig(self, *arguments, **more)
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    lines = metrics(4, measured=True)
+    lines[3]["frechet"] = lines[1]["frechet"] / spread
+    curves(lines, "a run")
+    axis = figures[0].axes[-1].yaxis
+    first, last = axis.get_view_interval()
+    marks = [
+        label.get_text()
+        for label, place in zip(axis.get_ticklabels(), axis.get_ticklocs(), strict=True)
+        if first <= place <= last
+    ]
+    assert len({float(mark) for mark in marks}) == len(marks) >= 2

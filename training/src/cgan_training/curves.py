@@ -47,6 +47,8 @@ def curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
 
 def _draw_quality(axes: Any, measured: Sequence[Mapping[str, Any]]) -> None:
     """Draw what `--eval-every` measured: shares on the left, the Fréchet distance on the right."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     epochs = [line["epoch"] for line in measured]
     for key in ("label_accuracy", "recall", "coverage"):
         axes.plot(epochs, [line[key] for line in measured], ".-", label=key.replace("_", " "))
@@ -55,4 +57,8 @@ def _draw_quality(axes: Any, measured: Sequence[Mapping[str, Any]]) -> None:
     distances = axes.twinx()
     distances.plot(epochs, [line["frechet"] for line in measured], ".--", color="black")
     distances.set(ylabel="Fréchet distance (dashed)", yscale="log")
+    # As plain numbers: a power of ten is a formula, which plain_texts() does not read.
+    distances.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    distances.yaxis.set_major_formatter("{x:.3g}")
+    distances.yaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="center right")
