@@ -179,6 +179,21 @@ def test_the_average_trails_the_generator(small_recipe: Recipe, digits: Dataset)
         assert torch.equal(mine, theirs)  # averaging changes nothing that is learnt
 
 
+def test_the_finished_generator_draws_from_noise_of_the_scale_asked_for(
+    small_recipe: Recipe, digits: Dataset
+) -> None:
+    plain = Trainer(small_recipe, digits, CPU)
+    wide = Trainer(dataclasses.replace(small_recipe, noise_scale=1.5), digits, CPU)
+    for trainer in (plain, wide):
+        trainer.train_epoch()
+    for mine, theirs in zip(wide.generator.parameters(), plain.generator.parameters(), strict=True):
+        assert torch.equal(mine, theirs)  # it learns from the same noise
+    noise, label = torch.randn(10, small_recipe.noise_dim), torch.arange(10)
+    drawn = wide.finished_generator()(noise, label)
+    torch.testing.assert_close(drawn, plain.finished_generator()(noise * 1.5, label))
+    assert not torch.allclose(drawn, plain.finished_generator()(noise, label), atol=1e-3)
+
+
 def test_bf16_learns_much_like_fp32(small_recipe: Recipe, digits: Dataset) -> None:
     recipe = dataclasses.replace(small_recipe, epoch_images=3000)
     exact, rough = (

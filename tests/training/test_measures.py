@@ -154,6 +154,17 @@ def test_controls_get_what_they_deserve(
     assert wrong.label_accuracy < 0.03
 
 
+def test_the_real_control_shows_every_image_before_any_twice(digits: Dataset) -> None:
+    draw = controls((digits.images, digits.labels), 10, torch.zeros_like)["real training images"]
+    drawn = draw(digits.labels)
+    assert not torch.equal(drawn, digits.images)
+    ordered = [
+        images.flatten(1).unique(dim=0, return_counts=True) for images in (drawn, digits.images)
+    ]
+    for mine, theirs in zip(*ordered, strict=True):
+        assert torch.equal(mine, theirs)
+
+
 def first_of(data: Dataset, wanted: Tensor) -> Tensor:
     firsts = torch.stack([(data.labels == label).nonzero()[0, 0] for label in range(10)])
     return firsts[wanted]

@@ -224,11 +224,13 @@ class Trainer:
     def finished_generator(self) -> Generator:
         """Return a copy of the generator as it would be if training ended here, in eval mode.
 
-        It is the moving average where the recipe takes one, with batch norm's statistics measured.
+        It is the moving average where the recipe takes one, with batch norm's statistics measured,
+        and draws from noise as wide as the recipe's noise_scale says.
         """
         learnt = self.generator if self.average is None else self.average.module
         generator = cast(Generator, copy.deepcopy(learnt)).requires_grad_(False)
         estimate_batch_norm(generator, self.recipe.seed)
+        generator.widen(self.recipe.noise_scale)
         return generator
 
     def draw_sheet(self) -> Tensor:

@@ -61,6 +61,8 @@ class Recipe:
     # where the device has it in hardware
     average: float = 0.0  # decay a step of the generator's moving average, which model.pt then
     # holds; 0 <= decay < 1, 0 takes none
+    noise_scale: float = 1.0  # standard deviation of the noise that model.pt's generator draws
+    # from, where it learnt from 1; above 0 and at most 10
 
     def __post_init__(self) -> None:
         self._require("name", self.name.isprintable(), "printable")
@@ -81,6 +83,7 @@ class Recipe:
         self._require("decay", 0 <= self.decay <= 1, "0 to 1")
         self._require("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
         self._require("average", 0 <= self.average < 1, "0 or more and below 1")
+        self._require("noise_scale", 0 < self.noise_scale <= 10, "above 0 and at most 10")
         self._require("seed", 0 <= self.seed < 2**63, "0 or more and below 2**63")
         if self.loss.classify and not self.discriminator.can_read:
             raise RecipeError(

@@ -27,13 +27,14 @@ def controls(train: tuple[Tensor, Tensor], classes: int, draw: Draw) -> dict[str
     of_label = [(labels == label).nonzero().squeeze(1) for label in range(classes)]
 
     def real(wanted: Tensor) -> Tensor:
-        """Training images of these labels, each at random."""
+        """Training images of these labels in random order, none twice before all came once."""
         random = torch.Generator().manual_seed(0)
         chosen = torch.empty_like(wanted)
         for label in wanted.unique().tolist():
-            mine = wanted == label
-            many = torch.randint(len(of_label[label]), (int(mine.sum()),), generator=random)
-            chosen[mine] = of_label[label][many]
+            mine, own = wanted == label, of_label[label]
+            order = own[torch.randperm(len(own), generator=random)]
+            count = int(mine.sum())
+            chosen[mine] = order.repeat(-(-count // len(own)))[:count]
         return images[chosen]
 
     def noisy(wanted: Tensor) -> Tensor:

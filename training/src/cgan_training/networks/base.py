@@ -1,7 +1,7 @@
 """What every generator and every discriminator is, whatever its layers."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ class GeneratorSettings(Block, ABC):
     def layers(self, inputs: int, height: int, width: int) -> nn.Sequential:
         """Return the layers from [noise; one-hot label] to the image before its tanh.
 
-        The first is an nn.Linear: export turns its label columns into a lookup.
+        The first is an nn.Linear: export turns its label columns into a lookup, widen() scales
+        its noise columns.
 
         Args:
             inputs: length of noise and one-hot vector together; float32 [batch, inputs] comes in.
@@ -91,6 +92,12 @@ class Generator(nn.Module):
         one_hot = functional.one_hot(label, self.classes).to(noise.dtype)  # [batch, classes]
         image = torch.tanh(self.layers(torch.cat([noise, one_hot], dim=1)))  # [batch, h*w]
         return image.view(-1, 1, self.height, self.width)  # [batch, 1, h, w]
+
+    def widen(self, scale: float) -> None:
+        """Let it draw as if its noise had this standard deviation. Noise stays standard normal."""
+        first = cast(nn.Linear, self.layers[0])
+        with torch.no_grad():
+            first.weight[:, : self.noise_dim].mul_(scale)
 
 
 class Verdict(NamedTuple):
