@@ -211,17 +211,11 @@ KEYS = st.sampled_from(
     [
         *("name", "noise_dim", "batch_size", "epochs", "learning_rate", "betas", "seed"),
         *("epoch_images", "augment", "decay", "precision", "average", "generator", "loss"),
-        *(
-            "noise_scale",
-            "discriminator",
-            "generator.kind",
-            "generator.hidden",
-            "generator.channels",
-            "more",
-        ),
+        *("discriminator", "generator.kind", "generator.hidden", "generator.channels", "more"),
         *("generator.batch_norm", "generator.convolutions", "discriminator.hidden", "loss.r1"),
         *("discriminator.channels", "discriminator.leaky_slope", "loss.r1_every", "loss.kind"),
         *("discriminator.minibatch_deviation", "discriminator.deviation_fades", "loss.classify"),
+        "noise_scale",
     ]
 )
 

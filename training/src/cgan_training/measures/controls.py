@@ -33,8 +33,7 @@ def controls(train: tuple[Tensor, Tensor], classes: int, draw: Draw) -> dict[str
         for label in wanted.unique().tolist():
             mine, own = wanted == label, of_label[label]
             order = own[torch.randperm(len(own), generator=random)]
-            count = int(mine.sum())
-            chosen[mine] = order.repeat(-(-count // len(own)))[:count]
+            chosen[mine] = order[torch.arange(int(mine.sum())) % len(own)]
         return images[chosen]
 
     def noisy(wanted: Tensor) -> Tensor:
