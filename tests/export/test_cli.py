@@ -82,7 +82,7 @@ def test_without_the_gate_no_data_are_needed(call: Command, run_dir: Path, tmp_p
         (["model.pt"], 2, "Missing argument"),
         (["none.pt", "out.onnx"], 1, "there is no none.pt; make one with cgan-train"),
         (["text.pt", "out.onnx"], 1, "text.pt is not a model that cgan-train wrote"),
-        (["{run}", "none/out.onnx"], 1, "cannot write none/out.onnx: No such file"),
+        (["{run}", "none/out.onnx"], 1, "cannot write none/out.onnx: none is no folder"),
         (["{run}", "."], 2, "is a directory"),
         (["{run}", "out.onnx", "--precision", "int4"], 2, "'int4' is not one of"),
         (["{run}", "out.onnx", "--opset", "18"], 2, "18 is not in the range 19<=x<=21"),

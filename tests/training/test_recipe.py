@@ -104,6 +104,17 @@ def test_a_value_out_of_range_is_refused_by_name(key: str, value: Any) -> None:
             {"discriminator": {"kind": "perceptron", "hidden": [64], "leaky_slope": 1.0}},
             r"discriminator.leaky_slope is 1.0; it must be 0 or more",
         ),
+        (
+            {
+                "discriminator": {
+                    "kind": "convolutional",
+                    "channels": [8, 8, 12],
+                    "hidden": 16,
+                    "deviation_fades": True,
+                }
+            },
+            "discriminator.deviation_fades is True; it must be False without minibatch_deviation",
+        ),
         ({"loss": {"kind": "logistic", "classify": -1}}, "loss.classify is -1.0; it must be 0 to"),
         (
             {"loss": {"kind": "logistic", "classify": 1.0}},

@@ -8,7 +8,7 @@ from cgan_export import __version__
 from cgan_export.errors import ExportError
 from cgan_runtime import commands
 from cgan_runtime.contract import NEWEST_OPSET, OPSET
-from cgan_runtime.errors import CganRuntimeError
+from cgan_runtime.errors import CganRuntimeError, OutputError
 from cgan_training.commands import default_cache_dir, prepare_for_torch
 from cgan_training.errors import TrainingError
 from cgan_training.model_path import find_model
@@ -122,14 +122,8 @@ def command(
 ) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT."""
     prepare_for_torch()
-    find_model(model)  # before the seconds that torch takes to load
-    from functools import partial
-
-    from cgan_export import quality
-    from cgan_export.export import export_model
-    from cgan_export.report import as_table, facts_of
-    from cgan_export.triton import check_name, write_repository
-
+    # What can be refused is, before the seconds that torch takes to load.
+    find_model(model)
     wanted = dict.fromkeys(precisions)  # each once, in order
     places = {
         precision: output.with_name(
@@ -139,7 +133,15 @@ def command(
     }
     for place in places.values():
         check_place(place, model, card=card)
-        if triton:
+    from functools import partial
+
+    from cgan_export import quality
+    from cgan_export.export import export_model
+    from cgan_export.report import as_table, facts_of
+    from cgan_export.triton import check_name, write_repository
+
+    if triton:
+        for place in places.values():
             check_name(place)
     examine = partial(quality.measure, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
     compare = partial(
@@ -169,11 +171,14 @@ def command(
 
 
 def check_place(place: Path, model: Path, *, card: bool) -> None:
-    """Refuse to write over the trained model, or the card over the file.
+    """Refuse a folder that is not there, and to write over the model, or the card over the file.
 
     Raises:
-        click.UsageError: it would be.
+        OutputError: the folder is not there.
+        click.UsageError: something would be written over.
     """
+    if not place.parent.is_dir():
+        raise OutputError(f"cannot write {place}: {place.parent} is no folder; choose another")
     if place.exists() and any(
         each.exists() and place.samefile(each) for each in (model, model / "model.pt")
     ):

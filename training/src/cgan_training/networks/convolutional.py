@@ -83,6 +83,8 @@ class ConvolutionalDiscriminator(DiscriminatorSettings):
         self.require("channels", holds=few, words=f"three numbers of {SOME_UNITS}")
         self.require("hidden", holds=1 <= self.hidden <= MOST_UNITS, words=SOME_UNITS)
         self.require("leaky_slope", holds=0 <= self.leaky_slope < 1, words="0 or more and below 1")
+        there = self.minibatch_deviation or not self.deviation_fades
+        self.require("deviation_fades", holds=there, words="False without minibatch_deviation")
 
     def network(
         self, classes: int, height: int, width: int, *, reads: bool = False
