@@ -228,7 +228,7 @@ def convolutional_recipe(small_recipe: Recipe) -> Recipe:
         discriminator=ConvolutionalDiscriminator(
             (8, 8, 12), hidden=16, minibatch_deviation=True, deviation_fades=True
         ),
-        loss=LogisticLoss(r1=0.5, r1_every=3, classify=0.5),
+        loss=LogisticLoss(r1=0.5, r1_every=3, classify=0.5, read_noise=0.5),
         learning_rate=1e-3,
         betas=(0.0, 0.99),
         decay=0.5,
@@ -290,6 +290,26 @@ def test_both_networks_learn_to_be_read(convolutional_recipe: Recipe, digits: Da
                 shares.append((reading.argmax(1) == shown).float().mean().item())
     assert max(shares[:2]) < 0.2  # chance is 0.1
     assert min(shares[2:]) > 0.3
+
+
+def test_drawn_images_learn_to_show_their_noise(
+    convolutional_recipe: Recipe, digits: Dataset
+) -> None:
+    unexplained = []
+    for read_noise in (1e-6, 10.0):
+        loss = dataclasses.replace(convolutional_recipe.loss, read_noise=read_noise)
+        recipe = dataclasses.replace(convolutional_recipe, loss=loss, epochs=9)
+        trainer = Trainer(recipe, digits, CPU)
+        for _ in range(3):
+            trainer.train_epoch()
+        label = torch.arange(500) % 10
+        noise = torch.randn(500, recipe.noise_dim, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            reading = trainer.discriminator(trainer.generator(noise, label), label).noise
+        assert reading is not None
+        unexplained.append((reading - noise).square().mean().item())
+    assert unexplained[0] > 0.95  # of a variance of 1
+    assert unexplained[1] < 0.85
 
 
 def test_the_learning_rate_falls_to_nothing(small_recipe: Recipe, digits: Dataset) -> None:

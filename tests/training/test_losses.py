@@ -61,6 +61,17 @@ def test_reading_counts_less_and_less() -> None:
     assert loss.of_reading(reading, label, 1.0).item() == 0
 
 
+def test_reading_noise_counts_less_and_less() -> None:
+    reading, noise = (
+        torch.tensor([[0.0, 1.0], [2.0, -1.0]]),
+        torch.tensor([[1.0, 1.0], [0.0, -2.0]]),
+    )
+    loss = LogisticLoss(read_noise=4.0)
+    assert loss.of_noise(reading, noise, 0.0).item() == pytest.approx(4 * (1 + 4 + 1) / 4)
+    assert loss.of_noise(reading, noise, 0.75).item() == pytest.approx((1 + 4 + 1) / 4)
+    assert loss.of_noise(reading, noise, 1.0).item() == 0
+
+
 class Quadratic(Discriminator):
     """Its logit is half the weighted square of the image, so its gradient is weight * image."""
 
@@ -70,7 +81,7 @@ class Quadratic(Discriminator):
 
     def forward(self, image: torch.Tensor, label: torch.Tensor, sets: int = 1) -> Verdict:
         del label, sets
-        return Verdict(self.weight * image.square().flatten(1).sum(1) / 2, None)
+        return Verdict(self.weight * image.square().flatten(1).sum(1) / 2)
 
 
 def test_r1_is_half_the_mean_squared_gradient() -> None:

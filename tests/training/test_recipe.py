@@ -120,6 +120,11 @@ def test_a_value_out_of_range_is_refused_by_name(key: str, value: Any) -> None:
             {"loss": {"kind": "logistic", "classify": 1.0}},
             "loss.classify is 1.0, but a discriminator of the kind 'perceptron' reads no labels",
         ),
+        ({"loss": {"kind": "hinge", "read_noise": -1}}, "loss.read_noise is -1.0; it must be 0 to"),
+        (
+            {"loss": {"kind": "hinge", "read_noise": 1}},
+            "loss.read_noise is 1.0, but a discriminator of the kind 'perceptron' reads no noise",
+        ),
     ],
 )
 def test_a_wrong_key_or_type_is_refused_by_name(change: dict[str, Any], message: str) -> None:

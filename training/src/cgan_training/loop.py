@@ -71,8 +71,11 @@ class Trainer:
         self.bf16 = resolved(recipe, device).precision == "bf16"
         shape = dataset.classes, dataset.height, dataset.width
         self.generator = Generator(recipe.generator, recipe.noise_dim, *shape).to(device)
-        reads = recipe.loss.classify > 0
-        self.discriminator = recipe.discriminator.network(*shape, reads=reads).to(device)
+        self.discriminator = recipe.discriminator.network(
+            *shape,
+            reads=recipe.loss.classify > 0,
+            noise_dim=recipe.noise_dim if recipe.loss.read_noise else 0,
+        ).to(device)
         self.average: AveragedModel | None = None
         if recipe.average:
             self.average = AveragedModel(self.generator, multi_avg_fn=self._average)
@@ -183,7 +186,9 @@ class Trainer:
             on_fake = self.discriminator(fake, fake_label)
         loss_g = game_g = loss.of_generator(on_fake.logit.float())
         if on_fake.reading is not None:
-            loss_g = game_g + loss.of_reading(on_fake.reading.float(), fake_label, self.progress)
+            loss_g = loss_g + loss.of_reading(on_fake.reading.float(), fake_label, self.progress)
+        if on_fake.noise is not None:
+            loss_g = loss_g + loss.of_noise(on_fake.noise.float(), noise, self.progress)
         self.optimizer_g.zero_grad()
         loss_g.backward()
         self.optimizer_g.step()
@@ -204,6 +209,8 @@ class Trainer:
         if on_both.reading is not None:
             on_real = on_both.reading[:batch].float()
             loss_d = loss_d + loss.of_reading(on_real, real_label, self.progress) / 2
+        if on_both.noise is not None:
+            loss_d = loss_d + loss.of_noise(on_both.noise[batch:].float(), noise, self.progress) / 2
         if loss.r1 and self.step % loss.r1_every == 0:
             with self._autocast():
                 penalty = r1_penalty(self.discriminator, real, real_label)

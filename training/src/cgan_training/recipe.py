@@ -85,11 +85,13 @@ class Recipe:
         self._require("average", 0 <= self.average < 1, "0 or more and below 1")
         self._require("noise_scale", 0 < self.noise_scale <= 10, "above 0 and at most 10")
         self._require("seed", 0 <= self.seed < 2**63, "0 or more and below 2**63")
-        if self.loss.classify and not self.discriminator.can_read:
-            raise RecipeError(
-                f"recipe {self.name!r}: loss.classify is {self.loss.classify}, but a discriminator "
-                f"of the kind {self.discriminator.kind!r} reads no labels; take another kind, or 0"
-            )
+        for key, what in (("classify", "labels"), ("read_noise", "noise")):
+            if getattr(self.loss, key) and not self.discriminator.can_read:
+                raise RecipeError(
+                    f"recipe {self.name!r}: loss.{key} is {getattr(self.loss, key)}, but a "
+                    f"discriminator of the kind {self.discriminator.kind!r} reads no {what}; take "
+                    "another kind, or 0"
+                )
 
     def _require(self, key: str, holds: bool, range_in_words: str) -> None:
         if not holds:

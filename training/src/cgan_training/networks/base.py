@@ -35,11 +35,11 @@ class GeneratorSettings(Block, ABC):
 class DiscriminatorSettings(Block, ABC):
     """A kind of discriminator: builds it."""
 
-    can_read: ClassVar[bool] = False  # whether it can be asked which label an image shows
+    can_read: ClassVar[bool] = False  # whether it can be asked which label and noise it sees
 
     @abstractmethod
     def network(
-        self, classes: int, height: int, width: int, *, reads: bool = False
+        self, classes: int, height: int, width: int, *, reads: bool = False, noise_dim: int = 0
     ) -> "Discriminator":
         """Return the network.
 
@@ -48,6 +48,8 @@ class DiscriminatorSettings(Block, ABC):
             height: of the image, in pixels.
             width: of the image, in pixels.
             reads: whether it also says which label it sees; only where it can.
+            noise_dim: length of the noise that it also says an image was drawn from; likewise, and
+                0 for none.
 
         Raises:
             RecipeError: this kind cannot judge images of that size.
@@ -104,7 +106,8 @@ class Verdict(NamedTuple):
     """What a discriminator says of images."""
 
     logit: Tensor  # [batch], above 0 where the image looks real
-    reading: Tensor | None  # [batch, classes], logits of the labels, where it reads them
+    reading: Tensor | None = None  # [batch, classes], logits of the labels, where it reads them
+    noise: Tensor | None = None  # [batch, noise_dim], what an image was drawn from, likewise
 
 
 class Discriminator(nn.Module, ABC):

@@ -87,10 +87,10 @@ class ConvolutionalDiscriminator(DiscriminatorSettings):
         self.require("deviation_fades", holds=there, words="False without minibatch_deviation")
 
     def network(
-        self, classes: int, height: int, width: int, *, reads: bool = False
+        self, classes: int, height: int, width: int, *, reads: bool = False, noise_dim: int = 0
     ) -> Discriminator:
         """Return the network; see DiscriminatorSettings.network()."""
-        return _Discriminator(self, classes, height, width, reads=reads)
+        return _Discriminator(self, classes, height, width, reads=reads, noise_dim=noise_dim)
 
 
 class _Discriminator(Discriminator):
@@ -102,6 +102,7 @@ class _Discriminator(Discriminator):
         width: int,
         *,
         reads: bool,
+        noise_dim: int,
     ) -> None:
         super().__init__()
         rows, columns = _grid(height, width)
@@ -130,6 +131,7 @@ class _Discriminator(Discriminator):
         self.reading = nn.Linear(settings.hidden, classes) if reads else None
         self.deviation = MinibatchDeviation(classes) if settings.minibatch_deviation else None
         self.fades = settings.deviation_fades
+        self.noise = nn.Linear(settings.hidden, noise_dim) if noise_dim else None
 
     def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> Verdict:
         """Judge images; see Discriminator."""
@@ -139,7 +141,10 @@ class _Discriminator(Discriminator):
         if self.deviation is not None:
             share = 1 - self.progress if self.fades else 1.0
             logit = logit + share * self.deviation(features, label, sets)
-        return Verdict(logit, self.reading(features) if self.reading is not None else None)
+        reading, noise = (
+            head(features) if head is not None else None for head in (self.reading, self.noise)
+        )
+        return Verdict(logit, reading, noise)
 
 
 def _cells(image: Tensor) -> Tensor:

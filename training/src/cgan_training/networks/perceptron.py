@@ -53,10 +53,10 @@ class PerceptronDiscriminator(DiscriminatorSettings):
         self.require("leaky_slope", holds=0 <= self.leaky_slope < 1, words="0 or more and below 1")
 
     def network(
-        self, classes: int, height: int, width: int, *, reads: bool = False
+        self, classes: int, height: int, width: int, *, reads: bool = False, noise_dim: int = 0
     ) -> Discriminator:
         """Return the network; see DiscriminatorSettings.network()."""
-        del reads
+        del reads, noise_dim
         return _Discriminator(self, classes, height, width)
 
 
@@ -74,7 +74,7 @@ class _Discriminator(Discriminator):
         del sets
         one_hot = functional.one_hot(label, self.classes).to(image.dtype)  # [batch, classes]
         logit: Tensor = self.layers(torch.cat([image.flatten(1), one_hot], dim=1))  # [batch, 1]
-        return Verdict(logit.squeeze(1), None)
+        return Verdict(logit.squeeze(1))
 
 
 def _some_layers(hidden: Sequence[int]) -> bool:
