@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 HISTORY, PAGES = ROOT / "benchmarks" / "history", ROOT / "docs" / "benchmarks"
 MODELS = ROOT / "benchmarks" / "models"  # the judge of all figures lies there too
+DRAWS = 4  # sets of images that a quality is the mean of: one differs too much from the next
 DISTRIBUTIONS = (  # whose versions are recorded, where they are installed
     "cgan-runtime",
     "numpy",

@@ -2,9 +2,9 @@
 
     python benchmarks/precisions.py 'seed=runs/seed' 'edge=runs/edge-0'
 
-Exports each NAME=MODEL in every precision, measures the files with the judge, and times them side
-by side on one thread, in CPU time: the network alone, with noise that is at hand. Ratios are to the
-first model in fp32. Writes docs/precisions/: rows.json, table.md.
+Exports each NAME=MODEL in every precision, measures the files with the judge (means of four sets of
+images), and times them side by side on one thread, in CPU time: the network alone, with noise that
+is at hand. Ratios are to the first model in fp32. Writes docs/precisions/: rows.json, table.md.
 """
 
 import json
@@ -69,7 +69,9 @@ def main(
                 key = f"{name}, {precision}"
                 files[key] = Path(folder) / f"{len(files)}.onnx"
                 report = export_model(source, files[key], precision=precision, gate=gate)
-                evaluation = examiner.examine(open_onnx(files[key]), quick=True)
+                evaluation = examiner.examine(
+                    open_onnx(files[key]), quick=True, draws=harness.DRAWS
+                )
                 rows[key] = facts(report) | evaluation.figures
         for batch in BATCHES:
             timings = timed(files, batch)

@@ -2,14 +2,15 @@
 
     python benchmarks/quality.py 'seed, epoch 200=runs/seed' 'edge, seed 0=runs/edge-0' ...
 
-Measures each NAME=MODEL with everything that `cgan-eval` measures, adds the controls, and writes
-docs/quality/: rows.json, table.md, and of the last model sheet.png, confusion.png, nearest.png.
+Measures each NAME=MODEL with everything that `cgan-eval` measures, the means of four sets of images
+(CAS and Parzen of one), adds the controls, and writes docs/quality/: rows.json, table.md, and of
+the last model sheet.png, confusion.png, nearest.png.
 
 Figures hang on the judge, and another machine trains another one. MNIST's is kept in
 benchmarks/models, so that figures of different days and machines compare:
 
     python benchmarks/quality.py --add 'mine=runs/mine'  # into the table
-    python benchmarks/quality.py --add --quick 'mine=runs/mine'  # without CAS and Parzen: a minute
+    python benchmarks/quality.py --add --quick 'mine=runs/mine'  # without CAS, Parzen
 
 A row that another judge measured is marked until it is measured anew.
 """
@@ -56,6 +57,7 @@ Rows = dict[str, dict[str, Any]]  # figures by name, and which judge measured
 @click.option("--dataset", default="mnist", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default="docs/quality")
 @click.option("--cache-dir", type=click.Path(path_type=Path), default=harness.MODELS)
+@click.option("--draws", type=click.IntRange(1), default=harness.DRAWS, show_default=True)
 @click.option("--threads", type=click.IntRange(1))
 @click.option("--add", is_flag=True, help="Keep the rows that are there.")
 @click.option("--quick", is_flag=True, help="Leave out CAS and Parzen, which take minutes.")
@@ -65,6 +67,7 @@ def main(
     dataset: str,
     output: Path,
     cache_dir: Path,
+    draws: int,
     threads: int | None,
     add: bool,
     quick: bool,
@@ -82,8 +85,13 @@ def main(
     if any(before.get(name, {}).get("judge") != judge for name in measures.CONTROLS):
         for name, draw in measures.controls(real, examiner.train.classes, last.draw).items():
             drawers[name] = Drawer(name, last.dataset, last.class_names, last.shape, draw)
-    evaluations = {name: examiner.examine(each, quick=quick) for name, each in drawers.items()}
-    rows: Rows = {name: each.figures | {"judge": judge} for name, each in evaluations.items()}
+    evaluations = {
+        name: examiner.examine(each, quick=quick, draws=draws) for name, each in drawers.items()
+    }
+    rows: Rows = {
+        name: each.figures | {"deviations": each.deviations, "draws": draws, "judge": judge}
+        for name, each in evaluations.items()
+    }
     output.mkdir(parents=True, exist_ok=True)
     harness.record("quality", {"judge_accuracy": examiner.judge_accuracy, "rows": rows})
     rows = merged(before, rows)

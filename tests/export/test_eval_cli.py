@@ -1,7 +1,9 @@
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,6 +58,48 @@ def test_a_table_with_every_figure_and_the_controls(
     assert float(accuracies[0].rstrip("%")) < 50  # two epochs of a small network
 
 
+def test_several_sets_are_measured_and_their_mean_told(
+    call: Command, run_dir: Path, judge_cache: Path
+) -> None:
+    def measured(*words: object) -> dict[str, Any]:
+        options = "--quick", "--json", "--cache-dir", judge_cache
+        done = call("cgan-eval", run_dir, *options, *words)
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout)
+        assert answer["draws"] == (words[1] if words else 1)
+        return dict(answer["models"][0])
+
+    one, two = measured(), measured("--draws", 2)
+    assert not one["deviations"]
+    assert two["deviations"].keys() == one["figures"].keys()
+    asked, first = torch.tensor(two["confusion"]), torch.tensor(one["confusion"])
+    second = asked - first  # the first of two sets is the one set of before
+    assert torch.equal(first.sum(1), second.sum(1))
+    assert (second >= 0).all()
+    assert two["deviations"]["frechet"] > 0  # each set is of noise of its own
+    for name in ("label_accuracy", "frechet", "recall", "memorised"):
+        mean, deviation, figure = (
+            two["figures"][name],
+            two["deviations"][name],
+            one["figures"][name],
+        )
+        # Two numbers lie sqrt(1/2) of their deviation from their mean.
+        assert abs(mean - figure) == pytest.approx(deviation / 2**0.5, abs=2e-4)
+    right = asked.diagonal() / asked.sum(1)
+    assert two["figures"]["worst_label_accuracy"] == pytest.approx(right.min().item(), abs=1e-4)
+    assert two["accuracy_by_label"] == pytest.approx(right.tolist(), abs=1e-4)
+
+
+def test_a_table_of_several_sets_has_their_spread(
+    call: Command, run_dir: Path, judge_cache: Path
+) -> None:
+    options = "--quick", "--cache-dir", judge_cache, "--threads", 1
+    done = call("cgan-eval", run_dir, "--draws", 2, *options)
+    assert b"drawing 2 times 1,000 images" in done.stderr
+    (line,) = (each for each in done.stdout.decode().splitlines() if each.startswith("recall (+)"))
+    assert re.fullmatch(r"recall \(\+\) +0\.\d{3} ± 0\.\d{3}", line)
+
+
 def test_the_slow_figures_are_measured_unless_told_otherwise(
     call: Command, run_dir: Path, judge_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +118,11 @@ def test_the_slow_figures_are_measured_unless_told_otherwise(
         (["nothing.onnx"], 1, b"nothing.onnx"),
         (["{run}", "--dataset", "shapes"], 1, b"no data set 'shapes'; choose one of"),
         (["{run}", "--seed", -1], 2, b"Invalid value for '--seed'"),
+        (
+            ["{run}", "--draws", 0],
+            2,
+            b"Invalid value for '--draws': 0 is not in the range 1<=x<=100",
+        ),
         ([], 2, b"Missing argument 'MODEL'"),
     ],
 )

@@ -30,6 +30,7 @@ Examples:
   cgan-eval digits.onnx --baseline runs/seed --output pictures
   cgan-eval digits.onnx --quick --json
   cgan-eval digits.onnx --quick --controls
+  cgan-eval digits.onnx --quick --draws 4
 """
 # The table's rows: name, what it is, how it is written, whether more is better.
 ROWS = (
@@ -80,6 +81,13 @@ ROWS = (
     show_default=True,
     help="Of the noise drawn from.",
 )
+@click.option(
+    "--draws",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Measure so many sets of images, and give means and standard deviations.",
+)
 @click.option("--quick", is_flag=True, help="Leave out what takes minutes: CAS and Parzen.")
 @click.option(
     "--controls",
@@ -102,6 +110,7 @@ def command(
     data_dir: Path,
     cache_dir: Path,
     seed: int,
+    draws: int,
     quick: bool,
     controls: bool,
     as_json: bool,
@@ -137,13 +146,14 @@ def command(
             Drawer(name, first.dataset, first.class_names, first.shape, draw)
             for name, draw in known.items()
         ]
-    found = [examiner.examine(each, quick=quick) for each in drawers]
+    found = [examiner.examine(each, quick=quick, draws=draws) for each in drawers]
     if output is not None:
         write_pictures(found[0], first, examiner, output)
     if as_json:
         answer = {
             "dataset": examiner.train.name,
             "judge_accuracy": round(examiner.judge_accuracy, 4),
+            "draws": draws,
             "models": [each.to_dict() for each in found],
         }
         click.echo(commands.json_text(answer))
@@ -157,7 +167,7 @@ def table(found: "list[Evaluation]", class_names: tuple[str, ...]) -> str:
     for key, name, form, better in ROWS:
         if key in found[0].figures:
             title = f"{name} ({better})" if better else name
-            lines.append([title, *(form.format(each.figures[key]) for each in found)])
+            lines.append([title, *(_cell(each, key, form) for each in found)])
     for label, name in enumerate(class_names):
         accuracies = (each.accuracy_by_label[label] for each in found)
         lines.append([f"label accuracy of {name}", *map("{:.2%}".format, accuracies)])
@@ -169,6 +179,11 @@ def table(found: "list[Evaluation]", class_names: tuple[str, ...]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def _cell(evaluation: "Evaluation", key: str, form: str) -> str:
+    figure, deviations = form.format(evaluation.figures[key]), evaluation.deviations
+    return f"{figure} ± {form.format(deviations[key])}" if key in deviations else figure
 
 
 def write_pictures(

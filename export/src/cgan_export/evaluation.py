@@ -1,5 +1,6 @@
 """What `cgan-eval` measures."""
 
+import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,10 +31,11 @@ class Evaluation:
     """Every figure of one drawer, with what its pictures need."""
 
     name: str
-    figures: dict[str, float]  # by name, in the order of the table
-    accuracy_by_label: tuple[float, ...]
+    figures: dict[str, float]  # by name, in the order of the table; the mean over the sets drawn
+    deviations: dict[str, float]  # standard deviation of those between sets; none of a single set
+    accuracy_by_label: tuple[float, ...]  # over all sets, like the confusion
     confusion: list[list[int]]  # [asked][read], of the judge
-    images: Tensor  # uint8 [n, 1, height, width]
+    images: Tensor  # uint8 [n, 1, height, width], the first set
     labels: Tensor  # int64 [n]
     nearest: Tensor  # int64 [n], index of the nearest training image
 
@@ -42,6 +44,7 @@ class Evaluation:
         return {
             "model": self.name,
             "figures": self.figures,
+            "deviations": self.deviations,
             "accuracy_by_label": list(self.accuracy_by_label),
             "confusion": self.confusion,
         }
@@ -81,25 +84,29 @@ class Examiner:
             self.test.images, self.test.labels, (self.train.images, self.train.labels)
         )
 
-    def examine(self, drawer: Drawer, *, quick: bool = False) -> Evaluation:
+    def examine(self, drawer: Drawer, *, quick: bool = False, draws: int = 1) -> Evaluation:
         """Measure a drawer.
 
         Args:
             drawer: what draws.
             quick: leave out the figures that take minutes: cas and parzen.
+            draws: how many sets of images are drawn and measured, 1 or more; cas and parzen are
+                measured once, the pictures are of the first set.
 
         Raises:
             EvaluationError: it draws images of another size, or of other classes.
         """
         self._require_fit(drawer)
         count = max(LEAST_IMAGES, min(MOST_IMAGES, len(self.test.labels)))
-        self._say(f"drawing {count:,} images with {drawer.name}")
+        times = "" if draws == 1 else f"{draws} times "
+        self._say(f"drawing {times}{count:,} images with {drawer.name}")
         labels = _cycled(self.test.labels, count)
-        images = drawer.draw(labels)
-        figures = asdict(self.reference.measure(images, labels))
-        read = look(self.judge, images)[1]
-        near = nearest_training_images(images, labels, (self.train.images, self.train.labels))
-        figures["memorised"] = memorisation(near, self._held_out)
+        images = drawer.draw(labels.repeat(draws)).split(count)  # each of noise of its own
+        sets = [self._measure(each, labels) for each in images]
+        figures, deviations = _mean([each.figures for each in sets])
+        confusion = torch.stack([each.confusion for each in sets]).sum(0)
+        accuracy_by_label = confusion.diagonal() / confusion.sum(1)
+        figures["worst_label_accuracy"] = accuracy_by_label.nan_to_num(1.0).min().item()
         if not quick:
             self._say("training a classifier on drawn images alone")
             count = max(LEAST_CAS_IMAGES, len(self.train.labels))
@@ -109,24 +116,28 @@ class Examiner:
                 (self.test.images, self.test.labels),
                 classes=self.train.classes,
             )
-            likelihood = parzen_log_likelihood(images, self.test.images)
+            likelihood = parzen_log_likelihood(images[0], self.test.images)
             figures["parzen"] = likelihood.mean
             figures["parzen_error"] = likelihood.standard_error
-        right = (read == labels).double()
-        confusion = torch.zeros(2 * (self.train.classes,), dtype=torch.int64)
-        confusion.index_put_((labels, read), torch.tensor(1), accumulate=True)
         return Evaluation(
             name=drawer.name,
-            figures={name: round(figure, 4) for name, figure in figures.items()},
-            accuracy_by_label=tuple(
-                round(right[labels == label].mean().item(), 4)
-                for label in range(self.train.classes)
-            ),
+            figures=_rounded(figures),
+            deviations=_rounded(deviations),
+            accuracy_by_label=tuple(round(each, 4) for each in accuracy_by_label.tolist()),
             confusion=confusion.tolist(),
-            images=images,
+            images=images[0],
             labels=labels,
-            nearest=near.index,
+            nearest=sets[0].nearest,
         )
+
+    def _measure(self, images: Tensor, labels: Tensor) -> "_Set":
+        figures = asdict(self.reference.measure(images, labels))
+        near = nearest_training_images(images, labels, (self.train.images, self.train.labels))
+        figures["memorised"] = memorisation(near, self._held_out)
+        read = look(self.judge, images)[1]
+        confusion = torch.zeros(2 * (self.train.classes,), dtype=torch.int64)
+        confusion.index_put_((labels, read), torch.tensor(1), accumulate=True)
+        return _Set(figures, confusion, near.index)
 
     def _require_fit(self, drawer: Drawer) -> None:
         shape = (self.train.height, self.train.width)
@@ -136,6 +147,28 @@ class Examiner:
                 f"{drawer.shape[0]} x {drawer.shape[1]} pixels, {self.train.name} has "
                 f"{self.train.classes} of {shape[0]} x {shape[1]}; give the --dataset it learnt"
             )
+
+
+@dataclass(frozen=True)
+class _Set:
+    """What one set of drawn images shows."""
+
+    figures: dict[str, float]
+    confusion: Tensor  # int64 [asked, read]
+    nearest: Tensor  # int64 [n]
+
+
+def _mean(sets: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return each figure's mean, and where there are several sets its standard deviation."""
+    columns = {name: [each[name] for each in sets] for name in sets[0]}
+    means = {name: statistics.mean(column) for name, column in columns.items()}
+    if len(sets) == 1:
+        return means, {}
+    return means, {name: statistics.stdev(column) for name, column in columns.items()}
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(figure, 4) for name, figure in figures.items()}
 
 
 def _cycled(labels: Tensor, count: int) -> Tensor:
