@@ -24,11 +24,13 @@ def confusion_picture(evaluation: Evaluation, class_names: Sequence[str], title:
     axes = figure.subplots()
     # Nearly all lie on the diagonal: colours are for what does not.
     off = [[0 if i == j else n for j, n in enumerate(row)] for i, row in enumerate(counts)]
-    axes.imshow(off, cmap="Oranges", vmin=0, vmax=max(1, *(max(row) for row in off)))
+    most = max(1, *(max(row) for row in off))
+    axes.imshow(off, cmap="Oranges", vmin=0, vmax=most)
     for i, row in enumerate(counts):
         for j, count in enumerate(row):
             if count:
-                axes.text(j, i, f"{count:,}", ha="center", va="center", fontsize=9)
+                ink = "white" if off[i][j] > 0.6 * most else "black"
+                axes.text(j, i, f"{count:,}", ha="center", va="center", fontsize=9, color=ink)
     places = range(len(class_names))
     axes.set_xticks(places, class_names, rotation=45 if max(map(len, class_names)) > 2 else 0)
     axes.set_yticks(places, class_names)
