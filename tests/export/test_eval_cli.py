@@ -121,7 +121,7 @@ def test_the_slow_figures_are_measured_unless_told_otherwise(
         (
             ["{run}", "--draws", 0],
             2,
-            b"Invalid value for '--draws': 0 is not in the range 1<=x<=100",
+            b"Invalid value for '--draws': 0 is not in the range 1<=x<=20",
         ),
         ([], 2, b"Missing argument 'MODEL'"),
     ],

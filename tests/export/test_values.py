@@ -227,7 +227,7 @@ def cheap_examiner(monkeypatch: pytest.MonkeyPatch, digits: Dataset) -> None:
 EVALUATED = {
     "--baseline": st.just("run") | MODELS,
     "--seed": st.integers(-1, 2**64).map(str) | WORDS,
-    "--draws": st.integers(-1, 101).map(str) | WORDS,
+    "--draws": st.integers(-1, 21).map(str) | WORDS,
     "--threads": st.sampled_from(["1", "2", "0", "1025"]) | WORDS,
     "--dataset": WORDS,
     "--data-dir": WORDS,

@@ -83,7 +83,7 @@ ROWS = (
 )
 @click.option(
     "--draws",
-    type=click.IntRange(1, 100),
+    type=click.IntRange(1, 20),
     default=1,
     show_default=True,
     help="Measure so many sets of images, and give means and standard deviations.",
