@@ -131,10 +131,10 @@ class Examiner:
         )
 
     def _measure(self, images: Tensor, labels: Tensor) -> "_Set":
-        figures = asdict(self.reference.measure(images, labels))
+        features, read = look(self.judge, images)
+        figures = asdict(self.reference.compare(features, read, labels))
         near = nearest_training_images(images, labels, (self.train.images, self.train.labels))
         figures["memorised"] = memorisation(near, self._held_out)
-        read = look(self.judge, images)[1]
         confusion = torch.zeros(2 * (self.train.classes,), dtype=torch.int64)
         confusion.index_put_((labels, read), torch.tensor(1), accumulate=True)
         return _Set(figures, confusion, near.index)

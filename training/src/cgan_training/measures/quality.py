@@ -58,7 +58,16 @@ class Reference:
             images: uint8 [n, 1, height, width], n >= 2.
             labels: int64 [n], what was asked for.
         """
-        features, read = look(self.judge, images)
+        return self.compare(*look(self.judge, images), labels)
+
+    def compare(self, features: Tensor, read: Tensor, labels: Tensor) -> "Quality":
+        """Measure drawn images that the judge has looked at.
+
+        Args:
+            features: of look(), float32 [n, dim], n >= 2.
+            read: of look(), int64 [n].
+            labels: int64 [n], what was asked for.
+        """
         right = (read == labels).double()
         drawn, covers = _real(features, labels), overlap(self.neighbourhood, features)
         return Quality(
