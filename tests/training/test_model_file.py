@@ -144,6 +144,7 @@ def weight(content: dict[str, Any]) -> torch.Tensor:
         lambda it: it.update(training={}),
         lambda it: it["training"].update(versions=5),
         lambda it: it["training"].update(seconds=float("nan")),
+        lambda it: it["training"].update(start={"recipe": "edge"}),
         lambda it: it.update(quality={"label_accuracy": "good"}),
         lambda it: it.update(quality={"label_accuracy": float("inf")}),
     ],

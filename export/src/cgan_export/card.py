@@ -66,7 +66,9 @@ def card_of(path: Path, picture: str) -> str:
         **{
             key: f"{value:,}" if isinstance(value, int) else value
             for key, value in info.training.items()
+            if key != "start"
         },
+        **_before(info),
         **{f"{name}": version for name, version in info.versions.items()},
     }
     return "\n".join(
@@ -86,13 +88,8 @@ def card_of(path: Path, picture: str) -> str:
             "",
             *_table(training),
             "",
-            *_command(info),
-            "The whole recipe:",
-            "",
-            "```json",
-            json.dumps(dict(info.recipe), indent=2),
-            "```",
-            "",
+            *_commands(info),
+            *[line for run in _runs(info) for line in _recipe(run["recipe"])],
             "## Quality",
             "",
             *_quality(info),
@@ -113,23 +110,55 @@ def card_of(path: Path, picture: str) -> str:
     )
 
 
-def _command(info: ModelInfo) -> list[str]:
+def _runs(info: ModelInfo) -> list[Mapping[str, Any]]:
+    """Return the run that ended in the model, after those that it started from, if any."""
+    runs: list[Mapping[str, Any]] = [
+        {**info.training, "recipe": dict(info.recipe), "dataset": info.dataset}
+    ]
+    while "start" in runs[0]:
+        runs.insert(0, runs[0]["start"])
+    return runs
+
+
+def _before(info: ModelInfo) -> dict[str, str]:
+    """Return a line of the table for what the run started from."""
+    before = [
+        f"{run['recipe']['name']}, {run['epochs']:,} epochs of {run['dataset']}, "
+        f"{run['seconds']} seconds"
+        for run in _runs(info)[:-1]
+    ]
+    return {"started from": "; ".join(before)} if before else {}
+
+
+def _commands(info: ModelInfo) -> list[str]:
     """Return what trains it again, where the metadata know it all."""
-    try:
-        words = {
-            "recipe": info.recipe["name"],
-            "dataset": info.dataset,
-            "epochs": info.training["epochs"],
-            "seed": info.recipe["seed"],
-            "threads": info.training["threads"],
-        }
-    except KeyError:
-        return []
-    flags = " ".join(f"--{key} {value}" for key, value in words.items())
+    lines, start = [], ""
+    for number, run in enumerate(_runs(info), 1):
+        try:
+            words = {
+                "recipe": run["recipe"]["name"],
+                "dataset": run["dataset"],
+                "epochs": run["epochs"],
+                "seed": run["recipe"]["seed"],
+                "threads": run["threads"],
+            }
+        except KeyError:
+            return []
+        flags = "".join(f" --{key} {value}" for key, value in words.items())
+        lines.append(f"    cgan-train{start}{flags} --run-dir runs/step-{number}")
+        start = f" --start-from runs/step-{number}"
+    what = "commands give" if len(lines) > 1 else "command give"
+    return [f"The same machine, versions and {what} the same weights:", "", *lines, ""]
+
+
+def _recipe(recipe: Mapping[str, Any]) -> list[str]:
+    name = f" of {recipe['name']}" if "name" in recipe else ""
     return [
-        "The same machine, versions and command give the same weights:",
+        f"The whole recipe{name}:",
         "",
-        f"    cgan-train {flags}",
+        "```json",
+        json.dumps(dict(recipe), indent=2),
+        "```",
         "",
     ]
 

@@ -39,6 +39,7 @@ Examples:
   cgan-train --dataset optdigits --minutes 5 --run-dir runs/quick
   cgan-train --dataset fashion-mnist --run-dir runs/fashion
   cgan-train --dataset ./shapes --run-dir runs/shapes
+  cgan-train --start-from runs/digits --dataset ./mine --run-dir runs/mine
 """
 
 
@@ -78,6 +79,13 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     metavar="RUN_DIR",
     type=click.Path(path_type=Path, file_okay=False),
     help="Go on with the run in this folder, with its recipe, data, device and threads.",
+)
+@click.option(
+    "--start-from",
+    metavar="RUN_DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Begin with the networks of the run in this folder, not with random ones: to learn other "
+    "data of the same size, or by another recipe.",
 )
 @click.option("--list-recipes", is_flag=True, help="List the recipes that the package carries.")
 @click.option(
@@ -160,6 +168,7 @@ def command(
     recipe: str | None,
     run_dir: Path,
     resume: Path | None,
+    start_from: Path | None,
     list_recipes: bool,
     dry_run: bool,
     dataset: str,
@@ -178,6 +187,10 @@ def command(
     debug: bool,
 ) -> None:
     """Train a conditional GAN that draws the digit it is asked for."""
+    if resume is not None and start_from is not None:
+        raise click.UsageError(
+            "--resume goes on with what a run has learnt, --start-from begins another; give one"
+        )
     commands.prepare_for_torch()
     from cgan_training.recipe import load_recipe, recipe_names
 
@@ -254,6 +267,7 @@ def command(
             keep_every=config.get("keep_every", 0) if keep_every is None else keep_every,
             checkpoint_seconds=checkpoint_minutes * 60,
             resume=resume is not None,
+            start_from=start_from,
             meter=meter,
             eval_every=eval_every,
             tensorboard=tensorboard or bool(config.get("tensorboard")),

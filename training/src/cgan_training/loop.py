@@ -25,7 +25,8 @@ from cgan_training.recipe import Recipe
 
 SHEET_ROWS = 10
 OPTIMIZERS = {"optimizer_g": "generator", "optimizer_d": "discriminator"}
-PARTS = ("generator", "discriminator", *OPTIMIZERS)
+NETWORKS = ("generator", "discriminator")
+PARTS = (*NETWORKS, *OPTIMIZERS)
 COUNTERS = ("epoch", "step", "seconds", "order", "done", "sums", "epoch_seconds", "sheet_noise")
 
 
@@ -280,6 +281,18 @@ class Trainer:
         for name in COUNTERS:
             value = state[name]
             setattr(self, name, value.to(self.device) if isinstance(value, Tensor) else value)
+
+    def start_from(self, state: dict[str, Any]) -> None:
+        """Take over the networks of another trainer's state(). All else begins anew.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError, AttributeError: they are not of the
+                recipe's kind and size, or not for images and labels like the data's.
+        """
+        for name in NETWORKS:
+            require_like(state[name], getattr(self, name).state_dict(), name)
+        for name in NETWORKS:
+            getattr(self, name).load_state_dict(state[name])
 
     def _require_fit(self, state: dict[str, Any]) -> None:
         """Check a state, down to the last number, before any of it is taken over."""

@@ -19,6 +19,7 @@ from cgan_training.errors import ModelFileError
 from cgan_training.model_path import find_model
 from cgan_training.networks import GENERATORS, Generator
 from cgan_training.settings import build_block
+from cgan_training.start import checked_start
 
 FORMAT = "cgan-model"
 FORMAT_VERSION = 2  # 1 knew perceptrons alone
@@ -32,7 +33,7 @@ class Model:
     class_names: tuple[str, ...]  # one a label
     dataset: str  # name of the data set it learnt
     recipe: dict[str, Any]  # the resolved recipe, as plain values
-    training: dict[str, Any]  # epochs and steps done, seconds, device, package versions
+    training: dict[str, Any]  # epochs and steps done, seconds, device, versions, what it began with
     quality: dict[str, float] = field(default_factory=dict)  # figures measured, by name
 
     @property
@@ -133,6 +134,8 @@ def _described(content: dict[str, Any]) -> dict[str, Any]:
         raise TypeError("dataset or versions")
     if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
         raise TypeError("quality")
+    if "start" in tables["training"]:
+        checked_start(tables["training"]["start"])
     # They become the metadata of an ONNX file.
     for value in (tables, list(names), content["dataset"]):
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

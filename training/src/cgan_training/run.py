@@ -20,9 +20,10 @@ from cgan_training.loop import Epoch, Trainer
 from cgan_training.networks import Generator
 from cgan_training.precision import resolved
 from cgan_training.progress import Progress
-from cgan_training.recipe import MOST_COUNT, Recipe
+from cgan_training.recipe import MOST_COUNT, Recipe, recipe_from
 from cgan_training.scribe import Scribe
 from cgan_training.signals import StopSignals
+from cgan_training.start import checked_start
 
 CHECKPOINT_SECONDS = 300.0
 FOUND_BY = ("dataset", "data_dir")  # what a config.json says of how the data were found
@@ -40,6 +41,7 @@ class Options:
     keep_every: int = 0  # also keep the generator of every so many epochs in models/; 0: none
     checkpoint_seconds: float = CHECKPOINT_SECONDS  # between checkpoints within an epoch
     resume: bool = False  # go on with the run that the folder holds
+    start_from: Path | None = None  # a run whose networks a new one begins with
     meter: Callable[[Generator], dict[str, float]] | None = None  # figures of a generator's quality
     eval_every: int = 0  # measure every so many epochs; 0: never
     tensorboard: bool = False  # also write TensorBoard's files, in tensorboard/
@@ -80,7 +82,8 @@ def train(
         RecipeError: the processes cannot share a batch evenly.
         DatasetError: they were given different data.
         OutputError: the run directory cannot be written, or holds a run.
-        CheckpointError: there is nothing to resume, or it is another recipe's or data set's.
+        CheckpointError: there is nothing to resume, or it is another recipe's or data set's; or
+            nothing to start from, or its networks are of another kind.
         DivergedError: the losses are no longer numbers.
         CollapsedError: the generator draws one picture whatever it is asked for.
         MissingExtraError: options.tensorboard, and TensorBoard is not installed.
@@ -90,7 +93,11 @@ def train(
     identity = {"recipe": recipe.to_dict(), "dataset_sha256": _sha256(dataset)}
     world.require_same(identity)
     trainer = Trainer(recipe, dataset, device, world)
-    metrics = _resume(trainer, run_dir, identity, say) if options.resume else None
+    metrics = None
+    if options.resume:
+        metrics = _resume(trainer, run_dir, identity, say)
+    elif options.start_from is not None:
+        identity["start"] = _start(trainer, options.start_from)
     scribe = Scribe(trainer, run_dir, metrics, identity, options)
     vote, time_is_up = Votes(world), 0.0
     until = trainer.seconds_limit = trainer.seconds + (options.seconds_limit or math.inf)
@@ -191,6 +198,8 @@ def _resume(
     try:
         metrics = _checked_metrics(checkpoint["metrics"])
         trainer.load_state(checkpoint["trainer"])
+        if "start" in checkpoint:
+            identity["start"] = checked_start(checkpoint["start"])
     except Exception as error:  # whatever torch raises when it is given something else
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(
@@ -198,6 +207,33 @@ def _resume(
         ) from error
     say(f"resumed at epoch {trainer.epoch + 1}, step {trainer.step:,}")
     return metrics
+
+
+def _start(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
+    """Give the trainer the networks of a run, and return what that run was."""
+    config, (checkpoint, _) = trainer.world.from_first(
+        lambda: (read_config(run_dir), load_checkpoint(run_dir))
+    )
+    try:
+        theirs = checkpoint["trainer"]
+        start = {
+            "recipe": recipe_from(checkpoint["recipe"], str(run_dir)).to_dict(),
+            "dataset": config["dataset"]["name"],
+            "threads": config["threads"],
+            "epochs": theirs["epoch"],
+            "steps": theirs["step"],
+            "seconds": round(theirs["seconds"], 1),
+        }
+        start |= {key: checkpoint[key] for key in ("start",) if key in checkpoint}
+        start = checked_start(start)
+        trainer.start_from(theirs)
+    except Exception as error:  # whatever torch raises when it is given something else
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CheckpointError(
+            f"a run of this recipe and data cannot start from the networks in {run_dir} "
+            f"({reason}); start from a run with the same networks, image size and classes"
+        ) from error
+    return start
 
 
 def _same(found: object, wanted: object) -> bool:

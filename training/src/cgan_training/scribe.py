@@ -41,6 +41,7 @@ class Scribe:
         options: "Options",
     ) -> None:
         self._trainer, self._identity, self._options = trainer, identity, options
+        self._start: dict[str, Any] = {key: identity[key] for key in ("start",) if key in identity}
         self._world, self._saved = trainer.world, time.perf_counter()
         self._world.first_does(lambda: self._open(run_dir, metrics))
 
@@ -48,7 +49,7 @@ class Scribe:
         keeps_models = bool(self._options.keep_every)
         self._folder = RunDir(run_dir, keeps_models=keeps_models, metrics=metrics)
         if metrics is None:
-            self._folder.write_config(_config(self._trainer, self._options))
+            self._folder.write_config(_config(self._trainer, self._options, self._start))
         if self._options.tensorboard:
             self._board = Board(run_dir / "tensorboard", self._trainer.epoch)
 
@@ -79,7 +80,8 @@ class Scribe:
             self._board.add(metrics, images)
         keep_every = self._options.keep_every
         if keep_every and self._trainer.epoch_is_whole and epoch.epoch % keep_every == 0:
-            save_model(_model(self._trainer), self._folder.kept_model_path(epoch.epoch))
+            model = _model(self._trainer, self._start)
+            save_model(model, self._folder.kept_model_path(epoch.epoch))
 
     def _measured(self, epoch: Epoch) -> dict[str, float]:
         meter, every = self._options.meter, self._options.eval_every
@@ -98,7 +100,7 @@ class Scribe:
         folder.write_grid(_sheet(trainer, trainer.draw_sheet()))
         folder.write_animation()
         folder.write_curves(curves(folder.metrics, _title(trainer)))
-        save_model(_model(trainer), folder.model_path)
+        save_model(_model(trainer, self._start), folder.model_path)
         return folder.model_path
 
 
@@ -129,7 +131,7 @@ def _title(trainer: Trainer) -> str:
     return f"recipe {trainer.recipe.name}, {trainer.dataset.name}, {done}"
 
 
-def _model(trainer: Trainer) -> Model:
+def _model(trainer: Trainer, start: dict[str, Any]) -> Model:
     """Return the finished generator on the CPU, with what there is to say about it."""
     return Model(
         generator=trainer.finished_generator().cpu(),
@@ -144,11 +146,12 @@ def _model(trainer: Trainer) -> Model:
             "machine": _machine(trainer.device),
             "threads": torch.get_num_threads(),
             "versions": _versions(),
+            **start,
         },
     )
 
 
-def _config(trainer: Trainer, options: "Options") -> dict[str, Any]:
+def _config(trainer: Trainer, options: "Options", start: dict[str, Any]) -> dict[str, Any]:
     dataset = trainer.dataset
     return {
         "recipe": trainer.recipe.to_dict(),
@@ -167,6 +170,7 @@ def _config(trainer: Trainer, options: "Options") -> dict[str, Any]:
         "eval_every": options.eval_every,
         "tensorboard": options.tensorboard,
         "versions": _versions(),
+        **start,
     }
 
 
