@@ -330,6 +330,29 @@ def test_the_learning_rate_falls_to_nothing(small_recipe: Recipe, digits: Datase
     assert rates[16:] == pytest.approx(falls)
 
 
+def test_after_a_restart_the_run_is_as_one_of_more_epochs(
+    small_recipe: Recipe, digits: Dataset
+) -> None:
+    """What a run of two epochs learnt is gone on with as if it had been of five, then of six."""
+    recipe = dataclasses.replace(small_recipe, decay=1.0, epochs=6, restarts=(2, 5))
+    trainer = Trainer(recipe, digits, CPU)
+    short = Trainer(dataclasses.replace(recipe, epochs=2), digits, CPU)
+    for _ in range(2):
+        assert trainer.train_epoch().loss_generator == short.train_epoch().loss_generator
+    assert short.progress == 1.0
+    assert trainer.progress == 2 / 5
+    again = Trainer(recipe, digits, CPU)
+    again.load_state(copy.deepcopy(trainer.state()))
+    for epoch in (3, 4, 5):
+        one, other = trainer.train_epoch(), again.train_epoch()
+        assert one.epoch == epoch
+        assert one.loss_generator == other.loss_generator
+    assert trainer.progress == 5 / 6
+    trainer.train_epoch()
+    assert trainer.progress == 1.0
+    assert trainer.optimizer_g.param_groups[0]["lr"] < 2e-4 / 6 / 10
+
+
 def test_a_limit_of_time_brings_the_decay_forward(small_recipe: Recipe, digits: Dataset) -> None:
     trainer = Trainer(dataclasses.replace(small_recipe, decay=1.0), digits, CPU)
     trainer.seconds, trainer.seconds_limit = 30.0, 40.0

@@ -60,6 +60,8 @@ def test_an_epoch_shows_sixty_thousand_images_unless_told_otherwise() -> None:
         ("betas", (0.9,)),
         ("precision", "fp16"),
         ("average", 1.0),
+        ("restarts", (0,)),
+        ("restarts", (5, 3)),
         ("noise_scale", 0.0),
         ("noise_scale", float("nan")),
         ("seed", -1),

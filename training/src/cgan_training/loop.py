@@ -319,8 +319,12 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """How much of the run is done, 0 .. 1, by its steps or by its limit of time."""
-        steps = self.recipe.epochs * self.steps_per_epoch
+        """How much of the run is done, 0 .. 1, by its steps or by its limit of time.
+
+        It falls back at each of the recipe's restarts: until there the run is of so many epochs.
+        """
+        ends = [each for each in self.recipe.restarts if self.epoch < each]
+        steps = min([*ends, self.recipe.epochs]) * self.steps_per_epoch
         return min(1.0, max(self.step / steps, self.seconds / self.seconds_limit))
 
     def _decay_learning_rate(self) -> None:

@@ -57,6 +57,8 @@ class Recipe:
     augment: float = 0.0  # share of images that are moved a little before the discriminator sees
     # them, where the data set has under 10,000
     decay: float = 0.0  # last share of the run in which the learning rate falls to 0, in a line
+    restarts: tuple[int, ...] = ()  # epochs after which the run, until then one of so few, goes on
+    # as one of more: what fell to 0 rises again (Loshchilov & Hutter 2017, section 3)
     precision: str = "fp32"  # of the matrix products: "fp32", "bf16" by autocast, or "auto": bf16
     # where the device has it in hardware
     average: float = 0.0  # decay a step of the generator's moving average, which model.pt then
@@ -81,6 +83,8 @@ class Recipe:
         )
         self._require("augment", 0 <= self.augment <= 1, "0 to 1")
         self._require("decay", 0 <= self.decay <= 1, "0 to 1")
+        rising = tuple(sorted({each for each in self.restarts if 1 <= each <= MOST_COUNT}))
+        self._require("restarts", self.restarts == rising, f"rising numbers, 1 to {MOST_COUNT}")
         self._require("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
         self._require("average", 0 <= self.average < 1, "0 or more and below 1")
         self._require("noise_scale", 0 < self.noise_scale <= 10, "above 0 and at most 10")
