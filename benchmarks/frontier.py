@@ -5,7 +5,7 @@
 Quality is read from what is committed, because measuring it takes hours: docs/quality/rows.json
 and docs/precisions/rows.json (benchmarks/quality.py and precisions.py make them). Bytes and
 microseconds are those of the last run of inference.py on this machine, which make bench makes just
-before. `edge` and `edge-long` have the layers of the model that ships, and so its times.
+before. `edge` and `edge-finish` have the layers of the model that ships, and so its times.
 """
 
 import json
@@ -28,9 +28,9 @@ POINTS = (
     ("precisions", "seed, fp16", "seed", "fp16"),
     ("precisions", "seed, int8", "seed", "int8"),
     ("quality", "edge, seed 0", "shipped", "fp32"),
-    ("precisions", "edge-long, fp32", "shipped", "fp32"),
-    ("precisions", "edge-long, fp16", "shipped", "fp16"),
-    ("precisions", "edge-long, int8", "shipped", "int8"),
+    ("precisions", "edge-finish, fp32", "shipped", "fp32"),
+    ("precisions", "edge-finish, fp16", "shipped", "fp16"),
+    ("precisions", "edge-finish, int8", "shipped", "int8"),
 )
 REAL = "real training images"
 

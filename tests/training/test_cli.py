@@ -48,7 +48,7 @@ def test_a_run_repeated_from_its_config_and_gone_on_with(
 
 
 def test_recipes_are_listed(command: Command) -> None:
-    assert command("cgan-train", "--list-recipes").stdout == b"edge\nedge-long\nseed\n"
+    assert command("cgan-train", "--list-recipes").stdout == b"edge\nedge-finish\nedge-long\nseed\n"
 
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(
