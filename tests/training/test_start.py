@@ -117,6 +117,18 @@ def test_what_cannot_be_started_from_is_refused(
     assert f"{damaged / NAME} is cut short, damaged" in refusal(small_recipe, digits, damaged)
 
 
+def test_a_cut_checkpoint_is_named_and_the_one_before_it_started_from(
+    next_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
+) -> None:
+    cut, said = tmp_path / "cut", list[str]()
+    shutil.copytree(run_dir, cut)
+    (cut / NAME).write_bytes(b"")
+    start = Options(start_from=cut)
+    train(next_recipe, digits, tmp_path / "new", device=CPU, options=start, say=said.append)
+    assert f"{cut / NAME} is cut short, damaged or no checkpoint" in said[0]
+    assert load_model(tmp_path / "new").training["start"]["epochs"] == 1
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,6 +48,7 @@ def card_of(path: Path, picture: str) -> str:
     content, name = path.read_bytes(), printable(path.name)
     with DigitGenerator(path, provider="cpu", threads=1) as generator:
         info, speed = generator.info, measure_speed(generator)
+    runs = _runs(info)
     facts = {
         "file": f"`{name}`, {len(content):,} bytes",
         "SHA-256 of the file": f"`{hashlib.sha256(content).hexdigest()}`",
@@ -68,7 +69,7 @@ def card_of(path: Path, picture: str) -> str:
             for key, value in info.training.items()
             if key != "start"
         },
-        **_before(info),
+        **_before(runs[:-1]),
         **{f"{name}": version for name, version in info.versions.items()},
     }
     return "\n".join(
@@ -88,8 +89,8 @@ def card_of(path: Path, picture: str) -> str:
             "",
             *_table(training),
             "",
-            *_commands(info),
-            *[line for run in _runs(info) for line in _recipe(run["recipe"])],
+            *_commands(runs),
+            *[line for run in runs for line in _recipe(run["recipe"])],
             "## Quality",
             "",
             *_quality(info),
@@ -120,20 +121,20 @@ def _runs(info: ModelInfo) -> list[Mapping[str, Any]]:
     return runs
 
 
-def _before(info: ModelInfo) -> dict[str, str]:
-    """Return a line of the table for what the run started from."""
-    before = [
+def _before(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return a line of the table for what the last run started from, if anything."""
+    before = "; ".join(
         f"{run['recipe']['name']}, {run['epochs']:,} epochs of {run['dataset']}, "
         f"{run['seconds']} seconds"
-        for run in _runs(info)[:-1]
-    ]
-    return {"started from": "; ".join(before)} if before else {}
+        for run in runs
+    )
+    return {"started from": before} if before else {}
 
 
-def _commands(info: ModelInfo) -> list[str]:
+def _commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what trains it again, where the metadata know it all."""
     lines, start = [], ""
-    for number, run in enumerate(_runs(info), 1):
+    for number, run in enumerate(runs, 1):
         try:
             words = {
                 "recipe": run["recipe"]["name"],

@@ -65,3 +65,8 @@ class StoppedError(TrainingError):
 
 class OutputError(TrainingError):
     """A file or folder cannot be written."""
+
+
+def brief(error: Exception) -> str:
+    """Return another library's error on one line of at most 200 characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from cgan_training.archive import ArchiveError, load_archive, save_archive
-from cgan_training.errors import ModelFileError
+from cgan_training.errors import ModelFileError, brief
 from cgan_training.model_path import find_model
 from cgan_training.networks import GENERATORS, Generator
 from cgan_training.settings import build_block
@@ -90,9 +90,8 @@ def load_model(path: Path) -> Model:
                 **_described(content),
             )
     except Exception as error:  # whatever network and weights make torch raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ModelFileError(
-            f"{path} is damaged: its parts do not fit ({reason}); train it again"
+            f"{path} is damaged: its parts do not fit ({brief(error)}); train it again"
         ) from error
 
 

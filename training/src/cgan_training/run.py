@@ -15,7 +15,7 @@ from torch import Tensor
 from cgan_training.checkpoint import load_checkpoint
 from cgan_training.data import Dataset
 from cgan_training.distributed import ALONE, Votes, World
-from cgan_training.errors import CheckpointError, StoppedError
+from cgan_training.errors import CheckpointError, StoppedError, brief
 from cgan_training.loop import Epoch, Trainer
 from cgan_training.networks import Generator
 from cgan_training.precision import resolved
@@ -97,7 +97,7 @@ def train(
     if options.resume:
         metrics = _resume(trainer, run_dir, identity, say)
     elif options.start_from is not None:
-        identity["start"] = _start(trainer, options.start_from)
+        identity["start"] = _start(trainer, options.start_from, say)
     scribe = Scribe(trainer, run_dir, metrics, identity, options)
     vote, time_is_up = Votes(world), 0.0
     until = trainer.seconds_limit = trainer.seconds + (options.seconds_limit or math.inf)
@@ -174,13 +174,19 @@ def _checked_config(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def _checkpoint(world: World, run_dir: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return the run's last checkpoint that is whole; say so where it is not the last."""
+    checkpoint, problem = world.from_first(lambda: load_checkpoint(run_dir))
+    if problem is not None:
+        say(f"note: {problem} Going on from the checkpoint before it.")
+    return checkpoint
+
+
 def _resume(
     trainer: Trainer, run_dir: Path, identity: dict[str, Any], say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """Put the trainer where the run's checkpoint stands; return the metrics up to there."""
-    checkpoint, problem = trainer.world.from_first(lambda: load_checkpoint(run_dir))
-    if problem is not None:
-        say(f"note: {problem} Going on from the checkpoint before it.")
+    checkpoint = _checkpoint(trainer.world, run_dir, say)
     theirs, ours = checkpoint.get("recipe"), identity["recipe"]
     if not _same(theirs, ours):
         theirs = theirs if isinstance(theirs, dict) else {}
@@ -201,19 +207,17 @@ def _resume(
         if "start" in checkpoint:
             identity["start"] = checked_start(checkpoint["start"])
     except Exception as error:  # whatever torch raises when it is given something else
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(
-            f"the checkpoint in {run_dir} does not fit its recipe ({reason}); start a new run"
+            f"the checkpoint in {run_dir} does not fit its recipe ({brief(error)}); start a new run"
         ) from error
     say(f"resumed at epoch {trainer.epoch + 1}, step {trainer.step:,}")
     return metrics
 
 
-def _start(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
+def _start(trainer: Trainer, run_dir: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Give the trainer the networks of a run, and return what that run was."""
-    config, (checkpoint, _) = trainer.world.from_first(
-        lambda: (read_config(run_dir), load_checkpoint(run_dir))
-    )
+    config = trainer.world.from_first(lambda: read_config(run_dir))
+    checkpoint = _checkpoint(trainer.world, run_dir, say)
     try:
         theirs = checkpoint["trainer"]
         start = {
@@ -224,14 +228,14 @@ def _start(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
             "steps": theirs["step"],
             "seconds": round(theirs["seconds"], 1),
         }
-        start |= {key: checkpoint[key] for key in ("start",) if key in checkpoint}
+        if "start" in checkpoint:
+            start["start"] = checkpoint["start"]
         start = checked_start(start)
         trainer.start_from(theirs)
     except Exception as error:  # whatever torch raises when it is given something else
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(
             f"a run of this recipe and data cannot start from the networks in {run_dir} "
-            f"({reason}); start from a run with the same networks, image size and classes"
+            f"({brief(error)}); start from a run with the same networks, image size and classes"
         ) from error
     return start
 

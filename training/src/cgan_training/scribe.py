@@ -41,7 +41,7 @@ class Scribe:
         options: "Options",
     ) -> None:
         self._trainer, self._identity, self._options = trainer, identity, options
-        self._start: dict[str, Any] = {key: identity[key] for key in ("start",) if key in identity}
+        self._start = {"start": identity["start"]} if "start" in identity else {}
         self._world, self._saved = trainer.world, time.perf_counter()
         self._world.first_does(lambda: self._open(run_dir, metrics))
 
