@@ -6,6 +6,7 @@ Needs a CUDA device, a CUDA build of torch, and onnxruntime-gpu in place of onnx
 of them is missing it says which, and leaves with 1.
 """
 
+import os
 import sys
 import tempfile
 import time
@@ -13,17 +14,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from recorded import problems
 
 from cgan_export import export_model
 from cgan_runtime import CganRuntimeError, DigitGenerator
 from cgan_runtime.check import FLOAT_TOLERANCE, TOLERANCES
 from cgan_runtime.speed import measure_speed
-from cgan_training.data import load_dataset
+from cgan_training.data import Dataset, load_dataset
 from cgan_training.recipe import load_recipe
 from cgan_training.run import Options, train
 
-SECONDS = 60.0  # of training
+DATA = Path(os.environ.get("CGAN_DATA_DIR", "data"))
+SECONDS = 10.0  # of training
 IMAGES = 2000  # compared
+MOST_BEYOND = 0.001  # share of them that may be further off than cgan-check allows ten to be
 
 
 def main() -> int:
@@ -35,17 +39,21 @@ def main() -> int:
     except CganRuntimeError as error:
         return failed(str(error))
     print(f"on {torch.cuda.get_device_name()}")
+    data = load_dataset("auto", DATA)[0]
+    if found := problems(data, load_dataset("optdigits", DATA)[0]):
+        return failed("; ".join(found))
+    print("recorded steps: as those launched one by one")
     with tempfile.TemporaryDirectory() as folder:
-        return pipeline(Path(folder))
+        return pipeline(data, Path(folder))
 
 
-def pipeline(folder: Path) -> int:
+def pipeline(data: Dataset, folder: Path) -> int:
     """Train, export, draw and compare; return the exit code."""
     for name in ("seed", "edge"):
         began = time.perf_counter()
         train(
             load_recipe(name),
-            load_dataset("auto", Path("data"))[0],
+            data,
             folder / name,
             device=torch.device("cuda"),
             options=Options(seconds_limit=SECONDS),
@@ -69,16 +77,17 @@ def differs(path: Path) -> bool:
             images[provider] = generator.generate(labels, seed=5).astype(int)
             speeds[provider] = measure_speed(generator)
             precision = generator.info.precision
-    difference = np.abs(images["cuda"] - images["cpu"])
+    difference = np.abs(images["cuda"] - images["cpu"]).reshape(IMAGES, -1).max(1)
     allowed = TOLERANCES.get((precision, "cuda"), FLOAT_TOLERANCE)
     print(
-        f"{path.stem}: at most {difference.max()} grey levels off the CPU, allowed are {allowed}; "
+        f"{path.stem}: {(difference > 0).mean():.2%} of images off the CPU, by {difference.max()} "
+        f"grey levels at most, allowed are {allowed}; "
         + "; ".join(
             f"{provider} {speed.latency * 1e6:.0f} µs for one, {speed.throughput:,.0f} images/s"
             for provider, speed in speeds.items()
         )
     )
-    return bool(difference.max() > allowed)
+    return bool((difference > allowed).mean() > MOST_BEYOND)
 
 
 def failed(words: str) -> int:

@@ -37,6 +37,7 @@ class FakeOnnxruntime(ModuleType):
         self.offered, self.given = offered, given
         self.failure: Exception | None = None  # of a session with CUDA
         self.opened: list[tuple[list[str], FakeOptions]] = []
+        self.told: list[dict[str, str]] = []  # options of the newest session's providers
 
     def set_default_logger_severity(self, severity: int) -> None:
         self.severity = severity
@@ -48,10 +49,16 @@ class FakeOnnxruntime(ModuleType):
         print("chatter of the libraries")
 
     def InferenceSession(  # noqa: N802 - onnxruntime's name
-        self, _model: bytes, options: FakeOptions, providers: list[str], **_: object
+        self,
+        _model: bytes,
+        options: FakeOptions,
+        providers: list[str],
+        provider_options: list[dict[str, str]],
+        **_: object,
     ) -> Any:
         print("chatter of the session")
         self.opened.append((providers, options))
+        self.told = provider_options
         if providers != [CPU] and self.failure:
             raise self.failure
         given = [each for each in providers if each in self.given]
@@ -112,9 +119,10 @@ def test_the_cpu_is_taken_in_silence(
 
 def test_cuda_where_the_session_gets_it(fake: Callable[..., FakeOnnxruntime]) -> None:
     for provider in ("cuda", "auto"):
-        fake([CUDA, CPU], [CUDA, CPU])
+        module = fake([CUDA, CPU], [CUDA, CPU])
         opened = session.open_session(b"model", "m.onnx", provider, None)
         assert opened.get_providers() == [CUDA, CPU]
+        assert module.told == [{"use_tf32": "0"}, {}]
 
 
 def test_the_cpu_is_taken_where_cuda_is_offered_too(fake: Callable[..., FakeOnnxruntime]) -> None:

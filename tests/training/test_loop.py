@@ -1,13 +1,14 @@
 import copy
 import dataclasses
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
-from cgan_training import precision
+from cgan_training import loop, precision
 from cgan_training.data import Dataset
 from cgan_training.distributed import World
 from cgan_training.errors import DeviceError, DivergedError
@@ -21,6 +22,7 @@ from cgan_training.networks import (
     to_float,
 )
 from cgan_training.recipe import Recipe
+from cgan_training.recorder import Recorder
 
 CPU = torch.device("cpu")
 
@@ -248,6 +250,75 @@ def test_the_convolutional_recipe_learns_and_resumes(
     assert torch.equal(first.draw_sheet(), second.draw_sheet())
 
 
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recipe, Dataset], Trainer]:
+    """Make trainers whose steps read tensors, as those do that are recorded on a GPU."""
+
+    def made(recipe: Recipe, data: Dataset) -> Trainer:
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "can_record", lambda _device, _processes: True)
+            patch.setattr(loop, "Recorder", lambda step, _random: step)
+            return Trainer(recipe, data, CPU)
+
+    return made
+
+
+def test_what_a_recorded_step_reads_from_tensors_changes_nothing(
+    convolutional_recipe: Recipe,
+    digits: Dataset,
+    recorded: Callable[[Recipe, Dataset], Trainer],
+) -> None:
+    first, second = (
+        recorded(convolutional_recipe, digits),
+        Trainer(convolutional_recipe, digits, CPU),
+    )
+    rate, told = first.optimizer_g.param_groups[0]["lr"], first.told
+    for trainer in (first, second):
+        trainer.train_epoch()
+        trainer.train_epoch(lambda done, _sums: done < 7)
+    assert first.optimizer_g.param_groups[0]["lr"] is rate
+    assert first.told is told is first.discriminator.progress
+    assert float(told) == pytest.approx(float(second.told))
+    assert float(rate) == pytest.approx(second.optimizer_g.param_groups[0]["lr"])
+    for mine, theirs in zip(
+        first.discriminator.parameters(), second.discriminator.parameters(), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_a_state_goes_from_a_gpu_to_a_cpu_and_back(
+    convolutional_recipe: Recipe,
+    digits: Dataset,
+    recorded: Callable[[Recipe, Dataset], Trainer],
+) -> None:
+    plain = Trainer(convolutional_recipe, digits, CPU)
+    plain.train_epoch(lambda done, _sums: done < 7)
+    there = recorded(convolutional_recipe, digits)
+    before, rate = there.recorder, there.optimizer_d.param_groups[0]["lr"]
+    there.recorder = Recorder.__new__(Recorder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "Recorder", lambda _step, _random: before)
+        there.load_state(copy.deepcopy(plain.state()))
+    assert there.recorder is before  # begun anew: a graph would write to what was replaced
+    group = there.optimizer_d.param_groups[0]
+    assert group["lr"] is rate
+    assert group["capturable"]
+    assert float(rate) == pytest.approx(plain.optimizer_d.param_groups[0]["lr"])
+    back = Trainer(convolutional_recipe, digits, CPU)
+    state = copy.deepcopy(there.state())
+    assert [state[name]["param_groups"] for name in ("optimizer_g", "optimizer_d")] == [
+        [{**group, "lr": pytest.approx(group["lr"])}]
+        for group in (
+            plain.state()[name]["param_groups"][0] for name in ("optimizer_g", "optimizer_d")
+        )
+    ]
+    back.load_state(state)
+    assert not back.optimizer_d.param_groups[0]["capturable"]
+    assert type(back.optimizer_d.param_groups[0]["lr"]) is float
+    one, other = plain.train_epoch(), back.train_epoch()
+    assert one.loss_generator == pytest.approx(other.loss_generator, rel=1e-3)
+
+
 def test_the_discriminator_is_told_how_much_of_the_run_is_done(
     convolutional_recipe: Recipe, digits: Dataset
 ) -> None:
@@ -368,3 +439,28 @@ def test_auto_is_the_precision_that_the_device_has(
         monkeypatch.setattr(precision, "bf16_helps", lambda _device, answer=capable: answer)
         assert precision.resolved(auto, CPU).precision == name
     assert precision.resolved(small_recipe, CPU) == small_recipe
+
+
+def test_tf32_is_of_gpus_from_ampere_on(
+    small_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = dataclasses.replace(small_recipe, precision="auto")
+    gpu = torch.device("cuda")
+    for capability, name in (((9, 0), "tf32"), ((8, 0), "tf32"), ((7, 5), "fp32")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, its=capability: its)
+        assert precision.resolved(auto, gpu).precision == name
+    tf32 = dataclasses.replace(small_recipe, precision="tf32")
+    for device in (CPU, gpu):  # the latter as of 2018
+        with pytest.raises(DeviceError, match=r"tf32 is how NVIDIA's GPUs multiply.*--precision"):
+            precision.resolved(tf32, device)
+
+
+def test_a_gpu_multiplies_in_tf32_where_that_is_asked_for_alone() -> None:
+    matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matrices.allow_tf32, convolutions.allow_tf32
+    for name, allowed in (("tf32", True), ("fp32", False), ("bf16", False)):
+        with precision.products_in(name, torch.device("cuda")):
+            assert (matrices.allow_tf32, convolutions.allow_tf32) == (allowed, allowed)
+        with precision.products_in(name, CPU):
+            assert (matrices.allow_tf32, convolutions.allow_tf32) == before
+    assert (matrices.allow_tf32, convolutions.allow_tf32) == before

@@ -5,6 +5,8 @@ image by its being moved, and the generator learns the images as they are (Karra
 section 2; Zhao et al. 2020).
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -13,6 +15,12 @@ SMALL_SET = 10_000  # images; data sets of so many or more need no augmentation
 STRETCH = 0.1  # relative change of each side, at most
 SKEW = 0.1  # of each off-diagonal entry, so up to 6 degrees of rotation
 SHIFT = 0.1  # in half sides, so 1.4 of 28 pixels
+
+
+@lru_cache
+def _most(device: torch.device) -> Tensor:
+    """Return the greatest change of each entry; made once, since a copy to a GPU is waited for."""
+    return torch.tensor([[STRETCH, SKEW, SHIFT], [SKEW, STRETCH, SHIFT]], device=device)
 
 
 def moved(images: Tensor, share: float, random: torch.Generator) -> Tensor:
@@ -27,8 +35,7 @@ def moved(images: Tensor, share: float, random: torch.Generator) -> Tensor:
         float32 [n, 1, height, width].
     """
     count, device = len(images), images.device
-    most = torch.tensor([[STRETCH, SKEW, SHIFT], [SKEW, STRETCH, SHIFT]], device=device)
-    change = (torch.rand(count, 2, 3, generator=random, device=device) * 2 - 1) * most
+    change = (torch.rand(count, 2, 3, generator=random, device=device) * 2 - 1) * _most(device)
     chosen = torch.rand(count, 1, 1, generator=random, device=device) < share
     theta = torch.eye(2, 3, device=device) + change * chosen  # [n, 2, 3]
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)

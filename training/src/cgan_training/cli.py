@@ -112,7 +112,9 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 )
 @click.option("--epochs", type=click.IntRange(1, MOST_EPOCHS), help="Instead of the recipe's.")
 @click.option(
-    "--precision", type=click.Choice(["fp32", "bf16", "auto"]), help="Instead of the recipe's."
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16", "auto"]),
+    help="Instead of the recipe's.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the recipe's.")
 @click.option(

@@ -4,12 +4,13 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cgan_training.augmentation import SMALL_SET, moved
@@ -20,8 +21,10 @@ from cgan_training.errors import DeviceError, DivergedError, RecipeError
 from cgan_training.fit import require_like, require_optimizer, require_order
 from cgan_training.losses import r1_penalty
 from cgan_training.networks import Generator, to_float, to_uint8
-from cgan_training.precision import resolved
+from cgan_training.optimizer import adam, load, set_rate, state_of
+from cgan_training.precision import products_in, resolved
 from cgan_training.recipe import Recipe
+from cgan_training.recorder import Recorder, can_record, turned
 
 SHEET_ROWS = 10
 OPTIMIZERS = {"optimizer_g": "generator", "optimizer_d": "discriminator"}
@@ -55,6 +58,7 @@ class Trainer:
 
     Raises:
         RecipeError: the processes cannot share a batch evenly.
+        DeviceError: the recipe's precision is none of the device's.
     """
 
     def __init__(
@@ -69,7 +73,7 @@ class Trainer:
                 f"{self.batch_size} evenly; start as many as divide batch_size, or change it"
             )
         self.augment = recipe.augment if len(dataset.labels) < SMALL_SET else 0.0
-        self.bf16 = resolved(recipe, device).precision == "bf16"
+        self.precision = resolved(recipe, device).precision
         shape = dataset.classes, dataset.height, dataset.width
         self.generator = Generator(recipe.generator, recipe.noise_dim, *shape).to(device)
         self.discriminator = recipe.discriminator.network(
@@ -79,14 +83,19 @@ class Trainer:
         ).to(device)
         self.average: AveragedModel | None = None
         if recipe.average:
-            self.average = AveragedModel(self.generator, multi_avg_fn=self._average)
+            self.average = AveragedModel(self.generator)
         # Called through these, a network's gradients are the mean over all processes.
         self.synced_generator = world.synced(self.generator)
         self.synced_discriminator = world.synced(self.discriminator)
         self.parts = [*PARTS, "average"] if self.average else PARTS
+        self.random = torch.Generator(device).manual_seed(recipe.seed)
+        self.recorder: Recorder | None = None  # takes the steps
+        self.told: float | Tensor = 0.0  # how much of the run is done, as a step reads it
+        if can_record(device, world.size):
+            self.recorder = Recorder(self._step, self.random)
+            self.told = torch.zeros((), device=device)
         self.optimizer_g = self._adam(self.generator)
         self.optimizer_d = self._adam(self.discriminator)
-        self.random = torch.Generator(device).manual_seed(recipe.seed)
         self.images = dataset.images.to(device)  # uint8 [n, 1, h, w]
         self.labels = dataset.labels.to(device)  # int64 [n]
         self.sheet_noise = self._noise(SHEET_ROWS)  # the same for every sheet of the run
@@ -117,26 +126,37 @@ class Trainer:
         """
         if self.order is None:
             self.order = torch.cat([self._shuffled() for _ in range(self.passes)])
-        before = time.perf_counter()
-        for batch in self.order.split(self.batch_size)[self.done : self.steps_per_epoch]:
-            own = self.world.share(batch)
-            self.sums += self._step(to_float(self.images[own]), self.labels[own])
-            self.step += 1
-            self.done += 1
-            now = time.perf_counter()
-            self.epoch_seconds, self.seconds, before = (
-                self.epoch_seconds + now - before,
-                self.seconds + now - before,
-                now,
-            )
-            if on_step is not None and not on_step(self.done, self.sums):
-                break
+        batches = self.order.split(self.batch_size)[self.done : self.steps_per_epoch]
+        with products_in(self.precision, self.device):
+            self._take(batches, on_step or (lambda _done, _sums: True))
         epoch = self._summary(self.world.mean(self.sums))
         if self.done == self.steps_per_epoch:
             self.epoch += 1
             self.order, self.done = None, 0
             self.sums, self.epoch_seconds = self._zeros(), 0.0
         return epoch
+
+    def _take(self, batches: Sequence[Tensor], on_step: Callable[[int, Tensor], bool]) -> None:
+        """Take a step on each batch's images, while on_step goes along, and count the time."""
+        before = time.perf_counter()
+        for batch in batches:
+            self.sums += self._advance(self.world.share(batch))
+            self.step += 1
+            self.done += 1
+            before = self._spent_since(before)
+            if not on_step(self.done, self.sums):
+                break
+        if self.device.type == "cuda":  # steps were asked of it that it may have yet to do
+            before = time.perf_counter()
+            torch.cuda.synchronize(self.device)
+            self._spent_since(before)
+
+    def _spent_since(self, before: float) -> float:
+        """Count the seconds since a moment as training, and return this moment."""
+        now = time.perf_counter()
+        self.epoch_seconds += now - before
+        self.seconds += now - before
+        return now
 
     def _summary(self, sums: Tensor) -> Epoch:
         loss_g, loss_d, d_real, d_fake = (sums / self.done).tolist()
@@ -161,22 +181,33 @@ class Trainer:
         """Whether no epoch is begun and not ended."""
         return self.order is None
 
-    def _step(self, real: Tensor, real_label: Tensor) -> Tensor:
+    def _advance(self, own: Tensor) -> Tensor:
+        """Take one step, and what goes with it; see _step()."""
+        loss = self.recipe.loss
+        self.told = self.discriminator.progress = turned(self.told, self.progress)
+        if self.recipe.decay:
+            self._decay_learning_rate()
+        penalised = bool(loss.r1) and self.step % loss.r1_every == 0
+        losses = (self.recorder or self._step)(own, penalised)
+        if self.average is not None:
+            self._follow(self.average)
+        return losses
+
+    def _step(self, own: Tensor, penalised: bool) -> Tensor:
         """Update the generator, then the discriminator (Mirza & Osindero 2014, equation 2).
 
-        With several processes, batch is one's share of it.
+        With several processes, batch is one's share of it. On CUDA this is recorded and replayed:
+        nothing here may wait for the device, or read a number of Python's that changes.
 
         Args:
-            real: float32 [batch, 1, height, width] in -1 .. 1.
-            real_label: int64 [batch].
+            own: numbers of the real images, int64 [batch].
+            penalised: whether the discriminator's gradients are.
 
         Returns:
             float32 [4], on the device: both losses, mean D on real and on fake.
         """
-        batch, loss = len(real_label), self.recipe.loss
-        self.discriminator.progress = self.progress
-        if self.recipe.decay:
-            self._decay_learning_rate()
+        batch, loss, progress = len(own), self.recipe.loss, self.told
+        real, real_label = to_float(self.images[own]), self.labels[own]
 
         # The generator: make the discriminator call drawn images real. The discriminator's
         # weights stand still, so their gradients are neither computed nor sent anywhere.
@@ -187,14 +218,12 @@ class Trainer:
             on_fake = self.discriminator(fake, fake_label)
         loss_g = game_g = loss.of_generator(on_fake.logit.float())
         if on_fake.reading is not None:
-            loss_g = loss_g + loss.of_reading(on_fake.reading.float(), fake_label, self.progress)
+            loss_g = loss_g + loss.of_reading(on_fake.reading.float(), fake_label, progress)
         if on_fake.noise is not None:
-            loss_g = loss_g + loss.of_noise(on_fake.noise.float(), noise, self.progress)
+            loss_g = loss_g + loss.of_noise(on_fake.noise.float(), noise, progress)
         self.optimizer_g.zero_grad()
         loss_g.backward()
         self.optimizer_g.step()
-        if self.average is not None:
-            self.average.update_parameters(self.generator)
 
         # The discriminator: tell real images from freshly drawn ones, both in one pass.
         self.discriminator.requires_grad_(True)
@@ -209,10 +238,10 @@ class Trainer:
         loss_d = game_d = loss.of_discriminator(*logits.split(batch))
         if on_both.reading is not None:
             on_real = on_both.reading[:batch].float()
-            loss_d = loss_d + loss.of_reading(on_real, real_label, self.progress) / 2
+            loss_d = loss_d + loss.of_reading(on_real, real_label, progress) / 2
         if on_both.noise is not None:
-            loss_d = loss_d + loss.of_noise(on_both.noise[batch:].float(), noise, self.progress) / 2
-        if loss.r1 and self.step % loss.r1_every == 0:
+            loss_d = loss_d + loss.of_noise(on_both.noise[batch:].float(), noise, progress) / 2
+        if penalised:
             with self._autocast():
                 penalty = r1_penalty(self.discriminator, real, real_label)
             loss_d = loss_d + loss.r1 * loss.r1_every * penalty
@@ -261,7 +290,7 @@ class Trainer:
         return {
             **{name: getattr(self, name) for name in COUNTERS},
             "sums": sums,
-            **{name: getattr(self, name).state_dict() for name in self.parts},
+            **{name: self._state_of(name) for name in self.parts},
             "random": self.random.get_state(),
         }
 
@@ -276,8 +305,13 @@ class Trainer:
             warnings.simplefilter("ignore")  # torch warns of what no checkpoint has
             self._require_fit(state)
         for name in self.parts:
-            getattr(self, name).load_state_dict(state[name])
+            if name in OPTIMIZERS:
+                load(getattr(self, name), state[name])
+            else:
+                getattr(self, name).load_state_dict(state[name])
         self.random.set_state(state["random"])
+        if self.recorder is not None:  # what it recorded is of tensors that were replaced
+            self.recorder = Recorder(self._step, self.random)
         for name in COUNTERS:
             value = state[name]
             setattr(self, name, value.to(self.device) if isinstance(value, Tensor) else value)
@@ -294,10 +328,14 @@ class Trainer:
         for name in NETWORKS:
             getattr(self, name).load_state_dict(state[name])
 
+    def _state_of(self, name: str) -> dict[str, Any]:
+        part = getattr(self, name)
+        return state_of(part) if name in OPTIMIZERS else part.state_dict()
+
     def _require_fit(self, state: dict[str, Any]) -> None:
         """Check a state, down to the last number, before any of it is taken over."""
         for name in self.parts:
-            fresh = getattr(self, name).state_dict()
+            fresh = self._state_of(name)
             if name in OPTIMIZERS:
                 shapes = [each.shape for each in getattr(self, OPTIMIZERS[name]).parameters()]
                 require_optimizer(state[name], fresh, shapes, name)
@@ -330,20 +368,20 @@ class Trainer:
     def _decay_learning_rate(self) -> None:
         rate = self.recipe.learning_rate * min(1.0, (1 - self.progress) / self.recipe.decay)
         for optimizer in (self.optimizer_g, self.optimizer_d):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            set_rate(optimizer, rate)
 
-    def _average(self, averaged: Any, current: Any, count: Any) -> None:
-        decay = warmed_up(self.recipe.average, self.step + 1)
-        get_ema_multi_avg_fn(decay)(averaged, current, count)
+    def _follow(self, average: AveragedModel) -> None:
+        """Move the average towards the generator. Its own update would wait for the device."""
+        decay = warmed_up(self.recipe.average, self.step + 1) if self.step else 0.0
+        averaged, current = list(average.parameters()), list(self.generator.parameters())
+        get_ema_multi_avg_fn(decay)(averaged, current, average.n_averaged)
+        average.n_averaged += 1
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def _adam(self, network: nn.Module) -> torch.optim.Adam:
-        return torch.optim.Adam(
-            network.parameters(), lr=self.recipe.learning_rate, betas=self.recipe.betas, fused=True
-        )
+    def _adam(self, network: nn.Module) -> Adam:
+        return adam(network, self.recipe, recorded=self.recorder is not None)
 
     def _drawn(self) -> tuple[Tensor, Tensor]:
         """Draw a batch's noise and labels, as every process does, and return the own share."""

@@ -23,7 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-PRECISIONS = ("fp32", "bf16", "auto")
+PRECISIONS = ("fp32", "tf32", "bf16", "auto")
 MOST_NOISE = 2**20  # numbers; torch asks for what no machine has long before
 MOST_COUNT = 2**31 - 1  # of images a step and of epochs
 MOST_EPOCH_IMAGES = 100_000_000  # their order is kept in memory: 8 bytes each, twice
@@ -59,8 +59,8 @@ class Recipe:
     decay: float = 0.0  # last share of the run in which the learning rate falls to 0, in a line
     restarts: tuple[int, ...] = ()  # epochs after which the run, until then one of so few, goes on
     # as one of more: what fell to 0 rises again (Loshchilov & Hutter 2017, section 3)
-    precision: str = "fp32"  # of the matrix products: "fp32", "bf16" by autocast, or "auto": bf16
-    # where the device has it in hardware
+    precision: str = "fp32"  # of the products: "fp32"; "tf32", float32 with 10 bits of fraction, on
+    # NVIDIA's GPUs; "bf16" by autocast; or "auto": what the device has in hardware, else fp32
     average: float = 0.0  # decay a step of the generator's moving average, which model.pt then
     # holds; 0 <= decay < 1, 0 takes none
     noise_scale: float = 1.0  # standard deviation of the noise that model.pt's generator draws

@@ -37,7 +37,7 @@ class Loss(Block, ABC):
     def of_discriminator(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
         """Return what the discriminator makes small: it wants to tell them apart."""
 
-    def of_reading(self, reading: Tensor, label: Tensor, progress: float) -> Tensor:
+    def of_reading(self, reading: Tensor, label: Tensor, progress: float | Tensor) -> Tensor:
         """Return what both make small beside the game: images are to show their labels.
 
         The discriminator learns to read real images, the generator to draw so that it reads the
@@ -51,7 +51,7 @@ class Loss(Block, ABC):
         """
         return self.classify * (1 - progress) * cross_entropy(reading, label)
 
-    def of_noise(self, reading: Tensor, noise: Tensor, progress: float) -> Tensor:
+    def of_noise(self, reading: Tensor, noise: Tensor, progress: float | Tensor) -> Tensor:
         """Return what both make small beside the game: drawn images are to show their noise.
 
         What is read off an image cannot be the same for two of them, so other noise is to be

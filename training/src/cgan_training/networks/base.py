@@ -113,7 +113,7 @@ class Verdict(NamedTuple):
 class Discriminator(nn.Module, ABC):
     """Tells real images of a label from drawn ones."""
 
-    progress = 0.0  # how much of the run is done, 0 .. 1, told before each step
+    progress: float | Tensor = 0.0  # how much of the run is done, 0 .. 1, told before each step
 
     @abstractmethod
     def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> Verdict:
