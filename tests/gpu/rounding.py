@@ -1,0 +1,37 @@
+"""How far CUDA's images are off the CPU's, with onnxruntime's TF32 and without.
+
+python tests/gpu/rounding.py [MODEL.onnx ...]      # the shipped model by default
+"""
+
+import sys
+
+import numpy as np
+
+from cgan_runtime import DigitGenerator, session
+from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.speed import measure_speed
+
+IMAGES = 100_000
+
+
+def main(models: list[str]) -> None:
+    """Compare, and print a line a model and setting."""
+    for model in models or [str(SHIPPED_MODEL)]:
+        with DigitGenerator(model, "cpu") as generator:
+            labels = [index % generator.info.classes for index in range(IMAGES)]
+            expected = generator.generate(labels, seed=5).astype(np.int16)
+        for tf32 in ("1", "0"):
+            session.PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": tf32}}
+            with DigitGenerator(model, "cuda") as generator:
+                drawn = generator.generate(labels, seed=5).astype(np.int16)
+                speed = measure_speed(generator)
+            off = np.abs(drawn - expected).reshape(IMAGES, -1).max(1)
+            print(
+                f"{model}, TF32 {'on' if tf32 == '1' else 'off'}: {(off > 0).mean():.2%} of images "
+                f"off, by {off.max()} grey levels at most; {speed.latency * 1e6:.0f} µs for one, "
+                f"{speed.throughput:,.0f} images/s"
+            )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
