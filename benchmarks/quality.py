@@ -82,8 +82,8 @@ def main(
     known = cache_dir / judge_file_name(*real, classes=examiner.train.classes)
     judge = hashlib.sha256(known.read_bytes()).hexdigest()[:16]
     before: Rows = json.loads((output / "rows.json").read_text("utf-8"))["rows"] if add else {}
-    if any(before.get(name, {}).get("judge") != judge for name in measures.CONTROLS):
-        for name, draw in measures.controls(real, examiner.train.classes, last.draw).items():
+    for name, draw in measures.controls(real, examiner.train.classes, last.draw).items():
+        if name in to_measure(before, judge):
             drawers[name] = Drawer(name, last.dataset, last.class_names, last.shape, draw)
     evaluations = {
         name: examiner.examine(each, quick=quick, draws=draws) for name, each in drawers.items()
@@ -111,6 +111,12 @@ def main(
     }
     for name, png in pictures.items():
         (output / name).write_bytes(png)
+
+
+def to_measure(before: Rows, judge: str) -> set[str]:
+    """Return the controls to measure: those new to this judge, and the last model's."""
+    unseen = {name for name in measures.CONTROLS if before.get(name, {}).get("judge") != judge}
+    return unseen | {measures.SHIFTED}
 
 
 def merged(before: Rows, now: Rows) -> Rows:

@@ -7,6 +7,7 @@ import torch
 
 from cgan_training.data import load_dataset
 from cgan_training.judge import judge_file_name, label_accuracy, load_or_train_judge
+from cgan_training.measures import CONTROLS
 
 
 def test_rows_are_added_before_the_controls() -> None:
@@ -15,6 +16,15 @@ def test_rows_are_added_before_the_controls() -> None:
     found = quality.merged(before, now)
     assert list(found) == ["a", "b", "c", "real training images"]
     assert [row["x"] for row in found.values()] == [5, 2, 4, 3]
+
+
+def test_a_control_is_measured_anew_where_the_judge_or_its_model_is_another() -> None:
+    before: quality.Rows = {name: {"judge": "j"} for name in CONTROLS}
+    assert quality.to_measure(before, "j") == {"the model, labels shifted by one"}
+    before["real images with noise"] = {"judge": "i"}
+    assert len(quality.to_measure(before, "j")) == 2
+    assert len(quality.to_measure(before, "k")) == 4
+    assert len(quality.to_measure({}, "j")) == 4
 
 
 def test_the_table_marks_what_another_judge_measured() -> None:

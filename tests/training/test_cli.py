@@ -64,6 +64,16 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(
     assert list(tmp_path.iterdir()) == before
 
 
+def test_a_dry_run_looks_at_what_it_would_start_from(
+    call: Command, tmp_path: Path, small_toml: Path, run_dir: Path
+) -> None:
+    words = ["--recipe", small_toml, "--dataset", "optdigits", "--dry-run", "--start-from"]
+    assert call("cgan-train", *words, run_dir).returncode == 0
+    done = call("cgan-train", *words, tmp_path / "none")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().endswith("holds no run (no config.json); check the path\n")
+
+
 def test_the_module_is_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cgan_training", "--version"], capture_output=True, check=False

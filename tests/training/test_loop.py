@@ -10,9 +10,10 @@ from torch.nn.functional import binary_cross_entropy
 
 from cgan_training import loop, precision
 from cgan_training.data import Dataset
+from cgan_training.devices import choose_device
 from cgan_training.distributed import World
 from cgan_training.errors import DeviceError, DivergedError
-from cgan_training.loop import Trainer, choose_device
+from cgan_training.loop import Trainer
 from cgan_training.losses import LogisticLoss
 from cgan_training.networks import (
     ConvolutionalDiscriminator,

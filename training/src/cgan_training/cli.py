@@ -224,7 +224,8 @@ def command(
     import torch
 
     from cgan_training.data import load_dataset
-    from cgan_training.loop import Trainer, choose_device
+    from cgan_training.devices import choose_device
+    from cgan_training.loop import Trainer
     from cgan_training.precision import resolved
     from cgan_training.run import Options, train
 
@@ -247,7 +248,7 @@ def command(
         f"({data.source}) on {on}, into {run_dir}"
     )
     if dry_run:
-        click.echo(plan(Trainer(chosen, data, where, world)))
+        click.echo(plan(Trainer(chosen, data, where, world), start_from))
         return
     eval_every = config.get("eval_every", 0) if eval_every is None else eval_every
     meter = None
@@ -295,10 +296,13 @@ def default_of(option: str) -> bool:
     return source is ParameterSource.DEFAULT
 
 
-def plan(trainer: "Trainer") -> str:
+def plan(trainer: "Trainer", start_from: Path | None) -> str:
     """Say what a run would be, and how long it would take by its first steps."""
     from cgan_training.networks import parameter_count
+    from cgan_training.run import start
 
+    if start_from is not None:
+        start(trainer, start_from, say)
     trainer.train_epoch(lambda done, _sums: done < TRIAL_STEPS // 2)  # warms up
     seconds, steps = trainer.seconds, trainer.step
     trainer.train_epoch(lambda done, _sums: done < steps + TRIAL_STEPS)

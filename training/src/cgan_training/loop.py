@@ -17,7 +17,7 @@ from cgan_training.augmentation import SMALL_SET, moved
 from cgan_training.averaging import estimate_batch_norm, warmed_up
 from cgan_training.data import Dataset
 from cgan_training.distributed import ALONE, World
-from cgan_training.errors import DeviceError, DivergedError, RecipeError
+from cgan_training.errors import DivergedError, RecipeError
 from cgan_training.fit import require_like, require_optimizer, require_order
 from cgan_training.losses import r1_penalty
 from cgan_training.networks import Generator, to_float, to_uint8
@@ -404,23 +404,3 @@ class Trainer:
         return torch.randint(
             self.dataset.classes, (count,), generator=self.random, device=self.device
         )
-
-
-def choose_device(name: str, world: World = ALONE) -> torch.device:
-    """Return this process's device of a name; "auto" takes the first of cuda, mps and cpu.
-
-    Raises:
-        DeviceError: a device was asked for that is not here, or not one for each process.
-    """
-    here = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        name = next(each for each in here if here[each] and (each != "mps" or world.size == 1))
-    if not here[name]:
-        raise DeviceError(f"torch finds no {name} device here; use --device cpu")
-    if name == "mps" and world.size > 1:
-        raise DeviceError("several processes cannot share one mps device; use --device cpu")
-    return world.device(torch.device(name))

@@ -97,7 +97,7 @@ def train(
     if options.resume:
         metrics = _resume(trainer, run_dir, identity, say)
     elif options.start_from is not None:
-        identity["start"] = _start(trainer, options.start_from, say)
+        identity["start"] = start(trainer, options.start_from, say)
     scribe = Scribe(trainer, run_dir, metrics, identity, options)
     vote, time_is_up = Votes(world), 0.0
     until = trainer.seconds_limit = trainer.seconds + (options.seconds_limit or math.inf)
@@ -214,13 +214,17 @@ def _resume(
     return metrics
 
 
-def _start(trainer: Trainer, run_dir: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Give the trainer the networks of a run, and return what that run was."""
+def start(trainer: Trainer, run_dir: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Give the trainer the networks of a run, and return what that run was.
+
+    Raises:
+        CheckpointError: the folder holds no run, or one of other networks.
+    """
     config = trainer.world.from_first(lambda: read_config(run_dir))
     checkpoint = _checkpoint(trainer.world, run_dir, say)
     try:
         theirs = checkpoint["trainer"]
-        start = {
+        was = {
             "recipe": recipe_from(checkpoint["recipe"], str(run_dir)).to_dict(),
             "dataset": config["dataset"]["name"],
             "threads": config["threads"],
@@ -229,15 +233,15 @@ def _start(trainer: Trainer, run_dir: Path, say: Callable[[str], None]) -> dict[
             "seconds": round(theirs["seconds"], 1),
         }
         if "start" in checkpoint:
-            start["start"] = checkpoint["start"]
-        start = checked_start(start)
+            was["start"] = checkpoint["start"]
+        was = checked_start(was)
         trainer.start_from(theirs)
     except Exception as error:  # whatever torch raises when it is given something else
         raise CheckpointError(
             f"a run of this recipe and data cannot start from the networks in {run_dir} "
             f"({brief(error)}); start from a run with the same networks, image size and classes"
         ) from error
-    return start
+    return was
 
 
 def _same(found: object, wanted: object) -> bool:

@@ -1,7 +1,7 @@
 """How good drawn images are: a file a measure, each with its source."""
 
 from cgan_training.measures.cas import classification_accuracy_score
-from cgan_training.measures.controls import CONTROLS, controls
+from cgan_training.measures.controls import CONTROLS, SHIFTED, controls
 from cgan_training.measures.frechet import Gaussian, frechet_distance
 from cgan_training.measures.memorisation import memorisation, nearest_training_images
 from cgan_training.measures.meter import Meter
@@ -11,6 +11,7 @@ from cgan_training.measures.quality import Quality, Reference, look
 
 __all__ = [
     "CONTROLS",
+    "SHIFTED",
     "Gaussian",
     "Meter",
     "Neighbourhood",

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 Draw = Callable[[Tensor], Tensor]  # labels int64 [n] -> images uint8 [n, 1, height, width]
+SHIFTED = "the model, labels shifted by one"
 CONTROLS = (
     "real training images",
     "real images with noise",
     "one image a class, repeated",
-    "the model, labels shifted by one",
+    SHIFTED,
 )
 NOISE = 25.5  # standard deviation of the noisy control, in grey levels: a tenth of the range
 
