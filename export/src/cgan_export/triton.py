@@ -28,7 +28,8 @@ TYPES = {"tensor(float)": "TYPE_FP32", "tensor(int64)": "TYPE_INT64", "tensor(ui
 KSERVE = """\
 # An example: put {repository} where the cluster finds it, name that place in storageUri, then
 #   kubectl apply -f {name}.kserve.yaml
-# A GPU: add nvidia.com/gpu: 1 to the limits.
+# A GPU: add nvidia.com/gpu: 1 to the limits, and NVIDIA_TF32_OVERRIDE=0 to the environment, or
+# products are rounded to TF32, which int8 models do not survive.
 apiVersion: serving.kserve.io/v1beta1
 kind: InferenceService
 metadata:
