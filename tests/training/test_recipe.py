@@ -64,6 +64,8 @@ def test_an_epoch_shows_sixty_thousand_images_unless_told_otherwise() -> None:
         ("restarts", (5, 3)),
         ("noise_scale", 0.0),
         ("noise_scale", float("nan")),
+        ("rare_ink", 1.0),
+        ("rare_ink", -0.1),
         ("seed", -1),
         ("seed", 2**63),
     ],

@@ -215,7 +215,7 @@ KEYS = st.sampled_from(
         *("generator.batch_norm", "generator.convolutions", "discriminator.hidden", "loss.r1"),
         *("discriminator.channels", "discriminator.leaky_slope", "loss.r1_every", "loss.kind"),
         *("discriminator.minibatch_deviation", "discriminator.deviation_fades", "loss.classify"),
-        *("noise_scale", "loss.read_noise", "restarts"),
+        *("noise_scale", "loss.read_noise", "restarts", "rare_ink"),
     ]
 )
 

@@ -23,6 +23,7 @@ from cgan_training.losses import r1_penalty
 from cgan_training.networks import Generator, to_float, to_uint8
 from cgan_training.optimizer import adam, load, set_rate, state_of
 from cgan_training.precision import products_in, resolved
+from cgan_training.rare_ink import match_rare_ink
 from cgan_training.recipe import Recipe
 from cgan_training.recorder import Recorder, can_record, turned
 
@@ -262,12 +263,15 @@ class Trainer:
         """Return a copy of the generator as it would be if training ended here, in eval mode.
 
         It is the moving average where the recipe takes one, with batch norm's statistics measured,
-        and draws from noise as wide as the recipe's noise_scale says.
+        and draws from noise as wide as the recipe's noise_scale says, with ink as rare as its
+        rare_ink says.
         """
         learnt = self.generator if self.average is None else self.average.module
         generator = cast(Generator, copy.deepcopy(learnt)).requires_grad_(False)
         estimate_batch_norm(generator, self.recipe.seed)
         generator.widen(self.recipe.noise_scale)
+        if self.recipe.rare_ink:
+            match_rare_ink(generator, self.images, self.recipe.rare_ink, self.recipe.seed)
         return generator
 
     def draw_sheet(self) -> Tensor:

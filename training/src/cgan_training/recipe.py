@@ -65,6 +65,8 @@ class Recipe:
     # holds; 0 <= decay < 1, 0 takes none
     noise_scale: float = 1.0  # standard deviation of the noise that model.pt's generator draws
     # from, where it learnt from 1; above 0 and at most 10
+    rare_ink: float = 0.0  # pixels that a smaller share of the images ink are inked as rarely by
+    # model.pt's generator; 0 <= rare_ink < 1, 0 leaves all as they learnt
 
     def __post_init__(self) -> None:
         self._require("name", self.name.isprintable(), "printable")
@@ -88,6 +90,12 @@ class Recipe:
         self._require("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
         self._require("average", 0 <= self.average < 1, "0 or more and below 1")
         self._require("noise_scale", 0 < self.noise_scale <= 10, "above 0 and at most 10")
+        self._require("rare_ink", 0 <= self.rare_ink < 1, "0 or more and below 1")
+        if self.rare_ink and not self.generator.has_pixel_biases:
+            raise RecipeError(
+                f"recipe {self.name!r}: rare_ink is {self.rare_ink}, but a generator of the kind "
+                f"{self.generator.kind!r} has no bias for each pixel; take another kind, or 0"
+            )
         self._require("seed", 0 <= self.seed < 2**63, "0 or more and below 2**63")
         for key, what in (("classify", "labels"), ("read_noise", "noise")):
             if getattr(self.loss, key) and not self.discriminator.can_read:

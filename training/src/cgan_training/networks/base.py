@@ -15,6 +15,8 @@ MOST_UNITS = 2**20  # of a layer; torch asks for what no machine has long before
 class GeneratorSettings(Block, ABC):
     """A kind of generator: says which layers it has."""
 
+    has_pixel_biases: ClassVar[bool] = False  # whether the last layer has a bias for each pixel
+
     @abstractmethod
     def layers(self, inputs: int, height: int, width: int) -> nn.Sequential:
         """Return the layers from [noise; one-hot label] to the image before its tanh.
@@ -91,9 +93,13 @@ class Generator(nn.Module):
         Returns:
             float32 [batch, 1, height, width] in -1 (background) .. 1 (ink).
         """
-        one_hot = functional.one_hot(label, self.classes).to(noise.dtype)  # [batch, classes]
-        image = torch.tanh(self.layers(torch.cat([noise, one_hot], dim=1)))  # [batch, h*w]
+        image = torch.tanh(self.layers(self.inputs(noise, label)))  # [batch, h*w]
         return image.view(-1, 1, self.height, self.width)  # [batch, 1, h, w]
+
+    def inputs(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Return what the layers take, float32 [batch, noise_dim + classes]."""
+        one_hot = functional.one_hot(label, self.classes).to(noise.dtype)  # [batch, classes]
+        return torch.cat([noise, one_hot], dim=1)
 
     def widen(self, scale: float) -> None:
         """Let it draw as if its noise had this standard deviation. Noise stays standard normal."""

@@ -28,6 +28,7 @@ class PerceptronGenerator(GeneratorSettings):
     """Linear layers with ReLU between them."""
 
     kind: ClassVar[str] = "perceptron"
+    has_pixel_biases: ClassVar[bool] = True
     hidden: tuple[int, ...]  # units of the hidden layers, from the noise on
     batch_norm: bool = False  # before each ReLU (Radford et al. 2015, section 3)
 
