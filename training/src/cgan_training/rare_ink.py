@@ -32,9 +32,11 @@ def match_rare_ink(generator: Generator, images: Tensor, share: float, seed: int
     rare = (inked < share).nonzero().squeeze(1)
     random = torch.Generator(images.device).manual_seed(seed)
     with torch.no_grad():
-        logits = torch.cat([_logits(generator, rare, random) for _ in range(DRAWN // BATCH)])
         allowed = (inked[rare] * DRAWN).long().clamp(max=DRAWN - 1)  # of the drawn images
-        highest = logits.sort(dim=0, descending=True).values  # [DRAWN, rare]
+        highest = head.weight.new_empty(0, len(rare))  # logits, from the highest down
+        for _ in range(DRAWN // BATCH):
+            logits = torch.cat([highest, _logits(generator, rare, random)])
+            highest = logits.topk(min(int(share * DRAWN) + 1, len(logits)), dim=0).values
         beyond = highest.gather(0, allowed[None]).squeeze(0)  # the first that is not to be inked
         head.bias[rare] -= (beyond - LEAST_LOGIT).clamp(min=0)
 
