@@ -21,24 +21,24 @@ def resolved(recipe: Recipe, device: torch.device) -> Recipe:
     Raises:
         DeviceError: it asks for tf32, and the device has none.
     """
-    if recipe.precision == "tf32" and not _multiplies_tf32(device):
+    if recipe.precision == "tf32" and not _is_ampere(device):
         raise DeviceError(
             "tf32 is how NVIDIA's GPUs multiply, from Ampere on, and the device is none; "
             "use --precision auto, fp32 or bf16"
         )
     if recipe.precision != "auto":
         return recipe
-    if _multiplies_tf32(device):
+    if _is_ampere(device):
         return replace(recipe, precision="tf32")
     return replace(recipe, precision="bf16" if bf16_helps(device) else "fp32")
 
 
 def bf16_helps(device: torch.device) -> bool:
     """Return whether the device multiplies bfloat16 in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= AMPERE
+    if device.type != "cpu":
+        return _is_ampere(device)
     known = getattr(torch.cpu, "get_capabilities", None)  # our oldest torch has none
-    return device.type == "cpu" and known is not None and bool(known().get("avx512_bf16"))
+    return known is not None and bool(known().get("avx512_bf16"))
 
 
 @contextmanager
@@ -63,5 +63,6 @@ def products_in(precision: str, device: torch.device) -> Iterator[None]:
         matrices.allow_tf32, convolutions.allow_tf32 = before
 
 
-def _multiplies_tf32(device: torch.device) -> bool:
+def _is_ampere(device: torch.device) -> bool:
+    """Return whether the device is an NVIDIA GPU of Ampere or later."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= AMPERE

@@ -28,7 +28,7 @@ def match_rare_ink(generator: Generator, images: Tensor, share: float, seed: int
         seed: of the noise and labels drawn for it.
     """
     head = cast(nn.Linear, generator.layers[-1])
-    inked = (images >= INKED).flatten(1).double().mean(0)  # [pixels]: share of the images
+    inked = (images >= INKED).flatten(1).sum(0).double() / len(images)  # [pixels]: share of them
     rare = (inked < share).nonzero().squeeze(1)
     random = torch.Generator(images.device).manual_seed(seed)
     with torch.no_grad():
