@@ -29,7 +29,7 @@ import sys, time
 import numpy as np
 from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
-from cgan_runtime.session import open_session
+from cgan_runtime.inference.session import open_session
 session = open_session(SHIPPED_MODEL.read_bytes(), "digits.onnx", "cpu", 1)
 for line in sys.stdin:
     count = int(line)

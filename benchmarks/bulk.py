@@ -28,7 +28,7 @@ from pathlib import Path
 
 import click
 
-from cgan_runtime.bulk_cli import SHARD_IMAGES
+from cgan_runtime.cli.bulk import SHARD_IMAGES
 
 PLAIN = "cgan-run"
 BIN = Path(sys.executable).parent

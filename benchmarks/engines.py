@@ -18,10 +18,10 @@ from networks import Bytes, Network, model_file
 from numpy.typing import NDArray
 
 from cgan_export.export import export_model
-from cgan_runtime import DigitGenerator
-from cgan_runtime.contract import IMAGE, LABEL, NOISE
+from cgan_runtime import ImageGenerator
+from cgan_runtime.inference.session import open_session
+from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE
 from cgan_runtime.noise import standard_normal
-from cgan_runtime.session import open_session
 
 Noise: TypeAlias = NDArray[np.float32]
 Label: TypeAlias = NDArray[np.int64]
@@ -150,7 +150,7 @@ def _ours(path: Path, threads: int, precision: str, *, new_seeds: bool = False) 
 
     Each call draws images of its own: the next of a seed, or the first of a new seed.
     """
-    generator = DigitGenerator(path, provider="cpu", threads=threads)
+    generator = ImageGenerator(path, provider="cpu", threads=threads)
     wanted: dict[int, list[int]] = {}  # labels as a user writes them, a list a batch
     drawn = 0
 
@@ -172,7 +172,7 @@ def _ours(path: Path, threads: int, precision: str, *, new_seeds: bool = False) 
 
 
 def _bare(path: Path, threads: int) -> Engine:
-    """Return the network of our file alone, opened as DigitGenerator opens it."""
+    """Return the network of our file alone, opened as ImageGenerator opens it."""
     session = open_session(path.read_bytes(), str(path), "cpu", threads)
 
     def draw(noise: Noise, label: Label) -> Images:

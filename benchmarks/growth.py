@@ -34,7 +34,7 @@ REPEATS = 3  # of whole processes, where they take less than SHORT seconds
 SHORT = 5.0
 
 INTRODUCTION = """\
-The model that ships, `DigitGenerator.generate`, noise included. Number of images and processes are
+The model that ships, `ImageGenerator.generate`, noise included. Number of images and processes are
 whole processes that `stream` them, from the start of Python to its end; memory is the most that one
 ever held."""
 
@@ -60,9 +60,9 @@ def main(quick: bool, worker: tuple[int, int, int] | None) -> None:
 
 def by_batch(rounds: int) -> list[dict[str, Any]]:
     """Time calls of each batch on one thread."""
-    from cgan_runtime import DigitGenerator
+    from cgan_runtime import ImageGenerator
 
-    with harness.pinned(1), DigitGenerator(provider="cpu", threads=1) as generator:
+    with harness.pinned(1), ImageGenerator(provider="cpu", threads=1) as generator:
         calls = {
             str(batch): partial(generator.generate, [i % 10 for i in range(batch)], seed=1)
             for batch in BATCHES
@@ -73,10 +73,10 @@ def by_batch(rounds: int) -> list[dict[str, Any]]:
 
 def by_threads(rounds: int, counts: list[int]) -> list[dict[str, Any]]:
     """Time bulk on one thread and more."""
-    from cgan_runtime import DigitGenerator
+    from cgan_runtime import ImageGenerator
 
     labels = [i % 10 for i in range(BULK)]
-    generators = {n: DigitGenerator(provider="cpu", threads=n) for n in counts}
+    generators = {n: ImageGenerator(provider="cpu", threads=n) for n in counts}
     calls = {str(n): partial(each.generate, labels, seed=1) for n, each in generators.items()}
     timings = harness.interleaved(calls, rounds, 0.05, harness.SETTLE)
     return [
@@ -140,9 +140,9 @@ def draw_share(start: int, count: int, threads: int) -> dict[str, float]:
     """Draw and let go of images start .. start + count - 1; return what this process took."""
     import resource
 
-    from cgan_runtime import DigitGenerator
+    from cgan_runtime import ImageGenerator
 
-    with DigitGenerator(provider="cpu", threads=threads) as generator:
+    with ImageGenerator(provider="cpu", threads=threads) as generator:
         turn = [(start + index) % 10 for index in range(10)]
         for _ in generator.stream(turn, seed=1, count=count, start=start):
             pass

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cgan_runtime.threads import available_threads
+from cgan_runtime.inference.threads import available_threads
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

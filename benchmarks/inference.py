@@ -216,7 +216,7 @@ def _across(rows: list[dict[str, Any]]) -> str:
     head = ["", "threads", "batch", "onnxruntime", "LiteRT, int8", "API beyond session.run, µs"]
     words = (
         "How many times as long an image of the seed network takes elsewhere as one of the "
-        "shipped model through `DigitGenerator.generate`, noise included, in the same run; and "
+        "shipped model through `ImageGenerator.generate`, noise included, in the same run; and "
         "what that call costs beyond a bare `session.run` of the same file. A call draws the next "
         "images of a seed, or the first of a new one.\n\n"
     )

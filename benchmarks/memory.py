@@ -19,7 +19,7 @@ from typing import Any
 import click
 from matplotlib.figure import Figure
 
-from cgan_training import commands
+from cgan_runtime.cli import conventions
 from cgan_training.errors import TrainingError
 
 FORMATS = ("npy", "idx", "png")
@@ -80,4 +80,4 @@ def watched(kind: str, count: int, folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    commands.run(main, TrainingError)
+    conventions.run(main)

@@ -27,11 +27,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from cgan_export.fold import without_batch_norm
-from cgan_runtime.contract import LABEL
+from cgan_export.passes.fold_batchnorm import fold_batch_norm
+from cgan_runtime.cli import conventions
 from cgan_runtime.generator import SHIPPED_MODEL
-from cgan_training import commands
-from cgan_training.errors import TrainingError
+from cgan_runtime.model_file.contract import LABEL
 from cgan_training.model_file import Model, load_model, save_model
 from cgan_training.networks import Generator, to_uint8
 from cgan_training.networks.perceptron import PerceptronGenerator
@@ -60,7 +59,7 @@ class Network:
         """
         linear = [
             layer
-            for layer in without_batch_norm(self.generator.layers)
+            for layer in fold_batch_norm(self.generator.layers)
             if isinstance(layer, nn.Linear)
         ]
         return [(each.weight.detach().numpy(), each.bias.detach().numpy()) for each in linear]
@@ -186,4 +185,4 @@ def main(run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    commands.run(main, TrainingError)
+    conventions.run(main)

@@ -21,17 +21,14 @@ import harness
 import numpy as np
 import onnxruntime
 
-from cgan_export import quality
-from cgan_export.drawers import open_onnx
-from cgan_export.errors import ExportError
-from cgan_export.evaluation import Examiner
+from cgan_export.evaluation import quality_gate
+from cgan_export.evaluation.evaluator import Evaluator
+from cgan_export.evaluation.image_sources import open_onnx_source
 from cgan_export.export import TOLERANCES, Report, export_model
-from cgan_runtime import DigitGenerator
-from cgan_runtime.contract import IMAGE, LABEL, NOISE
-from cgan_runtime.errors import CganRuntimeError
+from cgan_runtime import ImageGenerator
+from cgan_runtime.cli import conventions
+from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE
 from cgan_runtime.noise import standard_normal
-from cgan_training import commands
-from cgan_training.errors import TrainingError
 from cgan_training.model_file import Model
 
 BATCHES = (1, 1024)
@@ -49,15 +46,17 @@ def main(
     models: dict[str, Path], data_dir: Path, dataset: str, output: Path, cache_dir: Path
 ) -> None:
     """Export, measure and time the models, named NAME=MODEL."""
-    examiner = Examiner(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
+    examiner = Evaluator(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         files: dict[str, Path] = {}
         for name, source in models.items():
             for precision in TOLERANCES:
 
-                def gate(path: Path, model: Model, source: Path = source) -> quality.Judgement:
-                    return quality.compare(
+                def gate(
+                    path: Path, model: Model, source: Path = source
+                ) -> quality_gate.GateResult:
+                    return quality_gate.compare_accuracy(
                         path,
                         model,
                         model_path=source,
@@ -69,8 +68,8 @@ def main(
                 key = f"{name}, {precision}"
                 files[key] = Path(folder) / f"{len(files)}.onnx"
                 report = export_model(source, files[key], precision=precision, gate=gate)
-                evaluation = examiner.examine(
-                    open_onnx(files[key]), quick=True, draws=harness.DRAWS
+                evaluation = examiner.evaluate(
+                    open_onnx_source(files[key]), quick=True, draws=harness.DRAWS
                 )
                 rows[key] = facts(report) | evaluation.figures
         for batch in BATCHES:
@@ -103,7 +102,7 @@ def timed(files: dict[str, Path], batch: int) -> dict[str, harness.Timing]:
     options.log_severity_level = 4
     calls = {}
     for key, path in files.items():
-        with DigitGenerator(path, provider="cpu") as generator:
+        with ImageGenerator(path, provider="cpu") as generator:
             info = generator.info
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         noise = standard_normal(0, 0, batch, info.noise_dim)
@@ -139,4 +138,4 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    commands.run(main, (ExportError, TrainingError, CganRuntimeError))
+    conventions.run(main)

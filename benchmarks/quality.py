@@ -25,14 +25,12 @@ import click
 import harness
 import torch
 
-from cgan_export.drawers import Drawer, open_drawer
-from cgan_export.errors import ExportError
-from cgan_export.eval_pictures import confusion_picture, nearest_picture, sheet_picture
-from cgan_export.evaluation import Examiner
-from cgan_runtime.errors import CganRuntimeError
-from cgan_training import commands, measures
-from cgan_training.errors import TrainingError
-from cgan_training.judge import judge_file_name
+from cgan_export.evaluation.evaluator import Evaluator
+from cgan_export.evaluation.image_sources import ImageSource, open_source
+from cgan_export.evaluation.pictures import confusion_picture, nearest_picture, sheet_picture
+from cgan_runtime.cli import conventions
+from cgan_training import evaluation
+from cgan_training.evaluation.classifier import classifier_file_name
 
 COLUMNS = {
     "accuracy": ("label_accuracy", "{:.4f}"),
@@ -75,18 +73,18 @@ def main(
     """Measure the models, named NAME=MODEL, and write the table."""
     if threads is not None:
         torch.set_num_threads(threads)
-    examiner = Examiner(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
-    drawers = {name: open_drawer(path) for name, path in models.items()}
+    examiner = Evaluator(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
+    drawers = {name: open_source(path) for name, path in models.items()}
     last = list(drawers.values())[-1]
     real = examiner.train.images, examiner.train.labels
-    known = cache_dir / judge_file_name(*real, classes=examiner.train.classes)
+    known = cache_dir / classifier_file_name(*real, classes=examiner.train.classes)
     judge = hashlib.sha256(known.read_bytes()).hexdigest()[:16]
     before: Rows = json.loads((output / "rows.json").read_text("utf-8"))["rows"] if add else {}
-    for name, draw in measures.controls(real, examiner.train.classes, last.draw).items():
+    for name, draw in evaluation.controls(real, examiner.train.classes, last.draw).items():
         if name in to_measure(before, judge):
-            drawers[name] = Drawer(name, last.dataset, last.class_names, last.shape, draw)
+            drawers[name] = ImageSource(name, last.dataset, last.class_names, last.shape, draw)
     evaluations = {
-        name: examiner.examine(each, quick=quick, draws=draws) for name, each in drawers.items()
+        name: examiner.evaluate(each, quick=quick, draws=draws) for name, each in drawers.items()
     }
     rows: Rows = {
         name: each.figures | {"deviations": each.deviations, "draws": draws, "judge": judge}
@@ -115,14 +113,14 @@ def main(
 
 def to_measure(before: Rows, judge: str) -> set[str]:
     """Return the controls to measure: those new to this judge, and the last model's."""
-    unseen = {name for name in measures.CONTROLS if before.get(name, {}).get("judge") != judge}
-    return unseen | {measures.SHIFTED}
+    unseen = {name for name in evaluation.CONTROLS if before.get(name, {}).get("judge") != judge}
+    return unseen | {evaluation.SHIFTED}
 
 
 def merged(before: Rows, now: Rows) -> Rows:
     """Return the rows of both, those of now where both have one; controls come last."""
     both = before | now
-    names = sorted(both, key=lambda name: name in measures.CONTROLS)  # keeps the order otherwise
+    names = sorted(both, key=lambda name: name in evaluation.CONTROLS)  # keeps the order otherwise
     return {name: both[name] for name in names}
 
 
@@ -139,4 +137,4 @@ def table(rows: Mapping[str, Mapping[str, Any]], judge: str) -> str:
 
 
 if __name__ == "__main__":
-    commands.run(main, (ExportError, TrainingError, CganRuntimeError))
+    conventions.run(main)

@@ -15,10 +15,10 @@ from typing import Any
 import click
 from matplotlib.figure import Figure
 
-from cgan_training import commands
+from cgan_runtime.cli import conventions
 from cgan_training.errors import TrainingError
 from cgan_training.run import read_config
-from cgan_training.run_dir import read_metrics
+from cgan_training.run.directory import read_metrics
 
 KEYS = ("epoch", "seconds", "label_accuracy", "frechet", "frechet_by_class", "recall", "coverage")
 
@@ -67,4 +67,4 @@ def main(run_dirs: tuple[Path, ...], output: Path, add: bool) -> None:
 
 
 if __name__ == "__main__":
-    commands.run(main, TrainingError)
+    conventions.run(main)

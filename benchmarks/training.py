@@ -25,13 +25,12 @@ import harness
 import torch
 from torch import Tensor, nn
 
-from cgan_training import commands
+from cgan_runtime.cli import conventions
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.data.torchvision_ops import import_torchvision_datasets
-from cgan_training.errors import TrainingError
-from cgan_training.loop import Trainer
-from cgan_training.precision import resolved
-from cgan_training.recipe import load_recipe
+from cgan_training.engine.trainer import Trainer
+from cgan_training.hardware.precision import resolve_precision
+from cgan_training.recipe.schema import load_recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,7 +180,10 @@ def loops(data: Dataset, data_dir: Path, device: torch.device) -> dict[str, Loop
     trainers = {
         "recipe seed, fp32": (Trainer(seed, data, device), "seed"),
         "recipe seed, bf16": (Trainer(replace(seed, precision="bf16"), data, device), "seed"),
-        f"recipe edge, {resolved(edge, device).precision}": (Trainer(edge, data, device), "edge"),
+        f"recipe edge, {resolve_precision(edge, device).precision}": (
+            Trainer(edge, data, device),
+            "edge",
+        ),
     }
     classic = next(iter(trainers.values()))[0]
     return {USUAL: (usual_loop(classic, data_dir), classic.batch_size, "seed")} | {
@@ -270,4 +272,4 @@ def plot(rows: list[dict[str, Any]]) -> "Figure":
 
 
 if __name__ == "__main__":
-    commands.run(main, TrainingError)
+    conventions.run(main)

@@ -19,16 +19,14 @@ import pytest
 import torch
 
 from cgan_export import export_model
-from cgan_export.errors import ExportError
-from cgan_runtime import CganRuntimeError, commands, screen
-from cgan_runtime.protobuf import read
-from cgan_training import commands as training_commands
+from cgan_runtime.cli import conventions
+from cgan_runtime.model_file import graph_validation
+from cgan_runtime.model_file.protobuf import read
 from cgan_training.data import Dataset, load_dataset
-from cgan_training.errors import TrainingError
-from cgan_training.judge import load_or_train_judge
+from cgan_training.evaluation.classifier import load_or_train_classifier
 from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
-from cgan_training.recipe import BLOCKS, Recipe, load_recipe
-from cgan_training.run import Options, train
+from cgan_training.recipe.schema import BLOCKS, Recipe, load_recipe
+from cgan_training.run import RunOptions, train
 
 ROOT = Path(__file__).parents[1]
 RUNTIME = ROOT / "runtime"
@@ -53,20 +51,18 @@ def command(tmp_path: Path) -> Command:
     return run
 
 
-THREE = (ExportError, TrainingError, CganRuntimeError)
-MAINS: dict[str, tuple[str, Any, Any]] = {  # where each command is, what runs it, its own errors
-    "cgan-run": ("cgan_runtime.cli", commands, CganRuntimeError),
-    "cgan-check": ("cgan_runtime.check_cli", commands, CganRuntimeError),
-    "cgan-bulk": ("cgan_runtime.bulk_cli", commands, CganRuntimeError),
-    "cgan-train": ("cgan_training.cli", training_commands, TrainingError),
-    "cgan-export": ("cgan_export.cli", commands, THREE),
-    "cgan-eval": ("cgan_export.eval_cli", commands, THREE),
+COMMANDS = {  # the module of each command
+    "cgan-run": "cgan_runtime.cli.run",
+    "cgan-check": "cgan_runtime.cli.check",
+    "cgan-bulk": "cgan_runtime.cli.bulk",
+    "cgan-train": "cgan_training.cli.train",
+    "cgan-export": "cgan_export.cli.export",
+    "cgan-eval": "cgan_export.cli.evaluate",
 }
 
 
 def call_here(name: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
     """Run a command in this process and folder, with streams as strict as a terminal's are."""
-    module, own_commands, errors = MAINS[name]
     streams = sys.stdout, sys.stderr
     out, said = io.BytesIO(), io.BytesIO()
     sys.stdout = io.TextIOWrapper(out, "utf-8", write_through=True)
@@ -74,7 +70,7 @@ def call_here(name: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
     threads, answer = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
     code: Any = None
     try:
-        own_commands.run(import_module(module).command, errors, words)
+        conventions.run(import_module(COMMANDS[name]).command, words)
     except SystemExit as left:
         code = left.code
     finally:
@@ -149,7 +145,9 @@ def run_dir(
 ) -> Path:
     """A finished run of the small recipe."""
     folder = tmp_path_factory.mktemp("runs") / "small"
-    train(small_recipe, digits, folder, device=torch.device("cpu"), options=Options(keep_every=1))
+    train(
+        small_recipe, digits, folder, device=torch.device("cpu"), options=RunOptions(keep_every=1)
+    )
     return folder
 
 
@@ -157,7 +155,7 @@ def run_dir(
 def judge_cache(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A --cache-dir with the judge of optdigits in it."""
     folder = tmp_path_factory.mktemp("judges")
-    load_or_train_judge(digits.images, digits.labels, classes=10, cache_dir=folder)
+    load_or_train_classifier(digits.images, digits.labels, classes=10, cache_dir=folder)
     return folder
 
 
@@ -174,18 +172,18 @@ def shapes_of() -> Callable[[bytes], dict[str, tuple[int, ...]]]:
     """Return the shapes that the runtime's screen finds in a file: those that onnx finds."""
 
     def follow(content: bytes) -> dict[str, tuple[int, ...]]:
-        screen.screen(content, "m.onnx")
+        graph_validation.screen(content, "m.onnx")
         inferred = onnx.shape_inference.infer_shapes(
             onnx.ModelProto.FromString(content), strict_mode=True, data_prop=True
         )
         wanted = {
             each.name: tuple(
-                screen.FULL_BATCH if axis.dim_param else axis.dim_value
+                graph_validation.FULL_BATCH if axis.dim_param else axis.dim_value
                 for axis in each.type.tensor_type.shape.dim
             )
             for each in inferred.graph.value_info
         }
-        shapes = screen._followed(content, read(content, screen._MODEL)).shapes
+        shapes = graph_validation._followed(content, read(content, graph_validation._MODEL)).shapes
         assert len(wanted) > 3
         assert {name: shapes[name] for name in wanted} == wanted
         return shapes

@@ -5,7 +5,7 @@ import pytest
 import torch
 from networks import Bytes, Network, load_networks
 
-from cgan_runtime import DigitGenerator
+from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
 
 
@@ -25,7 +25,7 @@ def test_the_shipped_network_is_what_the_file_holds(networks: dict[str, Network]
     label = torch.arange(200) % 10
     noise = torch.from_numpy(standard_normal(5, 0, len(label), network.generator.noise_dim))
     drawn = Bytes(network.generator)(noise, label).numpy().astype(int)
-    with DigitGenerator(provider="cpu") as generator:
+    with ImageGenerator(provider="cpu") as generator:
         shipped = generator.generate(label.tolist(), seed=5)
     assert drawn.std() > 10
     assert np.abs(drawn - shipped).mean() < 1

@@ -6,8 +6,12 @@ import quality
 import torch
 
 from cgan_training.data import load_dataset
-from cgan_training.judge import judge_file_name, label_accuracy, load_or_train_judge
-from cgan_training.measures import CONTROLS
+from cgan_training.evaluation import CONTROLS
+from cgan_training.evaluation.classifier import (
+    classifier_file_name,
+    label_accuracy,
+    load_or_train_classifier,
+)
 
 
 def test_rows_are_added_before_the_controls() -> None:
@@ -48,9 +52,11 @@ if "CGAN_DATA_DIR" in os.environ:  # the real files, where the machine has them
         folder = Path(os.environ["CGAN_DATA_DIR"])
         train = load_dataset("mnist", folder)[0]
         test = load_dataset("mnist", folder, train=False)[0]
-        kept = harness.MODELS / judge_file_name(train.images, train.labels, classes=train.classes)
+        kept = harness.MODELS / classifier_file_name(
+            train.images, train.labels, classes=train.classes
+        )
         before = kept.stat().st_mtime_ns
-        judge = load_or_train_judge(
+        judge = load_or_train_classifier(
             train.images, train.labels, classes=train.classes, cache_dir=harness.MODELS
         )
         assert kept.stat().st_mtime_ns == before

@@ -26,7 +26,7 @@ KEPT = ROOT / ".emulated"
 ARM_PACKAGES = ("onnxruntime==1.23.2", "numpy", "click")
 ARM_PYTHON = "3.11"  # Debian 12's
 DRAW = [
-    *("-c", "from cgan_runtime.cli import main; main()"),
+    *("-c", "from cgan_runtime.cli.run import main; main()"),
     *("--digits", "0123456789", "--count", "100", "--seed", "5", "--provider", "cpu"),
 ]
 

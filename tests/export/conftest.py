@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cgan_export import export_model
-from cgan_training.averaging import estimate_batch_norm
+from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.model_file import Model, save_model
 from cgan_training.networks import ConvolutionalGenerator, Generator
 
@@ -18,7 +18,7 @@ def convolutional_generator() -> Generator:
     """An untrained one, of odd sizes, whose images are more than grey."""
     torch.manual_seed(0)
     generator = Generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, 8, 12)
-    estimate_batch_norm(generator, seed=1)
+    calibrate_batch_norm(generator, seed=1)
     with torch.no_grad():
         [layer for layer in generator.layers if isinstance(layer, torch.nn.Conv2d)][-1].weight *= 6
     return generator

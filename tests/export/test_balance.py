@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cgan_export import balance as balancing
-from cgan_export.balance import balance
-from cgan_export.graph import ContractGenerator
-from cgan_export.quantization import quantize
-from cgan_export.sensing import noise_and_labels, sense
-from cgan_export.steps import pair_sums
+from cgan_export.int8 import balance as balancing
+from cgan_export.int8.balance import balance
+from cgan_export.int8.grid import pair_sums
+from cgan_export.int8.quantization import quantize
+from cgan_export.int8.sensitivity import measure_sensitivity, noise_and_labels
+from cgan_export.tracing.trace import ContractGenerator
 from cgan_training.networks import Generator
 from cgan_training.networks.perceptron import PerceptronGenerator
 
@@ -118,7 +118,7 @@ def test_less_is_rounded_away(module: ContractGenerator, monkeypatch: pytest.Mon
 
 def test_gains_are_what_a_change_shows(module: ContractGenerator) -> None:
     """Move one layer's inputs by hand, and see how the images change."""
-    layer, sensed = module.rest[3], sense(module)[1]
+    layer, sensed = module.rest[3], measure_sensitivity(module)[1]
     noise, label = noise_and_labels(module, IMAGES)
     with torch.no_grad():
         inputs = module.rest[:3](module.hidden(noise, label))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cgan_runtime import DigitGenerator
+from cgan_runtime import ImageGenerator
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -62,7 +62,7 @@ def test_every_precision_at_once(
     assert all(row["opset"] == 20 for row in rows)
     assert all(0 < row["latency_microseconds"] < 1e6 for row in rows)
     for row in rows:
-        gate = DigitGenerator(tmp_path / row["path"]).info.verification["quality_gate"]
+        gate = ImageGenerator(tmp_path / row["path"]).info.verification["quality_gate"]
         assert gate == ("not asked for" if row["precision"] == "fp32" else "passed")
 
 
@@ -113,7 +113,7 @@ def test_bad_input_gets_one_line_and_a_code(
 
 def test_help_costs_no_torch() -> None:
     code = (
-        "import sys; from cgan_export.cli import command;"
+        "import sys; from cgan_export.cli.export import command;"
         "command.main(['--help'], standalone_mode=False);"
         "print(sorted({'torch', 'onnx', 'onnxruntime', 'numpy'} & set(sys.modules)))"
     )

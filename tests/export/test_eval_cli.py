@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cgan_export import evaluation
+from cgan_export.evaluation import evaluator
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -103,7 +103,7 @@ def test_a_table_of_several_sets_has_their_spread(
 def test_the_slow_figures_are_measured_unless_told_otherwise(
     call: Command, run_dir: Path, judge_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "LEAST_CAS_IMAGES", 1000)  # of 10,000
+    monkeypatch.setattr(evaluator, "LEAST_CAS_IMAGES", 1000)  # of 10,000
     done = call("cgan-eval", run_dir, "--json", "--cache-dir", judge_cache)
     assert done.returncode == 0, done.stderr
     (model,) = json.loads(done.stdout)["models"]

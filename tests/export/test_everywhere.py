@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from cgan_runtime import DigitGenerator
-from cgan_runtime.contract import IMAGE, LABEL, NOISE, OLDEST_ONNXRUNTIME
+from cgan_runtime import ImageGenerator
+from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE, OLDEST_ONNXRUNTIME
 from cgan_runtime.noise import standard_normal
 
 Exported = dict[tuple[str, str], Path]
@@ -23,7 +23,7 @@ PRECISION = pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 IMAGES, SEED = 40, 5
 
 
-def feeds(generator: DigitGenerator) -> dict[str, NDArray[Any]]:
+def feeds(generator: ImageGenerator) -> dict[str, NDArray[Any]]:
     info = generator.info
     return {
         NOISE: standard_normal(SEED, 0, IMAGES, info.noise_dim),
@@ -31,7 +31,7 @@ def feeds(generator: DigitGenerator) -> dict[str, NDArray[Any]]:
     }
 
 
-def drawn(generator: DigitGenerator) -> NDArray[np.int64]:
+def drawn(generator: ImageGenerator) -> NDArray[np.int64]:
     labels = [index % generator.info.classes for index in range(IMAGES)]
     return generator.generate(labels, seed=SEED).astype(np.int64)
 
@@ -40,7 +40,7 @@ def drawn(generator: DigitGenerator) -> NDArray[np.int64]:
 @PRECISION
 def test_onnx_itself_draws_the_same(exported: Exported, kind: str, precision: str) -> None:
     path = exported[kind, precision]
-    with DigitGenerator(path) as generator:
+    with ImageGenerator(path) as generator:
         evaluated = ReferenceEvaluator(onnx.load(path)).run(None, feeds(generator))
         assert isinstance(evaluated, list)
         _require_close(np.asarray(evaluated[0]), drawn(generator), precision)
@@ -53,7 +53,7 @@ def test_openvino_draws_the_same(exported: Exported, kind: str, precision: str) 
     core = openvino.Core()
     hint = {"INFERENCE_PRECISION_HINT": "f32"}  # its own choice is bfloat16 where there is AMX
     compiled = core.compile_model(core.read_model(path), "CPU", hint)
-    with DigitGenerator(path) as generator:
+    with ImageGenerator(path) as generator:
         result = compiled(feeds(generator))[IMAGE]
         _require_close(result, drawn(generator), precision)
 
@@ -68,9 +68,9 @@ def test_the_oldest_onnxruntime_draws_the_same(
     scripts = runtime_environment(f"{OLDEST_ONNXRUNTIME}.0")
     code = (
         "import json, sys, numpy, onnxruntime\n"
-        "from cgan_runtime import DigitGenerator\n"
+        "from cgan_runtime import ImageGenerator\n"
         "for source, target in json.loads(sys.argv[1]).items():\n"
-        "    generator = DigitGenerator(source)\n"
+        "    generator = ImageGenerator(source)\n"
         f"    labels = [i % generator.info.classes for i in range({IMAGES})]\n"
         f"    images = generator.generate(labels, seed={SEED})\n"
         f"    alone = generator.generate(labels[3], seed={SEED}, start=3)  # another way\n"
@@ -93,7 +93,7 @@ def test_the_oldest_onnxruntime_draws_the_same(
     assert done.stdout.startswith(OLDEST_ONNXRUNTIME)
     assert len(files) == 3
     for source, target in files.items():
-        with DigitGenerator(source) as generator:
+        with ImageGenerator(source) as generator:
             old, new = np.load(target), drawn(generator)
             if generator.info.precision == "int8":
                 np.testing.assert_array_equal(old, new)

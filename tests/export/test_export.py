@@ -10,12 +10,12 @@ from onnx import numpy_helper
 
 import cgan_export.export
 from cgan_export import ExportError, VerificationError, export_model
-from cgan_export.graph import to_onnx
-from cgan_export.int8 import to_int8_onnx
-from cgan_export.quality import Judgement
-from cgan_export.verify import draw_with_torch
-from cgan_runtime import DigitGenerator, ModelError, OutputError
-from cgan_runtime.contract import OPSET
+from cgan_export.evaluation.quality_gate import GateResult
+from cgan_export.int8.onnx_graph import to_int8_onnx
+from cgan_export.tracing.trace import to_onnx
+from cgan_export.verification import generate_with_torch
+from cgan_runtime import ImageGenerator, ModelError, OutputError
+from cgan_runtime.model_file.contract import OPSET
 from cgan_training.errors import ModelFileError
 from cgan_training.model_file import load_model
 from cgan_training.networks import parameter_count
@@ -43,7 +43,7 @@ def test_exporting_twice_gives_the_same_file(
 
 
 def test_the_runtime_reads_back_what_training_knew(run_dir: Path, onnx_file: Path) -> None:
-    model, info = load_model(run_dir), DigitGenerator(onnx_file).info
+    model, info = load_model(run_dir), ImageGenerator(onnx_file).info
     assert info.class_names == tuple("0123456789")
     assert (info.noise_dim, info.height, info.width) == (10, 28, 28)
     assert (info.dataset, info.precision) == ("optdigits", "fp32")
@@ -54,12 +54,12 @@ def test_the_runtime_reads_back_what_training_knew(run_dir: Path, onnx_file: Pat
 
 
 def test_the_golden_sample_is_what_torch_drew(run_dir: Path, onnx_file: Path) -> None:
-    generator = DigitGenerator(onnx_file)
+    generator = ImageGenerator(onnx_file)
     golden = generator.info.golden
     labels = list(golden.labels)
     assert labels == list(range(10))
     promised = np.frombuffer(golden.images, np.uint8).reshape(10, 1, 28, 28)
-    with_torch = draw_with_torch(load_model(run_dir), labels, golden.seed, 0)
+    with_torch = generate_with_torch(load_model(run_dir), labels, golden.seed, 0)
     drawn = generator.generate(labels, seed=golden.seed)
     np.testing.assert_array_equal(promised, with_torch)
     np.testing.assert_allclose(drawn.astype(int), promised, atol=1)
@@ -138,8 +138,8 @@ def test_what_cannot_be_read_or_written_is_refused(run_dir: Path, tmp_path: Path
 
 def test_what_was_proven_is_in_the_file(run_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "digits.onnx"
-    report = export_model(run_dir, path, gate=lambda *_: Judgement(0.9, -0.0003))
-    proven = DigitGenerator(path).info.verification
+    report = export_model(run_dir, path, gate=lambda *_: GateResult(0.9, -0.0003))
+    proven = ImageGenerator(path).info.verification
     assert proven == {
         "largest_difference": report.largest_difference,
         "mean_difference": round(report.mean_difference, 4),
@@ -148,11 +148,11 @@ def test_what_was_proven_is_in_the_file(run_dir: Path, tmp_path: Path) -> None:
         "label_accuracy_change": -0.0003,
     }
     export_model(run_dir, path)
-    assert DigitGenerator(path).info.verification["quality_gate"] == "not asked for"
+    assert ImageGenerator(path).info.verification["quality_gate"] == "not asked for"
 
 
 def test_a_gate_that_stays_shut_leaves_nothing(run_dir: Path, tmp_path: Path) -> None:
-    def shut(*_: object) -> Judgement:
+    def shut(*_: object) -> GateResult:
         raise VerificationError("worse")
 
     with pytest.raises(VerificationError, match="worse"):

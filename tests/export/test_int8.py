@@ -15,13 +15,13 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from cgan_export import VerificationError
-from cgan_export.graph import ContractGenerator, to_onnx
-from cgan_export.int8 import to_int8_onnx
-from cgan_export.quantization import QuantizedGenerator, quantize
-from cgan_export.rounding import matrix, rounded_weight
-from cgan_export.sensing import noise_and_labels
-from cgan_export.steps import INK_SCALE, LOGIT_SCALE, LOGIT_ZERO
-from cgan_runtime import DigitGenerator
+from cgan_export.int8.grid import INK_SCALE, LOGIT_SCALE, LOGIT_ZERO
+from cgan_export.int8.onnx_graph import to_int8_onnx
+from cgan_export.int8.quantization import QuantizedGenerator, quantize
+from cgan_export.int8.rounding import matrix, rounded_weight
+from cgan_export.int8.sensitivity import noise_and_labels
+from cgan_export.tracing.trace import ContractGenerator, to_onnx
+from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator
@@ -46,7 +46,7 @@ def quantized(modules: dict[str, ContractGenerator]) -> dict[str, QuantizedGener
 
 @BOTH
 def test_it_draws_what_float32_draws(exported: Exported, kind: str) -> None:
-    small, full = (DigitGenerator(exported[kind, each]) for each in ("int8", "fp32"))
+    small, full = (ImageGenerator(exported[kind, each]) for each in ("int8", "fp32"))
     assert small.info.precision == "int8"
     labels = [index % small.info.classes for index in range(2000)]
     one, other = (each.generate(labels, seed=3).astype(int) for each in (small, full))
@@ -86,7 +86,7 @@ def test_onnxruntime_multiplies_integers(exported: Exported, tmp_path: Path, kin
 
 @BOTH
 def test_the_batch_changes_nothing(exported: Exported, kind: str) -> None:
-    with DigitGenerator(exported[kind, "int8"]) as generator:
+    with ImageGenerator(exported[kind, "int8"]) as generator:
         classes = generator.info.classes
 
         @given(start=st.integers(0, 2**40), count=st.integers(1, 70), at=st.integers(0, 69))

@@ -16,9 +16,9 @@ from tritonclient import grpc as triton
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from cgan_export.errors import ExportError
-from cgan_export.triton import config_of, write_repository
-from cgan_runtime import DigitGenerator, OutputError
-from cgan_runtime.contract import LABEL, NOISE
+from cgan_export.targets.triton import config_of, write_repository
+from cgan_runtime import ImageGenerator, OutputError
+from cgan_runtime.model_file.contract import LABEL, NOISE
 from cgan_runtime.noise import standard_normal
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -83,7 +83,7 @@ def test_the_config_by_tritons_own_schema(repository: Path, onnx_file: Path) -> 
     assert (config.name, config.backend) == ("small", "onnxruntime")
     assert config.max_batch_size == 1024
     assert config.HasField("dynamic_batching")
-    info = DigitGenerator(onnx_file).info
+    info = ImageGenerator(onnx_file).info
     names = config.parameters["cgan.class_names"].string_value
     assert names == '["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]'
     assert tuple(yaml.safe_load(names)) == info.class_names
@@ -106,7 +106,7 @@ def test_the_config_agrees_with_the_model(repository: Path) -> None:
 
 def test_a_clients_request_draws_what_the_runtime_draws(repository: Path, onnx_file: Path) -> None:
     """What Triton does between its client and onnxruntime, by its documentation: reshape."""
-    generator = DigitGenerator(onnx_file, "cpu")
+    generator = ImageGenerator(onnx_file, "cpu")
     labels = [2, 0, 2, 6]
     noise = standard_normal(7, 0, 4, generator.info.noise_dim)
     column = np.array(labels, np.int64)[:, None]
@@ -132,7 +132,7 @@ def test_a_clients_request_draws_what_the_runtime_draws(repository: Path, onnx_f
 
 def test_names_that_the_text_format_must_escape(onnx_file: Path) -> None:
     names = ('a "b"', "back\\slash", "Stiefel für 雨", "two\nlines")
-    info = dataclasses.replace(DigitGenerator(onnx_file).info, class_names=names)
+    info = dataclasses.replace(ImageGenerator(onnx_file).info, class_names=names)
     config = text_format.Parse(config_of('a "name"', info), model_config_pb2.ModelConfig())
     assert config.name == 'a "name"'
     told = config.parameters["cgan.class_names"].string_value

@@ -17,12 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trying import LETTERS, Call, Done, examples
 
-from cgan_export import ExportError, evaluation, export, export_model, report
-from cgan_export.drawers import Drawer
-from cgan_export.evaluation import Evaluation
-from cgan_export.graph import ContractGenerator, to_onnx
-from cgan_runtime import CganRuntimeError, DigitGenerator
-from cgan_runtime.speed import Speed
+from cgan_export import ExportError, export, export_model
+from cgan_export.cli import report
+from cgan_export.evaluation import evaluator
+from cgan_export.evaluation.evaluator import Evaluation
+from cgan_export.evaluation.image_sources import ImageSource
+from cgan_export.tracing.trace import ContractGenerator, to_onnx
+from cgan_runtime import CganError, ImageGenerator
+from cgan_runtime.diagnostics.speed import Speed
 from cgan_training.data import Dataset
 from cgan_training.errors import ModelFileError
 from cgan_training.model_file import load_model
@@ -131,13 +133,13 @@ def require_plain(done: Done) -> bool:
 
 @pytest.fixture(scope="module")
 def drawn(onnx_file: Path) -> bytes:
-    with DigitGenerator(onnx_file, "cpu", 1) as generator:
+    with ImageGenerator(onnx_file, "cpu", 1) as generator:
         return generator.generate([3, 1], seed=7).tobytes()
 
 
 def require_right(path: Path, drawn: bytes, most: int = 1) -> None:
     """Check that a file draws as the trained network does."""
-    with DigitGenerator(path, "cpu", 1) as generator:
+    with ImageGenerator(path, "cpu", 1) as generator:
         found = generator.generate([3, 1], seed=7).ravel().astype(int)
     assert np.abs(found - np.frombuffer(drawn, np.uint8)).max() <= most
 
@@ -191,7 +193,7 @@ def test_every_argument_of_export_model(
         return  # the command alone keeps a caller from it
     try:
         made = export_model(model, output, precision=precision, opset=opset)
-    except (ExportError, ModelFileError, CganRuntimeError):
+    except (ExportError, ModelFileError, CganError):
         assert files(place) == before
         return
     assert (str(model), precision, made.opset) == ("run", "fp32", opset)
@@ -208,7 +210,7 @@ def cheap_examiner(monkeypatch: pytest.MonkeyPatch, digits: Dataset) -> None:
         def __init__(self, dataset: str, _data_dir: Path, _cache_dir: Path, say: Any) -> None:
             say(f"the judge of {dataset}")
 
-        def examine(self, drawer: Drawer, **_: bool) -> Evaluation:
+        def evaluate(self, drawer: ImageSource, **_: bool) -> Evaluation:
             labels = torch.arange(10).repeat(3)
             return Evaluation(
                 name=drawer.name,
@@ -221,7 +223,7 @@ def cheap_examiner(monkeypatch: pytest.MonkeyPatch, digits: Dataset) -> None:
                 nearest=labels,
             )
 
-    monkeypatch.setattr(evaluation, "Examiner", Cheap)
+    monkeypatch.setattr(evaluator, "Evaluator", Cheap)
 
 
 EVALUATED = {

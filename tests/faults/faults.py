@@ -124,7 +124,7 @@ def in_child(
 
 def run(work: Path, scenario: Scenario, place: Path, kind: str, number: int | None) -> None:
     """Be the child."""
-    from cgan_runtime import commands
+    from cgan_runtime.cli import conventions
 
     signal.alarm(SECONDS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -135,7 +135,7 @@ def run(work: Path, scenario: Scenario, place: Path, kind: str, number: int | No
     injector.install()
     code: Any = 70
     try:
-        commands.run(scenario.command, scenario.errors, scenario.arguments)
+        conventions.run(scenario.command, scenario.arguments)
     except SystemExit as leaving:
         code = leaving.code or 0
     except BaseException as error:  # noqa: BLE001 - the parent wants to see it
@@ -183,7 +183,7 @@ def require_resumable(work: Path, before: dict[str, bytes], after: dict[str, byt
     Raises:
         WrongError: it cannot.
     """
-    from cgan_training.checkpoint import load_checkpoint
+    from cgan_training.run.checkpoint import load_checkpoint
 
     if any(name.startswith("run/checkpoint") for name in {**before, **after}):
         try:

@@ -22,7 +22,6 @@ class Scenario:
     """A command line, and what it may leave."""
 
     command: click.Command
-    errors: Any  # that it turns into words
     arguments: tuple[str, ...]
     begin: Callable[[Path], object]  # fills the folder that it works in
     outputs: tuple[str, ...] = ()  # files that are there before, with OLD in them
@@ -35,15 +34,11 @@ def scenarios(prepared: Path) -> dict[str, Scenario]:
     Args:
         prepared: a folder with a finished run in it, "run".
     """
-    from cgan_export import cli as export_cli
-    from cgan_export import eval_cli
-    from cgan_export.errors import ExportError
-    from cgan_runtime import cli as run_cli
-    from cgan_runtime.errors import CganRuntimeError
-    from cgan_training import cli as train_cli
-    from cgan_training.errors import TrainingError
+    from cgan_export.cli import evaluate
+    from cgan_export.cli import export as export_cli
+    from cgan_runtime.cli import run as run_cli
+    from cgan_training.cli import train as train_cli
 
-    three = (ExportError, TrainingError, CganRuntimeError)
     draw = ("--digits", "2026", "--seed", "7", "--threads", "1")
     run = prepared / "run"
     small = ("--recipe", str(prepared / "small.toml"), "--dataset", "optdigits", "--threads", "1")
@@ -60,34 +55,30 @@ def scenarios(prepared: Path) -> dict[str, Scenario]:
 
     return {
         "cgan-run to .png": Scenario(
-            run_cli.command, CganRuntimeError, (*draw, "--output", "a.png"), nothing, ("a.png",)
+            run_cli.command, (*draw, "--output", "a.png"), nothing, ("a.png",)
         ),
         "cgan-run to .npy": Scenario(
-            run_cli.command, CganRuntimeError, (*draw, "--output", "a.npy"), nothing, ("a.npy",)
+            run_cli.command, (*draw, "--output", "a.npy"), nothing, ("a.npy",)
         ),
         "cgan-export --card": Scenario(
             export_cli.command,
-            three,
             ("run", "a.onnx", "--card"),
             with_run,
             ("a.onnx", "a.md", "a.png"),
         ),
         "cgan-eval --output": Scenario(
-            eval_cli.command,
-            three,
+            evaluate.command,
             ("run", "--quick", "--output", "pictures", "--cache-dir", "judges"),
             with_run,
         ),
         "cgan-train": Scenario(
             train_cli.command,
-            TrainingError,
             (*small, "--run-dir", "run", "--keep-every", "1"),
             nothing,
             saves_on_term=True,
         ),
         "cgan-train --resume": Scenario(
             train_cli.command,
-            TrainingError,
             ("--resume", "run", "--data-dir", "nowhere"),
             begun,
             saves_on_term=True,
@@ -99,34 +90,37 @@ def make_cheap(prepared: Path) -> None:
     """Leave out what takes long and writes nothing."""
     from functools import cache
 
-    from cgan_export import card, evaluation, report
-    from cgan_export.drawers import open_drawer
-    from cgan_runtime.speed import Speed
-    from cgan_training import data, judge, scribe
-    from cgan_training.curves import curves
+    from cgan_export.cli import report
+    from cgan_export.evaluation import evaluator, model_card
+    from cgan_export.evaluation.image_sources import open_source
+    from cgan_runtime.diagnostics.speed import Speed
+    from cgan_training import data
+    from cgan_training.evaluation import classifier
+    from cgan_training.pictures.curves import curves
+    from cgan_training.run import artifacts
 
-    vars(card)["measure_speed"] = vars(report)["measure_speed"] = lambda _: Speed(1.0, 1.0)
-    vars(data)["load_dataset"] = vars(evaluation)["load_dataset"] = cache(data.load_dataset)
+    vars(model_card)["measure_speed"] = vars(report)["measure_speed"] = lambda _: Speed(1.0, 1.0)
+    vars(data)["load_dataset"] = vars(evaluator)["load_dataset"] = cache(data.load_dataset)
     drawn = curves([], "")  # matplotlib, once
-    vars(scribe)["curves"] = lambda _metrics, _title: drawn
-    vars(judge)["train_judge"] = lambda images, _labels, *, classes, **_: judge._untrained(
-        classes, images, 0
-    ).eval()
-    sound = evaluation.Examiner("optdigits", Path("nowhere"), prepared / "judges", lambda _: None)
-    examined = sound.examine(open_drawer(prepared / "run"), quick=True)
+    vars(artifacts)["curves"] = lambda _metrics, _title: drawn
+    vars(classifier)["train_classifier"] = lambda images, _labels, *, classes, **_: (
+        classifier._untrained(classes, images, 0).eval()
+    )
+    sound = evaluator.Evaluator("optdigits", Path("nowhere"), prepared / "judges", lambda _: None)
+    examined = sound.evaluate(open_source(prepared / "run"), quick=True)
 
-    class Cheap(evaluation.Examiner):
+    class Cheap(evaluator.Evaluator):
         """Keeps the judge in its folder, and knows the answer."""
 
         def __init__(self, *arguments: Any) -> None:
             vars(self).update(vars(sound))
             images, labels = self.train.images, self.train.labels
-            judge.load_or_train_judge(images, labels, classes=10, cache_dir=arguments[2])
+            classifier.load_or_train_classifier(images, labels, classes=10, cache_dir=arguments[2])
 
-        def examine(self, *_: Any, **__: Any) -> Any:
+        def evaluate(self, *_: Any, **__: Any) -> Any:
             return examined
 
-    vars(evaluation)["Examiner"] = Cheap
+    vars(evaluator)["Evaluator"] = Cheap
 
 
 def prepare(folder: Path) -> None:
@@ -135,8 +129,8 @@ def prepare(folder: Path) -> None:
 
     from cgan_training.data import load_dataset
     from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
-    from cgan_training.recipe import BLOCKS, load_recipe
-    from cgan_training.run import Options, train
+    from cgan_training.recipe.schema import BLOCKS, load_recipe
+    from cgan_training.run import RunOptions, train
 
     torch.set_num_threads(1)
     recipe = dataclasses.replace(
@@ -161,7 +155,7 @@ def prepare(folder: Path) -> None:
             dataset,
             folder / name,
             device=torch.device("cpu"),
-            options=Options(seconds_limit=limit, found_by=("optdigits", "nowhere")),
+            options=RunOptions(seconds_limit=limit, found_by=("optdigits", "nowhere")),
             say=lambda _line: None,
         )
 
@@ -200,9 +194,9 @@ def _array(path: Path) -> None:
 
 
 def _onnx(path: Path) -> None:
-    from cgan_runtime import DigitGenerator
+    from cgan_runtime import ImageGenerator
 
-    DigitGenerator(path, "cpu", threads=1).close()
+    ImageGenerator(path, "cpu", threads=1).close()
 
 
 def _archive(path: Path) -> None:

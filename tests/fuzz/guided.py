@@ -17,7 +17,8 @@ from random import Random
 import atheris
 
 with atheris.instrument_imports(include=["cgan_runtime"]):
-    from cgan_runtime import contract, errors, protobuf, screen, seal
+    from cgan_runtime import errors
+    from cgan_runtime.model_file import checksum, contract, graph_validation, protobuf
 
 import onnx
 import onnx_mutants
@@ -27,21 +28,21 @@ MOST_BYTES = 40_000  # of a file to begin with, and to end with
 COUNTS = Counter[str]()
 
 
-def examine(body: bytes) -> None:
+def evaluate(body: bytes) -> None:
     """Look at a file as the runtime does, and at one that passes as protobuf does.
 
     Raises:
         AssertionError: the two differ.
     """
     COUNTS["files"] += 1
-    content = seal.sealed(body)
+    content = checksum.add_checksum(body)
     try:
-        screen.screen(content, "m.onnx")
+        graph_validation.screen(content, "m.onnx")
     except errors.ModelError:
         return
     COUNTS["passed"] += 1
     theirs = onnx.ModelProto.FromString(content)
-    ours = protobuf.read(content, screen._MODEL)
+    ours = protobuf.read(content, graph_validation._MODEL)
     assert [(each[1], each[2], each[4]) for each in ours[7][1]] == [
         (list(each.input), list(each.output), each.op_type) for each in theirs.graph.node
     ]
@@ -93,7 +94,7 @@ def main() -> None:
     corpus.mkdir(exist_ok=True)
     for path in folder.glob("*.onnx"):
         if path.stat().st_size < MOST_BYTES:  # the larger ones teach nothing more
-            (corpus / path.stem).write_bytes(path.read_bytes()[: -seal.SEAL_BYTES])
+            (corpus / path.stem).write_bytes(path.read_bytes()[: -checksum.CHECKSUM_BYTES])
     if not any(corpus.iterdir()):
         sys.exit(f"error: no sound file below {MOST_BYTES:,} bytes to begin with; raise MOST_BYTES")
     began = time.perf_counter()
@@ -101,7 +102,7 @@ def main() -> None:
     limits = [f"-max_len={MOST_BYTES}", "-rss_limit_mb=2560", "-verbosity=0", str(corpus)]
 
     def examine_and_tell(body: bytes) -> None:
-        examine(body)
+        evaluate(body)
         if COUNTS["files"] == options.runs:  # atheris ends the process without a word
             seconds = time.perf_counter() - began
             print(

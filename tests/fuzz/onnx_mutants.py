@@ -14,8 +14,8 @@ import onnx
 from google.protobuf.descriptor import FieldDescriptor
 from onnx import TensorProto, helper, numpy_helper
 
-from cgan_runtime.contract import PREFIX
-from cgan_runtime.seal import SEAL_BYTES, sealed
+from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum
+from cgan_runtime.model_file.contract import PREFIX
 
 TEXTS = ["", "x", "noise", "label", "image", "batch", "ai.onnx", "com.microsoft", "../../../x"]
 TEXTS += ["/etc/passwd", "NaN", "1", "2", "a\nb", "\x1b]0;x\x07", "é" * 50, "a" * 70_000, "\0"]
@@ -31,12 +31,12 @@ def mutated(content: bytes, random: Random) -> tuple[bytes, str, bool]:
         random: decides everything.
     """
     if random.random() < 0.3:
-        body = content[:-SEAL_BYTES]
-        resealed = random.random() < 0.5
-        changed, kind = bytes_mutants.mutated(body if resealed else content, random)
-        return (sealed(changed) if resealed else changed), kind, resealed
+        body = content[:-CHECKSUM_BYTES]
+        rechecksummed = random.random() < 0.5
+        changed, kind = bytes_mutants.mutated(body if rechecksummed else content, random)
+        return (add_checksum(changed) if rechecksummed else changed), kind, rechecksummed
     model = Model()
-    model.ParseFromString(content[:-SEAL_BYTES])
+    model.ParseFromString(content[:-CHECKSUM_BYTES])
     kinds = []
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         name = random.choice(WEIGHTED)
@@ -47,7 +47,7 @@ def mutated(content: bytes, random: Random) -> tuple[bytes, str, bool]:
         body = model.SerializeToString()
     except (ValueError, UnicodeError):  # a text that protobuf will not write
         return mutated(content, random)
-    return sealed(body), kinds[0] if kinds else "unchanged", True
+    return add_checksum(body), kinds[0] if kinds else "unchanged", True
 
 
 def _messages(message: Any) -> list[Any]:

@@ -44,8 +44,8 @@ def _runs(folder: Path) -> None:
         PerceptronDiscriminator,
         PerceptronGenerator,
     )
-    from cgan_training.recipe import load_recipe
-    from cgan_training.run import Options, train
+    from cgan_training.recipe.schema import load_recipe
+    from cgan_training.run import RunOptions, train
 
     torch.set_num_threads(1)
     dataset = load_dataset("optdigits", Path("nowhere"))[0]
@@ -68,7 +68,7 @@ def _runs(folder: Path) -> None:
             dataset,
             folder / name,
             device=torch.device("cpu"),
-            options=Options(found_by=("optdigits", "nowhere")),
+            options=RunOptions(found_by=("optdigits", "nowhere")),
             say=lambda _line: None,
         )
 

@@ -25,7 +25,7 @@ class WrongError(Exception):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DiscriminatorOutput:
     """What became of a mutant."""
 
     kind: str  # of mutation
@@ -35,7 +35,7 @@ class Verdict:
 class Target(Protocol):
     """Feeds mutants to commands."""
 
-    def feed(self, random: Random) -> Verdict:
+    def feed(self, random: Random) -> DiscriminatorOutput:
         """Make one mutant and feed it.
 
         Raises:
@@ -52,20 +52,20 @@ class Done:
     stderr: str
 
 
-def call(command: click.Command, errors: Any, arguments: Sequence[object]) -> Done:
+def call(command: click.Command, arguments: Sequence[object]) -> Done:
     """Run a command in this process, as its main() does; what C code prints is seen too.
 
     Raises:
         WrongError: it ends in a traceback, or says more than a line.
     """
-    from cgan_runtime import commands
+    from cgan_runtime.cli import conventions
 
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with _into(1, out.fileno()), _into(2, err.fileno()):
             code: Any = None
             raised: BaseException | None = None
             try:
-                commands.run(command, errors, [*map(str, arguments)])
+                conventions.run(command, [*map(str, arguments)])
             except SystemExit as leaving:
                 code = leaving.code
             except BaseException as error:  # noqa: BLE001 - this is what is looked for
@@ -144,55 +144,54 @@ class Onnx:
     """cgan-run and cgan-check."""
 
     def __init__(self, models: Path) -> None:
-        from cgan_runtime import check, check_cli, cli
-        from cgan_runtime.errors import CganRuntimeError
-        from cgan_runtime.speed import Speed
+        from cgan_runtime.cli import check, run
+        from cgan_runtime.diagnostics.speed import Speed
 
         vars(check)["measure_speed"] = lambda _: Speed(1.0, 1.0)  # which takes half a second
-        self._run, self._check, self._errors = cli.command, check_cli.command, CganRuntimeError
+        self._run, self._check = run.command, check.command
         self._contents = [path.read_bytes() for path in sorted(models.glob("*.onnx"))]
         self._folder = Folder()
 
-    def feed(self, random: Random) -> Verdict:
+    def feed(self, random: Random) -> DiscriminatorOutput:
         import numpy as np
         import onnx_mutants
 
         content = random.choice(self._contents)
-        mutant, kind, resealed = onnx_mutants.mutated(content, random)
+        mutant, kind, rechecksummed = onnx_mutants.mutated(content, random)
         self._folder.clear()
         Path("m.onnx").write_bytes(mutant)
         model = ["--model", "m.onnx", "--provider", "cpu"]
         drawn = ["--count", 2, "--seed", 7, "--threads", 1, "--output", "drawn.npy"]
-        run = call(self._run, self._errors, [*model, *drawn])
-        check = call(self._check, self._errors, [*model, "--threads", 1, "--json"])
+        run = call(self._run, [*model, *drawn])
+        checked = call(self._check, [*model, "--threads", 1, "--json"])
         self._folder.require({"m.onnx"} | ({"drawn.npy"} if run.code == 0 else set()))
-        if run.code or check.code:
-            if run.code == 0 and "off what the model promises" not in check.stderr:
-                raise WrongError(f"cgan-run draws, cgan-check says {check.stderr!r:.300}")
-            if run.code and not check.code:
+        if run.code or checked.code:
+            if run.code == 0 and "off what the model promises" not in checked.stderr:
+                raise WrongError(f"cgan-run draws, cgan-check says {checked.stderr!r:.300}")
+            if run.code and not checked.code:
                 raise WrongError(f"cgan-check is content, cgan-run says {run.stderr!r:.300}")
         if run.code:
-            return Verdict(kind, "refused")
+            return DiscriminatorOutput(kind, "refused")
         if mutant == content:
-            return Verdict(kind, "unchanged")
-        if not resealed:
+            return DiscriminatorOutput(kind, "unchanged")
+        if not rechecksummed:
             raise WrongError(f"a changed file is drawn with: {kind}")
         images = np.load("drawn.npy")
-        facts = json.loads(check.stdout)
+        facts = json.loads(checked.stdout)
         shape = (2 * len(facts["model"]["classes"]), 1, *facts["model"]["shape"])
         if images.dtype != np.uint8 or images.shape != shape:
             raise WrongError(f"images are {images.dtype} {images.shape}, promised {shape}")
         self._require_golden(facts["passed"])
-        return Verdict(kind, "accepted" if facts["passed"] else "told by cgan-check")
+        return DiscriminatorOutput(kind, "accepted" if facts["passed"] else "told by cgan-check")
 
     @staticmethod
     def _require_golden(passed: bool) -> None:
         """Check cgan-check's word on whether the file draws its golden images."""
         import numpy as np
 
-        from cgan_runtime import DigitGenerator
+        from cgan_runtime import ImageGenerator
 
-        with DigitGenerator("m.onnx", "cpu", threads=1) as generator:
+        with ImageGenerator("m.onnx", "cpu", threads=1) as generator:
             golden = generator.info.golden
             drawn = generator.generate(list(golden.labels), seed=golden.seed).astype(int)
             promised = np.frombuffer(golden.images, np.uint8).reshape(drawn.shape)
@@ -229,7 +228,7 @@ class Archives:
 
         run = random.choice(self._runs)
         self._folder.clear()
-        mutant, kind, resealed = archive_mutants.mutated(
+        mutant, kind, rechecksummed = archive_mutants.mutated(
             self._contents[run], random, self._folder.canary
         )
         Path("mutant.pt").write_bytes(mutant)
@@ -237,7 +236,7 @@ class Archives:
         found = self._hash(Path("mutant.pt"))
         self._folder.require({"mutant.pt"})
         unchanged = found == self._hashes[run]
-        if found is not None and not unchanged and not resealed:
+        if found is not None and not unchanged and not rechecksummed:
             raise WrongError(f"a changed file is believed: {kind}")
         return run, kind, unchanged
 
@@ -247,27 +246,25 @@ class Model(Archives):
 
     def __init__(self, runs: Path) -> None:
         super().__init__(runs, "model.pt")
-        from cgan_export import cli, report
-        from cgan_export.errors import ExportError
-        from cgan_runtime.errors import CganRuntimeError
-        from cgan_runtime.speed import Speed
-        from cgan_training.errors import TrainingError
+        from cgan_export.cli import export as export_cli
+        from cgan_export.cli import report
+        from cgan_runtime.diagnostics.speed import Speed
 
         vars(report)["measure_speed"] = lambda _: Speed(1.0, 1.0)
-        self._command, self._errors = cli.command, (ExportError, TrainingError, CganRuntimeError)
+        self._command = export_cli.command
 
-    def feed(self, random: Random) -> Verdict:
+    def feed(self, random: Random) -> DiscriminatorOutput:
         _, kind, unchanged = self._mutant(random)
         if unchanged:  # what it is exported to is told by the tests of cgan-export
-            return Verdict(kind, "unchanged")
+            return DiscriminatorOutput(kind, "unchanged")
         precision = random.choice(("fp32", "fp32", "fp16", "int8"))
         arguments = ["mutant.pt", "m.onnx", "--precision", precision, "--no-quality-gate"]
-        done = call(self._command, self._errors, [*arguments, "--json"])
+        done = call(self._command, [*arguments, "--json"])
         self._folder.require({"mutant.pt"} | ({"m.onnx"} if done.code == 0 else set()))
         if done.code:
-            return Verdict(kind, "refused")
+            return DiscriminatorOutput(kind, "refused")
         Onnx._require_golden(passed=True)
-        return Verdict(kind, "accepted")
+        return DiscriminatorOutput(kind, "accepted")
 
 
 class Checkpoint(Archives):
@@ -275,17 +272,18 @@ class Checkpoint(Archives):
 
     def __init__(self, runs: Path) -> None:
         super().__init__(runs, "checkpoint.pt")
-        from cgan_training import cli, data, scribe
-        from cgan_training.errors import TrainingError
+        from cgan_training import data
+        from cgan_training.cli import train as train_cli
+        from cgan_training.run import artifacts
 
         vars(data)["load_dataset"] = cache(data.load_dataset)
-        vars(scribe)["curves"] = lambda _metrics, _title: b""  # half a second of matplotlib
-        self._command, self._errors = cli.command, TrainingError
+        vars(artifacts)["curves"] = lambda _metrics, _title: b""  # half a second of matplotlib
+        self._command = train_cli.command
 
-    def feed(self, random: Random) -> Verdict:
+    def feed(self, random: Random) -> DiscriminatorOutput:
         run, kind, unchanged = self._mutant(random)
         if unchanged:  # a run that is gone on with is told by the tests of cgan-train
-            return Verdict(kind, "unchanged")
+            return DiscriminatorOutput(kind, "unchanged")
         folder = Path("run")
         folder.mkdir()
         for name in ("config.json", "metrics.jsonl", "samples"):
@@ -294,12 +292,12 @@ class Checkpoint(Archives):
         Path("mutant.pt").rename(folder / "checkpoint.pt")
         before = _files(folder)
         arguments = ["--resume", folder, "--data-dir", "nowhere", "--minutes", 0.02]
-        done = call(self._command, self._errors, arguments)
+        done = call(self._command, arguments)
         if done.code:
             if _files(folder) != before:
                 raise WrongError("a run that cannot be resumed was changed")
-            return Verdict(kind, "refused")
-        return Verdict(kind, "accepted")
+            return DiscriminatorOutput(kind, "refused")
+        return DiscriminatorOutput(kind, "accepted")
 
 
 def _files(folder: Path) -> dict[str, bytes]:

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from recorded import problems
+from cuda_graphs import problems
 
 from cgan_export import export_model
-from cgan_runtime import CganRuntimeError, DigitGenerator
-from cgan_runtime.check import FLOAT_TOLERANCE, TOLERANCES
-from cgan_runtime.speed import measure_speed
+from cgan_runtime import CganError, ImageGenerator
+from cgan_runtime.diagnostics.device_check import FLOAT_TOLERANCE, TOLERANCES
+from cgan_runtime.diagnostics.speed import measure_speed
 from cgan_training.data import Dataset, load_dataset
-from cgan_training.recipe import load_recipe
-from cgan_training.run import Options, train
+from cgan_training.recipe.schema import load_recipe
+from cgan_training.run import RunOptions, train
 
 DATA = Path(os.environ.get("CGAN_DATA_DIR", "data"))
 SECONDS = 10.0  # of training
@@ -35,8 +35,8 @@ def main() -> int:
     if not torch.cuda.is_available():
         return failed("torch finds no CUDA device here; run this on a machine with one")
     try:
-        DigitGenerator(provider="cuda").close()
-    except CganRuntimeError as error:
+        ImageGenerator(provider="cuda").close()
+    except CganError as error:
         return failed(str(error))
     print(f"on {torch.cuda.get_device_name()}")
     data = load_dataset("auto", DATA)[0]
@@ -56,7 +56,7 @@ def pipeline(data: Dataset, folder: Path) -> int:
             data,
             folder / name,
             device=torch.device("cuda"),
-            options=Options(seconds_limit=SECONDS),
+            options=RunOptions(seconds_limit=SECONDS),
         )
         print(f"{name}: trained for {time.perf_counter() - began:.0f} s")
     wrong = 0
@@ -72,7 +72,7 @@ def differs(path: Path) -> bool:
     """Draw with CUDA and with the CPU; say how far apart they are and how fast."""
     speeds, images = {}, {}
     for provider in ("cuda", "cpu"):
-        with DigitGenerator(path, provider, threads=1) as generator:
+        with ImageGenerator(path, provider, threads=1) as generator:
             labels = [index % generator.info.classes for index in range(IMAGES)]
             images[provider] = generator.generate(labels, seed=5).astype(int)
             speeds[provider] = measure_speed(generator)

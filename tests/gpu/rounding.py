@@ -7,9 +7,10 @@ import sys
 
 import numpy as np
 
-from cgan_runtime import DigitGenerator, session
+from cgan_runtime import ImageGenerator
+from cgan_runtime.diagnostics.speed import measure_speed
 from cgan_runtime.generator import SHIPPED_MODEL
-from cgan_runtime.speed import measure_speed
+from cgan_runtime.inference import session
 
 IMAGES = 100_000
 
@@ -17,12 +18,12 @@ IMAGES = 100_000
 def main(models: list[str]) -> None:
     """Compare, and print a line a model and setting."""
     for model in models or [str(SHIPPED_MODEL)]:
-        with DigitGenerator(model, "cpu") as generator:
+        with ImageGenerator(model, "cpu") as generator:
             labels = [index % generator.info.classes for index in range(IMAGES)]
             expected = generator.generate(labels, seed=5).astype(np.int16)
         for tf32 in ("1", "0"):
             session.PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": tf32}}
-            with DigitGenerator(model, "cuda") as generator:
+            with ImageGenerator(model, "cuda") as generator:
                 drawn = generator.generate(labels, seed=5).astype(np.int16)
                 speed = measure_speed(generator)
             off = np.abs(drawn - expected).reshape(IMAGES, -1).max(1)

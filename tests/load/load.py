@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from cgan_runtime import CganRuntimeError, DigitGenerator
+from cgan_runtime import CganError, ImageGenerator
 from cgan_runtime.generator import LARGEST_BATCH
 
 SCRIPT = Path(sys.executable).with_name("cgan-run")
@@ -46,7 +46,7 @@ class Call:
     """Something to ask a generator for."""
 
     kind: str
-    draw: Callable[[DigitGenerator], list[Any]]  # images, uint8 [n, 1, height, width] each
+    draw: Callable[[ImageGenerator], list[Any]]  # images, uint8 [n, 1, height, width] each
     images: int
 
 
@@ -67,7 +67,7 @@ def calls(count: int, seed: int = 1) -> list[Call]:
     return [kinds[number % len(kinds)](made) for number in range(count)]
 
 
-def labels_of(made: random.Random, most: int) -> list[int]:
+def find_labels(made: random.Random, most: int) -> list[int]:
     return [made.randrange(10) for _ in range(made.randint(1, most))]
 
 
@@ -85,9 +85,9 @@ def single(made: random.Random) -> Call:
 
 def one_after_another(made: random.Random) -> Call:
     """Image after image of a seed: their noise is made ahead."""
-    labels, where = labels_of(made, 80), origin(made)
+    labels, where = find_labels(made, 80), origin(made)
 
-    def draw(generator: DigitGenerator) -> list[Any]:
+    def draw(generator: ImageGenerator) -> list[Any]:
         seed, start = where["seed"], where["start"]
         return [
             generator.generate([label], seed=seed, start=start + index)
@@ -99,9 +99,9 @@ def one_after_another(made: random.Random) -> Call:
 
 def taking_turns(made: random.Random) -> Call:
     """Two seeds, image by image."""
-    labels, seeds = labels_of(made, 40), [origin(made)["seed"] for _ in range(2)]
+    labels, seeds = find_labels(made, 40), [origin(made)["seed"] for _ in range(2)]
 
-    def draw(generator: DigitGenerator) -> list[Any]:
+    def draw(generator: ImageGenerator) -> list[Any]:
         return [
             generator.generate(label, seed=seed, start=index)
             for index, label in enumerate(labels)
@@ -112,20 +112,20 @@ def taking_turns(made: random.Random) -> Call:
 
 
 def batch(made: random.Random) -> Call:
-    labels, where = labels_of(made, made.choice([2, 64, LARGEST_BATCH + 100])), origin(made)
+    labels, where = find_labels(made, made.choice([2, 64, LARGEST_BATCH + 100])), origin(made)
     return Call("batch", lambda generator: [generator.generate(labels, **where)], len(labels))
 
 
 def names(made: random.Random) -> Call:
-    words, where = [str(label) for label in labels_of(made, 50)], origin(made)
+    words, where = [str(label) for label in find_labels(made, 50)], origin(made)
     return Call("class names", lambda generator: [generator.generate(words, **where)], len(words))
 
 
 def stream(made: random.Random) -> Call:
-    labels, where = labels_of(made, 12), origin(made)
+    labels, where = find_labels(made, 12), origin(made)
     count, size = made.randint(1, 700), made.choice([1, 7, 64, LARGEST_BATCH])
 
-    def draw(generator: DigitGenerator) -> list[Any]:
+    def draw(generator: ImageGenerator) -> list[Any]:
         batches = generator.stream(labels, count=count, batch_size=size, **where)
         return [each.images for each in batches]
 
@@ -134,31 +134,31 @@ def stream(made: random.Random) -> Call:
 
 def cut_stream(made: random.Random) -> Call:
     """A stream of which the first batch alone is taken."""
-    labels, where = labels_of(made, 12), origin(made)
+    labels, where = find_labels(made, 12), origin(made)
 
-    def draw(generator: DigitGenerator) -> list[Any]:
+    def draw(generator: ImageGenerator) -> list[Any]:
         return [next(generator.stream(labels, count=9_999, batch_size=33, **where)).images]
 
     return Call("stream that is left", draw, 33)
 
 
 def refused(made: random.Random) -> Call:
-    labels, where = [*labels_of(made, 9), 10], origin(made)
+    labels, where = [*find_labels(made, 9), 10], origin(made)
     return Call("refused", lambda generator: [generator.generate(labels, **where)], 0)
 
 
-def answer(call: Call, generator: DigitGenerator) -> bytes:
+def answer(call: Call, generator: ImageGenerator) -> bytes:
     """Return the images' bytes, or the error in words."""
     try:
         return b"".join(images.tobytes() for images in call.draw(generator))
-    except CganRuntimeError as error:
+    except CganError as error:
         return repr(error).encode()
 
 
 def hammer(threads: int, seconds: float) -> dict[str, Any]:
     """Let threads draw with one generator; return what came of it."""
     asked = calls(CALLS)
-    with DigitGenerator(provider="cpu", threads=1) as peaceful:
+    with ImageGenerator(provider="cpu", threads=1) as peaceful:
         right = [answer(call, peaceful) for call in asked]
     loads = [Load() for _ in range(threads)]
     now = time.monotonic()
@@ -179,7 +179,7 @@ def hammer(threads: int, seconds: float) -> dict[str, Any]:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is to be told
             mine.wrong.append(f"{type(error).__name__}: {error}")
 
-    with DigitGenerator(provider="cpu") as generator:
+    with ImageGenerator(provider="cpu") as generator:
         workers = [Thread(target=work, args=(each,), daemon=True) for each in range(threads)]
         for worker in workers:
             worker.start()
@@ -224,7 +224,7 @@ def commands_at_once(count: int) -> dict[str, Any]:
             subprocess.Popen([SCRIPT, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         )
     wrong = []
-    with DigitGenerator(provider="cpu", threads=1) as peaceful:
+    with ImageGenerator(provider="cpu", threads=1) as peaceful:
         for seed, process in enumerate(started):
             out, said = process.communicate(timeout=600)
             drawn = np.load(io.BytesIO(out)) if process.returncode == 0 else None
@@ -259,7 +259,7 @@ def in_little_memory(megabytes: int, *arguments: str) -> tuple[str, str]:
         left = [*Path(folder).iterdir()]
     said = done.stderr.decode(errors="replace")
     if done.returncode == 0 and not said and not left:
-        with DigitGenerator(provider="cpu", threads=1) as peaceful:
+        with ImageGenerator(provider="cpu", threads=1) as peaceful:
             labels = [2, 0, 2, 6] * (len(np.load(io.BytesIO(done.stdout))) // 4)
             right = peaceful.generate(labels, seed=7).tobytes()
         return ("drawn" if done.stdout.endswith(right) else "wrong"), said

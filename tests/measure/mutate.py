@@ -24,11 +24,14 @@ RUNTIME = "--confcutdir=tests/runtime"  # without the conftest that imports torc
 SUBJECTS = {  # module, and the tests that answer for it
     "noise": ("runtime/src/cgan_runtime/noise.py", [RUNTIME, "tests/runtime/test_noise.py"]),
     "contract": (
-        "runtime/src/cgan_runtime/contract.py",
+        "runtime/src/cgan_runtime/model_file/contract.py",
         [RUNTIME, "tests/runtime/test_contract.py"],
     ),
-    "seal": ("runtime/src/cgan_runtime/seal.py", [RUNTIME, "tests/runtime/test_seal.py"]),
-    "verify": ("export/src/cgan_export/verify.py", ["tests/export/test_verify.py"]),
+    "seal": (
+        "runtime/src/cgan_runtime/model_file/checksum.py",
+        [RUNTIME, "tests/runtime/test_checksum.py"],
+    ),
+    "verify": ("export/src/cgan_export/verification.py", ["tests/export/test_verification.py"]),
 }
 # Of the dozen operators that another could be replaced by, the nearest. X | Y are annotations here.
 NEAREST = {

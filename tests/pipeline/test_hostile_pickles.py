@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-import cgan_training.judge
-from cgan_training.checkpoint import NAME, PREVIOUS_NAME
+import cgan_training.evaluation.classifier
 from cgan_training.data import Dataset
-from cgan_training.judge import load_or_train_judge
+from cgan_training.evaluation.classifier import load_or_train_classifier
+from cgan_training.run.checkpoint import NAME, PREVIOUS_NAME
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -103,15 +103,15 @@ def test_a_hostile_judge(
 
     def train(*_: Any, **__: Any) -> Any:
         trained.append(1)
-        return cgan_training.judge._untrained(10, digits.images, 0)
+        return cgan_training.evaluation.classifier._untrained(10, digits.images, 0)
 
-    monkeypatch.setattr(cgan_training.judge, "train_judge", train)
+    monkeypatch.setattr(cgan_training.evaluation.classifier, "train_classifier", train)
     data = digits.images, digits.labels
-    load_or_train_judge(*data, classes=10, cache_dir=tmp_path / "judges")
+    load_or_train_classifier(*data, classes=10, cache_dir=tmp_path / "judges")
     (path,) = (tmp_path / "judges").iterdir()
     hostile(bomb, path)
-    load_or_train_judge(*data, classes=10, cache_dir=tmp_path / "judges")
+    load_or_train_classifier(*data, classes=10, cache_dir=tmp_path / "judges")
     assert len(trained) == 2
     assert not trace.exists()
-    load_or_train_judge(*data, classes=10, cache_dir=tmp_path / "judges")
+    load_or_train_classifier(*data, classes=10, cache_dir=tmp_path / "judges")
     assert len(trained) == 2  # the hostile one was replaced

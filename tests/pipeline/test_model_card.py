@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from cgan_runtime import DigitGenerator
+from cgan_runtime import ImageGenerator
 from cgan_training.data import load_dataset
 from cgan_training.errors import DatasetError
-from cgan_training.judge import label_accuracy, load_or_train_judge
+from cgan_training.evaluation.classifier import label_accuracy, load_or_train_classifier
 
 MODELS = Path(__file__).parents[2] / "runtime" / "src" / "cgan_runtime" / "models"
 MOST_BYTES = 320_000
@@ -34,7 +34,7 @@ def test_the_card_is_this_files(card: str) -> None:
 
 
 def test_the_card_says_what_the_metadata_say(card: str) -> None:
-    with DigitGenerator() as generator:
+    with ImageGenerator() as generator:
         info = generator.info
     assert info.weights_sha256 in card
     assert f"| data set | {info.dataset} |" in card
@@ -45,7 +45,7 @@ def test_the_card_says_what_the_metadata_say(card: str) -> None:
 
 
 def test_the_file_draws_its_golden_images() -> None:
-    with DigitGenerator(provider="cpu") as generator:
+    with ImageGenerator(provider="cpu") as generator:
         golden = generator.info.golden
         drawn = generator.generate(list(golden.labels), seed=golden.seed)
     promised = np.frombuffer(golden.images, np.uint8).reshape(drawn.shape)
@@ -56,11 +56,11 @@ def test_the_file_scores_what_it_claims(mnist_dir: Path | None) -> None:
     if mnist_dir is None:
         pytest.skip("MNIST is not at hand; the golden images stand for it")
     train, _ = load_dataset("mnist", mnist_dir)
-    judge = load_or_train_judge(
+    judge = load_or_train_classifier(
         train.images, train.labels, classes=train.classes, cache_dir=harness.MODELS
     )
     labels = torch.arange(10).repeat(IMAGES // 10)
-    with DigitGenerator(provider="cpu") as generator:
+    with ImageGenerator(provider="cpu") as generator:
         drawn = torch.from_numpy(generator.generate(labels.tolist(), seed=99))
         claimed = generator.info.quality["label_accuracy"]
     assert label_accuracy(judge, drawn, labels) == pytest.approx(claimed, abs=0.003)

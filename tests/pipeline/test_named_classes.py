@@ -12,7 +12,7 @@ from PIL import Image
 
 from cgan_training.model_file import load_model
 from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
-from cgan_training.recipe import Recipe
+from cgan_training.recipe.schema import Recipe
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 NAMES = [  # Fashion-MNIST's

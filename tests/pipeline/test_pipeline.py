@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from cgan_export.verify import draw_with_torch
+from cgan_export.verification import generate_with_torch
 from cgan_training.model_file import load_model
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -42,6 +42,6 @@ def test_train_export_draw(
     with Image.open(tmp_path / "sheet.png") as sheet:
         pixels = np.asarray(sheet).reshape(3, 28, 10, 28).swapaxes(1, 2).reshape(30, 1, 28, 28)
     np.testing.assert_array_equal(pixels, images)
-    trained = draw_with_torch(load_model(tmp_path / "run"), [*range(10)] * 3, seed=3, start=0)
+    trained = generate_with_torch(load_model(tmp_path / "run"), [*range(10)] * 3, seed=3, start=0)
     np.testing.assert_allclose(images.astype(int), trained, atol=1)
     assert len(np.unique(images, axis=0)) == len(images)

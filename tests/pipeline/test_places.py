@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cgan_training.checkpoint import load_checkpoint
+from cgan_training.run.checkpoint import load_checkpoint
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 BIN = Path(sys.executable).parent

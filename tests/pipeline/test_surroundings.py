@@ -17,12 +17,12 @@ from PIL import Image
 from pyarrow import parquet
 from terminals import all_shown
 
-from cgan_runtime import DigitGenerator
+from cgan_runtime import ImageGenerator
+from cgan_runtime.errors import OutputError
 from cgan_runtime.generator import SHIPPED_MODEL
-from cgan_training.commands import default_cache_dir
+from cgan_training.cli.common import default_cache_dir
 from cgan_training.data import Dataset
-from cgan_training.errors import OutputError
-from cgan_training.judge import load_or_train_judge
+from cgan_training.evaluation.classifier import load_or_train_classifier
 from cgan_training.model_file import load_model
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture(scope="module")
 def digits_2026() -> bytes:
     """The pixels that DRAW asks for."""
-    with DigitGenerator(provider="cpu", threads=1) as generator:
+    with ImageGenerator(provider="cpu", threads=1) as generator:
         return generator.generate([2, 0, 2, 6], seed=7).tobytes()
 
 
@@ -128,7 +128,7 @@ def test_a_judge_without_a_home(monkeypatch: pytest.MonkeyPatch, digits: Dataset
     monkeypatch.setattr(Path, "home", no_home)
     place = default_cache_dir()
     with pytest.raises(OutputError, match="Not a directory; choose another --cache-dir"):
-        load_or_train_judge(digits.images, digits.labels, classes=10, cache_dir=place)
+        load_or_train_classifier(digits.images, digits.labels, classes=10, cache_dir=place)
 
 
 # /dev/shm.
@@ -426,12 +426,12 @@ GATES = """
 import sys
 from pathlib import Path
 from cgan_export.errors import VerificationError
-from cgan_export.verify import Tolerance, verify
+from cgan_export.verification import Tolerance, verify
 from cgan_training.archive import ArchiveError, load_archive
-from cgan_training.commands import default_cache_dir
+from cgan_training.cli.common import default_cache_dir
 from cgan_training.data import Dataset
-from cgan_training.errors import OutputError
-from cgan_training.judge import load_or_train_judge
+from cgan_runtime.errors import OutputError
+from cgan_training.evaluation.classifier import load_or_train_classifier
 from cgan_training.model_file import load_model
 
 onnx_file, run = map(Path, sys.argv[1:])

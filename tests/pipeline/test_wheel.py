@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import cgan_runtime
-from cgan_runtime import DigitGenerator
-from cgan_runtime.contract import OLDEST_ONNXRUNTIME
+from cgan_runtime import ImageGenerator
+from cgan_runtime.model_file.contract import OLDEST_ONNXRUNTIME
 
 LARGEST_BYTES = 400_000
 LARGEST_WITHOUT_MODEL = 70_000  # of which cgan-bulk takes 16,000
@@ -70,7 +70,7 @@ def test_the_installed_command_draws_a_nine(scripts: Path, tmp_path: Path) -> No
     with Image.open(picture) as image:
         assert (image.format, image.mode, image.size) == ("PNG", "L", (28, 28))
         drawn = np.asarray(image)
-    with DigitGenerator() as generator:  # int8: the same bytes in every onnxruntime
+    with ImageGenerator() as generator:  # int8: the same bytes in every onnxruntime
         np.testing.assert_array_equal(drawn, generator.generate(9, seed=int(seed))[0, 0])
 
 
@@ -85,7 +85,7 @@ def test_the_installed_check_passes(scripts: Path, tmp_path: Path) -> None:
 
 def test_the_installed_package_is_typed_and_draws(scripts: Path, tmp_path: Path) -> None:
     code = (
-        "from cgan_runtime import DigitGenerator as D; g = D(threads=1, provider='cpu');"
+        "from cgan_runtime import ImageGenerator as D; g = D(threads=1, provider='cpu');"
         "i = g.generate([2, 0, 2, 6], seed=7); print(i.shape, i.dtype, g.provider)"
     )
     done = run(scripts / "python", "-c", code, folder=tmp_path)

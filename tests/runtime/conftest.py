@@ -13,7 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from cgan_runtime.contract import (
+from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.model_file.checksum import add_checksum
+from cgan_runtime.model_file.contract import (
     BATCH,
     CONTRACT_KEY,
     IMAGE,
@@ -26,9 +28,7 @@ from cgan_runtime.contract import (
     ModelInfo,
     tensors,
 )
-from cgan_runtime.generator import DigitGenerator
 from cgan_runtime.noise import standard_normal
-from cgan_runtime.seal import sealed
 
 CLASSES, NOISE_DIM, HEIGHT, WIDTH = 10, 6, 12, 9  # sizes that only the model can have told
 GOLDEN_SEED, GOLDEN_LABELS = 3, (2, 0, 2, 6)
@@ -137,7 +137,7 @@ def make_model(info: ModelInfo) -> ModelMaker:
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[opset])
         helper.set_model_props(model, dict(info.to_metadata() if metadata is None else metadata))
-        path.write_bytes(sealed(model.SerializeToString()))
+        path.write_bytes(add_checksum(model.SerializeToString()))
         return path
 
     return make
@@ -192,8 +192,8 @@ def bad_models(
 
 
 @pytest.fixture(scope="session")
-def generator(tiny_model: Path) -> DigitGenerator:
-    return DigitGenerator(tiny_model, "cpu", threads=1)
+def generator(tiny_model: Path) -> ImageGenerator:
+    return ImageGenerator(tiny_model, "cpu", threads=1)
 
 
 @pytest.fixture

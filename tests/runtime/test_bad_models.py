@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cgan_runtime.errors import ModelError
-from cgan_runtime.generator import DigitGenerator
+from cgan_runtime.generator import ImageGenerator
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_bad_model_is_named_and_what_to_do(
 ) -> None:
     path = bad_models[fault]
     with pytest.raises(ModelError) as caught:
-        DigitGenerator(kind(path), threads=1)
+        ImageGenerator(kind(path), threads=1)
     message = str(caught.value)
     assert reason in message
     assert str(path) in message
@@ -51,7 +51,7 @@ def test_a_model_cut_short_anywhere(tiny_model: Path, tmp_path: Path) -> None:
     for size in ends.union(range(40, len(content), 211)):
         path.write_bytes(content[:size])
         with pytest.raises(ModelError, match=r"cut\.onnx"):
-            DigitGenerator(path, "cpu", threads=1)
+            ImageGenerator(path, "cpu", threads=1)
 
 
 def test_a_bad_model_prints_nothing(
@@ -59,5 +59,5 @@ def test_a_bad_model_prints_nothing(
 ) -> None:
     for path in bad_models.values():
         with pytest.raises(ModelError):
-            DigitGenerator(path, threads=1)
+            ImageGenerator(path, threads=1)
     assert capfd.readouterr() == ("", "")

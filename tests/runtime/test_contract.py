@@ -10,8 +10,10 @@ from zlib import compress
 
 import pytest
 
-from cgan_runtime import contract
-from cgan_runtime.contract import (
+from cgan_runtime.errors import ModelError
+from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.model_file import contract
+from cgan_runtime.model_file.contract import (
     BATCH,
     CONTENT_KEY,
     CONTRACT_KEY,
@@ -29,8 +31,6 @@ from cgan_runtime.contract import (
     read_info,
     tensors,
 )
-from cgan_runtime.errors import ModelError
-from cgan_runtime.generator import DigitGenerator
 
 ROOT = Path(__file__).parents[2]
 SOURCE = "some/model.onnx"
@@ -111,7 +111,7 @@ def test_the_document_lists_the_same_keys(info: ModelInfo) -> None:
 
 
 def test_the_file_carries_the_contract(tiny_model: Path, info: ModelInfo) -> None:
-    with DigitGenerator(tiny_model, "cpu", threads=1) as generator:
+    with ImageGenerator(tiny_model, "cpu", threads=1) as generator:
         assert generator.info == info
 
 

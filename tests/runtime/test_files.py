@@ -7,12 +7,12 @@ from typing import Any, NoReturn
 import pytest
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import write_all, written_whole
+from cgan_runtime.files import atomic_write, write_all
 
 
 def write(path: Path, *parts: bytes | Exception) -> None:
     """Write the parts one by one; an exception among them is an accident."""
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         for part in parts:
             if isinstance(part, Exception):
                 raise part
@@ -28,7 +28,7 @@ def umask_of_a_group() -> Any:
 
 def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "digit.png"
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         assert not path.exists()
     assert path.read_bytes() == b"new"
@@ -38,7 +38,7 @@ def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
 def test_an_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "digit.png"
     path.write_bytes(b"old")
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         file.flush()
         assert path.read_bytes() == b"old"
@@ -68,7 +68,7 @@ def test_an_accident_leaves_the_old_file_and_nothing_else(
 
 def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     def interrupted() -> None:
-        with written_whole(tmp_path / "digit.png") as file:
+        with atomic_write(tmp_path / "digit.png") as file:
             file.write(b"half")
             raise KeyboardInterrupt
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cgan_runtime.contract import ModelInfo
-from cgan_runtime.drawing import share
-from cgan_runtime.errors import CganRuntimeError, InputError
-from cgan_runtime.generator import LARGEST_BATCH, DigitGenerator
+from cgan_runtime.cli.generate import share
+from cgan_runtime.errors import CganError, InputError
+from cgan_runtime.generator import LARGEST_BATCH, ImageGenerator
+from cgan_runtime.model_file.contract import ModelInfo
 
 Images = NDArray[np.uint8]
 SHAPE = (1, 12, 9)  # the tiny model's, which no constant of the runtime knows
@@ -26,30 +26,30 @@ def differ_by_a_grey_level_at_most(found: Images, wanted: Images) -> bool:
 
 
 @pytest.fixture(scope="session")
-def generators(tiny_model: Path) -> Mapping[int, DigitGenerator]:
+def generators(tiny_model: Path) -> Mapping[int, ImageGenerator]:
     """One a number of threads."""
-    return {threads: DigitGenerator(tiny_model, "cpu", threads) for threads in (1, 2, 5)}
+    return {threads: ImageGenerator(tiny_model, "cpu", threads) for threads in (1, 2, 5)}
 
 
 @pytest.fixture(scope="session")
-def shipped() -> Mapping[int, DigitGenerator]:
+def shipped() -> Mapping[int, ImageGenerator]:
     """The same with the model that ships."""
-    return {threads: DigitGenerator(None, "cpu", threads) for threads in (1, 2, 5)}
+    return {threads: ImageGenerator(None, "cpu", threads) for threads in (1, 2, 5)}
 
 
-def test_the_model_says_its_sizes(generator: DigitGenerator, info: ModelInfo) -> None:
+def test_the_model_says_its_sizes(generator: ImageGenerator, info: ModelInfo) -> None:
     assert generator.info == info
     assert generator.info.classes == 10
     assert generator.provider == "cpu"
 
 
-def test_the_golden_sample_is_drawn(generator: DigitGenerator, info: ModelInfo) -> None:
+def test_the_golden_sample_is_drawn(generator: ImageGenerator, info: ModelInfo) -> None:
     golden = np.frombuffer(info.golden.images, np.uint8).reshape(-1, *SHAPE)
     drawn = generator.generate(info.golden.labels, seed=info.golden.seed)
     assert differ_by_a_grey_level_at_most(drawn, golden)
 
 
-def test_label_seed_and_index_each_matter(generator: DigitGenerator) -> None:
+def test_label_seed_and_index_each_matter(generator: ImageGenerator) -> None:
     images = [
         *generator.generate([3, 3, 4], seed=7),
         *generator.generate([3, 3], seed=8),
@@ -59,11 +59,11 @@ def test_label_seed_and_index_each_matter(generator: DigitGenerator) -> None:
     assert all(image.any() for image in images)
 
 
-def test_the_same_call_draws_the_very_same(generator: DigitGenerator, tiny_model: Path) -> None:
+def test_the_same_call_draws_the_very_same(generator: ImageGenerator, tiny_model: Path) -> None:
     labels = [label % 10 for label in range(300)]
     first = generator.generate(labels, seed=2**64 - 1, start=2**40)
     again = generator.generate(labels, seed=2**64 - 1, start=2**40)
-    other = DigitGenerator(tiny_model, "cpu", 1).generate(labels, seed=2**64 - 1, start=2**40)
+    other = ImageGenerator(tiny_model, "cpu", 1).generate(labels, seed=2**64 - 1, start=2**40)
     np.testing.assert_array_equal(again, first)
     np.testing.assert_array_equal(other, first)
 
@@ -77,7 +77,7 @@ def test_the_same_call_draws_the_very_same(generator: DigitGenerator, tiny_model
 )
 @settings(deadline=None, max_examples=60)
 def test_an_image_is_the_same_whatever_is_drawn_beside_it(
-    generators: Mapping[int, DigitGenerator],
+    generators: Mapping[int, ImageGenerator],
     labels: list[int],
     cuts: list[int],
     seed: int,
@@ -93,7 +93,7 @@ def test_an_image_is_the_same_whatever_is_drawn_beside_it(
     assert differ_by_a_grey_level_at_most(np.concatenate(parts), whole)
 
 
-def test_more_labels_than_a_batch_takes(generator: DigitGenerator) -> None:
+def test_more_labels_than_a_batch_takes(generator: ImageGenerator) -> None:
     labels = np.arange(2 * LARGEST_BATCH + 5) % 10
     images = generator.generate(labels, seed=3, start=11)
     assert images.shape == (len(labels), *SHAPE)
@@ -112,7 +112,7 @@ def test_more_labels_than_a_batch_takes(generator: DigitGenerator) -> None:
 )
 @settings(deadline=None, max_examples=60)
 def test_a_stream_is_what_generate_draws(
-    generators: Mapping[int, DigitGenerator],
+    generators: Mapping[int, ImageGenerator],
     labels: list[int],
     count: int,
     batch_size: int,
@@ -149,7 +149,7 @@ def test_a_stream_is_what_generate_draws(
 )
 @settings(deadline=None, max_examples=60)
 def test_the_model_that_ships_draws_the_very_same_bytes(
-    shipped: Mapping[int, DigitGenerator],
+    shipped: Mapping[int, ImageGenerator],
     labels: list[int],
     batch_size: int,
     shards: int,
@@ -193,7 +193,7 @@ def test_the_model_that_ships_draws_the_very_same_bytes(
     ],
 )
 def test_a_stream_refuses_at_once(
-    generator: DigitGenerator, wrong: dict[str, Any], words: str
+    generator: ImageGenerator, wrong: dict[str, Any], words: str
 ) -> None:
     arguments: dict[str, Any] = {"labels": [1], "seed": 7, "count": 3}
     with pytest.raises(InputError, match=words):
@@ -201,7 +201,7 @@ def test_a_stream_refuses_at_once(
 
 
 def test_a_stream_outlives_its_generator(tiny_model: Path) -> None:
-    with DigitGenerator(tiny_model, "cpu") as generator:
+    with ImageGenerator(tiny_model, "cpu") as generator:
         stream = generator.stream([1, 2], seed=7, count=5, batch_size=2)
         wanted = generator.generate([1, 2, 1, 2, 1], seed=7)
     drawn = np.concatenate([batch.images for batch in stream])
@@ -213,21 +213,21 @@ def test_a_stream_outlives_its_generator(tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("seed", "start"), [(-1, 0), (2**64, 0), (0, -1), (0, 2**63), (0, 2**63 - 1)]
 )
-def test_a_seed_or_start_out_of_range(generator: DigitGenerator, seed: int, start: int) -> None:
+def test_a_seed_or_start_out_of_range(generator: ImageGenerator, seed: int, start: int) -> None:
     with pytest.raises(InputError, match="out of range"):
         generator.generate([3, 4], seed=seed, start=start)
 
 
 @pytest.mark.parametrize(("seed", "start"), [(-1, 0), (2**64, 0), (0, -1), (0, 2**63 + 1)])
 def test_a_seed_or_start_out_of_range_for_no_images(
-    generator: DigitGenerator, seed: int, start: int
+    generator: ImageGenerator, seed: int, start: int
 ) -> None:
     with pytest.raises(InputError, match="out of range"):
         generator.generate([], seed=seed, start=start)
 
 
 @pytest.mark.parametrize("number", [np.int64, np.uint32])
-def test_seed_and_start_as_numpys_numbers(generator: DigitGenerator, number: Any) -> None:
+def test_seed_and_start_as_numpys_numbers(generator: ImageGenerator, number: Any) -> None:
     start = int(np.iinfo(number).max) - 5
     found = generator.generate([3, 4], seed=number(7), start=number(start))
     np.testing.assert_array_equal(found, generator.generate([3, 4], seed=7, start=start))
@@ -236,16 +236,16 @@ def test_seed_and_start_as_numpys_numbers(generator: DigitGenerator, number: Any
 @pytest.mark.parametrize("threads", [0, -1, 1025, 10**12])
 def test_threads_out_of_range(tiny_model: Path, threads: int) -> None:
     with pytest.raises(InputError, match=f"threads is {threads}; "):
-        DigitGenerator(tiny_model, "cpu", threads)
+        ImageGenerator(tiny_model, "cpu", threads)
 
 
 def test_drawing_prints_nothing(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with DigitGenerator(tiny_model) as generator:
+    with ImageGenerator(tiny_model) as generator:
         generator.generate(range(10), seed=0)
     assert capfd.readouterr() == ("", "")
 
 
-def test_many_threads_at_once(generator: DigitGenerator) -> None:
+def test_many_threads_at_once(generator: ImageGenerator) -> None:
     calls = [([label % 10] * (label + 1), label % 3, label) for label in range(48)]
 
     def draw(call: tuple[list[int], int, int]) -> Images:
@@ -260,34 +260,34 @@ def test_many_threads_at_once(generator: DigitGenerator) -> None:
 
 
 def test_a_block_closes_its_generator(tiny_model: Path) -> None:
-    with DigitGenerator(tiny_model, "cpu", threads=1) as generator:
-        assert isinstance(generator, DigitGenerator)
+    with ImageGenerator(tiny_model, "cpu", threads=1) as generator:
+        assert isinstance(generator, ImageGenerator)
         assert generator.generate(3, seed=0).shape == (1, *SHAPE)
     assert_closed(generator, [3], [])
 
 
 def test_a_block_that_fails_closes_its_generator_too(tiny_model: Path) -> None:
-    generator = DigitGenerator(tiny_model, "cpu", threads=1)
+    generator = ImageGenerator(tiny_model, "cpu", threads=1)
     with pytest.raises(ZeroDivisionError), generator:
         raise ZeroDivisionError
     assert_closed(generator, [3])
 
 
 def test_closing_twice(tiny_model: Path) -> None:
-    generator = DigitGenerator(tiny_model, "cpu", threads=1)
+    generator = ImageGenerator(tiny_model, "cpu", threads=1)
     generator.close()
     generator.close()
     assert_closed(generator, [3])
 
 
 def test_a_closed_generator_has_no_provider(tiny_model: Path) -> None:
-    generator = DigitGenerator(tiny_model, "cpu", threads=1)
+    generator = ImageGenerator(tiny_model, "cpu", threads=1)
     generator.close()
-    with pytest.raises(CganRuntimeError, match="closed"):
+    with pytest.raises(CganError, match="closed"):
         _ = generator.provider
 
 
-def assert_closed(generator: DigitGenerator, *calls: Iterable[int]) -> None:
+def assert_closed(generator: ImageGenerator, *calls: Iterable[int]) -> None:
     for labels in calls:
-        with pytest.raises(CganRuntimeError, match="closed"):
+        with pytest.raises(CganError, match="closed"):
             generator.generate(list(labels), seed=0)

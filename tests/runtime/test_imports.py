@@ -12,8 +12,8 @@ import cgan_runtime
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "torchvision", "onnx", "PIL", "numpy", "onnxruntime")
 PUBLIC = [
-    "CganRuntimeError",
-    "DigitGenerator",
+    "CganError",
+    "ImageGenerator",
     "Golden",
     "InputError",
     "InstallError",
@@ -27,7 +27,7 @@ FOREIGN = {
     "training": {"cgan_runtime", "cgan_export", "onnxruntime"},
 }
 COMMAND = """
-from cgan_runtime.cli import command
+from cgan_runtime.cli.run import command
 try:
     command.main({arguments!r}, prog_name="cgan-run")
 except SystemExit as left:
@@ -68,8 +68,8 @@ def sources(package: str) -> list[Path]:
     "code",
     [
         "import cgan_runtime",
-        "from cgan_runtime import CganRuntimeError, InputError, ModelInfo",
-        "import cgan_runtime.cli",
+        "from cgan_runtime import CganError, InputError, ModelInfo",
+        "import cgan_runtime.cli.run",
         COMMAND.format(arguments=["--help"]),
         COMMAND.format(arguments=["--version"]),
     ],
@@ -92,7 +92,7 @@ def test_the_command_imports_nothing_heavy(option: str) -> None:
     )
     assert done.returncode == 0
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "cgan_runtime.cli" in loaded
+    assert "cgan_runtime.cli.run" in loaded
     assert not {name.partition(".")[0] for name in loaded}.intersection(HEAVY)
 
 
@@ -109,15 +109,15 @@ def test_a_digit_imports_nothing_that_it_can_do_without(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert {"cgan_runtime.outputs", "numpy", "onnxruntime"} <= loaded
+    assert {"cgan_runtime.images.writers", "numpy", "onnxruntime"} <= loaded
     for name in ("PIL", "numpy.random", "importlib.metadata", "hashlib", "secrets", "gzip"):
         assert name not in loaded
 
 
 def test_drawing_imports_no_training_and_no_exporter(tiny_model: Path) -> None:
     loaded = loaded_by(
-        "from cgan_runtime import DigitGenerator\n"
-        f"DigitGenerator({str(tiny_model)!r}, 'cpu').generate(3, seed=0)"
+        "from cgan_runtime import ImageGenerator\n"
+        f"ImageGenerator({str(tiny_model)!r}, 'cpu').generate(3, seed=0)"
     )
     assert {"numpy", "onnxruntime"} <= loaded
     assert not loaded & FOREIGN["runtime"]
@@ -146,7 +146,7 @@ def test_an_unknown_name(name: str) -> None:
 def test_one_tree_of_errors() -> None:
     errors = [getattr(cgan_runtime, name) for name in PUBLIC if name.endswith("Error")]
     assert len(errors) == 6
-    assert all(issubclass(each, cgan_runtime.CganRuntimeError) for each in errors)
+    assert all(issubclass(each, cgan_runtime.CganError) for each in errors)
     assert issubclass(cgan_runtime.InputError, ValueError)
 
 

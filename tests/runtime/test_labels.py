@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cgan_runtime.contract import ModelInfo
 from cgan_runtime.errors import InputError
-from cgan_runtime.generator import DigitGenerator
+from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.model_file.contract import ModelInfo
 
 SHAPE = (1, 12, 9)  # the tiny model's, which no constant of the runtime knows
 
@@ -31,7 +31,7 @@ SHAPE = (1, 12, 9)  # the tiny model's, which no constant of the runtime knows
         (np.array([], np.int32), 0),
     ],
 )
-def test_labels_of_every_kind(generator: DigitGenerator, labels: Any, count: int) -> None:
+def test_labels_of_every_kind(generator: ImageGenerator, labels: Any, count: int) -> None:
     images = generator.generate(labels, seed=0)
     assert images.shape == (count, *SHAPE)
     assert images.dtype == np.uint8
@@ -39,14 +39,14 @@ def test_labels_of_every_kind(generator: DigitGenerator, labels: Any, count: int
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4", ">i8"])
-def test_labels_of_every_integer_type(generator: DigitGenerator, dtype: str) -> None:
+def test_labels_of_every_integer_type(generator: ImageGenerator, dtype: str) -> None:
     labels = np.array([3, 0, 9, 9], dtype)
     wanted = generator.generate([3, 0, 9, 9], seed=5)
     np.testing.assert_array_equal(generator.generate(labels, seed=5), wanted)
     assert labels.tolist() == [3, 0, 9, 9]
 
 
-def test_labels_that_lie_scattered_or_locked(generator: DigitGenerator) -> None:
+def test_labels_that_lie_scattered_or_locked(generator: ImageGenerator) -> None:
     labels = np.arange(20, dtype=np.int64)[::-2] // 2
     labels.setflags(write=False)
     wanted = generator.generate(labels.tolist(), seed=5)
@@ -54,7 +54,7 @@ def test_labels_that_lie_scattered_or_locked(generator: DigitGenerator) -> None:
 
 
 @pytest.mark.parametrize("labels", [10, -1, [3, 10], [-1, 3], 2**40, np.array([2**64 - 1], "u8")])
-def test_a_label_that_the_model_lacks(generator: DigitGenerator, labels: Any) -> None:
+def test_a_label_that_the_model_lacks(generator: ImageGenerator, labels: Any) -> None:
     with pytest.raises(InputError, match=r"the model has no label .*; choose from 0 to 9$"):
         generator.generate(labels, seed=0)
 
@@ -85,7 +85,7 @@ def test_a_label_that_the_model_lacks(generator: DigitGenerator, labels: Any) ->
     ],
     ids=repr,
 )
-def test_what_is_no_row_of_whole_numbers_or_names(generator: DigitGenerator, labels: Any) -> None:
+def test_what_is_no_row_of_whole_numbers_or_names(generator: ImageGenerator, labels: Any) -> None:
     with pytest.raises(InputError, match="give whole numbers in a row") as caught:
         generator.generate(labels, seed=0)
     assert isinstance(caught.value, ValueError)
@@ -98,11 +98,11 @@ NAMES = ("T-shirt/top", "Trouser", "a", "A", "b", "Straße", "+", "Coat", "7", "
 @pytest.fixture(scope="session")
 def named(
     make_model: Callable[..., Path], info: ModelInfo, tmp_path_factory: pytest.TempPathFactory
-) -> DigitGenerator:
+) -> ImageGenerator:
     """The tiny model with other names for its classes."""
     path = tmp_path_factory.mktemp("named") / "named.onnx"
     make_model(path, dataclasses.replace(info, class_names=NAMES).to_metadata())
-    return DigitGenerator(path, "cpu", threads=1)
+    return ImageGenerator(path, "cpu", threads=1)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,18 @@ def named(
     ],
     ids=repr,
 )
-def test_classes_by_name(named: DigitGenerator, names: Any, labels: Sequence[int]) -> None:
+def test_classes_by_name(named: ImageGenerator, names: Any, labels: Sequence[int]) -> None:
     wanted = named.generate(list(labels), seed=7)
     np.testing.assert_array_equal(named.generate(names, seed=7), wanted)
 
 
-def test_digits_by_name(generator: DigitGenerator) -> None:
+def test_digits_by_name(generator: ImageGenerator) -> None:
     wanted = generator.generate([2, 0, 2, 6], seed=7)
     np.testing.assert_array_equal(generator.generate(list("2026"), seed=7), wanted)
 
 
 @pytest.mark.parametrize("labels", ["boot", ["Coat", "boot"], np.array(["boot"])], ids=repr)
-def test_a_name_that_the_model_lacks(named: DigitGenerator, labels: Any) -> None:
+def test_a_name_that_the_model_lacks(named: ImageGenerator, labels: Any) -> None:
     with pytest.raises(InputError) as caught:
         named.generate(labels, seed=0)
     names = ", ".join(map(repr, NAMES))
@@ -146,13 +146,13 @@ def test_a_name_of_several_classes(
 ) -> None:
     names = ("bag", "BAG", *NAMES[2:])
     metadata = dataclasses.replace(info, class_names=names).to_metadata()
-    generator = DigitGenerator(make_model(tmp_path / "twice.onnx", metadata), "cpu", threads=1)
+    generator = ImageGenerator(make_model(tmp_path / "twice.onnx", metadata), "cpu", threads=1)
     with pytest.raises(InputError, match=r"no class 'Bag'; choose from 'bag', 'BAG'$"):
         generator.generate("Bag", seed=0)
 
 
 @pytest.mark.parametrize("name", ["", " Coat", "Coat\0", "Coat\n", "\ud800"], ids=repr)
-def test_a_name_is_taken_as_it_is(named: DigitGenerator, name: str) -> None:
+def test_a_name_is_taken_as_it_is(named: ImageGenerator, name: str) -> None:
     for labels in (name, [name], ["Coat", name]):
         with pytest.raises(InputError, match="the model has no class '") as caught:
             named.generate(labels, seed=0)
@@ -162,6 +162,6 @@ def test_a_name_is_taken_as_it_is(named: DigitGenerator, name: str) -> None:
 @pytest.mark.parametrize(
     "labels", [[3, "Coat"], ["Coat", 3], ["Coat", 3.0], [True, "Coat"], ["7", 7]], ids=repr
 )
-def test_names_and_numbers_mixed(named: DigitGenerator, labels: Any) -> None:
+def test_names_and_numbers_mixed(named: ImageGenerator, labels: Any) -> None:
     with pytest.raises(InputError, match="names and numbers mixed; give whole numbers in a row"):
         named.generate(labels, seed=0)

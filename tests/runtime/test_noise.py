@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cgan_runtime import noise
 from cgan_runtime.errors import InputError
-from cgan_runtime.noise import counters_per_image, fill_one, standard_normal, thresholds
+from cgan_runtime.noise import counters_per_image, fill_noise_one, standard_normal, thresholds
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "contract.md"
 MASK = 2**64 - 1
@@ -286,7 +286,7 @@ def test_one_image_gets_the_noise_that_it_has_among_others(
         assert noise._mine.philox is not None
     for seed, index in ((0, 0), (5, 1), (2**64 - 1, 77), (9, 2**40), (3, 2**63 - 1)):
         found = np.full(noise_dim, np.nan, np.float32)
-        fill_one(found, seed, index)
+        fill_noise_one(found, seed, index)
         np.testing.assert_array_equal(found, standard_normal(seed, index, 1, noise_dim)[0])
 
 

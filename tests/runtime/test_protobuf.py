@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgan_runtime.protobuf import FIXED32, MOST_FIELDS, VARINT, Field, ProtobufError, read, signed
+from cgan_runtime.model_file.protobuf import (
+    FIXED32,
+    MOST_FIELDS,
+    VARINT,
+    Field,
+    ProtobufError,
+    read,
+    signed,
+)
 
 INNER = {1: Field(VARINT), 2: Field(str)}
 SCHEMA = {

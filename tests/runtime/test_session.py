@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from cgan_runtime import session
 from cgan_runtime.errors import InstallError, ModelError, ProviderError
-from cgan_runtime.generator import DigitGenerator
-from cgan_runtime.threads import available_threads
+from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.inference import session
+from cgan_runtime.inference.threads import available_threads
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 COREML, AZURE = "CoreMLExecutionProvider", "AzureExecutionProvider"
@@ -94,7 +94,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_cuda_on_a_cpu_build(tiny_model: Path) -> None:
     with pytest.raises(ProviderError) as caught:
-        DigitGenerator(tiny_model, "cuda")
+        ImageGenerator(tiny_model, "cuda")
     message = str(caught.value)
     assert "it is the CPU build" in message
     assert "pip install 'cgan-runtime[gpu]'" in message
@@ -104,7 +104,7 @@ def test_cuda_on_a_cpu_build(tiny_model: Path) -> None:
 @pytest.mark.parametrize("provider", ["tpu", "", "CPU", CUDA, "azure"])
 def test_an_unknown_provider(tiny_model: Path, provider: str) -> None:
     with pytest.raises(ProviderError, match=r"here; choose auto, cpu$") as caught:
-        DigitGenerator(tiny_model, provider)
+        ImageGenerator(tiny_model, provider)
     assert repr(provider) in str(caught.value)
 
 
@@ -112,7 +112,7 @@ def test_an_unknown_provider(tiny_model: Path, provider: str) -> None:
 def test_the_cpu_is_taken_in_silence(
     tiny_model: Path, capfd: pytest.CaptureFixture[str], provider: str
 ) -> None:
-    with DigitGenerator(tiny_model, provider) as generator:
+    with ImageGenerator(tiny_model, provider) as generator:
         assert generator.provider == "cpu"
     assert capfd.readouterr() == ("", "")
 
@@ -138,7 +138,7 @@ def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str, **_: object) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr("cgan_runtime.cuda.ctypes.CDLL", refuse)
+    monkeypatch.setattr("cgan_runtime.inference.cuda_diagnostics.ctypes.CDLL", refuse)
 
 
 @pytest.mark.usefixtures("no_driver")
@@ -325,7 +325,7 @@ def test_no_onnxruntime(
     monkeypatch.setitem(sys.modules, "onnxruntime", remains())
     for provider in ("auto", "cpu", "cuda"):
         with pytest.raises(InstallError) as caught:
-            DigitGenerator(tiny_model, provider)
+            ImageGenerator(tiny_model, provider)
         message = str(caught.value)
         assert "pip install 'cgan-runtime[cpu]'" in message
         assert "'cgan-runtime[gpu]'" in message

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cgan_runtime.generator import Batch
-from cgan_runtime.terminal import MANY, with_progress
+from cgan_runtime.images.terminal import MANY, with_progress
 
 
 class Screen(StringIO):

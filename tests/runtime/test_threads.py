@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cgan_runtime import threads
-from cgan_runtime.threads import available_threads, cpu_quota
+from cgan_runtime.inference import threads
+from cgan_runtime.inference.threads import available_threads, cpu_quota
 
 
 @pytest.fixture

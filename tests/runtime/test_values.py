@@ -19,13 +19,13 @@ from PIL import Image
 from pyarrow import parquet
 from trying import LETTERS, Call, Done, examples
 
-from cgan_runtime import CganRuntimeError, DigitGenerator, InputError, ModelError
-from cgan_runtime import check as checking
-from cgan_runtime.bulk import local
+from cgan_runtime import CganError, ImageGenerator, InputError, ModelError
+from cgan_runtime.bulk import local_engine
 from cgan_runtime.bulk.shards import Worker
+from cgan_runtime.diagnostics import device_check as checking
+from cgan_runtime.diagnostics.speed import Speed
+from cgan_runtime.images.layout import grid
 from cgan_runtime.noise import standard_normal
-from cgan_runtime.render import grid
-from cgan_runtime.speed import Speed
 
 HEIGHT, WIDTH, CLASSES = 12, 9, 10  # of the tiny model
 SAID = re.compile(rb"error: [^\n]+\n")
@@ -114,7 +114,7 @@ def parsed(module: str, words: Words) -> dict[str, Any]:
 
 
 def wanted(
-    asked: dict[str, Any], seed: int, generator: DigitGenerator
+    asked: dict[str, Any], seed: int, generator: ImageGenerator
 ) -> tuple[Any, list[int], int]:
     """Return the images that a line of cgan-run asks for, its labels, and the first index."""
     names = asked["label"] or tuple(map(str, asked["digit"] or asked["digits"] or range(CLASSES)))
@@ -162,7 +162,7 @@ RUN = {
 @examples(300)
 @given(words=command_lines(RUN, 4), kind=st.sampled_from([None, "npy", "png", "pngs", "idx"]))
 def test_every_option_of_cgan_run(
-    call: Call, place: Path, tiny_model: Path, generator: DigitGenerator, words: Words, kind: str
+    call: Call, place: Path, tiny_model: Path, generator: ImageGenerator, words: Words, kind: str
 ) -> None:
     if kind is not None and "--format" not in words:
         words = [*words, "--format", kind]
@@ -170,7 +170,7 @@ def test_every_option_of_cgan_run(
     done = call("cgan-run", "--model", str(tiny_model), *words)
     if not require_plain(done, before, place):
         return
-    asked = parsed("cgan_runtime.cli", words)
+    asked = parsed("cgan_runtime.cli.run", words)
     if asked["output"] == "-":
         (place / "stdout").write_bytes(done.stdout)
         path, seed = place / "stdout", asked["seed"]
@@ -232,7 +232,7 @@ def bulk_here(monkeypatch: pytest.MonkeyPatch) -> None:
             worker.draw(number)
             yield number
 
-    monkeypatch.setattr(local, "drawn", drawn)
+    monkeypatch.setattr(local_engine, "drawn", drawn)
 
 
 BULK = {
@@ -254,7 +254,7 @@ def test_every_option_of_cgan_bulk(
     place: Path,
     bulk_here: None,
     tiny_model: Path,
-    generator: DigitGenerator,
+    generator: ImageGenerator,
     words: Words,
 ) -> None:
     before = cleared(place)
@@ -262,7 +262,7 @@ def test_every_option_of_cgan_bulk(
     done = call("cgan-bulk", "--model", str(tiny_model), *words)
     if not require_plain(done, before, place):
         return
-    asked = parsed("cgan_runtime.bulk_cli", words)
+    asked = parsed("cgan_runtime.cli.bulk", words)
     found = re.search(rb"  seed ([0-9]+)  ", done.stdout)
     assert found is not None
     names = asked["label"] or tuple(map(str, asked["digit"] or asked["digits"] or range(CLASSES)))
@@ -322,7 +322,7 @@ def meant(labels: Any) -> list[int]:
 @examples(300)
 @given(labels=LABELS, seed=NUMBERS, start=st.just(0) | NUMBERS)
 def test_every_argument_of_generate(
-    generator: DigitGenerator, labels: Any, seed: Any, start: Any
+    generator: ImageGenerator, labels: Any, seed: Any, start: Any
 ) -> None:
     try:
         images = generator.generate(labels, seed=seed, start=start)
@@ -339,7 +339,7 @@ def test_every_argument_of_generate(
 @examples(250)
 @given(labels=LABELS, seed=NUMBERS, count=NUMBERS, start=st.just(0) | NUMBERS, size=NUMBERS)
 def test_every_argument_of_stream(
-    generator: DigitGenerator, labels: Any, seed: Any, count: Any, start: Any, size: Any
+    generator: ImageGenerator, labels: Any, seed: Any, count: Any, start: Any, size: Any
 ) -> None:
     try:
         stream = generator.stream(labels, seed=seed, count=count, start=start, batch_size=size)
@@ -383,7 +383,7 @@ def test_every_argument_of_standard_normal(
 def test_every_argument_of_a_generator(
     place: Path,
     tiny_model: Path,
-    generator: DigitGenerator,
+    generator: ImageGenerator,
     model: str | None,
     provider: str,
     threads: Any,
@@ -392,10 +392,10 @@ def test_every_argument_of_a_generator(
 ) -> None:
     cleared(place)
     try:
-        made = DigitGenerator(
+        made = ImageGenerator(
             tiny_model if sound else model, provider, threads, expect_sha256=expected
         )
-    except CganRuntimeError:
+    except CganError:
         return
     assert made.provider == "cpu"
     assert expected is None

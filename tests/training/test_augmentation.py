@@ -3,11 +3,11 @@ import dataclasses
 import pytest
 import torch
 
-from cgan_training.augmentation import SMALL_SET, moved
 from cgan_training.data import Dataset
-from cgan_training.loop import Trainer
+from cgan_training.engine.augmentation import SMALL_SET, moved
+from cgan_training.engine.trainer import Trainer
 from cgan_training.networks import to_float
-from cgan_training.recipe import Recipe
+from cgan_training.recipe.schema import Recipe
 
 
 @pytest.fixture

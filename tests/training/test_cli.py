@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cgan_training.model_file import load_model
-from cgan_training.run_dir import read_metrics
+from cgan_training.run.directory import read_metrics
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 # An address where nothing listens: a download is refused at once.
@@ -151,7 +151,7 @@ def test_debug_shows_the_traceback(command: Command) -> None:
 
 def test_help_costs_no_torch() -> None:
     code = (
-        "import sys; from cgan_training.cli import command;"
+        "import sys; from cgan_training.cli.train import command;"
         "command.main(['--help'], standalone_mode=False);"
         "print(sorted({'torch', 'torchvision', 'numpy', 'sklearn'} & set(sys.modules)))"
     )

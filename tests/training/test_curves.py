@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cgan_training.curves import curves
+from cgan_training.pictures.curves import curves
 
 
 def metrics(epochs: int, *, measured: bool) -> list[dict[str, Any]]:

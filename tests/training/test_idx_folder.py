@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cgan_training.data import Dataset, load_dataset, names_folder
+from cgan_training.data import Dataset, is_dataset_folder, load_dataset
 from cgan_training.errors import DatasetError
 
 NOWHERE = Path("nowhere")
@@ -105,9 +105,9 @@ def test_which_names_mean_a_folder(shapes: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(shapes)
     (shapes / "mnist").mkdir()
     for name in ("mnist", "", "cifar", "train-images-idx3-ubyte"):
-        assert not names_folder(name)
+        assert not is_dataset_folder(name)
     for name in ("./mnist", "no/such", ".", str(shapes)):
-        assert names_folder(name)
+        assert is_dataset_folder(name)
 
 
 @pytest.mark.parametrize(

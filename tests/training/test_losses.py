@@ -9,8 +9,8 @@ from cgan_training.losses import HingeLoss, LogisticLoss, r1_penalty
 from cgan_training.networks import (
     ConvolutionalDiscriminator,
     Discriminator,
+    DiscriminatorOutput,
     PerceptronDiscriminator,
-    Verdict,
 )
 
 
@@ -79,9 +79,11 @@ class Quadratic(Discriminator):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.tensor(3.0))
 
-    def forward(self, image: torch.Tensor, label: torch.Tensor, sets: int = 1) -> Verdict:
+    def forward(
+        self, image: torch.Tensor, label: torch.Tensor, sets: int = 1
+    ) -> DiscriminatorOutput:
         del label, sets
-        return Verdict(self.weight * image.square().flatten(1).sum(1) / 2)
+        return DiscriminatorOutput(self.weight * image.square().flatten(1).sum(1) / 2)
 
 
 def test_r1_is_half_the_mean_squared_gradient() -> None:

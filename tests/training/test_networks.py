@@ -13,9 +13,9 @@ from cgan_training.networks import (
     to_float,
     to_uint8,
 )
-from cgan_training.networks.deviation import MinibatchDeviation
 from cgan_training.networks.linear import Linear
-from cgan_training.recipe import load_recipe
+from cgan_training.networks.minibatch_stddev import MinibatchStddev
+from cgan_training.recipe.schema import load_recipe
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_the_deviation_is_that_of_a_label_s_images_in_a_set() -> None:
     torch.manual_seed(0)
     features, label = torch.randn(14, 5), torch.tensor([0, 0, 0, 1, 1, 2, 2] * 2)
     features[7:10] = features[7]  # in the second set, the images of label 0 are one
-    comparing = MinibatchDeviation(4)
+    comparing = MinibatchStddev(4)
     assert not comparing(features, label, 2).any()  # untrained
     torch.nn.init.ones_(comparing.weight)
     compared = comparing(features, label, 2)

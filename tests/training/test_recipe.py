@@ -7,7 +7,7 @@ import pytest
 from cgan_training.errors import RecipeError
 from cgan_training.losses import LogisticLoss
 from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
-from cgan_training.recipe import Recipe, load_recipe, recipe_from, recipe_names
+from cgan_training.recipe.schema import Recipe, load_recipe, recipe_from, recipe_names
 
 
 def test_seed_is_the_classic_recipe() -> None:

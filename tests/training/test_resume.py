@@ -16,19 +16,20 @@ from typing import Any
 import pytest
 import torch
 
+from cgan_runtime.errors import StoppedError
 from cgan_training.archive import save_archive
-from cgan_training.checkpoint import FOLLOWING_NAME, NAME, PREVIOUS_NAME
 from cgan_training.data import Dataset
-from cgan_training.errors import CheckpointError, StoppedError
+from cgan_training.errors import CheckpointError
 from cgan_training.model_file import load_model
-from cgan_training.recipe import Recipe
-from cgan_training.run import Options, read_config, train
-from cgan_training.run_dir import read_metrics
+from cgan_training.recipe.schema import Recipe
+from cgan_training.run.checkpoint import FOLLOWING_NAME, NAME, PREVIOUS_NAME
+from cgan_training.run.directory import read_metrics
+from cgan_training.run import RunOptions, read_config, train
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 CPU = torch.device("cpu")
 KILLS = 24
-RESUME = Options(resume=True)
+RESUME = RunOptions(resume=True)
 
 # Trains in forked children, so that torch is imported once; each child is killed after a time
 # that it is given on stdin, and the last one is left alone.
@@ -37,8 +38,8 @@ NURSERY = """
     from pathlib import Path
     import torch
     from cgan_training.data import load_dataset
-    from cgan_training.recipe import load_recipe
-    from cgan_training.run import Options, read_config, train
+    from cgan_training.recipe.schema import load_recipe
+    from cgan_training.run import RunOptions, read_config, train
 
     torch.set_num_threads(1)
     recipe, folder = load_recipe(sys.argv[1]), Path(sys.argv[2])
@@ -52,7 +53,7 @@ NURSERY = """
                 shutil.rmtree(folder)
             train(
                 recipe, data, folder, device=torch.device("cpu"), say=lambda _: None,
-                options=Options(resume=resume, checkpoint_seconds=0.03),
+                options=RunOptions(resume=resume, checkpoint_seconds=0.03),
             )
             os._exit(0)
         if line.strip() != "wait":
@@ -108,7 +109,7 @@ def test_a_run_stopped_in_the_middle_of_an_epoch_is_gone_on_with(
     small_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
 ) -> None:
     stopped = tmp_path / "stopped"
-    train(small_recipe, digits, stopped, device=CPU, options=Options(seconds_limit=1e-6))
+    train(small_recipe, digits, stopped, device=CPU, options=RunOptions(seconds_limit=1e-6))
     assert load_model(stopped).training["steps"] == 1
     train(small_recipe, digits, stopped, device=CPU, options=RESUME)
     assert weights(stopped) == weights(run_dir)
@@ -155,7 +156,7 @@ def test_a_pickle_that_would_run_code_does_not(tmp_path: Path, small_recipe: Rec
 
     torch.save({"format": "cgan-checkpoint", "version": 1, "trainer": Bomb()}, tmp_path / NAME)
     (tmp_path / "config.json").write_text("{}")
-    from cgan_training.checkpoint import load_checkpoint
+    from cgan_training.run.checkpoint import load_checkpoint
 
     with pytest.raises(CheckpointError):
         load_checkpoint(tmp_path)
@@ -205,7 +206,7 @@ def test_a_signal_saves_and_leaves_with_its_code(
 def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
     small_recipe: Recipe, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cgan_training.errors import OutputError
+    from cgan_runtime.errors import OutputError
 
     train(small_recipe, digits, tmp_path, device=CPU)
     before = (tmp_path / NAME).read_bytes()
@@ -223,7 +224,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
 def test_options_change_nothing_that_is_learnt(
     small_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
 ) -> None:
-    options = Options(checkpoint_seconds=0)
+    options = RunOptions(checkpoint_seconds=0)
     train(small_recipe, digits, tmp_path, device=CPU, options=options)
     assert weights(tmp_path) == weights(run_dir)
 
@@ -307,7 +308,7 @@ def test_a_checkpoint_whose_parts_do_not_fit(
 def test_a_run_killed_before_its_first_checkpoint_had_its_name_goes_on(
     small_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
 ) -> None:
-    train(small_recipe, digits, tmp_path, device=CPU, options=Options(seconds_limit=1e-6))
+    train(small_recipe, digits, tmp_path, device=CPU, options=RunOptions(seconds_limit=1e-6))
     (tmp_path / NAME).rename(tmp_path / FOLLOWING_NAME)
     (tmp_path / PREVIOUS_NAME).unlink(missing_ok=True)
     said: list[str] = []

@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from cgan_runtime.errors import OutputError
 from cgan_training.data import Dataset
-from cgan_training.errors import OutputError
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator
-from cgan_training.recipe import Recipe
-from cgan_training.run import Options, train
-from cgan_training.run_dir import read_metrics
+from cgan_training.recipe.schema import Recipe
+from cgan_training.run import RunOptions, train
+from cgan_training.run.directory import read_metrics
 
 CPU = torch.device("cpu")
 
@@ -104,7 +104,7 @@ def test_a_limit_of_time_ends_a_run_within_an_epoch(
         digits,
         tmp_path,
         device=CPU,
-        options=Options(seconds_limit=1e-6),
+        options=RunOptions(seconds_limit=1e-6),
         say=lines.append,
     )
     assert [line["step"] for line in read_metrics(tmp_path)] == [1]
@@ -128,7 +128,7 @@ def test_quality_is_measured_every_so_many_epochs(
         return {"label_accuracy": 0.5, "recall": 0.4, "coverage": 0.3, "frechet": 20.0}
 
     recipe = dataclasses.replace(small_recipe, epochs=5)
-    options = Options(meter=meter, eval_every=2)
+    options = RunOptions(meter=meter, eval_every=2)
     train(recipe, digits, tmp_path, device=CPU, options=options)
     measured = ["label_accuracy" in line for line in read_metrics(tmp_path)]
     assert measured == [False, True, False, True, False]

@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trying import LETTERS, Call, Done, examples
 
-from cgan_training import data, scribe
-from cgan_training.curves import curves
+from cgan_training import data
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.errors import CheckpointError, DatasetError, ModelFileError, RecipeError
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator
-from cgan_training.recipe import Recipe, load_recipe, recipe_from
-from cgan_training.run import read_config
+from cgan_training.pictures.curves import curves
+from cgan_training.recipe.schema import Recipe, load_recipe, recipe_from
+from cgan_training.run import artifacts, read_config
 
 SAID = re.compile(rb"error: [^\n]+")
 
@@ -95,7 +95,7 @@ def place(tmp_path: Path, call: Call, small_toml: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, str(tmp_path / "outer"))
     monkeypatch.setattr(data, "load_dataset", cache(load_dataset))
     drawn = curves([], "")
-    monkeypatch.setattr(scribe, "curves", lambda _metrics, _title: drawn)
+    monkeypatch.setattr(artifacts, "curves", lambda _metrics, _title: drawn)
     return folder
 
 

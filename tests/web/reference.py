@@ -17,10 +17,18 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from cgan_runtime import DigitGenerator
-from cgan_runtime.contract import CONTENT_KEY, CONTRACT_KEY, LABEL, NOISE, PREFIX, Golden, ModelInfo
+from cgan_runtime import ImageGenerator
 from cgan_runtime.generator import SHIPPED_MODEL
-from cgan_runtime.seal import sealed
+from cgan_runtime.model_file.checksum import add_checksum
+from cgan_runtime.model_file.contract import (
+    CONTENT_KEY,
+    CONTRACT_KEY,
+    LABEL,
+    NOISE,
+    PREFIX,
+    Golden,
+    ModelInfo,
+)
 
 GARMENTS = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -35,18 +43,18 @@ def main() -> None:
     write_refused(folder)
     for drawing in json.load(sys.stdin):
         model = drawing["model"] and folder / drawing["model"]
-        with DigitGenerator(model, "cpu", threads=1) as generator:
+        with ImageGenerator(model, "cpu", threads=1) as generator:
             images = generator.generate(drawing["labels"], seed=drawing["seed"])
         (folder / f"{drawing['name']}.bin").write_bytes(images.tobytes())
 
 
 def write_models(folder: Path) -> None:
     """Write models that the page opens: other names, float arithmetic, a golden sample not its."""
-    info = DigitGenerator(None, "cpu", threads=1).info
+    info = ImageGenerator(None, "cpu", threads=1).info
     write(folder / "garments.onnx", shipped(), dataclasses.replace(info, class_names=GARMENTS))
     info, as_float = dataclasses.replace(info, precision="fp32"), with_float_arithmetic(shipped())
     write(folder / "float.onnx", as_float, info)
-    with DigitGenerator(folder / "float.onnx", "cpu", threads=1) as generator:
+    with ImageGenerator(folder / "float.onnx", "cpu", threads=1) as generator:
         drawn = generator.generate(list(info.golden.labels), seed=info.golden.seed)
     golden = dataclasses.replace(info.golden, images=drawn.tobytes())
     write(folder / "float.onnx", as_float, dataclasses.replace(info, golden=golden))
@@ -86,7 +94,7 @@ def write(path: Path, model: ModelProto, info: ModelInfo | dict[str, str]) -> No
     metadata = dict(info.to_metadata() if isinstance(info, ModelInfo) else info)
     metadata.pop(CONTENT_KEY, None)  # of the file that it was
     helper.set_model_props(changed, metadata)
-    path.write_bytes(sealed(changed.SerializeToString()))
+    path.write_bytes(add_checksum(changed.SerializeToString()))
 
 
 def with_float_arithmetic(model: ModelProto) -> ModelProto:

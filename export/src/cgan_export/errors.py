@@ -8,9 +8,11 @@ Reading the model and writing the file raise the siblings' own errors: cgan_trai
 ModelFileError, cgan_runtime's ModelError and OutputError.
 """
 
+from cgan_runtime.errors import CganError
 
-class ExportError(Exception):
-    """Base of all of them; its text says what happened, then what to do."""
+
+class ExportError(CganError):
+    """Base class of this package's errors. The message says what is wrong, then what to do."""
 
 
 class EvaluationError(ExportError):

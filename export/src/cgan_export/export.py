@@ -12,16 +12,22 @@ import onnx
 
 import cgan_export
 from cgan_export.errors import ExportError
-from cgan_export.graph import ContractGenerator, to_onnx
-from cgan_export.int8 import to_int8_onnx
-from cgan_export.quality import Judgement
-from cgan_export.quantization import quantize
-from cgan_export.verify import Tolerance, golden_of, golden_with_torch, verify, verify_integers
-from cgan_export.weights import with_half_weights
-from cgan_runtime import DigitGenerator
-from cgan_runtime.contract import NEWEST_OPSET, OPSET, ModelInfo
-from cgan_runtime.files import written_whole
-from cgan_runtime.seal import sealed
+from cgan_export.evaluation.quality_gate import GateResult
+from cgan_export.int8.onnx_graph import to_int8_onnx
+from cgan_export.int8.quantization import quantize
+from cgan_export.passes.fp16 import store_weights_as_fp16
+from cgan_export.tracing.trace import ContractGenerator, to_onnx
+from cgan_export.verification import (
+    Tolerance,
+    golden_from_file,
+    golden_with_torch,
+    verify,
+    verify_integers,
+)
+from cgan_runtime import ImageGenerator
+from cgan_runtime.files import atomic_write
+from cgan_runtime.model_file.checksum import add_checksum
+from cgan_runtime.model_file.contract import NEWEST_OPSET, OPSET, ModelInfo
 from cgan_training.model_file import Model, load_model
 from cgan_training.networks import parameter_count
 
@@ -46,7 +52,7 @@ class Report:
     largest_difference: int  # from torch, in grey levels of 255
     mean_difference: float  # likewise
     images_compared: int
-    judgement: Judgement | None  # of its images beside the trained network's
+    judgement: GateResult | None  # of its images beside the trained network's
     quality: Mapping[str, float]  # the figures that the metadata hold
     seconds: float
 
@@ -57,7 +63,7 @@ def export_model(
     *,
     precision: str = "fp32",
     opset: int = OPSET,
-    gate: Callable[[Path, Model], Judgement] | None = None,
+    gate: Callable[[Path, Model], GateResult] | None = None,
     measure: Callable[[Path, Model], dict[str, float]] | None = None,
 ) -> Report:
     """Export a trained generator to one ONNX file that follows the model contract.
@@ -69,7 +75,7 @@ def export_model(
             multiplies in integers.
         opset: of ONNX's operators, 19 to 21.
         gate: raises VerificationError where the exported file draws worse than the trained
-            network; quality.compare() is one.
+            network; quality_gate.compare_accuracy() is one.
         measure: gives the quality figures of the exported file, by name, for its metadata;
             without it they are those that model.pt holds.
 
@@ -89,9 +95,9 @@ def export_model(
     quantized = quantize(module) if precision == "int8" else None
     graph = to_int8_onnx(quantized, opset) if quantized else to_onnx(module, opset)
     if precision == "fp16":
-        graph = with_half_weights(graph)
+        graph = store_weights_as_fp16(graph)
     info = _info(model, precision)
-    with written_whole(output) as file:
+    with atomic_write(output) as file:
         path = Path(file.name)
         _write(graph, info, file)
         parity = verify(path, model, TOLERANCES[precision])
@@ -99,7 +105,7 @@ def export_model(
             verify_integers(path, quantized)
         judgement = None if gate is None else gate(path, model)
         # The golden images are the file's own: rounded weights draw other pixels than torch.
-        info = replace(info, golden=golden_of(path))
+        info = replace(info, golden=golden_from_file(path))
         proven: dict[str, Any] = {
             "largest_difference": parity.largest_difference,
             "mean_difference": round(parity.mean_difference, 4),
@@ -112,7 +118,7 @@ def export_model(
         if measure is not None:
             info = replace(info, quality=measure(path, model))
         size = _write(graph, info, file)
-        DigitGenerator(path, provider="cpu").close()  # what it says of itself can be read
+        ImageGenerator(path, provider="cpu").close()  # what it says of itself can be read
     return Report(
         path=output,
         precision=precision,
@@ -132,7 +138,7 @@ def export_model(
 def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:
     """Write the graph with its metadata over what the file holds; return how many bytes."""
     onnx.helper.set_model_props(graph, info.to_metadata())
-    content = sealed(graph.SerializeToString(deterministic=True))
+    content = add_checksum(graph.SerializeToString(deterministic=True))
     file.seek(0)
     file.truncate()
     file.write(content)

@@ -1,8 +1,8 @@
 """Draw handwritten digits with a conditional GAN on onnxruntime.
 
-    from cgan_runtime import DigitGenerator
+    from cgan_runtime import ImageGenerator
 
-    images = DigitGenerator().generate([2, 0, 2, 6], seed=7)  # uint8 [4, 1, 28, 28]
+    images = ImageGenerator().generate([2, 0, 2, 6], seed=7)  # uint8 [4, 1, 28, 28]
 
 Importing this package costs next to nothing: numpy and onnxruntime are imported by the first
 name that needs them.
@@ -11,23 +11,23 @@ name that needs them.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cgan_runtime.contract import Golden, ModelInfo
     from cgan_runtime.errors import (
-        CganRuntimeError,
+        CganError,
         InputError,
         InstallError,
         ModelError,
         OutputError,
         ProviderError,
     )
-    from cgan_runtime.generator import DigitGenerator
+    from cgan_runtime.generator import ImageGenerator
+    from cgan_runtime.model_file.contract import Golden, ModelInfo
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "CganRuntimeError",
-    "DigitGenerator",
+    "CganError",
     "Golden",
+    "ImageGenerator",
     "InputError",
     "InstallError",
     "ModelError",
@@ -42,5 +42,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = {"DigitGenerator": "generator", "Golden": "contract", "ModelInfo": "contract"}
+    home = {"ImageGenerator": "generator", "Golden": "contract", "ModelInfo": "contract"}
     return getattr(import_module(f"{__name__}.{home.get(name, 'errors')}"), name)

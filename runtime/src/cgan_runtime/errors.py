@@ -1,6 +1,6 @@
 """Every error that this package raises on purpose.
 
-CganRuntimeError
+CganError
 ├── InstallError   onnxruntime, or what an extra brings, is not installed
 ├── ModelError     a model file that is missing, damaged or breaks the contract
 ├── ProviderError  a provider that the session did not get
@@ -11,35 +11,38 @@ CganRuntimeError
 """
 
 
-class CganRuntimeError(Exception):
-    """Base of all of them; its text says what happened, then what to do."""
+class CganError(Exception):
+    """Base class of every error that cgan's packages raise on purpose.
+
+    The message says what is wrong, then what to do.
+    """
 
 
-class InstallError(CganRuntimeError):
+class InstallError(CganError):
     """Onnxruntime, or what an extra brings, is not installed."""
 
 
-class ModelError(CganRuntimeError):
+class ModelError(CganError):
     """A model file is missing, damaged or breaks the contract."""
 
 
-class ProviderError(CganRuntimeError):
+class ProviderError(CganError):
     """The session did not get the provider that was asked for."""
 
 
-class InputError(CganRuntimeError, ValueError):
+class InputError(CganError, ValueError):
     """A label, seed, start or number of threads is out of range."""
 
 
-class OutputError(CganRuntimeError):
+class OutputError(CganError):
     """A file cannot be written."""
 
 
-class WorkerError(CganRuntimeError):
+class WorkerError(CganError):
     """Processes of cgan-bulk die again and again, or Ray cannot start them."""
 
 
-class StoppedError(CganRuntimeError):
+class StoppedError(CganError):
     """A signal ended cgan-bulk; the shards that are whole stay.
 
     Args:

@@ -10,7 +10,7 @@ from cgan_runtime.errors import OutputError
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that takes its name only when the block ends well.
 
     It is written beside its place, synced and renamed. When the block raises, nothing is

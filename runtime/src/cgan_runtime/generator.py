@@ -1,4 +1,4 @@
-"""DigitGenerator: labels in, images out."""
+"""ImageGenerator: labels in, images out."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -9,15 +9,15 @@ from typing import Any, NamedTuple, SupportsIndex, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
 from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.labels import Labels, label_numbers, single_label
-from cgan_runtime.noise import checked_origin, fill, whole_number
-from cgan_runtime.screen import MOST_BYTES, screen
-from cgan_runtime.seal import check_sha256, checked_sha256
-from cgan_runtime.session import CPU, MOST_THREADS, run_session
-from cgan_runtime.sessions import Sessions
-from cgan_runtime.single import SingleImage
+from cgan_runtime.inference.session import CPU, MOST_THREADS, run_session
+from cgan_runtime.inference.session_pool import SessionPool
+from cgan_runtime.inference.single_image import SingleImagePath
+from cgan_runtime.labels import Labels, parse_labels, single_label
+from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
+from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
+from cgan_runtime.model_file.graph_validation import MOST_BYTES, screen
+from cgan_runtime.noise import check_seed_and_start, fill, require_integer
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 LARGEST_BATCH = 1024  # images a session.run: bounds memory, and more are no faster
@@ -26,14 +26,14 @@ PIECE = 2**20  # bytes of a file that are read at once
 
 
 class Batch(NamedTuple):
-    """What DigitGenerator.stream() yields: images that were drawn together."""
+    """What ImageGenerator.stream() yields: images that were drawn together."""
 
     start: int  # index of the first image; the others follow
     labels: NDArray[np.int64]  # [n]
     images: NDArray[np.uint8]  # [n, 1, height, width], 0 background .. 255 ink
 
 
-class DigitGenerator:
+class ImageGenerator:
     """Draws images with a model that cgan-export wrote.
 
     Args:
@@ -61,27 +61,27 @@ class DigitGenerator:
         expect_sha256: str | None = None,
     ) -> None:
         if threads is not None:
-            threads = whole_number("threads", threads)
+            threads = require_integer("threads", threads)
             if not 1 <= threads <= MOST_THREADS:
                 raise InputError(f"threads is {threads}; give 1 to {MOST_THREADS}")
-        expected = None if expect_sha256 is None else checked_sha256(expect_sha256)
+        expected = None if expect_sha256 is None else parse_sha256(expect_sha256)
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
         content = _read(self.model_path)
         source = str(self.model_path)
         if expected is not None:
-            check_sha256(content, expected, source)
+            require_sha256(content, expected, source)
         self._sha256 = screen(content, source)
-        sessions = Sessions(content, source, provider, threads)
+        sessions = SessionPool(content, source, provider, threads)
         self._info = read_info(
             sessions.main.get_modelmeta().custom_metadata_map,
             _described(sessions.main.get_inputs()),
             _described(sessions.main.get_outputs()),
             source,
         )
-        self._sessions: Sessions | None = sessions
+        self._sessions: SessionPool | None = sessions
         self._classes = len(self._info.class_names)
         on_cpu = sessions.provider == CPU
-        self._single = SingleImage(sessions, self._info, source) if on_cpu else None
+        self._single = SingleImagePath(sessions, self._info, source) if on_cpu else None
 
     @property
     def info(self) -> ModelInfo:
@@ -127,10 +127,10 @@ class DigitGenerator:
         """
         single = self._single
         if single is not None and (label := single_label(labels, self._classes)) is not None:
-            return single.draw(label, *checked_origin(seed, start, 1))
-        wanted = label_numbers(labels, self._info.class_names)
+            return single.draw(label, *check_seed_and_start(seed, start, 1))
+        wanted = parse_labels(labels, self._info.class_names)
         sessions = self._open_sessions()
-        seed, first = checked_origin(seed, start, len(wanted))
+        seed, first = check_seed_and_start(seed, start, len(wanted))
         if 0 < len(wanted) <= LARGEST_BATCH:
             return self._draw(sessions, wanted, seed, first)
         images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
@@ -163,10 +163,10 @@ class DigitGenerator:
         Raises:
             InputError: at once, as generate() does; also when an argument is out of its range.
         """
-        wanted, sessions = label_numbers(labels, self._info.class_names), self._open_sessions()
-        total = whole_number("count", count)
-        seed, first = checked_origin(seed, start, total)
-        together = whole_number("batch_size", batch_size)
+        wanted, sessions = parse_labels(labels, self._info.class_names), self._open_sessions()
+        total = require_integer("count", count)
+        seed, first = check_seed_and_start(seed, start, total)
+        together = require_integer("batch_size", batch_size)
         if not 1 <= together <= MOST_TOGETHER:
             raise InputError(f"batch_size is {together}; give 1 to {MOST_TOGETHER}")
         if not wanted.size:
@@ -183,7 +183,7 @@ class DigitGenerator:
         return batches()
 
     def _draw(
-        self, sessions: Sessions, labels: NDArray[np.int64], seed: int, first: int
+        self, sessions: SessionPool, labels: NDArray[np.int64], seed: int, first: int
     ) -> NDArray[np.uint8]:
         noise = np.empty((len(labels), self._info.noise_dim), np.float32)
         fill(noise, seed, first)
@@ -192,16 +192,16 @@ class DigitGenerator:
         )
         return images
 
-    def _open_sessions(self) -> Sessions:
+    def _open_sessions(self) -> SessionPool:
         if self._sessions is None:
-            raise InputError("this DigitGenerator is closed; make another one")
+            raise InputError("this ImageGenerator is closed; make another one")
         return self._sessions
 
     def close(self) -> None:
         """Let go of the sessions; the generator draws no more, and its info stays."""
         self._sessions = self._single = None
 
-    def __enter__(self) -> "DigitGenerator":
+    def __enter__(self) -> "ImageGenerator":
         return self
 
     def __exit__(

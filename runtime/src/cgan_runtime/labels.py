@@ -11,7 +11,7 @@ from cgan_runtime.errors import InputError
 Labels: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[np.integer[Any]]
 
 
-def label_numbers(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64]:
+def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64]:
     """Return class indices, int64 [n], each 0 <= label < classes.
 
     Args:
@@ -53,12 +53,12 @@ def label_numbers(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int6
 
 
 def single_label(labels: Labels, classes: int) -> int | None:
-    """Return the one label where it is plain to see; None leaves it to label_numbers()."""
+    """Return the one label where it is plain to see; None leaves it to parse_labels()."""
     one = labels[0] if type(labels) is list and len(labels) == 1 else labels
     return one if type(one) is int and 0 <= one < classes else None
 
 
-def label_of(name: str, class_names: Sequence[str]) -> int:
+def find_label(name: str, class_names: Sequence[str]) -> int:
     """Return the index of a class by its name: the exact one, otherwise in any case.
 
     Raises:
@@ -76,11 +76,27 @@ def label_of(name: str, class_names: Sequence[str]) -> int:
     )
 
 
+def find_labels(
+    names: tuple[str, ...], class_names: tuple[str, ...], *, by_digit: bool
+) -> list[int]:
+    """Return the labels of these names, or of every class where there are none.
+
+    Raises:
+        InputError: the model lacks one; digits of a model that draws other things included.
+    """
+    if not names:
+        return list(range(len(class_names)))
+    try:
+        return [find_label(name, class_names) for name in names]
+    except InputError as error:
+        raise InputError(f"{error}, with --label" if by_digit else str(error)) from error
+
+
 def _of_names(names: list[Any], class_names: Sequence[str]) -> NDArray[np.int64]:
     if not all(isinstance(name, str) for name in names):  # numpy writes numbers beside names out
         raise InputError(
             "labels are names and numbers mixed; give whole numbers in a row, or class names"
         )
     plain = [str(name) for name in names]  # of numpy's strings too
-    found = {name: label_of(name, class_names) for name in set(plain)}
+    found = {name: find_label(name, class_names) for name in set(plain)}
     return np.array([found[name] for name in plain], np.int64)

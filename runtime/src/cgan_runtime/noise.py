@@ -45,14 +45,14 @@ def counters_per_image(noise_dim: int) -> int:
     return -(-noise_dim // PER_COUNTER)
 
 
-def checked_origin(seed: SupportsIndex, start: SupportsIndex, count: int) -> tuple[int, int]:
+def check_seed_and_start(seed: SupportsIndex, start: SupportsIndex, count: int) -> tuple[int, int]:
     """Return seed and start as Python's own integers, which never overflow.
 
     Raises:
         InputError: one is not a whole number, or out of its range.
     """
-    seed = seed if type(seed) is int else whole_number("seed", seed)
-    start = start if type(start) is int else whole_number("start", start)
+    seed = seed if type(seed) is int else require_integer("seed", seed)
+    start = start if type(start) is int else require_integer("start", start)
     if not 0 <= seed < SEEDS:
         raise InputError(f"seed {seed} is out of range; choose one from 0 to 2**64 - 1")
     if start < 0 or count < 0 or start + count > INDICES:
@@ -63,7 +63,7 @@ def checked_origin(seed: SupportsIndex, start: SupportsIndex, count: int) -> tup
     return seed, start
 
 
-def whole_number(name: str, value: SupportsIndex) -> int:
+def require_integer(name: str, value: SupportsIndex) -> int:
     """Return a value as Python's own integer.
 
     Raises:
@@ -109,8 +109,8 @@ def standard_normal(
         InputError: an argument is out of its range.
         MemoryError: there is not enough memory for so many numbers.
     """
-    count, noise_dim = whole_number("count", count), whole_number("noise_dim", noise_dim)
-    seed, start = checked_origin(seed, start, count)
+    count, noise_dim = require_integer("count", count), require_integer("noise_dim", noise_dim)
+    seed, start = check_seed_and_start(seed, start, count)
     if not 1 <= noise_dim < 2**31:
         raise InputError(f"noise_dim is {noise_dim}; give 1 to 2**31 - 1")
     try:
@@ -126,7 +126,7 @@ def fill(noise: NDArray[np.float32], seed: int, start: int) -> None:
 
     Args:
         noise: float32 [count, noise_dim], contiguous.
-        seed: and start, as checked_origin() returns them.
+        seed: and start, as check_seed_and_start() returns them.
         start: index of the first image.
     """
     count, noise_dim = noise.shape
@@ -140,12 +140,12 @@ def fill(noise: NDArray[np.float32], seed: int, start: int) -> None:
     _table().take(numbers, out=noise, mode="clip")
 
 
-def fill_one(noise: NDArray[np.float32], seed: int, index: int) -> None:
+def fill_noise_one(noise: NDArray[np.float32], seed: int, index: int) -> None:
     """Write the noise of one image over an array: as fill(), in fewer steps.
 
     Args:
         noise: float32 [noise_dim].
-        seed: and index, as checked_origin() returns them.
+        seed: and index, as check_seed_and_start() returns them.
         index: of the image.
     """
     if not hasattr(_mine, "philox"):  # of the first images a thread draws

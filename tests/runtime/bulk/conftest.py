@@ -9,8 +9,8 @@ import pytest
 from bulk_jobs import IMAGES, MANY, OWN_CLUSTER, SAME_JOB, SEED, START_BULK, Bulk, Start, home
 from click.testing import CliRunner, Result
 
-from cgan_runtime.bulk_cli import command
-from cgan_runtime.generator import DigitGenerator
+from cgan_runtime.cli.bulk import command
+from cgan_runtime.generator import ImageGenerator
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resul
 
 
 @pytest.fixture(scope="module")
-def shipped() -> DigitGenerator:
+def shipped() -> ImageGenerator:
     """The model that ships: int8, the same bytes in every batch."""
-    return DigitGenerator(provider="cpu", threads=1)
+    return ImageGenerator(provider="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")

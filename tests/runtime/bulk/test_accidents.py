@@ -30,7 +30,7 @@ from bulk_jobs import (
 from folders import names_in
 from pyarrow import parquet
 
-from cgan_runtime.generator import DigitGenerator
+from cgan_runtime.generator import ImageGenerator
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_ctrl_c_on_a_terminal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_a_killed_worker_is_told_and_its_shards_drawn_again(
-    start: Start, tmp_path: Path, shipped: DigitGenerator, engine: str
+    start: Start, tmp_path: Path, shipped: ImageGenerator, engine: str
 ) -> None:
     count, folder = SHARDS * IMAGES, tmp_path / "digits"
     process = start("--engine", engine, "--workers", 2, "--count", count)
-    word = "ShardDrawer" if engine == "ray" else "spawn_main"
+    word = "ShardActor" if engine == "ray" else "spawn_main"
     wait_for(lambda: len(workers_of(process.pid, word)) == 2, process)
     worker, _ = workers_of(process.pid, word)
     wait_for(lambda: shards_in(folder), process)
@@ -148,7 +148,7 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
         options = ["--count", str(count), "--shard-images", str(count), "--output", str(count)]
         code = (
             "import resource, sys\n"
-            "from cgan_runtime.bulk_cli import main\n"
+            "from cgan_runtime.cli.bulk import main\n"
             "try:\n"
             "    main()\n"
             "finally:\n"

@@ -9,9 +9,9 @@ import pytest
 from bulk_jobs import OWN_CLUSTER, SAME_JOB, Bulk, home, shards_in, the_error
 from click.testing import Result
 
-from cgan_runtime.bulk import on_ray
+from cgan_runtime.bulk import ray_engine
 from cgan_runtime.bulk.job import read_job
-from cgan_runtime.bulk.on_ray import MOST_BEGUN, ShardDrawer
+from cgan_runtime.bulk.ray_engine import MOST_BEGUN, ShardActor
 from cgan_runtime.errors import OutputError
 from cgan_runtime.generator import SHIPPED_MODEL
 
@@ -24,7 +24,7 @@ def test_a_worker_on_ray_says_what_is_wrong(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Its error is the command's, with neither Ray's words nor a traceback around it."""
-    monkeypatch.setattr(on_ray, "AT_ONCE", 3)  # shards that Ray is told of together
+    monkeypatch.setattr(ray_engine, "AT_ONCE", 3)  # shards that Ray is told of together
     for name, value in (OWN_CLUSTER | home(tmp_path)).items():
         monkeypatch.setenv(name, value)
     shutil.copytree(finished, tmp_path / "digits")
@@ -64,7 +64,7 @@ def test_a_shard_that_kills_its_workers_is_given_up(finished: Path, tmp_path: Pa
     place.unlink()
     job = read_job(finished)
     assert job
-    draw = ShardDrawer(tmp_path / "digits", job, "cpu", "run")
+    draw = ShardActor(tmp_path / "digits", job, "cpu", "run")
     notes = tmp_path / "digits" / "shards" / ".run.2"
     notes.write_bytes(b"x" * MOST_BEGUN)
     row = draw({"number": np.array([2])})
@@ -83,7 +83,7 @@ def test_a_shard_that_kills_its_workers_is_given_up(finished: Path, tmp_path: Pa
 def test_a_worker_that_does_not_see_the_folder(finished: Path, tmp_path: Path) -> None:
     job = read_job(finished)
     assert job
-    row = ShardDrawer(tmp_path / "digits", job, "cpu", "run")({"number": np.array([0])})
+    row = ShardActor(tmp_path / "digits", job, "cpu", "run")({"number": np.array([0])})
     assert row["kind"] == ["OutputError"]
     assert row["error"][0] == (
         f"a worker does not see this job's {tmp_path / 'digits' / 'job.json'}; --output must be a "
@@ -99,5 +99,5 @@ def test_a_worker_that_sees_another_model(finished: Path, tmp_path: Path) -> Non
     (tmp_path / "digits" / "model.onnx").write_bytes(content)
     job = read_job(finished)
     assert job
-    row = ShardDrawer(tmp_path / "digits", job, "cpu", "run")({"number": np.array([0])})
+    row = ShardActor(tmp_path / "digits", job, "cpu", "run")({"number": np.array([0])})
     assert row["kind"] == ["ModelError"]

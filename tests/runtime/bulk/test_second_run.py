@@ -28,7 +28,7 @@ from pyarrow import parquet
 
 from cgan_runtime.bulk.job import opened, read_job
 from cgan_runtime.errors import OutputError
-from cgan_runtime.generator import SHIPPED_MODEL, DigitGenerator
+from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
 
 
 def test_shards_that_are_whole_are_kept_and_broken_ones_drawn(
@@ -64,7 +64,7 @@ def test_a_pair_of_idx_files_is_whole_or_drawn_again(bulk: Bulk, tmp_path: Path)
 
 
 def test_a_killed_run_leaves_whole_shards_and_the_next_goes_on(
-    start: Start, bulk: Bulk, tmp_path: Path, shipped: DigitGenerator
+    start: Start, bulk: Bulk, tmp_path: Path, shipped: ImageGenerator
 ) -> None:
     folder = tmp_path / "digits"
     process = start("--workers", 2, "--count", SHARDS * IMAGES)

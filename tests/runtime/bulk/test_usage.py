@@ -85,7 +85,7 @@ def test_an_extra_that_is_not_installed(
 def test_idx_without_pyarrow_or_ray(bulk: Bulk, tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['pyarrow'] = sys.modules['ray'] = None\n"
-        "from cgan_runtime.bulk_cli import main\n"
+        "from cgan_runtime.cli.bulk import main\n"
         "main()"
     )
     options = ["--count", "100", "--format", "idx", "--output", "digits"]

@@ -6,7 +6,7 @@ import pytest
 from cli_runs import Draw
 from click.testing import CliRunner, Result
 
-from cgan_runtime.cli import command
+from cgan_runtime.cli.run import command
 
 
 @pytest.fixture

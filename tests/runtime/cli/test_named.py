@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from cli_runs import HEIGHT, WIDTH, Command, Draw, differ_by_a_grey_level_at_most, pixels, the_error
 
-from cgan_runtime.contract import ModelInfo
-from cgan_runtime.generator import DigitGenerator
+from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.model_file.contract import ModelInfo
 
 NAMES = (
     "T-shirt/top",
@@ -61,7 +61,7 @@ def named_model(make_model: Callable[..., Path], info: ModelInfo, tmp_path: Path
 def test_classes_by_name(
     draw: Draw,
     folder: Path,
-    generator: DigitGenerator,
+    generator: ImageGenerator,
     named_model: Path,
     arguments: list[object],
     labels: Sequence[int],

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from cgan_runtime.generator import LARGEST_BATCH, DigitGenerator
+from cgan_runtime.generator import LARGEST_BATCH, ImageGenerator
 
-START_BULK = [sys.executable, "-c", "from cgan_runtime.bulk_cli import main; main()"]
+START_BULK = [sys.executable, "-c", "from cgan_runtime.cli.bulk import main; main()"]
 COUNT, SHARD, START, SEED, LABELS = 5000, 999, 17, 7, (3, 8, 1)
 SAME_JOB = f"--count {COUNT} --shard-images {SHARD} --start {START} --digits 381".split()
 MANY = 4_000_000  # images that take a while
@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 
 def of_one_process(
-    generator: DigitGenerator, labels: tuple[int, ...], seed: int, start: int, count: int
+    generator: ImageGenerator, labels: tuple[int, ...], seed: int, start: int, count: int
 ) -> tuple[Pixels, list[int]]:
     """Return the images and labels that one process streams."""
     batches = list(generator.stream(labels, seed=seed, start=start, count=count))

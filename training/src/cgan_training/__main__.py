@@ -1,6 +1,6 @@
 """``python -m cgan_training`` is ``cgan-train``."""
 
-from cgan_training.cli import main
+from cgan_training.cli.train import main
 
 if __name__ == "__main__":
     main()

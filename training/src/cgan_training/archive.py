@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cgan_training.files import written_whole
+from cgan_runtime.files import atomic_write
 
 MOST_PICKLE = 2**24  # bytes of the archive's pickle
 MOST_VALUES, DEEPEST = 200_000, 40  # in it, also where one is told to be in several places
@@ -77,7 +77,7 @@ def save_archive(values: Any, path: Path) -> None:
     # By way of memory: what the disk says, torch would turn into an error of another kind.
     content = io.BytesIO()
     torch.save(values, content)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(content.getbuffer())
 
 

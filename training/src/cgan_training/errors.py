@@ -8,14 +8,14 @@ TrainingError
 ├── ModelFileError     a model.pt that cannot be read, or is not one
 ├── DivergedError      losses that are no longer numbers
 ├── CollapsedError     a generator that draws one picture whatever it is asked for
-├── MissingExtraError  an optional package that is not installed
-├── StoppedError       a signal that ended the run, after it was saved
-└── OutputError        a place that cannot be written
+└── MissingExtraError  an optional package that is not installed
 """
 
+from cgan_runtime.errors import CganError
 
-class TrainingError(Exception):
-    """Base of all of them; its text says what happened, then what to do."""
+
+class TrainingError(CganError):
+    """Base class of this package's errors. The message says what is wrong, then what to do."""
 
 
 class RecipeError(TrainingError):
@@ -48,23 +48,6 @@ class CollapsedError(TrainingError):
 
 class MissingExtraError(TrainingError):
     """An option needs a package that is not installed."""
-
-
-class StoppedError(TrainingError):
-    """A signal ended the run; everything up to there was saved.
-
-    Args:
-        message: what the user reads.
-        signal_number: of the signal; the command's exit code is 128 more.
-    """
-
-    def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + signal_number
-
-
-class OutputError(TrainingError):
-    """A file or folder cannot be written."""
 
 
 def brief(error: Exception) -> str:

@@ -18,8 +18,8 @@ from cgan_training.archive import ArchiveError, load_archive, save_archive
 from cgan_training.errors import ModelFileError, brief
 from cgan_training.model_path import find_model
 from cgan_training.networks import GENERATORS, Generator
-from cgan_training.settings import build_block
-from cgan_training.start import checked_start
+from cgan_training.provenance import check_provenance
+from cgan_training.recipe.settings import build_block
 
 FORMAT = "cgan-model"
 FORMAT_VERSION = 2  # 1 knew perceptrons alone
@@ -134,7 +134,7 @@ def _described(content: dict[str, Any]) -> dict[str, Any]:
     if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
         raise TypeError("quality")
     if "start" in tables["training"]:
-        checked_start(tables["training"]["start"])
+        check_provenance(tables["training"]["start"])
     # They become the metadata of an ONNX file.
     for value in (tables, list(names), content["dataset"]):
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

@@ -17,7 +17,7 @@ from typing import Any
 
 from cgan_runtime import __version__
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import written_whole
+from cgan_runtime.files import atomic_write
 
 VERSION = 1  # of job.json
 MANIFEST, MODEL, SHARDS, LOCK = "job.json", "model.onnx", "shards", ".lock"
@@ -116,10 +116,10 @@ def opened(folder: Path, job: Job, model: Path) -> Iterator[None]:
         _check(folder, job)  # another run may have come between
         if read_job(folder) != job:
             told = {"version": VERSION, "written_by": f"cgan-runtime {__version__}", **asdict(job)}
-            with written_whole(folder / MANIFEST) as file:
+            with atomic_write(folder / MANIFEST) as file:
                 file.write(json.dumps(told, indent=2, ensure_ascii=False).encode() + b"\n")
         if not (folder / MODEL).exists() or sha256(folder / MODEL) != job.model_sha256:
-            with written_whole(folder / MODEL) as file:
+            with atomic_write(folder / MODEL) as file:
                 file.write(model.read_bytes())
         _make(folder / SHARDS)
         if alone:
@@ -170,7 +170,7 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 def _clear(folder: Path) -> None:
     """Delete what was left half written."""
-    for pattern in (f".{16 * '?'}.part", f"{SHARDS}/.*"):  # files.written_whole's, and ours
+    for pattern in (f".{16 * '?'}.part", f"{SHARDS}/.*"):  # files.atomic_write's, and ours
         for path in folder.glob(pattern):
             with suppress(OSError):
                 path.unlink()

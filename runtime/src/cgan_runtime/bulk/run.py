@@ -10,22 +10,22 @@ from pathlib import Path
 
 import click
 
-from cgan_runtime.bulk import local, on_ray
+from cgan_runtime.bulk import local_engine, ray_engine
 from cgan_runtime.bulk.job import Job, opened, read_job
 from cgan_runtime.bulk.shards import check_format, is_whole
 from cgan_runtime.bulk.signals import terminations_interrupt
-from cgan_runtime.drawing import labels_of
 from cgan_runtime.errors import OutputError, StoppedError
-from cgan_runtime.generator import DigitGenerator
-from cgan_runtime.noise import checked_origin
-from cgan_runtime.terminal import is_terminal
-from cgan_runtime.threads import available_threads
+from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.images.terminal import is_terminal
+from cgan_runtime.inference.threads import available_threads
+from cgan_runtime.labels import find_labels
+from cgan_runtime.noise import check_seed_and_start
 
 LOCAL, RAY = "local", "ray"
 
 
 @dataclass(frozen=True)
-class Order:
+class BulkRequest:
     """What was asked for."""
 
     names: tuple[str, ...]  # of classes; none: every class
@@ -43,15 +43,15 @@ class Order:
     debug: bool  # whether to show what Ray says
 
 
-def run(order: Order) -> None:
+def run(order: BulkRequest) -> None:
     """Draw all shards that are not there yet, and say where they are.
 
     Raises:
-        CganRuntimeError: something was wrong with what was asked for, or failed.
+        CganError: something was wrong with what was asked for, or failed.
         StoppedError: a signal came.
     """
     if order.engine == RAY:
-        on_ray.check_installed()
+        ray_engine.check_installed()
     model, job = job_of(order)
     check_format(job)
     with opened(order.output, job, model):
@@ -66,11 +66,11 @@ def run(order: Order) -> None:
     )
 
 
-def job_of(order: Order) -> tuple[Path, Job]:
+def job_of(order: BulkRequest) -> tuple[Path, Job]:
     """Return the model's file and the job that was asked for.
 
     Raises:
-        CganRuntimeError: the model cannot be opened, or cannot draw it.
+        CganError: the model cannot be opened, or cannot draw it.
     """
     seed = order.seed
     if seed is None:
@@ -78,15 +78,15 @@ def job_of(order: Order) -> tuple[Path, Job]:
         seed = found.seed if found else int.from_bytes(os.urandom(4), "little")
     # On Ray's head there may be no GPU.
     provider = order.provider if order.engine == LOCAL else "cpu"
-    with DigitGenerator(order.model, provider, threads=1) as generator:
+    with ImageGenerator(order.model, provider, threads=1) as generator:
         info = generator.info
-        seed, start = checked_origin(seed, order.start, order.count)
+        seed, start = check_seed_and_start(seed, order.start, order.count)
         return generator.model_path, Job(
             model_sha256=generator.model_sha256,
             seed=seed,
             start=start,
             count=order.count,
-            labels=tuple(labels_of(order.names, info.class_names, by_digit=order.by_digit)),
+            labels=tuple(find_labels(order.names, info.class_names, by_digit=order.by_digit)),
             class_names=info.class_names,
             height=info.height,
             width=info.width,
@@ -95,11 +95,11 @@ def job_of(order: Order) -> tuple[Path, Job]:
         )
 
 
-def draw(order: Order, job: Job) -> int:
+def draw(order: BulkRequest, job: Job) -> int:
     """Draw the shards that are not there, and return how many there were.
 
     Raises:
-        CganRuntimeError: it failed.
+        CganError: it failed.
         StoppedError: a signal came.
     """
     drawn = 0
@@ -117,7 +117,7 @@ def draw(order: Order, job: Job) -> int:
             click.echo(f"note: {text}", err=True)
 
         if order.engine == RAY:
-            shards = on_ray.drawn(
+            shards = ray_engine.drawn(
                 order.output,
                 job,
                 missing(),
@@ -128,7 +128,7 @@ def draw(order: Order, job: Job) -> int:
             )
         else:
             workers = order.workers or available_threads()
-            shards = local.drawn(order.output, job, missing(), workers, order.provider, note)
+            shards = local_engine.drawn(order.output, job, missing(), workers, order.provider, note)
         try:
             with closing(shards):
                 for number in shards:

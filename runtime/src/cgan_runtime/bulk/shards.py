@@ -10,11 +10,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cgan_runtime.bulk.job import MANIFEST, MODEL, SHARDS, Job, Shard, read_job
-from cgan_runtime.contract import IMAGE, LABEL, PREFIX
 from cgan_runtime.errors import InputError, InstallError, ModelError, OutputError
-from cgan_runtime.files import written_whole
-from cgan_runtime.generator import Batch, DigitGenerator
-from cgan_runtime.outputs import IDX_NAMES, idx_files
+from cgan_runtime.files import atomic_write
+from cgan_runtime.generator import Batch, ImageGenerator
+from cgan_runtime.images.writers import IDX_NAMES, idx_files
+from cgan_runtime.model_file.contract import IMAGE, LABEL, PREFIX
 
 FORMATS = ("parquet", "idx")
 ROW_GROUP = 16  # batches that a row group of Parquet holds: 13 MB of MNIST's size
@@ -32,7 +32,7 @@ class Worker:
     Args:
         folder: the job's.
         job: what the folder is to hold.
-        provider: as of DigitGenerator.
+        provider: as of ImageGenerator.
         stopped: says whether to give up; asked before each batch.
     """
 
@@ -46,7 +46,7 @@ class Worker:
 
         Raises:
             OutputError: it cannot be written, or this machine does not see the folder.
-            CganRuntimeError: as DigitGenerator.
+            CganError: as ImageGenerator.
             Stopped: it was given up, and nothing of it is there.
         """
         shard, generator = self._job.shard(number), self._generator
@@ -54,7 +54,7 @@ class Worker:
             return
         batches = self._batches(generator, shard)
         if self._job.format == "parquet":
-            with written_whole(parquet_path(self._folder, shard)) as file:
+            with atomic_write(parquet_path(self._folder, shard)) as file:
                 write_parquet(file, batches, self._job)
             return
         with idx_files(
@@ -65,18 +65,18 @@ class Worker:
                 labels.write(batch.labels.astype(np.uint8).tobytes())
 
     @cached_property
-    def _generator(self) -> DigitGenerator:
+    def _generator(self) -> ImageGenerator:
         if read_job(self._folder) != self._job:
             raise OutputError(
                 f"a worker does not see this job's {self._folder / MANIFEST}; --output must be a "
                 "folder that all machines share, at the same path"
             )
-        generator = DigitGenerator(self._folder / MODEL, self._provider, threads=1)
+        generator = ImageGenerator(self._folder / MODEL, self._provider, threads=1)
         if generator.model_sha256 != self._job.model_sha256:
             raise ModelError(f"{generator.model_path} is not the job's; choose another folder")
         return generator
 
-    def _batches(self, generator: DigitGenerator, shard: Shard) -> Iterator[Batch]:
+    def _batches(self, generator: ImageGenerator, shard: Shard) -> Iterator[Batch]:
         stream = generator.stream(
             shard.labels, seed=self._job.seed, start=shard.first, count=shard.count
         )

@@ -1,5 +1,6 @@
-"""Data sets of labelled grey images, each held as one tensor."""
+"""Datasets of labeled gray images, each held in memory as one tensor."""
 
-from cgan_training.data.dataset import DATASETS, Dataset, load_dataset, names_folder
+from cgan_training.data.dataset import Dataset
+from cgan_training.data.sources import DATASETS, is_dataset_folder, load_dataset
 
-__all__ = ["DATASETS", "Dataset", "load_dataset", "names_folder"]
+__all__ = ["DATASETS", "Dataset", "is_dataset_folder", "load_dataset"]

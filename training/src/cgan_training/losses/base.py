@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
-from cgan_training.settings import Block
+from cgan_training.recipe.settings import Block
 
 MOST = 2**31 - 1
 

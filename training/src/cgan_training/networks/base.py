@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cgan_training.settings import Block
+from cgan_training.recipe.settings import Block
 
 MOST_UNITS = 2**20  # of a layer; torch asks for what no machine has long before
 
@@ -108,7 +108,7 @@ class Generator(nn.Module):
             first.weight[:, : self.noise_dim].mul_(scale)
 
 
-class Verdict(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator says of images."""
 
     logit: Tensor  # [batch], above 0 where the image looks real
@@ -122,7 +122,7 @@ class Discriminator(nn.Module, ABC):
     progress: float | Tensor = 0.0  # how much of the run is done, 0 .. 1, told before each step
 
     @abstractmethod
-    def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> Verdict:
+    def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> DiscriminatorOutput:
         """Judge images.
 
         Args:

@@ -11,11 +11,11 @@ from cgan_training.errors import RecipeError
 from cgan_training.networks.base import (
     MOST_UNITS,
     Discriminator,
+    DiscriminatorOutput,
     DiscriminatorSettings,
     GeneratorSettings,
-    Verdict,
 )
-from cgan_training.networks.deviation import MinibatchDeviation
+from cgan_training.networks.minibatch_stddev import MinibatchStddev
 
 CELL = 4  # pixels a side of a grid cell: 28 x 28 is a grid of 7 x 7
 MOST_CONVOLUTIONS = 100
@@ -129,11 +129,11 @@ class _Discriminator(Discriminator):
         self.embedding = nn.Embedding(classes, settings.hidden)
         nn.init.normal_(self.embedding.weight, 0, EMBEDDING_SPREAD)
         self.reading = nn.Linear(settings.hidden, classes) if reads else None
-        self.deviation = MinibatchDeviation(classes) if settings.minibatch_deviation else None
+        self.deviation = MinibatchStddev(classes) if settings.minibatch_deviation else None
         self.fades = settings.deviation_fades
         self.noise = nn.Linear(settings.hidden, noise_dim) if noise_dim else None
 
-    def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> Verdict:
+    def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> DiscriminatorOutput:
         """Judge images; see Discriminator."""
         features = self.features(_cells(image))  # [batch, hidden]
         logit: Tensor = self.head(features).squeeze(1)  # [batch]
@@ -144,7 +144,7 @@ class _Discriminator(Discriminator):
         reading, noise = (
             head(features) if head is not None else None for head in (self.reading, self.noise)
         )
-        return Verdict(logit, reading, noise)
+        return DiscriminatorOutput(logit, reading, noise)
 
 
 def _cells(image: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from torch.nn import functional
 from cgan_training.networks.base import (
     MOST_UNITS,
     Discriminator,
+    DiscriminatorOutput,
     DiscriminatorSettings,
     GeneratorSettings,
-    Verdict,
 )
 from cgan_training.networks.linear import Linear
 
@@ -70,12 +70,12 @@ class _Discriminator(Discriminator):
         activation = partial(nn.LeakyReLU, settings.leaky_slope)
         self.layers = _perceptron([height * width + classes, *settings.hidden, 1], activation)
 
-    def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> Verdict:
+    def forward(self, image: Tensor, label: Tensor, sets: int = 1) -> DiscriminatorOutput:
         """Judge images; see Discriminator."""
         del sets
         one_hot = functional.one_hot(label, self.classes).to(image.dtype)  # [batch, classes]
         logit: Tensor = self.layers(torch.cat([image.flatten(1), one_hot], dim=1))  # [batch, 1]
-        return Verdict(logit.squeeze(1))
+        return DiscriminatorOutput(logit.squeeze(1))
 
 
 def _some_layers(hidden: Sequence[int]) -> bool:

@@ -1,0 +1,43 @@
+import pytest
+import torch
+from torch import nn
+
+from cgan_export.passes.fold_batchnorm import fold_batch_norm
+from cgan_training.engine.batch_norm import calibrate_batch_norm
+from cgan_training.networks import (
+    ConvolutionalGenerator,
+    Generator,
+    GeneratorSettings,
+    PerceptronGenerator,
+)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        PerceptronGenerator((12, 20), batch_norm=True),
+        ConvolutionalGenerator(hidden=12, channels=5),
+        PerceptronGenerator((12, 20)),
+    ],
+    ids=["perceptron", "convolutional", "plain"],
+)
+def test_folded_layers_draw_the_same(settings: GeneratorSettings) -> None:
+    torch.manual_seed(0)
+    generator = Generator(settings, 6, 4, 8, 12)
+    for layer in generator.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 1, 0.5)
+            nn.init.normal_(layer.bias, 0, 0.5)
+    calibrate_batch_norm(generator, seed=1)
+    before = [weight.clone() for weight in generator.state_dict().values()]
+    folded = fold_batch_norm(generator.layers)
+    assert not [each for each in folded if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)]
+    noise = torch.randn(50, 10)
+    torch.testing.assert_close(folded(noise), generator.layers(noise), rtol=1e-4, atol=1e-5)
+    after = generator.state_dict().values()
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_batch_norm_after_anything_else_is_refused() -> None:
+    with pytest.raises(TypeError, match="follows ReLU"):
+        fold_batch_norm(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.BatchNorm1d(4)))

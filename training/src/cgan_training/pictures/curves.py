@@ -1,0 +1,64 @@
+"""The course of a run as a picture."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+from cgan_training.pictures.matplotlib_style import plain_text_style
+
+DOTS_PER_INCH = 100
+
+
+@plain_text_style()
+def curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
+    """Draw the losses, what the discriminator thinks, and quality where it was measured.
+
+    Args:
+        metrics: a run's metrics.jsonl, one table an epoch.
+        title: written above.
+
+    Returns:
+        The bytes of a PNG.
+    """
+    from matplotlib.figure import Figure  # costs half a second: only a finished run needs it
+
+    measured = [line for line in metrics if "label_accuracy" in line]
+    figure = Figure(figsize=(15 if measured else 10, 4), layout="constrained")
+    losses, beliefs, *quality = figure.subplots(1, 3 if measured else 2)
+    for axes, key, name in (
+        (losses, "loss_generator", "generator"),
+        (losses, "loss_discriminator", "discriminator"),
+        (beliefs, "mean_d_real", "on real images"),
+        (beliefs, "mean_d_fake", "on drawn images"),
+    ):
+        axes.plot([line["epoch"] for line in metrics], [line[key] for line in metrics], label=name)
+    losses.set(xlabel="epoch", ylabel="loss", ylim=(min(0, losses.get_ylim()[0]), None))
+    beliefs.set(xlabel="epoch", ylabel="discriminator's mean probability of real", ylim=(0, 1))
+    for axes in (losses, beliefs):
+        axes.legend()
+        axes.grid(alpha=0.3)
+    for axes in quality:
+        _draw_quality(axes, measured)
+    figure.suptitle(title)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    return buffer.getvalue()
+
+
+def _draw_quality(axes: Any, measured: Sequence[Mapping[str, Any]]) -> None:
+    """Draw what `--eval-every` measured: shares on the left, the Fréchet distance on the right."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    epochs = [line["epoch"] for line in measured]
+    for key in ("label_accuracy", "recall", "coverage"):
+        axes.plot(epochs, [line[key] for line in measured], ".-", label=key.replace("_", " "))
+    axes.set(xlabel="epoch", ylabel="share", ylim=(0, 1))
+    axes.grid(alpha=0.3)
+    distances = axes.twinx()
+    distances.plot(epochs, [line["frechet"] for line in measured], ".--", color="black")
+    distances.set(ylabel="Fréchet distance (dashed)", yscale="log")
+    # As plain numbers: a power of ten is a formula, which plain_text_style() does not read.
+    distances.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    distances.yaxis.set_major_formatter("{x:.3g}")
+    distances.yaxis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="center right")
