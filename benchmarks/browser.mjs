@@ -1,10 +1,11 @@
 /**
- * What does drawing in a browser cost beside onnxruntime itself, and do threads pay there?
+ * Inference in a browser, compared with onnxruntime on the same machine, and the effect of threads.
  *
  *     CGAN_PYTHON=.venv/bin/python node benchmarks/browser.mjs    # after make test-web
  *
- * The model that ships, the network alone: onnxruntime on one thread, onnxruntime-web on one and on
- * two, in turns. Prints medians in microseconds an image, and what the page's sampler takes.
+ * Times the shipped model without noise generation in interleaved rounds: onnxruntime on one thread,
+ * onnxruntime-web on one and on two. Prints medians in microseconds per image, and the time of the
+ * page's noise generation.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync } from "node:fs";
@@ -23,7 +24,7 @@ const ISOLATED = {
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
 
-/** Reads a batch size a line, and writes the median microseconds of five runs. */
+/** Reads a batch size per line, and writes the median microseconds of five runs. */
 const NATIVE = `
 import sys, time
 import numpy as np
@@ -36,13 +37,13 @@ for line in sys.stdin:
     feeds = {"noise": standard_normal(1, 0, count, 64), "label": np.arange(count) % 10}
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        start = time.perf_counter()
         session.run(None, feeds)
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - start)
     print(sorted(times)[2] * 1e6, flush=True)
 `;
 
-function native() {
+function startNative() {
   const python = spawn(process.env.CGAN_PYTHON ?? "python3", ["-c", NATIVE], {
     stdio: ["pipe", "pipe", "inherit"],
   });
@@ -54,7 +55,7 @@ function native() {
   return { time, end: () => python.stdin.end() };
 }
 
-/** Open the model in a page of its own, with so many threads. */
+/** Opens the model in a new page with this number of threads. */
 async function inBrowser(context, address, threads) {
   const page = await context.newPage();
   await page.goto(address);
@@ -75,18 +76,18 @@ async function inBrowser(context, address, threads) {
       const label = new ort.Tensor("int64", labels, [count]);
       const times = [];
       for (let repeat = 0; repeat < 5; repeat++) {
-        const began = performance.now();
+        const start = performance.now();
         await session.run({ noise, label });
-        times.push(performance.now() - began);
+        times.push(performance.now() - start);
       }
       return median(times);
     };
-    globalThis.timeSampler = (count) => {
+    globalThis.timeNoise = (count) => {
       const times = [];
       for (let repeat = 0; repeat < 5; repeat++) {
-        const began = performance.now();
+        const start = performance.now();
         standardNormal(BigInt(repeat), 0n, count, 64);
-        times.push(performance.now() - began);
+        times.push(performance.now() - start);
       }
       return median(times);
     };
@@ -98,26 +99,26 @@ build();
 const profile = mkdtempSync(join(tmpdir(), "cgan-browser-"));
 const server = await serve(DIST, 0, "/", ISOLATED);
 const context = await launch(WITHOUT_GPU, profile);
-const python = native();
+const native = startNative();
 const address = `http://127.0.0.1:${server.address().port}/`;
 const [one, two] = [await inBrowser(context, address, 1), await inBrowser(context, address, 2)];
-const ways = {
-  onnxruntime: python.time,
+const methods = {
+  onnxruntime: native.time,
   "web, 1 thread": (count) => one.evaluate((size) => timeNetwork(size), count),
   "web, 2 threads": (count) => two.evaluate((size) => timeNetwork(size), count),
-  "web's sampler": (count) => one.evaluate((size) => timeSampler(size), count),
+  "web, noise": (count) => one.evaluate((size) => timeNoise(size), count),
 };
-console.log(["images", ...Object.keys(ways)].map((each) => each.padStart(16)).join(""));
+console.log(["images", ...Object.keys(methods)].map((each) => each.padStart(16)).join(""));
 for (const count of BATCHES) {
-  const times = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));
+  const times = Object.fromEntries(Object.keys(methods).map((name) => [name, []]));
   for (let round = 0; round < ROUNDS; round++) {
-    for (const [name, time] of Object.entries(ways)) times[name].push((await time(count)) / count);
+    for (const [name, time] of Object.entries(methods)) times[name].push((await time(count)) / count);
   }
   const medians = Object.values(times).map((each) => each.sort((a, b) => a - b)[(ROUNDS - 1) / 2]);
   const row = [String(count), ...medians.map((each) => each.toFixed(2))];
   console.log(row.map((each) => each.padStart(16)).join(""));
 }
-python.end();
+native.end();
 await context.close();
 server.close();
 await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });

@@ -1,16 +1,17 @@
-"""What does an engine of cgan-bulk cost, beside one plain process that draws the same?
+"""Bulk generation: what does each engine of cgan-bulk cost, compared with one cgan-run process?
 
     python benchmarks/bulk.py --rounds 5 --folder /dev/shm --cgroup /sys/fs/cgroup/unified
 
-Whole commands in interleaved rounds; medians, and medians of each round's ratio to the plain
-process. Two jobs each, of as many shards: of the usual size, and of one image. By the times at
-which shards were finished, the former gives images a second and the latter what a shard costs; what
-a command takes besides is its start and end. Ray starts and ends a cluster of its own in every run.
+Times whole commands in interleaved rounds, and reports medians and the medians of the per-round
+ratios to cgan-run. Each engine runs two jobs with the same number of shards: full-size shards, and
+shards of one image. From the times at which shards were finished, the first gives images per second
+and the second the cost of a shard; the rest of a command's time is its start and end. Ray starts
+and stops a cluster of its own in every run.
 
-CPU time is that of all processes of a command, Ray's own too, from a control group (version 2)
-below the folder that --cgroup names, which must be writable. It holds where other work takes the
-CPUs, and images a second do not. --folder had better be memory, or it is the disk that is measured.
---more adds rounds to those that are there. Writes docs/benchmarks/: bulk.json, bulk.md.
+CPU time covers all processes of a command, including Ray's. It comes from a version 2 control group
+below the folder that --cgroup names, which must be writable. On a busy machine CPU time stays
+valid, but images per second do not. Choose a --folder in memory, otherwise the disk is measured
+too. --more adds rounds to the existing ones. Writes bulk.json and bulk.md into docs/benchmarks/.
 """
 
 import json
@@ -27,85 +28,91 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
+import harness
 
 from cgan_runtime.cli.bulk import SHARD_IMAGES
 
-PLAIN = "cgan-run"
+CGAN_RUN = "cgan-run"
 BIN = Path(sys.executable).parent
+Rounds = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Way:
-    """How to draw."""
+class Method:
+    """A way to generate images."""
 
-    engine: str  # of cgan-bulk, or PLAIN
+    engine: str  # of cgan-bulk, or CGAN_RUN
     workers: int
-    format: str  # of the files
+    format: str
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
-        if self.engine == PLAIN:
-            return f"{PLAIN}, {self.format}"
+        """The name in the table."""
+        if self.engine == CGAN_RUN:
+            return f"{CGAN_RUN}, {self.format}"
         return f"{self.engine}, {self.workers} worker{'s' * (self.workers > 1)}, {self.format}"
 
     def command(self, images: int, shard_images: int, folder: Path) -> list[str]:
-        """Return the command that draws so many images of one digit."""
+        """Return the command that generates this many images of one digit."""
         count = ["--digit", "9", "--seed", "1", "--count", str(images)]
-        place = ["--format", self.format, "--output", str(folder)]
-        if self.engine == PLAIN:
-            return [str(BIN / PLAIN), *count, *place, "--threads", "1"]
+        output = ["--format", self.format, "--output", str(folder)]
+        if self.engine == CGAN_RUN:
+            return [str(BIN / CGAN_RUN), *count, *output, "--threads", "1"]
         engine = ["--engine", self.engine, "--workers", str(self.workers)]
         shards = ["--shard-images", str(shard_images)]
-        return [str(BIN / "cgan-bulk"), *count, *place, *engine, *shards]
+        return [str(BIN / "cgan-bulk"), *count, *output, *engine, *shards]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one command took."""
+    """The measurements of one command."""
 
     images_per_second: float
-    shard_seconds: float  # from one to the next
+    shard_seconds: float  # from one finished shard to the next
     other_seconds: float  # start and end
     cpu_seconds: float  # of all its processes
 
 
-WAYS = [
-    Way(PLAIN, 1, "idx"),
-    *(Way("local", workers, format_) for format_ in ("idx", "parquet") for workers in (1, 2)),
-    *(Way("ray", workers, format_) for format_ in ("idx", "parquet") for workers in (1, 2)),
+METHODS = [
+    Method(CGAN_RUN, 1, "idx"),
+    *(
+        Method(engine, workers, format_)
+        for engine in ("local", "ray")
+        for format_ in ("idx", "parquet")
+        for workers in (1, 2)
+    ),
 ]
 
 
-def run(way: Way, images: int, shard_images: int, folder: Path, cgroup: Path) -> Run:
-    """Run a command and return what it took."""
+def run(method: Method, images: int, shard_images: int, folder: Path, cgroup: Path) -> Run:
+    """Run a command and measure it."""
     group = cgroup / f"bulk-{os.getpid()}"
     group.mkdir()
-    began = time.perf_counter()
+    start = time.perf_counter()
     subprocess.run(
-        way.command(images, shard_images, folder),
+        method.command(images, shard_images, folder),
         env=os.environ | {"RAY_ADDRESS": "local"},
         preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())),
         stdout=subprocess.DEVNULL,
         check=True,
     )
-    took = time.perf_counter() - began
-    while (group / "cgroup.procs").read_text():  # Ray's last processes
+    seconds = time.perf_counter() - start
+    while (group / "cgroup.procs").read_text():  # Ray's last processes are still ending
         time.sleep(0.1)
     cpu = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
     group.rmdir()
-    ending = "*.parquet" if way.format == "parquet" else "*-images-*"
-    finished = sorted(path.stat().st_mtime for path in folder.glob(f"shards/{ending}"))
+    pattern = "*.parquet" if method.format == "parquet" else "*-images-*"
+    finished = sorted(path.stat().st_mtime for path in folder.glob(f"shards/{pattern}"))
     shutil.rmtree(folder)
     cpu_seconds = int(cpu["usage_usec"]) / 1e6
-    if not finished:  # the plain process's
-        return Run(images / took, 0, took, cpu_seconds)
-    first, last = finished[way.workers - 1], finished[-1]  # each worker has finished one
-    shards = len(finished) - way.workers
+    if not finished:  # cgan-run writes no shards
+        return Run(images / seconds, 0, seconds, cpu_seconds)
+    first, last = finished[method.workers - 1], finished[-1]  # each worker has finished one
+    shards = len(finished) - method.workers
     return Run(
         images_per_second=shards * shard_images / (last - first),
         shard_seconds=(last - first) / shards,
-        other_seconds=took - last + first,
+        other_seconds=seconds - last + first,
         cpu_seconds=cpu_seconds,
     )
 
@@ -113,43 +120,44 @@ def run(way: Way, images: int, shard_images: int, folder: Path, cgroup: Path) ->
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--shards", type=click.IntRange(4), default=20, show_default=True)
-@click.option("--more", is_flag=True, help="Add the rounds to those that were measured before.")
-@click.option("--folder", type=click.Path(path_type=Path, exists=True), help="Where to draw.")
+@click.option("--more", is_flag=True, help="Add rounds to those measured before.")
+@click.option("--folder", type=click.Path(path_type=Path, exists=True), help="Folder for output.")
 @click.option("--cgroup", type=click.Path(path_type=Path, exists=True), default="/sys/fs/cgroup")
 @click.option("--output", type=click.Path(path_type=Path), default="docs/benchmarks")
 def main(
     rounds: int, shards: int, more: bool, folder: Path | None, cgroup: Path, output: Path
 ) -> None:
     """Measure, and write the table."""
-    found: dict[str, list[dict[str, float]]] = {way.name: [] for way in WAYS}
+    results: dict[str, Rounds] = {method.name: [] for method in METHODS}
     if more:
-        found = json.loads((output / "bulk.json").read_text())["rounds"]
+        results = json.loads((output / "bulk.json").read_text())["rounds"]
     output.mkdir(parents=True, exist_ok=True)
     for number in range(rounds):
         click.echo(f"round {number + 1} of {rounds}", err=True)
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            for way in WAYS:
-                found[way.name].append(measured(way, shards, Path(place) / "digits", cgroup))
-        told = {
+        with tempfile.TemporaryDirectory(dir=folder) as parent:
+            for method in METHODS:
+                path = Path(parent) / "digits"
+                results[method.name].append(measure(method, shards, path, cgroup))
+        content = {
             "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
             "versions": {
                 name: version(name) for name in ("cgan-runtime", "onnxruntime", "pyarrow", "ray")
             },
             "images": shards * SHARD_IMAGES,
-            "rounds": found,
+            "rounds": results,
         }
-        (output / "bulk.json").write_text(json.dumps(told, indent=2) + "\n")
-        (output / "bulk.md").write_text(as_table(found))
-    click.echo(as_table(found))
+        (output / "bulk.json").write_text(json.dumps(content, indent=2) + "\n")
+        (output / "bulk.md").write_text(table(results))
+    click.echo(table(results))
 
 
-def measured(way: Way, shards: int, folder: Path, cgroup: Path) -> dict[str, float]:
-    """Return a round's figures of one way."""
+def measure(method: Method, shards: int, folder: Path, cgroup: Path) -> dict[str, float]:
+    """Return the measurements of one method in one round."""
     images = shards * SHARD_IMAGES
-    plain = way.engine == PLAIN
+    plain = method.engine == CGAN_RUN
     tiny_images = 1 if plain else shards
-    tiny = run(way, tiny_images, 1, folder, cgroup)
-    large = run(way, images, SHARD_IMAGES, folder, cgroup)
+    tiny = run(method, tiny_images, 1, folder, cgroup)
+    large = run(method, images, SHARD_IMAGES, folder, cgroup)
     rate = images / (large.other_seconds - tiny.other_seconds) if plain else large.images_per_second
     return {
         "images_per_second": round(rate),
@@ -162,35 +170,34 @@ def measured(way: Way, shards: int, folder: Path, cgroup: Path) -> dict[str, flo
     }
 
 
-def as_table(found: dict[str, list[dict[str, float]]]) -> str:
-    plain = found[WAYS[0].name]
-    head = [
-        "",
-        "CPU an image",
-        "ratio",
-        "images/s",
-        "ratio",
-        "a shard costs",
-        "start and end",
-        "CPU",
-    ]
-    lines = [f"| {' | '.join(head)} |", f"|---|{(len(head) - 1) * '---:|'}"]
-    for name, rounds in found.items():
-        middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+def table(results: dict[str, Rounds]) -> str:
+    """Return the results as Markdown."""
+    base = results[METHODS[0].name]
+    head = ["engine", "CPU per image", "ratio", "images/s", "ratio"]
+    head += ["time per shard", "start and end", "CPU of start and end"]
+    lines = []
+    for name, rounds in results.items():
+        medians = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
         cpu, rate = (
             statistics.median(
-                each[key] / base[key] for each, base in zip(rounds, plain, strict=True)
+                mine[key] / plain[key] for mine, plain in zip(rounds, base, strict=True)
             )
             for key in ("cpu_microseconds", "images_per_second")
         )
-        shard = middle["shard_milliseconds"]
+        shard = medians["shard_milliseconds"]
         lines.append(
-            f"| {name} | {middle['cpu_microseconds']:.2f} µs | {cpu:.2f} "
-            f"| {middle['images_per_second']:,.0f} | {rate:.2f} "
-            f"| {f'{shard:.1f} ms' if shard else ''} | {middle['other_seconds']:.1f} s "
-            f"| {middle['other_cpu_seconds']:.1f} s |"
+            [
+                name,
+                f"{medians['cpu_microseconds']:.2f} µs",
+                f"{cpu:.2f}",
+                f"{medians['images_per_second']:,.0f}",
+                f"{rate:.2f}",
+                f"{shard:.1f} ms" if shard else "",
+                f"{medians['other_seconds']:.1f} s",
+                f"{medians['other_cpu_seconds']:.1f} s",
+            ]
         )
-    return "\n".join(lines) + "\n"
+    return harness.table(head, lines)
 
 
 if __name__ == "__main__":

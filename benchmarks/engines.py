@@ -1,12 +1,12 @@
-"""Every way to run a network that a user might pick, each as one function from noise to bytes.
+"""Every runtime in the comparison, each as one function from noise and labels to images.
 
-An engine gets noise, float32 [batch, noise_dim], and label, int64 [batch], and returns uint8
-[batch, 1, height, width]; what it has to convert on the way is its own affair and is timed. Ours
-are given labels alone: they make their noise, and that is timed too.
+An engine gets noise, float32 [batch, noise_dim], and labels, int64 [batch], and returns images,
+uint8 [batch, 1, height, width]. Conversions that it needs on the way are part of its time. Our own
+engines ignore the noise they are given and generate it themselves; that is part of their time too.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnxruntime
 import torch
-from networks import Bytes, Network, model_file
+from networks import ImageBytes, Network, model_file
 from numpy.typing import NDArray
 
 from cgan_export.export import export_model
@@ -27,66 +27,62 @@ Noise: TypeAlias = NDArray[np.float32]
 Label: TypeAlias = NDArray[np.int64]
 Images: TypeAlias = NDArray[np.uint8]
 BASE = "onnxruntime, plain export"
-BARE = "our int8 file, bare session.run"
-OURS, NEW_SEEDS = "ours, int8", "ours, int8, a new seed each call"
+SESSION_ONLY = "ours, int8, session.run only"
+OURS, NEW_SEEDS = "ours, int8", "ours, int8, new seed per call"
 SEED = 7  # of the noise
 CALIBRATION_IMAGES = 512
 
 
 class MissingError(Exception):
-    """An engine cannot be measured here; says why."""
+    """An engine cannot be measured here; the text is the reason."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A network, ready to draw."""
+    """A network that is loaded and ready to generate images."""
 
     name: str
-    draw: Callable[[Noise, Label], Images]
-    size_bytes: int  # of the file or the weights it runs from
-    prepare: Callable[[int], None] = lambda _batch: None  # before a batch of another size comes
+    generate: Callable[[Noise, Label], Images]
+    size_bytes: int  # of the file or the weights
+    prepare: Callable[[int], None] = lambda _batch: None  # called before the batch size changes
 
 
-def engines(
+def load_engines(
     network: Network, threads: int, folder: Path, *, quick: bool = False
 ) -> Iterator[Engine | tuple[str, str]]:
-    """Give one engine after the other, or its name and why it is missing.
+    """Yield one engine after the other, or its name and the reason why it is missing.
 
     Args:
-        network: what they run.
-        threads: each may use.
-        folder: for files; it must outlive the engines.
-        quick: leave out what takes long to get ready.
+        network: the network to run.
+        threads: how many threads each engine may use.
+        folder: a place for files, which must outlive the engines.
+        quick: leave out engines that take long to load.
     """
     plain, ours = plain_export(network, folder), our_files(network, folder)
-    makers: dict[str, Callable[[], Engine]] = {
+    loaders: dict[str, Callable[[], Engine]] = {
         BASE: lambda: _onnxruntime(plain, threads),
         "torch, eager": lambda: _torch(network, threads, compiled=False),
         "torch.compile": lambda: _torch(network, threads, compiled=True),
         "numpy": lambda: _numpy(network),
         "OpenVINO, f32": lambda: _openvino(plain, threads, "f32"),
-        "OpenVINO, its default": lambda: _openvino(plain, threads, None),
+        "OpenVINO, default precision": lambda: _openvino(plain, threads, None),
         "LiteRT, fp32": lambda: _litert(network, threads, None),
         "LiteRT, int8 (dynamic)": lambda: _litert(network, threads, "dynamic"),
         "LiteRT, int8 (static)": lambda: _litert(network, threads, "static"),
         "ncnn": lambda: _ncnn(network, threads, folder),
     }
-    for name, make in makers.items():
+    for name, load in loaders.items():
         if quick and name == "torch.compile":
-            yield name, "it compiles for a minute, which the short form has not"
+            yield name, "it takes a minute to compile, so the quick run leaves it out"
             continue
         try:
-            yield _named(make(), name)
+            yield replace(load(), name=name)
         except MissingError as error:
             yield name, str(error)
     for precision, path in ours.items():
         yield _ours(path, threads, precision)
     yield _ours(ours["int8"], threads, "int8", new_seeds=True)
-    yield _bare(ours["int8"], threads)
-
-
-def _named(engine: Engine, name: str) -> Engine:
-    return Engine(name, engine.draw, engine.size_bytes, engine.prepare)
+    yield _session_only(ours["int8"], threads)
 
 
 def _require(module: str, package: str) -> None:
@@ -95,13 +91,13 @@ def _require(module: str, package: str) -> None:
 
 
 def plain_export(network: Network, folder: Path) -> Path:
-    """Export as PyTorch's own tutorial does, with a batch of any size; return the file."""
+    """Export as PyTorch's own tutorial does, with a dynamic batch size; return the file."""
     path = folder / f"{network.name}-plain.onnx"
     if not path.exists():
         batch = torch.export.Dim("batch", min=1)
         noise = torch.zeros(3, network.generator.noise_dim)
         torch.onnx.export(
-            Bytes(network.generator).eval(),
+            ImageBytes(network.generator).eval(),
             (noise, torch.zeros(3, dtype=torch.int64)),
             path,
             input_names=[NOISE, LABEL],
@@ -115,105 +111,97 @@ def plain_export(network: Network, folder: Path) -> Path:
 
 
 def our_files(network: Network, folder: Path) -> dict[str, Path]:
-    """Return our file of each precision; what ships is taken as it is."""
+    """Return our file for each precision; the shipped int8 file is used unchanged."""
     files = {}
     with model_file(network) as model:
         for precision in ("fp32", "fp16", "int8"):
             files[precision] = folder / f"{network.name}-{precision}.onnx"
-            if precision == "int8" and network.shipped is not None:
-                files[precision] = network.shipped
+            if precision == "int8" and network.int8_file is not None:
+                files[precision] = network.int8_file
             elif not files[precision].exists():
                 export_model(model, files[precision], precision=precision)
     return files
 
 
 def _onnxruntime(path: Path, threads: int) -> Engine:
-    session = open_plainly(path, threads)
-
-    def draw(noise: Noise, label: Label) -> Images:
-        images: Images = session.run(None, {NOISE: noise, LABEL: label})[0]
-        return images
-
-    return Engine(BASE, draw, path.stat().st_size)
-
-
-def open_plainly(path: Path, threads: int) -> Any:
-    """Open a session with onnxruntime's own settings, but for the number of threads."""
+    """Load the plain export with onnxruntime's default settings, except the thread count."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return Engine(BASE, _run_session(session), path.stat().st_size)
 
 
-def _ours(path: Path, threads: int, precision: str, *, new_seeds: bool = False) -> Engine:
-    """Return our public API, sampler included.
-
-    Each call draws images of its own: the next of a seed, or the first of a new seed.
-    """
-    generator = ImageGenerator(path, provider="cpu", threads=threads)
-    wanted: dict[int, list[int]] = {}  # labels as a user writes them, a list a batch
-    drawn = 0
-
-    def draw(_noise: Noise, label: Label) -> Images:
-        nonlocal drawn
-        size = len(label)
-        labels = wanted.get(size) or wanted.setdefault(size, label.tolist())
-        seed, start = (SEED + drawn, 0) if new_seeds else (SEED, drawn)
-        images = generator.generate(labels, seed=seed, start=start)
-        drawn += size
-        return images
-
-    def prepare(_batch: int) -> None:
-        nonlocal drawn
-        drawn = 0  # the noise of the first call is what the other engines are given
-
-    name = NEW_SEEDS if new_seeds else f"ours, {precision}"
-    return Engine(name, draw, path.stat().st_size, prepare)
-
-
-def _bare(path: Path, threads: int) -> Engine:
-    """Return the network of our file alone, opened as ImageGenerator opens it."""
+def _session_only(path: Path, threads: int) -> Engine:
+    """Load our file as ImageGenerator does, but call the session directly."""
     session = open_session(path.read_bytes(), str(path), "cpu", threads)
+    return Engine(SESSION_ONLY, _run_session(session), path.stat().st_size)
 
-    def draw(noise: Noise, label: Label) -> Images:
+
+def _run_session(session: Any) -> Callable[[Noise, Label], Images]:
+    def generate(noise: Noise, label: Label) -> Images:
         images: Images = session.run([IMAGE], {NOISE: noise, LABEL: label})[0]
         return images
 
-    return Engine(BARE, draw, path.stat().st_size)
+    return generate
+
+
+def _ours(path: Path, threads: int, precision: str, *, new_seeds: bool = False) -> Engine:
+    """Return our public API, noise generation included.
+
+    Each call generates different images: the next ones of a seed, or the first of a new seed.
+    """
+    generator = ImageGenerator(path, provider="cpu", threads=threads)
+    labels_by_size: dict[int, list[int]] = {}  # a list, as a user writes labels
+    generated = 0
+
+    def generate(_noise: Noise, label: Label) -> Images:
+        nonlocal generated
+        size = len(label)
+        labels = labels_by_size.get(size) or labels_by_size.setdefault(size, label.tolist())
+        seed, start = (SEED + generated, 0) if new_seeds else (SEED, generated)
+        images = generator.generate(labels, seed=seed, start=start)
+        generated += size
+        return images
+
+    def prepare(_batch: int) -> None:
+        nonlocal generated
+        generated = 0  # so that the first call uses the same noise as the other engines
+
+    name = NEW_SEEDS if new_seeds else f"ours, {precision}"
+    return Engine(name, generate, path.stat().st_size, prepare)
 
 
 def _torch(network: Network, threads: int, *, compiled: bool) -> Engine:
     torch.set_num_threads(threads)
-    module: Any = Bytes(network.generator).eval()
+    module: Any = ImageBytes(network.generator).eval()
     if compiled:
         module = torch.compile(module, dynamic=True)
         try:
-            with torch.inference_mode():  # two images: one would be compiled for itself alone
+            # A batch of two: torch.compile would specialize the code for a batch of one.
+            with torch.inference_mode():
                 module(torch.zeros(2, network.generator.noise_dim), torch.zeros(2).long())
-        except Exception as error:  # a missing compiler shows in a dozen ways
+        except Exception as error:  # a missing compiler raises many kinds of exceptions
             reason = str(error).strip().splitlines()[0][:100]
             raise MissingError(f"it needs a C++ compiler ({reason})") from error
 
-    def draw(noise: Noise, label: Label) -> Images:
+    def generate(noise: Noise, label: Label) -> Images:
         with torch.inference_mode():
             images: Images = module(torch.from_numpy(noise), torch.from_numpy(label)).numpy()
         return images
 
     weights = network.generator.state_dict().values()
-    return Engine("torch", draw, sum(each.numel() * each.element_size() for each in weights))
+    return Engine("torch", generate, sum(each.numel() * each.element_size() for each in weights))
 
 
 def _numpy(network: Network) -> Engine:
-    noise_dim, height, width = (
-        network.generator.noise_dim,
-        network.generator.height,
-        network.generator.width,
-    )
+    noise_dim = network.generator.noise_dim
+    height, width = network.generator.height, network.generator.width
     (weight, bias), *rest = network.layers
     first, table = weight[:, :noise_dim].T.copy(), weight[:, noise_dim:].T + bias
     others = [(weight.T.copy(), bias) for weight, bias in rest]
 
-    def draw(noise: Noise, label: Label) -> Images:
+    def generate(noise: Noise, label: Label) -> Images:
         state = noise @ first
         state += table[label]
         for weight, bias in others:
@@ -227,7 +215,7 @@ def _numpy(network: Network) -> Engine:
         return state.astype(np.uint8).reshape(-1, 1, height, width)
 
     size = sum(weight.nbytes + bias.nbytes for weight, bias in network.layers)
-    return Engine("numpy", draw, size)
+    return Engine("numpy", generate, size)
 
 
 def _openvino(path: Path, threads: int, precision: str | None) -> Engine:
@@ -243,52 +231,49 @@ def _openvino(path: Path, threads: int, precision: str | None) -> Engine:
         settings["INFERENCE_PRECISION_HINT"] = precision
     request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
 
-    def draw(noise: Noise, label: Label) -> Images:
+    def generate(noise: Noise, label: Label) -> Images:
         outputs = request.infer({NOISE: noise, LABEL: label}, share_inputs=True, share_outputs=True)
         images: Images = outputs[0]
         return images
 
-    return Engine("OpenVINO", draw, path.stat().st_size)
+    return Engine("OpenVINO", generate, path.stat().st_size)
 
 
-def _litert(network: Network, threads: int, quantized: str | None) -> Engine:
+def _litert(network: Network, threads: int, quantization: str | None) -> Engine:
     _require("ai_edge_litert", "ai-edge-litert")
     from ai_edge_litert.interpreter import Interpreter
     from litert_file import tflite
 
-    noise_dim, height, width = (
-        network.generator.noise_dim,
-        network.generator.height,
-        network.generator.width,
-    )
+    noise_dim = network.generator.noise_dim
+    height, width = network.generator.height, network.generator.width
     content = tflite(network.layers, noise_dim)
-    if quantized is not None:
-        content = _quantized(content, network, quantized)
+    if quantization is not None:
+        content = _quantize_tflite(content, network, quantization)
     interpreter = Interpreter(model_content=content, num_threads=threads)
     inputs = {each["name"].split(":")[0]: each for each in interpreter.get_input_details()}
-    places = {name: each["index"] for name, each in inputs.items()}
-    scale, zero = inputs["noise"]["quantization"]  # 0 and 0 where it takes floats
+    index = {name: each["index"] for name, each in inputs.items()}
+    scale, zero_point = inputs["noise"]["quantization"]  # 0 and 0 for float inputs
     (output,) = (each["index"] for each in interpreter.get_output_details())
 
     def prepare(batch: int) -> None:
-        interpreter.resize_tensor_input(places["noise"], [batch, noise_dim])
-        interpreter.resize_tensor_input(places["label"], [batch])
+        interpreter.resize_tensor_input(index["noise"], [batch, noise_dim])
+        interpreter.resize_tensor_input(index["label"], [batch])
         interpreter.allocate_tensors()
 
-    def draw(noise: NDArray[Any], label: Label) -> Images:
+    def generate(noise: NDArray[Any], label: Label) -> Images:
         if scale:
-            noise = np.clip(np.rint(noise / scale) + zero, -128, 127).astype(np.int8)
-        interpreter.set_tensor(places["noise"], noise)
-        interpreter.set_tensor(places["label"], label.astype(np.int32))
+            noise = np.clip(np.rint(noise / scale) + zero_point, -128, 127).astype(np.int8)
+        interpreter.set_tensor(index["noise"], noise)
+        interpreter.set_tensor(index["label"], label.astype(np.int32))
         interpreter.invoke()
         images: Images = interpreter.get_tensor(output)
         return images.reshape(-1, 1, height, width)
 
-    return Engine("LiteRT", draw, len(content), prepare)
+    return Engine("LiteRT", generate, len(content), prepare)
 
 
-def _quantized(content: bytes, network: Network, kind: str) -> bytes:
-    """Quantise a .tflite file with Google's own tool, its own recipe."""
+def _quantize_tflite(content: bytes, network: Network, kind: str) -> bytes:
+    """Quantize a .tflite file with Google's own tool and its standard recipe."""
     _require("ai_edge_quantizer", "ai-edge-quantizer")
     from ai_edge_quantizer import quantizer, recipe
 
@@ -302,11 +287,11 @@ def _quantized(content: bytes, network: Network, kind: str) -> bytes:
         for i in range(CALIBRATION_IMAGES)
     ]
     try:
-        found = tool.calibrate({None: samples})
-        return bytes(tool.quantize(found).quantized_model)
-    except Exception as error:  # the tool tells what it cannot quantise by many exceptions
+        calibration = tool.calibrate({None: samples})
+        return bytes(tool.quantize(calibration).quantized_model)
+    except Exception as error:  # the tool raises many kinds of exceptions for such graphs
         reason = str(error).strip().splitlines()[0][:200]
-        raise MissingError(f"ai-edge-quantizer refuses the graph ({reason})") from error
+        raise MissingError(f"ai-edge-quantizer rejects the graph ({reason})") from error
 
 
 def _ncnn(network: Network, threads: int, folder: Path) -> Engine:
@@ -337,15 +322,15 @@ def _ncnn(network: Network, threads: int, folder: Path) -> Engine:
     net.load_model(str(weights))
     one_hot = np.eye(classes, dtype=np.float32)
 
-    def draw(noise: Noise, label: Label) -> Images:
+    def generate(noise: Noise, label: Label) -> Images:
         inputs = np.concatenate([noise, one_hot[label]], axis=1)
         extractor = net.create_extractor()
         extractor.input("blob", ncnn.Mat(inputs[0] if len(inputs) == 1 else inputs))
-        _, ink = extractor.extract(f"blob{last + 1}")
-        grey = np.array(ink)
-        grey *= 255
-        np.rint(grey, out=grey)
-        return grey.astype(np.uint8).reshape(-1, 1, height, width)
+        _, sigmoid = extractor.extract(f"blob{last + 1}")
+        pixels = np.array(sigmoid)
+        pixels *= 255
+        np.rint(pixels, out=pixels)
+        return pixels.astype(np.uint8).reshape(-1, 1, height, width)
 
     assert noise_dim + classes == network.layers[0][0].shape[1]
-    return Engine("ncnn", draw, weights.stat().st_size)
+    return Engine("ncnn", generate, weights.stat().st_size)

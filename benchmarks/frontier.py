@@ -1,15 +1,14 @@
-"""What does quality cost, in bytes and in time?
+"""Quality against file size and speed: which models are on the Pareto frontier?
 
     make bench BENCH_FLAGS=frontier      (or: python benchmarks/frontier.py [--quick])
 
-Quality is read from what is committed, because measuring it takes hours: docs/quality/rows.json
-and docs/precisions/rows.json (benchmarks/quality.py and precisions.py make them). Bytes and
-microseconds are those of the last run of inference.py on this machine, which make bench makes just
-before. `edge` and `edge-finish` have the layers of the model that ships, and so its times.
+Quality is read from docs/quality/rows.json and docs/precisions/rows.json, which quality.py and
+precisions.py wrote, because measuring it takes hours. Bytes and microseconds come from
+the last run of inference.py on this machine; `make bench` runs it first. `edge` and `edge-finish`
+have the layers of the shipped model, and so its speed.
 """
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,15 +17,15 @@ import harness
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = "frontier"
+BENCHMARK = "frontier"
 DOCS = harness.ROOT / "docs"
-# What is shown, as docs/quality (first) or docs/precisions call it, and whose speed it has.
+# Source of the quality figures, name there, network whose speed applies, precision.
 POINTS = (
-    ("quality", "seed, epoch 100", "seed", "fp32"),
-    ("quality", "seed, epoch 150", "seed", "fp32"),
-    ("precisions", "seed, fp32", "seed", "fp32"),
-    ("precisions", "seed, fp16", "seed", "fp16"),
-    ("precisions", "seed, int8", "seed", "int8"),
+    ("quality", "classic, epoch 100", "classic", "fp32"),
+    ("quality", "classic, epoch 150", "classic", "fp32"),
+    ("precisions", "classic, fp32", "classic", "fp32"),
+    ("precisions", "classic, fp16", "classic", "fp16"),
+    ("precisions", "classic, int8", "classic", "int8"),
     ("quality", "edge, seed 0", "shipped", "fp32"),
     ("precisions", "edge-finish, fp32", "shipped", "fp32"),
     ("precisions", "edge-finish, fp16", "shipped", "fp16"),
@@ -35,53 +34,45 @@ POINTS = (
 REAL = "real training images"
 
 INTRODUCTION = """\
-Label accuracy and Fréchet distance are those of [quality](../quality.md) and
-[precisions](../precisions.md), measured there; bytes, and microseconds of one thread through the
-public API, noise included, those of [inference](inference.md), measured here. A row is on the
-frontier where none is at least as good in all of accuracy, distance, bytes and both times."""
+Label accuracy and Fréchet distance come from [quality](../quality.md) and
+[precisions](../precisions.md). Bytes and microseconds come from [inference](inference.md): one
+thread through the public API, noise included. A row is on the Pareto frontier if no other row is at
+least as good in accuracy, distance, bytes and both times, and better in one of them."""
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="From the short form of inference.py; no page.")
+@click.option("--quick", is_flag=True, help="Use the quick run of inference.py; write no page.")
 def main(quick: bool) -> None:
-    """Put together, record and write the page."""
-    inference = harness.last_record("inference", quick=quick)
-    if inference is None or inference["machine"] != harness.machine():
-        raise click.ClickException(
-            "there are no times of this machine; run benchmarks/inference.py first"
-        )
-    quality = read(DOCS / "quality" / "rows.json")["rows"]
-    known = {"quality": quality, "precisions": read(DOCS / "precisions" / "rows.json")}
+    """Combine the measurements, record them and write the page."""
+    inference = harness.last_inference(quick=quick)
+    quality = {source: quality_rows(source) for source in ("quality", "precisions")}
     rows = [
         {
             "name": name,
-            "label_accuracy": known[source][name]["label_accuracy"],
-            "frechet": known[source][name]["frechet"],
+            "label_accuracy": quality[source][name]["label_accuracy"],
+            "frechet": quality[source][name]["frechet"],
             **costs(inference["rows"], network, precision),
         }
         for source, name, network, precision in POINTS
     ]
     for row in rows:
-        row["frontier"] = not any(beats(other, row) for other in rows)
-    line = harness.record(QUESTION, rows, quick=quick)
-    text = f"# Quality against size and time\n\n{INTRODUCTION}\n\n{table(rows)}"
-    click.echo(harness.publish(QUESTION, line, text, plot(rows, quality[REAL]["frechet"])))
+        row["frontier"] = not any(dominates(other, row) for other in rows)
+    line = harness.record(BENCHMARK, rows, quick=quick)
+    click.echo(harness.publish(BENCHMARK, line, page(rows), plot(rows)))
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Return a committed file of figures."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+def quality_rows(source: str) -> dict[str, Any]:
+    """Return the committed quality figures of docs/quality or docs/precisions by name."""
+    content = json.loads((DOCS / source / "rows.json").read_text(encoding="utf-8"))
+    rows: dict[str, Any] = content.get("rows", content)
+    return rows
 
 
 def costs(rows: list[dict[str, Any]], network: str, precision: str) -> dict[str, Any]:
-    """Return bytes, and CPU microseconds an image at batch 1 and at the largest, of our file."""
-    mine = [
-        row
-        for row in rows
-        if (row["network"], row["engine"], row["threads"]) == (network, f"ours, {precision}", 1)
-    ]
-    one, bulk = min(mine, key=lambda r: r["batch"]), max(mine, key=lambda r: r["batch"])
+    """Return bytes, and CPU microseconds per image at the smallest and largest batch size."""
+    key = (network, f"ours, {precision}", 1)
+    ours = [row for row in rows if (row["network"], row["engine"], row["threads"]) == key]
+    one, bulk = min(ours, key=lambda r: r["batch"]), max(ours, key=lambda r: r["batch"])
     return {
         "bytes": one["bytes"],
         "one_us": one["cpu_us"],
@@ -89,16 +80,24 @@ def costs(rows: list[dict[str, Any]], network: str, precision: str) -> dict[str,
     }
 
 
-def beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether one is at least as good in everything, and better in something."""
+def dominates(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether one is at least as good in everything, and better in something."""
     pairs = [(one[key], other[key]) for key in ("frechet", "bytes", "one_us", "bulk_us")]
     pairs.append((-one["label_accuracy"], -other["label_accuracy"]))
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as Markdown."""
-    head = ["", "accuracy", "Fréchet", "bytes", "µs for one", "µs in bulk", "frontier"]
+def page(rows: list[dict[str, Any]]) -> str:
+    """Return the page's Markdown."""
+    head = [
+        "model",
+        "accuracy",
+        "Fréchet",
+        "bytes",
+        "µs, one image",
+        "µs per image, bulk",
+        "frontier",
+    ]
     lines = [
         [
             row["name"],
@@ -111,35 +110,36 @@ def table(rows: list[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return harness.table(head, lines)
+    return f"# Quality against size and time\n\n{INTRODUCTION}\n\n{harness.table(head, lines)}"
 
 
-def plot(rows: list[dict[str, Any]], real: float) -> "Figure":
-    """Return distance against bytes and against time; the real images' own is the floor."""
+def plot(rows: list[dict[str, Any]]) -> "Figure":
+    """Return a figure of distance against bytes and times, with the real images' distance."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     figure = Figure(figsize=(14, 5), layout="constrained")
-    axes = figure.subplots(1, 3, sharey=True)
-    for place, key, words, unit in zip(
-        axes,
+    panels = figure.subplots(1, 3, sharey=True)
+    for axes, key, label, unit in zip(
+        panels,
         ("bytes", "one_us", "bulk_us"),
-        ("kilobytes", "µs for one image", "µs an image in bulk"),
+        ("kilobytes", "µs for one image", "µs per image in bulk"),
         (1e3, 1, 1),
         strict=True,
     ):
         for number, row in enumerate(rows):
-            mark = "o" if row["frontier"] else "x"
+            marker = "o" if row["frontier"] else "x"
             text = f"{row['name']} ({row['label_accuracy']:.2%})"
-            place.plot(row[key] / unit, row["frechet"], mark, color=f"C{number}", label=text)
-        place.axhline(real, color="gray", linestyle=":", label="real images")
-        place.set(xlabel=words, xscale="log", yscale="log")
-        place.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        place.xaxis.set_minor_locator(NullLocator())
-        place.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-        place.grid(alpha=0.3)
-    axes[0].set_ylabel("Fréchet distance")
-    axes[2].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+            axes.plot(row[key] / unit, row["frechet"], marker, color=f"C{number}", label=text)
+        floor = quality_rows("quality")[REAL]["frechet"]
+        axes.axhline(floor, color="gray", linestyle=":", label="real images")
+        axes.set(xlabel=label, xscale="log", yscale="log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("Fréchet distance")
+    panels[2].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

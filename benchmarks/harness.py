@@ -1,9 +1,9 @@
-"""What all benchmarks share: fair rounds, what the machine is, a line of history, a page.
+"""Shared parts of the benchmarks: interleaved timing, machine facts, history and pages.
 
-Rounds are interleaved: in each, everything that is compared has a turn, in an order of its own.
-What slows the machine then slows all alike, and ratios are taken within a round. pyperf, the usual
-tool, measures one thing to its end before the next, so that a machine's drift falls on one of
-them; that is why the rounds are ours.
+Timings are taken in interleaved rounds: every call under comparison runs once per round, in random
+order. Whatever slows the machine then slows all of them, and ratios are taken within a round.
+pyperf, the usual tool, finishes one measurement before it starts the next, so slow drift of the
+machine would distort the comparison.
 """
 
 import gc
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 HISTORY, PAGES = ROOT / "benchmarks" / "history", ROOT / "docs" / "benchmarks"
-MODELS = ROOT / "benchmarks" / "models"  # the judge of all figures lies there too
-DRAWS = 4  # sets of images that a quality is the mean of: one differs too much from the next
-DISTRIBUTIONS = (  # whose versions are recorded, where they are installed
+MODELS = ROOT / "benchmarks" / "models"  # also holds the evaluation classifiers
+REPEATS = 4  # image sets per quality figure: one set differs too much from the next
+DISTRIBUTIONS = (  # their versions are recorded where they are installed
     "cgan-runtime",
     "numpy",
     "onnxruntime",
@@ -43,7 +43,7 @@ DISTRIBUTIONS = (  # whose versions are recorded, where they are installed
     "ai-edge-quantizer",
     "ncnn",
 )
-FEATURES = {  # as /proc/cpuinfo spells what matters to products of matrices
+CPU_FEATURES = {  # flags in /proc/cpuinfo that affect matrix multiplication, and their usual names
     "avx2": "AVX2",
     "avx512f": "AVX-512",
     "avx512_vnni": "VNNI",
@@ -51,83 +51,68 @@ FEATURES = {  # as /proc/cpuinfo spells what matters to products of matrices
     "avx512_bf16": "bf16",
     "amx_int8": "AMX",
     "asimd": "NEON",
-    "asimddp": "dot products",
-    "i8mm": "int8 products",
+    "asimddp": "dot product",
+    "i8mm": "int8 matmul",
     "sve": "SVE",
 }
-WATCHED = 1.0  # seconds
-MOST_BUSY = 0.1  # share of the CPUs that others may take
-SETTLE = 0.004  # seconds in which threads that spin for more work go to sleep
+BUSY_CHECK_SECONDS = 1.0
+MAX_BUSY_SHARE = 0.1  # of all CPUs, used by other programs
+SETTLE_SECONDS = 0.004  # spinning worker threads go to sleep within this time
 
 
 @dataclass
 class Timing:
-    """What a call took, a number a round: seconds of wall time, and of CPU time of all threads."""
+    """Seconds per call, one value per round: wall time, and CPU time of all threads."""
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
-    @property
-    def median(self) -> float:
-        """Wall seconds."""
-        return statistics.median(self.wall)
-
-    @property
-    def median_cpu(self) -> float:
-        """CPU seconds."""
-        return statistics.median(self.cpu)
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """Between which the middle half of the rounds lies, in wall seconds."""
-        if len(self.wall) < 2:
-            return self.wall[0], self.wall[0]
-        low, _, high = statistics.quantiles(self.wall, n=4, method="inclusive")
-        return low, high
-
-    def ratio(self, base: "Timing") -> float:
-        """How many times as fast as the base: the median of each round's own ratio."""
-        return statistics.median(b / a for a, b in zip(self.wall, base.wall, strict=True))
-
-    def ratio_cpu(self, base: "Timing") -> float:
-        """The same of CPU time, which what else runs on the machine hardly touches."""
-        return statistics.median(b / a for a, b in zip(self.cpu, base.cpu, strict=True))
-
     def seconds(self, threads: int) -> float:
-        """What a call takes: on one thread CPU time, as the clock shows it on an idle machine."""
-        return self.median_cpu if threads == 1 else self.median
+        """Return the median CPU time for one thread, and the median wall time for several.
 
-    def facts(self, base: "Timing | None" = None) -> dict[str, float]:
-        """Return what history keeps, in microseconds."""
-        low, high = self.quartiles
-        found = {
-            "wall_us": self.median * 1e6,
+        On an idle machine one thread's CPU time equals its wall time.
+        """
+        return statistics.median(self.cpu if threads == 1 else self.wall)
+
+    def summary(self, base: "Timing | None" = None) -> dict[str, float]:
+        """Return the values that the history keeps.
+
+        They are medians and the quartiles of the wall time in microseconds and, with a base, the
+        speedups over it in wall and CPU time: the medians of the per-round ratios.
+        """
+        wall = self.wall * 2 if len(self.wall) == 1 else self.wall
+        low, middle, high = statistics.quantiles(wall, n=4, method="inclusive")
+        values = {
+            "wall_us": middle * 1e6,
             "wall_low_us": low * 1e6,
             "wall_high_us": high * 1e6,
-            "cpu_us": self.median_cpu * 1e6,
+            "cpu_us": statistics.median(self.cpu) * 1e6,
         }
         if base is not None:
-            found |= {"ratio": self.ratio(base), "ratio_cpu": self.ratio_cpu(base)}
-        return {name: float(f"{value:.5g}") for name, value in found.items()}
+            wall_ratios = (b / a for a, b in zip(self.wall, base.wall, strict=True))
+            cpu_ratios = (b / a for a, b in zip(self.cpu, base.cpu, strict=True))
+            values["ratio"] = statistics.median(wall_ratios)
+            values["ratio_cpu"] = statistics.median(cpu_ratios)
+        return {name: float(f"{value:.5g}") for name, value in values.items()}
 
 
-def interleaved(
+def time_interleaved(
     calls: Mapping[str, Callable[[], object]], rounds: int, seconds: float, settle: float = 0.0
 ) -> dict[str, Timing]:
-    """Time calls in rounds, each in every round.
+    """Time calls in interleaved rounds.
 
     Args:
-        calls: what to time, by name. Each runs before, to warm up, and where a turn has several
-            calls, once before each turn.
-        rounds: that count.
-        seconds: of a turn, about; a call that takes longer has one call a turn.
-        settle: seconds to wait before each turn.
+        calls: the functions to time, by name. Each is warmed up before the first round, and again
+            before each measurement that consists of several calls.
+        rounds: number of rounds.
+        seconds: approximate length of one measurement; a slower call is made once.
+        settle: seconds to wait before each measurement.
 
     Returns:
-        For each name what a single call took, a number a round.
+        For each name the time per call, one value per round.
     """
-    repeats = {name: _repeats(call, seconds) for name, call in calls.items()}
-    found = {name: Timing() for name in calls}
+    repeats = {name: _calls_per_measurement(call, seconds) for name, call in calls.items()}
+    timings = {name: Timing() for name in calls}
     order = random.Random(0)
     for _ in range(rounds):
         for name in order.sample(list(calls), len(calls)):
@@ -135,47 +120,47 @@ def interleaved(
                 time.sleep(settle)
             if repeats[name] > 1:
                 calls[name]()
-            wall, cpu = _turn(calls[name], repeats[name])
-            found[name].wall.append(wall)
-            found[name].cpu.append(cpu)
-    return found
+            wall, cpu = _time_calls(calls[name], repeats[name])
+            timings[name].wall.append(wall)
+            timings[name].cpu.append(cpu)
+    return timings
 
 
-def _repeats(call: Callable[[], object], seconds: float) -> int:
-    """Return how many calls fill so many seconds, after it has warmed up."""
+def _calls_per_measurement(call: Callable[[], object], seconds: float) -> int:
+    """Warm up, and return the number of calls that take about this many seconds."""
     call()
     calls = 1
     while True:
-        wall, _ = _turn(call, calls)
+        wall, _ = _time_calls(call, calls)
         if wall * calls > seconds / 4:
             return max(1, round(seconds / wall))
         calls *= 2
 
 
-def _turn(call: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Return wall and CPU seconds of one call, the mean of so many in a row."""
-    collecting = gc.isenabled()
+def _time_calls(call: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Return the mean wall and CPU seconds of one call."""
+    gc_was_enabled = gc.isenabled()
     gc.disable()
     try:
-        turns = range(repeats)
-        began, began_cpu = time.perf_counter(), time.process_time()
-        for _ in turns:
+        loop = range(repeats)
+        wall_start, cpu_start = time.perf_counter(), time.process_time()
+        for _ in loop:
             call()
-        cpu, wall = time.process_time() - began_cpu, time.perf_counter() - began
+        cpu, wall = time.process_time() - cpu_start, time.perf_counter() - wall_start
     finally:
-        if collecting:
+        if gc_was_enabled:
             gc.enable()
     return wall / repeats, max(cpu / repeats, 1e-12)
 
 
 @contextmanager
-def pinned(threads: int) -> Iterator[None]:
-    """Keep this process and what it starts on its first CPUs, where the system can."""
+def pinned_cpus(count: int) -> Iterator[None]:
+    """Restrict this process and its children to the first CPUs, where the system supports it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, set(sorted(before)[:threads]))
+    os.sched_setaffinity(0, set(sorted(before)[:count]))
     try:
         yield
     finally:
@@ -183,37 +168,37 @@ def pinned(threads: int) -> Iterator[None]:
 
 
 def thread_counts() -> tuple[list[int], dict[str, str]]:
-    """Return one thread and all, and what is missing of these and why.
+    """Return the thread counts to measure (one and all), and those left out with the reason.
 
-    Threads that wait for each other crawl where others take their CPUs: on a busy machine the clock
-    would say nothing of them. CPU time of one thread stands that.
+    Threads that wait for each other become very slow when other programs use their CPUs, so on a
+    busy machine only one thread is measured: its CPU time stays meaningful.
     """
-    most, busy = available_threads(), busy_share()
-    if most > 1 and busy > MOST_BUSY:
+    cpus, busy = available_threads(), busy_share()
+    if cpus > 1 and busy > MAX_BUSY_SHARE:
         return [1], {
-            f"{most} threads": f"others took {busy:.0%} of the CPUs, so that the clock would say "
-            "nothing; measure again on an idle machine"
+            f"{cpus} threads": f"other programs used {busy:.0%} of the CPUs, so wall-clock times "
+            "would mean nothing; measure again on an idle machine"
         }
-    return sorted({1, most}), {}
+    return sorted({1, cpus}), {}
 
 
 def busy_share() -> float:
-    """Return what share of the CPUs others take, 0 .. 1: watches for a second."""
-    idle = []
+    """Return the share of all CPUs that other programs use, 0..1. Takes a second."""
+    samples = []
     for _ in range(2):
         try:
             fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
         except OSError:
-            return 0.0  # no telling here
-        idle.append((int(fields[3]) + int(fields[4]), sum(map(int, fields[:8]))))
-        if len(idle) < 2:
-            time.sleep(WATCHED)
-    (was_idle, before), (now_idle, now) = idle
-    return 1 - (now_idle - was_idle) / max(now - before, 1)
+            return 0.0  # unknown on this system
+        samples.append((int(fields[3]) + int(fields[4]), sum(map(int, fields[:8]))))
+        if len(samples) < 2:
+            time.sleep(BUSY_CHECK_SECONDS)
+    (idle_before, total_before), (idle, total) = samples
+    return 1 - (idle - idle_before) / max(total - total_before, 1)
 
 
 def machine() -> dict[str, Any]:
-    """Return what the processor is, with nothing that tells whose machine it is."""
+    """Return a description of the processor and system, without anything personal."""
     name, flags = platform.processor() or platform.machine(), set()
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
@@ -228,85 +213,89 @@ def machine() -> dict[str, Any]:
     return {
         "processor": name,
         "architecture": platform.machine(),
-        "features": [word for flag, word in FEATURES.items() if flag in flags],
+        "features": [feature for flag, feature in CPU_FEATURES.items() if flag in flags],
         "cpus": available_threads(),
         "system": platform.system(),
         "python": platform.python_version(),
     }
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what is installed of DISTRIBUTIONS."""
-    installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
-    return {name: installed[name] for name in DISTRIBUTIONS if name in installed}
+def environment_with_threads(threads: int) -> dict[str, str]:
+    """Return this process's environment with the thread pools of numerical libraries limited."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return os.environ | dict.fromkeys(names, str(threads)) | {"ORT_DISABLE_TELEMETRY": "1"}
 
 
 def record(
-    question: str,
+    benchmark: str,
     rows: Any,
     *,
     quick: bool = False,
     missing: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Append a line to benchmarks/history/<question>.jsonl, and return what it holds.
+    """Append a line to benchmarks/history/<benchmark>.jsonl, and return its content.
 
     Args:
-        question: its name.
-        rows: what was measured: plain values.
-        quick: whether it was the short form.
-        missing: rivals that could not be measured, and why.
+        benchmark: its name.
+        rows: the measurements, as plain values.
+        quick: whether this was a quick run.
+        missing: what could not be measured, and the reason.
         settings: rounds, seconds and the like.
     """
+    installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
     line = {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
         "quick": quick,
         "machine": machine(),
-        "versions": versions(),
+        "versions": {name: installed[name] for name in DISTRIBUTIONS if name in installed},
         "settings": dict(settings or {}),
         "missing": dict(missing or {}),
         "rows": rows,
     }
     HISTORY.mkdir(parents=True, exist_ok=True)
-    with (HISTORY / f"{question}.jsonl").open("a", encoding="utf-8") as file:
+    with (HISTORY / f"{benchmark}.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
     return line
 
 
 def _commit() -> str | None:
-    """Return the commit, with a + where files that are under version control were changed."""
-    git = ["git", "-C", str(ROOT)]
+    """Return the current commit; a trailing + marks changes other than benchmark results."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    results = [":!docs/benchmarks", ":!benchmarks/history"]
     try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            [
-                *git,
-                "status",
-                "--porcelain",
-                "--untracked-files=no",
-                "--",
-                ".",
-                ":!docs/benchmarks",
-                ":!benchmarks/history",
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
+        commit = git("rev-parse", "--short=12", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *results)
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit + ("+" if changed else "")
 
 
-def last_record(question: str, *, quick: bool = False) -> dict[str, Any] | None:
-    """Return the newest line of a question's history, or None."""
-    path = HISTORY / f"{question}.jsonl"
+def last_record(benchmark: str, *, quick: bool = False) -> dict[str, Any] | None:
+    """Return the newest line of a benchmark's history, or None."""
+    path = HISTORY / f"{benchmark}.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    found = [line for line in map(json.loads, lines) if line["quick"] is quick]
-    return found[-1] if found else None
+    matching = [line for line in map(json.loads, lines) if line["quick"] is quick]
+    return matching[-1] if matching else None
+
+
+def last_inference(*, quick: bool) -> dict[str, Any]:
+    """Return the newest inference timings of this machine.
+
+    Raises:
+        click.ClickException: there are none.
+    """
+    line = last_record("inference", quick=quick)
+    if line is None or line["machine"] != machine():
+        raise click.ClickException(
+            "the history has no inference timings of this machine; run benchmarks/inference.py"
+        )
+    return line
 
 
 def named_paths(
@@ -315,45 +304,38 @@ def named_paths(
     """Split arguments of the form NAME=PATH; a click callback."""
     pairs = [value.rpartition("=") for value in values]
     if not all(name and path for name, _, path in pairs):
-        raise click.BadParameter("write NAME=MODEL")
+        raise click.BadParameter("an argument is not of the form NAME=MODEL; add the name")
     return {name: Path(path) for name, _, path in pairs}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table; columns but the first are set to the right."""
+    """Return a Markdown table. All columns but the first are right-aligned."""
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def number(value: float) -> str:
-    """Return three digits that count, or the whole number."""
-    if value >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
 def conditions(line: Mapping[str, Any]) -> str:
-    """Return in words on what and with what a record was measured."""
+    """Return a sentence on the machine and the versions of a record, and what is missing."""
     its = line["machine"]
     features = f" ({', '.join(its['features'])})" if its["features"] else ""
     packages = ", ".join(f"{name} {version}" for name, version in line["versions"].items())
-    words = (
+    text = (
         f"Measured {line['time'][:10]} on {its['cpus']} CPUs of {its['processor']}{features}, "
         f"{its['system']}, Python {its['python']}, {packages}."
     )
-    for rival, reason in line["missing"].items():
-        words += f"\n\n**Missing: {rival}**: {reason}"
-    return words
+    for name, reason in line["missing"].items():
+        text += f"\n\n**Missing: {name}**: {reason}."
+    return text
 
 
 def publish(
-    question: str, line: Mapping[str, Any], text: str, figure: "Figure | None" = None
+    benchmark: str, line: Mapping[str, Any], text: str, figure: "Figure | None" = None
 ) -> str:
-    """Write docs/benchmarks/<question>.md and .png, unless it was the short form.
+    """Write docs/benchmarks/<benchmark>.md and .png, except after a quick run.
 
     Args:
-        question: its name.
+        benchmark: its name.
         line: as record() returned it.
         text: Markdown with heading and tables.
         figure: the plot.
@@ -361,11 +343,11 @@ def publish(
     Returns:
         The page.
     """
-    picture = f"\n![{question}]({question}.png)\n" if figure is not None else ""
+    picture = f"\n![{benchmark}]({benchmark}.png)\n" if figure is not None else ""
     page = f"{text.strip()}\n{picture}\n{conditions(line)}\n"
     if not line["quick"]:
         PAGES.mkdir(parents=True, exist_ok=True)
-        (PAGES / f"{question}.md").write_text(page, encoding="utf-8")
+        (PAGES / f"{benchmark}.md").write_text(page, encoding="utf-8")
         if figure is not None:
-            figure.savefig(PAGES / f"{question}.png", dpi=100)
+            figure.savefig(PAGES / f"{benchmark}.png", dpi=100)
     return page

@@ -1,14 +1,14 @@
-"""Which runtime draws the same network fastest?
+"""Inference: which runtime runs the same network fastest?
 
-    make bench-inference      (or: python benchmarks/inference.py [--quick])
+    make bench BENCH_FLAGS=inference      (or: python benchmarks/inference.py [--quick])
 
-The classic network and the one that ships, each in every engine of engines.py, at several batches,
-on one thread and on all. Every network and number of threads has a process of its own, within
-which the engines take turns. Rivals find their noise ready; ours make it, because a user needs it.
+Runs the classic network and the shipped one in every engine of engines.py, at several batch sizes,
+on one thread and on all. Each network and thread count has its own process, in which the engines
+are timed in interleaved rounds. Other engines get ready-made noise; ours generate it, because a
+user needs it.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,24 +22,24 @@ import harness
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = "inference"
+BENCHMARK = "inference"
 BATCHES, QUICK_BATCHES = (1, 8, 64, 1024), (1, 1024)
 ROUNDS, QUICK_ROUNDS = 15, 7
 SECONDS, QUICK_SECONDS = 0.02, 0.01
-NETWORKS = ("seed", "shipped")
+NETWORKS = {"classic": "The classic network", "shipped": "The shipped network"}
 ERROR_IMAGES = 1024
 INTRODUCTION = """\
-Images a second by network and number of threads; in brackets how many times as fast as onnxruntime
-on a plain export of the same network with the same threads, in the same round (medians). On one
-thread it is a second of CPU time, which is what the clock shows on an idle machine and what else
-runs hardly touches; on all threads, a second of the clock. Pixel error: grey levels of 255 from
-torch in float32, mean and most in 1,024 images. Ours make their noise within the time, the others
-find it ready."""
+Images per second by network and number of threads. The number in parentheses is the speedup over
+onnxruntime on a plain export of the same network with the same threads (median of the per-round
+ratios). On one thread, a second is a second of CPU time: that equals the wall time of an idle
+machine, and other programs hardly affect it. On all threads it is a second of wall time. Pixel
+errors are measured against PyTorch in float32 over 1,024 images, on the scale 0-255. Our timings
+include noise generation; the others' do not."""
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer batches and rounds, one thread; no page.")
-@click.option("--worker", type=click.Choice(NETWORKS), hidden=True)
+@click.option("--quick", is_flag=True, help="Use fewer batch sizes and rounds, and one thread.")
+@click.option("--worker", type=click.Choice(list(NETWORKS)), hidden=True)
 @click.option("--threads", type=int, default=1, hidden=True)
 @click.option("--folder", type=click.Path(path_type=Path), hidden=True)
 def main(quick: bool, worker: str | None, threads: int, folder: Path | None) -> None:
@@ -52,41 +52,38 @@ def main(quick: bool, worker: str | None, threads: int, folder: Path | None) -> 
     with tempfile.TemporaryDirectory() as exports:  # each network is exported once
         for count in counts:
             for network in NETWORKS:
-                found = in_process(network, count, exports, quick=quick)
-                rows += found["rows"]
-                missing |= found["missing"]
+                result = measure_in_process(network, count, exports, quick=quick)
+                rows += result["rows"]
+                missing |= result["missing"]
     settings = {"rounds": QUICK_ROUNDS if quick else ROUNDS, "seconds": SECONDS}
-    line = harness.record(QUESTION, rows, quick=quick, missing=missing, settings=settings)
-    click.echo(harness.publish(QUESTION, line, page(line), plot(line)))
+    line = harness.record(BENCHMARK, rows, quick=quick, missing=missing, settings=settings)
+    click.echo(harness.publish(BENCHMARK, line, page(rows), plot(rows)))
 
 
-def in_process(network: str, threads: int, folder: str, *, quick: bool) -> dict[str, Any]:
-    """Measure a network in a process that has so many CPUs and threads."""
+def measure_in_process(network: str, threads: int, folder: str, *, quick: bool) -> dict[str, Any]:
+    """Measure a network in a process restricted to this number of CPUs and threads."""
     command = [sys.executable, __file__, "--worker", network, "--threads", str(threads)]
     command += ["--folder", folder]
-    limits = dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)
-    )
-    with harness.pinned(threads):
+    with harness.pinned_cpus(threads):
         done = subprocess.run(
             command + ["--quick"] * quick,
-            env=os.environ | limits | {"ORT_DISABLE_TELEMETRY": "1"},
+            env=harness.environment_with_threads(threads),
             capture_output=True,
             text=True,
             check=False,
         )
     if done.returncode:
         raise click.ClickException(f"{network} on {threads} threads failed:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def measure(name: str, threads: int, folder: Path, *, quick: bool) -> dict[str, Any]:
-    """Time every engine at every batch, in this process."""
+    """Time every engine at every batch size in this process."""
     import numpy as np
     import torch
-    from engines import BARE, BASE, NEW_SEEDS, OURS, SEED, Engine, engines
-    from networks import Bytes, load_networks
+    from engines import BASE, NEW_SEEDS, OURS, SEED, SESSION_ONLY, Engine, load_engines
+    from networks import ImageBytes, load_networks
 
     from cgan_runtime.noise import standard_normal
 
@@ -95,29 +92,29 @@ def measure(name: str, threads: int, folder: Path, *, quick: bool) -> dict[str, 
     noise = standard_normal(SEED, 0, ERROR_IMAGES, network.generator.noise_dim)
     label = np.arange(ERROR_IMAGES, dtype=np.int64) % network.generator.classes
     with torch.inference_mode():
-        truth = Bytes(network.generator)(torch.from_numpy(noise), torch.from_numpy(label))
-    wanted = truth.numpy().astype(np.int16)
-    rows, ready, missing = [], [], {}
-    for found in engines(network, threads, folder, quick=quick):
-        if isinstance(found, Engine):
-            ready.append(found)
+        images = ImageBytes(network.generator)(torch.from_numpy(noise), torch.from_numpy(label))
+    expected = images.numpy().astype(np.int16)
+    rows, engines, missing = [], [], {}
+    for loaded in load_engines(network, threads, folder, quick=quick):
+        if isinstance(loaded, Engine):
+            engines.append(loaded)
         else:
-            missing[found[0]] = found[1]
+            missing[loaded[0]] = loaded[1]
     errors = {}
-    for engine in ready:
+    for engine in engines:
         engine.prepare(ERROR_IMAGES)
-        errors[engine.name] = np.abs(engine.draw(noise, label).astype(np.int16) - wanted)
+        errors[engine.name] = np.abs(engine.generate(noise, label).astype(np.int16) - expected)
     for batch in QUICK_BATCHES if quick else BATCHES:
-        few = noise[:batch], label[:batch]
-        for engine in ready:
+        inputs = noise[:batch], label[:batch]
+        for engine in engines:
             engine.prepare(batch)
-        timings = harness.interleaved(
-            {each.name: partial(each.draw, *few) for each in ready},
+        timings = harness.time_interleaved(
+            {each.name: partial(each.generate, *inputs) for each in engines},
             QUICK_ROUNDS if quick else ROUNDS,
             QUICK_SECONDS if quick else SECONDS,
-            harness.SETTLE if threads > 1 else 0.0,
+            harness.SETTLE_SECONDS if threads > 1 else 0.0,
         )
-        for engine in ready:
+        for engine in engines:
             timing = timings[engine.name]
             rows.append(
                 {
@@ -127,122 +124,110 @@ def measure(name: str, threads: int, folder: Path, *, quick: bool) -> dict[str, 
                     "engine": engine.name,
                     "bytes": engine.size_bytes,
                     "error_mean": round(float(errors[engine.name].mean()), 3),
-                    "error_most": int(errors[engine.name].max()),
-                    **timing.facts(timings[BASE]),
+                    "error_max": int(errors[engine.name].max()),
+                    **timing.summary(timings[BASE]),
                 }
             )
             if engine.name in (OURS, NEW_SEEDS):
-                over = [a - b for a, b in zip(timing.cpu, timings[BARE].cpu, strict=True)]
-                rows[-1]["overhead_us"] = float(f"{sorted(over)[len(over) // 2] * 1e6:.3g}")
+                session = timings[SESSION_ONLY].cpu
+                overhead = sorted(a - b for a, b in zip(timing.cpu, session, strict=True))
+                rows[-1]["overhead_us"] = float(f"{overhead[len(overhead) // 2] * 1e6:.3g}")
     return {"rows": rows, "missing": missing}
 
 
-def page(line: dict[str, Any]) -> str:
+def page(rows: list[dict[str, Any]]) -> str:
     """Return the page's Markdown."""
-    rows = line["rows"]
-    text = [
-        "# Inference, same weights",
-        INTRODUCTION,
-    ]
+    text = ["# Inference with the same weights", INTRODUCTION]
     for threads in sorted({row["threads"] for row in rows}):
-        for network in NETWORKS:
-            mine = [r for r in rows if r["network"] == network and r["threads"] == threads]
-            title = {"seed": "The seed network", "shipped": "The network that ships"}[network]
-            text += [f"## {title}, {_threads(threads)}", _table(mine)]
-    text += ["## The model that ships, against the seed network", _across(rows)]
+        for network, title in NETWORKS.items():
+            selected = [r for r in rows if r["network"] == network and r["threads"] == threads]
+            count = "one thread" if threads == 1 else f"{threads} threads"
+            text += [f"## {title}, {count}", engine_table(selected)]
+    text += ["## The shipped model compared with the classic network", model_comparison(rows)]
     return "\n\n".join(text)
 
 
 def images_per_second(row: dict[str, Any]) -> float:
-    """Of CPU time on one thread, of wall time on several."""
+    """Return images per second of CPU time on one thread, of wall time on several."""
     return float(row["batch"] / row["cpu_us" if row["threads"] == 1 else "wall_us"] * 1e6)
 
 
-def ratio(row: dict[str, Any]) -> float:
-    """To onnxruntime on a plain export, likewise."""
+def speedup(row: dict[str, Any]) -> float:
+    """Return the speedup over onnxruntime on a plain export, in the same kind of time."""
     return float(row["ratio_cpu" if row["threads"] == 1 else "ratio"])
 
 
-def _threads(count: int) -> str:
-    return "one thread" if count == 1 else f"{count} threads"
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
+def engine_table(rows: list[dict[str, Any]]) -> str:
+    """Return the engines of one network and thread count as Markdown."""
     batches = sorted({row["batch"] for row in rows})
     cells = {(row["engine"], row["batch"]): row for row in rows}
-    head = ["", *(f"batch {batch:,}" for batch in batches), "error, mean", "most", "bytes"]
+    head = ["engine", *(f"batch {batch:,}" for batch in batches)]
+    head += ["mean pixel error", "max pixel error", "bytes"]
     lines = []
     for engine in dict.fromkeys(row["engine"] for row in rows):
         first = cells[engine, batches[0]]
+        speeds = (cells[engine, batch] for batch in batches)
         lines.append(
             [
                 engine,
-                *(
-                    f"{images_per_second(cells[engine, batch]):,.0f} "
-                    f"({ratio(cells[engine, batch]):.2f})"
-                    for batch in batches
-                ),
+                *(f"{images_per_second(row):,.0f} ({speedup(row):.2f})" for row in speeds),
                 f"{first['error_mean']:.3f}",
-                first["error_most"],
+                first["error_max"],
                 f"{first['bytes']:,}",
             ]
         )
     return harness.table(head, lines)
 
 
-def _across(rows: list[dict[str, Any]]) -> str:
-    """Compare the shipped model through the public API with the seed network elsewhere."""
+def model_comparison(rows: list[dict[str, Any]]) -> str:
+    """Compare the shipped model through the public API with the classic network elsewhere."""
     from engines import BASE, NEW_SEEDS, OURS
 
     keys = ("network", "engine", "threads", "batch")
-    found = {tuple(row[key] for key in keys): row for row in rows}
+    by_key = {tuple(row[key] for key in keys): row for row in rows}
+    others = (BASE, "LiteRT, int8 (dynamic)")
     lines = []
     for threads in sorted({row["threads"] for row in rows}):
         for batch in sorted({row["batch"] for row in rows}):
             for engine in (OURS, NEW_SEEDS):
-                ours = found["shipped", engine, threads, batch]
-                others = (
-                    found.get(("seed", other, threads, batch))
-                    for other in (BASE, "LiteRT, int8 (dynamic)")
-                )
+                ours = by_key["shipped", engine, threads, batch]
                 cells = (
                     f"{images_per_second(ours) / images_per_second(other):.1f}"
                     if other
                     else "missing"
-                    for other in others
+                    for other in (by_key.get(("classic", each, threads, batch)) for each in others)
                 )
-                over = f"{ours['overhead_us']:.0f}"
-                lines.append([engine.removeprefix("ours, "), threads, f"{batch:,}", *cells, over])
-    head = ["", "threads", "batch", "onnxruntime", "LiteRT, int8", "API beyond session.run, µs"]
+                overhead = f"{ours['overhead_us']:.0f}"
+                lines.append([engine, threads, f"{batch:,}", *cells, overhead])
+    head = ["engine", "threads", "batch", "vs onnxruntime", "vs LiteRT, int8", "API overhead, µs"]
     words = (
-        "How many times as long an image of the seed network takes elsewhere as one of the "
-        "shipped model through `ImageGenerator.generate`, noise included, in the same run; and "
-        "what that call costs beyond a bare `session.run` of the same file. A call draws the next "
-        "images of a seed, or the first of a new one.\n\n"
+        "The speedup of the shipped model through `ImageGenerator.generate`, noise included, over "
+        "the classic network in another runtime, in the same run. The API overhead is the time "
+        "that such a call takes in addition to `session.run` on the same file. A call generates "
+        "the next images of a seed, or the first images of a new seed.\n\n"
     )
     return words + harness.table(head, lines)
 
 
-def plot(line: dict[str, Any]) -> "Figure":
-    """Return images a second against batch, a curve an engine."""
+def plot(rows: list[dict[str, Any]]) -> "Figure":
+    """Return a figure of images per second against batch size, one curve per engine."""
     from matplotlib.figure import Figure
 
-    rows = [row for row in line["rows"] if row["threads"] == 1]
     figure = Figure(figsize=(13, 5.5), layout="constrained")
     for axes, network in zip(figure.subplots(1, 2, sharey=True), NETWORKS, strict=True):
-        mine = [row for row in rows if row["network"] == network]
-        for number, engine in enumerate(dict.fromkeys(row["engine"] for row in mine)):
-            points = [row for row in mine if row["engine"] == engine]
+        selected = [row for row in rows if (row["network"], row["threads"]) == (network, 1)]
+        for number, engine in enumerate(dict.fromkeys(row["engine"] for row in selected)):
+            points = [row for row in selected if row["engine"] == engine]
             axes.plot(
                 [row["batch"] for row in points],
                 [images_per_second(row) for row in points],
-                "o-" if engine.startswith("our") else ".--",
+                "o-" if engine.startswith("ours") else ".--",
                 color=f"C{number % 10}" if number < 10 else "k",
                 label=engine,
             )
         axes.set(title=f"{network}, one thread", xlabel="batch", xscale="log", yscale="log")
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("images a second")
+    figure.axes[0].set_ylabel("images per second")
     figure.axes[1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 

@@ -1,7 +1,7 @@
-"""A .tflite file of a perceptron, written with the format's own schema.
+"""Write a perceptron as a .tflite file, with the format's own schema.
 
-LiteRT's converter from PyTorch would bring jax, transformers and sixty packages more with it; a
-handful of operators does not need them.
+LiteRT's converter from PyTorch would install jax, transformers and sixty other packages, which is
+too much for a handful of operators.
 """
 
 from typing import Any
@@ -13,10 +13,11 @@ Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 def tflite(layers: Layers, noise_dim: int) -> bytes:
-    """Return a file with inputs noise, float32 [batch, noise_dim], and label, int32 [batch].
+    """Return a .tflite file of a perceptron.
 
-    Its output is uint8 [batch, pixels]: 255 * sigmoid(2 x), which is 127.5 * (tanh(x) + 1),
-    rounded and cast. The label is looked up in a table, as in this project's own export.
+    The inputs are noise, float32 [batch, noise_dim], and label, int32 [batch]. The output is uint8
+    [batch, pixels]: 255 * sigmoid(2 x), which equals 127.5 * (tanh(x) + 1), rounded and cast. The
+    label selects a row of a table, as in this project's own export.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -30,10 +31,10 @@ def tflite(layers: Layers, noise_dim: int) -> bytes:
     graph.operator(
         kinds.GATHER, [table, label], row, options.GatherOptions, schema.GatherOptionsT()
     )
-    state = graph.tensor("product", (1, len(bias)), types.FLOAT32)
+    state = graph.tensor("first_layer", (1, len(bias)), types.FLOAT32)
     first = graph.constant("noise_weight", weight[:, :noise_dim])
-    nothing = graph.constant("no_bias", np.zeros(len(bias), np.float32))
-    graph.product([noise, first, nothing], state, relu=False)
+    no_bias = graph.constant("no_bias", np.zeros(len(bias), np.float32))
+    graph.fully_connected([noise, first, no_bias], state, relu=False)
     hidden = graph.tensor("hidden", (1, len(bias)), types.FLOAT32)
     added = schema.AddOptionsT()
     added.fusedActivationFunction = schema.ActivationFunctionType.RELU
@@ -44,37 +45,37 @@ def tflite(layers: Layers, noise_dim: int) -> bytes:
         parts = [graph.constant(f"weight{number}", weight * scale)]
         parts.append(graph.constant(f"bias{number}", bias * scale))
         state = graph.tensor(f"state{number}", (1, len(bias)), types.FLOAT32)
-        graph.product([hidden, *parts], state, relu=not last)
+        graph.fully_connected([hidden, *parts], state, relu=not last)
         hidden = state
-    ink, grey, rounded, image = (
+    sigmoid, scaled, rounded, image = (
         graph.tensor(name, (1, len(rest[-1][1])), kind)
         for name, kind in (
-            ("ink", types.FLOAT32),
-            ("grey", types.FLOAT32),
+            ("sigmoid", types.FLOAT32),
+            ("scaled", types.FLOAT32),
             ("rounded", types.FLOAT32),
             ("image", types.UINT8),
         )
     )
-    graph.operator(kinds.LOGISTIC, [hidden], ink)
+    graph.operator(kinds.LOGISTIC, [hidden], sigmoid)
     white = graph.constant("white", np.array(255, np.float32))
-    graph.operator(kinds.MUL, [ink, white], grey, options.MulOptions, schema.MulOptionsT())
-    graph.operator(kinds.ROUND, [grey], rounded)
+    graph.operator(kinds.MUL, [sigmoid, white], scaled, options.MulOptions, schema.MulOptionsT())
+    graph.operator(kinds.ROUND, [scaled], rounded)
     graph.operator(kinds.CAST, [rounded], image, options.CastOptions, schema.CastOptionsT())
     return graph.file([noise, label], [image])
 
 
 class _Graph:
-    """Tensors and operators, as they come."""
+    """The tensors and operators of a graph, in the order in which they are added."""
 
     def __init__(self, schema: Any) -> None:
         self.schema = schema
         self.tensors: list[Any] = []
-        self.buffers: list[Any] = [schema.BufferT()]  # the first is empty, for what is computed
+        self.buffers: list[Any] = [schema.BufferT()]  # the first is empty: computed tensors use it
         self.operators: list[Any] = []
         self.codes: list[int] = []
 
     def tensor(self, name: str, shape: tuple[int, ...], kind: int, buffer: int = 0) -> int:
-        """Add a tensor; a first dimension of one is the batch."""
+        """Add a tensor and return its index. The first dimension of a computed one is the batch."""
         tensor = self.schema.TensorT()
         tensor.name, tensor.shape, tensor.type, tensor.buffer = name, list(shape), kind, buffer
         if not buffer:
@@ -100,15 +101,15 @@ class _Graph:
         operator.builtinOptionsType, operator.builtinOptions = options_type, options
         self.operators.append(operator)
 
-    def product(self, inputs: list[int], output: int, *, relu: bool) -> None:
+    def fully_connected(self, inputs: list[int], output: int, *, relu: bool) -> None:
         options = self.schema.FullyConnectedOptionsT()
         activations = self.schema.ActivationFunctionType
         options.fusedActivationFunction = activations.RELU if relu else activations.NONE
         kinds, unions = self.schema.BuiltinOperator, self.schema.BuiltinOptions
         self.operator(kinds.FULLY_CONNECTED, inputs, output, unions.FullyConnectedOptions, options)
 
-    def named(self, index: int) -> Any:
-        """Return the entry of a signature for a tensor."""
+    def signature_entry(self, index: int) -> Any:
+        """Return the entry for a tensor in the model's signature."""
         entry = self.schema.TensorMapT()
         entry.name, entry.tensorIndex = self.tensors[index].name, index
         return entry
@@ -123,8 +124,8 @@ class _Graph:
         model.version, model.description = 3, b"perceptron"
         signature = self.schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = b"serving_default", 0
-        signature.inputs = [self.named(index) for index in inputs]
-        signature.outputs = [self.named(index) for index in outputs]
+        signature.inputs = [self.signature_entry(index) for index in inputs]
+        signature.outputs = [self.signature_entry(index) for index in outputs]
         model.signatureDefs = [signature]
         model.subgraphs, model.buffers, model.operatorCodes = [subgraph], self.buffers, []
         for kind in self.codes:

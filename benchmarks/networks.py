@@ -1,13 +1,13 @@
-"""The two networks that the benchmarks run: the classic one, and the one that ships.
+"""The two networks that the benchmarks run: the classic one, and the shipped one.
 
-`models/seed.pt` holds the classic recipe after 200 epochs, its weights rounded to float16, so that
-nobody trains for an hour to time it. It was made by
+`models/classic.pt` holds the classic recipe after 200 epochs. Its weights are rounded to float16 to
+halve the file; it is kept so that nobody has to train for an hour to time it. It was made by
 
-    cgan-train --recipe seed --dataset mnist --threads 1 --run-dir runs/seed
-    python benchmarks/networks.py runs/seed
+    cgan-train --recipe classic --dataset mnist --threads 1 --run-dir runs/classic
+    python benchmarks/networks.py runs/classic
 
-The network that ships is what the runtime's own digits.onnx holds, its integers turned back to
-floats: what other runtimes are given is the same network, and follows it when it changes.
+The shipped network is read from the runtime's own digits.onnx, with its integers converted back to
+floats. Other runtimes therefore run the same network, even after a new model is shipped.
 """
 
 import tempfile
@@ -32,10 +32,10 @@ from cgan_runtime.cli import conventions
 from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.model_file.contract import LABEL
 from cgan_training.model_file import Model, load_model, save_model
-from cgan_training.networks import Generator, to_uint8
-from cgan_training.networks.perceptron import PerceptronGenerator
+from cgan_training.networks import Generator, build_generator, to_uint8
+from cgan_training.recipe import PerceptronGenerator
 
-SEED_MODEL = harness.MODELS / "seed.pt"
+CLASSIC_MODEL = harness.MODELS / "classic.pt"
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class Network:
 
     name: str
     model: Model
-    shipped: Path | None  # the int8 file, where it is given and not to be exported
+    int8_file: Path | None  # the existing int8 file, where none is to be exported
 
     @property
     def generator(self) -> Generator:
-        """In eval mode, float32."""
+        """The generator in eval mode, float32."""
         return self.model.generator
 
     @cached_property
     def layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Weights [outputs, inputs] and biases [outputs].
+        """Weights [outputs, inputs] and biases [outputs] of each layer.
 
-        The first layer's inputs are [noise; one-hot label].
+        The inputs of the first layer are [noise; one-hot label].
         """
         linear = [
             layer
@@ -66,12 +66,12 @@ class Network:
 
     @property
     def multiplications(self) -> int:
-        """An image."""
+        """Number of multiplications per image."""
         return sum(weight.size for weight, _ in self.layers)
 
 
-class Bytes(nn.Module):
-    """What a user would export or compile: noise and label in, bytes out."""
+class ImageBytes(nn.Module):
+    """The module that a user would export or compile: from noise and label to uint8 images."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -83,15 +83,15 @@ class Bytes(nn.Module):
 
 
 def load_networks() -> dict[str, Network]:
-    """Return both, by name."""
+    """Return both networks by name."""
     return {
-        "seed": Network("seed", _widened(SEED_MODEL), None),
-        "shipped": Network("shipped", _shipped(SHIPPED_MODEL), SHIPPED_MODEL),
+        "classic": Network("classic", _load_float16(CLASSIC_MODEL), None),
+        "shipped": Network("shipped", _load_int8(SHIPPED_MODEL), SHIPPED_MODEL),
     }
 
 
-def _widened(path: Path) -> Model:
-    """Read a model whose weights are kept in float16."""
+def _load_float16(path: Path) -> Model:
+    """Load a model whose weights are stored as float16."""
     content: dict[str, Any] = torch.load(path, weights_only=True)
     content["weights"] = {name: value.float() for name, value in content["weights"].items()}
     with tempfile.TemporaryDirectory() as folder:
@@ -101,42 +101,41 @@ def _widened(path: Path) -> Model:
 
 @contextmanager
 def model_file(network: Network) -> Iterator[Path]:
-    """Give a model.pt of the network, as cgan-export reads it."""
+    """Provide a temporary model.pt of the network, as input for cgan-export."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"
         save_model(network.model, path)
         yield path
 
 
-def _shipped(path: Path) -> Model:
-    """Read an int8 file of linear layers back into a network of floats."""
-    graph = _Graph(onnx.load(path))
+def _load_int8(path: Path) -> Model:
+    """Convert an int8 file of linear layers back to a float network."""
+    graph = _ConstantGraph(onnx.load(path))
     metadata = {each.key: each.value for each in graph.model.metadata_props}
     nodes = graph.model.graph.node
     (first,) = (node for node in nodes if node.op_type == "Gemm")
     (lookup,) = (node for node in nodes if LABEL in node.input)
     noise_weight, table = graph.value(first.input[1]), graph.value(lookup.input[0])
-    # Units that no noise moves are constants; cgan-export makes biases of them.
-    still = ~noise_weight.any(axis=0)
-    values = table[0, still]
-    layers = [(np.concatenate([noise_weight, table])[:, ~still].T, np.zeros((~still).sum()))]
-    products = [node for node in nodes if node.op_type == "MatMul"]
-    for node in products:
-        widened = graph.makers[node.input[0]]
-        step, weight = float(graph.value(widened.input[1])), graph.value(node.input[1])
-        constants = np.clip(np.rint(values / step), 0, 255) * step
-        weight, bias = weight[~still], constants @ weight[still]
-        still = ~weight.any(axis=0) & (node is not products[-1])
-        values = bias[still]
-        layers.append((weight[:, ~still].T, bias[~still]))
+    # Units that do not depend on the noise are constant: their values move into the next biases.
+    constant = ~noise_weight.any(axis=0)
+    values = table[0, constant]
+    layers = [(np.concatenate([noise_weight, table])[:, ~constant].T, np.zeros((~constant).sum()))]
+    matmuls = [node for node in nodes if node.op_type == "MatMul"]
+    for node in matmuls:
+        dequantized = graph.producers[node.input[0]]
+        step, weight = float(graph.value(dequantized.input[1])), graph.value(node.input[1])
+        activations = np.clip(np.rint(values / step), 0, 255) * step
+        weight, bias = weight[~constant], activations @ weight[constant]
+        constant = ~weight.any(axis=0) & (node is not matmuls[-1])
+        values = bias[constant]
+        layers.append((weight[:, ~constant].T, bias[~constant]))
     weight, bias = layers[-1]
-    layers[-1] = weight / 2, bias / 2  # the file's sigmoid(2 x) is tanh(x) again
+    layers[-1] = weight / 2, bias / 2  # the file has sigmoid(2 x) in place of tanh(x)
     hidden = tuple(len(bias) for _, bias in layers[:-1])
     shape = graph.model.graph.output[0].type.tensor_type.shape.dim
     height, width = (dim.dim_value for dim in shape[2:])
-    generator = Generator(
-        PerceptronGenerator(hidden), len(noise_weight), len(table), height, width
-    ).eval()
+    settings = PerceptronGenerator(hidden)
+    generator = build_generator(settings, len(noise_weight), len(table), height, width).eval()
     linear = [layer for layer in generator.layers if isinstance(layer, nn.Linear)]
     with torch.no_grad():
         for layer, (weight, bias) in zip(linear, layers, strict=True):
@@ -151,37 +150,37 @@ def _shipped(path: Path) -> Model:
     )
 
 
-class _Graph:
-    """Values of an ONNX graph that depend on no input."""
+class _ConstantGraph:
+    """An ONNX graph whose constant tensors can be evaluated."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
         self.constants = {
             each.name: numpy_helper.to_array(each) for each in model.graph.initializer
         }
-        self.makers = {each.output[0]: each for each in model.graph.node}
+        self.producers = {each.output[0]: each for each in model.graph.node}
 
     def value(self, name: str) -> NDArray[np.float32]:
-        """Work a float32 tensor out: an initializer, widened or scaled."""
+        """Return a constant float32 tensor: an initializer, cast or dequantized."""
         if name in self.constants:
             return self.constants[name]
-        node = self.makers[name]
+        node = self.producers[name]
         inputs = [self.value(each) for each in node.input]
         if node.op_type == "Cast":
             return inputs[0].astype(np.float32)
-        if node.op_type == "DequantizeLinear":  # [inputs, outputs], symmetric, a scale an output
+        if node.op_type == "DequantizeLinear":  # [inputs, outputs], symmetric, a scale per output
             return inputs[0].astype(np.float32) * inputs[1]
-        raise ValueError(f"{name} is made by {node.op_type}; the benchmarks know no such layer")
+        raise ValueError(f"{name} is made by {node.op_type}, which the benchmarks do not support")
 
 
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path, exists=True))
 def main(run_dir: Path) -> None:
-    """Keep the model of RUN_DIR as models/seed.pt, in half its bytes."""
+    """Store the model of RUN_DIR as models/classic.pt, with float16 weights."""
     content: dict[str, Any] = torch.load(run_dir / "model.pt", weights_only=True)
     content["weights"] = {name: value.half() for name, value in content["weights"].items()}
-    SEED_MODEL.parent.mkdir(exist_ok=True)
-    torch.save(content, SEED_MODEL)
+    CLASSIC_MODEL.parent.mkdir(exist_ok=True)
+    torch.save(content, CLASSIC_MODEL)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""What does each precision cost, and what does it bring?
+"""Precisions: what does fp32, fp16 or int8 cost and gain?
 
-    python benchmarks/precisions.py 'seed=runs/seed' 'edge=runs/edge-0'
+    python benchmarks/precisions.py 'classic=runs/classic' 'edge=runs/edge-0'
 
-Exports each NAME=MODEL in every precision, measures the files with the judge (means of four sets of
-images), and times them side by side on one thread, in CPU time: the network alone, with noise that
-is at hand. Ratios are to the first model in fp32. Writes docs/precisions/: rows.json, table.md.
+Exports each NAME=MODEL in every precision, measures the files with the evaluation classifier (means
+over four image sets), and times them in interleaved rounds on one thread, in CPU time: the network
+alone, with ready-made noise. Ratios are speedups over the first model in fp32. Writes rows.json and
+table.md into docs/precisions/.
 """
 
 import json
@@ -21,19 +22,18 @@ import harness
 import numpy as np
 import onnxruntime
 
-from cgan_export.evaluation import quality_gate
 from cgan_export.evaluation.evaluator import Evaluator
 from cgan_export.evaluation.image_sources import open_onnx_source
-from cgan_export.export import TOLERANCES, Report, export_model
+from cgan_export.evaluation.quality_gate import compare_accuracy
+from cgan_export.export import TOLERANCES, export_model
 from cgan_runtime import ImageGenerator
 from cgan_runtime.cli import conventions
 from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE
 from cgan_runtime.noise import standard_normal
-from cgan_training.model_file import Model
 
 BATCHES = (1, 1024)
 ROUNDS = 21
-SECONDS = 0.02  # a round of one file at least
+SECONDS = 0.02  # minimum length of one file's measurement
 
 
 @click.command()
@@ -45,39 +45,34 @@ SECONDS = 0.02  # a round of one file at least
 def main(
     models: dict[str, Path], data_dir: Path, dataset: str, output: Path, cache_dir: Path
 ) -> None:
-    """Export, measure and time the models, named NAME=MODEL."""
-    examiner = Evaluator(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
+    """Export, measure and time the models, given as NAME=MODEL."""
+    evaluator = Evaluator(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
+    gate = partial(compare_accuracy, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         files: dict[str, Path] = {}
-        for name, source in models.items():
+        for name, model in models.items():
             for precision in TOLERANCES:
-
-                def gate(
-                    path: Path, model: Model, source: Path = source
-                ) -> quality_gate.GateResult:
-                    return quality_gate.compare_accuracy(
-                        path,
-                        model,
-                        model_path=source,
-                        data_dir=data_dir,
-                        cache_dir=cache_dir,
-                        dataset=dataset,
-                    )
-
                 key = f"{name}, {precision}"
-                files[key] = Path(folder) / f"{len(files)}.onnx"
-                report = export_model(source, files[key], precision=precision, gate=gate)
-                evaluation = examiner.evaluate(
-                    open_onnx_source(files[key]), quick=True, draws=harness.DRAWS
-                )
-                rows[key] = facts(report) | evaluation.figures
+                path = files[key] = Path(folder) / f"{len(files)}.onnx"
+                report = export_model(model, path, precision=precision, gate=gate)
+                source = open_onnx_source(path)
+                evaluation = evaluator.evaluate(source, quick=True, repeats=harness.REPEATS)
+                rows[key] = {
+                    "bytes": report.size_bytes,
+                    "nodes": report.nodes,
+                    "error_max": report.max_pixel_error,
+                    "error_mean": report.mean_pixel_error,
+                    "change": report.gate_result.change if report.gate_result else None,
+                    **evaluation.figures,
+                }
         for batch in BATCHES:
-            timings = timed(files, batch)
+            timings = time_files(files, batch)
             base = next(iter(timings.values()))
             for key, timing in timings.items():
-                rows[key][f"microseconds_{batch}"] = timing.seconds(threads=1) / batch * 1e6
-                rows[key][f"ratio_{batch}"] = timing.ratio_cpu(base)
+                summary = timing.summary(base)
+                rows[key][f"microseconds_{batch}"] = summary["cpu_us"] / batch
+                rows[key][f"ratio_{batch}"] = summary["ratio_cpu"]
     output.mkdir(parents=True, exist_ok=True)
     (output / "rows.json").write_text(json.dumps(rows, indent=2) + "\n")
     (output / "table.md").write_text(table(rows))
@@ -85,18 +80,8 @@ def main(
     click.echo(table(rows))
 
 
-def facts(report: Report) -> dict[str, Any]:
-    return {
-        "bytes": report.size_bytes,
-        "nodes": report.nodes,
-        "largest": report.largest_difference,
-        "mean": report.mean_difference,
-        "change": report.judgement.change if report.judgement else None,
-    }
-
-
-def timed(files: dict[str, Path], batch: int) -> dict[str, harness.Timing]:
-    """Time calls of the networks alone on one thread, with noise that is at hand."""
+def time_files(files: dict[str, Path], batch: int) -> dict[str, harness.Timing]:
+    """Time calls of the networks alone on one thread, with ready-made noise."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -108,21 +93,22 @@ def timed(files: dict[str, Path], batch: int) -> dict[str, harness.Timing]:
         noise = standard_normal(0, 0, batch, info.noise_dim)
         feeds = {NOISE: noise, LABEL: np.arange(batch) % info.classes}
         calls[key] = partial(session.run, [IMAGE], feeds)
-    with harness.pinned(1):
-        return harness.interleaved(calls, ROUNDS, SECONDS)
+    with harness.pinned_cpus(1):
+        return harness.time_interleaved(calls, ROUNDS, SECONDS)
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """Return the measured files as Markdown."""
-    head = ["", "bytes", "nodes", "pixel error, most", "mean", "label accuracy", "Fréchet"]
-    head += ["by class", "recall", "µs, batch 1", "ratio", "µs an image, batch 1024", "ratio"]
+    head = ["", "bytes", "nodes", "max pixel error", "mean pixel error", "label accuracy"]
+    head += ["Fréchet", "Fréchet by class", "recall", "µs, batch 1", "speedup, batch 1"]
+    head += ["µs per image, batch 1024", "speedup, batch 1024"]
     lines = [
         [
             key,
             f"{row['bytes']:,}",
             row["nodes"],
-            row["largest"],
-            f"{row['mean']:.3f}",
+            row["error_max"],
+            f"{row['error_mean']:.3f}",
             f"{row['label_accuracy']:.4f}",
             f"{row['frechet']:.3f}",
             f"{row['frechet_by_class']:.2f}",

@@ -1,18 +1,18 @@
-"""How good are the digits? Every model and every control in one table.
+"""Quality: every model and every control in one table.
 
-    python benchmarks/quality.py 'seed, epoch 200=runs/seed' 'edge, seed 0=runs/edge-0' ...
+    python benchmarks/quality.py 'classic, epoch 200=runs/classic' 'edge, seed 0=runs/edge-0' ...
 
-Measures each NAME=MODEL with everything that `cgan-eval` measures, the means of four sets of images
-(CAS and Parzen of one), adds the controls, and writes docs/quality/: rows.json, table.md, and of
-the last model sheet.png, confusion.png, nearest.png.
+Measures each NAME=MODEL with everything that `cgan-eval` measures, and adds the controls. Figures
+are means over four image sets; CAS and Parzen are measured on one. Writes rows.json and table.md
+into docs/quality/, and of the last model sheet.png, confusion.png and nearest.png.
 
-Figures hang on the judge, and another machine trains another one. MNIST's is kept in
-benchmarks/models, so that figures of different days and machines compare:
+The figures depend on the evaluation classifier, and every machine trains a slightly different one.
+MNIST's is kept in benchmarks/models, so that figures of different days and machines are comparable:
 
-    python benchmarks/quality.py --add 'mine=runs/mine'  # into the table
-    python benchmarks/quality.py --add --quick 'mine=runs/mine'  # without CAS, Parzen
+    python benchmarks/quality.py --add 'mine=runs/mine'          # adds a row to the table
+    python benchmarks/quality.py --add --quick 'mine=runs/mine'  # without CAS and Parzen
 
-A row that another judge measured is marked until it is measured anew.
+Rows that were measured with another classifier are marked until they are measured again.
 """
 
 import hashlib
@@ -34,19 +34,19 @@ from cgan_training.evaluation.classifier import classifier_file_name
 
 COLUMNS = {
     "accuracy": ("label_accuracy", "{:.4f}"),
-    "worst digit": ("worst_label_accuracy", "{:.3f}"),
+    "worst label": ("worst_label_accuracy", "{:.3f}"),
     "Fréchet": ("frechet", "{:.3f}"),
-    "by class": ("frechet_by_class", "{:.2f}"),
+    "Fréchet by class": ("frechet_by_class", "{:.2f}"),
     "precision": ("precision", "{:.3f}"),
     "recall": ("recall", "{:.3f}"),
     "density": ("density", "{:.2f}"),
     "coverage": ("coverage", "{:.3f}"),
     "CAS": ("cas", "{:.4f}"),
-    "memorised": ("memorised", "{:.1%}"),
+    "memorized": ("memorized", "{:.1%}"),
     "Parzen": ("parzen", "{:.0f}"),
 }
-OTHERS = " †"  # behind the name of what another judge measured
-Rows = dict[str, dict[str, Any]]  # figures by name, and which judge measured
+OTHER_CLASSIFIER = " †"  # appended to the names of rows that another classifier measured
+Rows = dict[str, dict[str, Any]]  # the figures by name, and the classifier that measured them
 
 
 @click.command()
@@ -55,9 +55,9 @@ Rows = dict[str, dict[str, Any]]  # figures by name, and which judge measured
 @click.option("--dataset", default="mnist", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default="docs/quality")
 @click.option("--cache-dir", type=click.Path(path_type=Path), default=harness.MODELS)
-@click.option("--draws", type=click.IntRange(1), default=harness.DRAWS, show_default=True)
+@click.option("--repeats", type=click.IntRange(1), default=harness.REPEATS, show_default=True)
 @click.option("--threads", type=click.IntRange(1))
-@click.option("--add", is_flag=True, help="Keep the rows that are there.")
+@click.option("--add", is_flag=True, help="Keep the existing rows.")
 @click.option("--quick", is_flag=True, help="Leave out CAS and Parzen, which take minutes.")
 def main(
     models: dict[str, Path],
@@ -65,70 +65,75 @@ def main(
     dataset: str,
     output: Path,
     cache_dir: Path,
-    draws: int,
+    repeats: int,
     threads: int | None,
     add: bool,
     quick: bool,
 ) -> None:
-    """Measure the models, named NAME=MODEL, and write the table."""
+    """Measure the models, given as NAME=MODEL, and write the table."""
     if threads is not None:
         torch.set_num_threads(threads)
-    examiner = Evaluator(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
-    drawers = {name: open_source(path) for name, path in models.items()}
-    last = list(drawers.values())[-1]
-    real = examiner.train.images, examiner.train.labels
-    known = cache_dir / classifier_file_name(*real, classes=examiner.train.classes)
-    judge = hashlib.sha256(known.read_bytes()).hexdigest()[:16]
-    before: Rows = json.loads((output / "rows.json").read_text("utf-8"))["rows"] if add else {}
-    for name, draw in evaluation.controls(real, examiner.train.classes, last.draw).items():
-        if name in to_measure(before, judge):
-            drawers[name] = ImageSource(name, last.dataset, last.class_names, last.shape, draw)
+    evaluator = Evaluator(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
+    sources = {name: open_source(path) for name, path in models.items()}
+    title, last = list(sources.items())[-1]
+    train, classes = (evaluator.train.images, evaluator.train.labels), evaluator.train.classes
+    classifier_path = cache_dir / classifier_file_name(*train, classes=classes)
+    classifier = hashlib.sha256(classifier_path.read_bytes()).hexdigest()[:16]
+    existing: Rows = json.loads((output / "rows.json").read_text("utf-8"))["rows"] if add else {}
+    for name, generate in evaluation.make_controls(train, classes, last.generate).items():
+        if name in controls_to_measure(existing, classifier):
+            sources[name] = ImageSource(name, last.dataset, last.class_names, last.shape, generate)
     evaluations = {
-        name: examiner.evaluate(each, quick=quick, draws=draws) for name, each in drawers.items()
+        name: evaluator.evaluate(source, quick=quick, repeats=repeats)
+        for name, source in sources.items()
     }
     rows: Rows = {
-        name: each.figures | {"deviations": each.deviations, "draws": draws, "judge": judge}
+        name: each.figures
+        | {"deviations": each.deviations, "repeats": repeats, "classifier": classifier}
         for name, each in evaluations.items()
     }
     output.mkdir(parents=True, exist_ok=True)
-    harness.record("quality", {"judge_accuracy": examiner.judge_accuracy, "rows": rows})
-    rows = merged(before, rows)
-    result = {"judge_accuracy": examiner.judge_accuracy, "judge": judge, "rows": rows}
+    accuracy = {"classifier_accuracy": evaluator.classifier_accuracy}
+    harness.record("quality", accuracy | {"rows": rows})
+    rows = merge_rows(existing, rows)
+    result = accuracy | {"classifier": classifier, "rows": rows}
     (output / "rows.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    text = table(rows, judge)
+    text = table(rows, classifier)
     (output / "table.md").write_text(text)
     click.echo(text)
-    shown, names = evaluations[list(models)[-1]], last.class_names
-    title = list(models)[-1]
+    shown, names = evaluations[title], last.class_names
     pictures = {
         "sheet.png": sheet_picture(shown, names, title),
         "confusion.png": confusion_picture(shown, names, title),
         "nearest.png": nearest_picture(
-            shown, examiner.train.images, names, "drawn, and its nearest training image"
+            shown, evaluator.train.images, names, "generated image, nearest training image"
         ),
     }
     for name, png in pictures.items():
         (output / name).write_bytes(png)
 
 
-def to_measure(before: Rows, judge: str) -> set[str]:
-    """Return the controls to measure: those new to this judge, and the last model's."""
-    unseen = {name for name in evaluation.CONTROLS if before.get(name, {}).get("judge") != judge}
-    return unseen | {evaluation.SHIFTED}
+def controls_to_measure(existing: Rows, classifier: str) -> set[str]:
+    """Return the controls that this classifier has not measured, and the last model's."""
+    return {evaluation.SHIFTED} | {
+        name
+        for name in evaluation.CONTROLS
+        if existing.get(name, {}).get("classifier") != classifier
+    }
 
 
-def merged(before: Rows, now: Rows) -> Rows:
-    """Return the rows of both, those of now where both have one; controls come last."""
-    both = before | now
-    names = sorted(both, key=lambda name: name in evaluation.CONTROLS)  # keeps the order otherwise
-    return {name: both[name] for name in names}
+def merge_rows(existing: Rows, new: Rows) -> Rows:
+    """Return all rows, with new ones replacing those of the same name, and controls last."""
+    merged = existing | new
+    names = sorted(merged, key=lambda name: name in evaluation.CONTROLS)  # otherwise keeps order
+    return {name: merged[name] for name in names}
 
 
-def table(rows: Mapping[str, Mapping[str, Any]], judge: str) -> str:
-    """Return the figures as Markdown; what was not measured is left out, other judges marked."""
+def table(rows: Mapping[str, Mapping[str, Any]], classifier: str) -> str:
+    """Return the figures as Markdown, with rows of other classifiers marked."""
     lines = [
         [
-            name if row.get("judge") == judge else name + OTHERS,
+            name if row.get("classifier") == classifier else name + OTHER_CLASSIFIER,
             *(form.format(row[key]) if key in row else "" for key, form in COLUMNS.values()),
         ]
         for name, row in rows.items()

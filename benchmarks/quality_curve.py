@@ -1,24 +1,26 @@
-"""How fast do the recipes get good? Label accuracy and Fréchet distance against training time.
+"""Label accuracy and Fréchet distance of the recipes by training time.
 
     cgan-train --recipe edge --dataset mnist --threads 1 --eval-every 2 --run-dir runs/edge-0
-    cgan-train --recipe seed --dataset mnist --threads 1 --eval-every 10 --run-dir runs/seed
-    python benchmarks/quality_curve.py runs/edge-0 runs/seed
+    cgan-train --recipe classic --dataset mnist --threads 1 --eval-every 10 --run-dir runs/classic
+    python benchmarks/quality_curve.py runs/edge-0 runs/classic
 
-Reads what the runs measured along the way. Writes docs/quality/curve.png and curve.json; with --add
-it keeps what curve.json has of other recipes.
+Reads what the runs measured while they trained. Writes docs/quality/curve.png and curve.json; --add
+keeps the other recipes in curve.json.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from matplotlib.figure import Figure
 
 from cgan_runtime.cli import conventions
 from cgan_training.errors import TrainingError
 from cgan_training.run import read_config
 from cgan_training.run.directory import read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 KEYS = ("epoch", "seconds", "label_accuracy", "frechet", "frechet_by_class", "recall", "coverage")
 
@@ -26,35 +28,45 @@ KEYS = ("epoch", "seconds", "label_accuracy", "frechet", "frechet_by_class", "re
 @click.command()
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), default="docs/quality")
-@click.option("--add", is_flag=True, help="Keep the other recipes that curve.json has.")
+@click.option("--add", is_flag=True, help="Keep the other recipes in curve.json.")
 def main(run_dirs: tuple[Path, ...], output: Path, add: bool) -> None:
-    """Draw the curves of measured runs, named after their recipes."""
+    """Plot the measurements of runs, named after their recipes."""
     runs: dict[str, dict[str, Any]] = {}
     if add:
         runs = json.loads((output / "curve.json").read_text("utf-8"))
-    for run_dir in run_dirs:
-        points = [
-            {key: line[key] for key in KEYS}
-            for line in read_metrics(run_dir)
-            if "label_accuracy" in line
-        ]
-        if not points:
-            raise TrainingError(f"{run_dir} measured nothing; train it with --eval-every")
-        config = read_config(run_dir)
-        del config["dataset"]["data_dir"]  # where it lay is nobody's business
-        runs[config["recipe"]["name"]] = {"config": config, "points": points}
+    for run in map(read_run, run_dirs):
+        runs[run["config"]["recipe"]["name"]] = run
     output.mkdir(parents=True, exist_ok=True)
     (output / "curve.json").write_text(json.dumps(runs, indent=2) + "\n")
+    plot(runs).savefig(output / "curve.png", dpi=100)
+
+
+def read_run(run_dir: Path) -> dict[str, Any]:
+    """Return the config of a run, and its quality figures by epoch."""
+    points = [
+        {key: line[key] for key in KEYS}
+        for line in read_metrics(run_dir)
+        if "label_accuracy" in line
+    ]
+    if not points:
+        raise TrainingError(f"{run_dir} has no quality figures; train it with --eval-every")
+    config = read_config(run_dir)
+    del config["dataset"]["data_dir"]  # a path of the user's machine
+    return {"config": config, "points": points}
+
+
+def plot(runs: dict[str, dict[str, Any]]) -> "Figure":
+    """Return a figure of accuracy and distance by minutes of training, one color per recipe."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     accuracy, distance = figure.subplots(1, 2)
     for name, run in runs.items():
-        minutes = [point["seconds"] / 60 for point in run["points"]]
-        accuracy.plot(minutes, [point["label_accuracy"] for point in run["points"]], ".-")
-        (line,) = distance.plot(minutes, [point["frechet"] for point in run["points"]], ".-")
-        by_class = [point["frechet_by_class"] for point in run["points"]]
-        distance.plot(minutes, by_class, ".:", color=line.get_color())
-        line.set_label(name)
-        accuracy.lines[-1].set_label(name)
+        columns = {key: [point[key] for point in run["points"]] for key in KEYS}
+        minutes = [seconds / 60 for seconds in columns["seconds"]]
+        accuracy.plot(minutes, columns["label_accuracy"], ".-", label=name)
+        (line,) = distance.plot(minutes, columns["frechet"], ".-", label=name)
+        distance.plot(minutes, columns["frechet_by_class"], ".:", color=line.get_color())
     distance.plot([], [], "k:", label="by class")
     accuracy.set(xlabel="minutes of training", ylabel="label accuracy", xscale="log", ylim=(0, 1))
     distance.set(
@@ -63,7 +75,7 @@ def main(run_dirs: tuple[Path, ...], output: Path, add: bool) -> None:
     for axes in (accuracy, distance):
         axes.legend()
         axes.grid(alpha=0.3)
-    figure.savefig(output / "curve.png", dpi=100)
+    return figure
 
 
 if __name__ == "__main__":

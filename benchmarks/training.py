@@ -1,14 +1,14 @@
-"""How fast is training? The loop as it is usually written, the classic recipe, the default one.
+"""Training speed: a typical PyTorch loop, the classic recipe and the default recipe.
 
     make bench BENCH_FLAGS=training      (or: python benchmarks/training.py [--quick])
     python benchmarks/training.py --device cuda     # writes docs/benchmarks/training-cuda.md
 
-The usual loop: torchvision's MNIST class with ToTensor and Normalize, a DataLoader, sigmoid and
-BCELoss, two passes through the discriminator, losses read with .item() at each step. Ours:
-cgan_training's Trainer. Images a second are measured here. How many images each needs until a
-judge reads 97 and 99 % of its digits as asked is read from docs/quality/curve.json, which two whole
-runs left there (benchmarks/quality_curve.py): an hour that nobody wants to wait for again. The
-usual loop learns what the classic recipe learns, and so needs as many.
+The typical loop uses torchvision's MNIST class with ToTensor and Normalize, a DataLoader, sigmoid
+and BCELoss, two passes through the discriminator, and .item() at each step. Ours is cgan_training's
+Trainer. This script measures images per second. The number of images until a label accuracy of 97
+and 99 % is read from docs/quality/curve.json, which two full training runs produced
+(benchmarks/quality_curve.py), because such a run takes an hour. The typical loop trains the same
+networks as the classic recipe, so it needs the same number of images.
 """
 
 import copy
@@ -28,40 +28,42 @@ from torch import Tensor, nn
 from cgan_runtime.cli import conventions
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.data.torchvision_ops import import_torchvision_datasets
-from cgan_training.engine.trainer import Trainer
+from cgan_training.engine import Trainer
 from cgan_training.hardware.precision import resolve_precision
-from cgan_training.recipe.schema import load_recipe
+from cgan_training.recipe import load_recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = "training"
+BENCHMARK = "training"
 ROUNDS, QUICK_ROUNDS = 5, 2
-STEPS, QUICK_STEPS = 25, 10  # a turn
-CUDA_STEPS = 200  # a turn: more than are taken before a step is recorded
-WORKERS = 4  # processes that load data beside the usual loop, where a GPU would wait for it
-GOALS = (0.97, 0.99)  # of the digits read as asked
+STEPS, QUICK_STEPS = 25, 10  # per measurement
+CUDA_STEPS = 200  # per measurement: the first steps run before the CUDA graph is captured
+WORKERS = 4  # data loading processes of the typical loop, so that a GPU does not wait
+GOALS = (0.97, 0.99)  # label accuracy
 CURVE = harness.ROOT / "docs" / "quality" / "curve.json"
-USUAL = "the usual loop"
+TYPICAL = "typical PyTorch loop"
 
 INTRODUCTION = """\
-Images of real MNIST a second, medians of interleaved rounds of {steps} steps; on one thread a
-second of CPU time, which is what the clock shows on an idle machine. Ratios are to the usual loop
-on as many threads. Minutes until a judge reads 97 and 99 % of 10,000 digits as the digit asked for:
-the images that whole runs needed (`docs/quality/curve.json`, measured at every second epoch of
-edge, every tenth of seed) over the images a second measured here."""
-
+Images of real MNIST per second, medians of interleaved rounds of {steps} steps. On one thread, a
+second is a second of CPU time, which equals the wall time of an idle machine. Ratios are speedups
+over the typical loop with the same number of threads. The minutes until a label accuracy of 97 and
+99 % over 10,000 images are the number of images that full training runs needed
+(`docs/quality/curve.json`, evaluated at every second epoch of edge and every tenth of classic),
+divided by the images per second measured here."""
 
 CUDA_INTRODUCTION = """\
-Images of real MNIST a second on one {gpu}, medians of interleaved rounds of {steps} steps by the
-clock. Ratios are to the usual loop with the DataLoader as it comes; with {workers} workers, the
-usual cure, it is shown too. Seconds until a judge reads 97 and 99 % of 10,000 digits as the digit
-asked for: the images that whole runs needed (`docs/quality/curve.json`, on a CPU) over the images a
-second measured here."""
+Images of real MNIST per second on one {gpu}, medians of interleaved rounds of {steps} steps, wall
+time. Ratios are speedups over the typical loop with a default DataLoader. The typical loop is also
+shown with {workers} DataLoader workers, the usual remedy for slow data loading. The seconds until a
+label accuracy of 97 and 99 % over 10,000 images are the number of images that full training runs
+needed (`docs/quality/curve.json`, on a CPU), divided by the images per second measured here."""
+
+Loop = tuple[Callable[[int], None], int, str]  # trains for n steps; batch size; recipe
 
 
-def usual_loop(trainer: Trainer, data_dir: Path, workers: int = 0) -> Callable[[int], None]:
-    """Return a function that trains so many steps the usual way, from the trainer's weights."""
+def typical_loop(trainer: Trainer, data_dir: Path, workers: int = 0) -> Callable[[int], None]:
+    """Return a function that trains copies of the trainer's networks the typical way."""
     datasets = import_torchvision_datasets()
     from torchvision import transforms
 
@@ -76,14 +78,15 @@ def usual_loop(trainer: Trainer, data_dir: Path, workers: int = 0) -> Callable[[
         pin_memory=workers > 0,
         persistent_workers=workers > 0,
     )
-    generator, discriminator = copy.deepcopy((trainer.generator, trainer.discriminator))
-    for layer in (*generator.modules(), *discriminator.modules()):
-        if isinstance(layer, nn.Linear):
-            layer.__class__ = nn.Linear  # torch's own, not our faster one
+    generator, discriminator = copy.deepcopy((trainer.state.generator, trainer.state.discriminator))
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=recipe.learning_rate)
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=recipe.learning_rate)
     criterion = nn.BCELoss()
     batches: Iterator[list[Tensor]] = itertools.chain.from_iterable(itertools.repeat(loader))
+
+    def probability(image: Tensor, label: Tensor) -> Tensor:
+        logits, _ = discriminator(image, label)
+        return torch.sigmoid(logits)
 
     def run(steps: int) -> None:
         for images, labels in itertools.islice(batches, steps):
@@ -94,18 +97,16 @@ def usual_loop(trainer: Trainer, data_dir: Path, workers: int = 0) -> Callable[[
             optimizer_g.zero_grad()
             noise = torch.randn(count, recipe.noise_dim, device=device)
             fake_label = torch.randint(0, 10, (count,), device=device)
-            judged = torch.sigmoid(discriminator(generator(noise, fake_label), fake_label).logit)
-            loss_g = criterion(judged, ones)
+            loss_g = criterion(probability(generator(noise, fake_label), fake_label), ones)
             loss_g.backward()
             optimizer_g.step()
 
             optimizer_d.zero_grad()
-            loss_real = criterion(torch.sigmoid(discriminator(real, label).logit), ones)
+            loss_real = criterion(probability(real, label), ones)
             noise = torch.randn(count, recipe.noise_dim, device=device)
             fake_label = torch.randint(0, 10, (count,), device=device)
-            fake = generator(noise, fake_label)
-            judged = torch.sigmoid(discriminator(fake.detach(), fake_label).logit)
-            loss_d = (loss_real + criterion(judged, zeros)) / 2
+            fake = generator(noise, fake_label).detach()
+            loss_d = (loss_real + criterion(probability(fake, fake_label), zeros)) / 2
             loss_d.backward()
             optimizer_d.step()
             loss_g.item(), loss_d.item()
@@ -114,90 +115,86 @@ def usual_loop(trainer: Trainer, data_dir: Path, workers: int = 0) -> Callable[[
 
 
 def our_loop(trainer: Trainer) -> Callable[[int], None]:
-    """Return a function that trains so many steps with the Trainer."""
+    """Return a function that trains with the Trainer."""
 
     def run(steps: int) -> None:
         last = trainer.step + steps
-        while trainer.step < last:  # into the next epoch, if need be
-            trainer.train_epoch(lambda _done, _sums: trainer.step < last)
+        while trainer.step < last:  # an epoch may end before the last step
+            trainer.train_epoch(lambda _steps, _sums: trainer.step < last)
 
     return run
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer rounds and steps, one thread; no page.")
+@click.option("--quick", is_flag=True, help="Use fewer rounds and steps, and one thread.")
 @click.option("--data-dir", type=click.Path(path_type=Path), default="data", envvar="CGAN_DATA_DIR")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 def main(quick: bool, data_dir: Path, device: str) -> None:
     """Measure, record and write the page."""
     data = load_dataset("mnist", data_dir)[0]
     if device == "cuda":
-        on_cuda(data, data_dir, quick)
+        measure_on_cuda(data, data_dir, quick)
         return
     steps = QUICK_STEPS if quick else STEPS
     rows = []
     counts, missing = ([1], {}) if quick else harness.thread_counts()
     for threads in counts:
-        with harness.pinned(threads):
+        with harness.pinned_cpus(threads):
             torch.set_num_threads(threads)
-            found = measured(loops(data, data_dir, torch.device(device)), steps, quick, threads)
-        rows += found
+            rows += measure(loops(data, data_dir, torch.device(device)), steps, quick, threads)
     settings = {"steps": steps, "device": device}
-    line = harness.record(QUESTION, rows, quick=quick, missing=missing, settings=settings)
-    words = INTRODUCTION.format(steps=steps)
-    click.echo(harness.publish(QUESTION, line, page(rows, words), plot(rows)))
+    line = harness.record(BENCHMARK, rows, quick=quick, missing=missing, settings=settings)
+    click.echo(harness.publish(BENCHMARK, line, page(line), plot(rows)))
 
 
-def on_cuda(data: Dataset, data_dir: Path, quick: bool) -> None:
-    """Measure on a GPU, where the clock counts and the host's threads do not."""
+def measure_on_cuda(data: Dataset, data_dir: Path, quick: bool) -> None:
+    """Measure on a GPU, in wall time and without a choice of host threads."""
     device = torch.device("cuda")
-    ours = loops(data, data_dir, device)
-    seed = load_recipe("seed")
-    classic, rounded = (Trainer(replace(seed, precision=p), data, device) for p in ("fp32", "tf32"))
-    classic.recorder = None
-    ours[f"{USUAL}, {WORKERS} workers"] = (
-        usual_loop(classic, data_dir, WORKERS),
-        classic.batch_size,
-        "seed",
-    )
-    ours["recipe seed, tf32"] = our_loop(rounded), rounded.batch_size, "seed"
-    ours["recipe seed, fp32, not recorded"] = our_loop(classic), classic.batch_size, "seed"
-    rows = measured(ours, CUDA_STEPS, quick, torch.get_num_threads())
-    gpu = torch.cuda.get_device_name()
-    settings = {"steps": CUDA_STEPS, "device": "cuda", "gpu": gpu}
-    question = f"{QUESTION}-cuda"
-    line = harness.record(question, rows, quick=quick, settings=settings)
-    words = CUDA_INTRODUCTION.format(gpu=gpu, steps=CUDA_STEPS, workers=WORKERS)
-    click.echo(harness.publish(question, line, page(rows, words, cuda=True)))
-
-
-Loop = tuple[Callable[[int], None], int, str]  # trains so many steps; batch size; recipe
+    recipe = load_recipe("classic")
+    eager, tf32 = (Trainer(replace(recipe, precision=p), data, device) for p in ("fp32", "tf32"))
+    eager.graph_step = None  # no CUDA graph
+    batch = eager.batch_size
+    measured = loops(data, data_dir, device) | {
+        f"{TYPICAL}, {WORKERS} workers": (typical_loop(eager, data_dir, WORKERS), batch, "classic"),
+        "recipe classic, tf32": (our_loop(tf32), batch, "classic"),
+        "recipe classic, fp32, no CUDA graph": (our_loop(eager), batch, "classic"),
+    }
+    rows = measure(measured, CUDA_STEPS, quick, torch.get_num_threads())
+    settings = {"steps": CUDA_STEPS, "device": "cuda", "gpu": torch.cuda.get_device_name()}
+    name = f"{BENCHMARK}-cuda"
+    line = harness.record(name, rows, quick=quick, settings=settings)
+    click.echo(harness.publish(name, line, page(line)))
 
 
 def loops(data: Dataset, data_dir: Path, device: torch.device) -> dict[str, Loop]:
-    """Return the usual loop and ours."""
-    seed, edge = load_recipe("seed"), load_recipe("edge")
-    trainers = {
-        "recipe seed, fp32": (Trainer(seed, data, device), "seed"),
-        "recipe seed, bf16": (Trainer(replace(seed, precision="bf16"), data, device), "seed"),
-        f"recipe edge, {resolve_precision(edge, device).precision}": (
-            Trainer(edge, data, device),
-            "edge",
-        ),
+    """Return the typical loop and ours, by name."""
+    classic, edge = load_recipe("classic"), load_recipe("edge")
+    precision = resolve_precision(edge, device).precision
+    recipes = {
+        "recipe classic, fp32": classic,
+        "recipe classic, bf16": replace(classic, precision="bf16"),
+        f"recipe edge, {precision}": edge,
     }
-    classic = next(iter(trainers.values()))[0]
-    return {USUAL: (usual_loop(classic, data_dir), classic.batch_size, "seed")} | {
-        name: (our_loop(trainer), trainer.batch_size, recipe)
-        for name, (trainer, recipe) in trainers.items()
+    trainers = {name: Trainer(recipe, data, device) for name, recipe in recipes.items()}
+    first = trainers["recipe classic, fp32"]
+    return {TYPICAL: (typical_loop(first, data_dir), first.batch_size, "classic")} | {
+        name: (our_loop(trainer), trainer.batch_size, trainer.recipe.name)
+        for name, trainer in trainers.items()
     }
 
 
-def measured(loops: dict[str, Loop], steps: int, quick: bool, threads: int) -> list[dict[str, Any]]:
-    """Time the loops beside each other; return a row for each."""
-    timings = harness.interleaved(
-        {name: partial(_synchronised, loop, steps) for name, (loop, *_) in loops.items()},
+def measure(loops: dict[str, Loop], steps: int, quick: bool, threads: int) -> list[dict[str, Any]]:
+    """Time the loops in interleaved rounds; return a row for each."""
+
+    def run(train: Callable[[int], None]) -> None:
+        train(steps)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    timings = harness.time_interleaved(
+        {name: partial(run, train) for name, (train, *_) in loops.items()},
         QUICK_ROUNDS if quick else ROUNDS,
-        1e-9,  # one call a turn
+        seconds=1e-9,  # one call per measurement
     )
     return [
         {
@@ -205,36 +202,32 @@ def measured(loops: dict[str, Loop], steps: int, quick: bool, threads: int) -> l
             "threads": threads,
             "recipe": recipe,
             "images_per_second": float(f"{batch * steps / timings[name].seconds(threads):.4g}"),
-            **timings[name].facts(),
+            **timings[name].summary(),
             **{f"images_to_{goal:.0%}": images_until(recipe, goal) for goal in GOALS},
         }
         for name, (_, batch, recipe) in loops.items()
     ]
 
 
-def _synchronised(run: Callable[[int], None], steps: int) -> None:
-    run(steps)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def images_until(recipe: str, goal: float) -> int | None:
-    """Return how many images a whole run saw until it reached a label accuracy, or None."""
+    """Return the number of images that a full run needed for a label accuracy, or None."""
     run = json.loads(CURVE.read_text(encoding="utf-8"))[recipe]
-    reached = [each["epoch"] for each in run["points"] if each["label_accuracy"] >= goal]
-    return min(reached) * int(run["config"]["recipe"]["epoch_images"]) if reached else None
+    epochs = [each["epoch"] for each in run["points"] if each["label_accuracy"] >= goal]
+    return min(epochs) * int(run["config"]["recipe"]["min_images_per_epoch"]) if epochs else None
 
 
-def page(rows: list[dict[str, Any]], introduction: str, *, cuda: bool = False) -> str:
-    """Return the page's Markdown."""
-    usual = {row["threads"]: row["images_per_second"] for row in rows if row["loop"] == USUAL}
+def page(line: dict[str, Any]) -> str:
+    """Return the page's Markdown for a record."""
+    rows, settings = line["rows"], line["settings"]
+    cuda = settings["device"] == "cuda"
+    typical = {row["threads"]: row["images_per_second"] for row in rows if row["loop"] == TYPICAL}
     unit, seconds = ("seconds", 1) if cuda else ("minutes", 60)
     lines = [
         [
             row["loop"],
             *([] if cuda else [row["threads"]]),
             f"{row['images_per_second']:,.0f}",
-            f"{row['images_per_second'] / usual[row['threads']]:.{1 if cuda else 2}f}",
+            f"{row['images_per_second'] / typical[row['threads']]:.{1 if cuda else 2}f}",
             *(
                 f"{images / row['images_per_second'] / seconds:,.1f}" if images else "never"
                 for images in (row[f"images_to_{goal:.0%}"] for goal in GOALS)
@@ -242,28 +235,29 @@ def page(rows: list[dict[str, Any]], introduction: str, *, cuda: bool = False) -
         ]
         for row in rows
     ]
-    head = ["", *([] if cuda else ["threads"]), "images/s", "ratio"]
+    head = ["loop", *([] if cuda else ["threads"]), "images/s", "speedup"]
     head += [f"{unit} to {goal:.0%}" for goal in GOALS]
     title = "Training on a GPU" if cuda else "Training"
+    introduction = CUDA_INTRODUCTION if cuda else INTRODUCTION
+    introduction = introduction.format(workers=WORKERS, **settings)
     return f"# {title}\n\n{introduction}\n\n{harness.table(head, lines)}"
 
 
 def plot(rows: list[dict[str, Any]]) -> "Figure":
-    """Return images a second, and minutes to 97 and 99 %, as bars."""
+    """Return a bar chart of images per second, and of the minutes until 97 and 99 %."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     speed, minutes = figure.subplots(1, 2, sharey=True)
-    names = [f"{row['loop']}, {row['threads']} thread(s)" for row in rows]
+    names = [f"{row['loop']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
     speed.barh(names, [row["images_per_second"] for row in rows])
-    speed.set(xlabel="images a second")
+    speed.set(xlabel="images per second")
     for goal, height in ((GOALS[1], 0.8), (GOALS[0], 0.4)):
-        needed = [row[f"images_to_{goal:.0%}"] or 0 for row in rows]
-        spent = [
-            images / row["images_per_second"] / 60 for images, row in zip(needed, rows, strict=True)
+        durations = [
+            (row[f"images_to_{goal:.0%}"] or 0) / row["images_per_second"] / 60 for row in rows
         ]
-        minutes.barh(names, spent, height=height, label=f"{goal:.0%}")
-    minutes.set(xlabel="minutes until so many digits are read as asked", xscale="log")
+        minutes.barh(names, durations, height=height, label=f"{goal:.0%}")
+    minutes.set(xlabel="minutes until this label accuracy", xscale="log")
     minutes.legend()
     speed.invert_yaxis()
     for axes in (speed, minutes):

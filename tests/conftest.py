@@ -1,10 +1,11 @@
-"""Fixtures that several stages' tests share."""
+"""Fixtures that the tests of several packages share."""
 
 import dataclasses
 import functools
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,12 +21,16 @@ import torch
 
 from cgan_export import export_model
 from cgan_runtime.cli import conventions
-from cgan_runtime.model_file import graph_validation
-from cgan_runtime.model_file.protobuf import read
+from cgan_runtime.model_file import contract, graph_validation
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.evaluation.classifier import load_or_train_classifier
-from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
-from cgan_training.recipe.schema import BLOCKS, Recipe, load_recipe
+from cgan_training.recipe import (
+    TABLES,
+    PerceptronDiscriminator,
+    PerceptronGenerator,
+    Recipe,
+    load_recipe,
+)
 from cgan_training.run import RunOptions, train
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +40,7 @@ Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """Run an installed command in a folder of its own: command("cgan-run", "--digit", 9)."""
+    """Run an installed command as a subprocess in tmp_path: command("cgan-run", "--digit", 9)."""
 
     def run(name: str, *arguments: object, **extra: str) -> "subprocess.CompletedProcess[bytes]":
         script = Path(sys.executable).with_name(name)
@@ -51,7 +56,7 @@ def command(tmp_path: Path) -> Command:
     return run
 
 
-COMMANDS = {  # the module of each command
+COMMAND_MODULES = {
     "cgan-run": "cgan_runtime.cli.run",
     "cgan-check": "cgan_runtime.cli.check",
     "cgan-bulk": "cgan_runtime.cli.bulk",
@@ -61,37 +66,37 @@ COMMANDS = {  # the module of each command
 }
 
 
-def call_here(name: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
-    """Run a command in this process and folder, with streams as strict as a terminal's are."""
+def run_in_process(name: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command in this process, with output streams that encode as a terminal's do."""
     streams = sys.stdout, sys.stderr
-    out, said = io.BytesIO(), io.BytesIO()
-    sys.stdout = io.TextIOWrapper(out, "utf-8", write_through=True)
-    sys.stderr = io.TextIOWrapper(said, "utf-8", "backslashreplace", write_through=True)
-    threads, answer = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    stdout, stderr = io.BytesIO(), io.BytesIO()
+    sys.stdout = io.TextIOWrapper(stdout, "utf-8", write_through=True)
+    sys.stderr = io.TextIOWrapper(stderr, "utf-8", "backslashreplace", write_through=True)
+    threads, sigterm_handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
     code: Any = None
     try:
-        conventions.run(import_module(COMMANDS[name]).command, words)
-    except SystemExit as left:
-        code = left.code
+        conventions.run(import_module(COMMAND_MODULES[name]).command, arguments)
+    except SystemExit as exiting:
+        code = exiting.code
     finally:
         sys.stdout.detach()
         sys.stderr.detach()
         sys.stdout, sys.stderr = streams
-        signal.signal(signal.SIGTERM, answer)
+        signal.signal(signal.SIGTERM, sigterm_handler)
         torch.set_num_threads(threads)
-    return subprocess.CompletedProcess(words, code, out.getvalue(), said.getvalue())
+    return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
 
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """As `command`, in this process, whose torch is loaded: call("cgan-run", "--digit", 9)."""
+    """Run a command as `command` does, but in this process, where torch is already imported."""
     monkeypatch.chdir(tmp_path)
 
     def run(name: str, *arguments: object, **extra: str) -> "subprocess.CompletedProcess[bytes]":
-        with monkeypatch.context() as changed:
+        with monkeypatch.context() as patch:
             for key, value in extra.items():
-                changed.setenv(key, value)
-            return call_here(name, *map(str, arguments))
+                patch.setenv(key, value)
+            return run_in_process(name, *map(str, arguments))
 
     return run
 
@@ -103,26 +108,26 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="session")
 def small_recipe() -> Recipe:
-    """The classic recipe's shape, in miniature; noise_dim is no multiple of four."""
+    """The classic recipe with a tiny network; its noise_dim is not a multiple of four."""
     return dataclasses.replace(
-        load_recipe("seed"),
+        load_recipe("classic"),
         name="small",
         noise_dim=10,
         generator=PerceptronGenerator(hidden=(32, 48)),
-        discriminator=PerceptronDiscriminator(hidden=(48, 32), leaky_slope=0.2),
+        discriminator=PerceptronDiscriminator(hidden=(48, 32), negative_slope=0.2),
         epochs=2,
-        epoch_images=1,
+        min_images_per_epoch=1,
     )
 
 
 @pytest.fixture
 def recipe_file(tmp_path: Path) -> Callable[[Recipe], Path]:
-    """Write a recipe as a TOML file named after it."""
+    """Write a recipe to a TOML file that has the recipe's name."""
 
     def write(recipe: Recipe) -> Path:
         path = tmp_path / f"{recipe.name}.toml"
         values = recipe.to_dict()
-        tables = {key: values.pop(key) for key in BLOCKS}
+        tables = {key: values.pop(key) for key in TABLES}
         lines = [f"{key} = {json.dumps(value)}\n" for key, value in values.items()]
         for name, table in tables.items():
             lines.append(f"[{name}]\n")
@@ -135,7 +140,7 @@ def recipe_file(tmp_path: Path) -> Callable[[Recipe], Path]:
 
 @pytest.fixture
 def small_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -> Path:
-    """The small recipe as a file."""
+    """The small recipe as a TOML file."""
     return recipe_file(small_recipe)
 
 
@@ -152,16 +157,18 @@ def run_dir(
 
 
 @pytest.fixture(scope="session")
-def judge_cache(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A --cache-dir with the judge of optdigits in it."""
-    folder = tmp_path_factory.mktemp("judges")
+def classifier_cache(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --cache-dir that holds the evaluation classifier of optdigits."""
+    folder = tmp_path_factory.mktemp("classifiers")
+    for path in (ROOT / "benchmarks" / "models").glob("classifier-*.pt"):
+        shutil.copy(path, folder)  # saves the training, unless sklearn or Pillow make other digits
     load_or_train_classifier(digits.images, digits.labels, classes=10, cache_dir=folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def onnx_file(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small run's model, exported."""
+    """The exported model of the small run."""
     path = tmp_path_factory.mktemp("onnx") / "small.onnx"
     export_model(run_dir, path)
     return path
@@ -169,31 +176,27 @@ def onnx_file(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shapes_of() -> Callable[[bytes], dict[str, tuple[int, ...]]]:
-    """Return the shapes that the runtime's screen finds in a file: those that onnx finds."""
+    """Return the shapes that graph validation infers, after a comparison with onnx's inference."""
 
-    def follow(content: bytes) -> dict[str, tuple[int, ...]]:
-        graph_validation.screen(content, "m.onnx")
-        inferred = onnx.shape_inference.infer_shapes(
+    def infer(content: bytes) -> dict[str, tuple[int, ...]]:
+        graph_validation.validate_model(content, "m.onnx")
+        shapes = graph_validation.infer_shapes(content)
+        model = onnx.shape_inference.infer_shapes(
             onnx.ModelProto.FromString(content), strict_mode=True, data_prop=True
         )
-        wanted = {
-            each.name: tuple(
-                graph_validation.FULL_BATCH if axis.dim_param else axis.dim_value
-                for axis in each.type.tensor_type.shape.dim
-            )
-            for each in inferred.graph.value_info
-        }
-        shapes = graph_validation._followed(content, read(content, graph_validation._MODEL)).shapes
-        assert len(wanted) > 3
-        assert {name: shapes[name] for name in wanted} == wanted
+        assert len(model.graph.value_info) > 3
+        for value in model.graph.value_info:
+            axes = value.type.tensor_type.shape.dim
+            shape = [contract.MAX_BATCH if axis.dim_param else axis.dim_value for axis in axes]
+            assert shapes[value.name] == tuple(shape), value.name
         return shapes
 
-    return follow
+    return infer
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runtime's wheel, built from the tree."""
+    """The runtime's wheel, built from this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", folder, RUNTIME)
     (path,) = folder.glob("*.whl")
@@ -204,9 +207,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime_environment(
     wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
-    """Make an environment with the wheel, one onnxruntime and no torch; returns its bin folder.
+    """Create an environment with the wheel and onnxruntime but no torch; return its bin folder.
 
-    It takes onnxruntime's version, or "gpu" for the release of onnxruntime-gpu in constraints.txt.
+    The argument is onnxruntime's version, or "gpu" for onnxruntime-gpu as constraints.txt pins it.
     """
 
     @functools.cache
@@ -214,12 +217,12 @@ def runtime_environment(
         folder = tmp_path_factory.mktemp("environment") / "env"
         venv.create(folder, with_pip=True)
         scripts = folder / ("Scripts" if os.name == "nt" else "bin")
-        wanted = (
+        requirements = (
             [f"{wheel}[gpu]", "--constraint", ROOT / "constraints.txt"]
             if onnxruntime == "gpu"
             else [f"{wheel}[cpu]", f"onnxruntime=={onnxruntime}"]
         )
-        pip(scripts / "python", "install", *wanted)
+        pip(scripts / "python", "install", *requirements)
         return scripts
 
     return make

@@ -1,4 +1,4 @@
-/** Makes dist/, the folder to host: src/, the model that the wheel ships, and onnxruntime-web. */
+/** Build dist/, the folder to host: src/, the shipped model and onnxruntime-web. */
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -13,7 +13,7 @@ export const DIST = fileURLToPath(new URL("dist/", HERE));
 
 const RUNTIME_FILES = Object.values(BUILDS).flatMap(filesOf);
 
-/** Make dist/ anew. */
+/** Delete dist/ and build it again. */
 export function build() {
   const { version } = JSON.parse(readFileSync(new URL("package.json", RUNTIME), "utf8"));
   const vendor = `vendor/onnxruntime-web-${version}/`;
@@ -26,35 +26,35 @@ export function build() {
   for (const file of RUNTIME_FILES) {
     cpSync(new URL(`dist/${file}`, RUNTIME), new URL(vendor + file, dist));
   }
-  fillIn(new URL("service-worker.js", dist), dist, vendor);
+  fillInWorker(new URL("service-worker.js", dist), dist, vendor);
 }
 
-/** Tell the service worker what there is to keep, and give this content a name of its own. */
-function fillIn(worker, dist, vendor) {
+/** Write the list of files and a hash of their contents into the service worker. */
+function fillInWorker(worker, dist, vendor) {
   const files = readdirSync(dist).filter((file) => !["service-worker.js", "vendor"].includes(file));
-  const text = readFileSync(worker, "utf8");
-  const hash = createHash("sha256").update(text).update(vendor);
+  const template = readFileSync(worker, "utf8");
+  const hash = createHash("sha256").update(template).update(vendor);
   for (const file of files.sort()) hash.update(file).update(readFileSync(new URL(file, dist)));
-  const filled = text
+  const filled = template
     .replace("__BUILD__", hash.digest("hex").slice(0, 12))
     .replace('["__FILES__"]', JSON.stringify(["./", ...files]))
     .replace('["__RUNTIME__"]', JSON.stringify(RUNTIME_FILES.map((file) => vendor + file)));
   writeFileSync(worker, filled);
 }
 
-/** Print what a visitor fetches, in bytes, plain and as a host compresses it. */
+/** Print what a visitor fetches, in bytes, uncompressed and with gzip. */
 function printSizes() {
   const { version } = JSON.parse(readFileSync(new URL("package.json", RUNTIME), "utf8"));
-  const all = readdirSync(DIST, { withFileTypes: true }).filter((each) => each.isFile());
-  const parts = { page: all.map(({ name }) => name).filter((name) => name !== "digits.onnx") };
+  const files = readdirSync(DIST, { withFileTypes: true }).filter((entry) => entry.isFile());
+  const parts = { page: files.map(({ name }) => name).filter((name) => name !== "digits.onnx") };
   parts.model = ["digits.onnx"];
-  for (const [name, each] of Object.entries(BUILDS)) {
-    parts[name] = filesOf(each).map((file) => `vendor/onnxruntime-web-${version}/${file}`);
+  for (const [name, build] of Object.entries(BUILDS)) {
+    parts[name] = filesOf(build).map((file) => `vendor/onnxruntime-web-${version}/${file}`);
   }
   for (const [name, files] of Object.entries(parts)) {
     const contents = files.map((file) => readFileSync(DIST + file));
-    const plain = contents.reduce((sum, each) => sum + each.length, 0);
-    const gzip = contents.reduce((sum, each) => sum + gzipSync(each, { level: 9 }).length, 0);
+    const plain = contents.reduce((sum, bytes) => sum + bytes.length, 0);
+    const gzip = contents.reduce((sum, bytes) => sum + gzipSync(bytes, { level: 9 }).length, 0);
     console.log(`${name.padEnd(9)} ${String(plain).padStart(10)} ${String(gzip).padStart(9)} gzip`);
   }
 }

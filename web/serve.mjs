@@ -1,4 +1,4 @@
-/** Serves dist/ on the loopback address, as any static host would. */
+/** Serve dist/ on the loopback address, as a static host does. */
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
@@ -20,29 +20,29 @@ const TYPES = {
  * Serve a folder on 127.0.0.1.
  *
  * @param {string} folder
- * @param {number} port - 0 takes a free one
- * @param {string} base - path that it is served under, with a slash at both ends
- * @param {object} extra - headers beside the usual ones
- * @returns {Promise<import("node:http").Server>} listening
+ * @param {number} port - 0 selects a free one
+ * @param {string} base - URL path of the folder, with a slash at both ends
+ * @param {object} extraHeaders
+ * @returns {Promise<import("node:http").Server>} a server that is listening
  */
-export function serve(folder, port, base = "/", extra = {}) {
+export function serve(folder, port, base = "/", extraHeaders = {}) {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://127.0.0.1");
-    const inside = pathname.startsWith(base) ? decodePath(pathname.slice(base.length)) : null;
-    const file = inside === null ? null : join(folder, inside || "index.html");
-    const found = file && statSync(file, { throwIfNoEntry: false });
-    if (!found?.isFile() || !["GET", "HEAD"].includes(request.method)) {
+    const path = pathname.startsWith(base) ? decodePath(pathname.slice(base.length)) : null;
+    const file = path === null ? null : join(folder, path || "index.html");
+    const stats = file && statSync(file, { throwIfNoEntry: false });
+    if (!stats?.isFile() || !["GET", "HEAD"].includes(request.method)) {
       response.writeHead(404).end();
       return;
     }
-    const etag = `"${found.size}-${Math.round(found.mtimeMs)}"`;
-    const headers = { "Cache-Control": "no-cache", ETag: etag, ...extra };
+    const etag = `"${stats.size}-${Math.round(stats.mtimeMs)}"`;
+    const headers = { "Cache-Control": "no-cache", ETag: etag, ...extraHeaders };
     if (request.headers["if-none-match"] === etag) {
       response.writeHead(304, headers).end();
       return;
     }
     headers["Content-Type"] = TYPES[extname(file)] ?? "application/octet-stream";
-    headers["Content-Length"] = found.size;
+    headers["Content-Length"] = stats.size;
     response.writeHead(200, headers);
     if (request.method === "HEAD") response.end();
     else createReadStream(file).pipe(response);
@@ -53,11 +53,11 @@ export function serve(folder, port, base = "/", extra = {}) {
   });
 }
 
-/** Return a path that stays inside, or null. */
-function decodePath(path) {
+/** Return the decoded path, or null if it leaves the folder. */
+function decodePath(encoded) {
   try {
-    const inside = normalize(decodeURIComponent(path));
-    return inside.startsWith("..") || inside.includes("\0") ? null : inside.replace(/^\.$/, "");
+    const path = normalize(decodeURIComponent(encoded));
+    return path.startsWith("..") || path.includes("\0") ? null : path.replace(/^\.$/, "");
   } catch {
     return null;
   }
@@ -67,9 +67,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const port = Number(process.argv[2] ?? 8000);
   try {
     await serve(DIST, port);
-    console.log(`http://127.0.0.1:${port}/  Ctrl-C ends it`);
+    console.log(`http://127.0.0.1:${port}/  (press Ctrl-C to stop)`);
   } catch (error) {
-    console.error(`error: cannot serve on port ${port} (${error.code}); choose another one`);
+    console.error(`error: cannot serve on port ${port} (${error.code}); choose another port`);
     process.exit(1);
   }
 }

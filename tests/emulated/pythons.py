@@ -1,10 +1,10 @@
-"""Does the runtime draw the same digits in every Python? The wheel, in an environment of each.
+"""Check that the runtime generates the same bytes with every version of Python.
 
-    make test-pythons                                # those of 3.10 to 3.14 that are on the PATH
-    python tests/emulated/pythons.py python3.13 ...  # these
+    make test-pythons                                # Python 3.10 to 3.14, those on the PATH
+    python tests/emulated/pythons.py python3.13 ...  # these versions
 
-Builds the wheel, installs it with the newest onnxruntime that each Python gets, lets `cgan-check`
-compare the golden images, and draws a hundred digits, which must be the same bytes in all of them.
+Builds the wheel and installs it with the newest onnxruntime for each Python. Then `cgan-check`
+compares the golden images, and a hundred images must be the same bytes with all versions.
 """
 
 import hashlib
@@ -18,50 +18,39 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PYTHONS = [f"python3.{minor}" for minor in range(10, 15)]
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
-DRAW = (
-    "--digits",
-    "0123456789",
-    "--count",
-    "10",
-    "--seed",
-    "5",
-    "--format",
-    "npy",
-    "--output",
-    "-",
-)
+OPTIONS = ("--digits", "0123456789", "--count", "10", "--seed", "5", "--format", "npy")
 
 
 def main() -> None:
-    """Try them, and leave with 1 where one fails or draws otherwise."""
-    asked = sys.argv[1:]
+    """Test each Python; exit with 1 if one fails or generates other images."""
+    requested = sys.argv[1:]
     hashes = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in asked or PYTHONS:
+        for name in requested or PYTHONS:
             python = shutil.which(name)
             if python is not None:
-                hashes[name] = drawn(python, Path(folder) / name.replace("/", "-"))
-            elif asked:
-                sys.exit(f"error: there is no {name}; install it")
+                hashes[name] = hash_images(python, Path(folder) / name.replace("/", "-"))
+            elif requested:
+                sys.exit(f"error: {name} is not on the PATH; install it")
             else:
-                print(f"{name}: not here")
+                print(f"{name}: not installed")
     if len(set(hashes.values())) != 1:
-        sys.exit(f"error: they draw differently, or none is here: {hashes}")
+        sys.exit(f"error: the images differ, or no Python was found; hashes: {hashes}")
 
 
-def drawn(python: str, folder: Path) -> str:
-    """Install the wheel for a Python, check it, and return the hash of what it draws."""
+def hash_images(python: str, folder: Path) -> str:
+    """Install the wheel for a Python, check it, and return the hash of the images it generates."""
     subprocess.run([python, "-m", "venv", folder], check=True)
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
-    inner = scripts / "python"
+    pip: list[str | Path] = [scripts / "python", *PIP]
     subprocess.run(
-        [inner, *PIP, "wheel", "--no-deps", "-w", folder / "wheel", ROOT / "runtime"], check=True
+        [*pip, "wheel", "--no-deps", "-w", folder / "wheel", ROOT / "runtime"], check=True
     )
     (wheel,) = (folder / "wheel").glob("*.whl")
-    subprocess.run([inner, *PIP, "install", f"{wheel}[cpu]"], check=True)
-    checked = subprocess.run([scripts / "cgan-check"], check=True, capture_output=True, text=True)
-    print("\n".join(checked.stdout.splitlines()[:2]))
-    images = subprocess.run([scripts / "cgan-run", *DRAW], check=True, capture_output=True).stdout
+    subprocess.run([*pip, "install", f"{wheel}[cpu]"], check=True)
+    report = subprocess.check_output([scripts / "cgan-check"], text=True)
+    print("\n".join(report.splitlines()[:2]))
+    images = subprocess.check_output([scripts / "cgan-run", *OPTIONS, "--output", "-"])
     return hashlib.sha256(images).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Files of every precision, of both kinds of generator."""
+"""Exported files of every precision, for both kinds of generator."""
 
 from pathlib import Path
 
@@ -8,16 +8,17 @@ import torch
 from cgan_export import export_model
 from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.model_file import Model, save_model
-from cgan_training.networks import ConvolutionalGenerator, Generator
+from cgan_training.networks import Generator, build_generator
+from cgan_training.recipe import ConvolutionalGenerator
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @pytest.fixture(scope="session")
 def convolutional_generator() -> Generator:
-    """An untrained one, of odd sizes, whose images are more than grey."""
+    """An untrained generator with odd sizes, whose images have a high contrast."""
     torch.manual_seed(0)
-    generator = Generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, 8, 12)
+    generator = build_generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, 8, 12)
     calibrate_batch_norm(generator, seed=1)
     with torch.no_grad():
         [layer for layer in generator.layers if isinstance(layer, torch.nn.Conv2d)][-1].weight *= 6
@@ -32,7 +33,7 @@ def convolutional_model(
     model = Model(
         generator=convolutional_generator,
         class_names=tuple("abcd"),
-        dataset="made up",
+        dataset="none",
         recipe={"name": "untrained"},
         training={"epochs": 0, "versions": {}},
     )
@@ -44,11 +45,11 @@ def convolutional_model(
 def exported(
     run_dir: Path, convolutional_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, str], Path]:
-    """The small run's perceptron and the untrained convolutional generator, by precision."""
+    """Exported files by kind of generator ("perceptron", "convolutional") and precision."""
     folder = tmp_path_factory.mktemp("exported")
     files = {}
-    for kind, source in (("perceptron", run_dir), ("convolutional", convolutional_model)):
+    for kind, model in (("perceptron", run_dir), ("convolutional", convolutional_model)):
         for precision in PRECISIONS:
             files[kind, precision] = folder / f"{kind}-{precision}.onnx"
-            export_model(source, files[kind, precision], precision=precision)
+            export_model(model, files[kind, precision], precision=precision)
     return files

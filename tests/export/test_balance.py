@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from cgan_export.int8 import balance as balancing
 from cgan_export.int8.balance import balance
-from cgan_export.int8.grid import pair_sums
 from cgan_export.int8.quantization import quantize
+from cgan_export.int8.scales import pair_sums
 from cgan_export.int8.sensitivity import measure_sensitivity, noise_and_labels
 from cgan_export.tracing.trace import ContractGenerator
 from cgan_training.networks import Generator

@@ -3,134 +3,122 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
-from cgan_export.evaluation import evaluator
+from cgan_export.cli.evaluate import results_table
+from cgan_export.evaluation import evaluator as evaluator_module
+from cgan_export.evaluation.evaluator import Evaluator
+from cgan_export.evaluation.image_sources import open_source
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
-def test_a_run_and_its_export_measure_alike(
-    command: Command, tmp_path: Path, run_dir: Path, onnx_file: Path, judge_cache: Path
+@pytest.fixture(scope="module")
+def evaluator(classifier_cache: Path) -> Evaluator:
+    return Evaluator("optdigits", Path("none"), classifier_cache, lambda _: None)
+
+
+def test_a_run_and_its_export_have_the_same_figures(
+    call: Command, tmp_path: Path, run_dir: Path, onnx_file: Path, classifier_cache: Path
 ) -> None:
-    done = command(
+    done = call(
         *("cgan-eval", onnx_file, "--baseline", run_dir, "--quick", "--json"),
-        *("--cache-dir", judge_cache, "--output", "pictures", "--threads", 1),
+        *("--cache-dir", classifier_cache, "--output", "pictures", "--threads", 1),
     )
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert answer["dataset"] == "optdigits"
-    assert answer["judge_accuracy"] > 0.95
-    exported, trained = answer["models"]
+    assert b"generating 1,000 images with " in done.stderr
+    values = json.loads(done.stdout)
+    assert (values["dataset"], values["repeats"]) == ("optdigits", 1)
+    assert values["classifier_accuracy"] > 0.95
+    exported, trained = values["models"]
     assert [exported["model"], trained["model"]] == [str(onnx_file), str(run_dir)]
     assert exported["figures"].keys() == trained["figures"].keys()
     assert "cas" not in exported["figures"]
     for name, figure in exported["figures"].items():
         assert figure == pytest.approx(trained["figures"][name], rel=0.02, abs=0.005)
-    asked = torch.tensor(exported["confusion"])
-    right = (asked.diagonal().sum() / asked.sum()).item()
-    assert right == pytest.approx(exported["figures"]["label_accuracy"], abs=1e-4)
-    assert len(exported["accuracy_by_label"]) == 10
+    confusion = torch.tensor(exported["confusion"])
+    accuracy = (confusion.diagonal().sum() / confusion.sum()).item()
+    assert accuracy == pytest.approx(exported["figures"]["label_accuracy"], abs=1e-4)
     for name in ("sheet.png", "confusion.png", "nearest.png"):
         with Image.open(tmp_path / "pictures" / name) as picture:
             assert min(picture.size) > 300
             assert len(set(picture.convert("L").tobytes())) > 20
 
 
-def test_a_table_with_every_figure_and_the_controls(
-    call: Command, run_dir: Path, judge_cache: Path
+def test_the_table_has_a_column_for_each_control(
+    call: Command, run_dir: Path, classifier_cache: Path
 ) -> None:
-    done = call(
-        *("cgan-eval", run_dir, "--controls", "--quick", "--cache-dir", judge_cache, "--threads", 1)
-    )
+    done = call("cgan-eval", run_dir, "--controls", "--quick", "--cache-dir", classifier_cache)
     assert done.returncode == 0, done.stderr
     head, *lines = done.stdout.decode().splitlines()
-    for name in ("real training images", "one image a class, repeated", "labels shifted by one"):
+    for name in ("real training images", "one image per class, repeated", "shifted by one"):
         assert name in head
-    rows = {line[:32].strip(): line for line in lines}
-    assert {"recall (+)", "coverage (+)", "memorised (-)", "label accuracy of 9"} <= rows.keys()
+    rows = {re.split("  +", line)[0]: line for line in lines}
+    assert {"recall (+)", "coverage (+)", "memorized (-)", "label accuracy of 9"} <= rows.keys()
     accuracies = rows["label accuracy (+)"].split()[3:]
-    assert accuracies[1] == accuracies[3] == "100.00%"  # real ones, and one of each repeated
-    assert float(accuracies[0].rstrip("%")) < 50  # two epochs of a small network
+    assert accuracies[1] == accuracies[3] == "100.00%"  # real images, and one repeated per class
+    assert float(accuracies[0].rstrip("%")) < 50  # the model, after two short epochs
 
 
-def test_several_sets_are_measured_and_their_mean_told(
-    call: Command, run_dir: Path, judge_cache: Path
-) -> None:
-    def measured(*words: object) -> dict[str, Any]:
-        options = "--quick", "--json", "--cache-dir", judge_cache
-        done = call("cgan-eval", run_dir, *options, *words)
-        assert done.returncode == 0, done.stderr
-        answer = json.loads(done.stdout)
-        assert answer["draws"] == (words[1] if words else 1)
-        return dict(answer["models"][0])
-
-    one, two = measured(), measured("--draws", 2)
-    assert not one["deviations"]
-    assert two["deviations"].keys() == one["figures"].keys()
-    asked, first = torch.tensor(two["confusion"]), torch.tensor(one["confusion"])
-    second = asked - first  # the first of two sets is the one set of before
+def test_repeats_give_means_and_standard_deviations(evaluator: Evaluator, run_dir: Path) -> None:
+    source = open_source(run_dir)
+    one, two = (evaluator.evaluate(source, quick=True, repeats=n) for n in (1, 2))
+    assert not one.deviations
+    assert two.deviations.keys() == one.figures.keys()
+    confusion, first = torch.tensor(two.confusion), torch.tensor(one.confusion)
+    second = confusion - first  # the first of the two sets is the single set
     assert torch.equal(first.sum(1), second.sum(1))
     assert (second >= 0).all()
-    assert two["deviations"]["frechet"] > 0  # each set is of noise of its own
-    for name in ("label_accuracy", "frechet", "recall", "memorised"):
-        mean, deviation, figure = (
-            two["figures"][name],
-            two["deviations"][name],
-            one["figures"][name],
-        )
-        # Two numbers lie sqrt(1/2) of their deviation from their mean.
-        assert abs(mean - figure) == pytest.approx(deviation / 2**0.5, abs=2e-4)
-    right = asked.diagonal() / asked.sum(1)
-    assert two["figures"]["worst_label_accuracy"] == pytest.approx(right.min().item(), abs=1e-4)
-    assert two["accuracy_by_label"] == pytest.approx(right.tolist(), abs=1e-4)
+    assert two.deviations["frechet"] > 0  # each set has its own noise
+    for name in ("label_accuracy", "frechet", "recall", "memorized"):
+        # Two numbers differ from their mean by sqrt(1/2) of their standard deviation.
+        difference = abs(two.figures[name] - one.figures[name])
+        assert difference == pytest.approx(two.deviations[name] / 2**0.5, abs=2e-4)
+    accuracies = (confusion.diagonal() / confusion.sum(1)).tolist()
+    assert two.figures["worst_label_accuracy"] == pytest.approx(min(accuracies), abs=1e-4)
+    assert two.accuracy_by_label == pytest.approx(accuracies, abs=1e-4)
+    table = results_table([two], source.class_names)
+    assert re.search(r"^recall \(\+\) +0\.\d{3} ± 0\.\d{3}$", table, re.MULTILINE)
 
 
-def test_a_table_of_several_sets_has_their_spread(
-    call: Command, run_dir: Path, judge_cache: Path
+def test_slow_figures_are_measured_without_quick(
+    evaluator: Evaluator, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = "--quick", "--cache-dir", judge_cache, "--threads", 1
-    done = call("cgan-eval", run_dir, "--draws", 2, *options)
-    assert b"drawing 2 times 1,000 images" in done.stderr
-    (line,) = (each for each in done.stdout.decode().splitlines() if each.startswith("recall (+)"))
-    assert re.fullmatch(r"recall \(\+\) +0\.\d{3} ± 0\.\d{3}", line)
-
-
-def test_the_slow_figures_are_measured_unless_told_otherwise(
-    call: Command, run_dir: Path, judge_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evaluator, "LEAST_CAS_IMAGES", 1000)  # of 10,000
-    done = call("cgan-eval", run_dir, "--json", "--cache-dir", judge_cache)
-    assert done.returncode == 0, done.stderr
-    (model,) = json.loads(done.stdout)["models"]
-    assert 0 <= model["figures"]["cas"] <= 1
-    assert model["figures"]["parzen"] < 0  # noise explains no digit
+    monkeypatch.setattr(evaluator_module, "MIN_CAS_IMAGES", 1000)
+    figures = evaluator.evaluate(open_source(run_dir)).figures
+    assert 0 <= figures["cas"] <= 1
+    assert figures["parzen"] < 0  # the images are noise
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nothing.pt"], 1, b"there is no nothing.pt; make one with cgan-train"),
-        (["nothing.onnx"], 1, b"nothing.onnx"),
-        (["{run}", "--dataset", "shapes"], 1, b"no data set 'shapes'; choose one of"),
-        (["{run}", "--seed", -1], 2, b"Invalid value for '--seed'"),
-        (
-            ["{run}", "--draws", 0],
-            2,
-            b"Invalid value for '--draws': 0 is not in the range 1<=x<=20",
-        ),
-        ([], 2, b"Missing argument 'MODEL'"),
+        (["none.pt"], 1, "none.pt"),
+        (["none.onnx"], 1, "none.onnx"),
+        (["{run}", "--dataset", "shapes"], 1, "'shapes'; choose "),
+        (["{convolutional}", "--dataset", "optdigits"], 1, "generates 4 classes of 8 x 12 pixels"),
+        (["{run}", "--repeats", 0], 2, "'--repeats': 0 is not in the range 1<=x<=20"),
+        (["{run}", "--quick", "--output", "text/folder"], 1, "cannot create the folder text/fol"),
+        ([], 2, "Missing argument 'MODEL'"),
     ],
 )
-def test_errors_are_a_line(
-    call: Command, run_dir: Path, arguments: list[object], code: int, message: bytes
+def test_bad_input_gives_one_error_line(
+    call: Command,
+    run_dir: Path,
+    convolutional_model: Path,
+    classifier_cache: Path,
+    tmp_path: Path,
+    arguments: list[object],
+    code: int,
+    message: str,
 ) -> None:
-    done = call("cgan-eval", *(str(each).replace("{run}", str(run_dir)) for each in arguments))
-    assert done.returncode == code
-    assert message in done.stderr
-    assert b"Traceback" not in done.stderr
-    assert done.stdout == b""
+    (tmp_path / "text").write_text("a file")
+    paths = {"run": run_dir, "convolutional": convolutional_model}
+    words = [str(each).format(**paths) for each in arguments]
+    done = call("cgan-eval", *words, *["--cache-dir", classifier_cache] * bool(words))
+    assert (done.returncode, done.stdout) == (code, b"")
+    (error,) = re.findall("^error: .*$", done.stderr.decode(), re.MULTILINE)
+    assert message in error

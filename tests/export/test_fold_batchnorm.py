@@ -4,12 +4,8 @@ from torch import nn
 
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_training.engine.batch_norm import calibrate_batch_norm
-from cgan_training.networks import (
-    ConvolutionalGenerator,
-    Generator,
-    GeneratorSettings,
-    PerceptronGenerator,
-)
+from cgan_training.networks import build_generator
+from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, PerceptronGenerator
 
 
 @pytest.mark.parametrize(
@@ -19,11 +15,11 @@ from cgan_training.networks import (
         ConvolutionalGenerator(hidden=12, channels=5),
         PerceptronGenerator((12, 20)),
     ],
-    ids=["perceptron", "convolutional", "plain"],
+    ids=["perceptron", "convolutional", "without batch norm"],
 )
-def test_folded_layers_draw_the_same(settings: GeneratorSettings) -> None:
+def test_folded_layers_compute_the_same(settings: GeneratorSettings) -> None:
     torch.manual_seed(0)
-    generator = Generator(settings, 6, 4, 8, 12)
+    generator = build_generator(settings, 6, 4, 8, 12)
     for layer in generator.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1, 0.5)
@@ -38,6 +34,6 @@ def test_folded_layers_draw_the_same(settings: GeneratorSettings) -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-def test_batch_norm_after_anything_else_is_refused() -> None:
+def test_batch_norm_after_another_kind_of_layer_is_rejected() -> None:
     with pytest.raises(TypeError, match="follows ReLU"):
         fold_batch_norm(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.BatchNorm1d(4)))

@@ -3,62 +3,51 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from cgan_export import VerificationError, export_model
-from cgan_export.cli.export import command
 from cgan_export.evaluation import quality_gate
 from cgan_runtime import ImageGenerator
 from cgan_training.evaluation import classifier
 
 
-@pytest.fixture
-def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real judge, trained for 110 steps instead of 200."""
-    settings = dataclasses.replace(classifier.SETTINGS, least_steps=110)
+def test_the_measured_quality_is_in_the_metadata(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = dataclasses.replace(classifier.SETTINGS, min_steps=110)  # instead of 200
     monkeypatch.setattr(classifier, "SETTINGS", settings)
-
-
-@pytest.mark.usefixtures("quick_judge")
-def test_the_judge_s_figures_reach_the_file(run_dir: Path, tmp_path: Path) -> None:
     output, cache = tmp_path / "digits.onnx", tmp_path / "cache"
-    arguments = [run_dir, output, "--judge", "--cache-dir", cache]
-    done = CliRunner().invoke(command, [str(each) for each in arguments], catch_exceptions=False)
-    assert "gate              none" in done.output
-    assert "see --judge" not in done.output
+    measure = partial(quality_gate.measure_quality, data_dir=tmp_path, cache_dir=cache)
+    report = export_model(run_dir, output, measure=measure)
     quality = ImageGenerator(output).info.quality
-    # Digits that learnt for two short epochs are hardly legible; the judge reads real ones well.
+    assert report.quality == quality
+    # After two short epochs the digits are hardly legible. The classifier is good at real ones.
     assert 0.05 < quality["label_accuracy"] < 0.5
-    assert quality["judge_accuracy"] > 0.9
+    assert quality["classifier_accuracy"] > 0.9
     assert quality["frechet"] > 1
-    assert {"recall", "coverage", "worst_label_accuracy"} <= quality.keys()
-    (kept,) = cache.iterdir()
-    assert kept.name.startswith(f"judge-v{classifier.CLASSIFIER_VERSION}-")
+    assert {"recall", "coverage", "worst_label_accuracy", "memorized"} <= quality.keys()
+    (cached,) = cache.iterdir()
+    assert cached.name.startswith(f"classifier-v{classifier.CLASSIFIER_VERSION}-")
 
 
-@pytest.mark.parametrize(("most_lost", "refused"), [(2, False), (-2, True)])
-def test_the_gate_compares_what_is_read(
+@pytest.mark.parametrize(("max_loss", "passes"), [(2, True), (-2, False)])
+def test_the_gate_compares_the_accuracy_with_the_trained_network(
     run_dir: Path,
     tmp_path: Path,
-    judge_cache: Path,
+    classifier_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
-    most_lost: float,
-    refused: bool,
+    max_loss: float,
+    passes: bool,
 ) -> None:
-    monkeypatch.setattr(quality_gate, "MOST_LOST", most_lost)
+    monkeypatch.setattr(quality_gate, "MAX_ACCURACY_LOSS", max_loss)
+    monkeypatch.setattr(quality_gate, "IMAGES", 1000)
     path = tmp_path / "digits.onnx"
-    gate = partial(
-        quality_gate.compare_accuracy,
-        model_path=run_dir,
-        data_dir=tmp_path,
-        cache_dir=judge_cache,
-    )
-    if refused:
-        with pytest.raises(VerificationError, match=r"a judge reads .* nothing was written"):
-            export_model(run_dir, path, precision="int8", gate=gate)
-        assert not path.exists()
+    gate = partial(quality_gate.compare_accuracy, data_dir=tmp_path, cache_dir=classifier_cache)
+    if passes:
+        report = export_model(run_dir, path, precision="fp16", gate=gate)
+        assert report.gate_result is not None
+        assert 0.05 < report.gate_result.label_accuracy < 0.5
+        assert abs(report.gate_result.change) < 0.01
     else:
-        report = export_model(run_dir, path, precision="int8", gate=gate)
-        assert report.judgement is not None
-        assert 0.05 < report.judgement.label_accuracy < 0.5
-        assert abs(report.judgement.change) < 0.01
+        with pytest.raises(VerificationError, match=r"label accuracy .* nothing was written"):
+            export_model(run_dir, path, precision="fp16", gate=gate)
+        assert not path.exists()

@@ -1,12 +1,12 @@
-"""Let every file operation of every command go wrong, each in every way.
+"""Make every file operation of every command fail, in every way.
 
-    python tests/faults/faults.py                              # all of it: an hour
-    python tests/faults/faults.py "cgan-train" --kind kill     # one command, one fault
-    python tests/faults/faults.py --every 10                   # each tenth operation
+    python tests/faults/faults.py                              # everything: an hour
+    python tests/faults/faults.py "cgan-train" --kind kill     # one command, one kind of fault
+    python tests/faults/faults.py --every 10                   # every tenth operation
 
-Each fault is a process of its own, forked from one that has imported everything. Afterwards every
-file is what it was or a whole new one, an error is one line, and nothing but the killed leave a
-.part file behind.
+Each fault runs in its own process, forked from one that has imported everything. Afterwards every
+file must be unchanged or a complete new one, an error must be one line, and only a killed process
+may leave a .part file.
 """
 
 import argparse
@@ -26,170 +26,164 @@ import scenarios
 from inject import KINDS, Injector
 from scenarios import OLD, Scenario, WrongError
 
-SECONDS = 300  # that a command may take
+MAX_SECONDS = 300  # of a command
 TERMINATED = 143
-MOST_SHOWN = 10
+MAX_LISTED = 10
 
 
 def main() -> None:
-    """Inject faults and tell what came of them."""
+    """Inject faults and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("scenario", nargs="*")
     parser.add_argument("--kind", choices=KINDS, action="append")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--summary", type=Path, help="write the counts to this file as JSON")
     options = parser.parse_args()
-    began = time.perf_counter()
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
-        place = Path(name)
-        scenarios.prepare(place)
-        scenarios.make_cheap(place)
-        known = scenarios.scenarios(place)
-        chosen = {key: known[key] for key in options.scenario or known}
-        found: dict[str, Any] = {}
+        folder = Path(name)
+        scenarios.prepare(folder)
+        scenarios.skip_slow_parts(folder)
+        available = scenarios.scenarios(folder)
+        counts: dict[str, Any] = {}
         wrong: list[str] = []
-        for key, scenario in chosen.items():
-            found[key] = try_all(key, scenario, place, options, wrong)
-            print(f"{key}: {found[key]}", file=sys.stderr, flush=True)
+        for key in options.scenario or available:
+            counts[key] = inject_all(key, available[key], folder, options, wrong)
+            print(f"{key}: {counts[key]}", file=sys.stderr, flush=True)
     summary = {
-        "scenarios": found,
-        "faults": sum(sum(each["faults"].values()) for each in found.values()),
+        "scenarios": counts,
+        "faults": sum(sum(each["faults"].values()) for each in counts.values()),
         "wrong": len(wrong),
-        "minutes": round((time.perf_counter() - began) / 60, 1),
+        "minutes": round((time.perf_counter() - start) / 60, 1),
     }
     print(json.dumps(summary, indent=2))
-    for line in wrong[:MOST_SHOWN]:
+    for line in wrong[:MAX_LISTED]:
         print(f"WRONG: {line}")
     if options.summary is not None:
         options.summary.write_text(json.dumps(summary, indent=2) + "\n")
     sys.exit(1 if wrong else 0)
 
 
-def try_all(
-    name: str, scenario: Scenario, place: Path, options: argparse.Namespace, wrong: list[str]
+def inject_all(
+    name: str, scenario: Scenario, folder: Path, options: argparse.Namespace, wrong: list[str]
 ) -> dict[str, Any]:
-    """Fail each operation of a scenario in each way."""
-    work = place / "work"
-    begin(work, scenario)
-    operations = count(work, scenario, place)
+    """Make each operation of a scenario fail in each way; append what is wrong."""
+    work = folder / "work"
+    fill(work, scenario)
+    code, stderr = run_in_child(scenario, folder, "kill", None)
+    if code:
+        sys.exit(f"error: {name} exits with {code} without a fault: {stderr}")
+    operations = json.loads((folder / "operations").read_text())
     faults: Counter[str] = Counter()
     for kind in options.kind or KINDS:
         for number in range(0, len(operations), options.every):
-            before = begin(work, scenario)
-            code, said = in_child(work, scenario, place, kind, number)
+            before = fill(work, scenario)
+            code, stderr = run_in_child(scenario, folder, kind, number)
             faults[kind] += 1
             try:
-                require_right(work, scenario, before, kind, code, said)
+                check_exit(kind, code, stderr)
+                check_files(work, before, kind)
             except WrongError as error:
                 wrong.append(f"{name}, {kind} at {number} ({operations[number]}): {error}")
-    shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(work)
     return {"operations": len(operations), "faults": dict(faults)}
 
 
-def begin(work: Path, scenario: Scenario) -> dict[str, bytes]:
-    """Make the folder new; return what is in it."""
+def fill(work: Path, scenario: Scenario) -> dict[str, bytes]:
+    """Create the working folder of a scenario; return its files."""
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    scenario.begin(work)
+    if scenario.run is not None:
+        shutil.copytree(scenario.run, work / "run")
     for output in scenario.outputs:
         (work / output).write_bytes(OLD)
-    return files(work)
+    return read_files(work)
 
 
-def files(work: Path) -> dict[str, bytes]:
+def read_files(work: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(work)): path.read_bytes() for path in work.rglob("*") if path.is_file()
     }
 
 
-def count(work: Path, scenario: Scenario, place: Path) -> list[str]:
-    """Run a scenario without a fault; return its operations by name."""
-    code, said = in_child(work, scenario, place, "kill", None)
-    if code:
-        sys.exit(f"error: the scenario ends with {code} by itself: {said}")
-    return list(json.loads((place / "operations").read_text()))
-
-
-def in_child(
-    work: Path, scenario: Scenario, place: Path, kind: str, number: int | None
+def run_in_child(
+    scenario: Scenario, folder: Path, kind: str, number: int | None
 ) -> tuple[int, str]:
     """Run a scenario in a child; return its exit code, negative for a signal, and its stderr."""
-    said = place / "said"
     child = os.fork()
     if not child:
-        run(work, scenario, place, kind, number)
+        run(scenario, folder, kind, number)
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), said.read_text(errors="replace")
+    stderr = (folder / "stderr").read_text(errors="replace")
+    return os.waitstatus_to_exitcode(status), stderr
 
 
-def run(work: Path, scenario: Scenario, place: Path, kind: str, number: int | None) -> None:
-    """Be the child."""
+def run(scenario: Scenario, folder: Path, kind: str, number: int | None) -> None:
+    """Run a scenario in this process, which is the child, and exit."""
     from cgan_runtime.cli import conventions
 
-    signal.alarm(SECONDS)
+    signal.alarm(MAX_SECONDS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.chdir(work)
-    for descriptor, path in ((1, place / "printed"), (2, place / "said")):
+    os.chdir(folder / "work")
+    for descriptor, path in ((1, folder / "stdout"), (2, folder / "stderr")):
         os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), descriptor)
-    injector = Injector(work, kind, number)
+    injector = Injector(folder / "work", kind, number)
     injector.install()
     code: Any = 70
     try:
         conventions.run(scenario.command, scenario.arguments)
-    except SystemExit as leaving:
-        code = leaving.code or 0
-    except BaseException as error:  # noqa: BLE001 - the parent wants to see it
+    except SystemExit as exiting:
+        code = exiting.code or 0
+    except BaseException as error:  # noqa: BLE001 - the parent reports it
         sys.excepthook(type(error), error, error.__traceback__)
     if number is None:
-        (place / "operations").write_text(json.dumps(injector.done))
+        (folder / "operations").write_text(json.dumps(injector.operations))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def require_right(
-    work: Path, scenario: Scenario, before: dict[str, bytes], kind: str, code: int, said: str
-) -> None:
-    """Check what a fault left.
+def check_exit(kind: str, code: int, stderr: str) -> None:
+    """Check that a command exits as the fault requires.
 
     Raises:
-        WrongError: it should not be so.
+        WrongError: it exits with another code or with a wrong message.
     """
-    killed = code == -signal.SIGKILL
-    if killed != (kind in ("kill", "half")):
-        raise WrongError(f"it ended with {code}: {said[-500:]!r}")
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
-    allowed = {"term": (TERMINATED, 0)}.get(kind, (1, 0))
-    if not killed and (code not in allowed or "Traceback" in said or "Warning" in said):
-        raise WrongError(f"it ended with {code}: {said[-500:]!r}")
-    if not killed and len(errors) != (1 if code else 0):
-        raise WrongError(f"it ended with {code} and {len(errors)} errors: {said[-500:]!r}")
-    after = files(work)
-    left = [name for name in after if name.endswith(".part")]
-    if left and not killed and kind != "read-only":
-        raise WrongError(f"it left {left}")
-    for name, content in after.items():
-        if not name.endswith(".part") and before.get(name) != content:
-            scenarios.require_whole(work / name)
-    for name in before:
-        if name not in after and not name.endswith(("checkpoint.pt", "checkpoint-previous.pt")):
-            raise WrongError(f"{name} is gone")
-    require_resumable(work, before, after)
+    message = f"it exits with {code} and prints {stderr[-500:]!r}"
+    if kind in ("kill", "half"):
+        if code != -signal.SIGKILL:
+            raise WrongError(message)
+        return
+    errors = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    if code not in (0, TERMINATED if kind == "term" else 1) or len(errors) != bool(code):
+        raise WrongError(message)
+    if "Traceback" in stderr or "Warning" in stderr:
+        raise WrongError(message)
 
 
-def require_resumable(work: Path, before: dict[str, bytes], after: dict[str, bytes]) -> None:
-    """Check that a run that could be gone on with still can.
+def check_files(work: Path, before: dict[str, bytes], kind: str) -> None:
+    """Check that every file is unchanged or complete and that a run can still be resumed.
 
     Raises:
-        WrongError: it cannot.
+        WrongError: it is not so.
     """
     from cgan_training.run.checkpoint import load_checkpoint
 
+    after = read_files(work)
+    parts = {name for name in after if name.endswith(".part")}
+    if parts and kind not in ("kill", "half", "read-only"):
+        raise WrongError(f"it leaves {sorted(parts)}")
+    for name in after.keys() - parts:
+        if before.get(name) != after[name]:
+            scenarios.check_complete(work / name)
+    for name in before.keys() - after.keys():
+        if not name.endswith(("checkpoint.pt", "checkpoint-previous.pt")):
+            raise WrongError(f"{name} is missing")
     if any(name.startswith("run/checkpoint") for name in {**before, **after}):
         try:
             load_checkpoint(work / "run")
         except Exception as error:
-            raise WrongError(f"nothing to resume: {error}") from error
+            raise WrongError(f"the run cannot be resumed: {error}") from error
 
 
 if __name__ == "__main__":

@@ -1,228 +1,163 @@
-"""The commands that write files, in miniature, and what is a whole file."""
+"""Small runs of the commands that write files, and checks that a file is complete."""
 
-import dataclasses
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from PIL import Image
 
-OLD = b"what was there before\n"
+from cgan_runtime import ImageGenerator
+from cgan_training.archive import load_archive
+
+OLD = b"content of an older file\n"
+RECIPE = """
+name = "small"
+noise_dim = 6
+batch_size = 100
+epochs = 2
+min_images_per_epoch = 1
+learning_rate = 2e-4
+adam_betas = [0.9, 0.999]
+seed = 0
+generator = { kind = "perceptron", hidden = [8, 6] }
+discriminator = { kind = "perceptron", hidden = [12], negative_slope = 0.2 }
+loss = { kind = "logistic" }
+"""
 
 
 class WrongError(Exception):
-    """A file is neither what it was nor a whole new one."""
+    """A file is neither unchanged nor a complete new one, or a command fails in a wrong way."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A command line, and what it may leave."""
+    """A command line and the files that exist before it runs."""
 
     command: click.Command
     arguments: tuple[str, ...]
-    begin: Callable[[Path], object]  # fills the folder that it works in
-    outputs: tuple[str, ...] = ()  # files that are there before, with OLD in them
-    saves_on_term: bool = False  # a run that is told to end saves first
+    run: Path | None = None  # copied to the working folder, as "run"
+    outputs: tuple[str, ...] = ()  # files with the content OLD
 
 
 def scenarios(prepared: Path) -> dict[str, Scenario]:
-    """Return every scenario by name.
+    """Return every scenario by name, given the folder that prepare() filled."""
+    from cgan_export.cli import evaluate, export
+    from cgan_runtime.cli import run
+    from cgan_training.cli import train
 
-    Args:
-        prepared: a folder with a finished run in it, "run".
-    """
-    from cgan_export.cli import evaluate
-    from cgan_export.cli import export as export_cli
-    from cgan_runtime.cli import run as run_cli
-    from cgan_training.cli import train as train_cli
-
-    draw = ("--digits", "2026", "--seed", "7", "--threads", "1")
-    run = prepared / "run"
-    small = ("--recipe", str(prepared / "small.toml"), "--dataset", "optdigits", "--threads", "1")
-
-    def nothing(_folder: Path) -> None:
-        pass
-
-    def with_run(folder: Path) -> None:
-        shutil.copytree(run, folder / "run")
-
-    def begun(folder: Path) -> None:
-        """A run that is half done."""
-        shutil.copytree(prepared / "begun", folder / "run")
-
+    images = ("--digits", "2026", "--seed", "7", "--threads", "1", "--output")
+    recipe = ("--recipe", str(prepared / "small.toml"), "--dataset", "optdigits", "--threads", "1")
+    card = ("run", "a.onnx", "--card")
+    evaluation = ("run", "--quick", "--output", "pictures", "--cache-dir", "classifiers")
+    resume = ("--resume", "run", "--data-dir", "nowhere")
+    finished, unfinished = prepared / "run", prepared / "unfinished"
     return {
-        "cgan-run to .png": Scenario(
-            run_cli.command, (*draw, "--output", "a.png"), nothing, ("a.png",)
-        ),
-        "cgan-run to .npy": Scenario(
-            run_cli.command, (*draw, "--output", "a.npy"), nothing, ("a.npy",)
-        ),
+        "cgan-run to .png": Scenario(run.command, (*images, "a.png"), outputs=("a.png",)),
+        "cgan-run to .npy": Scenario(run.command, (*images, "a.npy"), outputs=("a.npy",)),
         "cgan-export --card": Scenario(
-            export_cli.command,
-            ("run", "a.onnx", "--card"),
-            with_run,
-            ("a.onnx", "a.md", "a.png"),
+            export.command, card, finished, outputs=("a.onnx", "a.md", "a.png")
         ),
-        "cgan-eval --output": Scenario(
-            evaluate.command,
-            ("run", "--quick", "--output", "pictures", "--cache-dir", "judges"),
-            with_run,
-        ),
-        "cgan-train": Scenario(
-            train_cli.command,
-            (*small, "--run-dir", "run", "--keep-every", "1"),
-            nothing,
-            saves_on_term=True,
-        ),
-        "cgan-train --resume": Scenario(
-            train_cli.command,
-            ("--resume", "run", "--data-dir", "nowhere"),
-            begun,
-            saves_on_term=True,
-        ),
+        "cgan-eval --output": Scenario(evaluate.command, evaluation, finished),
+        "cgan-train": Scenario(train.command, (*recipe, "--run-dir", "run", "--keep-every", "1")),
+        "cgan-train --resume": Scenario(train.command, resume, unfinished),
     }
 
 
-def make_cheap(prepared: Path) -> None:
-    """Leave out what takes long and writes nothing."""
+def skip_slow_parts(prepared: Path) -> None:
+    """Replace functions that take long and write no files."""
     from functools import cache
 
-    from cgan_export.cli import report
-    from cgan_export.evaluation import evaluator, model_card
+    from cgan_runtime.diagnostics import speed
+
+    # The commands import this function, so replace it first.
+    vars(speed)["measure_speed"] = lambda *_: speed.Speed(1.0, 1.0)
+
+    from cgan_export.evaluation import evaluator
     from cgan_export.evaluation.image_sources import open_source
-    from cgan_runtime.diagnostics.speed import Speed
     from cgan_training import data
     from cgan_training.evaluation import classifier
-    from cgan_training.pictures.curves import curves
+    from cgan_training.pictures.curves import draw_curves
     from cgan_training.run import artifacts
 
-    vars(model_card)["measure_speed"] = vars(report)["measure_speed"] = lambda _: Speed(1.0, 1.0)
     vars(data)["load_dataset"] = vars(evaluator)["load_dataset"] = cache(data.load_dataset)
-    drawn = curves([], "")  # matplotlib, once
-    vars(artifacts)["curves"] = lambda _metrics, _title: drawn
+    curves = draw_curves([], "")  # import matplotlib once
+    vars(artifacts)["draw_curves"] = lambda *_: curves
     vars(classifier)["train_classifier"] = lambda images, _labels, *, classes, **_: (
-        classifier._untrained(classes, images, 0).eval()
+        classifier._untrained_classifier(classes, images, 0).eval()
     )
-    sound = evaluator.Evaluator("optdigits", Path("nowhere"), prepared / "judges", lambda _: None)
-    examined = sound.evaluate(open_source(prepared / "run"), quick=True)
+    prepared_evaluator = evaluator.Evaluator(
+        "optdigits", Path("nowhere"), prepared / "classifiers", lambda _: None
+    )
+    quality = prepared_evaluator.evaluate(open_source(prepared / "run"), quick=True)
 
-    class Cheap(evaluator.Evaluator):
-        """Keeps the judge in its folder, and knows the answer."""
+    class FakeEvaluator(evaluator.Evaluator):
+        """Writes the classifier to its folder and returns a known result."""
 
         def __init__(self, *arguments: Any) -> None:
-            vars(self).update(vars(sound))
+            vars(self).update(vars(prepared_evaluator))
             images, labels = self.train.images, self.train.labels
             classifier.load_or_train_classifier(images, labels, classes=10, cache_dir=arguments[2])
 
         def evaluate(self, *_: Any, **__: Any) -> Any:
-            return examined
+            return quality
 
-    vars(evaluator)["Evaluator"] = Cheap
+    vars(evaluator)["Evaluator"] = FakeEvaluator
 
 
 def prepare(folder: Path) -> None:
-    """Make a finished run, one that is half done, and their recipe."""
+    """Write a finished run, an unfinished run and their recipe."""
     import torch
 
     from cgan_training.data import load_dataset
-    from cgan_training.networks import PerceptronDiscriminator, PerceptronGenerator
-    from cgan_training.recipe.schema import BLOCKS, load_recipe
+    from cgan_training.recipe import load_recipe
     from cgan_training.run import RunOptions, train
 
     torch.set_num_threads(1)
-    recipe = dataclasses.replace(
-        load_recipe("seed"),
-        name="small",
-        epochs=2,
-        epoch_images=1,
-        noise_dim=6,
-        generator=PerceptronGenerator(hidden=(8, 6)),
-        discriminator=PerceptronDiscriminator(hidden=(12,), leaky_slope=0.2),
-    )
-    values = recipe.to_dict()
-    tables = {key: values.pop(key) for key in BLOCKS}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-    for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    (folder / "small.toml").write_text("\n".join(lines) + "\n")
+    (folder / "small.toml").write_text(RECIPE)
+    recipe = load_recipe(str(folder / "small.toml"))
     dataset = load_dataset("optdigits", Path("nowhere"))[0]
-    for name, limit in (("run", None), ("begun", 1e-6)):
-        train(
-            recipe,
-            dataset,
-            folder / name,
-            device=torch.device("cpu"),
-            options=RunOptions(seconds_limit=limit, found_by=("optdigits", "nowhere")),
-            say=lambda _line: None,
-        )
+    for name, seconds in (("run", None), ("unfinished", 1e-6)):
+        options = RunOptions(seconds, dataset_argument="optdigits", data_dir="nowhere")
+        train(recipe, dataset, folder / name, device=torch.device("cpu"), options=options)
 
 
-def require_whole(path: Path) -> None:
-    """Check that a file can be read to its end.
+def check_complete(path: Path) -> None:
+    """Check that a file has the expected end and can be read.
 
     Raises:
-        WrongError: it cannot.
+        WrongError: it does not, or it cannot be read.
     """
-    try:
-        _read_whole(path)
-    except Exception as error:
-        raise WrongError(f"{path} is half: {type(error).__name__}: {error}") from error
-
-
-def _read_whole(path: Path) -> None:
     content = path.read_bytes()
-    end = ENDS.get(path.suffix, b"")
-    if content and not content.endswith(end):
-        raise ValueError(f"it ends in {content[-20:]!r}")
-    READERS[path.suffix](path)
+    if content and not content.endswith(ENDINGS.get(path.suffix, b"")):
+        raise WrongError(f"{path} is incomplete: it ends with {content[-20:]!r}")
+    try:
+        READERS[path.suffix](path)
+    except Exception as error:
+        raise WrongError(f"{path} is incomplete: {type(error).__name__}: {error}") from error
 
 
-def _picture(path: Path) -> None:
-    from PIL import Image
-
+def _read_picture(path: Path) -> None:
     with Image.open(path) as picture:
         picture.load()
 
 
-def _array(path: Path) -> None:
-    import numpy as np
-
-    np.load(path, allow_pickle=False)
-
-
-def _onnx(path: Path) -> None:
-    from cgan_runtime import ImageGenerator
-
-    ImageGenerator(path, "cpu", threads=1).close()
-
-
-def _archive(path: Path) -> None:
-    from cgan_training.archive import load_archive
-
-    load_archive(path)
-
-
-def _lines(path: Path) -> None:
-    for line in path.read_text().splitlines():
-        json.loads(line)
-
-
 READERS: dict[str, Callable[[Path], object]] = {
     ".json": lambda path: json.loads(path.read_text()),
-    ".jsonl": _lines,
+    ".jsonl": lambda path: [json.loads(line) for line in path.read_text().splitlines()],
     ".md": Path.read_text,
-    ".npy": _array,
-    ".onnx": _onnx,
-    ".png": _picture,
-    ".pt": _archive,
-    ".webp": _picture,
+    ".npy": lambda path: np.load(path, allow_pickle=False),
+    ".onnx": lambda path: ImageGenerator(path, "cpu", threads=1).close(),
+    ".png": _read_picture,
+    ".pt": load_archive,
+    ".webp": _read_picture,
 }
-ENDS = {
-    ".png": b"IEND\xaeB`\x82",
+ENDINGS = {
     ".json": b"}\n",
     ".jsonl": b"}\n",
     ".md": b"where errors matter.\n",
+    ".png": b"IEND\xaeB`\x82",
 }

@@ -1,4 +1,4 @@
-"""A slice of `make faults`: what it does to every operation, here some of them get."""
+"""Run a part of `make faults`: only some operations of some commands fail."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).with_name("faults.py")
 
 
 @pytest.mark.parametrize(
-    ("scenarios", "every", "least"),
+    ("scenarios", "every", "min_faults"),
     [
         (["cgan-run to .png", "cgan-run to .npy"], 1, 60),
         (["cgan-export --card"], 9, 15),
@@ -19,14 +19,16 @@ SCRIPT = Path(__file__).with_name("faults.py")
     ],
     ids=["cgan-run", "cgan-export", "cgan-train"],
 )
-def test_files_are_old_or_new_whatever_fails(scenarios: list[str], every: int, least: int) -> None:
-    done = subprocess.run(
+def test_files_are_unchanged_or_complete_after_a_fault(
+    scenarios: list[str], every: int, min_faults: int
+) -> None:
+    completed = subprocess.run(
         [sys.executable, SCRIPT, *scenarios, "--every", str(every)],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    summary = json.loads(done.stdout)
-    assert summary["faults"] >= least
+    assert completed.returncode == 0, completed.stdout[-3000:] + completed.stderr[-1000:]
+    summary = json.loads(completed.stdout)
+    assert summary["faults"] >= min_faults
     assert set(summary["scenarios"]) == set(scenarios)

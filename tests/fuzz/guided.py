@@ -1,15 +1,16 @@
-"""Search for bytes that get past the screen, led by which lines of it they reach.
+"""Search for bytes that get past graph validation, guided by its line coverage.
 
     python tests/fuzz/guided.py --runs 1000000 --models FOLDER
 
-Where the screen lets a file pass, protobuf must read the same graph in it: what one reader sees and
-another does not is how files are smuggled. Needs atheris (make fuzz installs it).
+If graph validation accepts a file, protobuf must read the same graph from it: attackers hide
+content where two readers disagree. This needs atheris, which `make fuzz` installs.
 """
 
 import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -24,92 +25,89 @@ import onnx
 import onnx_mutants
 import prepare
 
-MOST_BYTES = 40_000  # of a file to begin with, and to end with
+MAX_BYTES = 40_000  # of a file
 COUNTS = Counter[str]()
 
 
-def evaluate(body: bytes) -> None:
-    """Look at a file as the runtime does, and at one that passes as protobuf does.
+def compare_readers(body: bytes) -> None:
+    """Validate a file as the runtime does, and compare an accepted file with protobuf's reading.
 
     Raises:
-        AssertionError: the two differ.
+        AssertionError: the two readers differ.
     """
     COUNTS["files"] += 1
     content = checksum.add_checksum(body)
     try:
-        graph_validation.screen(content, "m.onnx")
+        graph_validation.validate_model(content, "m.onnx")
     except errors.ModelError:
         return
-    COUNTS["passed"] += 1
-    theirs = onnx.ModelProto.FromString(content)
-    ours = protobuf.read(content, graph_validation._MODEL)
-    assert [(each[1], each[2], each[4]) for each in ours[7][1]] == [
-        (list(each.input), list(each.output), each.op_type) for each in theirs.graph.node
+    COUNTS["accepted"] += 1
+    expected = onnx.ModelProto.FromString(content)
+    actual = protobuf.read_message(content, graph_validation.MODEL_SCHEMA)
+    assert [(node[1], node[2], node[4]) for node in actual[7][1]] == [
+        (list(node.input), list(node.output), node.op_type) for node in expected.graph.node
     ]
-    assert [(each[8], each[1]) for each in ours[7][5]] == [
-        (each.name, list(each.dims)) for each in theirs.graph.initializer
+    assert [(tensor[8], tensor[1]) for tensor in actual[7][5]] == [
+        (tensor.name, list(tensor.dims)) for tensor in expected.graph.initializer
     ]
-    metadata = {each.key: each.value for each in theirs.metadata_props}
-    assert metadata == {each.get(1, ""): each.get(2, "") for each in ours[14]}
-    inputs, outputs = (
-        [
-            contract.Tensor(
-                each.name,
-                "tensor(float)",
-                [axis.dim_param or axis.dim_value for axis in each.type.tensor_type.shape.dim],
-            )
-            for each in values
-        ]
-        for values in (theirs.graph.input, theirs.graph.output)
-    )
+    metadata = {entry.key: entry.value for entry in expected.metadata_props}
+    assert metadata == {entry.get(1, ""): entry.get(2, "") for entry in actual[14]}
+    inputs, outputs = map(tensor_specs, (expected.graph.input, expected.graph.output))
     with suppress(errors.ModelError):
         contract.read_info(metadata, inputs, outputs, "m.onnx")
 
 
-def changed(data: bytes, most: int, seed: int) -> bytes:
-    """Change bytes blindly, or fields of the message that they are."""
+def tensor_specs(values: Sequence[onnx.ValueInfoProto]) -> list[contract.TensorSpec]:
+    specs = []
+    for value in values:
+        axes = value.type.tensor_type.shape.dim
+        shape = [axis.dim_param or axis.dim_value for axis in axes]
+        specs.append(contract.TensorSpec(value.name, "tensor(float)", shape))
+    return specs
+
+
+def mutate(data: bytes, max_bytes: int, seed: int) -> bytes:
+    """Change the fields of a model, or change bytes without regard to the format."""
     random = Random(seed)
     if random.random() < 0.5:
         model = onnx.ModelProto()
         try:
             model.ParseFromString(data)
-            onnx_mutants.MUTATIONS[random.choice(onnx_mutants.WEIGHTED)](model, random)
+            onnx_mutants.mutate_model(model, random)
             body = model.SerializeToString()
-        except Exception:  # noqa: BLE001 - there is nothing in it to change so
+        except Exception:  # noqa: BLE001 - this mutation does not fit the model
             body = b""
-        if body and len(body) <= most:
+        if body and len(body) <= max_bytes:
             return bytes(body)
-    return bytes(atheris.Mutate(data, most))
+    return bytes(atheris.Mutate(data, max_bytes))
 
 
 def main() -> None:
-    """Search, and tell what was tried."""
+    """Search and print the number of files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--models", type=Path, help="sound files; made anew where left out")
+    parser.add_argument("--models", type=Path, help="valid files; created if not given")
     options = parser.parse_args()
-    folder = options.models or prepare.sound_files("onnx")
+    folder = options.models or prepare.create_valid_files("onnx")
     corpus = folder / "bodies"
     corpus.mkdir(exist_ok=True)
     for path in folder.glob("*.onnx"):
-        if path.stat().st_size < MOST_BYTES:  # the larger ones teach nothing more
+        if path.stat().st_size < MAX_BYTES:
             (corpus / path.stem).write_bytes(path.read_bytes()[: -checksum.CHECKSUM_BYTES])
     if not any(corpus.iterdir()):
-        sys.exit(f"error: no sound file below {MOST_BYTES:,} bytes to begin with; raise MOST_BYTES")
-    began = time.perf_counter()
-    arguments = [f"-runs={options.runs}", f"-seed={options.seed}", "-timeout=30"]
-    limits = [f"-max_len={MOST_BYTES}", "-rss_limit_mb=2560", "-verbosity=0", str(corpus)]
+        sys.exit(f"error: no valid file is smaller than {MAX_BYTES:,} bytes; raise MAX_BYTES")
+    start = time.perf_counter()
+    arguments = [sys.argv[0], f"-runs={options.runs}", f"-seed={options.seed}", "-timeout=30"]
+    arguments += [f"-max_len={MAX_BYTES}", "-rss_limit_mb=2560", "-verbosity=0", str(corpus)]
 
-    def examine_and_tell(body: bytes) -> None:
-        evaluate(body)
-        if COUNTS["files"] == options.runs:  # atheris ends the process without a word
-            seconds = time.perf_counter() - began
-            print(
-                f"{options.runs:,} files, {COUNTS['passed']:,} passed, {seconds:.0f} s", flush=True
-            )
+    def test_one_input(body: bytes) -> None:
+        compare_readers(body)
+        if COUNTS["files"] == options.runs:  # atheris ends the process after the last file
+            seconds, accepted = time.perf_counter() - start, COUNTS["accepted"]
+            print(f"{options.runs:,} files, {accepted:,} accepted, {seconds:.0f} s", flush=True)
 
-    atheris.Setup([sys.argv[0], *arguments, *limits], examine_and_tell, custom_mutator=changed)
+    atheris.Setup(arguments, test_one_input, custom_mutator=mutate)
     atheris.Fuzz()
 
 

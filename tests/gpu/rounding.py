@@ -1,4 +1,4 @@
-"""How far CUDA's images are off the CPU's, with onnxruntime's TF32 and without.
+"""Pixel errors of CUDA compared with the CPU, with TF32 in onnxruntime and without.
 
 python tests/gpu/rounding.py [MODEL.onnx ...]      # the shipped model by default
 """
@@ -16,7 +16,7 @@ IMAGES = 100_000
 
 
 def main(models: list[str]) -> None:
-    """Compare, and print a line a model and setting."""
+    """Compare, and print a line for each model and setting."""
     for model in models or [str(SHIPPED_MODEL)]:
         with ImageGenerator(model, "cpu") as generator:
             labels = [index % generator.info.classes for index in range(IMAGES)]
@@ -24,13 +24,13 @@ def main(models: list[str]) -> None:
         for tf32 in ("1", "0"):
             session.PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": tf32}}
             with ImageGenerator(model, "cuda") as generator:
-                drawn = generator.generate(labels, seed=5).astype(np.int16)
+                images = generator.generate(labels, seed=5).astype(np.int16)
                 speed = measure_speed(generator)
-            off = np.abs(drawn - expected).reshape(IMAGES, -1).max(1)
+            errors = np.abs(images - expected).reshape(IMAGES, -1).max(1)
             print(
-                f"{model}, TF32 {'on' if tf32 == '1' else 'off'}: {(off > 0).mean():.2%} of images "
-                f"off, by {off.max()} grey levels at most; {speed.latency * 1e6:.0f} µs for one, "
-                f"{speed.throughput:,.0f} images/s"
+                f"{model}, TF32 {'on' if tf32 == '1' else 'off'}: {(errors > 0).mean():.2%} of the "
+                f"images differ, max pixel error {errors.max()}; {speed.latency * 1e6:.0f} µs for "
+                f"one image, {speed.throughput:,.0f} images/s"
             )
 
 

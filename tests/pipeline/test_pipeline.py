@@ -1,5 +1,3 @@
-"""From training to a picture through the commands alone, as the README tells it."""
-
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,31 +10,21 @@ from PIL import Image
 from cgan_export.verification import generate_with_torch
 from cgan_training.model_file import load_model
 
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
-
-def test_train_export_draw(
-    command: Command, tmp_path: Path, runtime_environment: Callable[[str], Path]
+def test_train_export_and_generate(
+    call: Callable[..., Any], tmp_path: Path, runtime_environment: Callable[[str], Path]
 ) -> None:
-    scripts = runtime_environment(onnxruntime.__version__)
-    steps: list[list[object]] = [
+    """The images of an environment without PyTorch are those of the trained network."""
+    for words in (
         ["cgan-train", "--dataset", "optdigits", "--minutes", 0.1, "--run-dir", "run"],
         ["cgan-export", "run/model.pt", "digits.onnx"],
-    ]
-    for step in steps:
-        done = command(*step)
+    ):
+        done = call(*words)
         assert done.returncode == 0, done.stderr
-    run: list[Any] = [
-        scripts / "cgan-run",
-        "--model",
-        "digits.onnx",
-        "--digits",
-        "0123456789",
-        "--seed",
-        "3",
-    ]
+    command = runtime_environment(onnxruntime.__version__) / "cgan-run"
+    digits = ("--model", "digits.onnx", "--digits", "0123456789", "--seed", "3", "--count", "3")
     for output in ("sheet.png", "sheet.npy"):
-        subprocess.run([*run, "--count", "3", "--output", output], cwd=tmp_path, check=True)
+        subprocess.run([command, *digits, "--output", output], cwd=tmp_path, check=True)
     images = np.load(tmp_path / "sheet.npy")
     assert images.shape == (30, 1, 28, 28)
     with Image.open(tmp_path / "sheet.png") as sheet:

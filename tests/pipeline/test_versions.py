@@ -1,5 +1,3 @@
-"""The three are released together: one version, siblings pinned to it."""
-
 from importlib.metadata import requires, version
 
 import cgan_export
@@ -7,13 +5,13 @@ import cgan_runtime
 import cgan_training
 
 
-def test_one_version_for_all() -> None:
+def test_the_three_distributions_have_one_version() -> None:
     assert cgan_training.__version__ == cgan_export.__version__ == cgan_runtime.__version__
     for name in ("cgan-training", "cgan-export", "cgan-runtime"):
         assert version(name) == cgan_runtime.__version__
 
 
-def test_export_pins_its_siblings() -> None:
-    needs = requires("cgan-export") or []
-    assert f"cgan-training=={cgan_training.__version__}" in needs
-    assert f"cgan-runtime[cpu]=={cgan_runtime.__version__}" in needs
+def test_the_export_requires_this_version_of_the_others() -> None:
+    requirements = requires("cgan-export") or []
+    assert f"cgan-training=={cgan_training.__version__}" in requirements
+    assert f"cgan-runtime[cpu]=={cgan_runtime.__version__}" in requirements

@@ -1,11 +1,11 @@
-"""A tiny model that follows the contract, so that the runtime's tests need no torch."""
+"""A tiny model that follows the contract, so that these tests need neither torch nor training."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.model_file.checksum import add_checksum
 from cgan_runtime.model_file.contract import (
-    BATCH,
+    BATCH_AXIS,
     CONTRACT_KEY,
     IMAGE,
     IR_VERSION,
@@ -26,32 +26,27 @@ from cgan_runtime.model_file.contract import (
     PREFIX,
     Golden,
     ModelInfo,
-    tensors,
 )
 from cgan_runtime.noise import standard_normal
 
-CLASSES, NOISE_DIM, HEIGHT, WIDTH = 10, 6, 12, 9  # sizes that only the model can have told
+CLASSES, NOISE_DIM, HEIGHT, WIDTH = 10, 6, 12, 9  # no constant of the runtime has these sizes
 GOLDEN_SEED, GOLDEN_LABELS = 3, (2, 0, 2, 6)
 
 
 def _weights() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what the noise is multiplied with and a row of pixels a label."""
+    """Return the weight of the noise and a table with the pixels of each label."""
     random = np.random.default_rng(0)
     weight = random.normal(0, 25, (NOISE_DIM, HEIGHT * WIDTH)).astype(np.float32)
     table = random.uniform(20, 235, (CLASSES, HEIGHT * WIDTH)).astype(np.float32)
     return weight, table
 
 
-def _golden() -> Golden:
-    weight, table = _weights()
-    noise = standard_normal(GOLDEN_SEED, 0, len(GOLDEN_LABELS), NOISE_DIM)
-    pixels = np.clip(noise @ weight + table[list(GOLDEN_LABELS)], 0, 255)
-    return Golden(GOLDEN_SEED, GOLDEN_LABELS, pixels.astype(np.uint8).tobytes())
-
-
 @pytest.fixture(scope="session")
 def info() -> ModelInfo:
-    """What the tiny model says of itself."""
+    """The metadata of the tiny model."""
+    weight, table = _weights()
+    noise = standard_normal(GOLDEN_SEED, 0, len(GOLDEN_LABELS), NOISE_DIM)
+    pixels = np.clip(noise @ weight + table[list(GOLDEN_LABELS)], 0, 255).astype(np.uint8)
     return ModelInfo(
         class_names=tuple("0123456789"),
         noise_dim=NOISE_DIM,
@@ -65,23 +60,49 @@ def info() -> ModelInfo:
         versions={"cgan-export": "0.1.0"},
         quality={"label_accuracy": 0.5},
         verification={"largest_difference": 0},
-        golden=_golden(),
+        golden=Golden(GOLDEN_SEED, GOLDEN_LABELS, pixels.tobytes()),
     )
 
 
 class ModelMaker(Protocol):
-    """Writes the tiny model, or one that differs from it in what is given."""
+    """Writes the tiny model with other metadata, or with an edited graph."""
 
     def __call__(
         self,
         path: Path,
         metadata: Mapping[str, str] | None = None,
-        *,
-        names: Mapping[str, str] | None = None,
-        types: Mapping[str, int] | None = None,
-        shapes: Mapping[str, list[int | str]] | None = None,
-        extra_input: bool = False,
+        edit: Callable[[onnx.GraphProto], object] | None = None,
     ) -> Path: ...
+
+
+def _graph() -> onnx.GraphProto:
+    weight, table = _weights()
+    constants = {
+        "weight": weight,
+        "table": table,
+        "black": np.float32(0),
+        "white": np.float32(255),
+        "sizes": np.array([-1, 1, HEIGHT, WIDTH], np.int64),
+    }
+    describe = helper.make_tensor_value_info
+    return helper.make_graph(
+        [
+            helper.make_node("Cast", [NOISE], ["numbers"], to=TensorProto.FLOAT),
+            helper.make_node("Gemm", ["numbers", "weight"], ["pixels"]),
+            helper.make_node("Gather", ["table", LABEL], ["row"]),
+            helper.make_node("Add", ["pixels", "row"], ["sum"]),
+            helper.make_node("Clip", ["sum", "black", "white"], ["clipped"]),
+            helper.make_node("Reshape", ["clipped", "sizes"], ["gray"]),
+            helper.make_node("Cast", ["gray"], [IMAGE], to=TensorProto.UINT8),
+        ],
+        "tiny",
+        [
+            describe(NOISE, TensorProto.FLOAT, [BATCH_AXIS, NOISE_DIM]),
+            describe(LABEL, TensorProto.INT64, [BATCH_AXIS]),
+        ],
+        [describe(IMAGE, TensorProto.UINT8, [BATCH_AXIS, 1, HEIGHT, WIDTH])],
+        [numpy_helper.from_array(np.asarray(each), key) for key, each in constants.items()],
+    )
 
 
 @pytest.fixture(scope="session")
@@ -89,51 +110,11 @@ def make_model(info: ModelInfo) -> ModelMaker:
     def make(
         path: Path,
         metadata: Mapping[str, str] | None = None,
-        *,
-        names: Mapping[str, str] | None = None,
-        types: Mapping[str, int] | None = None,
-        shapes: Mapping[str, list[int | str]] | None = None,
-        extra_input: bool = False,
+        edit: Callable[[onnx.GraphProto], object] | None = None,
     ) -> Path:
-        name = {each: each for each in (NOISE, LABEL, IMAGE)} | dict(names or {})
-        elements = {
-            NOISE: TensorProto.FLOAT,
-            LABEL: TensorProto.INT64,
-            IMAGE: TensorProto.UINT8,
-        } | dict(types or {})
-        inputs, outputs = tensors(NOISE_DIM, HEIGHT, WIDTH)
-        shape: dict[str, Any] = {each.name: list(each.shape) for each in (*inputs, *outputs)}
-        shape |= dict(shapes or {})
-        weight, table = _weights()
-        sizes = np.array([-1, *shape[IMAGE][1:]], np.int64)
-        nodes = [
-            helper.make_node("Cast", [name[NOISE]], ["numbers"], to=TensorProto.FLOAT),
-            helper.make_node("Gemm", ["numbers", "weight"], ["pixels"]),
-            helper.make_node("Gather", ["table", name[LABEL]], ["row"]),
-            helper.make_node("Add", ["pixels", "row"], ["sum"]),
-            helper.make_node("Clip", ["sum", "black", "white"], ["clipped"]),
-            helper.make_node("Reshape", ["clipped", "sizes"], ["grey"]),
-            helper.make_node("Cast", ["grey"], [name[IMAGE]], to=elements[IMAGE]),
-        ]
-        constants = {
-            "weight": weight,
-            "table": table,
-            "black": np.float32(0),
-            "white": np.float32(255),
-            "sizes": sizes,
-        }
-
-        def described(tensor: str) -> onnx.ValueInfoProto:
-            return helper.make_tensor_value_info(name[tensor], elements[tensor], shape[tensor])
-
-        more = [helper.make_tensor_value_info("more", TensorProto.FLOAT, [BATCH])] * extra_input
-        graph = helper.make_graph(
-            nodes,
-            "tiny",
-            [described(NOISE), described(LABEL), *more],
-            [described(IMAGE)],
-            [numpy_helper.from_array(np.asarray(each), key) for key, each in constants.items()],
-        )
+        graph = _graph()
+        if edit:
+            edit(graph)
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[opset])
         helper.set_model_props(model, dict(info.to_metadata() if metadata is None else metadata))
@@ -145,8 +126,28 @@ def make_model(info: ModelInfo) -> ModelMaker:
 
 @pytest.fixture(scope="session")
 def tiny_model(make_model: ModelMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of ten classes, noise_dim 6 and images of 12 x 9. Not to be written to."""
+    """A model with ten classes, noise_dim 6 and images of 12 x 9. Tests must not change it."""
     return make_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+def _rename_output(graph: onnx.GraphProto) -> None:
+    graph.output[0].name = graph.node[-1].output[0] = "picture"
+
+
+def _return_floats(graph: onnx.GraphProto) -> None:
+    graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    graph.node[-1].attribute[0].i = TensorProto.FLOAT
+
+
+def _fix_batch_size(graph: onnx.GraphProto) -> None:
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def _drop_channels(graph: onnx.GraphProto) -> None:
+    del graph.output[0].type.tensor_type.shape.dim[1]
+    sizes = graph.initializer[-1]
+    sizes.CopyFrom(numpy_helper.from_array(np.array([-1, HEIGHT, WIDTH]), sizes.name))
 
 
 @pytest.fixture(scope="session")
@@ -156,39 +157,43 @@ def bad_models(
     info: ModelInfo,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Mapping[str, Path]:
-    """Paths that no generator can be made of, by what is wrong with them."""
+    """Paths that ImageGenerator must reject, by what is wrong with them."""
     folder = tmp_path_factory.mktemp("bad")
     content, metadata = tiny_model.read_bytes(), info.to_metadata()
-    paths = {
-        name: folder / f"{name}.onnx"
-        for name in ("missing", "empty", "truncated", "directory", "text", "zeros", "damaged")
+    contents = {
+        "empty": b"",
+        "truncated": content[: len(content) // 2],
+        "text": b"no model at all\n",
+        "zeros": bytes(1000),
+        "damaged": content.replace(b"Gather", b"Gotter"),
     }
-    paths["empty"].touch()
-    paths["truncated"].write_bytes(content[: len(content) // 2])
+    paths = {name: folder / f"{name}.onnx" for name in (*contents, "missing", "directory")}
+    for name, each in contents.items():
+        paths[name].write_bytes(each)
     paths["directory"].mkdir()
-    paths["text"].write_text("no model at all\n")
-    paths["zeros"].write_bytes(bytes(1000))
-    paths["damaged"].write_bytes(content.replace(b"Gather", b"Gotter"))
-    newer = metadata | {CONTRACT_KEY: "2"}
-    without_noise_dim = metadata.copy()
-    del without_noise_dim[f"{PREFIX}noise_dim"]
-    return paths | {
-        "below-a-file": paths["text"] / "model.onnx",
-        "foreign": make_model(folder / "foreign.onnx", {}),
-        "newer": make_model(folder / "newer.onnx", newer),
-        "incomplete": make_model(folder / "incomplete.onnx", without_noise_dim),
-        "renamed": make_model(folder / "renamed.onnx", names={IMAGE: "picture"}),
-        "retyped": make_model(folder / "retyped.onnx", types={LABEL: TensorProto.INT32}),
-        "float": make_model(folder / "float.onnx", types={IMAGE: TensorProto.FLOAT}),
-        "static": make_model(
-            folder / "static.onnx",
-            shapes={NOISE: [1, NOISE_DIM], LABEL: [1], IMAGE: [1, 1, HEIGHT, WIDTH]},
-        ),
-        "three-dimensional": make_model(
-            folder / "three-dimensional.onnx", shapes={IMAGE: [BATCH, HEIGHT, WIDTH]}
-        ),
-        "extra-input": make_model(folder / "extra-input.onnx", extra_input=True),
+    paths["below-a-file"] = paths["text"] / "model.onnx"
+    variants = {
+        "foreign": {},
+        "newer": metadata | {CONTRACT_KEY: "2"},
+        "incomplete": {key: metadata[key] for key in metadata if key != f"{PREFIX}noise_dim"},
     }
+    for name, each_metadata in variants.items():
+        paths[name] = make_model(folder / f"{name}.onnx", each_metadata)
+    edits: dict[str, Callable[[onnx.GraphProto], object]] = {
+        "renamed": _rename_output,
+        "retyped": lambda graph: setattr(
+            graph.input[1].type.tensor_type, "elem_type", TensorProto.INT32
+        ),
+        "float": _return_floats,
+        "static": _fix_batch_size,
+        "three-dimensional": _drop_channels,
+        "extra-input": lambda graph: graph.input.append(
+            helper.make_tensor_value_info("more", TensorProto.FLOAT, [BATCH_AXIS])
+        ),
+    }
+    for name, edit in edits.items():
+        paths[name] = make_model(folder / f"{name}.onnx", edit=edit)
+    return paths
 
 
 @pytest.fixture(scope="session")
@@ -198,7 +203,7 @@ def generator(tiny_model: Path) -> ImageGenerator:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where cgan_run works: empty at first."""
+    """The working directory of cgan_run, empty at first."""
     path = tmp_path / "work"
     path.mkdir()
     return path

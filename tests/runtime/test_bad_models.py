@@ -1,4 +1,4 @@
-"""A file that is no model: its name, what is wrong with it, what to do."""
+"""Files that are not valid models: the error names the file, the problem and what to do."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +16,10 @@ from cgan_runtime.generator import ImageGenerator
         ("directory", "cannot read the model"),
         ("below-a-file", "cannot read the model"),
         ("empty", "is empty"),
-        ("truncated", "is not an ONNX model, is truncated or damaged (cut short)"),
+        ("truncated", "is not an ONNX model, is truncated or damaged (truncated)"),
         ("text", "is not an ONNX model"),
         ("zeros", "is not an ONNX model"),
-        ("damaged", "was changed after it was exported"),
+        ("damaged", "was changed after its export"),
         ("foreign", "not one that cgan-export wrote"),
         ("newer", "upgrade cgan-runtime"),
         ("incomplete", "malformed contract metadata"),
@@ -32,8 +32,12 @@ from cgan_runtime.generator import ImageGenerator
     ],
 )
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_bad_model_is_named_and_what_to_do(
-    bad_models: Mapping[str, Path], fault: str, reason: str, kind: type[str | Path]
+def test_error_names_file_and_problem(
+    bad_models: Mapping[str, Path],
+    fault: str,
+    reason: str,
+    kind: type[str | Path],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     path = bad_models[fault]
     with pytest.raises(ModelError) as caught:
@@ -43,21 +47,19 @@ def test_a_bad_model_is_named_and_what_to_do(
     assert str(path) in message
     assert "; " in message
     assert "\n" not in message
+    assert capfd.readouterr() == ("", "")
 
 
-def test_a_model_cut_short_anywhere(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["m\0.onnx", "m\ud800.onnx", "n" * 5000])
+def test_path_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(ModelError, match="cannot read the model"):
+        ImageGenerator(name)
+
+
+def test_model_truncated_anywhere(tiny_model: Path, tmp_path: Path) -> None:
     content, path = tiny_model.read_bytes(), tmp_path / "cut.onnx"
-    ends = {*range(1, 40), *range(len(content) - 60, len(content))}
-    for size in ends.union(range(40, len(content), 211)):
+    sizes = {*range(1, 40), *range(len(content) - 60, len(content))}
+    for size in sizes.union(range(40, len(content), 211)):
         path.write_bytes(content[:size])
         with pytest.raises(ModelError, match=r"cut\.onnx"):
             ImageGenerator(path, "cpu", threads=1)
-
-
-def test_a_bad_model_prints_nothing(
-    bad_models: Mapping[str, Path], capfd: pytest.CaptureFixture[str]
-) -> None:
-    for path in bad_models.values():
-        with pytest.raises(ModelError):
-            ImageGenerator(path, threads=1)
-    assert capfd.readouterr() == ("", "")

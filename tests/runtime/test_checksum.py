@@ -1,3 +1,5 @@
+"""The checksum at the end of a model file, and the expected hash of the whole file."""
+
 import hashlib
 import re
 import subprocess
@@ -22,99 +24,96 @@ def content(tiny_model: Path) -> bytes:
 
 
 @pytest.fixture
-def hash_of_it(content: bytes) -> str:
+def file_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def refusal(content: bytes) -> str:
+def error_of(content: bytes) -> str:
     with pytest.raises(ModelError) as caught:
         verify_checksum(content, "m.onnx")
     message = str(caught.value)
     assert message.startswith("m.onnx ")
-    assert message.endswith("copy or export it again")
+    assert message.endswith("; copy or export it again")
     assert "\n" not in message
     return message
 
 
-def test_onnx_reads_the_seal_as_metadata(content: bytes) -> None:
+def test_onnx_reads_the_checksum_as_metadata(content: bytes, file_hash: str) -> None:
     entry = onnx.ModelProto.FromString(content).metadata_props[-1]
     assert entry.key == CONTENT_KEY
     assert entry.value == hashlib.sha256(content[:-CHECKSUM_BYTES]).hexdigest()
+    assert verify_checksum(content, "m.onnx") == file_hash
 
 
-def test_the_document_says_how_to_check_it_by_hand(tmp_path: Path) -> None:
+def test_document_explains_how_to_verify_it_by_hand(tmp_path: Path) -> None:
     document = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^    (tail -c 64 digits\.onnx; .*)$", document, re.MULTILINE)
-    (tmp_path / "digits.onnx").write_bytes(SHIPPED_MODEL.read_bytes())
+    content = SHIPPED_MODEL.read_bytes()
+    (tmp_path / "digits.onnx").write_bytes(content)
     done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, check=True)
     assert len(done.stdout.split()[0]) == 128  # the same 64 digits twice
     assert done.stdout[:64] == done.stdout[64:128]
-    beginning = SHIPPED_MODEL.read_bytes()[-CHECKSUM_BYTES:-64]
-    assert f"`{beginning[:4].hex(' ')}`, the key, and `{beginning[-2:].hex(' ')}`" in document
-    assert f"The last {CHECKSUM_BYTES} bytes" in document
+    prefix = content[-CHECKSUM_BYTES:-64]
+    assert f"`{prefix[:4].hex(' ')}`" in document
+    assert f"`{prefix[-2:].hex(' ')}`" in document
+    assert f" {CHECKSUM_BYTES} bytes" in document
 
 
-def test_any_changed_byte_is_told(content: bytes) -> None:
+def test_any_changed_byte_is_detected(content: bytes) -> None:
     verify_checksum(content, "m.onnx")
     for place in {*range(0, len(content), 97), *range(len(content) - CHECKSUM_BYTES, len(content))}:
         for change in (1, 128):
             changed = bytearray(content)
             changed[place] ^= change
-            refusal(bytes(changed))
+            error_of(bytes(changed))
 
 
 @pytest.mark.parametrize("size", [0, 1, CHECKSUM_BYTES - 1, CHECKSUM_BYTES, -CHECKSUM_BYTES, -1])
-def test_a_file_cut_short(content: bytes, size: int) -> None:
-    assert f"does not end in its {CONTENT_KEY}" in refusal(content[:size])
+def test_truncated_file(content: bytes, size: int) -> None:
+    assert f"does not end with {CONTENT_KEY}" in error_of(content[:size])
 
 
-def test_a_file_that_was_added_to(content: bytes) -> None:
-    assert "does not end in its" in refusal(content + b"\x08\x01")
-    assert "was changed after" in refusal(
-        add_checksum(content)[:-CHECKSUM_BYTES] + content[-CHECKSUM_BYTES:]
-    )
+def test_appended_bytes(content: bytes) -> None:
+    assert "does not end with" in error_of(content + b"\x08\x01")
+    checksum = content[-CHECKSUM_BYTES:]
+    assert "was changed after" in error_of(add_checksum(content)[:-CHECKSUM_BYTES] + checksum)
 
 
-def test_a_changed_weight_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_changed_weight_is_rejected(content: bytes, tmp_path: Path) -> None:
     model = onnx.ModelProto.FromString(content)
     weight = next(each for each in model.graph.initializer if each.name == "weight")
-    raw = bytearray(weight.raw_data)
-    raw[0] ^= 1
-    weight.raw_data = bytes(raw)
+    weight.raw_data = bytes([weight.raw_data[0] ^ 1]) + weight.raw_data[1:]
     path = tmp_path / "changed.onnx"
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match=r"changed\.onnx was changed after it was exported: its"):
+    with pytest.raises(ModelError, match=r"changed\.onnx was changed after its export: the SHA"):
         ImageGenerator(path)
 
 
-def test_the_file_that_is_expected(content: bytes, hash_of_it: str, tiny_model: Path) -> None:
-    for expected in (hash_of_it, hash_of_it.upper()):
+def test_expected_hash(file_hash: str, tiny_model: Path) -> None:
+    for expected in (file_hash, file_hash.upper()):
         ImageGenerator(tiny_model, "cpu", 1, expect_sha256=expected).close()
-
-
-def test_a_file_that_is_not_expected(hash_of_it: str, tiny_model: Path) -> None:
     with pytest.raises(ModelError) as caught:
         ImageGenerator(tiny_model, expect_sha256="0" * 64)
-    assert f"{tiny_model} is not the file that was expected: its SHA-256 is {hash_of_it};" in str(
+    assert f"{tiny_model} is not the expected file: its SHA-256 is {file_hash};" in str(
         caught.value
     )
 
 
 @pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "g" * 64, "²" * 64, "0" * 64 + "\n", 5])
-def test_what_is_no_hash(tiny_model: Path, text: str) -> None:
-    with pytest.raises(InputError, match="is no SHA-256; give its 64 hexadecimal digits"):
+def test_expected_hash_that_is_not_a_hash(tiny_model: Path, text: str) -> None:
+    with pytest.raises(InputError, match="is not a SHA-256; give its 64 hexadecimal digits"):
         ImageGenerator(tiny_model, expect_sha256=text)
 
 
-def test_the_command_takes_it(cgan_run: Command, folder: Path, hash_of_it: str) -> None:
-    done = cgan_run("--digit", 3, "--seed", 1, "--expect-sha256", hash_of_it)
+def test_command_line_checks_the_hash(cgan_run: Command, folder: Path, file_hash: str) -> None:
+    done = cgan_run("--digit", 3, "--seed", 1, "--expect-sha256", file_hash)
     assert (done.returncode, done.stderr) == (0, b"")
-    (picture,) = folder.iterdir()
-    picture.unlink()
-    done = cgan_run("--digit", 3, "--expect-sha256", hash_of_it[::-1])
+    (image,) = folder.iterdir()
+    image.unlink()
+    done = cgan_run("--digit", 3, "--expect-sha256", file_hash[::-1])
     assert done.returncode == 1
-    assert re.fullmatch(rb"error: .* is not the file that was expected: .*\n", done.stderr)
+    assert re.fullmatch(rb"error: .* is not the expected file: .*\n", done.stderr)
     assert not list(folder.iterdir())
     done = cgan_run("--digit", 3, "--expect-sha256", "abc")
     assert done.returncode == 2
-    assert b"'abc' is no SHA-256; give its 64 hexadecimal digits (see cgan-run" in done.stderr
+    assert b"'abc' is not a SHA-256; give its 64 hexadecimal digits (see cgan-run" in done.stderr

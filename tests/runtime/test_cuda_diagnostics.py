@@ -7,24 +7,18 @@ import pytest
 
 from cgan_runtime.inference.cuda_diagnostics import explain_cuda_not_obtained
 
-DRIVER, SHARED = "libcuda.so.1", "libonnxruntime_providers_shared.so"
 Loader = Callable[..., None]
-
-
-@pytest.fixture
-def onnxruntime() -> ModuleType:
-    module = ModuleType("onnxruntime")
-    module.__file__ = "site/onnxruntime/__init__.py"
-    return module
+ONNXRUNTIME = ModuleType("onnxruntime")
+ONNXRUNTIME.__file__ = "site/onnxruntime/__init__.py"
 
 
 @pytest.fixture
 def libraries(monkeypatch: pytest.MonkeyPatch) -> Loader:
-    """Pretend that these libraries are there, and no other."""
+    """Simulate a machine that has these libraries only; a text is the error of loading one."""
 
-    def install(**found: Any) -> None:
+    def install(**libraries: Any) -> None:
         def load(path: str, **_: object) -> Any:
-            for name, library in found.items():
+            for name, library in libraries.items():
                 if name in path:
                     if isinstance(library, str):
                         raise OSError(library)
@@ -45,38 +39,38 @@ def driver(devices: int, code: int = 0) -> SimpleNamespace:
     return SimpleNamespace(cuInit=lambda _: code, cuDeviceGetCount=count)
 
 
-def test_no_driver(onnxruntime: ModuleType, libraries: Loader) -> None:
+def test_missing_driver(libraries: Loader) -> None:
     libraries()
-    assert explain_cuda_not_obtained(onnxruntime) == (
+    assert explain_cuda_not_obtained(ONNXRUNTIME) == (
         "NVIDIA's driver is missing (libcuda.so.1); install it, or use --provider cpu"
     )
 
 
 @pytest.mark.parametrize(("devices", "code"), [(0, 0), (1, 100)])
-def test_no_device(onnxruntime: ModuleType, libraries: Loader, devices: int, code: int) -> None:
+def test_missing_device(libraries: Loader, devices: int, code: int) -> None:
     libraries(libcuda=driver(devices, code))
-    assert explain_cuda_not_obtained(onnxruntime) == (
+    assert explain_cuda_not_obtained(ONNXRUNTIME) == (
         f"NVIDIA's driver finds no device (code {code}); use --provider cpu"
     )
 
 
-def test_a_library_is_missing(onnxruntime: ModuleType, libraries: Loader) -> None:
+def test_missing_library(libraries: Loader) -> None:
     libraries(
         libcuda=driver(1),
         providers_shared=object(),
         providers_cuda="libcublasLt.so.12: cannot open shared object file: No such file",
     )
-    assert explain_cuda_not_obtained(onnxruntime) == (
+    assert explain_cuda_not_obtained(ONNXRUNTIME) == (
         "the library libcublasLt.so.12 is missing; "
         "pip install 'onnxruntime-gpu[cuda,cudnn]', or use --provider cpu"
     )
 
 
-@pytest.mark.parametrize(("said", "words"), [("", "it does not say why"), ("code 35", "code 35")])
-def test_nothing_is_missing(
-    onnxruntime: ModuleType, libraries: Loader, said: str, words: str
-) -> None:
+@pytest.mark.parametrize(
+    ("reason", "explanation"), [("", "it gives no reason"), ("code 35", "code 35")]
+)
+def test_nothing_is_missing(libraries: Loader, reason: str, explanation: str) -> None:
     libraries(libcuda=driver(1), providers_shared=object(), providers_cuda=object())
-    assert explain_cuda_not_obtained(onnxruntime, said) == (
-        f"{words}; look at nvidia-smi, or use --provider cpu"
+    assert explain_cuda_not_obtained(ONNXRUNTIME, reason) == (
+        f"{explanation}; look at nvidia-smi, or use --provider cpu"
     )

@@ -1,10 +1,9 @@
-"""The noise against the rule as docs/contract.md states it, worked out here in whole numbers."""
+"""The noise, compared with the rule of docs/contract.md, which is implemented here in integers."""
 
 import bisect
 import itertools
 import math
 import re
-import threading
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -17,13 +16,14 @@ from numpy.typing import NDArray
 
 from cgan_runtime import noise
 from cgan_runtime.errors import InputError
-from cgan_runtime.noise import counters_per_image, fill_noise_one, standard_normal, thresholds
+from cgan_runtime.noise import counters_per_image, standard_normal, thresholds
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "contract.md"
 MASK = 2**64 - 1
 MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
-WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+INCREMENTS = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 STARTS = (0, 1, 10**6, 2**40)
+SEEDS = st.integers(0, 2**64 - 1)
 
 
 def philox(counter: int, key: tuple[int, int]) -> list[int]:
@@ -37,11 +37,11 @@ def philox(counter: int, key: tuple[int, int]) -> list[int]:
             first >> 64 ^ word[3] ^ key[1],
             first & MASK,
         ]
-        key = (key[0] + WEYL[0]) & MASK, (key[1] + WEYL[1]) & MASK
+        key = (key[0] + INCREMENTS[0]) & MASK, (key[1] + INCREMENTS[1]) & MASK
     return word
 
 
-def steps_by_the_rule(seed: int, index: int, noise_dim: int) -> list[int]:
+def expected_steps(seed: int, index: int, noise_dim: int) -> list[int]:
     """The noise of an image in steps of 1/32."""
     below = [round(2**16 * NormalDist().cdf((step + 0.5) / 32)) for step in range(-127, 127)]
     block = math.ceil(noise_dim / 16)
@@ -55,7 +55,7 @@ def steps_by_the_rule(seed: int, index: int, noise_dim: int) -> list[int]:
 
 @pytest.mark.parametrize(
     ("counter", "key", "words"),
-    [  # Random123's tests/kat_vectors, "philox4x64 10"; the counter's lowest word comes last here
+    [  # Random123's tests/kat_vectors, "philox4x64 10"; here the counter's lowest word comes last
         (0, (0, 0), "16554d9eca36314c db20fe9d672d0fdc d7e772cee186176b 7e68b68aec7ba23b"),
         (
             2**256 - 1,
@@ -69,7 +69,7 @@ def steps_by_the_rule(seed: int, index: int, noise_dim: int) -> list[int]:
         ),
     ],
 )
-def test_the_rules_words_are_the_published_ones(
+def test_reference_philox_matches_published_vectors(
     counter: int, key: tuple[int, int], words: str
 ) -> None:
     assert " ".join(f"{word:016x}" for word in philox(counter, key)) == words
@@ -78,14 +78,14 @@ def test_the_rules_words_are_the_published_ones(
 @pytest.mark.parametrize("seed", [0, 7, 2**64 - 1])
 @pytest.mark.parametrize("noise_dim", [1, 6, 16, 64, 100])
 def test_noise_follows_the_rule(seed: int, noise_dim: int) -> None:
-    # Where a counter outgrows its first word: in an image of the last index and in mid-image.
+    # The last start is where the counter exceeds 64 bits, between two images or within one.
     block = math.ceil(noise_dim / 16)
     for start in (*STARTS, 2**63 - 3, min(2**64 // block - 1, 2**63 - 3)):
-        found = standard_normal(seed, start, 3, noise_dim)
-        assert found.shape == (3, noise_dim)
-        assert found.dtype == np.float32
-        wanted = [steps_by_the_rule(seed, start + row, noise_dim) for row in range(3)]
-        np.testing.assert_array_equal(found * 32, wanted)
+        actual = standard_normal(seed, start, 3, noise_dim)
+        assert actual.shape == (3, noise_dim)
+        assert actual.dtype == np.float32
+        expected = [expected_steps(seed, start + row, noise_dim) for row in range(3)]
+        np.testing.assert_array_equal(actual * 32, expected)
 
 
 @pytest.mark.parametrize(
@@ -101,21 +101,18 @@ def test_noise_never_changes(seed: int, index: int, steps: list[int]) -> None:
     np.testing.assert_array_equal(standard_normal(seed, index, 1, 100)[0, :8] * 32, steps)
 
 
-@given(
-    seed=st.integers(0, 2**64 - 1),
-    first=st.integers(1, 2**67),
-    counters=st.integers(1, 20),
-)
+@given(seed=SEEDS, first=st.integers(1, 2**67), counters=st.integers(1, 20))
 @settings(deadline=None, max_examples=60)
-def test_few_words_are_the_first_of_many(seed: int, first: int, counters: int) -> None:
-    few, many = (words(seed, first, counters) for words in (noise._few_words, noise._many_words))
-    assert few.dtype == many.dtype
-    np.testing.assert_array_equal(few, many)
+def test_python_and_numpy_compute_the_same_words(seed: int, first: int, counters: int) -> None:
+    in_python = noise._words_in_python(seed, first, counters)
+    in_numpy = noise._words_in_numpy(seed, first, counters)
+    assert in_python.dtype == in_numpy.dtype
+    np.testing.assert_array_equal(in_python, in_numpy)
 
 
-def test_a_process_that_goes_on_takes_numpys_generators(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numpy_takes_over_after_64_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noise, "_calls", itertools.count())
-    monkeypatch.setattr(noise, "_many_words", None)
+    monkeypatch.setattr(noise, "_words_in_numpy", None)
     for _ in range(64):
         standard_normal(0, 0, 1, 64)
     for count in (1, 5):
@@ -123,40 +120,40 @@ def test_a_process_that_goes_on_takes_numpys_generators(monkeypatch: pytest.Monk
             standard_normal(0, 0, count, 64)
 
 
-def test_the_documents_vectors() -> None:
+def test_vectors_of_the_document() -> None:
     section = DOCUMENT.read_text(encoding="utf-8").partition("### Test vectors")[2]
-    cells = [
+    rows = [
         [cell.strip().replace(",", "") for cell in re.split(r"\|", line)[1:-1]]
         for line in section.replace(", ", " ").splitlines()
         if line.startswith("| ") and "`0x" in line
     ]
-    assert len(cells) >= 4
-    for seed_text, index, dim, word, steps, last in cells:
+    assert len(rows) >= 4
+    for seed_text, index, dim, word, steps, last in rows:
         seed = 2**64 - 1 if seed_text == "2^64 - 1" else int(seed_text)
         noise_dim, block = int(dim), math.ceil(int(dim) / 16)
         assert word == f"`0x{philox(int(index) * block + 1, (seed, 0))[0]:016x}`"
-        found = standard_normal(seed, int(index), 1, noise_dim)[0] * 32
-        wanted = [int(each) for each in (*steps.split(), last)]
-        np.testing.assert_array_equal(found[[0, 1, 2, 3, 4, -1]], wanted)
+        actual = standard_normal(seed, int(index), 1, noise_dim)[0] * 32
+        expected = [int(each) for each in (*steps.split(), last)]
+        np.testing.assert_array_equal(actual[[0, 1, 2, 3, 4, -1]], expected)
 
 
-def test_the_documents_thresholds() -> None:
+def test_thresholds_of_the_document() -> None:
     section = DOCUMENT.read_text(encoding="utf-8").partition("### The thresholds")[2]
     block = section.partition("### ")[0]
     assert [int(each) for each in re.findall(r"\d+", block.partition("    ")[2])] == thresholds()
 
 
-def test_the_thresholds_leave_nothing_to_a_mathematics_library() -> None:
+def test_thresholds_do_not_depend_on_the_math_library() -> None:
     exact = [2**16 * NormalDist().cdf((step + 0.5) / 32) for step in range(-127, 127)]
     assert [round(each) for each in exact] == thresholds()
-    assert min(abs(each % 1 - 0.5) for each in exact) > 1e-6  # no rounding hangs on a last bit
+    assert min(abs(each % 1 - 0.5) for each in exact) > 1e-6  # none is near a rounding tie
     assert all(
         low + high == 2**16 for low, high in zip(thresholds(), thresholds()[::-1], strict=True)
     )
 
 
 @given(
-    seed=st.integers(0, 2**64 - 1),
+    seed=SEEDS,
     start=st.integers(0, 2**63 - 200),
     sizes=st.lists(st.integers(0, 30), min_size=1, max_size=6),
     noise_dim=st.integers(1, 130),
@@ -166,84 +163,83 @@ def test_any_split_of_the_images_gives_the_same_noise(
     seed: int, start: int, sizes: list[int], noise_dim: int
 ) -> None:
     whole = standard_normal(seed, start, sum(sizes), noise_dim)
-    firsts = [sum(sizes[:part]) for part in range(len(sizes))]
-    parts = [
-        standard_normal(seed, start + first, size, noise_dim)
-        for first, size in zip(firsts, sizes, strict=True)
-    ]
+    parts, first = [], start
+    for size in sizes:
+        parts.append(standard_normal(seed, first, size, noise_dim))
+        first += size
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-@given(seed=st.integers(0, 2**64 - 1), start=st.integers(0, 2**63 - 1), noise_dim=st.integers(1, 9))
+@given(seed=SEEDS, start=st.integers(0, 2**63 - 1), noise_dim=st.integers(1, 9))
 @settings(deadline=None, max_examples=60)
-def test_noise_is_finite_and_contiguous(seed: int, start: int, noise_dim: int) -> None:
+def test_noise_is_contiguous_and_in_range(seed: int, start: int, noise_dim: int) -> None:
     sample = standard_normal(seed, start, 1, noise_dim)
-    assert np.isfinite(sample).all()
     assert sample.flags.c_contiguous
     assert np.abs(sample).max() <= 127 / 32
     np.testing.assert_array_equal(sample * 32, (sample * 32).round())
 
 
-def test_what_each_number_becomes() -> None:
-    found = noise._table()
-    wanted = [bisect.bisect_right(thresholds(), number) - 127 for number in range(2**16)]
-    np.testing.assert_array_equal(found * 32, wanted)
+def test_table_of_all_16_bit_numbers() -> None:
+    bounds = thresholds()
+    expected = [bisect.bisect_right(bounds, number) - 127 for number in range(2**16)]
+    np.testing.assert_array_equal(noise._noise_table() * 32, expected)
 
 
 @pytest.mark.parametrize(("word", "value"), [(0, -127 / 32), (2**64 - 1, 127 / 32)])
-def test_the_outermost_words(monkeypatch: pytest.MonkeyPatch, word: int, value: float) -> None:
-    """They come too seldom to be waited for."""
+def test_smallest_and_largest_word(
+    monkeypatch: pytest.MonkeyPatch, word: int, value: float
+) -> None:
+    """These words are too rare to wait for."""
 
-    def stuck(_seed: int, _first: int, counters: int) -> NDArray[np.uint64]:
+    def constant(_seed: int, _first: int, counters: int) -> NDArray[np.uint64]:
         return np.full(4 * counters, word, "<u8")
 
-    monkeypatch.setattr(noise, "_few_words", stuck)
-    monkeypatch.setattr(noise, "_many_words", stuck)
+    monkeypatch.setattr(noise, "_words_in_python", constant)
+    monkeypatch.setattr(noise, "_words_in_numpy", constant)
     np.testing.assert_array_equal(standard_normal(0, 0, 1, 2)[0], [value, value])
 
 
-def test_moments_are_those_of_a_standard_normal() -> None:
+def test_moments_of_a_standard_normal() -> None:
     sample = standard_normal(11, 0, 10_000, 100).astype(np.float64)  # a million numbers
     assert abs(sample.mean()) < 0.004
     assert abs(sample.std() - 1) < 0.003
     assert abs((sample**3).mean()) < 0.015
     assert abs((sample**4).mean() - 3) < 0.03
-    inside = 2 * NormalDist().cdf(31.5 / 32) - 1  # what rounds to less than 1
+    inside = 2 * NormalDist().cdf(31.5 / 32) - 1  # rounded values below 1
     assert abs((np.abs(sample) < 1).mean() - inside) < 0.002
-    assert abs(sample.mean(axis=0)).max() < 0.05  # of every place
+    assert abs(sample.mean(axis=0)).max() < 0.05  # of each dimension
 
 
 @pytest.mark.parametrize("power", [1, 2])
-def test_neighbours_do_not_depend_on_each_other(power: int) -> None:
+def test_neighbors_are_uncorrelated(power: int) -> None:
     sample = standard_normal(12, 0, 10_000, 100).astype(np.float64) ** power
     other = standard_normal(13, 0, 10_000, 100).astype(np.float64) ** power
-    neighbours = {
+    neighbors = {
         "the halves of a pair": (sample[:, ::2], sample[:, 1::2]),
         "numbers": (sample[:, :-1], sample[:, 1:]),
         "images": (sample[:-1], sample[1:]),
         "seeds": (sample, other),
     }
-    for kind, (left, right) in neighbours.items():
+    for kind, (left, right) in neighbors.items():
         correlation = np.corrcoef(left.ravel(), right.ravel())[0, 1]
         assert abs(correlation) < 0.006, kind
 
 
 @pytest.mark.parametrize(
     ("seed", "start", "count"),
-    [
-        (-1, 0, 1),
-        (2**64, 0, 1),
-        (0, -1, 1),
-        (0, 0, -1),
-        (0, 2**63, 1),
-        (0, 2**63 - 1, 2),
-    ],
+    [(-1, 0, 1), (2**64, 0, 1), (0, -1, 1), (0, 0, -1), (0, 2**63, 1), (0, 2**63 - 1, 2)],
 )
-def test_what_is_out_of_range_is_refused(seed: int, start: int, count: int) -> None:
-    with pytest.raises(InputError, match=r"^(seed|images) .* out of range") as refused:
+def test_values_out_of_range(seed: int, start: int, count: int) -> None:
+    with pytest.raises(InputError, match=r"^(seed|images) .* out of range") as caught:
         standard_normal(seed, start, count, 6)
     if 0 <= seed < 2**64:
-        assert f"images {start} to {start + count} are " in str(refused.value)
+        assert f"images {start} to {start + count} are " in str(caught.value)
+
+
+@pytest.mark.parametrize("noise_dim", [0, -1, 2**31, 2**63])
+def test_noise_dim_out_of_range(noise_dim: int) -> None:
+    with pytest.raises(InputError, match="noise_dim is "):
+        standard_normal(0, 0, 1, noise_dim)
 
 
 def test_more_numbers_than_can_be_addressed() -> None:
@@ -252,45 +248,24 @@ def test_more_numbers_than_can_be_addressed() -> None:
         standard_normal(0, 0, 2**62, 2**31 - 1)
 
 
-def test_the_last_image_and_no_images() -> None:
+def test_last_image_and_no_images() -> None:
     assert standard_normal(0, 2**63 - 1, 1, 6).shape == (1, 6)
     assert standard_normal(0, 5, 0, 6).shape == (0, 6)
 
 
 @pytest.mark.parametrize("number", [np.int64, np.uint64, np.int32, np.uint32])
-def test_numpys_whole_numbers_mean_the_same(number: Any) -> None:
+def test_numpy_integers(number: Any) -> None:
     index = int(np.iinfo(number).max) // 4  # fits, but its counters do not
-    found = standard_normal(number(7), number(index), 2, 100)
-    np.testing.assert_array_equal(found, standard_normal(7, index, 2, 100))
+    actual = standard_normal(number(7), number(index), 2, 100)
+    np.testing.assert_array_equal(actual, standard_normal(7, index, 2, 100))
 
 
-def test_fractions_are_not_rounded_in_silence() -> None:
-    for seed, start in ((7.5, 0), (7, 1.5)):
-        with pytest.raises((InputError, TypeError)):
-            standard_normal(seed, start, 1, 6)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("seed", "start"), [(7.5, 0), (7, 1.5)])
+def test_fractions_are_rejected(seed: Any, start: Any) -> None:
+    with pytest.raises(InputError, match="; give a whole number"):
+        standard_normal(seed, start, 1, 6)
 
 
 @pytest.mark.parametrize(("noise_dim", "block"), [(1, 1), (16, 1), (17, 2), (64, 4), (100, 7)])
 def test_counters_of_an_image(noise_dim: int, block: int) -> None:
     assert counters_per_image(noise_dim) == block
-
-
-@pytest.mark.parametrize("noise_dim", [1, 6, 16, 32, 64, 100])
-@pytest.mark.parametrize("warm", [False, True])
-def test_one_image_gets_the_noise_that_it_has_among_others(
-    noise_dim: int, warm: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(noise, "_mine", threading.local())
-    if warm:
-        standard_normal(0, 0, 100, noise_dim)  # more than Python works out by itself
-        assert noise._mine.philox is not None
-    for seed, index in ((0, 0), (5, 1), (2**64 - 1, 77), (9, 2**40), (3, 2**63 - 1)):
-        found = np.full(noise_dim, np.nan, np.float32)
-        fill_noise_one(found, seed, index)
-        np.testing.assert_array_equal(found, standard_normal(seed, index, 1, noise_dim)[0])
-
-
-@pytest.mark.parametrize("noise_dim", [0, -1, 2**31, 2**63])
-def test_a_number_of_numbers_that_no_image_has(noise_dim: int) -> None:
-    with pytest.raises(InputError, match="noise_dim is "):
-        standard_normal(0, 0, 1, noise_dim)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from cgan_runtime.errors import InputError, OutputError
@@ -12,7 +11,6 @@ from cgan_runtime.generator import Batch, ImageGenerator
 from cgan_runtime.images import writers
 from cgan_runtime.model_file.contract import ModelInfo
 
-Images = NDArray[np.uint8]
 LABELS, COUNT = [3, 8, 1], 7
 
 
@@ -22,94 +20,74 @@ def batches(generator: ImageGenerator) -> list[Batch]:
     return list(generator.stream(LABELS, seed=7, count=COUNT, start=40, batch_size=3))
 
 
-@pytest.fixture
-def images(batches: list[Batch]) -> Images:
-    return np.concatenate([batch.images for batch in batches])
-
-
 def read_idx(content: bytes) -> tuple[list[int], bytes]:
-    """Return shape and numbers, by the format's own rule."""
+    """Return the shape and the values of an IDX file."""
     assert content[:3] == b"\0\0\x08"
     dimensions = content[3]
     shape = np.frombuffer(content, ">u4", dimensions, 4).tolist()
     return shape, content[4 + 4 * dimensions :]
 
 
+def read_files(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / "MNIST/raw").iterdir()}
+
+
 @pytest.mark.parametrize("gz", [False, True])
 @pytest.mark.parametrize(("split", "other"), [("train", "t10k"), ("t10k", "train")])
-def test_a_data_set(
-    tmp_path: Path,
-    batches: list[Batch],
-    images: Images,
-    info: ModelInfo,
-    split: str,
-    other: str,
-    gz: bool,
-) -> None:
-    writers.write_idx(tmp_path, batches, info=info, count=COUNT, split=split, gz=gz)
-    ending = ".gz" if gz else ""
-    files = {path.name: path.read_bytes() for path in (tmp_path / "MNIST/raw").iterdir()}
-    assert files.pop("classes.txt").decode().split() == list("0123456789")
-    assert all(name.endswith(ending) for name in files)
-    found = {
-        name.removesuffix(ending): read_idx(gzip.decompress(content) if gz else content)
-        for name, content in files.items()
-    }
-    sides = [info.height, info.width]
-    assert found == {
-        f"{split}-images-idx3-ubyte": ([COUNT, *sides], images.tobytes()),
-        f"{split}-labels-idx1-ubyte": ([COUNT], bytes([3, 8, 1, 3, 8, 1, 3])),
-        f"{other}-images-idx3-ubyte": ([0, *sides], b""),
-        f"{other}-labels-idx1-ubyte": ([0], b""),
-    }
-
-
-def test_the_other_split_stays(tmp_path: Path, batches: list[Batch], info: ModelInfo) -> None:
-    for split in ("train", "t10k", "train"):
-        writers.write_idx(tmp_path, batches, info=info, count=COUNT, split=split, gz=False)
-    for split in ("train", "t10k"):
-        content = (tmp_path / f"MNIST/raw/{split}-labels-idx1-ubyte").read_bytes()
-        assert read_idx(content)[0] == [COUNT]
-
-
-def test_the_same_images_make_the_same_gz(
-    tmp_path: Path, batches: list[Batch], info: ModelInfo
+def test_idx_dataset(
+    tmp_path: Path, batches: list[Batch], info: ModelInfo, split: str, other: str, gz: bool
 ) -> None:
     for folder in ("one", "two"):
-        writers.write_idx(
-            tmp_path / folder, batches, info=info, count=COUNT, split="train", gz=True
-        )
-    name = "MNIST/raw/train-images-idx3-ubyte.gz"
-    assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        writers.write_idx(tmp_path / folder, batches, info, COUNT, split, gz=gz)
+    files = read_files(tmp_path / "one")
+    assert read_files(tmp_path / "two") == files
+    assert files.pop("classes.txt").decode().split() == list("0123456789")
+    suffix, sides = ".gz" if gz else "", [info.height, info.width]
+    contents = {
+        name: read_idx(gzip.decompress(content) if gz else content)
+        for name, content in files.items()
+    }
+    pixels = b"".join(batch.images.tobytes() for batch in batches)
+    assert contents == {
+        f"{split}-images-idx3-ubyte{suffix}": ([COUNT, *sides], pixels),
+        f"{split}-labels-idx1-ubyte{suffix}": ([COUNT], bytes([3, 8, 1, 3, 8, 1, 3])),
+        f"{other}-images-idx3-ubyte{suffix}": ([0, *sides], b""),
+        f"{other}-labels-idx1-ubyte{suffix}": ([0], b""),
+    }
 
 
-def test_a_format_that_cannot_hold_so_many(tmp_path: Path, info: ModelInfo) -> None:
-    with pytest.raises(InputError, match="ask for fewer, or for --format npy"):
-        writers.write_idx(tmp_path, [], info=info, count=2**32, split="train", gz=False)
+def test_existing_split_is_kept(tmp_path: Path, batches: list[Batch], info: ModelInfo) -> None:
+    for split in ("train", "t10k", "train"):
+        writers.write_idx(tmp_path, batches, info, COUNT, split, gz=False)
+    files = read_files(tmp_path)
+    for split in ("train", "t10k"):
+        assert read_idx(files[f"{split}-labels-idx1-ubyte"])[0] == [COUNT]
+
+
+def test_more_images_than_idx_supports(tmp_path: Path, info: ModelInfo) -> None:
+    with pytest.raises(InputError, match="; generate fewer, or use --format npy"):
+        writers.write_idx(tmp_path, [], info, 2**32, "train", gz=False)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_data_set_that_fails_half_way_leaves_none(
+def test_failed_dataset_leaves_no_files(
     tmp_path: Path, batches: list[Batch], info: ModelInfo
 ) -> None:
-    def broken() -> Iterator[Batch]:
+    def failing() -> Iterator[Batch]:
         yield batches[0]
         raise InputError("the model went away")
 
     with pytest.raises(InputError):
-        writers.write_idx(tmp_path, broken(), info=info, count=COUNT, split="train", gz=False)
-    assert not list((tmp_path / "MNIST/raw").iterdir())
+        writers.write_idx(tmp_path, failing(), info, COUNT, "train", gz=False)
+    assert not read_files(tmp_path)
 
 
-def test_a_folder_of_pictures(
+def test_folder_of_pngs(
     tmp_path: Path, batches: list[Batch], generator: ImageGenerator, info: ModelInfo
 ) -> None:
-    text = {"cgan:seed": "7"}
-    writers.write_pngs(tmp_path / "all", batches, info=info, scale=2, text=text)
+    writers.write_pngs(tmp_path / "all", batches, info, 2, {"cgan:seed": "7"})
     names = ["1-000042", "1-000045", "3-000040", "3-000043", "3-000046", "8-000041", "8-000044"]
-    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [
-        f"{name}.png" for name in names
-    ]
+    assert sorted(path.stem for path in (tmp_path / "all").iterdir()) == names
     for name in names:
         label, index = map(int, name.split("-"))
         with Image.open(tmp_path / "all" / f"{name}.png") as picture:
@@ -118,28 +96,28 @@ def test_a_folder_of_pictures(
                 "cgan:label": str(label),
                 "cgan:index": str(index),
             }
-            small = np.asarray(picture)[::2, ::2]
-        wanted = generator.generate(label, seed=7, start=index)[0, 0]
-        assert np.abs(small.astype(int) - wanted).max() <= 1
+            pixels = np.asarray(picture)[::2, ::2]
+        expected = generator.generate(label, seed=7, start=index)[0, 0]
+        assert np.abs(pixels.astype(int) - expected).max() <= 1
 
 
-def test_a_folder_that_is_a_file(tmp_path: Path, batches: list[Batch], info: ModelInfo) -> None:
-    place = tmp_path / "taken"
-    place.write_text("mine")
-    with pytest.raises(OutputError, match=r"cannot make .*taken: .*; choose another place"):
-        writers.write_pngs(place, batches, info=info, scale=1, text={})
-    assert place.read_text() == "mine"
+def test_folder_that_is_a_file(tmp_path: Path, batches: list[Batch], info: ModelInfo) -> None:
+    path = tmp_path / "taken"
+    path.write_text("mine")
+    with pytest.raises(OutputError, match=r"cannot create .*taken: .*; choose another path"):
+        writers.write_pngs(path, batches, info, 1, {})
+    assert path.read_text() == "mine"
 
 
 @pytest.mark.parametrize(
-    ("name", "slug"),
+    ("name", "expected"),
     [("9", "9"), ("Ankle boot", "Ankle-boot"), ("T-shirt/top", "T-shirt-top"), ("+", "class"),
      ("お茶", "お茶"), ("../..", "class")],
 )  # fmt: skip
-def test_a_class_as_a_file_name(name: str, slug: str) -> None:
-    assert writers.file_name(name) == slug
+def test_class_name_in_a_file_name(name: str, expected: str) -> None:
+    assert writers.to_file_name(name) == expected
 
 
-def test_a_picture_beyond_the_format(tmp_path: Path, info: ModelInfo) -> None:
-    with (tmp_path / "x.png").open("wb") as file, pytest.raises(InputError, match="--format npy"):
-        writers.write_png(file, [], info=info, count=2**31, columns=1, scale=1, text={})
+def test_png_that_is_too_large(info: ModelInfo) -> None:
+    with pytest.raises(InputError, match="--format npy"):
+        writers.png_chunks([], info, count=2**31, columns=1, scale=1, text={})

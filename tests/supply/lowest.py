@@ -1,11 +1,11 @@
-"""Do the lower bounds of the pyproject.toml files hold? Install them, and run the pipeline.
+"""Install the lowest versions that the pyproject.toml files allow, and run the pipeline.
 
     make lowest
     python tests/supply/lowest.py --keep torch --keep torchvision  # as in constraints.txt
 
-Makes an environment in which every direct dependency of the three packages has the lowest version
-that is allowed (of several stages' bounds, the highest), trains, exports in every precision, draws,
-checks and evaluates. Python 3.11 or older: the oldest wheels are for those.
+Creates an environment with the lowest allowed version of every direct dependency (if several
+distributions have a bound, the highest of them). Then it trains, exports in every precision,
+generates, checks and evaluates. Needs Python 3.11 or older, for which the oldest wheels exist.
 """
 
 import argparse
@@ -14,16 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import supply_table as table
-from packaging.requirements import Requirement
+import supply_table
 from packaging.version import Version
 
-EXTRAS = ("cpu", "parquet")  # ray and tensorboard bring bounds of their own, and are not needed
+EXTRAS = ("cpu", "parquet")  # ray and tensorboard have bounds of their own, and are not needed
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
 TRAIN = ("cgan-train", "--dataset", "optdigits", "--epochs", "1", "--run-dir")
 PIPELINE = (
     (*TRAIN, "run"),
-    (*TRAIN, "seed", "--recipe", "seed"),
+    (*TRAIN, "classic", "--recipe", "classic"),
     ("cgan-export", "run", "digits.onnx", "--precision", "fp32"),
     ("cgan-export", "run", "digits16.onnx", "--precision", "fp16"),
     ("cgan-export", "run", "digits8.onnx", "--precision", "int8"),
@@ -35,48 +34,41 @@ PIPELINE = (
 )
 
 
-def lowest(keep: list[str]) -> dict[str, str]:
-    """Return the lowest version that all three packages allow of each dependency."""
-    found: dict[str, Version] = {}
-    for stage in table.STAGES:
-        for row in table.rows(stage):
-            name = row.requirement.name
-            if name.startswith("cgan-") or name in keep or row.extra not in ("", *EXTRAS):
-                continue
-            if row.requirement.marker is not None and not row.requirement.marker.evaluate():
-                continue
+def requirements(keep: list[str]) -> list[str]:
+    """Return each dependency in the lowest version that all distributions allow.
+
+    Args:
+        keep: packages that get their version in constraints.txt instead.
+    """
+    lines = (supply_table.ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {line.partition("==")[0]: line for line in lines if "==" in line}
+    versions: dict[str, Version] = {}
+    for row in (row for stage in supply_table.STAGES for row in supply_table.rows(stage)):
+        name, marker = row.requirement.name, row.requirement.marker
+        if row.extra in ("", *EXTRAS) and (marker is None or marker.evaluate()):
             (bound,) = (each.version for each in row.requirement.specifier if each.operator == ">=")
-            found[name] = max(found.get(name, Version("0")), Version(bound))
-    return {name: str(version) for name, version in sorted(found.items())}
-
-
-def kept(names: list[str]) -> list[str]:
-    """Return the lines of constraints.txt for these packages."""
-    lines = (table.ROOT / "constraints.txt").read_text().splitlines()
-    pinned = [line for line in lines if line and not line.startswith("#")]
-    return [line for line in pinned if Requirement(line).name in names]
+            versions[name] = max(versions.get(name, Version("0")), Version(bound))
+    return [pinned[name] if name in keep else f"{name}=={versions[name]}" for name in versions]
 
 
 def main() -> None:
-    """Install, run, and leave with 1 where something fails."""
+    """Install and run everything; exit with 1 if a command fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--keep", action="append", default=[], metavar="PACKAGE")
-    keep = parser.parse_args().keep
-    wanted = [f"{name}=={version}" for name, version in lowest(keep).items()] + kept(keep)
-    print(*wanted, sep="\n", flush=True)
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        subprocess.run([sys.executable, "-m", "venv", place / "venv"], check=True)
-        scripts = place / "venv" / "bin"
-        folders = [str(table.ROOT / stage) for stage in table.STAGES]
-        stages = [f"{folders[0]}[{','.join(EXTRAS)}]", *folders[1:]]
-        subprocess.run([scripts / "python", *PIP, "install", *stages, *wanted], check=True)
+    versions = requirements(parser.parse_args().keep)
+    print(*versions, sep="\n", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "venv", f"{folder}/venv"], check=True)
+        scripts = Path(folder) / "venv" / "bin"
+        runtime, *others = (str(supply_table.ROOT / stage) for stage in supply_table.STAGES)
+        packages = [f"{runtime}[{','.join(EXTRAS)}]", *others, *versions]
+        subprocess.run([scripts / "python", *PIP, "install", *packages], check=True)
         for command, *arguments in PIPELINE:
             print("$", command, *arguments, flush=True)
-            done = subprocess.run([scripts / command, *arguments], cwd=place, check=False)
+            done = subprocess.run([scripts / command, *arguments], cwd=folder, check=False)
             if done.returncode:
-                sys.exit(f"error: {command} ended with {done.returncode}")
-    print("the lower bounds hold")
+                sys.exit(f"error: {command} failed with exit code {done.returncode}")
+    print("the pipeline works with the lowest versions")
 
 
 if __name__ == "__main__":

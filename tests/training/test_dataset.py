@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cgan_training.data import Dataset
+from cgan_training.data import Dataset, optdigits
 from cgan_training.errors import DatasetError
 
 
@@ -18,14 +18,33 @@ def test_sizes_come_from_the_images() -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (3, [0, 1], "my files: 3 images but 2 labels"),
-        (0, [], "my files: 0 images but 0 labels"),
-        (2, [0, 2], "my files: labels run from 0 to 2; they must be 0 to 1"),
-        (2, [-1, 1], "my files: labels run from -1 to 1"),
+        (3, [0, 1], "my files: 3 images but 2 labels; provide one label per image"),
+        (0, [], "my files: 0 images but 0 labels; "),
+        (2, [0, 2], "my files: labels range from 0 to 2; they must be 0 to 1"),
+        (2, [-1, 1], "my files: labels range from -1 to 1"),
     ],
 )
-def test_images_and_labels_that_do_not_fit_are_refused(
+def test_images_and_labels_that_do_not_match_are_rejected(
     images: int, labels: list[int], message: str
 ) -> None:
     with pytest.raises(DatasetError, match=message):
         dataset(images, labels)
+
+
+def test_optdigits_have_the_layout_of_mnist(digits: Dataset) -> None:
+    assert digits.images.shape == (1500, 1, 28, 28)
+    assert digits.images.dtype == torch.uint8
+    margin = digits.images.clone()
+    margin[:, :, 4:24, 4:24] = 0
+    assert not margin.any()
+    assert digits.images.amax(dim=(1, 2, 3)).min() > 200
+    counts = torch.bincount(digits.labels)
+    assert len(counts) == digits.classes == 10
+    assert counts.min() > 100
+
+
+def test_training_and_test_part_of_optdigits_share_no_image(digits: Dataset) -> None:
+    test = optdigits.load(train=False)
+    assert len(digits.labels) + len(test.labels) == 1797
+    train_images = {image.numpy().tobytes() for image in digits.images}
+    assert not any(image.numpy().tobytes() in train_images for image in test.images)

@@ -5,122 +5,136 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from cgan_training.losses import HingeLoss, LogisticLoss, r1_penalty
-from cgan_training.networks import (
+from cgan_training.losses import (
+    GeneratorInputs,
+    adversarial_loss,
+    auxiliary_terms,
+    r1_penalty,
+)
+from cgan_training.networks import Discriminator, DiscriminatorOutput, build_discriminator
+from cgan_training.recipe import (
     ConvolutionalDiscriminator,
-    Discriminator,
-    DiscriminatorOutput,
+    DiscriminatorSettings,
+    HingeLoss,
+    LogisticLoss,
     PerceptronDiscriminator,
 )
 
-
-@pytest.fixture
-def on_real() -> torch.Tensor:
-    return torch.tensor([-30.0, -0.4, 0.7, 25.0])
+LOGISTIC, HINGE = adversarial_loss(LogisticLoss()), adversarial_loss(HingeLoss())
 
 
-@pytest.fixture
-def on_fake() -> torch.Tensor:
-    return torch.tensor([-3.0, 0.3, 2.0, 40.0])
+def test_the_logistic_loss_is_binary_cross_entropy() -> None:
+    real = torch.tensor([-30.0, -0.4, 0.7, 25.0])
+    fake, ones = torch.tensor([-3.0, 0.3, 2.0, 40.0]), torch.ones(4)
+    expected = binary_cross_entropy_with_logits(fake, ones)
+    torch.testing.assert_close(LOGISTIC.of_generator(fake), expected)
+    both = binary_cross_entropy_with_logits(real, ones)
+    both += binary_cross_entropy_with_logits(fake, 0 * ones)
+    torch.testing.assert_close(LOGISTIC.of_discriminator(real, fake), both / 2)
 
 
-def test_logistic_loss_is_binary_cross_entropy(
-    on_real: torch.Tensor, on_fake: torch.Tensor
-) -> None:
-    loss, ones = LogisticLoss(), torch.ones(4)
-    wanted = binary_cross_entropy_with_logits(on_fake, ones)
-    torch.testing.assert_close(loss.of_generator(on_fake), wanted)
-    both = binary_cross_entropy_with_logits(on_real, ones) + binary_cross_entropy_with_logits(
-        on_fake, 0 * ones
-    )
-    torch.testing.assert_close(loss.of_discriminator(on_real, on_fake), both / 2)
+def test_the_logistic_loss_of_an_undecided_discriminator_is_ln_2() -> None:
+    zeros, expected = torch.zeros(5), pytest.approx(math.log(2))
+    assert LOGISTIC.of_generator(zeros).item() == expected
+    assert LOGISTIC.of_discriminator(zeros, zeros).item() == expected
 
 
-def test_an_undecided_discriminator_has_a_logistic_loss_of_ln_2() -> None:
-    undecided = torch.zeros(5)
-    assert LogisticLoss().of_generator(undecided).item() == pytest.approx(math.log(2))
-    assert LogisticLoss().of_discriminator(undecided, undecided).item() == pytest.approx(
-        math.log(2)
-    )
-
-
-def test_hinge_loss_forgives_what_is_beyond_the_margin() -> None:
-    loss = HingeLoss()
+def test_the_hinge_loss_ignores_logits_beyond_the_margin() -> None:
     far, near = torch.tensor([5.0, 1.0]), torch.tensor([0.5, -2.0])
-    assert loss.of_discriminator(far, -far).item() == 0
-    assert loss.of_discriminator(near, -far).item() == pytest.approx((0.5 + 3) / 2 / 2)
-    assert loss.of_generator(near).item() == pytest.approx(0.75)
+    assert HINGE.of_discriminator(far, -far).item() == 0
+    assert HINGE.of_discriminator(near, -far).item() == pytest.approx((0.5 + 3) / 2 / 2)
+    assert HINGE.of_generator(near).item() == pytest.approx(0.75)
 
 
-def test_reading_counts_less_and_less() -> None:
-    reading, label = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]]), torch.tensor([0, 1])
-    wanted = (math.log(2) + math.log(4 / 3)) / 2
-    loss = LogisticLoss(classify=4.0)
-    assert loss.of_reading(reading, label, 0.0).item() == pytest.approx(4 * wanted)
-    assert loss.of_reading(reading, label, 0.75).item() == pytest.approx(wanted)
-    assert loss.of_reading(reading, label, 1.0).item() == 0
+def test_terms_with_a_weight_of_zero_are_omitted() -> None:
+    assert auxiliary_terms(LogisticLoss(), 8, 2, 3) == []
+    both = LogisticLoss(classification_weight=1.0, noise_reconstruction_weight=1.0)
+    terms = auxiliary_terms(both, 8, 2, 3)
+    assert [term(torch.zeros(5, 8)).shape for term in terms] == [(5, 2), (5, 3)]
 
 
-def test_reading_noise_counts_less_and_less() -> None:
-    reading, noise = (
-        torch.tensor([[0.0, 1.0], [2.0, -1.0]]),
-        torch.tensor([[1.0, 1.0], [0.0, -2.0]]),
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 1.0), (0.75, 0.25), (1.0, 0.0)])
+def test_the_classification_term_is_a_fading_cross_entropy(progress: float, share: float) -> None:
+    (term,) = auxiliary_terms(LogisticLoss(classification_weight=4.0), 8, 2, 3)
+    right, wrong = [0.0, math.log(3)], [0.0, -math.log(3)]
+    label, inputs = (
+        torch.ones(1, dtype=torch.int64),
+        GeneratorInputs(torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64)),
     )
-    loss = LogisticLoss(read_noise=4.0)
-    assert loss.of_noise(reading, noise, 0.0).item() == pytest.approx(4 * (1 + 4 + 1) / 4)
-    assert loss.of_noise(reading, noise, 0.75).item() == pytest.approx((1 + 4 + 1) / 4)
-    assert loss.of_noise(reading, noise, 1.0).item() == 0
+    generator = term.generator_loss(torch.tensor([wrong]), inputs, progress)
+    assert generator.item() == pytest.approx(4 * share * math.log(4 / 3))
+    # Only the real half counts for the discriminator.
+    discriminator = term.discriminator_loss(torch.tensor([right, right]), label, inputs, progress)
+    assert discriminator.item() == pytest.approx(4 * share * math.log(4 / 3) / 2)
+
+
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 1.0), (0.75, 0.25), (1.0, 0.0)])
+def test_the_noise_reconstruction_term_is_a_fading_squared_error(
+    progress: float, share: float
+) -> None:
+    (term,) = auxiliary_terms(LogisticLoss(noise_reconstruction_weight=4.0), 8, 2, 2)
+    label = torch.zeros(2, dtype=torch.int64)
+    inputs = GeneratorInputs(torch.tensor([[1.0, 1.0], [0.0, -2.0]]), label)
+    prediction = torch.tensor([[0.0, 1.0], [2.0, -1.0]])
+    expected = 4 * share * (1 + 4 + 1) / 4
+    assert term.generator_loss(prediction, inputs, progress).item() == pytest.approx(expected)
+    # Only the generated half counts for the discriminator.
+    both = torch.cat([torch.full((2, 2), 99.0), prediction])
+    loss = term.discriminator_loss(both, label, inputs, progress)
+    assert loss.item() == pytest.approx(expected / 2)
 
 
 class Quadratic(Discriminator):
-    """Its logit is half the weighted square of the image, so its gradient is weight * image."""
+    """The logit is half the weighted square of the image: its gradient is weight * image."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.tensor(3.0))
 
     def forward(
-        self, image: torch.Tensor, label: torch.Tensor, sets: int = 1
+        self,
+        image: torch.Tensor,
+        label: torch.Tensor,
+        groups: int = 1,
+        progress: float | torch.Tensor = 0.0,
     ) -> DiscriminatorOutput:
-        del label, sets
-        return DiscriminatorOutput(self.weight * image.square().flatten(1).sum(1) / 2)
+        del label, groups, progress
+        return DiscriminatorOutput(self.weight * image.square().flatten(1).sum(1) / 2, None)
 
 
 def test_r1_is_half_the_mean_squared_gradient() -> None:
     discriminator, image = Quadratic(), torch.randn(4, 1, 3, 3)
     penalty = r1_penalty(discriminator, image, torch.zeros(4, dtype=torch.int64))
-    wanted = image.square().sum() / 4 / 2
-    torch.testing.assert_close(penalty, 9 * wanted)
+    expected = image.square().sum() / 4 / 2
+    torch.testing.assert_close(penalty, 9 * expected)
     penalty.backward()
-    torch.testing.assert_close(discriminator.weight.grad, 2 * 3 * wanted)
+    torch.testing.assert_close(discriminator.weight.grad, 2 * 3 * expected)
 
 
 @pytest.mark.parametrize(
     "settings",
     [
         ConvolutionalDiscriminator((4, 4, 6), 8),
-        ConvolutionalDiscriminator((4, 4, 6), 8, minibatch_deviation=True),
+        ConvolutionalDiscriminator((4, 4, 6), 8, minibatch_stddev=True),
         PerceptronDiscriminator((16, 8), 0.2),
     ],
-    ids=["convolutional", "comparing", "perceptron"],
+    ids=["convolutional", "minibatch_stddev", "perceptron"],
 )
-def test_r1_reaches_every_discriminators_weights(
-    settings: ConvolutionalDiscriminator | PerceptronDiscriminator,
-) -> None:
+def test_r1_has_accurate_gradients_for_every_discriminator(settings: DiscriminatorSettings) -> None:
     torch.manual_seed(0)
-    discriminator = settings.network(3, 8, 8).train()
+    discriminator = build_discriminator(settings, 3, 8, 8).train()
     with torch.no_grad():
         for weight in discriminator.parameters():
-            weight.mul_(3)  # an untrained network is all but flat
+            weight.mul_(3)  # an untrained network is almost flat
             if not weight.ndim:
                 weight.fill_(2)
     exact = copy.deepcopy(discriminator).double()
     image, label = torch.randn(5, 1, 8, 8), torch.arange(5) % 3
     r1_penalty(discriminator, image, label).backward()
     r1_penalty(exact, image.double(), label).backward()
-    for mine, theirs in zip(discriminator.parameters(), exact.parameters(), strict=True):
-        if theirs.grad is None:  # the last bias
-            assert mine.grad is None or not mine.grad.any()
+    for weight, reference in zip(discriminator.parameters(), exact.parameters(), strict=True):
+        if reference.grad is None:  # the last bias
+            assert weight.grad is None or not weight.grad.any()
         else:
-            torch.testing.assert_close(mine.grad, theirs.grad.float(), rtol=1e-3, atol=1e-6)
+            torch.testing.assert_close(weight.grad, reference.grad.float(), rtol=1e-3, atol=1e-6)
     assert next(exact.parameters()).grad.abs().max() > 1e-4  # type: ignore[union-attr]

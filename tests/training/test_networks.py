@@ -4,34 +4,42 @@ from torch import nn
 
 from cgan_training.errors import RecipeError
 from cgan_training.networks import (
-    ConvolutionalDiscriminator,
-    ConvolutionalGenerator,
     Discriminator,
     Generator,
-    PerceptronGenerator,
+    build_discriminator,
+    build_generator,
     parameter_count,
     to_float,
     to_uint8,
 )
-from cgan_training.networks.linear import Linear
 from cgan_training.networks.minibatch_stddev import MinibatchStddev
-from cgan_training.recipe.schema import load_recipe
+from cgan_training.recipe import (
+    ConvolutionalDiscriminator,
+    ConvolutionalGenerator,
+    PerceptronGenerator,
+    load_recipe,
+)
+
+CONVOLUTIONAL = (
+    ConvolutionalGenerator(hidden=24, channels=6),
+    ConvolutionalDiscriminator((8, 8, 12), 20),
+)
 
 
 @pytest.fixture
 def generator() -> Generator:
     torch.manual_seed(0)
-    return Generator(load_recipe("seed").generator, 100, 10, 28, 28)
+    return build_generator(load_recipe("classic").generator, 100, 10, 28, 28)
 
 
 @pytest.fixture
 def discriminator() -> Discriminator:
     torch.manual_seed(0)
-    return load_recipe("seed").discriminator.network(10, 28, 28)
+    return build_discriminator(load_recipe("classic").discriminator, 10, 28, 28)
 
 
 def layers(network: nn.Module) -> list[nn.Module]:
-    """The parts of a network's only chain, in order."""
+    """Return the layers of a network's only chain, in order."""
     (chain,) = network.children()
     return list(chain.children())
 
@@ -41,138 +49,109 @@ def widths(network: nn.Module) -> list[int]:
     return [linear[0].in_features, *(layer.out_features for layer in linear)]
 
 
-def test_generator_has_the_classic_layers(generator: Generator) -> None:
+def test_the_generator_has_the_classic_layers(generator: Generator) -> None:
     assert widths(generator) == [110, 256, 512, 1024, 784]
     assert [type(layer) for layer in layers(generator)[1::2]] == [nn.ReLU] * 3
     assert parameter_count(generator) == 1_488_912
 
 
-def test_discriminator_has_the_classic_layers(discriminator: Discriminator) -> None:
+def test_the_discriminator_has_the_classic_layers(discriminator: Discriminator) -> None:
     assert widths(discriminator) == [794, 1024, 512, 256, 1]
     assert [type(layer) for layer in layers(discriminator)[1::2]] == [nn.LeakyReLU] * 3
     assert parameter_count(discriminator) == 1_470_465
 
 
-def test_batch_norm_stands_before_each_relu() -> None:
+def test_batch_norm_precedes_each_relu() -> None:
     settings = PerceptronGenerator(hidden=(32, 48), batch_norm=True)
-    chain = layers(Generator(settings, 10, 10, 28, 28))
+    chain = layers(build_generator(settings, 10, 10, 28, 28))
     norm = nn.BatchNorm1d
-    assert [type(layer) for layer in chain[1:-1]] == [norm, nn.ReLU, Linear, norm, nn.ReLU]
+    assert [type(layer) for layer in chain[1:-1]] == [norm, nn.ReLU, nn.Linear, norm, nn.ReLU]
 
 
-def test_generator_draws_images_between_minus_one_and_one(generator: Generator) -> None:
+def test_generated_pixels_lie_between_minus_one_and_one(generator: Generator) -> None:
     image = generator(10 * torch.randn(7, 100), torch.arange(7))
     assert image.shape == (7, 1, 28, 28)
     assert image.abs().max() <= 1
 
 
-def test_the_label_steers_both_networks(generator: Generator, discriminator: Discriminator) -> None:
-    noise, image = torch.randn(1, 100), torch.rand(1, 1, 28, 28)
-    label = torch.arange(10)
-    drawn = generator(noise.expand(10, -1), label)
-    judged = discriminator(image.expand(10, -1, -1, -1), label).logit
-    assert len(drawn.flatten(1).unique(dim=0)) == 10
-    assert judged.shape == (10,)
-    assert len(judged.unique()) == 10
+@pytest.mark.parametrize("recipe", ["classic", "convolutional"])
+def test_both_networks_depend_on_the_label(recipe: str) -> None:
+    classic = load_recipe("classic")
+    settings = (classic.generator, classic.discriminator) if recipe == "classic" else CONVOLUTIONAL
+    label, image = torch.arange(10), torch.rand(1, 1, 28, 28).expand(10, -1, -1, -1)
+    generator = build_generator(settings[0], 10, 10, 28, 28).eval()
+    generated = generator(torch.randn(1, 10).expand(10, -1), label)
+    logits = build_discriminator(settings[1], 10, 28, 28)(image, label).logits
+    assert len(generated.flatten(1).unique(dim=0)) == 10
+    assert logits.shape == (10,)
+    assert len(logits.unique()) == 10
 
 
-def test_uint8_and_float_are_inverse_for_all_greys() -> None:
-    greys = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(to_uint8(to_float(greys)), greys)
-    assert to_float(greys)[[0, -1]].tolist() == [-1, 1]
+def test_uint8_and_float_are_inverse_for_all_pixel_values() -> None:
+    values = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(to_float(values)), values)
+    assert to_float(values)[[0, -1]].tolist() == [-1, 1]
 
 
-def test_uint8_clips_what_lies_outside() -> None:
+def test_uint8_clips_values_outside_the_range() -> None:
     assert to_uint8(torch.tensor([-1.5, -1.0, 1.0, 3.0])).tolist() == [0, 0, 255, 255]
 
 
-@pytest.fixture
-def convolutional() -> tuple[ConvolutionalGenerator, ConvolutionalDiscriminator]:
-    return ConvolutionalGenerator(hidden=24, channels=6), ConvolutionalDiscriminator((8, 8, 12), 20)
-
-
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (12, 20), (4, 4)])
-def test_convolutional_networks_fit_any_grid_of_cells(
-    convolutional: tuple[ConvolutionalGenerator, ConvolutionalDiscriminator],
-    height: int,
-    width: int,
-) -> None:
-    generator = Generator(convolutional[0], 10, 5, height, width)
-    image = generator(torch.randn(7, 10), torch.arange(7) % 5)
+def test_convolutional_networks_support_any_grid_of_cells(height: int, width: int) -> None:
+    generator = build_generator(CONVOLUTIONAL[0], 10, 5, height, width)
+    label = torch.arange(7) % 5
+    image = generator(torch.randn(7, 10), label)
     assert image.shape == (7, 1, height, width)
     assert image.abs().max() <= 1
-    label = torch.arange(7) % 5
-    judged = convolutional[1].network(5, height, width, reads=True)(image, label)
-    assert judged.logit.shape == (7,)
-    assert judged.reading is not None
-    assert judged.reading.shape == (7, 5)
+    discriminator = build_discriminator(CONVOLUTIONAL[1], 5, height, width)
+    output = discriminator(image, label)
+    assert output.logits.shape == (7,)
+    assert output.features is not None
+    assert output.features.shape == (7, discriminator.feature_dim) == (7, 20)
 
 
-def test_convolutional_networks_refuse_other_sizes(
-    convolutional: tuple[ConvolutionalGenerator, ConvolutionalDiscriminator],
-) -> None:
-    with pytest.raises(RecipeError, match="need sides that 4 divides, not 28 x 30; take a recipe"):
-        Generator(convolutional[0], 10, 5, 28, 30)
-    with pytest.raises(RecipeError, match="not 9 x 8"):
-        convolutional[1].network(5, 9, 8)
+def test_convolutional_networks_refuse_other_sizes() -> None:
+    with pytest.raises(RecipeError, match="multiples of 4, got 28 x 30; use a recipe"):
+        build_generator(CONVOLUTIONAL[0], 10, 5, 28, 30)
+    with pytest.raises(RecipeError, match="got 9 x 8"):
+        build_discriminator(CONVOLUTIONAL[1], 5, 9, 8)
 
 
-def test_the_label_steers_the_convolutional_networks(
-    convolutional: tuple[ConvolutionalGenerator, ConvolutionalDiscriminator],
-) -> None:
-    label = torch.arange(10)
-    generator = Generator(convolutional[0], 10, 10, 28, 28).eval()
-    drawn = generator(torch.randn(1, 10).expand(10, -1), label)
-    image = torch.rand(1, 1, 28, 28).expand(10, -1, -1, -1)
-    judged = convolutional[1].network(10, 28, 28)(image, label).logit
-    assert len(drawn.flatten(1).unique(dim=0)) == 10
-    assert len(judged.unique()) == 10
-
-
-def test_the_deviation_is_that_of_a_label_s_images_in_a_set() -> None:
+def test_minibatch_stddev_is_computed_per_label_and_group() -> None:
     torch.manual_seed(0)
     features, label = torch.randn(14, 5), torch.tensor([0, 0, 0, 1, 1, 2, 2] * 2)
-    features[7:10] = features[7]  # in the second set, the images of label 0 are one
-    comparing = MinibatchStddev(4)
-    assert not comparing(features, label, 2).any()  # untrained
-    torch.nn.init.ones_(comparing.weight)
-    compared = comparing(features, label, 2)
+    features[7:10] = features[7]  # in the second group, the images of label 0 are identical
+    module = MinibatchStddev(4)
+    assert not module(features, label, 2).any()  # untrained
+    torch.nn.init.ones_(module.weight)
+    added = module(features, label, 2)
     for begin, end in ((0, 3), (3, 5), (5, 7), (10, 12), (12, 14)):
-        wanted = features[begin:end].std(0, correction=0).mean()
-        assert compared[begin:end].tolist() == pytest.approx([wanted.item()] * (end - begin), 1e-4)
-    assert compared[7:10].max() < 2e-3
+        expected = features[begin:end].std(0, correction=0).mean()
+        assert added[begin:end].tolist() == pytest.approx([expected.item()] * (end - begin), 1e-4)
+    assert added[7:10].max() < 2e-3
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(comparing(features, label, 2), compared)
+        assert torch.equal(module(features, label, 2), added)
 
 
-def test_a_discriminator_sees_images_that_are_too_much_alike() -> None:
+@pytest.mark.parametrize(("fades", "shares"), [(False, (1, 1, 1)), (True, (1, 0.25, 0))])
+def test_the_discriminator_sees_how_much_images_vary(
+    fades: bool, shares: tuple[float, ...]
+) -> None:
     torch.manual_seed(0)
-    settings = ConvolutionalDiscriminator((8, 8, 12), 20, minibatch_deviation=True)
-    discriminator = settings.network(3, 8, 8)
-    several, label = 20 * torch.rand(6, 1, 8, 8), torch.zeros(12, dtype=torch.int64)
-    both = torch.cat([several, several[:1].expand(6, -1, -1, -1)])
-    alone = discriminator(both, label, sets=2).logit.detach()
-    (change,) = (weight for weight in discriminator.parameters() if not weight.ndim)
-    torch.nn.init.ones_(change)
-    added = discriminator(both, label, sets=2).logit.detach() - alone
-    assert added[:6].min() > 5 * added[6:].max()
-
-
-def test_what_a_discriminator_sees_of_it_fades_with_the_run() -> None:
-    added = []
-    for fades in (False, True):
-        torch.manual_seed(0)
-        settings = ConvolutionalDiscriminator(
-            (8, 8, 12), 20, minibatch_deviation=True, deviation_fades=fades
-        )
-        discriminator = settings.network(3, 8, 8)
-        image, label = 20 * torch.rand(6, 1, 8, 8), torch.zeros(6, dtype=torch.int64)
-        alone = discriminator(image, label).logit.detach()
-        (change,) = (weight for weight in discriminator.parameters() if not weight.ndim)
-        torch.nn.init.ones_(change)
-        for progress in (0.0, 0.75, 1.0):
-            discriminator.progress = progress
-            added.append((discriminator(image, label).logit - alone).mean().item())
-    always, fading = added[:3], added[3:]
-    assert always == [always[0]] * 3
-    assert fading == pytest.approx([always[0], always[0] / 4, 0], abs=1e-5)
+    settings = ConvolutionalDiscriminator(
+        (8, 8, 12), 20, minibatch_stddev=True, minibatch_stddev_fades=fades
+    )
+    discriminator = build_discriminator(settings, 3, 8, 8)
+    varied, label = 20 * torch.rand(6, 1, 8, 8), torch.zeros(12, dtype=torch.int64)
+    images = torch.cat([varied, varied[:1].expand(6, -1, -1, -1)])
+    without = discriminator(images, label, groups=2).logits.detach()
+    (weight,) = (each for each in discriminator.parameters() if not each.ndim)
+    torch.nn.init.ones_(weight)
+    added = [
+        discriminator(images, label, groups=2, progress=progress).logits.detach() - without
+        for progress in (0.0, 0.75, 1.0)
+    ]
+    assert added[0][:6].min() > 5 * added[0][6:].max()
+    means = [each[:6].mean().item() for each in added]
+    assert means == pytest.approx([means[0] * share for share in shares], abs=1e-5)

@@ -1,9 +1,8 @@
-"""A run that begins with the networks of another."""
+"""A run that starts from the networks of an earlier run."""
 
 import dataclasses
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,16 @@ import pytest
 import torch
 
 from cgan_training.data import Dataset
-from cgan_training.engine.trainer import Trainer
+from cgan_training.engine import Trainer
 from cgan_training.errors import CheckpointError
 from cgan_training.model_file import load_model
 from cgan_training.provenance import check_provenance
-from cgan_training.recipe.schema import Recipe
+from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, train
 from cgan_training.run.checkpoint import NAME, load_checkpoint
 
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 CPU = torch.device("cpu")
-SOUND = {
+VALID = {
     "recipe": {"name": "small", "seed": 0},
     "dataset": "optdigits",
     "threads": 1,
@@ -34,99 +32,84 @@ SOUND = {
 
 @pytest.fixture(scope="module")
 def next_recipe(small_recipe: Recipe) -> Recipe:
-    return dataclasses.replace(small_recipe, name="next", seed=7, learning_rate=1e-4)
+    return dataclasses.replace(small_recipe, name="next", seed=7, epochs=1, learning_rate=1e-4)
 
 
-def test_a_trainer_takes_over_the_networks_and_begins_anew(
+@pytest.fixture(scope="module")
+def next_run(
+    next_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "next"
+    train(next_recipe, digits, path, device=CPU, options=RunOptions(start_from=run_dir))
+    return path
+
+
+def test_a_trainer_takes_over_only_the_networks(
     next_recipe: Recipe, digits: Dataset, run_dir: Path
 ) -> None:
-    state = load_checkpoint(run_dir)[0]["trainer"]
+    saved = load_checkpoint(run_dir)[0]["trainer"]
     trainer = Trainer(next_recipe, digits, CPU)
-    trainer.start_from(state)
-    ours = trainer.state()
+    trainer.state.load_networks(saved)
+    state = trainer.state_dict()
     for network in ("generator", "discriminator"):
-        for name, tensor in ours[network].items():
-            assert torch.equal(tensor, state[network][name])
-    assert ours["epoch"] == ours["step"] == 0
-    assert ours["optimizer_g"]["state"] == {}
-    assert ours["optimizer_g"]["param_groups"][0]["lr"] == 1e-4
+        assert all(torch.equal(state[network][key], saved[network][key]) for key in saved[network])
+    assert state["epoch"] == state["step"] == 0
+    assert state["optimizer_g"]["state"] == {}
 
 
-def test_a_run_tells_what_it_started_from_also_after_a_stop(
+def test_config_and_model_record_the_run_that_they_started_from(next_run: Path) -> None:
+    record = load_model(next_run).training["started_from"]
+    assert (record["recipe"]["name"], record["recipe"]["seed"]) == ("small", 0)
+    assert (record["dataset"], record["epochs"], record["steps"]) == ("optdigits", 2, 30)
+    assert json.loads((next_run / "config.json").read_text())["started_from"] == record
+
+
+def test_an_interrupted_run_keeps_the_record(
+    next_recipe: Recipe, digits: Dataset, run_dir: Path, next_run: Path, tmp_path: Path
+) -> None:
+    options = RunOptions(start_from=run_dir, seconds_limit=1e-6)
+    train(next_recipe, digits, tmp_path / "run", device=CPU, options=options)
+    train(next_recipe, digits, tmp_path / "run", device=CPU, options=RunOptions(resume=True))
+    resumed, uninterrupted = load_model(tmp_path / "run"), load_model(next_run)
+    assert resumed.weights_sha256 == uninterrupted.weights_sha256
+    assert resumed.training["started_from"] == uninterrupted.training["started_from"]
+
+
+def test_a_truncated_checkpoint_is_replaced_by_the_previous_one(
     next_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
 ) -> None:
-    whole, stopped, third = (tmp_path / name for name in ("whole", "stopped", "third"))
-    start = RunOptions(start_from=run_dir)
-    train(next_recipe, digits, whole, device=CPU, options=start)
-    brief = dataclasses.replace(start, seconds_limit=1e-6)
-    train(next_recipe, digits, stopped, device=CPU, options=brief)
-    train(next_recipe, digits, stopped, device=CPU, options=RunOptions(resume=True))
-    models = [load_model(whole), load_model(stopped)]
-    assert models[0].weights_sha256 == models[1].weights_sha256
-    afresh = tmp_path / "afresh"
-    train(next_recipe, digits, afresh, device=CPU)
-    assert load_model(afresh).weights_sha256 != models[0].weights_sha256
-    assert "start" not in load_model(afresh).training
-    for model in models:
-        told = model.training["start"]
-        assert (told["recipe"]["name"], told["recipe"]["seed"]) == ("small", 0)
-        assert (told["dataset"], told["epochs"], told["steps"]) == ("optdigits", 2, 30)
-    assert json.loads((whole / "config.json").read_text())["start"] == models[0].training["start"]
-    train(next_recipe, digits, third, device=CPU, options=RunOptions(start_from=whole))
-    told = load_model(third).training["start"]
-    assert told["recipe"]["name"] == "next"
-    assert told["start"] == models[0].training["start"]
+    """The new run may have other images of the same size."""
+    start = Path(shutil.copytree(run_dir, tmp_path / "start"))
+    (start / NAME).write_bytes(b"")
+    images = dataclasses.replace(digits, images=digits.images[:300], labels=digits.labels[:300])
+    options = RunOptions(start_from=start)
+    train(next_recipe, images, tmp_path / "new", device=CPU, options=options)
+    assert load_model(tmp_path / "new").training["started_from"]["epochs"] == 1
 
 
-def test_other_data_of_the_same_size_are_learnt(
-    next_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
-) -> None:
-    own = dataclasses.replace(digits, images=digits.images[:300], labels=digits.labels[:300])
-    train(next_recipe, own, tmp_path / "own", device=CPU, options=RunOptions(start_from=run_dir))
-    assert load_model(tmp_path / "own").training["start"]["dataset"] == "optdigits"
-
-
-def test_what_cannot_be_started_from_is_refused(
+def test_runs_that_do_not_match_are_rejected(
     small_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
 ) -> None:
-    def refusal(recipe: Recipe, data: Dataset, start: Path) -> str:
+    def error_of(recipe: Recipe, data: Dataset, start_from: Path) -> str:
+        options = RunOptions(start_from=start_from)
         with pytest.raises(CheckpointError) as caught:
-            train(recipe, data, tmp_path / "new", device=CPU, options=RunOptions(start_from=start))
+            train(recipe, data, tmp_path / "new", device=CPU, options=options)
         assert not (tmp_path / "new").exists()
         return str(caught.value)
 
     longer = dataclasses.replace(small_recipe, noise_dim=12)
-    assert "(ValueError: generator.layers.0.weight is another); start from a run with" in refusal(
-        longer, digits, run_dir
-    )
-    fewer = dataclasses.replace(
-        digits, labels=digits.labels.clamp(max=4), class_names=digits.class_names[:5]
-    )
-    assert "start from a run with the same networks, image size and classes" in refusal(
-        small_recipe, fewer, run_dir
-    )
-    assert "holds no run (no config.json); check the path" in refusal(
-        small_recipe, digits, tmp_path / "none"
-    )
-    damaged = tmp_path / "damaged"
-    shutil.copytree(run_dir, damaged)
+    assert "(ValueError: generator.layers.0.weight" in error_of(longer, digits, run_dir)
+    labels, names = digits.labels.clamp(max=4), digits.class_names[:5]
+    fewer = dataclasses.replace(digits, labels=labels, class_names=names)
+    remedy = "start from a run with the same networks, image size and classes"
+    assert remedy in error_of(small_recipe, fewer, run_dir)
+    assert "none contains no run" in error_of(small_recipe, digits, tmp_path / "none")
+    damaged = Path(shutil.copytree(run_dir, tmp_path / "damaged"))
     (damaged / "config.json").write_text("{}")
-    assert "(KeyError: 'dataset')" in refusal(small_recipe, digits, damaged)
+    assert "(KeyError: 'dataset')" in error_of(small_recipe, digits, damaged)
     for path in damaged.glob("checkpoint*"):
         path.write_bytes(b"")
-    assert f"{damaged / NAME} is cut short, damaged" in refusal(small_recipe, digits, damaged)
-
-
-def test_a_cut_checkpoint_is_named_and_the_one_before_it_started_from(
-    next_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
-) -> None:
-    cut, said = tmp_path / "cut", list[str]()
-    shutil.copytree(run_dir, cut)
-    (cut / NAME).write_bytes(b"")
-    start = RunOptions(start_from=cut)
-    train(next_recipe, digits, tmp_path / "new", device=CPU, options=start, say=said.append)
-    assert f"{cut / NAME} is cut short, damaged or no checkpoint" in said[0]
-    assert load_model(tmp_path / "new").training["start"]["epochs"] == 1
+    assert f"{damaged / NAME} is truncated, damaged" in error_of(small_recipe, digits, damaged)
 
 
 @pytest.mark.parametrize(
@@ -138,42 +121,38 @@ def test_a_cut_checkpoint_is_named_and_the_one_before_it_started_from(
         {"threads": True},
         {"seconds": float("nan")},
         {"dataset": "\udcff"},
-        {"start": 5},
-        {"start": {}},
+        {"started_from": 5},
+        {"started_from": {}},
         {"more": torch.zeros(1)},
     ],
     ids=repr,
 )
-def test_a_start_that_is_none(change: dict[str, Any]) -> None:
-    assert check_provenance(SOUND) == SOUND
-    assert check_provenance({**SOUND, "start": SOUND})["start"] == SOUND
+def test_an_invalid_record_is_rejected(change: dict[str, Any]) -> None:
+    assert check_provenance({**VALID, "started_from": VALID})["started_from"] == VALID
     with pytest.raises((TypeError, ValueError)):
-        check_provenance({**SOUND, **change})
+        check_provenance({**VALID, **change})
 
 
-def test_a_start_without_end_is_none() -> None:
-    endless: dict[str, Any] = dict(SOUND)
-    endless["start"] = endless
-    with pytest.raises(ValueError, match="too many"):
+def test_an_endless_record_is_rejected() -> None:
+    endless: dict[str, Any] = dict(VALID)
+    endless["started_from"] = endless
+    with pytest.raises(ValueError, match="more than 100 runs started from each other"):
         check_provenance(endless)
 
 
-def test_from_the_command_line(
-    call: Command, tmp_path: Path, small_toml: Path, run_dir: Path
+def test_the_model_card_shows_the_commands_of_all_runs(
+    call: Callable[..., Any], tmp_path: Path, small_toml: Path, next_run: Path
 ) -> None:
-    flags = ["--recipe", small_toml, "--dataset", "optdigits", "--start-from", run_dir]
-    done = call("cgan-train", *flags, "--run-dir", "next")
-    assert done.returncode == 0, done.stderr
-    assert load_model(tmp_path / "next").training["start"]["recipe"]["name"] == "small"
-    done = call("cgan-train", "--resume", "next", "--start-from", run_dir)
-    assert done.returncode == 2
-    assert b"--start-from begins another; give one" in done.stderr
-    card = call("cgan-export", "next", "next.onnx", "--card")
-    assert card.returncode == 0, card.stderr
-    text = (tmp_path / "next.md").read_text()
-    one, two = (line for line in text.splitlines() if line.startswith("    cgan-train"))
-    assert one.startswith("    cgan-train --recipe small --dataset optdigits --epochs 2 --seed 0 ")
-    assert one.endswith(" --run-dir runs/step-1")
-    assert two.startswith("    cgan-train --start-from runs/step-1 --recipe small ")
+    options = ["--recipe", small_toml, "--dataset", "optdigits", "--start-from", next_run]
+    for words in (
+        ["cgan-train", *options, "--run-dir", "third"],
+        ["cgan-export", "third", "third.onnx", "--card"],
+    ):
+        done = call(*words)
+        assert done.returncode == 0, done.stderr
+    text = (tmp_path / "third.md").read_text()
+    first, _, third = (line for line in text.splitlines() if line.startswith("    cgan-train"))
+    assert first.startswith("    cgan-train --recipe small --dataset optdigits --epochs 2 --seed 0")
+    assert first.endswith(" --run-dir runs/step-1")
+    assert third.startswith("    cgan-train --start-from runs/step-2 --recipe small ")
     assert "| started from | small, 2 epochs of optdigits, " in text
-    assert text.count("The whole recipe of small:") == 2

@@ -1,11 +1,11 @@
 import hashlib
+import math
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from http.client import IncompleteRead
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.error import URLError
 
 import pytest
@@ -13,32 +13,17 @@ import torch
 
 from cgan_training.data import load_dataset, torchvision_sets
 from cgan_training.data.torchvision_ops import import_torchvision_datasets
-from cgan_training.data.torchvision_sets import SETS, UnreachableError
+from cgan_training.data.torchvision_sets import SETS, DownloadError
 from cgan_training.errors import DatasetError
 
 COUNTS = {"train": 40, "test": 20}
-FOLDERS = {
-    "mnist": "MNIST",
-    "fashion-mnist": "FashionMNIST",
-    "kmnist": "KMNIST",
-    "qmnist": "QMNIST",
-}
 FILES = [
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
+    (name, file)
+    for name, dataset in SETS.items()
+    for part in (dataset.train, dataset.test)
+    for file in (part.images, part.labels)
 ]
-QMNIST_FILES = [
-    "qmnist-train-images-idx3-ubyte",
-    "qmnist-train-labels-idx2-int",
-    "qmnist-test-images-idx3-ubyte",
-    "qmnist-test-labels-idx2-int",
-]
-EVERY_FILE = [
-    *((name, file) for name in FOLDERS if name != "qmnist" for file in FILES),
-    *(("qmnist", file) for file in QMNIST_FILES),
-]
+DIFFERENT_FILES = [each for each in FILES if each[0] in ("mnist", "qmnist")]  # others as MNIST
 
 
 def idx(shape: Sequence[int], content: bytes, kind: int = 8) -> bytes:
@@ -46,215 +31,190 @@ def idx(shape: Sequence[int], content: bytes, kind: int = 8) -> bytes:
 
 
 def content_of(file: str) -> bytes:
-    """Make a file of the right layout with few images."""
+    """Return a file in the right format with few images."""
     count = COUNTS["train" if "train" in file else "test"]
     labels = [number % 10 for number in range(count)]
     if "images" in file:
-        pixels = bytes(number % 251 for number in range(count * 28 * 28))
-        return idx((count, 28, 28), pixels)
-    if file.endswith("int"):  # class, series, writer, ...: only the first is the digit
+        return idx((count, 28, 28), bytes(number % 251 for number in range(count * 28 * 28)))
+    if file.endswith("int"):  # class, series, writer, ...: only the first field is the digit
         fields = [number for label in labels for number in (label, 4, 2**20, -1, 77, 6, 0, 0)]
         return idx((count, 8), struct.pack(f">{len(fields)}i", *fields), kind=12)
     return idx((count,), bytes(labels))
 
 
+def path_of(data_dir: Path, name: str, file: str) -> Path:
+    return data_dir / SETS[name].class_name / "raw" / file
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Small data sets in the files of the four, known to the module by counts and hashes."""
-    for name, file in EVERY_FILE:
-        path = tmp_path / FOLDERS[name] / "raw" / file
+    """Small versions of the four datasets, whose counts and hashes the module accepts."""
+    for name, file in FILES:
+        path = path_of(tmp_path, name, file)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content_of(file))
-    for name, known in SETS.items():
+    for name, dataset in SETS.items():
         small = replace(
-            known,
-            train=replace(known.train, count=COUNTS["train"]),
-            test=replace(known.test, count=COUNTS["test"]),
-            md5={file: hashlib.md5(content_of(file)).hexdigest() for file in known.md5},
+            dataset,
+            train=replace(dataset.train, count=COUNTS["train"]),
+            test=replace(dataset.test, count=COUNTS["test"]),
+            md5={file: hashlib.md5(content_of(file)).hexdigest() for file in dataset.md5},
         )
         monkeypatch.setitem(SETS, name, small)
     return tmp_path
 
 
-@pytest.fixture
-def out_of_reach(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
-    """Let torchvision's downloads end in an error."""
+def fail_downloads(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def download(*_: object, download: bool, **__: object) -> None:
+        assert download
+        raise error
 
-    def fail_with(error: Exception) -> None:
-        def refuse(*_: object, download: bool, **__: object) -> None:
-            assert download
-            raise error
-
-        sets = SimpleNamespace(**dict.fromkeys(FOLDERS.values(), refuse))
-        monkeypatch.setattr(torchvision_sets, "import_torchvision_datasets", lambda: sets)
-
-    return fail_with
+    monkeypatch.setattr(torchvision_sets, "_torchvision_class", lambda _: download)
 
 
 NO_NETWORK = RuntimeError("Error downloading train-images-idx3-ubyte.gz:\nTried 2 mirrors")
 
 
 @pytest.mark.parametrize(("train", "count"), [(True, 40), (False, 20)])
-@pytest.mark.parametrize("name", list(FOLDERS))
-def test_files_on_disk_are_read(data_dir: Path, name: str, train: bool, count: int) -> None:
-    data, settled = load_dataset(name, data_dir, train=train)
-    assert settled is None
+@pytest.mark.parametrize("name", list(SETS))
+def test_files_on_disk_are_read_as_torchvision_reads_them(
+    data_dir: Path, name: str, train: bool, count: int
+) -> None:
+    data, reason = load_dataset(name, data_dir, train=train)
+    assert reason is None
     assert data.name == name
-    assert data.source == f"{SETS[name].title} in {data_dir / FOLDERS[name] / 'raw'}"
+    folder = SETS[name].class_name
+    assert data.source == f"{SETS[name].title} in {data_dir / folder / 'raw'}"
     assert data.images.shape == (count, 1, 28, 28)
-    assert data.images.dtype == torch.uint8
-    assert data.images.flatten()[:3].tolist() == [0, 1, 2]
     assert data.labels.tolist() == [n % 10 for n in range(count)]
     assert data.labels.dtype == torch.int64
-    assert data.classes == 10
+    reference = getattr(import_torchvision_datasets(), folder)(str(data_dir), train=train)
+    assert torch.equal(data.images[:, 0], reference.data)
+    assert data.labels.tolist() == [reference[number][1] for number in range(len(reference))]
 
 
-@pytest.mark.parametrize("name", list(FOLDERS))
-def test_torchvision_reads_the_same(data_dir: Path, name: str) -> None:
-    datasets = import_torchvision_datasets()
-    for train in (True, False):
-        data, _ = load_dataset(name, data_dir, train=train)
-        theirs = getattr(datasets, FOLDERS[name])(str(data_dir), train=train)
-        assert torch.equal(data.images[:, 0], theirs.data)
-        assert data.labels.tolist() == [theirs[number][1] for number in range(len(theirs))]
-
-
-def test_names_of_the_classes(data_dir: Path) -> None:
-    names = {name: load_dataset(name, data_dir)[0].class_names for name in FOLDERS}
+def test_class_names(data_dir: Path) -> None:
+    names = {name: load_dataset(name, data_dir)[0].class_names for name in SETS}
     assert names["mnist"] == names["qmnist"] == tuple("0123456789")
     assert names["fashion-mnist"][0] == "T-shirt/top"
     assert names["fashion-mnist"][9] == "Ankle boot"
     assert names["kmnist"] == ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 
-def test_a_part_needs_its_own_files_only(data_dir: Path) -> None:
-    for name, file in EVERY_FILE:
+def test_the_training_part_does_not_need_the_test_files(data_dir: Path) -> None:
+    for name, file in FILES:
         if "train" not in file:
-            (data_dir / FOLDERS[name] / "raw" / file).unlink()
-    for name in FOLDERS:
+            (path_of(data_dir, name, file)).unlink()
+    for name in SETS:
         assert len(load_dataset(name, data_dir)[0].labels) == 40
 
 
-@pytest.mark.parametrize(("name", "file"), EVERY_FILE)
-def test_a_truncated_file_is_named(data_dir: Path, name: str, file: str) -> None:
-    path = data_dir / FOLDERS[name] / "raw" / file
-    path.write_bytes(path.read_bytes()[:-1])
-    message = f"{file} has .* bytes where its header promises .*; delete it and it is downloaded"
-    for dataset in (name, "auto") if name == "mnist" else (name,):
-        with pytest.raises(DatasetError, match=message) as caught:
-            load_dataset(dataset, data_dir, train="train" in file)
-        assert not isinstance(caught.value, UnreachableError)
+@pytest.mark.parametrize(("name", "file"), DIFFERENT_FILES)
+def test_a_file_of_the_wrong_size_is_named(data_dir: Path, name: str, file: str) -> None:
+    path = path_of(data_dir, name, file)
+    content = path.read_bytes()
+    shape = [7, *struct.unpack_from(f">{content[3]}I", content, 4)[1:]]
+    size = math.prod(shape) * (4 if content[2] == 12 else 1)  # in bytes
+    for wrong, message in (
+        (content[:-1], "has .* bytes, but its header declares .*"),
+        (idx(shape, bytes(size), content[2]), f"holds 7.* numbers, but {SETS[name].title} has .*"),
+    ):
+        path.write_bytes(wrong)
+        for dataset in (name, "auto") if name == "mnist" else (name,):
+            with pytest.raises(DatasetError, match=f"{file} {message}; delete the file") as caught:
+                load_dataset(dataset, data_dir, train="train" in file)
+            assert not isinstance(caught.value, DownloadError)
 
 
-@pytest.mark.parametrize(("name", "file"), EVERY_FILE)
-def test_a_file_of_another_size_is_named(data_dir: Path, name: str, file: str) -> None:
-    path = data_dir / FOLDERS[name] / "raw" / file
-    shape = list(struct.unpack_from(f">{path.read_bytes()[3]}I", path.read_bytes(), 4))
-    kind = path.read_bytes()[2]
-    shape[0] = 7
-    size = 4 if kind == 12 else 1
-    for each in shape:
-        size *= each
-    path.write_bytes(idx(shape, bytes(size), kind))
-    message = f"{file} holds 7.* numbers where {SETS[name].title} has [24]0.*; delete it and"
-    with pytest.raises(DatasetError, match=message):
-        load_dataset(name, data_dir, train="train" in file)
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_a_file_of_other_content_is_named(data_dir: Path, file: str) -> None:
-    path = data_dir / "MNIST" / "raw" / file
+@pytest.mark.parametrize("file", list(SETS["mnist"].md5))
+def test_a_file_with_different_content_is_named(data_dir: Path, file: str) -> None:
+    path = path_of(data_dir, "mnist", file)
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
-    with pytest.raises(DatasetError, match=f"{file} is not MNIST's file .*; delete it and it is"):
+    with pytest.raises(DatasetError, match=f"{file} is not MNIST's file .*; delete the file"):
         load_dataset("mnist", data_dir, train="train" in file)
 
 
-@pytest.mark.parametrize("label", [10, 255])
-def test_a_label_that_is_no_class(data_dir: Path, label: int) -> None:
-    path = data_dir / "FashionMNIST" / "raw" / "train-labels-idx1-ubyte"
-    path.write_bytes(path.read_bytes()[:-1] + bytes([label]))
-    message = f"train-labels-idx1-ubyte holds the label {label} where 10 classes .*; delete it"
+@pytest.mark.parametrize(
+    ("name", "file", "end", "label"),
+    [
+        ("fashion-mnist", "train-labels-idx1-ubyte", bytes([10]), 10),
+        ("fashion-mnist", "train-labels-idx1-ubyte", bytes([255]), 255),
+        ("qmnist", "qmnist-train-labels-idx2-int", struct.pack(">8i", -3, *range(7)), -3),
+    ],
+)
+def test_a_label_out_of_range_is_rejected(
+    data_dir: Path, name: str, file: str, end: bytes, label: int
+) -> None:
+    path = path_of(data_dir, name, file)
+    path.write_bytes(path.read_bytes()[: -len(end)] + end)
+    message = f"{file} holds the label {label}, but 10 classes .*; delete the file"
     with pytest.raises(DatasetError, match=message):
-        load_dataset("fashion-mnist", data_dir)
+        load_dataset(name, data_dir)
 
 
-def test_a_negative_label(data_dir: Path) -> None:
-    path = data_dir / "QMNIST" / "raw" / "qmnist-train-labels-idx2-int"
-    path.write_bytes(path.read_bytes()[:-32] + struct.pack(">8i", -3, *range(7)))
-    with pytest.raises(DatasetError, match="qmnist-train-labels-idx2-int holds the label -3"):
-        load_dataset("qmnist", data_dir)
-
-
-@pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("name", list(FOLDERS))
+@pytest.mark.parametrize(("name", "train"), [("mnist", True), ("mnist", False), ("qmnist", False)])
 def test_a_missing_part_is_downloaded(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str, train: bool
 ) -> None:
-    raw = data_dir / FOLDERS[name] / "raw"
     part = SETS[name].train if train else SETS[name].test
-    labels = (raw / part.labels).read_bytes()
-    (raw / part.labels).unlink()
-    datasets = import_torchvision_datasets()
+    path = path_of(data_dir, name, part.labels)
+    labels = path.read_bytes()
+    path.unlink()
 
     def download(self: object) -> None:
-        (raw / part.labels).write_bytes(labels)
+        path.write_bytes(labels)
 
-    monkeypatch.setattr(getattr(datasets, FOLDERS[name]), "download", download)
+    dataset_class = getattr(import_torchvision_datasets(), SETS[name].class_name)
+    monkeypatch.setattr(dataset_class, "download", download)
     assert len(load_dataset(name, data_dir, train=train)[0].labels) == part.count
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("name", "error", "reason"),
     [
-        (NO_NETWORK, r"Error downloading train-images-idx3-ubyte\.gz"),
-        (URLError("no route"), "<urlopen error no route>"),
-        (TimeoutError(), "TimeoutError"),
-        (IncompleteRead(b"", 9), r"IncompleteRead\(0 bytes read, 9 more expected\)"),
+        ("mnist", NO_NETWORK, r"Error downloading train-images-idx3-ubyte\.gz"),
+        ("fashion-mnist", URLError("no route"), "<urlopen error no route>"),
+        ("kmnist", TimeoutError(), "TimeoutError"),
+        ("qmnist", IncompleteRead(b"", 9), r"IncompleteRead\(0 bytes read, 9 more expected\)"),
     ],
-    ids=["mirrors", "no route", "timeout", "cut off"],
 )
-@pytest.mark.parametrize("name", list(FOLDERS))
-def test_out_of_reach_is_said(
-    tmp_path: Path,
-    out_of_reach: Callable[[Exception], None],
-    name: str,
-    error: Exception,
-    reason: str,
+def test_a_failed_download_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, reason: str
 ) -> None:
-    out_of_reach(error)
+    fail_downloads(monkeypatch, error)
+    dataset = SETS[name]
     with pytest.raises(
-        UnreachableError,
-        match=rf"^{SETS[name].title} is not in .*/{FOLDERS[name]}/raw and cannot be downloaded "
-        rf"\({reason}\); put {SETS[name].train.images} and {SETS[name].train.labels} there, or "
+        DownloadError,
+        match=rf"^{dataset.title} is not in .*/{dataset.class_name}/raw and cannot be downloaded "
+        rf"\({reason}\); put {dataset.train.images} and {dataset.train.labels} there, or "
         "give their torchvision root as --data-dir$",
     ):
         load_dataset(name, tmp_path)
 
 
-def test_auto_settles_for_optdigits_and_says_why(
-    tmp_path: Path, out_of_reach: Callable[[Exception], None]
-) -> None:
-    out_of_reach(NO_NETWORK)
-    data, reason = load_dataset("auto", tmp_path)
-    assert data.name == "optdigits"
-    assert reason is not None
-    assert "cannot be downloaded" in reason
-
-
-def test_auto_takes_mnist_where_it_is(data_dir: Path) -> None:
+def test_auto_is_mnist_if_it_is_on_disk(data_dir: Path) -> None:
     data, reason = load_dataset("auto", data_dir)
     assert (data.name, reason) == ("mnist", None)
 
 
-def test_an_unknown_name_lists_the_data_sets(tmp_path: Path) -> None:
-    message = "no data set 'cifar'; choose one of auto, mnist, fashion-mnist, kmnist, qmnist, opt"
+def test_auto_is_optdigits_if_mnist_cannot_be_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_downloads(monkeypatch, NO_NETWORK)
+    data, reason = load_dataset("auto", tmp_path)
+    assert data.name == "optdigits"
+    assert "cannot be downloaded" in str(reason)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    message = "no dataset 'cifar'; choose one of auto, mnist, fashion-mnist, kmnist, qmnist, opt"
     with pytest.raises(DatasetError, match=message):
         load_dataset("cifar", tmp_path)
 
 
-if "CGAN_DATA_DIR" in os.environ:  # the real files, where the machine has them
+if "CGAN_DATA_DIR" in os.environ:  # the real files
 
-    def test_real_mnist() -> None:
+    def test_real_mnist_is_read() -> None:
         data, _ = load_dataset("mnist", Path(os.environ["CGAN_DATA_DIR"]))
         assert data.images.shape == (60_000, 1, 28, 28)
         assert data.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]

@@ -8,23 +8,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
+from cgan_runtime.noise import standard_normal
 from cgan_training.data import Dataset
+from cgan_training.engine import Trainer
 from cgan_training.engine import trainer as trainer_module
-from cgan_training.engine.trainer import Trainer
-from cgan_training.errors import DeviceError, DivergedError
-from cgan_training.hardware import precision
+from cgan_training.engine.augmentation import SMALL_DATASET
+from cgan_training.errors import DivergedError, RecipeError
 from cgan_training.hardware.cuda_graph import CudaGraphStep
-from cgan_training.hardware.devices import choose_device
 from cgan_training.hardware.processes import ProcessGroup
-from cgan_training.losses import LogisticLoss
-from cgan_training.networks import (
+from cgan_training.networks import Discriminator, Generator, to_float, to_uint8
+from cgan_training.recipe import (
     ConvolutionalDiscriminator,
     ConvolutionalGenerator,
-    Discriminator,
-    Generator,
-    to_float,
+    LogisticLoss,
+    Recipe,
 )
-from cgan_training.recipe.schema import Recipe
 
 CPU = torch.device("cpu")
 
@@ -34,16 +32,49 @@ def trainer(small_recipe: Recipe, digits: Dataset) -> Trainer:
     return Trainer(small_recipe, digits, CPU)
 
 
+@pytest.fixture
+def full_recipe(small_recipe: Recipe) -> Recipe:
+    """Uses every feature that the classic recipe does not."""
+    return dataclasses.replace(
+        small_recipe,
+        generator=ConvolutionalGenerator(hidden=16, channels=4, convolutions=1),
+        discriminator=ConvolutionalDiscriminator(
+            (8, 8, 12), hidden=16, minibatch_stddev=True, minibatch_stddev_fades=True
+        ),
+        loss=LogisticLoss(
+            r1_weight=0.5,
+            r1_interval=3,
+            classification_weight=0.5,
+            noise_reconstruction_weight=0.5,
+        ),
+        learning_rate=1e-3,
+        adam_betas=(0.0, 0.99),
+        lr_decay=0.5,
+        ema_decay=0.99,
+    )
+
+
+def weights(trainer: Trainer) -> list[Tensor]:
+    networks = (trainer.state.generator, trainer.state.discriminator)
+    return [weight for network in networks for weight in network.parameters()]
+
+
+def steps(count: int) -> Callable[[int, Tensor], bool]:
+    """Return a callback that interrupts the epoch after some of its steps."""
+    return lambda done, _sums: done < count
+
+
 def textbook_epoch(
     recipe: Recipe, data: Dataset, generator: Generator, discriminator: Discriminator
 ) -> list[Tensor]:
-    """Train one epoch the way a textbook writes it, and return all weights."""
+    """Train one epoch as in a textbook, and return all weights."""
     random = torch.Generator().manual_seed(recipe.seed)
-    torch.randn(10, recipe.noise_dim, generator=random)  # the sheet's noise comes first
-    optimizer_g = torch.optim.Adam(generator.parameters(), recipe.learning_rate, recipe.betas)
-    optimizer_d = torch.optim.Adam(discriminator.parameters(), recipe.learning_rate, recipe.betas)
+    optimizer_g, optimizer_d = (
+        torch.optim.Adam(network.parameters(), recipe.learning_rate, recipe.adam_betas)
+        for network in (generator, discriminator)
+    )
 
-    def draw(count: int) -> tuple[Tensor, Tensor]:
+    def generate(count: int) -> tuple[Tensor, Tensor]:
         label = torch.randint(data.classes, (count,), generator=random)
         noise = torch.randn(count, recipe.noise_dim, generator=random)
         return generator(noise, label), label
@@ -51,418 +82,300 @@ def textbook_epoch(
     for batch in torch.randperm(len(data.labels), generator=random).split(recipe.batch_size):
         real, label, ones = to_float(data.images[batch]), data.labels[batch], torch.ones(len(batch))
         optimizer_g.zero_grad()
-        probability = torch.sigmoid(discriminator(*draw(len(batch))).logit)
+        probability = torch.sigmoid(discriminator(*generate(len(batch))).logits)
         binary_cross_entropy(probability, ones).backward()
         optimizer_g.step()
 
         optimizer_d.zero_grad()
-        fake, fake_label = draw(len(batch))
-        on_real = torch.sigmoid(discriminator(real, label).logit)
-        on_fake = torch.sigmoid(discriminator(fake.detach(), fake_label).logit)
-        loss = binary_cross_entropy(on_real, ones) + binary_cross_entropy(on_fake, 0 * ones)
+        fake, fake_label = generate(len(batch))
+        d_real = torch.sigmoid(discriminator(real, label).logits)
+        d_fake = torch.sigmoid(discriminator(fake.detach(), fake_label).logits)
+        loss = binary_cross_entropy(d_real, ones) + binary_cross_entropy(d_fake, 0 * ones)
         (loss / 2).backward()
         optimizer_d.step()
     return [*generator.parameters(), *discriminator.parameters()]
 
 
-def test_an_epoch_gives_the_weights_of_the_textbook_loop(
+def test_an_epoch_computes_the_weights_of_the_textbook_loop(
     trainer: Trainer, small_recipe: Recipe, digits: Dataset
 ) -> None:
-    generator = copy.deepcopy(trainer.generator)
-    discriminator = copy.deepcopy(trainer.discriminator)
+    generator = copy.deepcopy(trainer.state.generator)
+    discriminator = copy.deepcopy(trainer.state.discriminator.discriminator)
     trainer.train_epoch()
-    wanted = textbook_epoch(small_recipe, digits, generator, discriminator)
-    ours = [*trainer.generator.parameters(), *trainer.discriminator.parameters()]
-    for mine, theirs in zip(ours, wanted, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=2e-5)
+    expected = textbook_epoch(small_recipe, digits, generator, discriminator)
+    for weight, other in zip(weights(trainer), expected, strict=True):
+        torch.testing.assert_close(weight, other, rtol=1e-3, atol=2e-5)
 
 
-def test_the_same_seed_trains_the_same_weights(
+def test_the_seed_determines_the_weights(
     trainer: Trainer, small_recipe: Recipe, digits: Dataset
 ) -> None:
-    again = Trainer(small_recipe, digits, CPU)
+    same = Trainer(small_recipe, digits, CPU)
     other = Trainer(dataclasses.replace(small_recipe, seed=1), digits, CPU)
-    for each in (trainer, again, other):
-        each.train_epoch()
-    first, second, third = (
-        torch.cat([weight.flatten() for weight in each.generator.parameters()])
-        for each in (trainer, again, other)
-    )
-    assert torch.equal(first, second)
-    assert not torch.equal(first, third)
+    for each in (trainer, same, other):
+        each.train_epoch(steps(3))
+    assert all(map(torch.equal, weights(trainer), weights(same)))
+    assert not any(map(torch.equal, weights(trainer), weights(other)))
 
 
-def test_an_epoch_reports_what_it_did(trainer: Trainer) -> None:
+def test_epochs_report_their_metrics(trainer: Trainer) -> None:
     epochs = [trainer.train_epoch(), trainer.train_epoch()]
     assert [epoch.epoch for epoch in epochs] == [1, 2]
-    assert [epoch.step for epoch in epochs] == [15, 30]  # 1,500 images, 100 a batch
+    assert [epoch.step for epoch in epochs] == [15, 30]  # 1,500 images in batches of 100
     for epoch in epochs:
         assert 0 < epoch.mean_d_real < 1
         assert 0 < epoch.mean_d_fake < 1
-        # An untrained discriminator's loss is ln 2; the mean of its two parts is near that.
-        assert 0 < epoch.loss_discriminator < 2 * math.log(2)
+        assert 0 < epoch.loss_discriminator < 2 * math.log(2)  # an untrained one has ln 2
         assert epoch.images_per_second > 0
     assert epochs[0].seconds < epochs[1].seconds
 
 
-def test_an_epoch_can_be_ended_early(trainer: Trainer) -> None:
-    epoch = trainer.train_epoch(lambda done, _sums: done < 4)
-    assert epoch.step == 4
+def test_an_epoch_can_be_interrupted(trainer: Trainer) -> None:
+    assert trainer.train_epoch(steps(4)).step == 4
+    assert not trainer.epoch_is_complete
 
 
-def test_a_small_data_set_makes_one_batch(small_recipe: Recipe, digits: Dataset) -> None:
+def test_an_epoch_repeats_a_small_dataset(small_recipe: Recipe, digits: Dataset) -> None:
     few = dataclasses.replace(digits, images=digits.images[:30], labels=digits.labels[:30])
     assert Trainer(small_recipe, few, CPU).train_epoch().step == 1
-
-
-def test_an_epoch_shows_enough_images(small_recipe: Recipe, digits: Dataset) -> None:
-    recipe = dataclasses.replace(small_recipe, epoch_images=4000)
+    recipe = dataclasses.replace(small_recipe, min_images_per_epoch=4000)
     trainer = Trainer(recipe, digits, CPU)
-    assert trainer.passes == 3  # 4,500 images
-    assert trainer.train_epoch().step == trainer.steps_per_epoch == 45
+    assert (trainer.passes, trainer.steps_per_epoch) == (3, 45)  # 4,500 images
 
 
-def test_losses_that_are_no_numbers_end_the_run(trainer: Trainer) -> None:
+def test_losses_that_are_not_finite_end_the_run(trainer: Trainer) -> None:
     with torch.no_grad():
-        next(trainer.generator.parameters()).fill_(math.nan)
-    with pytest.raises(DivergedError, match="epoch 1 are not numbers; lower"):
+        weights(trainer)[0].fill_(math.nan)
+    with pytest.raises(DivergedError, match="epoch 1 are not finite; lower"):
         trainer.train_epoch()
 
 
-def test_the_sheet_has_a_noise_a_row_and_a_label_a_column(trainer: Trainer) -> None:
-    before = trainer.draw_sheet()
-    assert before.shape == (100, 1, 28, 28)
-    assert before.dtype == torch.uint8
-    noise, label = trainer.sheet_noise[3:4], torch.tensor([7])
-    alone = trainer.draw(noise, label)
-    assert (alone.int() - before[37].int()).abs().max() <= 1
-    assert torch.equal(before, trainer.draw_sheet())  # drawing disturbs nothing
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(
+    small_recipe: Recipe, digits: Dataset
+) -> None:
+    with pytest.raises(RecipeError, match="3 processes cannot share batches of 100 evenly"):
+        Trainer(small_recipe, digits, CPU, ProcessGroup(0, 3))
 
 
-def test_device_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert choose_device("auto") == CPU
-    for name in ("cuda", "mps"):
-        with pytest.raises(DeviceError, match=f"torch finds no {name} device here; use --device"):
-            choose_device(name)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert choose_device("auto") == torch.device("mps")
-    assert choose_device("auto", ProcessGroup(0, 2)) == CPU
-    with pytest.raises(DeviceError, match="cannot share one mps device"):
-        choose_device("mps", ProcessGroup(0, 2))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choose_device("auto") == torch.device("cuda")
+def test_sample_images_use_the_noise_of_the_runtime(trainer: Trainer) -> None:
+    images = trainer.sample_images()
+    assert images.shape == (100, 1, 28, 28)
+    noise = torch.from_numpy(standard_normal(trainer.recipe.seed, 37, 1, trainer.recipe.noise_dim))
+    with torch.no_grad():
+        alone = to_uint8(trainer.finished_generator()(noise, torch.tensor([7])))
+    assert (alone.int() - images[37].int()).abs().max() <= 1
+    assert torch.equal(images, trainer.sample_images())
 
 
-def test_the_average_trails_the_generator(small_recipe: Recipe, digits: Dataset) -> None:
-    recipe = dataclasses.replace(small_recipe, average=0.9)
-    trainer = Trainer(recipe, digits, CPU)
-    shadow: list[Tensor] = []
+def test_small_datasets_alone_are_augmented(small_recipe: Recipe, digits: Dataset) -> None:
+    recipe = dataclasses.replace(small_recipe, augment_probability=0.5)
+    times = -(-SMALL_DATASET // len(digits.labels))
+    large = dataclasses.replace(
+        digits, images=digits.images.repeat(times, 1, 1, 1), labels=digits.labels.repeat(times)
+    )
+    assert Trainer(recipe, large, CPU).augment_probability == 0
+    trainers = Trainer(small_recipe, digits, CPU), Trainer(recipe, digits, CPU)
+    assert [each.augment_probability for each in trainers] == [0, 0.5]
+    losses = {each.train_epoch(steps(2)).loss_discriminator for each in trainers}
+    assert len(losses) == 2
+
+
+def test_the_finished_generator_has_the_averaged_weights(
+    small_recipe: Recipe, digits: Dataset
+) -> None:
+    trainer = Trainer(dataclasses.replace(small_recipe, ema_decay=0.9), digits, CPU)
+    plain = Trainer(small_recipe, digits, CPU)
+    average: list[Tensor] = []
 
     def follow(_done: int, _sums: Tensor) -> bool:
-        weights = [weight.detach() for weight in trainer.generator.parameters()]
-        if not shadow:
-            shadow.extend(weight.clone() for weight in weights)
-        else:
-            for kept, weight in zip(shadow, weights, strict=True):
-                decay = min(0.9, trainer.step / (trainer.step + 9))  # warms up
-                kept.lerp_(weight, 1 - decay)
+        current = [weight.detach() for weight in trainer.state.generator.parameters()]
+        if not average:
+            average.extend(weight.clone() for weight in current)
+        decay = min(0.9, trainer.step / (trainer.step + 9))
+        for mean, weight in zip(average, current, strict=True):
+            mean.lerp_(weight, 1 - decay)
         return True
 
     trainer.train_epoch(follow)
-    averaged = list(trainer.finished_generator().parameters())
-    for mine, theirs in zip(averaged, shadow, strict=True):
-        torch.testing.assert_close(mine.detach(), theirs)
-    assert not torch.equal(averaged[0], next(trainer.generator.parameters()))
-    plain = Trainer(small_recipe, digits, CPU)
     plain.train_epoch()
-    for mine, theirs in zip(
-        trainer.generator.parameters(), plain.generator.parameters(), strict=True
-    ):
-        assert torch.equal(mine, theirs)  # averaging changes nothing that is learnt
+    finished = list(trainer.finished_generator().parameters())
+    for weight, mean in zip(finished, average, strict=True):
+        torch.testing.assert_close(weight, mean)
+    assert not torch.equal(finished[0], weights(trainer)[0])
+    assert all(map(torch.equal, weights(trainer), weights(plain)))  # training is not affected
 
 
-def test_the_finished_generator_draws_from_noise_of_the_scale_asked_for(
-    small_recipe: Recipe, digits: Dataset
-) -> None:
+def test_the_finished_generator_applies_noise_std(small_recipe: Recipe, digits: Dataset) -> None:
     plain = Trainer(small_recipe, digits, CPU)
-    wide = Trainer(dataclasses.replace(small_recipe, noise_scale=1.5), digits, CPU)
-    for trainer in (plain, wide):
-        trainer.train_epoch()
-    for mine, theirs in zip(wide.generator.parameters(), plain.generator.parameters(), strict=True):
-        assert torch.equal(mine, theirs)  # it learns from the same noise
+    wide = Trainer(dataclasses.replace(small_recipe, noise_std=1.5), digits, CPU)
+    assert all(map(torch.equal, weights(plain), weights(wide)))
     noise, label = torch.randn(10, small_recipe.noise_dim), torch.arange(10)
-    drawn = wide.finished_generator()(noise, label)
-    torch.testing.assert_close(drawn, plain.finished_generator()(noise * 1.5, label))
-    assert not torch.allclose(drawn, plain.finished_generator()(noise, label), atol=1e-3)
+    generated = wide.finished_generator()(noise, label)
+    torch.testing.assert_close(generated, plain.finished_generator()(noise * 1.5, label))
+    assert not torch.allclose(generated, plain.finished_generator()(noise, label), atol=1e-4)
 
 
-def test_bf16_learns_much_like_fp32(small_recipe: Recipe, digits: Dataset) -> None:
-    recipe = dataclasses.replace(small_recipe, epoch_images=3000)
-    exact, rough = (
-        Trainer(dataclasses.replace(recipe, precision=precision), digits, CPU)
+def test_the_finished_generator_is_cached_until_the_next_step(trainer: Trainer) -> None:
+    first = trainer.finished_generator()
+    assert trainer.finished_generator() is first
+    trainer.train_epoch(steps(1))
+    assert trainer.finished_generator() is not first
+
+
+def test_bf16_trains_almost_like_fp32(small_recipe: Recipe, digits: Dataset) -> None:
+    exact, rounded = (
+        Trainer(dataclasses.replace(small_recipe, precision=precision), digits, CPU)
         for precision in ("fp32", "bf16")
     )
-    one, other = exact.train_epoch(), rough.train_epoch()
+    one, other = exact.train_epoch(), rounded.train_epoch()
     assert one.loss_generator != other.loss_generator
     assert one.loss_generator == pytest.approx(other.loss_generator, rel=0.1)
     assert one.loss_discriminator == pytest.approx(other.loss_discriminator, rel=0.1)
-    assert all(weight.dtype == torch.float32 for weight in rough.generator.parameters())
+    assert all(weight.dtype == torch.float32 for weight in weights(rounded))
 
 
-def test_a_state_brings_all_back(small_recipe: Recipe, digits: Dataset) -> None:
-    recipe = dataclasses.replace(small_recipe, average=0.9)
-    first, second = Trainer(recipe, digits, CPU), Trainer(recipe, digits, CPU)
-    first.train_epoch(lambda done, _sums: done < 7)
-    second.load_state(copy.deepcopy(first.state()))
-    one, other = first.train_epoch(), second.train_epoch()
-    assert one.loss_generator == other.loss_generator
-    assert first.epoch_is_whole
-    noise, label = torch.randn(10, 10), torch.arange(10)
-    assert torch.equal(first.draw(noise, label), second.draw(noise, label))
+def test_a_restored_state_continues_bit_for_bit(full_recipe: Recipe, digits: Dataset) -> None:
+    first, second = (Trainer(full_recipe, digits, CPU) for _ in range(2))
+    first.train_epoch(steps(7))
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert first.train_epoch().loss_generator == second.train_epoch().loss_generator
+    assert all(map(torch.equal, weights(first), weights(second)))
+    assert torch.equal(first.sample_images(), second.sample_images())
 
 
 @pytest.fixture
-def convolutional_recipe(small_recipe: Recipe) -> Recipe:
-    """Everything that the classic recipe does without."""
-    return dataclasses.replace(
-        small_recipe,
-        generator=ConvolutionalGenerator(hidden=16, channels=4, convolutions=1),
-        discriminator=ConvolutionalDiscriminator(
-            (8, 8, 12), hidden=16, minibatch_deviation=True, deviation_fades=True
-        ),
-        loss=LogisticLoss(r1=0.5, r1_every=3, classify=0.5, read_noise=0.5),
-        learning_rate=1e-3,
-        betas=(0.0, 0.99),
-        decay=0.5,
-        average=0.99,
-    )
+def capturing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recipe, Dataset], Trainer]:
+    """Make trainers whose steps read tensors, as on a GPU, but run directly."""
 
-
-def test_the_convolutional_recipe_learns_and_resumes(
-    convolutional_recipe: Recipe, digits: Dataset
-) -> None:
-    first, second = (Trainer(convolutional_recipe, digits, CPU) for _ in range(2))
-    first.train_epoch(lambda done, _sums: done < 7)
-    second.load_state(copy.deepcopy(first.state()))
-    one, other = first.train_epoch(), second.train_epoch()
-    assert one.loss_generator == other.loss_generator
-    assert math.isfinite(one.loss_discriminator)
-    assert torch.equal(first.draw_sheet(), second.draw_sheet())
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recipe, Dataset], Trainer]:
-    """Make trainers whose steps read tensors, as those do that are recorded on a GPU."""
-
-    def made(recipe: Recipe, data: Dataset) -> Trainer:
+    def make(recipe: Recipe, data: Dataset) -> Trainer:
         with monkeypatch.context() as patch:
             patch.setattr(trainer_module, "can_capture", lambda _device, _processes: True)
             patch.setattr(trainer_module, "CudaGraphStep", lambda step, _random: step)
             return Trainer(recipe, data, CPU)
 
-    return made
+    return make
 
 
-def test_what_a_recorded_step_reads_from_tensors_changes_nothing(
-    convolutional_recipe: Recipe,
-    digits: Dataset,
-    recorded: Callable[[Recipe, Dataset], Trainer],
+def test_a_capturable_step_trains_the_same_weights(
+    full_recipe: Recipe, digits: Dataset, capturing: Callable[[Recipe, Dataset], Trainer]
 ) -> None:
-    first, second = (
-        recorded(convolutional_recipe, digits),
-        Trainer(convolutional_recipe, digits, CPU),
-    )
-    rate, told = first.optimizer_g.param_groups[0]["lr"], first.told
+    first, second = capturing(full_recipe, digits), Trainer(full_recipe, digits, CPU)
+    rate, progress = first.state.optimizer_g.param_groups[0]["lr"], first.step_progress
     for trainer in (first, second):
         trainer.train_epoch()
-        trainer.train_epoch(lambda done, _sums: done < 7)
-    assert first.optimizer_g.param_groups[0]["lr"] is rate
-    assert first.told is told is first.discriminator.progress
-    assert float(told) == pytest.approx(float(second.told))
-    assert float(rate) == pytest.approx(second.optimizer_g.param_groups[0]["lr"])
-    for mine, theirs in zip(
-        first.discriminator.parameters(), second.discriminator.parameters(), strict=True
-    ):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+        trainer.train_epoch(steps(7))
+    # A captured graph reads these very tensors.
+    assert first.state.optimizer_g.param_groups[0]["lr"] is rate
+    assert first.step_progress is progress
+    assert float(progress) == pytest.approx(float(second.step_progress))
+    assert float(rate) == pytest.approx(second.state.optimizer_g.param_groups[0]["lr"])
+    for weight, other in zip(weights(first), weights(second), strict=True):
+        torch.testing.assert_close(weight, other, rtol=1e-3, atol=1e-4)
 
 
-def test_a_state_goes_from_a_gpu_to_a_cpu_and_back(
-    convolutional_recipe: Recipe,
-    digits: Dataset,
-    recorded: Callable[[Recipe, Dataset], Trainer],
+def test_a_state_moves_between_a_gpu_and_a_cpu(
+    full_recipe: Recipe, digits: Dataset, capturing: Callable[[Recipe, Dataset], Trainer]
 ) -> None:
-    plain = Trainer(convolutional_recipe, digits, CPU)
-    plain.train_epoch(lambda done, _sums: done < 7)
-    there = recorded(convolutional_recipe, digits)
-    before, rate = there.recorder, there.optimizer_d.param_groups[0]["lr"]
-    there.recorder = CudaGraphStep.__new__(CudaGraphStep)
+    plain = Trainer(full_recipe, digits, CPU)
+    plain.train_epoch(steps(7))
+    gpu = capturing(full_recipe, digits)
+    before, rate = gpu.graph_step, gpu.state.optimizer_d.param_groups[0]["lr"]
+    gpu.graph_step = CudaGraphStep.__new__(CudaGraphStep)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer_module, "CudaGraphStep", lambda _step, _random: before)
-        there.load_state(copy.deepcopy(plain.state()))
-    assert there.recorder is before  # begun anew: a graph would write to what was replaced
-    group = there.optimizer_d.param_groups[0]
+        gpu.load_state_dict(copy.deepcopy(plain.state_dict()))
+    assert gpu.graph_step is before  # a new one: old graphs refer to replaced tensors
+    group = gpu.state.optimizer_d.param_groups[0]
     assert group["lr"] is rate
     assert group["capturable"]
-    assert float(rate) == pytest.approx(plain.optimizer_d.param_groups[0]["lr"])
-    back = Trainer(convolutional_recipe, digits, CPU)
-    state = copy.deepcopy(there.state())
-    assert [state[name]["param_groups"] for name in ("optimizer_g", "optimizer_d")] == [
-        [{**group, "lr": pytest.approx(group["lr"])}]
-        for group in (
-            plain.state()[name]["param_groups"][0] for name in ("optimizer_g", "optimizer_d")
-        )
-    ]
-    back.load_state(state)
-    assert not back.optimizer_d.param_groups[0]["capturable"]
-    assert type(back.optimizer_d.param_groups[0]["lr"]) is float
-    one, other = plain.train_epoch(), back.train_epoch()
-    assert one.loss_generator == pytest.approx(other.loss_generator, rel=1e-3)
+    back = Trainer(full_recipe, digits, CPU)
+    back.load_state_dict(copy.deepcopy(gpu.state_dict()))
+    restored = back.state.optimizer_d.param_groups[0]
+    assert restored["capturable"] is False
+    assert type(restored["lr"]) is float
+    assert restored["lr"] == pytest.approx(plain.state.optimizer_d.param_groups[0]["lr"])
+    assert plain.train_epoch().loss_generator == pytest.approx(
+        back.train_epoch().loss_generator, rel=1e-3
+    )
 
 
-def test_the_discriminator_is_told_how_much_of_the_run_is_done(
-    convolutional_recipe: Recipe, digits: Dataset
+def test_the_r1_penalty_changes_the_weights_but_not_the_reported_loss(
+    full_recipe: Recipe, digits: Dataset
 ) -> None:
-    trainer = Trainer(dataclasses.replace(convolutional_recipe, epochs=2), digits, CPU)
-    trainer.train_epoch()
-    trainer.train_epoch(lambda _done, _sums: False)
-    assert trainer.discriminator.progress == 0.5
+    losses, sizes = [], []
+    for loss in (LogisticLoss(), LogisticLoss(r1_weight=1e3, r1_interval=1)):
+        trainer = Trainer(dataclasses.replace(full_recipe, loss=loss), digits, CPU)
+        losses.append(trainer.train_epoch(steps(1)).loss_discriminator)
+        trainer.train_epoch(steps(12))
+        sizes.append(next(trainer.state.discriminator.parameters()).abs().mean().item())
+    assert losses[0] == losses[1]
+    assert sizes[0] > sizes[1]  # a flat discriminator has smaller weights
 
 
-def test_the_penalty_changes_what_is_learnt_but_not_the_loss_reported(
-    convolutional_recipe: Recipe, digits: Dataset
-) -> None:
-    plain = dataclasses.replace(convolutional_recipe, loss=LogisticLoss())
-    heavy = dataclasses.replace(convolutional_recipe, loss=LogisticLoss(r1=1e3, r1_every=1))
-    losses = []
-    for recipe in (plain, heavy):
-        trainer = Trainer(recipe, digits, CPU)
-        losses.append(trainer.train_epoch(lambda done, _sums: done < 1).loss_discriminator)
-        trainer.train_epoch(lambda done, _sums: done < 12)
-        losses.append(next(trainer.discriminator.parameters()).abs().mean().item())
-    assert losses[0] == losses[2]
-    assert losses[1] > losses[3]  # flat: its weights shrink
-
-
-def trained_and_drawing(recipe: Recipe, digits: Dataset) -> tuple[Trainer, Tensor, Tensor, Tensor]:
-    """Return a third of nine epochs' trainer, and 500 images of it: noise, label, drawn."""
-    trainer = Trainer(dataclasses.replace(recipe, epochs=9), digits, CPU)
+def predictions(recipe: Recipe, loss: LogisticLoss, digits: Dataset) -> tuple[Tensor, ...]:
+    """Train for three epochs; return noise, label and predictions of 500 generated images."""
+    recipe = dataclasses.replace(recipe, epochs=9, loss=loss)
+    trainer = Trainer(recipe, digits, CPU)
     for _ in range(3):
         trainer.train_epoch()
     label = torch.arange(500) % 10
     noise = torch.randn(500, recipe.noise_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        return trainer, noise, label, trainer.generator(noise, label)
+        image = trainer.state.generator(noise, label)
+        (prediction,) = trainer.state.discriminator(image, label)[1]
+    return noise, label, prediction
 
 
-def test_both_networks_learn_to_be_read(convolutional_recipe: Recipe, digits: Dataset) -> None:
-    shares = []
-    for classify in (1e-6, 30.0):
-        loss = dataclasses.replace(convolutional_recipe.loss, classify=classify)
-        recipe = dataclasses.replace(convolutional_recipe, loss=loss)
-        trainer, _, label, drawn = trained_and_drawing(recipe, digits)
-        with torch.no_grad():
-            for image, shown in ((to_float(digits.images), digits.labels), (drawn, label)):
-                reading = trainer.discriminator(image, shown).reading
-                assert reading is not None
-                shares.append((reading.argmax(1) == shown).float().mean().item())
-    assert max(shares[:2]) < 0.2  # chance is 0.1
-    assert min(shares[2:]) > 0.3
+def test_the_classification_term_teaches_the_labels(full_recipe: Recipe, digits: Dataset) -> None:
+    accuracy = []
+    for weight in (1e-6, 30.0):
+        loss = LogisticLoss(classification_weight=weight)
+        _, label, prediction = predictions(full_recipe, loss, digits)
+        accuracy.append((prediction.argmax(1) == label).float().mean().item())
+    assert accuracy[0] < 0.2  # chance is 0.1
+    assert accuracy[1] > 0.3
 
 
-def test_drawn_images_learn_to_show_their_noise(
-    convolutional_recipe: Recipe, digits: Dataset
+def test_the_noise_reconstruction_term_teaches_the_noise(
+    full_recipe: Recipe, digits: Dataset
 ) -> None:
-    unexplained = []
-    for read_noise in (1e-6, 10.0):
-        loss = dataclasses.replace(convolutional_recipe.loss, read_noise=read_noise)
-        recipe = dataclasses.replace(convolutional_recipe, loss=loss)
-        trainer, noise, label, drawn = trained_and_drawing(recipe, digits)
-        with torch.no_grad():
-            reading = trainer.discriminator(drawn, label).noise
-        assert reading is not None
-        unexplained.append((reading - noise).square().mean().item())
-    assert unexplained[0] > 0.95  # of a variance of 1
-    assert unexplained[1] < 0.85
+    errors = []
+    for weight in (1e-6, 10.0):
+        loss = LogisticLoss(noise_reconstruction_weight=weight)
+        noise, _, prediction = predictions(full_recipe, loss, digits)
+        errors.append((prediction - noise).square().mean().item())
+    assert errors[0] > 0.95  # the variance of the noise is 1
+    assert errors[1] < 0.85
 
 
-def test_the_learning_rate_falls_to_nothing(small_recipe: Recipe, digits: Dataset) -> None:
-    trainer = Trainer(dataclasses.replace(small_recipe, decay=0.5), digits, CPU)
+def test_the_learning_rate_falls_to_zero(small_recipe: Recipe, digits: Dataset) -> None:
+    trainer = Trainer(dataclasses.replace(small_recipe, lr_decay=0.5), digits, CPU)
     rates: list[float] = []
 
-    def note(_done: int, _sums: Tensor) -> bool:
-        rates.append(trainer.optimizer_g.param_groups[0]["lr"])
-        assert trainer.optimizer_d.param_groups[0]["lr"] == rates[-1]
+    def record(_done: int, _sums: Tensor) -> bool:
+        rates.append(trainer.state.optimizer_g.param_groups[0]["lr"])
+        assert trainer.state.optimizer_d.param_groups[0]["lr"] == rates[-1]
         return True
 
-    trainer.train_epoch(note)
-    trainer.train_epoch(note)
+    trainer.train_epoch(record)
+    trainer.train_epoch(record)
     assert rates[:16] == [2e-4] * 16
-    falls = [2e-4 * (1 - step / 30) / 0.5 for step in range(16, 30)]
-    assert rates[16:] == pytest.approx(falls)
+    assert rates[16:] == pytest.approx([2e-4 * (1 - step / 30) / 0.5 for step in range(16, 30)])
 
 
-def test_after_a_restart_the_run_is_as_one_of_more_epochs(
+def test_until_a_restart_the_run_equals_one_that_ends_there(
     small_recipe: Recipe, digits: Dataset
 ) -> None:
-    """What a run of two epochs learnt is gone on with as if it had been of five, then of six."""
-    recipe = dataclasses.replace(small_recipe, decay=1.0, epochs=6, restarts=(2, 5))
+    recipe = dataclasses.replace(small_recipe, lr_decay=1.0, epochs=3, lr_restarts=(1,))
     trainer = Trainer(recipe, digits, CPU)
-    short = Trainer(dataclasses.replace(recipe, epochs=2), digits, CPU)
-    for _ in range(2):
-        assert trainer.train_epoch().loss_generator == short.train_epoch().loss_generator
-    assert short.progress == 1.0
-    assert trainer.progress == 2 / 5
-    again = Trainer(recipe, digits, CPU)
-    again.load_state(copy.deepcopy(trainer.state()))
-    for epoch in (3, 4, 5):
-        one, other = trainer.train_epoch(), again.train_epoch()
-        assert one.epoch == epoch
-        assert one.loss_generator == other.loss_generator
-    assert trainer.progress == 5 / 6
-    trainer.train_epoch()
-    assert trainer.progress == 1.0
-    assert trainer.optimizer_g.param_groups[0]["lr"] < 2e-4 / 6 / 10
+    short = Trainer(dataclasses.replace(recipe, epochs=1, lr_restarts=()), digits, CPU)
+    assert trainer.train_epoch().loss_generator == short.train_epoch().loss_generator
+    assert (short.progress, trainer.progress) == (1.0, 1 / 3)
 
 
-def test_a_limit_of_time_brings_the_decay_forward(small_recipe: Recipe, digits: Dataset) -> None:
-    trainer = Trainer(dataclasses.replace(small_recipe, decay=1.0), digits, CPU)
-    trainer.seconds, trainer.seconds_limit = 30.0, 40.0
-    trainer.train_epoch(lambda _done, _sums: False)
-    assert trainer.optimizer_g.param_groups[0]["lr"] == pytest.approx(0.25 * 2e-4, rel=0.01)
-
-
-def test_auto_is_the_precision_that_the_device_has(
-    small_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    auto = dataclasses.replace(small_recipe, precision="auto")
-    for capable, name in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(precision, "supports_bf16", lambda _device, answer=capable: answer)
-        assert precision.resolve_precision(auto, CPU).precision == name
-    assert precision.resolve_precision(small_recipe, CPU) == small_recipe
-
-
-def test_tf32_is_of_gpus_from_ampere_on(
-    small_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    auto = dataclasses.replace(small_recipe, precision="auto")
-    gpu = torch.device("cuda")
-    for capability, name in (((9, 0), "tf32"), ((8, 0), "tf32"), ((7, 5), "fp32")):
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, its=capability: its)
-        assert precision.resolve_precision(auto, gpu).precision == name
-    tf32 = dataclasses.replace(small_recipe, precision="tf32")
-    for device in (CPU, gpu):  # the latter as of 2018
-        with pytest.raises(DeviceError, match=r"tf32 is how NVIDIA's GPUs multiply.*--precision"):
-            precision.resolve_precision(tf32, device)
-
-
-def test_a_gpu_multiplies_in_tf32_where_that_is_asked_for_alone() -> None:
-    matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matrices.allow_tf32, convolutions.allow_tf32
-    for name, allowed in (("tf32", True), ("fp32", False), ("bf16", False)):
-        with precision.matmul_precision(name, torch.device("cuda")):
-            assert (matrices.allow_tf32, convolutions.allow_tf32) == (allowed, allowed)
-        with precision.matmul_precision(name, CPU):
-            assert (matrices.allow_tf32, convolutions.allow_tf32) == before
-    assert (matrices.allow_tf32, convolutions.allow_tf32) == before
+def test_a_time_limit_shortens_the_schedule(small_recipe: Recipe, digits: Dataset) -> None:
+    trainer = Trainer(dataclasses.replace(small_recipe, lr_decay=1.0), digits, CPU)
+    trainer.state.seconds, trainer.seconds_limit = 30.0, 40.0
+    trainer.train_epoch(steps(0))
+    rate = trainer.state.optimizer_g.param_groups[0]["lr"]
+    assert rate == pytest.approx(0.25 * 2e-4, rel=0.01)

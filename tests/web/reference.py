@@ -1,10 +1,10 @@
-"""What the page in web/ must draw, and what it must refuse: written by the Python runtime.
+"""Write the images that the page in web/ must generate and the model files that it must reject.
 
-    python tests/web/reference.py FOLDER < drawings.json
+    python tests/web/reference.py FOLDER < requests.json
 
-drawings.json is a list of {"name", "model", "labels", "seed"}; each becomes FOLDER/name.bin, the
-bytes of uint8 [labels, 1, height, width]. "model" is null for the one that ships, or one of those
-written here into FOLDER.
+requests.json is a list of {"name", "model", "labels", "seed"}. The images of each request are
+written to FOLDER/name.bin, the bytes of uint8 [labels, 1, height, width]. "model" is null for the
+shipped model, or the name of a file that this script writes into FOLDER.
 """
 
 import dataclasses
@@ -37,42 +37,42 @@ GARMENTS = (
 
 
 def main() -> None:
-    """Write the models and the drawings."""
+    """Write the models and the images."""
     folder = Path(sys.argv[1])
-    write_models(folder)
-    write_refused(folder)
-    for drawing in json.load(sys.stdin):
-        model = drawing["model"] and folder / drawing["model"]
+    write_valid_models(folder)
+    write_invalid_models(folder)
+    for request in json.load(sys.stdin):
+        model = request["model"] and folder / request["model"]
         with ImageGenerator(model, "cpu", threads=1) as generator:
-            images = generator.generate(drawing["labels"], seed=drawing["seed"])
-        (folder / f"{drawing['name']}.bin").write_bytes(images.tobytes())
+            images = generator.generate(request["labels"], seed=request["seed"])
+        (folder / f"{request['name']}.bin").write_bytes(images.tobytes())
 
 
-def write_models(folder: Path) -> None:
-    """Write models that the page opens: other names, float arithmetic, a golden sample not its."""
+def write_valid_models(folder: Path) -> None:
+    """Write models with other class names, with float arithmetic and with a wrong golden sample."""
     info = ImageGenerator(None, "cpu", threads=1).info
     write(folder / "garments.onnx", shipped(), dataclasses.replace(info, class_names=GARMENTS))
     info, as_float = dataclasses.replace(info, precision="fp32"), with_float_arithmetic(shipped())
     write(folder / "float.onnx", as_float, info)
     with ImageGenerator(folder / "float.onnx", "cpu", threads=1) as generator:
-        drawn = generator.generate(list(info.golden.labels), seed=info.golden.seed)
-    golden = dataclasses.replace(info.golden, images=drawn.tobytes())
+        images = generator.generate(list(info.golden.labels), seed=info.golden.seed)
+    golden = dataclasses.replace(info.golden, images=images.tobytes())
     write(folder / "float.onnx", as_float, dataclasses.replace(info, golden=golden))
     wrong = Golden(info.golden.seed, info.golden.labels, bytes(len(info.golden.images)))
     write(folder / "wrong.onnx", shipped(), dataclasses.replace(info, golden=wrong))
 
 
-def write_refused(folder: Path) -> None:
-    """Write files that the page refuses."""
+def write_invalid_models(folder: Path) -> None:
+    """Write files that the page rejects."""
     content, model = SHIPPED_MODEL.read_bytes(), shipped()
     metadata = {prop.key: prop.value for prop in model.metadata_props}
-    (folder / "text.onnx").write_text("no model at all\n")
+    (folder / "text.onnx").write_text("not a model\n")
     (folder / "empty.onnx").touch()
     (folder / "truncated.onnx").write_bytes(content[: len(content) // 2])
     (folder / "damaged.onnx").write_bytes(content.replace(b"Gather", b"Gotter"))
     write(folder / "foreign.onnx", model, {})
     write(folder / "newer.onnx", model, metadata | {CONTRACT_KEY: "2"})
-    write(folder / "malformed.onnx", model, metadata | {f"{PREFIX}golden": "{}"})
+    write(folder / "invalid.onnx", model, metadata | {f"{PREFIX}golden": "{}"})
     renamed = shipped()
     renamed.graph.node[-1].output[0] = renamed.graph.output[0].name = "picture"
     write(folder / "renamed.onnx", renamed, metadata)
@@ -82,46 +82,42 @@ def write_refused(folder: Path) -> None:
 
 
 def shipped() -> ModelProto:
-    """Return the model that ships."""
+    """Return the shipped model."""
     return onnx.load(SHIPPED_MODEL)
 
 
 def write(path: Path, model: ModelProto, info: ModelInfo | dict[str, str]) -> None:
-    """Write a model with these metadata."""
+    """Write a model with other metadata."""
     changed = ModelProto()
     changed.CopyFrom(model)
-    del changed.metadata_props[:]
     metadata = dict(info.to_metadata() if isinstance(info, ModelInfo) else info)
-    metadata.pop(CONTENT_KEY, None)  # of the file that it was
+    metadata.pop(CONTENT_KEY, None)  # the hash of the original file
     helper.set_model_props(changed, metadata)
     path.write_bytes(add_checksum(changed.SerializeToString()))
 
 
 def with_float_arithmetic(model: ModelProto) -> ModelProto:
-    """Return the model with float32 weights, and nothing rounded between its layers.
+    """Return the model with float32 weights and without quantization between its layers.
 
-    Rounding to bytes above the zero point 0 was its ReLU, and becomes one.
+    Quantization with zero point 0 also acts as the ReLU, so it is replaced with one.
     """
     nodes = model.graph.node
-    rounded = {node.output[0]: node for node in nodes if node.op_type == "QuantizeLinear"}
-    weights = [
-        node
-        for node in nodes
-        if node.op_type == "DequantizeLinear" and node.input[0] not in rounded
-    ]
+    quantize = {node.output[0]: node for node in nodes if node.op_type == "QuantizeLinear"}
+    dequantize = [node for node in nodes if node.op_type == "DequantizeLinear"]
+    weights = [node for node in dequantize if node.input[0] not in quantize]
     names = [node.output[0] for node in weights]
     feeds = {NOISE: np.zeros((1, 64), np.float32), LABEL: np.zeros(1, np.int64)}
     for name, values in zip(names, ReferenceEvaluator(model).run(names, feeds), strict=True):
         model.graph.initializer.append(numpy_helper.from_array(values, name))
-    for node in weights:
-        nodes.remove(node)
-    for node in [node for node in nodes if node.op_type == "DequantizeLinear"]:
-        before = rounded[node.input[0]]
-        kind = (
-            "Relu" if before.input[2] == "zero_0" else "Clip"
-        )  # which without bounds does nothing
-        node.CopyFrom(helper.make_node(kind, [before.input[0]], [node.output[0]]))
-        nodes.remove(before)
+    for node in dequantize:
+        if node.input[0] in quantize:
+            before = quantize[node.input[0]]
+            # Clip without bounds returns its input.
+            operator = "Relu" if before.input[2] == "zero_0" else "Clip"
+            node.CopyFrom(helper.make_node(operator, [before.input[0]], [node.output[0]]))
+            nodes.remove(before)
+        else:
+            nodes.remove(node)
     return model
 
 

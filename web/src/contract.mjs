@@ -1,6 +1,6 @@
 /**
- * The model contract, version 1, as docs/contract.md states it: the one place of the page that
- * spells a tensor's or a metadata key's name.
+ * The model contract, version 1, which docs/contract.md states. Only this module of the page
+ * spells the names of tensors and metadata keys.
  */
 import { ModelError } from "./errors.mjs";
 import { metadataProps } from "./protobuf.mjs";
@@ -13,12 +13,12 @@ const PREFIX = "cgan.";
 const CONTRACT_KEY = `${PREFIX}contract`;
 
 /**
- * Return the metadata of a file that follows a contract this page knows.
+ * Return the metadata of a model file, after checking its contract version.
  *
  * @param {Uint8Array} bytes - the whole file
  * @param {string} source - its name, for messages
  * @returns {Map<string, string>}
- * @throws {ModelError} it is no ONNX file, is truncated, or lacks the contract or has a newer one
+ * @throws {ModelError} the file is not ONNX or truncated, or its contract is missing or too new
  */
 export function readMetadata(bytes, source) {
   let metadata;
@@ -26,42 +26,42 @@ export function readMetadata(bytes, source) {
     metadata = metadataProps(bytes);
   } catch (cause) {
     throw new ModelError(
-      `${source} is not an ONNX model, or is truncated; open a file that cgan-export wrote`,
+      `${source} is not an ONNX model or is truncated; open a file that cgan-export wrote`,
       { cause },
     );
   }
   const version = metadata.get(CONTRACT_KEY);
   if (version === undefined) {
     throw new ModelError(
-      `${source} is an ONNX model, but not one that cgan-export wrote ` +
-        `(its metadata lack ${CONTRACT_KEY}); export one with cgan-export`,
+      `${source} was not written by cgan-export (its metadata has no ${CONTRACT_KEY}); ` +
+        "open a file that cgan-export wrote",
     );
   }
   if (!/^[1-9][0-9]{0,8}$/.test(version)) {
     throw new ModelError(
-      `${source} has a malformed contract version "${version}"; export it again`,
+      `${source} has an invalid contract version "${version}"; export it again`,
     );
   }
   if (Number(version) > CONTRACT_VERSION) {
     throw new ModelError(
-      `${source} follows model contract ${version}, this page knows ${CONTRACT_VERSION}; ` +
-        "visit a newer page",
+      `${source} follows model contract ${version}, but this page supports only ` +
+        `${CONTRACT_VERSION}; use a newer version of the page`,
     );
   }
   return metadata;
 }
 
 /**
- * Check a model's tensors and return what its metadata say.
+ * Check a model's tensors and return the contents of its metadata.
  *
  * @param {Map<string, string>} metadata - from readMetadata
- * @param {object} session - onnxruntime-web's, whose inputMetadata and outputMetadata are checked
+ * @param {object} session - of onnxruntime-web, with inputMetadata and outputMetadata
  * @param {string} source - the file's name, for messages
  * @returns {Promise<{classNames: string[], noiseDim: number, height: number, width: number,
  *     dataset: string, precision: string, quality: object,
- *     golden: {seed: bigint, labels: number[], images: Uint8Array}}>} sizes in pixels; the golden
- *     images are uint8 [labels, 1, height, width]
- * @throws {ModelError} it breaks the contract
+ *     golden: {seed: bigint, labels: number[], images: Uint8Array}}>} height and width in pixels;
+ *     the golden images have shape [labels, 1, height, width]
+ * @throws {ModelError} the model breaks the contract
  */
 export async function readInfo(metadata, session, source) {
   let info;
@@ -69,24 +69,23 @@ export async function readInfo(metadata, session, source) {
     info = await parse(metadata, session.outputMetadata);
   } catch (cause) {
     throw new ModelError(
-      `${source} has malformed contract metadata (${cause.message}); ` +
-        "export it again with cgan-export",
+      `${source} has invalid metadata (${cause.message}); export it again with cgan-export`,
       { cause },
     );
   }
-  const promised = {
+  const expected = {
     input: `${NOISE} float32 [batch, ${info.noiseDim}], ${LABEL} int64 [batch]`,
     output: `${IMAGE} uint8 [batch, 1, ${info.height}, ${info.width}]`,
   };
-  const found = {
+  const actual = {
     input: describe(session.inputMetadata),
     output: describe(session.outputMetadata),
   };
   for (const kind of ["input", "output"]) {
-    if (found[kind] !== promised[kind]) {
+    if (actual[kind] !== expected[kind]) {
       throw new ModelError(
-        `${source} breaks the model contract: its ${kind} is ${found[kind]}, promised is ` +
-          `${promised[kind]}; export it again with cgan-export`,
+        `${source} breaks the model contract: its ${kind} must be ${expected[kind]}, got ` +
+          `${actual[kind]}; export it again with cgan-export`,
       );
     }
   }
@@ -96,19 +95,20 @@ export async function readInfo(metadata, session, source) {
 async function parse(metadata, outputs) {
   const get = (key) => {
     const value = metadata.get(PREFIX + key);
-    if (value === undefined) throw new TypeError(`no ${PREFIX}${key}`);
+    if (value === undefined) throw new TypeError(`${PREFIX}${key} is missing`);
     return value;
   };
   const [height, width] = imageSize(outputs);
-  const classNames = listOf("string", JSON.parse(get("class_names")));
-  const noiseDim = wholeNumber(get("noise_dim"));
+  const classNames = requireList("string", JSON.parse(get("class_names")));
+  const noiseDim = parseWholeNumber(get("noise_dim"));
   const golden = JSON.parse(get("golden"));
-  const labels = listOf("number", golden.labels);
-  // JSON.parse would round a seed above 2^53, so it is taken from the text.
+  const labels = requireList("number", golden.labels);
+  // JSON.parse would round a seed above 2^53, so the text is searched for it.
   const [, seed] = /"seed":\s*([0-9]+)\b/.exec(get("golden")) ?? [];
   if (seed === undefined) throw new TypeError("the golden sample has no seed");
   const images = await inflate(fromBase64(golden.images));
-  if (classNames.length < 1 || noiseDim < 1) throw new TypeError("no classes, or no noise");
+  if (classNames.length < 1) throw new TypeError("class_names is empty");
+  if (noiseDim < 1) throw new TypeError("noise_dim is 0");
   if (images.length !== labels.length * height * width) {
     throw new TypeError("the golden sample has the wrong size");
   }
@@ -125,32 +125,33 @@ async function parse(metadata, outputs) {
 }
 
 function imageSize(outputs) {
-  const shape = outputs.find((each) => each.name === IMAGE)?.shape ?? [];
+  const shape = outputs.find(({ name }) => name === IMAGE)?.shape ?? [];
   const [height, width] = shape.slice(2);
   if (shape.length !== 4 || typeof height !== "number" || typeof width !== "number") {
-    throw new TypeError(`no output ${IMAGE} of a fixed height and width`);
+    throw new TypeError(`the model has no output ${IMAGE} with a fixed height and width`);
   }
   return [height, width];
 }
 
 function describe(tensors) {
-  return tensors.map((each) => `${each.name} ${each.type} [${each.shape.join(", ")}]`).join(", ");
+  const texts = tensors.map(({ name, type, shape }) => `${name} ${type} [${shape.join(", ")}]`);
+  return texts.join(", ");
 }
 
-function listOf(type, values) {
-  if (!Array.isArray(values) || values.some((each) => typeof each !== type)) {
-    throw new TypeError(`a list of ${type}s was expected`);
+function requireList(type, values) {
+  if (!Array.isArray(values) || values.some((value) => typeof value !== type)) {
+    throw new TypeError(`expected a list of ${type}s`);
   }
   return values;
 }
 
-function wholeNumber(text) {
+function parseWholeNumber(text) {
   if (!/^[0-9]{1,9}$/.test(text)) throw new TypeError(`"${text}" is not a whole number`);
   return Number(text);
 }
 
 function fromBase64(text) {
-  return Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
 async function inflate(bytes) {

@@ -1,8 +1,8 @@
 /**
- * Every error that the page raises on purpose; its text says what happened, then what to do.
- * ModelError     a file that is damaged, foreign, or breaks the contract
- * ProviderError  a provider that this browser does not have, or that draws wrong
- * InputError     a number, seed or count out of range
+ * Errors that the page raises on purpose. The message says what is wrong, then what to do.
+ * ModelError     the file is damaged, is not a cgan model, or breaks the contract
+ * ProviderError  the browser lacks the provider, or the provider generates wrong images
+ * InputError     a number, seed or count is out of range
  */
 export class PageError extends Error {}
 export class ModelError extends PageError {}

@@ -1,27 +1,27 @@
-/** Generator: noise and labels in, images out. */
+/** Generator: turns noise and labels into images. */
 import { readInfo, readMetadata } from "./contract.mjs";
 import { ProviderError } from "./errors.mjs";
 import { standardNormal } from "./noise.mjs";
 import { hasGpu, openSession } from "./session.mjs";
 
-export const TOLERANCE = 1; // grey levels that a sound device may be off the golden images
+const MAX_PIXEL_ERROR = 1; // that a correct device may have on the golden sample
 const REPEATS = 5;
 
 export class Generator {
   /**
-   * Open a model on WebAssembly, which every browser has.
+   * Open a model with WebAssembly, which every browser has.
    *
    * @param {Uint8Array} bytes - a file that cgan-export wrote
    * @param {string} source - its name, for messages
    * @returns {Promise<Generator>}
-   * @throws {ModelError} it is damaged, foreign, or breaks the contract
+   * @throws {ModelError} the file is damaged, is not a cgan model, or breaks the contract
    */
   static async open(bytes, source) {
     const metadata = readMetadata(bytes, source);
     const session = await openSession(bytes, "wasm", source);
     const info = await readInfo(metadata, session, source);
     const generator = new Generator(bytes, source, info, session);
-    generator.golden.wasm = await generator.#goldenDifference("wasm");
+    generator.goldenErrors.wasm = await generator.#measureGoldenError("wasm");
     return generator;
   }
 
@@ -31,89 +31,90 @@ export class Generator {
     this.bytes = bytes;
     this.source = source;
     this.info = info;
-    this.provider = "wasm"; // that it draws with
-    this.golden = {}; // by provider: the largest difference from the golden images, in grey levels
-    this.milliseconds = {}; // by provider, where compared: to draw the golden images
-    this.millisecondsPerImage = Infinity; // of the last slice drawn: how long the next may be
+    this.provider = "wasm"; // the current one
+    this.goldenErrors = {}; // by provider: max pixel error on the golden sample
+    this.milliseconds = {}; // by provider, once measured: time of the golden sample
+    this.millisecondsPerImage = Infinity; // of the last slice; limits the size of the next one
     this.#sessions = { wasm: session };
   }
 
-  /** Whether what the provider draws is what the model promises. */
-  get drawsRight() {
-    return this.golden[this.provider] <= TOLERANCE;
+  /** Whether the current provider reproduces the golden sample within the tolerance. */
+  get passesGolden() {
+    return this.goldenErrors[this.provider] <= MAX_PIXEL_ERROR;
   }
 
   /**
-   * Draw one image a label.
+   * Generate one image per label.
    *
    * @param {Float32Array} noise - [labels * noiseDim]
    * @param {number[]} labels - at least one, each below the number of classes
-   * @returns {Promise<Uint8Array>} [labels * height * width], 0 background .. 255 ink
+   * @returns {Promise<Uint8Array>} [labels * height * width], 0 (background) to 255 (foreground)
    */
-  draw(noise, labels) {
+  generate(noise, labels) {
     return this.#sessions[this.provider].run(noise, labels);
   }
 
   /**
-   * Draw with this provider from now on.
+   * Switch to a provider.
    *
    * @param {"wasm" | "webgpu"} provider
-   * @throws {ProviderError} the browser does not have it, or it draws wrong; all stays as it was
+   * @throws {ProviderError} the browser lacks it, or it generates wrong images; then the current
+   *     provider stays
    */
-  async use(provider) {
+  async useProvider(provider) {
     this.#sessions[provider] ??= await openSession(this.bytes, provider, this.source);
-    this.golden[provider] ??= await this.#goldenDifference(provider);
-    if (provider === "webgpu" && this.golden.webgpu > TOLERANCE) {
+    this.goldenErrors[provider] ??= await this.#measureGoldenError(provider);
+    if (provider === "webgpu" && this.goldenErrors.webgpu > MAX_PIXEL_ERROR) {
       throw new ProviderError(
-        `WebGPU draws this model wrong here, by up to ${this.golden.webgpu} grey levels; ` +
-          "choose WebAssembly",
+        "WebGPU generates wrong images with this model " +
+          `(max pixel error ${this.goldenErrors.webgpu}); choose WebAssembly`,
       );
     }
     if (provider !== this.provider) this.millisecondsPerImage = Infinity;
     this.provider = provider;
   }
 
-  /** Draw with the faster of the providers that are there and draw right. */
-  async useFastest() {
+  /** Switch to the fastest available provider that reproduces the golden sample. */
+  async useFastestProvider() {
     if (await hasGpu()) {
       try {
-        await this.use("webgpu");
+        await this.useProvider("webgpu");
         for (const provider of ["webgpu", "wasm"]) {
-          this.milliseconds[provider] ??= await this.#time(provider);
+          this.milliseconds[provider] ??= await this.#measureTime(provider);
         }
         if (this.milliseconds.webgpu <= this.milliseconds.wasm) return;
       } catch (error) {
-        console.warn(error); // it is there and does not work: as if it were not
+        console.warn(error); // a WebGPU that fails is treated as missing
       }
     }
-    await this.use("wasm");
+    await this.useProvider("wasm");
   }
 
-  /** Let go of its sessions. */
+  /** Release the sessions. */
   async close() {
     for (const session of Object.values(this.#sessions)) await session.release();
   }
 
-  #drawGolden(provider) {
+  #generateGolden(provider) {
     const { seed, labels } = this.info.golden;
     const noise = standardNormal(seed, 0n, labels.length, this.info.noiseDim);
     return this.#sessions[provider].run(noise, labels);
   }
 
-  async #goldenDifference(provider) {
-    const drawn = await this.#drawGolden(provider);
+  async #measureGoldenError(provider) {
+    const generated = await this.#generateGolden(provider);
     const { images } = this.info.golden;
-    return drawn.reduce((most, each, at) => Math.max(most, Math.abs(each - images[at])), 0);
+    return generated.reduce((max, value, i) => Math.max(max, Math.abs(value - images[i])), 0);
   }
 
-  /** Return the median of some repeats, after goldenDifference has warmed it up. */
-  async #time(provider) {
+  /** Return the median time in milliseconds. #measureGoldenError has warmed the session up. */
+  async #measureTime(provider) {
     const times = [];
     for (let repeat = 0; repeat < REPEATS; repeat++) {
-      const began = performance.now();
-      await this.#drawGolden(provider);
-      times.push(performance.now() - began);
+      const start = performance.now();
+      await this.#generateGolden(provider);
+      times.push(performance.now() - start);
     }
-    return times.sort((left, right) => left - right)[(REPEATS - 1) / 2];
+    return times.sort((a, b) => a - b)[(REPEATS - 1) / 2];
   }
 }

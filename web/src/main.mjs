@@ -1,7 +1,7 @@
-/** The page: what the visitor asks for, and what is drawn. */
-import { SeedNoise, drawn } from "./drawing.mjs";
+/** The page: reads what the visitor requests and shows the generated images. */
 import { InputError, ModelError, PageError, ProviderError } from "./errors.mjs";
 import * as facts from "./facts.mjs";
+import { SeedNoise, generateSlices } from "./generation.mjs";
 import { Generator } from "./generator.mjs";
 import { SEEDS } from "./noise.mjs";
 import { keepOffline } from "./offline.mjs";
@@ -9,28 +9,29 @@ import { toPng } from "./png.mjs";
 import { Sheet } from "./sheet.mjs";
 
 const SHIPPED_MODEL = "digits.onnx";
-const MOST_IMAGES = 1000;
+const MAX_IMAGES = 1000;
+const MAX_NUMBER_LENGTH = 20; // digits
 const PNG_SCALE = 4;
-const LONGEST_DRAWING = 100; // milliseconds that a sheet out of date may still take
+const MAX_OUTDATED_MILLISECONDS = 100; // how long an outdated sheet may still be generated
 
 const $ = (id) => document.getElementById(id);
 const sheet = new Sheet($("sheet"));
-const state = { labels: [], count: 10, seed: 1n, to: 2n, way: 0 };
+const state = { labels: [], count: 10, seed: 1n, to: 2n, position: 0 };
 let generator = null;
-let noises = []; // SeedNoise of both ends of the walk
+let noises = []; // SeedNoise of both seeds of the interpolation
 
-/* What is asked for */
+/* Input */
 
-function everyLabel() {
+function allLabels() {
   return generator.info.classNames.map((_, label) => label);
 }
 
-function isEveryLabel(labels) {
-  return String(labels) === String(everyLabel());
+function isAllLabels(labels) {
+  return String(labels) === String(allLabels());
 }
 
 /** Return the labels of a number's digits. */
-function labelsOf(number) {
+function parseNumber(number) {
   return [...number].map((digit) => {
     const label = generator.info.classNames.indexOf(digit);
     if (label < 0) throw new InputError(`"${digit}" is not a digit; type a number such as 2026`);
@@ -40,179 +41,186 @@ function labelsOf(number) {
 
 function parseSeed(text) {
   if (!/^[0-9]{1,20}$/.test(text) || BigInt(text) >= SEEDS) {
-    throw new InputError("a seed is a whole number from 0 to 2^64 - 1; type another one");
+    throw new InputError(
+      `the seed must be a whole number from 0 to 2^64 - 1, got "${text}"; type another seed`,
+    );
   }
   return BigInt(text);
 }
 
 function parseCount(text, labels) {
   const count = Number(text);
-  if (!/^[0-9]{1,9}$/.test(text) || count < 1 || count > mostOf(labels)) {
+  if (!/^[0-9]{1,9}$/.test(text) || count < 1 || count > maxCount(labels)) {
     throw new InputError(
-      `up to ${MOST_IMAGES} images are drawn at once; choose a count from 1 to ${mostOf(labels)}`,
+      `a sheet holds at most ${MAX_IMAGES} images; choose a count from 1 to ${maxCount(labels)}`,
     );
   }
   return count;
 }
 
-/** Return how many of each of these labels are drawn at most. */
-function mostOf(labels) {
-  return Math.max(1, Math.floor(MOST_IMAGES / labels.length));
+/** Return how many images of each of these labels fit on a sheet. */
+function maxCount(labels) {
+  return Math.max(1, Math.floor(MAX_IMAGES / labels.length));
 }
 
-/** Take what a field says into the state, or say what is wrong with it; the sheet stays. */
-function take(field, read) {
+/** Update the state from a field, or show what is wrong with the field and leave the sheet. */
+function applyField(field, parse) {
   try {
-    Object.assign(state, read(field.value.trim()));
+    Object.assign(state, parse(field.value.trim()));
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     field.setAttribute("aria-invalid", "true");
-    return say(error);
+    return showError(error);
   }
-  accept();
+  applyState();
 }
 
-/** Show that the state is understood, and draw it. */
-function accept() {
-  say(null);
+/** Clear the errors, show the state in the fields and generate its images. */
+function applyState() {
+  showError(null);
   for (const field of document.querySelectorAll("[aria-invalid]")) {
     field.removeAttribute("aria-invalid");
   }
   showState();
-  return redraw();
+  return requestSheet();
 }
 
-/** Return the state with these labels, and no more images than are drawn at once. */
+/** Return these labels with the current count, reduced to what fits on a sheet. */
 function withLabels(labels) {
-  return { labels, count: Math.min(state.count, mostOf(labels)) };
+  return { labels, count: Math.min(state.count, maxCount(labels)) };
 }
 
-/** Show the state, except in a field that is being typed in or is wrong. */
+/** Show the state in every field that is neither being edited nor invalid. */
 function showState() {
-  const { labels, count, seed, to, way } = state;
-  const one = labels.length === 1 ? String(labels[0]) : null;
-  const chosen = isEveryLabel(labels) ? "all" : one;
+  const { labels, count, seed, to, position } = state;
+  const single = labels.length === 1 ? String(labels[0]) : null;
+  const selected = isAllLabels(labels) ? "all" : single;
   for (const radio of $("classes").querySelectorAll("input"))
-    radio.checked = radio.value === chosen;
+    radio.checked = radio.value === selected;
   const values = { number: facts.namesOf(labels, generator.info), count, seed, to };
   for (const [id, value] of Object.entries(values)) {
-    const isLeft = document.activeElement !== $(id) && !$(id).hasAttribute("aria-invalid");
-    if (isLeft) $(id).value = value;
+    const isIdle = document.activeElement !== $(id) && !$(id).hasAttribute("aria-invalid");
+    if (isIdle) $(id).value = value;
   }
   $("from").value = seed;
-  $("way").value = way * 100;
-  $("way").setAttribute("aria-valuetext", `${Math.round(way * 100)} % of the way`);
+  $("position").value = position * 100;
+  $("position").setAttribute("aria-valuetext", `${Math.round(position * 100)} %`);
 }
 
-/** Keep the state in the address, so that a link shows the same digits. */
-function writeAddress({ labels, count, seed, to, way }) {
-  if (!isShipped()) return; // a file of the visitor's own has no address
+/** Write the state into the address, so that a link shows the same images. */
+function writeAddress({ labels, count, seed, to, position }) {
+  if (!isShipped()) return; // a link cannot refer to the visitor's own file
   const parts = { digits: facts.namesOf(labels, generator.info), count, seed };
-  if (way) Object.assign(parts, { to, way });
-  const address = `#${new URLSearchParams(parts)}`;
-  if (location.hash !== address) history.replaceState(null, "", address);
+  if (position) Object.assign(parts, { to, position });
+  const hash = `#${new URLSearchParams(parts)}`;
+  if (location.hash !== hash) history.replaceState(null, "", hash);
 }
 
 function readAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
-  const read = {
-    digits: (text) => (state.labels = text ? labelsOf(text.slice(0, 20)) : everyLabel()),
+  const parsers = {
+    digits: (text) =>
+      (state.labels = text ? parseNumber(text.slice(0, MAX_NUMBER_LENGTH)) : allLabels()),
     count: (text) => (state.count = parseCount(text, state.labels)),
     seed: (text) => (state.seed = parseSeed(text)),
     to: (text) => (state.to = parseSeed(text)),
-    way: (text) => (state.way = Math.min(1, Math.max(0, Number(text) || 0))),
+    position: (text) => (state.position = Math.min(1, Math.max(0, Number(text) || 0))),
   };
-  for (const [key, take] of Object.entries(read)) {
+  for (const [key, parse] of Object.entries(parsers)) {
     try {
-      if (parts.has(key)) take(parts.get(key));
+      if (parts.has(key)) parse(parts.get(key));
     } catch (error) {
-      if (!(error instanceof InputError)) throw error; // an address typed wrong: the default
+      if (!(error instanceof InputError)) throw error; // an invalid part keeps its default
     }
   }
 }
 
-/* What is drawn */
+/* Generation */
 
-let asked = 0; // drawings so far
-let drawing = null; // the promise of an end to those under way
+let requests = 0; // sheets requested so far
+let generation = null; // promise of the generation in progress
 
-/** Draw the state. While one drawing is under way, others wait and only the newest is made. */
-function redraw() {
-  asked++;
-  drawing ??= drawUntilNothingIsAsked().finally(() => (drawing = null));
-  return drawing;
+/** Generate the state's sheet. Of several requests during a generation only the newest counts. */
+function requestSheet() {
+  requests++;
+  generation ??= generateRequestedSheets().finally(() => (generation = null));
+  return generation;
 }
 
-async function drawUntilNothingIsAsked() {
-  for (let made = 0; made !== asked;) {
-    made = asked;
-    const mine = generator;
+async function generateRequestedSheets() {
+  for (let handled = 0; handled !== requests;) {
+    handled = requests;
+    const current = generator;
     try {
-      await drawSheet(made, { ...state });
+      await generateSheet(handled, { ...state });
     } catch (error) {
-      if (mine === generator) await fallBack(error); // another one was let go of in between
+      if (current === generator) await fallBack(error); // otherwise the model was replaced
     }
   }
 }
 
-/** A GPU can be lost at any time; WebAssembly cannot. */
+/** Switch to WebAssembly: a GPU can be lost at any time. */
 async function fallBack(error) {
-  if (generator.provider === "wasm") return say(error);
+  if (generator.provider === "wasm") return showError(error);
   console.warn(error);
-  await generator.use("wasm");
+  await generator.useProvider("wasm");
   $("provider").value = "wasm";
-  say(new ProviderError("WebGPU failed while drawing; WebAssembly goes on"));
-  asked++;
+  showError(new ProviderError("WebGPU failed; the page now uses WebAssembly"));
+  requests++;
 }
 
-async function drawSheet(number, now) {
+async function generateSheet(request, requested) {
   const { height, width, noiseDim } = generator.info;
-  const wanted = now.labels.length;
-  const labels = Array.from({ length: wanted * now.count }, (_, i) => now.labels[i % wanted]);
-  const columns = wanted > 1 ? wanted : Math.ceil(Math.sqrt(now.count));
-  noises = [noiseOf(now.seed, noiseDim), noiseOf(now.to, noiseDim)];
+  const classes = requested.labels.length;
+  const labels = Array.from(
+    { length: classes * requested.count },
+    (_, i) => requested.labels[i % classes],
+  );
+  const columns = classes > 1 ? classes : Math.ceil(Math.sqrt(requested.count));
+  noises = [noiseOf(requested.seed, noiseDim), noiseOf(requested.to, noiseDim)];
   sheet.layOut(labels.length, columns, height, width);
-  const began = performance.now();
+  const start = performance.now();
   let milliseconds = 0;
-  for await (const slice of drawn(generator, labels, ...noises, now.way)) {
+  for await (const slice of generateSlices(generator, labels, ...noises, requested.position)) {
     sheet.put(slice.first, slice.images);
     milliseconds += slice.milliseconds;
-    if (number !== asked && performance.now() - began > LONGEST_DRAWING) return;
+    const isOutdated = request !== requests;
+    if (isOutdated && performance.now() - start > MAX_OUTDATED_MILLISECONDS) return;
   }
-  const names = facts.namesOf(now.labels, generator.info);
-  const description = `${names}, ${now.count} of each, drawn with seed ${now.seed}`;
+  const names = facts.namesOf(requested.labels, generator.info);
+  const description = `${names}, ${requested.count} of each, generated with seed ${requested.seed}`;
   $("sheet").setAttribute("aria-label", description);
-  showFacts(now, labels.length, milliseconds);
-  writeAddress(now);
+  showFacts(requested, labels.length, milliseconds);
+  writeAddress(requested);
   $("save").disabled = false;
-  document.documentElement.dataset.drawn = number; // for whoever waits for it
+  document.documentElement.dataset.generated = request; // tests wait for it
 }
 
 function noiseOf(seed, noiseDim) {
   return (
-    noises.find((each) => each.seed === seed && each.noiseDim === noiseDim) ??
+    noises.find((noise) => noise.seed === seed && noise.noiseDim === noiseDim) ??
     new SeedNoise(seed, noiseDim)
   );
 }
 
-/* What is told */
+/* Output */
 
-function say(error) {
-  const isOurs = error instanceof PageError;
-  $("error").textContent =
-    error === null ? "" : isOurs ? error.message : `${error}; reload the page`;
+/** Show an error, or clear it. */
+function showError(error) {
+  const isExpected = error === null || error instanceof PageError;
+  $("error").textContent = isExpected ? (error?.message ?? "") : `${error}; reload the page`;
   if (error) $("error").scrollIntoView({ block: "nearest" });
-  if (error && !isOurs) console.error(error);
+  if (!isExpected) console.error(error);
 }
 
-function showFacts(now, images, milliseconds) {
+function showFacts(requested, images, milliseconds) {
   $("latency").textContent = facts.latency(images, milliseconds);
   $("runs-on").textContent = facts.provider(generator);
   $("model").textContent = facts.model(generator);
-  $("command-row").hidden = now.way !== 0; // cgan-run does not walk
+  $("command-row").hidden = requested.position !== 0; // cgan-run does not interpolate
   const path = isShipped() ? null : generator.source;
-  const spans = facts.command(now, generator.info, path).map((part) => {
-    const span = document.createElement("span"); // a line never ends inside of an option
+  const spans = facts.command(requested, generator.info, path).map((part) => {
+    const span = document.createElement("span"); // an option and its value share a line
     span.textContent = part;
     return [span, " "];
   });
@@ -229,25 +237,27 @@ function isShipped() {
 
 async function openShipped() {
   const response = await fetch(SHIPPED_MODEL);
-  if (!response.ok) throw new ModelError(`${SHIPPED_MODEL} is not on this host; build it again`);
+  if (!response.ok) {
+    throw new ModelError(`this host has no ${SHIPPED_MODEL}; build the page again`);
+  }
   return Generator.open(new Uint8Array(await response.arrayBuffer()), SHIPPED_MODEL);
 }
 
-/** Draw with a model from now on. */
-async function show(opened) {
-  const before = generator;
+/** Make a model the current one and close the previous one. */
+async function switchTo(opened) {
+  const previous = generator;
   generator = opened;
   const { classNames } = opened.info;
-  if (before?.info.classNames.join("\n") !== classNames.join("\n")) {
-    Object.assign(state, withLabels(everyLabel()));
+  if (previous?.info.classNames.join("\n") !== classNames.join("\n")) {
+    Object.assign(state, withLabels(allLabels()));
     listClasses();
   }
   $("shipped").hidden = isShipped();
-  if (before && before !== shipped) before.close().catch(console.error);
+  if (previous && previous !== shipped) previous.close().catch(console.error);
 }
 
 function listClasses() {
-  const isDigits = facts.drawsDigits(generator.info);
+  const isDigits = facts.hasDigitClasses(generator.info);
   $("classes-legend").textContent = isDigits ? "Digit" : "Class";
   $("number-field").hidden = !isDigits;
   $("classes").classList.toggle("named", !isDigits);
@@ -260,8 +270,8 @@ function listClasses() {
         value,
       });
       radio.addEventListener("change", () => {
-        Object.assign(state, withLabels(value === "all" ? everyLabel() : [value]));
-        accept();
+        Object.assign(state, withLabels(value === "all" ? allLabels() : [value]));
+        applyState();
       });
       const label = document.createElement("label");
       label.append(radio, name);
@@ -272,66 +282,59 @@ function listClasses() {
 
 async function openFile(file) {
   try {
-    await show(await Generator.open(new Uint8Array(await file.arrayBuffer()), file.name));
+    await switchTo(await Generator.open(new Uint8Array(await file.arrayBuffer()), file.name));
   } catch (error) {
-    return say(error); // what was drawn stays
+    return showError(error); // the current model and sheet stay
   }
-  await accept();
-  await chooseProvider();
+  await applyState();
+  await applyProvider();
 }
 
-/** Give the generator the provider that the visitor chose. */
-async function chooseProvider() {
-  const wanted = $("provider").value;
-  const mine = generator;
-  const before = mine.provider;
+/** Switch the generator to the provider that the visitor selected. */
+async function applyProvider() {
+  const selected = $("provider").value;
+  const current = generator;
+  const previous = current.provider;
   try {
-    await (wanted === "auto" ? mine.useFastest() : mine.use(wanted));
+    await (selected === "auto" ? current.useFastestProvider() : current.useProvider(selected));
   } catch (error) {
-    if (mine !== generator) return; // let go of in between
-    $("provider").value = before;
-    return say(error);
+    if (current !== generator) return; // the model was replaced meanwhile
+    $("provider").value = previous;
+    return showError(error);
   }
-  if (mine === generator) await redraw();
+  if (current === generator) await requestSheet();
 }
 
-/* What the visitor does */
+/* Events */
 
 async function save() {
-  await drawing;
-  const { pixels, width } = sheet.page;
+  await generation;
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await toPng(pixels, width, PNG_SCALE));
+  link.href = URL.createObjectURL(await toPng(sheet.pixels, sheet.width, PNG_SCALE));
   link.download = facts.fileName(state, generator.info);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 function listen() {
-  $("number").addEventListener("input", ({ target }) =>
-    take(target, (text) => withLabels(text ? labelsOf(text) : everyLabel())),
-  );
-  $("count").addEventListener("input", ({ target }) =>
-    take(target, (text) => ({ count: parseCount(text, state.labels) })),
-  );
-  $("seed").addEventListener("input", ({ target }) =>
-    take(target, (text) => ({ seed: parseSeed(text) })),
-  );
-  $("to").addEventListener("input", ({ target }) =>
-    take(target, (text) => ({ to: parseSeed(text) })),
-  );
-  $("way").addEventListener("input", ({ target }) => {
-    state.way = Number(target.value) / 100;
-    accept();
-  });
+  const parsers = {
+    number: (text) => withLabels(text ? parseNumber(text) : allLabels()),
+    count: (text) => ({ count: parseCount(text, state.labels) }),
+    seed: (text) => ({ seed: parseSeed(text) }),
+    to: (text) => ({ to: parseSeed(text) }),
+    position: (text) => ({ position: Number(text) / 100 }),
+  };
+  for (const [id, parse] of Object.entries(parsers)) {
+    $(id).addEventListener("input", ({ target }) => applyField(target, parse));
+  }
   $("new-seed").addEventListener("click", () => {
     state.seed = BigInt(crypto.getRandomValues(new Uint32Array(1))[0]);
-    accept();
+    applyState();
   });
-  // An emptied field shows again what is drawn.
+  // A field that was left empty shows the current value again.
   $("controls").addEventListener("focusout", () => setTimeout(showState));
   $("controls").addEventListener("submit", (event) => event.preventDefault());
-  $("provider").addEventListener("change", chooseProvider);
+  $("provider").addEventListener("change", applyProvider);
   $("save").addEventListener("click", save);
   $("open").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", ({ target }) => {
@@ -339,16 +342,16 @@ function listen() {
     target.value = ""; // so that the same file can be opened again
   });
   $("shipped").addEventListener("click", async () => {
-    await show(shipped);
-    await accept();
-    await chooseProvider();
+    await switchTo(shipped);
+    await applyState();
+    await applyProvider();
   });
   addEventListener("dragover", (event) => {
     event.preventDefault();
     document.body.classList.add("dropping");
   });
-  for (const kind of ["dragleave", "drop"]) {
-    addEventListener(kind, () => document.body.classList.remove("dropping"));
+  for (const type of ["dragleave", "drop"]) {
+    addEventListener(type, () => document.body.classList.remove("dropping"));
   }
   addEventListener("drop", (event) => {
     event.preventDefault();
@@ -358,7 +361,7 @@ function listen() {
   addEventListener("hashchange", () => {
     if (!isShipped()) return;
     readAddress();
-    accept();
+    applyState();
   });
 }
 
@@ -366,15 +369,15 @@ async function start() {
   try {
     shipped = await openShipped();
   } catch (error) {
-    $("latency").textContent = "nothing yet";
-    return say(error);
+    $("latency").textContent = "no images yet";
+    return showError(error);
   }
-  await show(shipped);
+  await switchTo(shipped);
   readAddress();
   listen();
-  await accept();
-  await chooseProvider();
-  if (await keepOffline()) $("offline").textContent = "Works offline now.";
+  await applyState();
+  await applyProvider();
+  if (await keepOffline()) $("offline").textContent = "The page now works offline.";
 }
 
 start();

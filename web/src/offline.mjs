@@ -1,12 +1,12 @@
-/** Offline after the first visit: the page's files, its model, and the runtime that it used. */
+/** Offline use after the first visit: the page, its model and the onnxruntime-web build in use. */
 
 /**
- * Register the service worker and have it keep what this visit fetched.
+ * Register the service worker and let it cache what this visit fetched.
  *
  * @returns {Promise<boolean>} whether the page now works offline
  */
 export async function keepOffline() {
-  if (!navigator.serviceWorker) return false; // plain http, or a private window
+  if (!navigator.serviceWorker) return false; // plain http or a private window
   try {
     await navigator.serviceWorker.register("service-worker.js");
     await navigator.serviceWorker.ready;
@@ -15,16 +15,16 @@ export async function keepOffline() {
         navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true });
       });
     }
-    // The first visit began without it. What it sees of the runtime it keeps; the bytes come from
-    // the browser's own cache.
-    const fetched = performance.getEntriesByType("resource").map((each) => each.name);
-    for (const url of new Set(fetched.filter((each) => each.includes("/vendor/")))) {
+    // On the first visit the runtime was fetched before the worker existed. Fetching it again
+    // lets the worker cache it; the bytes come from the browser's own cache.
+    const urls = performance.getEntriesByType("resource").map((entry) => entry.name);
+    for (const url of new Set(urls.filter((url) => url.includes("/vendor/")))) {
       const response = await fetch(url);
       if (!response.ok) return false;
       await response.blob();
     }
     return true;
   } catch {
-    return false; // full, or forbidden: the page works on, online
+    return false; // storage is full or forbidden: the page still works online
   }
 }

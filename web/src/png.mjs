@@ -1,26 +1,26 @@
 /**
- * Grey images as a PNG file, as cgan-run writes it. Not by way of a canvas: browsers that guard
- * against fingerprinting change the pixels that are read back from one.
+ * Write gray images as the PNG that cgan-run writes. A canvas is not used for this: browsers that
+ * prevent fingerprinting change the pixels that a page reads back from a canvas.
  */
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /**
- * Return an eight-bit grey PNG (W3C 2003, section 11.2), each pixel drawn scale x scale large.
+ * Return an eight-bit gray PNG (W3C 2003, section 11.2) with each pixel enlarged to scale x scale.
  *
- * @param {Uint8Array} page - [height * width], 0 black .. 255 white
+ * @param {Uint8Array} pixels - [height * width], 0 (black) to 255 (white)
  * @param {number} width - in pixels
  * @param {number} scale
  * @returns {Promise<Blob>}
  */
-export async function toPng(page, width, scale) {
-  const height = page.length / width;
-  const rowLength = 1 + width * scale; // each row begins with its filter: 0, none
+export async function toPng(pixels, width, scale) {
+  const height = pixels.length / width;
+  const rowLength = 1 + width * scale; // a row starts with its filter type: 0 is none
   const rows = new Uint8Array(rowLength * height * scale);
   for (let y = 0; y < height; y++) {
     const first = rowLength * y * scale;
     for (let x = 0; x < width * scale; x++) {
-      rows[first + 1 + x] = page[y * width + Math.floor(x / scale)];
+      rows[first + 1 + x] = pixels[y * width + Math.floor(x / scale)];
     }
     for (let copy = 1; copy < scale; copy++) {
       rows.copyWithin(first + copy * rowLength, first, first + rowLength);
@@ -29,7 +29,7 @@ export async function toPng(page, width, scale) {
   const header = new DataView(new ArrayBuffer(13));
   header.setUint32(0, width * scale);
   header.setUint32(4, height * scale);
-  header.setUint8(8, 8); // bits of grey; the other fields are 0: plain
+  header.setUint8(8, 8); // bit depth; 0 in the other fields means gray, deflate, not interlaced
   const parts = [
     Uint8Array.from(SIGNATURE),
     chunk("IHDR", new Uint8Array(header.buffer)),
@@ -44,21 +44,21 @@ async function deflate(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-function chunk(kind, content) {
-  const whole = new Uint8Array(12 + content.length);
-  const view = new DataView(whole.buffer);
+function chunk(type, content) {
+  const bytes = new Uint8Array(12 + content.length);
+  const view = new DataView(bytes.buffer);
   view.setUint32(0, content.length);
-  whole.set(new TextEncoder().encode(kind), 4);
-  whole.set(content, 8);
-  view.setUint32(8 + content.length, crc32(whole.subarray(4, 8 + content.length)));
-  return whole;
+  bytes.set(new TextEncoder().encode(type), 4);
+  bytes.set(content, 8);
+  view.setUint32(8 + content.length, crc32(bytes.subarray(4, 8 + content.length)));
+  return bytes;
 }
 
 function crc32(bytes) {
-  let check = ~0;
+  let crc = ~0;
   for (const byte of bytes) {
-    check ^= byte;
-    for (let bit = 0; bit < 8; bit++) check = (check >>> 1) ^ (check & 1 ? 0xedb88320 : 0);
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
   }
-  return ~check;
+  return ~crc;
 }

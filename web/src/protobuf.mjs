@@ -1,7 +1,7 @@
 /**
- * The metadata of an ONNX file. onnxruntime-web does not hand them out, so they are read from the
- * file: an ONNX ModelProto in protobuf's wire format (onnx.proto; protobuf.dev/programming-guides/
- * encoding). Of all fields only these matter here:
+ * Read the metadata of an ONNX file. onnxruntime-web does not expose it, so this module parses the
+ * file: a ModelProto (onnx.proto) in protobuf's wire format (protobuf.dev/programming-guides/
+ * encoding). It needs only these fields:
  */
 const GRAPH = 7;
 const METADATA_PROPS = 14;
@@ -18,7 +18,7 @@ const FOUR_BYTES = 5;
  *
  * @param {Uint8Array} bytes - the whole file
  * @returns {Map<string, string>}
- * @throws {RangeError} it is not a whole ONNX file
+ * @throws {RangeError} the bytes are not a complete ONNX file
  */
 export function metadataProps(bytes) {
   const props = new Map();
@@ -30,45 +30,45 @@ export function metadataProps(bytes) {
       props.set(text(entry.get(KEY)), text(entry.get(VALUE)));
     }
   }
-  if (!hasGraph) throw new RangeError("there is no graph");
+  if (!hasGraph) throw new RangeError("the file has no graph");
   return props;
 }
 
-/** Yield [field number, its bytes, or null where it is a number] of a protobuf message. */
+/** Yield [field number, content] of a protobuf message; the content of a number is null. */
 function* fields(bytes) {
-  let at = 0;
+  let position = 0;
   const varint = () => {
     let value = 0;
     for (let scale = 1; scale < 2 ** 70; scale *= 128) {
-      if (at >= bytes.length) break;
-      const byte = bytes[at++];
+      if (position >= bytes.length) break;
+      const byte = bytes[position++];
       value += (byte & 127) * scale;
       if (byte < 128) return value;
     }
-    throw new RangeError("a number has no end");
+    throw new RangeError("a number is not terminated");
   };
-  const skip = (length) => {
-    if (length > bytes.length - at) throw new RangeError("a field goes beyond the end");
-    at += length;
-    return bytes.subarray(at - length, at);
+  const take = (length) => {
+    if (length > bytes.length - position) throw new RangeError("a field is truncated");
+    position += length;
+    return bytes.subarray(position - length, position);
   };
-  while (at < bytes.length) {
+  while (position < bytes.length) {
     const tag = varint();
     const field = Math.floor(tag / 8);
     const type = tag % 8;
-    if (field === 0) throw new RangeError("there is no field 0");
-    if (type === LENGTH) yield [field, skip(varint())];
+    if (field === 0) throw new RangeError("field number 0 is not allowed");
+    if (type === LENGTH) yield [field, take(varint())];
     else {
       if (type === VARINT) varint();
-      else if (type === EIGHT_BYTES) skip(8);
-      else if (type === FOUR_BYTES) skip(4);
-      else throw new RangeError(`there is no wire type ${type}`);
+      else if (type === EIGHT_BYTES) take(8);
+      else if (type === FOUR_BYTES) take(4);
+      else throw new RangeError(`wire type ${type} is not supported`);
       yield [field, null];
     }
   }
 }
 
-/** An empty text may be left out of a message. */
+/** Decode a text. Protobuf may omit an empty one. */
 function text(bytes) {
   return new TextDecoder("utf-8", { fatal: true }).decode(bytes ?? new Uint8Array());
 }

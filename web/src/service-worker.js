@@ -1,8 +1,8 @@
-// Answers from its cache, so that the page works offline after the first visit.
+// Answers requests from its cache, so that the page works offline after the first visit.
 
-const BUILD = "__BUILD__"; // this and the lists are filled in by build.mjs
-const FILES = ["__FILES__"]; // the page: kept at once
-const RUNTIME = ["__RUNTIME__"]; // onnxruntime-web's builds: kept when fetched
+const BUILD = "__BUILD__"; // build.mjs fills in this and the two lists
+const FILES = ["__FILES__"]; // the page: cached at installation
+const RUNTIME = ["__RUNTIME__"]; // the onnxruntime-web builds: cached when fetched
 
 const PREFIX = `cgan ${registration.scope} `;
 const CACHE = PREFIX + BUILD;
@@ -18,8 +18,8 @@ async function install() {
   const cache = await caches.open(CACHE);
   await cache.addAll(FILES.map((file) => new Request(file, { cache: "no-cache" })));
   for (const file of RUNTIME) {
-    const kept = await caches.match(file); // by the build before this one: megabytes, unchanged
-    if (kept) await cache.put(file, kept);
+    const cached = await caches.match(file); // by an earlier build of the page: several megabytes
+    if (cached) await cache.put(file, cached);
   }
   await skipWaiting();
 }
@@ -33,8 +33,8 @@ async function activate() {
 
 async function answer({ request }) {
   const cache = await caches.open(CACHE);
-  const kept = await cache.match(request, { ignoreSearch: true });
-  if (kept) return kept;
+  const cached = await cache.match(request, { ignoreSearch: true });
+  if (cached) return cached;
   const response = await fetch(request);
   const isRuntime = RUNTIME.some((file) => request.url === new URL(file, registration.scope).href);
   if (response.ok && isRuntime) await cache.put(request, response.clone());

@@ -1,56 +1,56 @@
 /**
- * Sessions of onnxruntime-web, and honesty about where they run.
+ * Sessions of onnxruntime-web, each on exactly one provider.
  *
- * Three builds of it are hosted. A browser fetches one: the small one where there is no WebGPU,
- * otherwise one that has both providers. JSPI makes that one smaller, where the browser has it.
+ * The page hosts three builds of onnxruntime-web, and a browser fetches one of them. Without a GPU
+ * it is the small build, otherwise a build with both providers, which is smaller with JSPI.
  */
 import { BUILDS, filesOf } from "./builds.mjs";
-import { ONNXRUNTIME } from "./built.mjs"; // the version, written by build.mjs
+import { ONNXRUNTIME } from "./built.mjs"; // its version, written by build.mjs
 import { IMAGE, LABEL, NOISE } from "./contract.mjs";
 import { ModelError, PageError, ProviderError } from "./errors.mjs";
 
 const FOLDER = new URL(`vendor/onnxruntime-web-${ONNXRUNTIME}/`, import.meta.url);
-const LOADED = new Map();
+const loadedBuilds = new Map();
 
 const adapter = navigator.gpu?.requestAdapter().catch(() => null) ?? Promise.resolve(null);
 
-/** Whether there is a GPU to compute on: a fallback adapter is the CPU under another name. */
+/** Return whether a GPU is available. A fallback adapter computes on the CPU and does not count. */
 export async function hasGpu() {
-  const found = await adapter;
-  return found !== null && !found.info?.isFallbackAdapter;
+  const gpu = await adapter;
+  return gpu !== null && !gpu.info?.isFallbackAdapter;
 }
 
 /**
- * Open a session on the provider asked for, and on no other.
+ * Open a session on the requested provider only.
  *
  * @param {Uint8Array} bytes - an ONNX file
  * @param {"wasm" | "webgpu"} provider
  * @param {string} source - the file's name, for messages
  * @returns {Promise<Session>}
- * @throws {ProviderError} the browser does not have it
+ * @throws {ProviderError} the browser does not have the provider
  * @throws {ModelError} onnxruntime-web cannot open the file
- * @throws {PageError} onnxruntime-web does not start here
+ * @throws {PageError} onnxruntime-web cannot start in this browser
  */
 export async function openSession(bytes, provider, source) {
   if (provider === "webgpu" && (await adapter) === null) {
-    throw new ProviderError("this browser has no WebGPU here; choose WebAssembly");
+    throw new ProviderError("WebGPU is not available in this browser; choose WebAssembly");
   }
   const withGpu = "Suspending" in WebAssembly ? "jspi" : "asyncify";
-  const ort = await load(provider === "webgpu" || (await hasGpu()) ? withGpu : "wasm");
+  const ort = await loadBuild(provider === "webgpu" || (await hasGpu()) ? withGpu : "wasm");
   try {
     const options = { executionProviders: [provider], logSeverityLevel: 3 };
-    const session = await inTurn(() => ort.InferenceSession.create(bytes, options));
+    const session = await enqueue(() => ort.InferenceSession.create(bytes, options));
     return new Session(ort, session);
   } catch (cause) {
     if (provider === "webgpu") {
       throw new ProviderError(
-        `WebGPU does not open this model (${inOneLine(cause)}); choose WebAssembly`,
+        `WebGPU cannot open this model (${oneLine(cause)}); choose WebAssembly`,
         { cause },
       );
     }
-    if (/no available backend/.test(cause.message)) throw doesNotStart(cause);
+    if (/no available backend/.test(cause.message)) throw startError(cause);
     throw new ModelError(
-      `${source} is damaged, or needs a newer onnxruntime than ${ONNXRUNTIME}; ` +
+      `${source} is damaged or needs an onnxruntime newer than ${ONNXRUNTIME}; ` +
         "copy or export it again",
       { cause },
     );
@@ -66,11 +66,11 @@ class Session {
   }
 
   /**
-   * Draw one image a label.
+   * Generate one image per label.
    *
    * @param {Float32Array} noise - [labels * noiseDim]
    * @param {number[]} labels
-   * @returns {Promise<Uint8Array>} [labels * height * width], 0 background .. 255 ink
+   * @returns {Promise<Uint8Array>} [labels * height * width], 0 (background) to 255 (foreground)
    */
   run(noise, labels) {
     const { Tensor } = this.ort;
@@ -78,17 +78,17 @@ class Session {
       [NOISE]: new Tensor("float32", noise, [labels.length, noise.length / labels.length]),
       [LABEL]: new Tensor("int64", BigInt64Array.from(labels, BigInt), [labels.length]),
     };
-    return inTurn(async () => (await this.session.run(feeds))[IMAGE].data);
+    return enqueue(async () => (await this.session.run(feeds))[IMAGE].data);
   }
 
   release() {
-    return inTurn(() => this.session.release());
+    return enqueue(() => this.session.release());
   }
 }
 
-function load(name) {
-  if (!LOADED.has(name)) LOADED.set(name, importBuild(BUILDS[name]));
-  return LOADED.get(name);
+function loadBuild(name) {
+  if (!loadedBuilds.has(name)) loadedBuilds.set(name, importBuild(BUILDS[name]));
+  return loadedBuilds.get(name);
 }
 
 async function importBuild(build) {
@@ -97,32 +97,33 @@ async function importBuild(build) {
   try {
     ort = await import(module);
   } catch (cause) {
-    throw doesNotStart(cause);
+    throw startError(cause);
   }
   ort.env.logLevel = "error";
-  ort.env.wasm.numThreads = 1; // a batch takes a millisecond: threads, and their headers, gain none
+  ort.env.wasm.numThreads = 1; // more threads need special headers and gain nothing
   ort.env.wasm.wasmPaths = { mjs, wasm };
   return ort;
 }
 
-function doesNotStart(cause) {
+function startError(cause) {
   return new PageError(
-    `onnxruntime-web does not start here (${inOneLine(cause)}); check the connection and reload, ` +
+    `onnxruntime-web cannot start (${oneLine(cause)}); check the connection and reload the page, ` +
       "or use a newer browser",
     { cause },
   );
 }
 
-function inOneLine(error) {
+function oneLine(error) {
   return String(error.message ?? error)
     .replace(/\s+/g, " ")
     .slice(0, 160);
 }
 
-/** onnxruntime-web does one thing at a time: a second call into a suspended build would fail. */
-let last = Promise.resolve();
-function inTurn(work) {
-  const result = last.then(work);
-  last = result.catch(() => {});
+let lastCall = Promise.resolve();
+
+/** Run calls one after the other: a second call into a suspended build of onnxruntime-web fails. */
+function enqueue(call) {
+  const result = lastCall.then(call);
+  lastCall = result.catch(() => {});
   return result;
 }

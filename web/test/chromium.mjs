@@ -1,28 +1,30 @@
-/** A Chromium of the machine's own, driven by playwright-core; as a program: is there one? */
+/**
+ * Start the installed Chromium with playwright-core. As a program, check that there is one.
+ */
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
-const QUIET = [
-  "--no-sandbox", // Chromium's own does not start as root, as in most containers
+const FLAGS = [
+  "--no-sandbox", // the sandbox does not start as root, which most containers use
   "--disable-quic",
   "--no-first-run",
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", // nothing foreign is ever reached
+  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", // no other host can be reached
 ];
 export const WITHOUT_GPU = ["--disable-gpu"];
-/** WebGPU computed by the CPU, in SwiftShader, which comes with Chromium. */
+/** WebGPU on the CPU, with the SwiftShader that is part of Chromium. */
 export const SOFTWARE_GPU = [
   "--enable-unsafe-webgpu",
   "--use-webgpu-adapter=swiftshader",
   "--enable-unsafe-swiftshader",
 ];
-const PATIENCE = 60_000; // milliseconds, for a machine that has other things to do
+const TIMEOUT = 60_000; // milliseconds; long, for busy machines
 
-/** Return the path of the machine's Chromium: CHROMIUM, or the first found; null if there is none. */
+/** Return the path in CHROMIUM, or of the first Chromium on the PATH, or null. */
 export function findChromium() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM;
   const folders = (process.env.PATH ?? "").split(delimiter);
@@ -43,8 +45,8 @@ function isExecutable(path) {
  * Start a headless Chromium.
  *
  * @param {string[]} flags
- * @param {string} profile - an empty folder, or one to be made; it outlives the browser
- * @returns {Promise<import("playwright-core").BrowserContext>} its requests array holds every
+ * @param {string} profile - a new or empty folder, which is not deleted
+ * @returns {Promise<import("playwright-core").BrowserContext>} with an array `requests` of every
  *     request that its pages and service workers make
  */
 export async function launch(flags, profile) {
@@ -52,15 +54,15 @@ export async function launch(flags, profile) {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: findChromium(),
     headless: true,
-    args: [...QUIET, ...flags],
+    args: [...FLAGS, ...flags],
   });
-  context.setDefaultTimeout(PATIENCE);
+  context.setDefaultTimeout(TIMEOUT);
   context.requests = [];
   context.on("request", (request) => context.requests.push(request));
   return context;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url) && findChromium() === null) {
-  console.error("error: no Chromium here; on Debian: apt install chromium, or CHROMIUM=its path");
+  console.error("error: no Chromium was found; run 'apt install chromium', or set CHROMIUM=PATH");
   process.exit(1);
 }

@@ -1,4 +1,4 @@
-/** What the page reads of a model file, without a browser or onnxruntime. */
+/** The page's reader of model files, without a browser or onnxruntime-web. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -16,7 +16,7 @@ const SESSION = {
   outputMetadata: [{ name: "image", type: "uint8", shape: ["batch", 1, 28, 28] }],
 };
 
-/** Return a protobuf field of texts or bytes, as an ONNX file holds it. */
+/** Return a length-delimited protobuf field, as in an ONNX file. */
 function field(number, content) {
   const bytes = Buffer.from(content);
   assert.ok(bytes.length < 128 && number < 16);
@@ -27,9 +27,10 @@ function property(key, value) {
   return field(14, Buffer.concat([field(1, key), field(2, value)]));
 }
 
-const refused = (pattern) => (error) => error instanceof ModelError && pattern.test(error.message);
+const modelError = (pattern) => (error) =>
+  error instanceof ModelError && pattern.test(error.message);
 
-test("the shipped model's metadata, and what they say", async () => {
+test("the metadata of the shipped model is read", async () => {
   const info = await readInfo(readMetadata(model, "digits.onnx"), SESSION, "digits.onnx");
   assert.deepEqual(info.classNames, [..."0123456789"]);
   assert.deepEqual([info.noiseDim, info.height, info.width], [64, 28, 28]);
@@ -38,7 +39,7 @@ test("the shipped model's metadata, and what they say", async () => {
   assert.equal(info.precision, "int8");
 });
 
-test("a golden seed beyond what a float holds is read exactly", async () => {
+test("a golden seed above 2^53 is read exactly", async () => {
   const metadata = readMetadata(model, "digits.onnx");
   const golden = metadata.get("cgan.golden").replace(/"seed": \d+/, '"seed": 18446744073709551615');
   metadata.set("cgan.golden", golden);
@@ -46,7 +47,7 @@ test("a golden seed beyond what a float holds is read exactly", async () => {
   assert.equal(info.golden.seed, 2n ** 64n - 1n);
 });
 
-test("texts other than ASCII, and empty ones", () => {
+test("non-ASCII and empty metadata values are read", () => {
   const file = Buffer.concat([
     field(7, "graph"),
     property("name", "Größe 大"),
@@ -61,58 +62,60 @@ test("texts other than ASCII, and empty ones", () => {
   );
 });
 
-test("every truncation is refused, not misread", () => {
+test("every truncated file is rejected", () => {
   for (let length = 0; length < model.length; length += 997) {
     const part = model.subarray(0, length);
-    assert.throws(() => readMetadata(part, "part.onnx"), refused(/^part\.onnx is /), `${length}`);
+    assert.throws(() => readMetadata(part, "a.onnx"), modelError(/^a\.onnx is /), `${length}`);
   }
 });
 
-test("bytes that are no model are refused, whatever they are", () => {
+test("random bytes are rejected", () => {
   let state = 1;
   for (let length = 1; length < 400; length++) {
-    const noise = Uint8Array.from({ length }, () => (state = (state * 16807) % 2147483647) & 255);
+    const next = () => (state = (state * 16807) % 2147483647) & 255;
+    const bytes = Uint8Array.from({ length }, next);
     assert.throws(
-      () => readMetadata(noise, "noise.bin"),
-      refused(/^noise\.bin is not an ONNX model/),
+      () => readMetadata(bytes, "random.bin"),
+      modelError(/^random\.bin is not an ONNX model/),
     );
   }
 });
 
 for (const [version, pattern] of [
-  ["2", /follows model contract 2, this page knows 1/],
-  ["0", /malformed contract version "0"/],
-  ["one", /malformed contract version "one"/],
+  ["2", /follows model contract 2, but this page supports only 1/],
+  ["0", /invalid contract version "0"/],
+  ["one", /invalid contract version "one"/],
 ]) {
-  test(`contract ${version} is refused`, () => {
+  test(`contract version ${version} is rejected`, () => {
     const file = Buffer.concat([field(7, "graph"), property("cgan.contract", version)]);
-    assert.throws(() => readMetadata(file, "a.onnx"), refused(pattern));
+    assert.throws(() => readMetadata(file, "a.onnx"), modelError(pattern));
   });
 }
 
-test("an ONNX model of somebody else's is refused", () => {
+test("an ONNX model without a contract is rejected", () => {
   assert.throws(
     () => readMetadata(field(7, "graph"), "a.onnx"),
-    refused(/not one that cgan-export wrote/),
+    modelError(/was not written by cgan-export/),
   );
 });
 
 for (const [name, changed, pattern] of [
-  ["other noise", { "cgan.noise_dim": "100" }, /its input is .*\[batch, 64\].* promised is .*100/],
-  ["no noise", { "cgan.noise_dim": "0" }, /no classes, or no noise/],
-  ["noise_dim no number", { "cgan.noise_dim": "many" }, /"many" is not a whole number/],
-  ["class names no list", { "cgan.class_names": '"0"' }, /list of strings/],
+  ["another noise_dim", { "cgan.noise_dim": "100" }, /input must be .*100.* got .*\[batch, 64\]/],
+  ["noise_dim 0", { "cgan.noise_dim": "0" }, /noise_dim is 0/],
+  ["noise_dim that is not a number", { "cgan.noise_dim": "many" }, /"many" is not a whole number/],
+  ["class_names that is not a list", { "cgan.class_names": '"0"' }, /list of strings/],
+  ["no class names", { "cgan.class_names": "[]" }, /class_names is empty/],
   ["a golden sample without seed", { "cgan.golden": '{"labels": []}' }, /has no seed/],
 ]) {
-  test(`${name}: refused`, async () => {
+  test(`${name} is rejected`, async () => {
     const metadata = readMetadata(model, "a.onnx");
     for (const [key, value] of Object.entries(changed)) metadata.set(key, value);
-    await assert.rejects(readInfo(metadata, SESSION, "a.onnx"), refused(pattern));
+    await assert.rejects(readInfo(metadata, SESSION, "a.onnx"), modelError(pattern));
   });
 }
 
-test("a key that is missing is named", async () => {
+test("a missing metadata key is named", async () => {
   const metadata = readMetadata(model, "a.onnx");
   metadata.delete("cgan.dataset");
-  await assert.rejects(readInfo(metadata, SESSION, "a.onnx"), refused(/no cgan\.dataset/));
+  await assert.rejects(readInfo(metadata, SESSION, "a.onnx"), modelError(/dataset is missing/));
 });

@@ -1,22 +1,22 @@
-/** The sampler against docs/contract.md itself: its thresholds, and its table of test vectors. */
+/** The noise, compared with the thresholds and test vectors in docs/contract.md. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { between, philox, standardNormal, thresholds } from "../src/noise.mjs";
+import { interpolate, philox, standardNormal, thresholds } from "../src/noise.mjs";
 
 const CONTRACT = readFileSync(new URL("../../docs/contract.md", import.meta.url), "utf8");
 const VECTORS = [
   ...CONTRACT.matchAll(/^\| ([^|]+) \| ([0-9,]+) \| (\d+) \| `(0x\w+)` \| (.+) \|$/gm),
 ];
-const norm = (noise) => Math.sqrt(noise.reduce((sum, each) => sum + each * each, 0));
+const norm = (noise) => Math.sqrt(noise.reduce((sum, value) => sum + value * value, 0));
 
-test("the thresholds are the contract's", () => {
+test("the thresholds are those of the contract", () => {
   const [, listed] = /### The thresholds\n(?:.+\n|\n(?! {4}))+\n((?: {4}.+\n)+)/.exec(CONTRACT);
   assert.deepEqual(thresholds(), listed.trim().split(/,\s+/).map(Number));
   assert.equal(thresholds().length, 254);
 });
 
-test("the contract has test vectors", () => assert.equal(VECTORS.length, 5));
+test("the contract has five test vectors", () => assert.equal(VECTORS.length, 5));
 
 for (const [, seedText, indexText, dimText, word, values] of VECTORS) {
   test(`seed ${seedText}, index ${indexText}, noise_dim ${dimText}`, () => {
@@ -28,7 +28,7 @@ for (const [, seedText, indexText, dimText, word, values] of VECTORS) {
     const noise = standardNormal(seed, index, 1, noiseDim);
     const [firstFive, last] = values.split(" | ");
     assert.deepEqual(
-      [...noise.slice(0, 5)].map((each) => each * 32),
+      [...noise.slice(0, 5)].map((value) => value * 32),
       firstFive.split(", ").map(Number),
     );
     assert.equal(noise.at(-1) * 32, Number(last));
@@ -36,30 +36,30 @@ for (const [, seedText, indexText, dimText, word, values] of VECTORS) {
   });
 }
 
-test("an image's noise is the same whatever is drawn beside it", () => {
-  const together = standardNormal(7n, 0n, 40, 100);
-  assert.deepEqual(together.slice(2500, 3300), standardNormal(7n, 25n, 8, 100));
+test("the noise of an image does not depend on the batch", () => {
+  const batch = standardNormal(7n, 0n, 40, 100);
+  assert.deepEqual(batch.slice(2500, 3300), standardNormal(7n, 25n, 8, 100));
 });
 
-test("the largest index is within reach", () => {
+test("the largest image index works", () => {
   assert.equal(standardNormal(1n, 2n ** 63n - 1n, 1, 64).length, 64);
 });
 
-test("a walk begins and ends at its ends", () => {
+test("an interpolation starts and ends at its two vectors", () => {
   const [from, to] = [standardNormal(1n, 0n, 1, 64), standardNormal(2n, 0n, 1, 64)];
-  assert.deepEqual(between(from, to, 0), from);
-  assert.deepEqual(between(from, to, 1), to);
+  assert.deepEqual(interpolate(from, to, 0), from);
+  assert.deepEqual(interpolate(from, to, 1), to);
 });
 
-test("a walk keeps to the grid, and to the length of what the network has learnt", () => {
+test("an interpolation keeps the step size and the vector length", () => {
   const [from, to] = [standardNormal(1n, 0n, 1, 64), standardNormal(2n, 0n, 1, 64)];
-  const middle = between(from, to, 0.5);
-  assert.ok(middle.every((each) => Number.isInteger(each * 32) && Math.abs(each) <= 127 / 32));
-  const [shorter, longer] = [norm(from), norm(to)].sort((left, right) => left - right);
+  const middle = interpolate(from, to, 0.5);
+  assert.ok(middle.every((value) => Number.isInteger(value * 32) && Math.abs(value) <= 127 / 32));
+  const [shorter, longer] = [norm(from), norm(to)].sort((a, b) => a - b);
   assert.ok(norm(middle) > 0.95 * shorter && norm(middle) < 1.05 * longer);
 });
 
-test("a walk from a seed to itself stands still", () => {
+test("an interpolation between equal vectors is constant", () => {
   const noise = standardNormal(1n, 0n, 1, 64);
-  assert.deepEqual(between(noise, noise, 0.3), noise);
+  assert.deepEqual(interpolate(noise, noise, 0.3), noise);
 });

@@ -1,5 +1,5 @@
 /**
- * Takes the picture of the page that the README shows: wide and light, narrow and dark.
+ * Take the picture of the page for the README: a wide light view and a narrow dark view.
  *
  *     node web/test/screenshot.mjs docs/web.png    # after make test-web
  */
@@ -17,7 +17,7 @@ const VIEWS = [
     colorScheme: "dark",
     width: 390,
     height: 990,
-    hash: "#digits=2026&count=5&seed=8&to=9&way=0.4",
+    hash: "#digits=2026&count=5&seed=8&to=9&position=0.4",
   },
 ];
 
@@ -26,15 +26,15 @@ const profile = mkdtempSync(join(tmpdir(), "cgan-screenshot-"));
 const server = await serve(DIST, 0);
 const context = await launch(WITHOUT_GPU, profile);
 const page = await context.newPage();
-const pictures = [];
+const images = [];
 for (const { colorScheme, width, height, hash } of VIEWS) {
   await page.emulateMedia({ colorScheme });
   await page.setViewportSize({ width, height });
   await page.goto("about:blank");
   await page.goto(`http://127.0.0.1:${server.address().port}/${hash}`);
-  await page.getByText("Works offline now.").waitFor();
+  await page.getByText("The page now works offline.").waitFor();
   const shot = await page.screenshot();
-  pictures.push(`<img src="data:image/png;base64,${shot.toString("base64")}">`);
+  images.push(`<img src="data:image/png;base64,${shot.toString("base64")}">`);
 }
 const gap = 24;
 await page.setViewportSize({
@@ -44,7 +44,7 @@ await page.setViewportSize({
 await page.goto("about:blank");
 await page.setContent(
   `<style>body { margin: ${gap}px; display: flex; gap: ${gap}px; background: #d8d4cc }
-   img { border-radius: 10px }</style>${pictures.join("")}`,
+   img { border-radius: 10px }</style>${images.join("")}`,
 );
 await page.screenshot({ path: process.argv[2] });
 await context.close();

@@ -1,14 +1,21 @@
-"""Turn a trained conditional generator into one verified ONNX file."""
+"""Export a trained conditional generator to one verified ONNX file.
+
+    from cgan_export import export_model
+
+    report = export_model(Path("runs/digits"), Path("digits.onnx"), precision="int8")
+
+Importing this package is cheap. torch and onnx are imported when export_model is first accessed.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cgan_export.errors import ExportError, VerificationError
-    from cgan_export.export import Report, export_model
+    from cgan_export.errors import EvaluationError, ExportError, VerificationError
+    from cgan_export.export import ExportReport, export_model
 
 __version__ = "0.1.0"
 
-__all__ = ["ExportError", "Report", "VerificationError", "export_model"]
+__all__ = ["EvaluationError", "ExportError", "ExportReport", "VerificationError", "export_model"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,5 +23,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = "errors" if name.endswith("Error") else "export"
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    module = "errors" if name.endswith("Error") else "export"
+    return getattr(import_module(f"{__name__}.{module}"), name)

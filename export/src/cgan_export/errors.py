@@ -1,11 +1,11 @@
-"""Every error that this package raises on purpose.
+"""The errors that this package raises on purpose.
 
 ExportError
-├── EvaluationError    a model cannot be measured against the data
-└── VerificationError  the exported file does not draw what the trained network draws
+├── EvaluationError    a model's images do not have the classes or the size of the dataset
+└── VerificationError  an exported file fails verification
 
-Reading the model and writing the file raise the siblings' own errors: cgan_training's
-ModelFileError, cgan_runtime's ModelError and OutputError.
+Reading a model and writing a file raise ModelFileError of cgan_training, and ModelError and
+OutputError of cgan_runtime.
 """
 
 from cgan_runtime.errors import CganError
@@ -16,8 +16,8 @@ class ExportError(CganError):
 
 
 class EvaluationError(ExportError):
-    """A model cannot be measured against the data: it draws something else."""
+    """The model's images do not have the classes or the size of the dataset."""
 
 
 class VerificationError(ExportError):
-    """The exported file does not draw what the trained network draws."""
+    """The exported file does not reproduce the images of the trained network."""

@@ -1,4 +1,4 @@
-"""model.pt -> model.onnx: trace, describe, prove, and only then let the file exist."""
+"""Export model.pt to model.onnx: trace, add metadata, verify, then write the file."""
 
 import platform
 import time
@@ -13,47 +13,47 @@ import onnx
 import cgan_export
 from cgan_export.errors import ExportError
 from cgan_export.evaluation.quality_gate import GateResult
-from cgan_export.int8.onnx_graph import to_int8_onnx
+from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import quantize
 from cgan_export.passes.fp16 import store_weights_as_fp16
-from cgan_export.tracing.trace import ContractGenerator, to_onnx
+from cgan_export.tracing.trace import ContractGenerator, export_to_onnx
 from cgan_export.verification import (
     Tolerance,
-    golden_from_file,
-    golden_with_torch,
-    verify,
-    verify_integers,
+    check_graph,
+    golden_sample,
+    verify_against_integers,
+    verify_against_torch,
 )
 from cgan_runtime import ImageGenerator
 from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.checksum import add_checksum
-from cgan_runtime.model_file.contract import NEWEST_OPSET, OPSET, ModelInfo
+from cgan_runtime.model_file.contract import MAX_OPSET, OPSET, REFERENCE_SEED, Golden, ModelInfo
 from cgan_training.model_file import Model, load_model
 from cgan_training.networks import parameter_count
 
-# What a precision may cost in pixels; in float32 only the order of sums differs.
+# The accepted pixel errors of each precision. fp32 differs from PyTorch only in the order of sums.
 TOLERANCES = {
     "fp32": Tolerance(1, 0.01),
     "fp16": Tolerance(1, 0.05),
-    "int8": Tolerance(112, 2.0, batch=0),
+    "int8": Tolerance(112, 2.0, batch_error=0),
 }
 
 
 @dataclass(frozen=True)
-class Report:
-    """What an export made."""
+class ExportReport:
+    """Result of an export."""
 
     path: Path
     precision: str
     size_bytes: int
     parameters: int  # of the trained network
-    nodes: int  # of the graph, as it is stored
+    nodes: int  # of the stored graph
     opset: int
-    largest_difference: int  # from torch, in grey levels of 255
-    mean_difference: float  # likewise
+    max_pixel_error: int  # compared with PyTorch, on the scale 0 to 255
+    mean_pixel_error: float
     images_compared: int
-    judgement: GateResult | None  # of its images beside the trained network's
-    quality: Mapping[str, float]  # the figures that the metadata hold
+    gate_result: GateResult | None
+    quality: Mapping[str, float]  # the quality figures in the metadata
     seconds: float
 
 
@@ -63,80 +63,83 @@ def export_model(
     *,
     precision: str = "fp32",
     opset: int = OPSET,
-    gate: Callable[[Path, Model], GateResult] | None = None,
-    measure: Callable[[Path, Model], dict[str, float]] | None = None,
-) -> Report:
+    gate: Callable[[ImageGenerator, Model], GateResult] | None = None,
+    measure: Callable[[ImageGenerator], dict[str, float]] | None = None,
+) -> ExportReport:
     """Export a trained generator to one ONNX file that follows the model contract.
 
     Args:
-        model_path: a model.pt, or the run directory that holds one.
-        output: the file to write; it appears only after it was proven.
-        precision: "fp32"; "fp16", which halves the weights alone; "int8", which quarters them and
-            multiplies in integers.
-        opset: of ONNX's operators, 19 to 21.
-        gate: raises VerificationError where the exported file draws worse than the trained
-            network; quality_gate.compare_accuracy() is one.
-        measure: gives the quality figures of the exported file, by name, for its metadata;
-            without it they are those that model.pt holds.
+        model_path: a model.pt, or the run directory that contains one.
+        output: the file to write. It appears only after verification.
+        precision: "fp32"; "fp16", which halves the size of the weights and computes in float32;
+            or "int8", which quarters their size and multiplies integers.
+        opset: ONNX opset version, 19 to 21.
+        gate: compares the exported file with the trained network and raises VerificationError if
+            the images are worse, for example quality_gate.compare_accuracy.
+        measure: returns the quality figures of the exported file for its metadata. Without it,
+            the file gets the figures that model.pt contains.
 
     Raises:
-        ExportError: there is no such precision or opset.
+        ExportError: the precision or the opset is not supported.
         cgan_training.errors.ModelFileError: the model cannot be read.
         cgan_runtime.OutputError: the output cannot be written.
-        VerificationError: the file does not draw what the trained network draws.
+        VerificationError: the file does not reproduce the images of the trained network.
     """
     if precision not in TOLERANCES:
-        raise ExportError(f"no precision {precision!r}; choose {', '.join(TOLERANCES)}")
-    if opset not in range(OPSET, NEWEST_OPSET + 1):
-        raise ExportError(f"opset is {opset}; choose {OPSET} to {NEWEST_OPSET}")
-    began = time.perf_counter()
+        raise ExportError(f"unknown precision {precision!r}; choose from {', '.join(TOLERANCES)}")
+    if opset not in range(OPSET, MAX_OPSET + 1):
+        raise ExportError(f"opset {opset} is not supported; choose {OPSET} to {MAX_OPSET}")
+    started = time.perf_counter()
     model = load_model(model_path)
     module = ContractGenerator(model.generator).eval()
     quantized = quantize(module) if precision == "int8" else None
-    graph = to_int8_onnx(quantized, opset) if quantized else to_onnx(module, opset)
+    graph = export_to_int8_onnx(quantized, opset) if quantized else export_to_onnx(module, opset)
     if precision == "fp16":
         graph = store_weights_as_fp16(graph)
-    info = _info(model, precision)
+    info = _model_info(model, precision)
     with atomic_write(output) as file:
         path = Path(file.name)
         _write(graph, info, file)
-        parity = verify(path, model, TOLERANCES[precision])
-        if quantized:
-            verify_integers(path, quantized)
-        judgement = None if gate is None else gate(path, model)
-        # The golden images are the file's own: rounded weights draw other pixels than torch.
-        info = replace(info, golden=golden_from_file(path))
-        proven: dict[str, Any] = {
-            "largest_difference": parity.largest_difference,
-            "mean_difference": round(parity.mean_difference, 4),
-            "images": parity.images,
-            "quality_gate": "passed" if judgement else "not asked for",
-        }
-        if judgement:
-            proven["label_accuracy_change"] = judgement.change
-        info = replace(info, verification=proven)
-        if measure is not None:
-            info = replace(info, quality=measure(path, model))
+        check_graph(path)
+        with ImageGenerator(path, provider="cpu") as generator:
+            errors = verify_against_torch(generator, model, TOLERANCES[precision])
+            if quantized:
+                verify_against_integers(generator, quantized)
+            gate_result = gate(generator, model) if gate else None
+            verification: dict[str, Any] = {
+                "largest_difference": errors.max,
+                "mean_difference": round(errors.mean, 4),
+                "images": errors.images,
+                "quality_gate": "passed" if gate_result else "not run",
+            }
+            if gate_result:
+                verification["label_accuracy_change"] = gate_result.change
+            info = replace(
+                info,
+                verification=verification,
+                golden=golden_sample(generator),
+                quality=measure(generator) if measure else model.quality,
+            )
         size = _write(graph, info, file)
-        ImageGenerator(path, provider="cpu").close()  # what it says of itself can be read
-    return Report(
+        ImageGenerator(path, provider="cpu").close()  # checks the final metadata
+    return ExportReport(
         path=output,
         precision=precision,
         size_bytes=size,
         parameters=parameter_count(model.generator),
         nodes=len(graph.graph.node),
         opset=opset,
-        largest_difference=parity.largest_difference,
-        mean_difference=parity.mean_difference,
-        images_compared=parity.images,
-        judgement=judgement,
+        max_pixel_error=errors.max,
+        mean_pixel_error=errors.mean,
+        images_compared=errors.images,
+        gate_result=gate_result,
         quality=info.quality,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - started,
     )
 
 
 def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:
-    """Write the graph with its metadata over what the file holds; return how many bytes."""
+    """Replace the file's content with the graph and its metadata; return the size in bytes."""
     onnx.helper.set_model_props(graph, info.to_metadata())
     content = add_checksum(graph.SerializeToString(deterministic=True))
     file.seek(0)
@@ -146,7 +149,8 @@ def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:
     return len(content)
 
 
-def _info(model: Model, precision: str) -> ModelInfo:
+def _model_info(model: Model, precision: str) -> ModelInfo:
+    """Return the metadata that are known before verification, with a blank golden sample."""
     generator = model.generator
     training = {key: value for key, value in model.training.items() if key != "versions"}
     return ModelInfo(
@@ -167,5 +171,5 @@ def _info(model: Model, precision: str) -> ModelInfo:
         },
         quality=model.quality,
         verification={},
-        golden=golden_with_torch(model),
+        golden=Golden(REFERENCE_SEED, (0,), bytes(generator.height * generator.width)),
     )

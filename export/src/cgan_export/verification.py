@@ -1,4 +1,4 @@
-"""Prove that a file draws what the trained network draws."""
+"""Verification that an exported file generates the images of the trained network."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,145 +11,138 @@ from numpy.typing import NDArray
 from cgan_export.errors import VerificationError
 from cgan_export.int8.quantization import QuantizedGenerator
 from cgan_runtime import ImageGenerator
-from cgan_runtime.model_file.contract import Golden
+from cgan_runtime.model_file.contract import REFERENCE_SEED, Golden
 from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import Model
 from cgan_training.networks import to_uint8
 
-BATCHES = (1, 2, 33, 256)
-INTEGER_IMAGES = 500  # of all labels
-SEPARATE_IMAGES = 64  # images that are drawn together and each by itself
-SEED = 2014
+BATCH_SIZES = (1, 2, 33, 256)
+INTEGER_IMAGES = 500  # images compared with the integer arithmetic, of all labels
+INDEPENDENCE_IMAGES = 64  # images generated in one batch and then one at a time
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a file may be from the network that it was made of, in grey levels of 255."""
+    """Largest accepted pixel errors of a file, on the scale 0 to 255."""
 
-    largest: int
-    mean: float
-    batch: int = 1  # how far an image may be from itself in another batch
+    max_error: int
+    mean_error: float
+    batch_error: int = 1  # between an image generated alone and the same image in a batch
 
 
-# Of an int8 file, from its own whole numbers: 0 where it was measured. A runtime that rounds a unit
-# to the other of two steps shows it in a pixel or two.
-INTEGERS = Tolerance(8, 0.005)
+# The measured error is 0. Another ONNX Runtime may round a value that lies halfway between two
+# quantization steps to the other step, which changes a pixel or two.
+INTEGER_TOLERANCE = Tolerance(8, 0.005)
 
 
 @dataclass(frozen=True)
-class Parity:
-    """How far a file is from the network that it was made of."""
+class PixelErrors:
+    """Pixel errors of a file compared with the trained network, on the scale 0 to 255."""
 
-    largest_difference: int  # grey levels
-    mean_difference: float  # likewise
-    images: int  # compared
+    max: int
+    mean: float
+    images: int  # number of images compared
 
 
 def generate_with_torch(
     model: Model, labels: list[int], seed: int, start: int
 ) -> NDArray[np.uint8]:
-    """Draw with the trained network and the runtime's noise: uint8 [n, 1, height, width]."""
+    """Generate with the trained network and the runtime's noise: uint8 [n, 1, height, width]."""
     noise = standard_normal(seed, start, len(labels), model.generator.noise_dim)
     with torch.inference_mode():
         images = model.generator(torch.from_numpy(noise), torch.tensor(labels))
         return to_uint8(images).numpy()
 
 
-def golden_from_file(path: Path) -> Golden:
-    """Return one image of each label, drawn with the exported file."""
-    with ImageGenerator(path, provider="cpu") as generator:
-        labels = list(range(generator.info.classes))
-        images = generator.generate(labels, seed=SEED)
-    return Golden(seed=SEED, labels=tuple(labels), images=images.tobytes())
+def golden_sample(generator: ImageGenerator) -> Golden:
+    """Generate the golden sample of an exported file: one image per label."""
+    labels = list(range(generator.info.classes))
+    images = generator.generate(labels, seed=REFERENCE_SEED)
+    return Golden(seed=REFERENCE_SEED, labels=tuple(labels), images=images.tobytes())
 
 
-def golden_with_torch(model: Model) -> Golden:
-    """Return the same, drawn with the trained network."""
-    labels = list(range(model.generator.classes))
-    images = generate_with_torch(model, labels, SEED, 0)
-    return Golden(seed=SEED, labels=tuple(labels), images=images.tobytes())
-
-
-def verify(path: Path, model: Model, tolerance: Tolerance) -> Parity:
-    """Check a file with onnx, then draw with it through the runtime and compare with torch.
-
-    Every label is drawn at batch 1, 2, 33 and 256. Images of mixed labels must be what each is
-    alone.
+def check_graph(path: Path) -> None:
+    """Check an ONNX file with onnx's checker and shape inference.
 
     Raises:
-        VerificationError: it is not a sound ONNX file, or differs by more than the tolerance.
-        cgan_runtime.ModelError: the runtime refuses it.
+        VerificationError: the file is not valid ONNX.
     """
     try:
         onnx.checker.check_model(path, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise VerificationError(
-            f"onnx finds the exported graph faulty ({str(error).splitlines()[0]}); report it"
+            f"onnx rejects the exported graph ({str(error).splitlines()[0]}); report this as a bug"
         ) from error
-    largest, total, compared = 0, 0.0, 0
-    with ImageGenerator(path, provider="cpu") as generator:
-        for batch in BATCHES:
-            for label in range(model.generator.classes):
-                labels, start = [label] * batch, compared
-                drawn = generator.generate(labels, seed=SEED, start=start).astype(np.int16)
-                promised = generate_with_torch(model, labels, SEED, start)
-                differences = np.abs(drawn - promised)
-                difference = int(differences.max())
-                if difference > tolerance.largest:
-                    raise VerificationError(
-                        f"the exported file draws label {label} at batch {batch} with a "
-                        f"difference of {difference} grey levels from torch, allowed is "
-                        f"{tolerance.largest}; nothing was written, report it"
-                    )
-                largest, compared = max(largest, difference), compared + batch
-                total += float(differences.mean()) * batch
-        _require_independence(generator, tolerance)
-    if total / compared > tolerance.mean:
-        raise VerificationError(
-            f"the exported file differs from torch by {total / compared:.3f} grey levels in the "
-            f"mean, allowed is {tolerance.mean}; nothing was written, report it"
-        )
-    return Parity(largest, total / compared, compared)
 
 
-def verify_integers(path: Path, quantized: QuantizedGenerator) -> None:
-    """Check that an int8 file draws what its whole numbers come to, worked out by torch.
+def verify_against_torch(
+    generator: ImageGenerator, model: Model, tolerance: Tolerance
+) -> PixelErrors:
+    """Compare the images of an exported file with those of the trained network.
 
-    The runtime may round a number that lies between two steps to the other one, no more.
+    Every label is generated at batch sizes 1, 2, 33 and 256. An image must not depend on the
+    other images of its batch.
 
     Raises:
-        VerificationError: it draws something else.
+        VerificationError: an error exceeds the tolerance.
     """
-    classes, noise_dim = len(quantized.first.label_table), len(quantized.first.noise_weight)
-    labels = [index % classes for index in range(INTEGER_IMAGES)]
-    noise = torch.from_numpy(standard_normal(SEED, 0, len(labels), noise_dim))
-    promised = quantized.draw(noise, torch.tensor(labels)).numpy()
-    with ImageGenerator(path, provider="cpu") as generator:
-        drawn = generator.generate(labels, seed=SEED)
-    differences = np.abs(drawn.astype(np.int16) - promised)
-    largest, mean = int(differences.max()), float(differences.mean())
-    if largest > INTEGERS.largest or mean > INTEGERS.mean:
+    max_error, error_sum, compared = 0, 0.0, 0
+    for batch in BATCH_SIZES:
+        for label in range(model.generator.classes):
+            labels, start = [label] * batch, compared
+            images = generator.generate(labels, seed=REFERENCE_SEED, start=start).astype(np.int16)
+            expected = generate_with_torch(model, labels, REFERENCE_SEED, start)
+            errors = np.abs(images - expected)
+            error = int(errors.max())
+            if error > tolerance.max_error:
+                raise VerificationError(
+                    f"label {label} at batch size {batch} has a pixel error of {error} compared "
+                    f"with PyTorch, the maximum is {tolerance.max_error}; nothing was written, "
+                    "report this as a bug"
+                )
+            max_error, compared = max(max_error, error), compared + batch
+            error_sum += float(errors.mean()) * batch
+    _verify_independence(generator, tolerance)
+    mean_error = error_sum / compared
+    if mean_error > tolerance.mean_error:
         raise VerificationError(
-            f"the exported file differs by up to {largest} grey levels, {mean:.4f} in the mean, "
-            f"from what its integers come to, allowed are {INTEGERS.largest} and "
-            f"{INTEGERS.mean}; nothing was written, report it"
+            f"the mean pixel error compared with PyTorch is {mean_error:.3f}, the maximum is "
+            f"{tolerance.mean_error}; nothing was written, report this as a bug"
+        )
+    return PixelErrors(max_error, mean_error, compared)
+
+
+def verify_against_integers(generator: ImageGenerator, quantized: QuantizedGenerator) -> None:
+    """Compare the images of an int8 file with its integer arithmetic, computed by torch.
+
+    Raises:
+        VerificationError: an error exceeds INTEGER_TOLERANCE.
+    """
+    labels = [index % generator.info.classes for index in range(INTEGER_IMAGES)]
+    noise = standard_normal(REFERENCE_SEED, 0, len(labels), generator.info.noise_dim)
+    expected = quantized.generate(torch.from_numpy(noise), torch.tensor(labels)).numpy()
+    images = generator.generate(labels, seed=REFERENCE_SEED)
+    errors = np.abs(images.astype(np.int16) - expected)
+    max_error, mean_error = int(errors.max()), float(errors.mean())
+    limit = INTEGER_TOLERANCE
+    if max_error > limit.max_error or mean_error > limit.mean_error:
+        raise VerificationError(
+            f"the int8 file differs from its integer arithmetic by a maximum of {max_error} and a "
+            f"mean of {mean_error:.4f}, allowed are {limit.max_error} and {limit.mean_error}; "
+            "nothing was written, report this as a bug"
         )
 
 
-def _require_independence(generator: ImageGenerator, tolerance: Tolerance) -> None:
-    """Draw images of mixed labels together and each alone.
-
-    Raises:
-        VerificationError: they differ by more than the tolerance.
-    """
-    labels = [index % generator.info.classes for index in range(SEPARATE_IMAGES)]
-    together = generator.generate(labels, seed=SEED).astype(np.int16)
+def _verify_independence(generator: ImageGenerator, tolerance: Tolerance) -> None:
+    """Compare images that are generated in one batch with the same images generated alone."""
+    labels = [index % generator.info.classes for index in range(INDEPENDENCE_IMAGES)]
+    batch = generator.generate(labels, seed=REFERENCE_SEED).astype(np.int16)
     for index, label in enumerate(labels):
-        alone = generator.generate([label], seed=SEED, start=index)
-        difference = int(np.abs(together[index] - alone[0]).max())
-        if difference > tolerance.batch:
+        alone = generator.generate([label], seed=REFERENCE_SEED, start=index)
+        error = int(np.abs(batch[index] - alone[0]).max())
+        if error > tolerance.batch_error:
             raise VerificationError(
-                f"an image alone differs by {difference} grey levels from the same image in a "
-                f"batch of {SEPARATE_IMAGES}, allowed is {tolerance.batch}; nothing was written, "
-                f"report it"
+                f"an image generated alone differs by {error} from the same image in a batch of "
+                f"{INDEPENDENCE_IMAGES}, the maximum is {tolerance.batch_error}; nothing was "
+                "written, report this as a bug"
             )

@@ -1,13 +1,14 @@
-"""Draw handwritten digits with a conditional GAN on onnxruntime.
+"""Generate images with a conditional GAN on onnxruntime, such as handwritten digits.
 
     from cgan_runtime import ImageGenerator
 
     images = ImageGenerator().generate([2, 0, 2, 6], seed=7)  # uint8 [4, 1, 28, 28]
 
-Importing this package costs next to nothing: numpy and onnxruntime are imported by the first
-name that needs them.
+__all__ lists the public API. Importing this package is fast: numpy and onnxruntime are imported
+when a name that needs them is first used.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,12 +36,14 @@ __all__ = [
     "OutputError",
     "ProviderError",
 ]
+_MODULES = {  # the others are in errors
+    "Golden": "model_file.contract",
+    "ImageGenerator": "generator",
+    "ModelInfo": "model_file.contract",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    home = {"ImageGenerator": "generator", "Golden": "contract", "ModelInfo": "contract"}
-    return getattr(import_module(f"{__name__}.{home.get(name, 'errors')}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)

@@ -1,53 +1,53 @@
-"""Every error that this package raises on purpose.
+"""The errors that this package raises on purpose.
 
-CganError
-├── InstallError   onnxruntime, or what an extra brings, is not installed
-├── ModelError     a model file that is missing, damaged or breaks the contract
-├── ProviderError  a provider that the session did not get
-├── InputError     a label, seed or count out of range (also a ValueError)
-├── OutputError    a place that cannot be written
-├── WorkerError    processes of cgan-bulk that die, or that Ray cannot start
-└── StoppedError   a signal that ended cgan-bulk, which keeps its whole shards
+CganError            base class of the errors of all three packages
+├── InstallError     onnxruntime or an optional package is not installed
+├── ModelError       a model file is missing, damaged or breaks the model contract
+├── ProviderError    the session did not get the requested provider
+├── InputError       an argument, such as a label, seed or count, is invalid (also a ValueError)
+├── OutputError      a file or folder cannot be written
+├── WorkerError      worker processes of cgan-bulk die repeatedly or cannot be started
+└── StoppedError     a signal stopped a long run, which can be continued later
+
+cgan_training and cgan_export add the branches TrainingError and ExportError.
 """
 
 
 class CganError(Exception):
-    """Base class of every error that cgan's packages raise on purpose.
+    """Base class of the errors that cgan's packages raise on purpose.
 
-    The message says what is wrong, then what to do.
+    The message is one line that says what is wrong, then what to do.
     """
 
 
 class InstallError(CganError):
-    """Onnxruntime, or what an extra brings, is not installed."""
+    """Onnxruntime or an optional package is not installed."""
 
 
 class ModelError(CganError):
-    """A model file is missing, damaged or breaks the contract."""
+    """A model file is missing, damaged or breaks the model contract."""
 
 
 class ProviderError(CganError):
-    """The session did not get the provider that was asked for."""
+    """The session did not get the requested provider."""
 
 
 class InputError(CganError, ValueError):
-    """A label, seed, start or number of threads is out of range."""
+    """An argument, such as a label, seed or number of threads, is invalid."""
 
 
 class OutputError(CganError):
-    """A file cannot be written."""
+    """A file or folder cannot be written."""
 
 
 class WorkerError(CganError):
-    """Processes of cgan-bulk die again and again, or Ray cannot start them."""
+    """Worker processes of cgan-bulk die repeatedly or cannot be started."""
 
 
 class StoppedError(CganError):
-    """A signal ended cgan-bulk; the shards that are whole stay.
+    """A signal stopped a long run, whose finished shards or checkpoints are kept.
 
-    Args:
-        message: what the user reads.
-        signal_number: of the signal; the command's exit code is 128 more.
+    The command's exit code is 128 plus the number of the signal.
     """
 
     def __init__(self, message: str, signal_number: int) -> None:

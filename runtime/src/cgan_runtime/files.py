@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: a file appears complete or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -11,45 +11,46 @@ from cgan_runtime.errors import OutputError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a binary file that takes its name only when the block ends well.
+    """Open a binary file that appears under its name only if the block succeeds.
 
-    It is written beside its place, synced and renamed. When the block raises, nothing is
-    left behind and a file that was there before stays as it was. A link is followed.
+    The content goes to a temporary file in the same folder, which is synced and then renamed. If
+    the block raises, the temporary file is deleted and an existing file keeps its old content.
+    Symbolic links are followed.
 
     Raises:
-        OutputError: the place cannot be written, or is no ordinary file.
+        OutputError: the path cannot be written, or exists and is not a regular file.
     """
     if "\0" in str(path):
-        raise OutputError(f"{str(path)!r} is no path; choose another place")
-    place = Path(os.path.realpath(path))
-    temporary = place.with_name(f".{os.urandom(8).hex()}.part")
+        raise OutputError(f"{str(path)!r} contains a null character; choose another path")
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{os.urandom(8).hex()}.part")
     try:
-        if place.exists() and not place.is_file():
-            raise OutputError(f"{path} is no ordinary file; choose another place")
+        if target.exists() and not target.is_file():
+            raise OutputError(f"{path} is not a regular file; choose another path")
         with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(place)
+        temporary.replace(target)
     except OSError as error:
         raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; choose another place"
+            f"cannot write {path}: {error.strerror or error}; choose another path"
         ) from error
     finally:
-        with suppress(OSError):  # it has its name by now, or never came to be
+        with suppress(OSError):  # it was renamed, or could not be created
             temporary.unlink()
 
 
 def write_all(content: bytes, stream: BinaryIO) -> None:
-    """Write bytes to a stream such as stdout, to the last one.
+    """Write all bytes to a stream such as stdout, then flush it.
 
-    Where Python does not buffer stdout (PYTHONUNBUFFERED), a write that a full disk or a closed
-    pipe cuts short is no error: it tells how much went out, and the next one fails.
+    An unbuffered stdout (PYTHONUNBUFFERED) may write only a part of what it is given and return
+    the number of bytes written. Only the next write then fails, for example on a full disk.
 
     Raises:
-        OSError: the stream takes no more.
+        OSError: the stream accepts no more bytes.
     """
-    rest = memoryview(content)
-    while rest:
-        rest = rest[stream.write(rest) :]
+    remaining = memoryview(content)
+    while remaining:
+        remaining = remaining[stream.write(remaining) :]
     stream.flush()

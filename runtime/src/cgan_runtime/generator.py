@@ -1,55 +1,61 @@
-"""ImageGenerator: labels in, images out."""
+"""ImageGenerator, the public API: labels in, images out."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, SupportsIndex, cast
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.inference.session import CPU, MOST_THREADS, run_session
+from cgan_runtime.inference.session import CPU, MAX_THREADS, run_session
 from cgan_runtime.inference.session_pool import SessionPool
-from cgan_runtime.inference.single_image import SingleImagePath
+from cgan_runtime.inference.single_image import SingleImageGenerator
 from cgan_runtime.labels import Labels, parse_labels, single_label
 from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
-from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE, ModelInfo, Tensor, read_info
-from cgan_runtime.model_file.graph_validation import MOST_BYTES, screen
-from cgan_runtime.noise import check_seed_and_start, fill, require_integer
+from cgan_runtime.model_file.contract import (
+    IMAGE,
+    LABEL,
+    MAX_BATCH,
+    NOISE,
+    ModelInfo,
+    TensorSpec,
+    read_info,
+)
+from cgan_runtime.model_file.graph_validation import MAX_FILE_BYTES, validate_model
+from cgan_runtime.noise import check_seed_and_start, fill_noise, require_integer
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
-LARGEST_BATCH = 1024  # images a session.run: bounds memory, and more are no faster
-MOST_TOGETHER = 2**31 - 1  # images of a batch, memory permitting
-PIECE = 2**20  # bytes of a file that are read at once
+MAX_STREAM_BATCH = 2**31 - 1  # images; the available memory may allow fewer
+READ_CHUNK_BYTES = 2**20
 
 
 class Batch(NamedTuple):
-    """What ImageGenerator.stream() yields: images that were drawn together."""
+    """One batch of images that ImageGenerator.stream() yields."""
 
-    start: int  # index of the first image; the others follow
+    start: int  # index of the first image; the indices are consecutive
     labels: NDArray[np.int64]  # [n]
-    images: NDArray[np.uint8]  # [n, 1, height, width], 0 background .. 255 ink
+    images: NDArray[np.uint8]  # [n, 1, height, width], 0 background .. 255 foreground
 
 
 class ImageGenerator:
-    """Draws images with a model that cgan-export wrote.
+    """Generates images with a model that cgan-export wrote. Safe to use from several threads.
 
     Args:
-        model: path of the .onnx file; None takes the one that ships in this package.
-        provider: "cpu", "cuda", another that the installed onnxruntime offers, by its name in lower
-            case without "ExecutionProvider"; or "auto": CUDA where the session really gets it.
-        threads: of the CPU provider at most; None takes one for each CPU of the process. For a few
-            images of a small model one alone is faster, and is used.
-        expect_sha256: of the whole file, 64 hexadecimal digits, where only that file will do. The
-            seal tells damage; this tells a file that somebody else put there.
+        model: path of the .onnx file; None uses the model in this package.
+        provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name in
+            lower case without "ExecutionProvider"; "auto" uses CUDA if a session gets it.
+        threads: maximum number of threads of the CPU provider, 1 to 1024; None uses one for each
+            CPU of the process. Small batches of a small model are faster on one thread and use one.
+        expect_sha256: required SHA-256 of the whole file, 64 hexadecimal digits. The checksum in
+            the file only detects damage; this argument detects a replaced file.
 
     Raises:
         InstallError: onnxruntime is not installed.
-        ModelError: the file is missing, damaged, breaks the contract, or is not the expected one.
+        ModelError: the file is missing or damaged, breaks the contract, or has another SHA-256.
         ProviderError: the session did not get the provider.
-        InputError: threads is out of range, or expect_sha256 is no hash.
+        InputError: threads is out of range, or expect_sha256 is not a SHA-256.
     """
 
     def __init__(
@@ -62,30 +68,30 @@ class ImageGenerator:
     ) -> None:
         if threads is not None:
             threads = require_integer("threads", threads)
-            if not 1 <= threads <= MOST_THREADS:
-                raise InputError(f"threads is {threads}; give 1 to {MOST_THREADS}")
+            if not 1 <= threads <= MAX_THREADS:
+                raise InputError(f"threads is {threads}; give 1 to {MAX_THREADS}")
         expected = None if expect_sha256 is None else parse_sha256(expect_sha256)
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
-        content = _read(self.model_path)
+        content = _read_model_file(self.model_path)
         source = str(self.model_path)
         if expected is not None:
             require_sha256(content, expected, source)
-        self._sha256 = screen(content, source)
+        self._sha256 = validate_model(content, source)
         sessions = SessionPool(content, source, provider, threads)
         self._info = read_info(
             sessions.main.get_modelmeta().custom_metadata_map,
-            _described(sessions.main.get_inputs()),
-            _described(sessions.main.get_outputs()),
+            _tensor_specs(sessions.main.get_inputs()),
+            _tensor_specs(sessions.main.get_outputs()),
             source,
         )
         self._sessions: SessionPool | None = sessions
-        self._classes = len(self._info.class_names)
-        on_cpu = sessions.provider == CPU
-        self._single = SingleImagePath(sessions, self._info, source) if on_cpu else None
+        self._single = (
+            SingleImageGenerator(sessions, self._info, source) if sessions.provider == CPU else None
+        )
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """Metadata of the model."""
         return self._info
 
     @property
@@ -95,48 +101,45 @@ class ImageGenerator:
 
     @property
     def provider(self) -> str:
-        """The provider that the session really got, such as "cpu" or "cuda"."""
+        """Provider that the session uses, such as "cpu" or "cuda"."""
         return self._open_sessions().provider
 
     def generate(
-        self,
-        labels: Labels,
-        *,
-        seed: SupportsIndex,
-        start: SupportsIndex = 0,
+        self, labels: Labels, *, seed: SupportsIndex, start: SupportsIndex = 0
     ) -> NDArray[np.uint8]:
-        """Draw one image a label.
+        """Generate one image for each label.
 
-        Image number i of a seed is the same whatever is drawn beside it: drawing the second half
-        of a list with start set to its index gives the same images as drawing all of it.
+        Image number i depends on the model, the seed, its label and i, but not on the other images
+        of a call. The second half of a list of labels, with start set to its first index, gives
+        the same images as the second half of a call with the whole list.
 
         Args:
-            labels: what to draw: class indices, 0 <= label < classes, or names in
-                info.class_names (where none is spelt so, in any case). One, or a one-dimensional
-                sequence of either kind; or an integer array.
+            labels: one class index or name, or a one-dimensional sequence of either kind, such as
+                an integer array. Indices are 0 <= label < classes. Names are those of
+                info.class_names; upper and lower case matter only if a name is ambiguous otherwise.
             seed: 0 <= seed < 2**64.
             start: index of the first image, 0 <= start < 2**63.
 
         Returns:
-            uint8 [n, 1, height, width], 0 background .. 255 ink.
+            uint8 [n, 1, height, width], 0 background .. 255 foreground.
 
         Raises:
-            InputError: the model lacks a label, labels mix numbers and names, the seed or start is
+            InputError: the model lacks a label, labels mix indices and names, the seed or start is
                 out of range, or the generator is closed.
-            ModelError: the model cannot be drawn with.
+            ModelError: onnxruntime cannot run the model.
         """
-        single = self._single
-        if single is not None and (label := single_label(labels, self._classes)) is not None:
-            return single.draw(label, *check_seed_and_start(seed, start, 1))
-        wanted = parse_labels(labels, self._info.class_names)
+        single = self._single  # another thread may close this generator meanwhile
+        if single and (label := single_label(labels, self._info.classes)) is not None:
+            return single.generate(label, *check_seed_and_start(seed, start, 1))
+        indices = parse_labels(labels, self._info.class_names)
         sessions = self._open_sessions()
-        seed, first = check_seed_and_start(seed, start, len(wanted))
-        if 0 < len(wanted) <= LARGEST_BATCH:
-            return self._draw(sessions, wanted, seed, first)
-        images = np.empty((len(wanted), 1, self._info.height, self._info.width), np.uint8)
-        for done in range(0, len(wanted), LARGEST_BATCH):
-            batch = wanted[done : done + LARGEST_BATCH]
-            images[done : done + len(batch)] = self._draw(sessions, batch, seed, first + done)
+        seed, first = check_seed_and_start(seed, start, len(indices))
+        if 0 < len(indices) <= MAX_BATCH:
+            return self._generate_batch(sessions, indices, seed, first)
+        images = np.empty((len(indices), 1, self._info.height, self._info.width), np.uint8)
+        for done in range(0, len(indices), MAX_BATCH):
+            batch = slice(done, done + MAX_BATCH)
+            images[batch] = self._generate_batch(sessions, indices[batch], seed, first + done)
         return images
 
     def stream(
@@ -146,97 +149,90 @@ class ImageGenerator:
         seed: SupportsIndex,
         count: SupportsIndex,
         start: SupportsIndex = 0,
-        batch_size: SupportsIndex = LARGEST_BATCH,
+        batch_size: SupportsIndex = MAX_BATCH,
     ) -> Iterator[Batch]:
-        """Draw any number of images, batch after batch, in memory that does not grow.
+        """Generate any number of images in batches, with constant memory use.
 
-        The images are those of generate() for the labels again and again: image start + j has
-        label j modulo their number.
+        The labels are repeated in order: image start + j has label j modulo the number of labels.
+        The images are those that generate() returns for the repeated labels.
 
         Args:
-            labels: as of generate(), at least one.
+            labels: as for generate(), at least one.
             seed: 0 <= seed < 2**64.
-            count: of images, 0 or more.
+            count: number of images, 0 or more.
             start: index of the first image, 0 <= start, start + count <= 2**63.
-            batch_size: images drawn together, 1 to 2**31 - 1; the last batch may be smaller.
+            batch_size: images of one batch, 1 to 2**31 - 1; the last batch may be smaller.
 
         Raises:
-            InputError: at once, as generate() does; also when an argument is out of its range.
+            InputError: immediately, for the reasons of generate() or a value out of range.
+            ModelError: while iterating, if onnxruntime cannot run the model.
         """
-        wanted, sessions = parse_labels(labels, self._info.class_names), self._open_sessions()
+        indices, sessions = parse_labels(labels, self._info.class_names), self._open_sessions()
         total = require_integer("count", count)
         seed, first = check_seed_and_start(seed, start, total)
-        together = require_integer("batch_size", batch_size)
-        if not 1 <= together <= MOST_TOGETHER:
-            raise InputError(f"batch_size is {together}; give 1 to {MOST_TOGETHER}")
-        if not wanted.size:
-            raise InputError("there are no labels to draw; give at least one")
+        size = require_integer("batch_size", batch_size)
+        if not 1 <= size <= MAX_STREAM_BATCH:
+            raise InputError(f"batch_size is {size}; give 1 to {MAX_STREAM_BATCH}")
+        if not indices.size:
+            raise InputError("labels is empty; give at least one label")
 
         def batches() -> Iterator[Batch]:
-            for done in range(0, total, together):
-                size = min(together, total - done)
-                batch = wanted[
-                    np.arange(done % len(wanted), done % len(wanted) + size) % len(wanted)
-                ]
-                yield Batch(first + done, batch, self._draw(sessions, batch, seed, first + done))
+            for done in range(0, total, size):
+                offset = done % len(indices)
+                rows = np.arange(offset, offset + min(size, total - done))
+                batch = indices[rows % len(indices)]
+                images = self._generate_batch(sessions, batch, seed, first + done)
+                yield Batch(first + done, batch, images)
 
         return batches()
 
-    def _draw(
+    def _generate_batch(
         self, sessions: SessionPool, labels: NDArray[np.int64], seed: int, first: int
     ) -> NDArray[np.uint8]:
         noise = np.empty((len(labels), self._info.noise_dim), np.float32)
-        fill(noise, seed, first)
-        images: NDArray[np.uint8] = run_session(
-            sessions.of(len(labels)), IMAGE, {NOISE: noise, LABEL: labels}, str(self.model_path)
-        )
+        fill_noise(noise, seed, first)
+        session, feeds = sessions.for_batch(len(labels)), {NOISE: noise, LABEL: labels}
+        images: NDArray[np.uint8] = run_session(session, IMAGE, feeds, str(self.model_path))
         return images
 
     def _open_sessions(self) -> SessionPool:
         if self._sessions is None:
-            raise InputError("this ImageGenerator is closed; make another one")
+            raise InputError("this ImageGenerator is closed; create a new one")
         return self._sessions
 
     def close(self) -> None:
-        """Let go of the sessions; the generator draws no more, and its info stays."""
+        """Release the sessions. The generator's info stays available."""
         self._sessions = self._single = None
 
     def __enter__(self) -> "ImageGenerator":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def _read(path: Path) -> bytes:
-    if "\0" in str(path):
-        raise ModelError(f"there is no model {str(path)!r}; check the path")
+def _read_model_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            # A device may have no end. Reading as much as any model may hold would claim that much.
-            pieces = iter(lambda: file.read(PIECE), b"")
-            content = b"".join(islice(pieces, MOST_BYTES // PIECE + 1))
+            # A device such as /dev/zero has no end, and read(MAX_FILE_BYTES) would allocate a
+            # buffer of that size for every file. So the file is read in chunks, up to the limit.
+            chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
+            content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
     except FileNotFoundError as error:
         raise ModelError(
-            f"there is no model {path}; check the path, or leave it out for the one that ships"
+            f"there is no model {path}; check the path, or leave it out for the built-in model"
         ) from error
-    except OSError as error:
-        raise ModelError(
-            f"cannot read the model {path}: {error.strerror}; check the path"
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"cannot read the model {path}: {reason}; check the path") from error
     if not content:
         raise ModelError(f"{path} is empty; copy or export it again")
-    if len(content) > MOST_BYTES:
+    if len(content) > MAX_FILE_BYTES:
         raise ModelError(
-            f"{path} is larger than any model may be ({MOST_BYTES:,} bytes); check the path"
+            f"{path} is larger than the limit of {MAX_FILE_BYTES:,} bytes; check the path"
         )
     return content
 
 
-def _described(arguments: Sequence[Any]) -> list[Tensor]:
-    return [Tensor(cast(str, each.name), each.type, each.shape) for each in arguments]
+def _tensor_specs(arguments: Sequence[Any]) -> list[TensorSpec]:
+    return [TensorSpec(each.name, each.type, each.shape) for each in arguments]

@@ -1,4 +1,4 @@
-"""Labels as people write them, numbers or class names, into the numbers that a model takes."""
+"""Convert labels, given as class indices or class names, to the indices that a model takes."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cgan_runtime.errors import InputError
 
 Labels: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[np.integer[Any]]
+EXPECTED = "give a one-dimensional sequence of whole numbers or of class names"
 
 
 def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64]:
@@ -16,61 +17,58 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
 
     Args:
         labels: class indices or class names, one or a one-dimensional sequence of one kind.
-        class_names: the model's, one a label.
+        class_names: names of the model's classes, by index.
 
     Raises:
-        InputError: the labels are neither, or both, or the model lacks one of them.
+        InputError: the labels are of another kind, are mixed, or are not classes of the model.
     """
-    one = labels[0] if type(labels) is list and len(labels) == 1 else labels
-    if type(one) is int and 0 <= one < len(
-        class_names
-    ):  # half of what a single image costs besides
-        return np.array([one], np.int64)
+    if (single := single_label(labels, len(class_names))) is not None:
+        return np.array([single], np.int64)
     try:
-        wanted = np.atleast_1d(np.asarray(labels))
+        values = np.atleast_1d(np.asarray(labels))
     except ValueError as error:
-        raise InputError(
-            "labels have a ragged shape; give whole numbers in a row, or class names"
-        ) from error
-    if wanted.size == 0:
-        wanted = wanted.astype(np.int64)
-    if wanted.ndim == 1 and wanted.dtype.kind == "U":
+        raise InputError(f"labels have a ragged shape; {EXPECTED}") from error
+    if values.size == 0:
+        values = values.astype(np.int64)
+    if values.ndim == 1 and values.dtype.kind == "U":
         names = [labels] if isinstance(labels, str) else list(labels)  # type: ignore[arg-type]
-        return _of_names(names, class_names)
-    if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
+        return _parse_names(names, class_names)
+    if values.ndim != 1 or values.dtype.kind not in "iu":
         raise InputError(
-            f"labels are {wanted.dtype} of {wanted.ndim} dimensions; "
-            "give whole numbers in a row, or class names"
+            f"labels have dtype {values.dtype} and {values.ndim} dimensions; {EXPECTED}"
         )
-    numbers = np.ascontiguousarray(wanted, np.int64)
-    # Read without its sign, a number below 0 is a large one: one look finds both ends.
-    if np.maximum.reduce(numbers.view(np.uint64), initial=0) >= len(class_names):
-        wrong = wanted[(wanted < 0) | (wanted >= len(class_names))]
+    indices = np.ascontiguousarray(values, np.int64)
+    # Read as unsigned, a negative number is a large one: one comparison checks both limits.
+    if np.maximum.reduce(indices.view(np.uint64), initial=0) >= len(class_names):
+        invalid = values[(values < 0) | (values >= len(class_names))]
         raise InputError(
-            f"the model has no label {int(wrong[0])}; choose from 0 to {len(class_names) - 1}"
+            f"the model has no label {int(invalid[0])}; choose from 0 to {len(class_names) - 1}"
         )
-    return numbers
+    return indices
 
 
 def single_label(labels: Labels, classes: int) -> int | None:
-    """Return the one label where it is plain to see; None leaves it to parse_labels()."""
-    one = labels[0] if type(labels) is list and len(labels) == 1 else labels
-    return one if type(one) is int and 0 <= one < classes else None
+    """Return the label of a valid int or one-element list; None for all other labels.
+
+    This shortcut skips numpy: parsing would take half as long as generating a single image.
+    """
+    label = labels[0] if type(labels) is list and len(labels) == 1 else labels
+    return label if type(label) is int and 0 <= label < classes else None
 
 
 def find_label(name: str, class_names: Sequence[str]) -> int:
-    """Return the index of a class by its name: the exact one, otherwise in any case.
+    """Return the index of a class by its name: an exact match, otherwise ignoring case.
 
     Raises:
-        InputError: there is no such class, or several that differ in case; it lists them.
+        InputError: no class matches, or several do that differ in case only.
     """
     if name in class_names:
         return class_names.index(name)
     folded = name.casefold()
-    alike = [label for label, each in enumerate(class_names) if each.casefold() == folded]
-    if len(alike) == 1:
-        return alike[0]
-    choices = [class_names[label] for label in alike] or class_names
+    matches = [label for label, each in enumerate(class_names) if each.casefold() == folded]
+    if len(matches) == 1:
+        return matches[0]
+    choices = [class_names[label] for label in matches] or class_names
     raise InputError(
         f"the model has no class {name!r}; choose from {', '.join(map(repr, choices))}"
     )
@@ -79,10 +77,15 @@ def find_label(name: str, class_names: Sequence[str]) -> int:
 def find_labels(
     names: tuple[str, ...], class_names: tuple[str, ...], *, by_digit: bool
 ) -> list[int]:
-    """Return the labels of these names, or of every class where there are none.
+    """Return the labels of these class names, or all labels if there are no names.
+
+    Args:
+        names: class names from the command line.
+        class_names: names of the model's classes, by index.
+        by_digit: whether the names came from --digit or --digits; the error then suggests --label.
 
     Raises:
-        InputError: the model lacks one; digits of a model that draws other things included.
+        InputError: the model lacks one of the classes.
     """
     if not names:
         return list(range(len(class_names)))
@@ -92,11 +95,9 @@ def find_labels(
         raise InputError(f"{error}, with --label" if by_digit else str(error)) from error
 
 
-def _of_names(names: list[Any], class_names: Sequence[str]) -> NDArray[np.int64]:
-    if not all(isinstance(name, str) for name in names):  # numpy writes numbers beside names out
-        raise InputError(
-            "labels are names and numbers mixed; give whole numbers in a row, or class names"
-        )
-    plain = [str(name) for name in names]  # of numpy's strings too
-    found = {name: find_label(name, class_names) for name in set(plain)}
-    return np.array([found[name] for name in plain], np.int64)
+def _parse_names(names: list[Any], class_names: Sequence[str]) -> NDArray[np.int64]:
+    if not all(isinstance(name, str) for name in names):  # numpy converts numbers to text
+        raise InputError(f"labels mix names and numbers; {EXPECTED}")
+    plain = [str(name) for name in names]  # converts numpy.str_ too
+    label_of = {name: find_label(name, class_names) for name in set(plain)}
+    return np.array([label_of[name] for name in plain], np.int64)

@@ -1,83 +1,82 @@
-"""The command, and what it is held against."""
+"""The command cgan-bulk, in this process and as a process, and reference results."""
 
 import os
+import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import bulk_jobs as jobs
 import pytest
-from bulk_jobs import IMAGES, MANY, OWN_CLUSTER, SAME_JOB, SEED, START_BULK, Bulk, Start, home
-from click.testing import CliRunner, Result
+from bulk_jobs import Bulk, Start
+from cli_runs import Command
+from click.testing import CliRunner
 
+from cgan_runtime.bulk.job import Job, read_job
 from cgan_runtime.cli.bulk import command
 from cgan_runtime.generator import ImageGenerator
 
 
 @pytest.fixture
-def bulk(tmp_path: Path) -> Bulk:
-    """Run the command with the model that ships: bulk("--count", 9, "--output", "digits")."""
+def bulk(call: Command, tmp_path: Path) -> Bulk:
+    """Run the command in this process: bulk("--count", 9, "--output", "digits")."""
 
-    def run_it(*arguments: object, **extra: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*START_BULK, *map(str, arguments)],
-            cwd=tmp_path,
-            env=os.environ | home(tmp_path) | extra,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+    def run(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+        home = {"HOME": str(tmp_path.parent)}  # Ray writes a token
+        done = call("cgan-bulk", *arguments, **(home | environment))
+        stdout, stderr = done.stdout.decode(), done.stderr.decode()
+        return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)
 
-    return run_it
+    return run
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start the command on a job that takes a while, of small shards, into the folder digits."""
-    started = []
+    """Start the command as a process, on the long job, with the output folder "digits"."""
+    processes = []
 
-    def start_it(*arguments: object) -> "subprocess.Popen[str]":
-        options = ["--count", MANY, "--seed", SEED, "--shard-images", IMAGES]
+    def start_process(*arguments: object) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            [*START_BULK, *map(str, (*options, "--output", "digits", *arguments))],
+            [*jobs.BULK_PROCESS, *jobs.LONG_JOB, "--seed", str(jobs.SEED), *map(str, arguments)],
             cwd=tmp_path,
-            env=os.environ | OWN_CLUSTER | home(tmp_path),
+            env=os.environ | jobs.OWN_CLUSTER | {"HOME": str(tmp_path.parent)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        started.append(process)
+        processes.append(process)
         return process
 
-    yield start_it
-    for process in started:
+    yield start_process
+    for process in processes:
         process.kill()
         process.communicate()
 
 
-@pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Run the command in this process."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_it(*arguments: object) -> Result:
-        return CliRunner().invoke(command, [*map(str, arguments)], catch_exceptions=True)
-
-    return run_it
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shipped() -> ImageGenerator:
-    """The model that ships: int8, the same bytes in every batch."""
+    """The shipped int8 model, which generates the same bytes in every batch."""
     return ImageGenerator(provider="cpu", threads=1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the whole of SAME_JOB. Not to be written to."""
+    """A folder with the complete JOB. Tests must not write to it."""
     folder = tmp_path_factory.mktemp("finished") / "digits"
-    options = [*SAME_JOB, "--seed", str(SEED), "--output", str(folder)]
+    options = [*jobs.JOB, "--seed", str(jobs.SEED), "--output", str(folder)]
     assert CliRunner().invoke(command, options).exit_code == 0
     return folder
+
+
+@pytest.fixture
+def job_folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the complete JOB, in the folder "digits"."""
+    return shutil.copytree(finished, tmp_path / "digits")
+
+
+@pytest.fixture
+def job(finished: Path) -> Job:
+    found = read_job(finished)
+    assert found
+    return found

@@ -1,22 +1,18 @@
-"""The command with the tiny model."""
+"""The command cgan-run with the tiny model, in this process."""
 
 from pathlib import Path
 
 import pytest
-from cli_runs import Draw
-from click.testing import CliRunner, Result
-
-from cgan_runtime.cli.run import command
+from cli_runs import Command
 
 
 @pytest.fixture
-def draw(tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
-    """Run the command with the tiny model in this process: draw("--digit", 9)."""
+def run(call: Command, tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run the command in an empty folder: run("--digit", 9)."""
     monkeypatch.chdir(folder)
 
-    def run(*arguments: object) -> Result:
-        return CliRunner().invoke(
-            command, ["--model", str(tiny_model), *map(str, arguments)], catch_exceptions=False
-        )
+    def run_here(*arguments: object) -> object:
+        model = () if "--model" in arguments else ("--model", tiny_model)
+        return call("cgan-run", *model, *arguments)
 
-    return run
+    return run_here  # type: ignore[return-value]

@@ -7,92 +7,68 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_runs import BLOCKS, HEIGHT, SCRIPT, WIDTH, Command
-from folders import names_in
-from terminals import all_shown
+from cli_runs import HEIGHT, SCRIPT, WIDTH, names_in
+from terminals import read_terminal
+
+OnTerminal = Callable[..., tuple[int, str, str]]
+BLOCKS, ASCII = set("▀▄█"), set("'.:")
 
 
 @pytest.fixture
-def on_a_terminal(tiny_model: Path, folder: Path) -> Callable[..., tuple[int, str, str]]:
-    """Return the exit code, what the terminal showed, and what stderr got."""
+def on_terminal(tiny_model: Path, folder: Path) -> OnTerminal:
+    """Run the command; return its exit code, the text on the terminal, and stderr."""
 
-    def run(*arguments: object, **extra: str) -> tuple[int, str, str]:
-        master, slave = pty.openpty()
-        running = subprocess.Popen(
+    def run(*arguments: object, **environment: str) -> tuple[int, str, str]:
+        terminal, other_end = pty.openpty()
+        process = subprocess.Popen(
             [SCRIPT, "--model", tiny_model, *map(str, arguments)],
             cwd=folder,
-            env=os.environ | {"COLUMNS": "60", "PYTHONIOENCODING": "utf-8"} | extra,
-            stdin=slave,
-            stdout=slave,
+            env=os.environ | {"COLUMNS": "60", "PYTHONIOENCODING": "utf-8"} | environment,
+            stdin=other_end,
+            stdout=other_end,
             stderr=subprocess.PIPE,
         )
-        os.close(slave)
-        shown = all_shown(master)
-        _, error = running.communicate(timeout=60)
-        return running.returncode, shown.decode().replace("\r\n", "\n"), error.decode()
+        os.close(other_end)
+        text = read_terminal(terminal)
+        _, stderr = process.communicate(timeout=60)
+        return process.returncode, text.decode().replace("\r\n", "\n"), stderr.decode()
 
     return run
 
 
-def test_a_terminal_shows_the_digits(
-    on_a_terminal: Callable[..., tuple[int, str, str]], folder: Path
-) -> None:
-    code, shown, error = on_a_terminal("--digits", "2026", "--seed", 7)
-    assert (code, error) == (0, "")
-    *picture, last = shown.splitlines()
+@pytest.mark.parametrize(("encoding", "glyphs"), [("utf-8", BLOCKS), ("ascii", ASCII)])
+def test_preview(on_terminal: OnTerminal, folder: Path, encoding: str, glyphs: set[str]) -> None:
+    code, text, stderr = on_terminal("--digits", 2026, "--seed", 7, PYTHONIOENCODING=encoding)
+    assert (code, stderr) == (0, "")
+    *picture, last = text.splitlines()
     assert last == "digits-2026-seed-7.png  seed 7"
-    assert set(BLOCKS) & set("".join(picture))
-    assert set("".join(picture)) <= set(BLOCKS + " ")
+    assert glyphs & set("".join(picture))
+    assert set("".join(picture)) <= glyphs | {" "}
     assert all(len(line) <= 4 * WIDTH for line in picture)
     assert len([line for line in picture if line]) <= HEIGHT // 2
     assert names_in(folder) == ["digits-2026-seed-7.png"]
 
 
-def test_a_terminal_without_blocks_shows_other_signs(
-    on_a_terminal: Callable[..., tuple[int, str, str]],
-) -> None:
-    code, shown, error = on_a_terminal("--digit", 2, "--seed", 7, PYTHONIOENCODING="ascii")
-    assert (code, error) == (0, "")
-    *picture, last = shown.splitlines()
-    assert last == "digit-2-seed-7.png  seed 7"
-    assert {":"} <= set("".join(picture)) <= set(" '.:")
-
-
-@pytest.mark.parametrize(("columns", "widest"), [("60", 54), ("20", 18), ("9", 9), ("3", 9)])
-def test_a_terminal_gets_rows_as_wide_as_it_is(
-    on_a_terminal: Callable[..., tuple[int, str, str]], columns: str, widest: int
-) -> None:
-    code, shown, _ = on_a_terminal("--seed", 7, COLUMNS=columns)
+@pytest.mark.parametrize(("columns", "widest"), [("60", 54), ("20", 18), ("3", 9)])
+def test_preview_fits_the_terminal(on_terminal: OnTerminal, columns: str, widest: int) -> None:
+    code, text, _ = on_terminal("--seed", 7, COLUMNS=columns)
     assert code == 0
-    width = max(len(line) for line in shown.splitlines()[:-1])
+    width = max(len(line) for line in text.splitlines()[:-1])
     assert widest - WIDTH < width <= widest
 
 
-def test_a_terminal_shows_the_first_of_many(
-    on_a_terminal: Callable[..., tuple[int, str, str]],
-) -> None:
-    code, shown, _ = on_a_terminal("--digit", 3, "--count", 30, "--seed", 7)
-    assert code == 0
-    assert shown.splitlines()[-2:] == ["(the first 20 of 30)", "digit-3-seed-7.png  seed 7"]
+def test_preview_shows_only_the_first_images(on_terminal: OnTerminal) -> None:
+    _, text, _ = on_terminal("--digit", 3, "--count", 30, "--seed", 7)
+    assert text.endswith("(the first 20 of 30 images)\ndigit-3-seed-7.png  seed 7\n")
 
 
-def test_a_terminal_gets_no_png(
-    on_a_terminal: Callable[..., tuple[int, str, str]], folder: Path
-) -> None:
-    code, shown, error = on_a_terminal("--digit", 3, "--output", "-")
-    assert (code, shown) == (2, "")
-    assert error.startswith("error: a terminal shows no PNG")
-    assert error.count("\n") == 1
-    assert not list(folder.iterdir())
-
-
-def test_a_terminal_shows_nothing_where_it_shall_not(
-    on_a_terminal: Callable[..., tuple[int, str, str]],
-) -> None:
-    shown = on_a_terminal("--digit", 3, "--seed", 7, "--no-preview")
+def test_no_preview(on_terminal: OnTerminal) -> None:
+    shown = on_terminal("--digit", 3, "--seed", 7, "--no-preview")
     assert shown == (0, "digit-3-seed-7.png  seed 7\n", "")
 
 
-def test_a_pipe_gets_no_picture(cgan_run: Command) -> None:
-    done = cgan_run("--digit", 3, "--seed", 7)
-    assert done.stdout == b"digit-3-seed-7.png  seed 7\n"
+def test_image_data_is_not_written_to_a_terminal(on_terminal: OnTerminal, folder: Path) -> None:
+    code, text, stderr = on_terminal("--digit", 3, "--output", "-")
+    assert (code, text) == (2, "")
+    assert stderr.startswith("error: a terminal cannot show PNG data; redirect stdout to a file")
+    assert not list(folder.iterdir())

@@ -1,4 +1,4 @@
-"""What cgan-run leaves behind, for its tests."""
+"""Checks of the files and messages that a command leaves behind."""
 
 import subprocess
 import sys
@@ -7,32 +7,34 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image
 
 Images = NDArray[np.uint8]
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
-Draw = Callable[..., Result]
 HEIGHT, WIDTH = 12, 9  # of the tiny model's images
 SCRIPT = Path(sys.executable).with_name("cgan-run")
-BLOCKS = "▀▄█"
 
 
-def pixels(png: Path | bytes) -> Images:
+def read_png(png: Path | bytes) -> Images:
     with Image.open(png if isinstance(png, Path) else BytesIO(png)) as picture:
         assert (picture.format, picture.mode) == ("PNG", "L")
         return np.asarray(picture)
 
 
-def differ_by_a_grey_level_at_most(found: Images, wanted: Images) -> bool:
-    return found.shape == wanted.shape and bool(
-        (np.abs(found.astype(int) - wanted.astype(int)) <= 1).all()
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def close(images: Images, expected: Images) -> bool:
+    """Whether all pixels differ by at most 1, as in another batch of a float model."""
+    return images.shape == expected.shape and bool(
+        (np.abs(images.astype(int) - expected.astype(int)) <= 1).all()
     )
 
 
-def the_error(done: "subprocess.CompletedProcess[bytes]") -> str:
-    """Return the one line that a call ended with."""
+def error_line(done: "subprocess.CompletedProcess[bytes]") -> str:
+    """Return the one line that a failed command printed."""
     assert done.stdout == b""
     lines = done.stderr.decode().splitlines()
     assert len(lines) == 1, done.stderr.decode()

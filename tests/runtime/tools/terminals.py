@@ -1,15 +1,15 @@
-"""What a pseudo-terminal shows."""
+"""Reading from a pseudo-terminal."""
 
 import os
 
 
-def all_shown(terminal: int) -> bytes:
-    """Read our end of a pseudo-terminal until the other is closed, and close it."""
-    shown = bytearray()
+def read_terminal(terminal: int) -> bytes:
+    """Read the controlling end of a pseudo-terminal until the other end is closed; close it."""
+    content = bytearray()
     try:
         while part := os.read(terminal, 65_536):
-            shown += part
-    except OSError:  # how Linux says that the other end is closed
+            content += part
+    except OSError:  # Linux reports the closed end as an error
         pass
     os.close(terminal)
-    return bytes(shown)
+    return bytes(content)

@@ -1,3 +1,69 @@
-"""Train the classic conditional GAN (Mirza & Osindero 2014) on handwritten digits."""
+"""Train small conditional image generators (conditional GANs) in PyTorch.
+
+    from pathlib import Path
+
+    import torch
+    from cgan_training import load_dataset, load_recipe, train
+
+    dataset, _ = load_dataset("mnist", Path("data"))
+    train(load_recipe("edge"), dataset, Path("runs/digits"), device=torch.device("cpu"))
+
+Importing this package does not import PyTorch. A name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cgan_training.data import Dataset, load_dataset
+    from cgan_training.errors import (
+        CheckpointError,
+        CollapsedError,
+        DatasetError,
+        DeviceError,
+        DivergedError,
+        MissingExtraError,
+        ModelFileError,
+        RecipeError,
+        TrainingError,
+    )
+    from cgan_training.model_file import Model, load_model, save_model
+    from cgan_training.recipe import Recipe, load_recipe, recipe_names
+    from cgan_training.run import RunOptions, train
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CheckpointError",
+    "CollapsedError",
+    "Dataset",
+    "DatasetError",
+    "DeviceError",
+    "DivergedError",
+    "MissingExtraError",
+    "Model",
+    "ModelFileError",
+    "Recipe",
+    "RecipeError",
+    "RunOptions",
+    "TrainingError",
+    "load_dataset",
+    "load_model",
+    "load_recipe",
+    "recipe_names",
+    "save_model",
+    "train",
+]
+
+_MODULES = {
+    **dict.fromkeys(("Dataset", "load_dataset"), "data"),
+    **dict.fromkeys(("Model", "load_model", "save_model"), "model_file"),
+    **dict.fromkeys(("Recipe", "load_recipe", "recipe_names"), "recipe"),
+    **dict.fromkeys(("RunOptions", "train"), "run"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)

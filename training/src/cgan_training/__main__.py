@@ -1,4 +1,4 @@
-"""``python -m cgan_training`` is ``cgan-train``."""
+"""Run ``cgan-train`` as ``python -m cgan_training``."""
 
 from cgan_training.cli.train import main
 

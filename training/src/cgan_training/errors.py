@@ -1,14 +1,15 @@
-"""Every error that this package raises on purpose.
+"""The errors that this package raises on purpose.
 
-TrainingError
-├── RecipeError        a recipe that is missing, malformed or out of range
-├── DatasetError       a data set that is missing, truncated or not what its name says
-├── DeviceError        a device that is not there
-├── CheckpointError    a checkpoint that cannot be gone on from
-├── ModelFileError     a model.pt that cannot be read, or is not one
-├── DivergedError      losses that are no longer numbers
-├── CollapsedError     a generator that draws one picture whatever it is asked for
-└── MissingExtraError  an optional package that is not installed
+CganError (cgan_runtime.errors)
+└── TrainingError
+    ├── RecipeError        a recipe is missing, malformed or out of range
+    ├── DatasetError       a dataset is missing, damaged or inconsistent
+    ├── DeviceError        a requested device does not exist
+    ├── CheckpointError    a checkpoint is unreadable or belongs to a different run
+    ├── ModelFileError     a model.pt is missing, unreadable or invalid
+    ├── DivergedError      a loss is NaN or infinite
+    ├── CollapsedError     the generator produces the same image for every input
+    └── MissingExtraError  an optional package is not installed
 """
 
 from cgan_runtime.errors import CganError
@@ -23,33 +24,33 @@ class RecipeError(TrainingError):
 
 
 class DatasetError(TrainingError):
-    """A data set is missing, truncated or not what its name says."""
+    """A dataset is missing, damaged or inconsistent."""
 
 
 class DeviceError(TrainingError):
-    """A device was asked for that is not there."""
+    """A requested device does not exist."""
 
 
 class CheckpointError(TrainingError):
-    """A checkpoint cannot be read, or is of another run."""
+    """A checkpoint is unreadable or belongs to a different run."""
 
 
 class ModelFileError(TrainingError):
-    """A model.pt cannot be read, or is not one."""
+    """A model.pt is missing, unreadable or invalid."""
 
 
 class DivergedError(TrainingError):
-    """The losses are no longer numbers."""
+    """A loss is NaN or infinite."""
 
 
 class CollapsedError(TrainingError):
-    """The generator draws one picture, whatever noise and label it is given."""
+    """The generator produces the same image for every noise vector and label."""
 
 
 class MissingExtraError(TrainingError):
     """An option needs a package that is not installed."""
 
 
-def brief(error: Exception) -> str:
-    """Return another library's error on one line of at most 200 characters."""
+def one_line(error: Exception) -> str:
+    """Return the type and message of an error on one line of at most 200 characters."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

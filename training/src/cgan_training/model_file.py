@@ -1,7 +1,8 @@
-"""model.pt: a trained generator with what is needed to build it again.
+"""Save and load model.pt: a trained generator, its settings and its origin.
 
-A model file holds tensors and plain values only. archive.py reads it without running anything in
-it; here its parts are checked against each other before they become a network.
+A model file holds tensors and plain values only. archive.py reads it without executing anything;
+this module checks that its parts agree before it builds the network. Code that only needs the
+file's path uses model_path.py, which does not import torch.
 """
 
 import hashlib
@@ -15,14 +16,14 @@ import torch
 from torch import Tensor
 
 from cgan_training.archive import ArchiveError, load_archive, save_archive
-from cgan_training.errors import ModelFileError, brief
+from cgan_training.errors import ModelFileError, one_line
 from cgan_training.model_path import find_model
-from cgan_training.networks import GENERATORS, Generator
+from cgan_training.networks import Generator, build_generator
 from cgan_training.provenance import check_provenance
-from cgan_training.recipe.settings import build_block
+from cgan_training.recipe import GENERATORS, build_table
 
 FORMAT = "cgan-model"
-FORMAT_VERSION = 2  # 1 knew perceptrons alone
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,15 @@ class Model:
     """A trained generator and where it came from."""
 
     generator: Generator  # in eval mode, float32, on the CPU
-    class_names: tuple[str, ...]  # one a label
-    dataset: str  # name of the data set it learnt
+    class_names: tuple[str, ...]  # one per label
+    dataset: str  # name of the training dataset
     recipe: dict[str, Any]  # the resolved recipe, as plain values
-    training: dict[str, Any]  # epochs and steps done, seconds, device, versions, what it began with
-    quality: dict[str, float] = field(default_factory=dict)  # figures measured, by name
+    training: dict[str, Any]  # epochs, steps, seconds, device, versions, started_from
+    quality: dict[str, float] = field(default_factory=dict)  # measured figures by name
 
     @property
     def weights_sha256(self) -> str:
-        """Hash of names, shapes and bytes of all weights, in order."""
+        """SHA-256 of the names, shapes and bytes of all weights, in order."""
         digest = hashlib.sha256()
         for name, tensor in self.generator.state_dict().items():
             digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
@@ -47,10 +48,10 @@ class Model:
 
 
 def save_model(model: Model, path: Path) -> None:
-    """Write model.pt, whole or not at all.
+    """Write a model to a file atomically.
 
     Raises:
-        OutputError: the place cannot be written.
+        OutputError: the file cannot be written.
     """
     generator = model.generator
     content = {
@@ -74,92 +75,91 @@ def save_model(model: Model, path: Path) -> None:
 
 
 def load_model(path: Path) -> Model:
-    """Read model.pt, or the one in a run directory.
+    """Load a model from model.pt or from its run directory.
 
     Raises:
-        ModelFileError: there is none, it is not a cgan model, it comes from a newer release, or
-            its weights do not fit its network.
+        ModelFileError: the file is missing, is not a model, has a different format version, or its
+            weights do not match its network.
     """
     path = find_model(path)
-    content = _load_content(path)
+    content = _read_content(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of what no model has
+            warnings.simplefilter("ignore")  # damaged values can cause warnings of torch
             return Model(
-                generator=_generator(content["network"], content["weights"], str(path)),
-                **_described(content),
+                generator=_build_generator(content["network"], content["weights"], str(path)),
+                **_checked_fields(content),
             )
-    except Exception as error:  # whatever network and weights make torch raise
+    except Exception as error:  # torch raises many types for invalid values
         raise ModelFileError(
-            f"{path} is damaged: its parts do not fit ({brief(error)}); train it again"
+            f"{path} is damaged: its content is inconsistent ({one_line(error)}); train it again"
         ) from error
 
 
-def _generator(network: dict[str, Any], weights: dict[str, Tensor], source: str) -> Generator:
-    """Build the network and give it its weights.
+def _build_generator(network: dict[str, Any], weights: dict[str, Tensor], source: str) -> Generator:
+    """Build the network and load its weights.
 
     Raises:
-        Exception: of many kinds, where they do not fit each other.
+        Exception: of many types, if settings and weights do not match.
     """
     network = dict(network)
-    settings = build_block(GENERATORS, network.pop("settings"), source, "generator")
-    # Without memory at first: the weights are as long as the file, its settings may say anything.
+    settings = build_table(GENERATORS, network.pop("settings"), source, "generator")
+    # Damaged settings can describe a huge network, so it is first built without memory.
     with torch.device("meta"):
-        generator = Generator(settings, **network)
-    for name, wanted in generator.state_dict().items():
-        found = weights[name]
-        if found.shape != wanted.shape or found.dtype != wanted.dtype:
-            raise ValueError(f"{name} is {found.dtype} {list(found.shape)}")
-        if not found.isfinite().all():
-            raise ValueError(f"{name} holds what is no number")
+        generator = build_generator(settings, **network)
+    for name, expected in generator.state_dict().items():
+        weight = weights[name]
+        if weight.shape != expected.shape or weight.dtype != expected.dtype:
+            raise ValueError(f"{name} has the type {weight.dtype} {list(weight.shape)}")
+        if not weight.isfinite().all():
+            raise ValueError(f"{name} contains NaN or infinite values")
     generator.load_state_dict(weights, assign=True)
     return generator.eval().requires_grad_(False)
 
 
-def _described(content: dict[str, Any]) -> dict[str, Any]:
-    """Return what else a model has, of the types that it must be.
+def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of Model other than the generator, with their types checked.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not.
+        KeyError, TypeError, ValueError: a field is missing or has the wrong type.
     """
-    names, classes = content["class_names"], content["network"]["classes"]
-    named = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not named or len(names) != classes:
-        raise ValueError(f"{len(names)} names of {classes} classes")
+    names, dataset = content["class_names"], content["dataset"]
     tables = {key: dict(content[key]) for key in ("recipe", "training", "quality")}
-    if not isinstance(content["dataset"], str) or not isinstance(
-        tables["training"]["versions"], dict
-    ):
-        raise TypeError("dataset or versions")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError("class_names must be a list of strings")
+    if len(names) != content["network"]["classes"]:
+        raise ValueError(f"{len(names)} class names for {content['network']['classes']} classes")
+    if not isinstance(dataset, str):
+        raise TypeError("dataset must be a string")
+    if not isinstance(tables["training"]["versions"], dict):
+        raise TypeError("training.versions must be a dict")
     if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
-        raise TypeError("quality")
-    if "start" in tables["training"]:
-        check_provenance(tables["training"]["start"])
-    # They become the metadata of an ONNX file.
-    for value in (tables, list(names), content["dataset"]):
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    return {"class_names": tuple(names), "dataset": content["dataset"], **tables}
+        raise TypeError("quality figures must be numbers")
+    if "started_from" in tables["training"]:
+        check_provenance(tables["training"]["started_from"])
+    # The export writes all of it into the ONNX file's metadata as UTF-8 JSON.
+    json.dumps([tables, names, dataset], ensure_ascii=False, allow_nan=False).encode()
+    return {"class_names": tuple(names), "dataset": dataset, **tables}
 
 
-def _load_content(path: Path) -> dict[str, Any]:
-    """Unpack the file without running anything in it, and check what it says it is."""
+def _read_content(path: Path) -> dict[str, Any]:
+    """Read the file without executing anything in it, and check its format and version."""
     try:
         content = load_archive(path)
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}; check the path") from error
     except ArchiveError as error:
         raise ModelFileError(
-            f"{path} is not a model that cgan-train wrote, or is damaged ({error}); "
-            "give it a model.pt"
+            f"{path} is not a model that cgan-train wrote, or is damaged ({error}); give a model.pt"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelFileError(
-            f"{path} is a torch file, but not a model that cgan-train wrote; give it a model.pt"
+            f"{path} is a PyTorch file, but not a model that cgan-train wrote; give a model.pt"
         )
     version = content.get("version")
-    if type(version) is not int or version != FORMAT_VERSION:  # a tensor compares to a tensor
+    if type(version) is not int or version != FORMAT_VERSION:  # a tensor must not be compared
         raise ModelFileError(
-            f"{path} has model format {version!r:.20}, this release reads "
-            f"{FORMAT_VERSION}; install the release that wrote it"
+            f"{path} has model format {version!r:.20}, but this release reads "
+            f"format {FORMAT_VERSION}; install the release that wrote it"
         )
     return content

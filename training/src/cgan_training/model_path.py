@@ -1,4 +1,4 @@
-"""Where a trained model lies: told without torch, which takes seconds to load."""
+"""Locate a model file. This module does not import torch, which takes seconds to load."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,14 @@ from cgan_training.errors import ModelFileError
 
 
 def find_model(path: Path) -> Path:
-    """Return the path of model.pt, which may be given by its run directory.
+    """Return the path of model.pt, given either the file or its run directory.
 
     Raises:
-        ModelFileError: nothing lies there.
+        ModelFileError: the file does not exist or cannot be accessed.
     """
     if "\0" in str(path):
         raise ModelFileError(f"there is no {str(path)!r}; check the path")
-    if os.path.isdir(path):  # noqa: PTH112 - a name too long is no folder, and no error
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir() raises if the name is too long
         path = path / "model.pt"
     try:
         path.stat()

@@ -1,9 +1,12 @@
-"""What a run started from: facts of another run, in a config, a checkpoint and a model."""
+"""The record of which run another run started from.
+
+`cgan-train --start-from` stores it under "started_from" in the config, checkpoint and model file.
+"""
 
 import json
 from typing import Any
 
-KINDS: dict[str, type] = {
+FIELD_TYPES: dict[str, type] = {
     "recipe": dict,
     "dataset": str,  # its name
     "threads": int,
@@ -11,34 +14,36 @@ KINDS: dict[str, type] = {
     "steps": int,
     "seconds": float,
 }
-OF_RECIPE: dict[str, type] = {"name": str, "seed": int}
-LONGEST = 100  # runs that started from each other
+RECIPE_FIELD_TYPES: dict[str, type] = {"name": str, "seed": int}
+MAX_CHAIN_LENGTH = 100  # runs that started from each other
 
 
-def check_provenance(found: Any) -> dict[str, Any]:
-    """Return what a file says that a run started from.
+def check_provenance(record: Any) -> dict[str, Any]:
+    """Check the record of the run that another run started from, and return it.
 
     Args:
-        found: the facts in KINDS, and, under "start", those of what that run started from, if any.
+        record: a dict with the keys of FIELD_TYPES. If that run itself started from a run, the
+            key "started_from" holds the record of the earlier run.
 
     Raises:
-        TypeError, ValueError: it is not that.
+        TypeError, ValueError: the record lacks a key, or a value has the wrong type.
     """
-    run = found
-    for _ in range(LONGEST):
-        _require_kinds(run, KINDS)
-        _require_kinds(run["recipe"], OF_RECIPE)
-        if "start" not in run:
+    run = record
+    for _ in range(MAX_CHAIN_LENGTH):
+        _require_types(run, FIELD_TYPES)
+        _require_types(run["recipe"], RECIPE_FIELD_TYPES)
+        if "started_from" not in run:
             break
-        run = run["start"]
+        run = run["started_from"]
     else:
-        raise ValueError("too many starts")
-    json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # it goes into an ONNX file
-    return dict(found)
+        raise ValueError(f"more than {MAX_CHAIN_LENGTH} runs started from each other")
+    # The export writes the record into the ONNX file's metadata as UTF-8 JSON.
+    json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+    return dict(record)
 
 
-def _require_kinds(found: Any, kinds: dict[str, type]) -> None:
-    if not isinstance(found, dict) or not all(
-        type(found.get(key)) is kind for key, kind in kinds.items()
+def _require_types(record: Any, types: dict[str, type]) -> None:
+    if not isinstance(record, dict) or not all(
+        type(record.get(key)) is expected for key, expected in types.items()
     ):
-        raise TypeError(f"a start is of {', '.join(kinds)}")
+        raise TypeError(f"started_from must have the keys {', '.join(types)}")

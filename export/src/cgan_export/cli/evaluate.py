@@ -5,101 +5,103 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cgan_export import __version__
+from cgan_export.cli import options
+from cgan_export.cli.table import format_table
 from cgan_runtime.cli import conventions
-from cgan_training.cli.common import default_cache_dir, prepare_for_torch
+from cgan_runtime.model_file.contract import REFERENCE_SEED
+from cgan_training.cli.common import prepare_for_torch
 from cgan_training.model_path import find_model
 
 if TYPE_CHECKING:
     from cgan_export.evaluation.evaluator import Evaluation, Evaluator
     from cgan_export.evaluation.image_sources import ImageSource
 
-# Not the docstring: python -OO drops those.
+# Not the docstring: python -OO removes docstrings.
 HELP = """\
-Measure how good the digits are that MODEL draws: a model.pt, a run directory or an .onnx.
+Measure the quality of the images that MODEL generates: a model.pt, a run directory or an .onnx
+file.
 
-A judge, trained on the real training set at first use, reads 10,000 drawn images. Fréchet
-distances are on a scale where the real test set's total variance is 100.
+The evaluation classifier, which is trained on the real training set at first use, predicts the
+labels of up to 10,000 generated images. Fréchet distances are scaled so that the total variance of
+the real test set is 100. In the table, (+) means that higher is better, and (-) that lower is
+better.
 """
 EXAMPLES = """\b
 Examples:
   cgan-eval runs/digits --data-dir ~/data
-  cgan-eval digits.onnx --baseline runs/seed --output pictures
+  cgan-eval digits.onnx --baseline runs/classic --output pictures
   cgan-eval digits.onnx --quick --json
   cgan-eval digits.onnx --quick --controls
-  cgan-eval digits.onnx --quick --draws 4
+  cgan-eval digits.onnx --quick --repeats 4
 """
-# The table's rows: name, what it is, how it is written, whether more is better.
+# The rows of the table: key of the figure, title with its better direction, format.
 ROWS = (
-    ("label_accuracy", "label accuracy", "{:.2%}", "+"),
-    ("worst_label_accuracy", "of the worst label", "{:.2%}", "+"),
-    ("frechet", "Fréchet distance, test set", "{:.3f}", "-"),
-    ("frechet_by_class", "by class", "{:.3f}", "-"),
-    ("frechet_train", "training set", "{:.3f}", "-"),
-    ("precision", "precision", "{:.3f}", "+"),
-    ("recall", "recall", "{:.3f}", "+"),
-    ("density", "density", "{:.3f}", "+"),
-    ("coverage", "coverage", "{:.3f}", "+"),
-    ("memorised", "memorised", "{:.2%}", "-"),
-    ("cas", "classification accuracy", "{:.2%}", "+"),
-    ("parzen", "Parzen log-likelihood", "{:.1f}", "+"),
-    ("parzen_error", "its standard error", "{:.1f}", ""),
+    ("label_accuracy", "label accuracy (+)", "{:.2%}"),
+    ("worst_label_accuracy", "label accuracy of the worst label (+)", "{:.2%}"),
+    ("frechet", "Fréchet distance to the test set (-)", "{:.3f}"),
+    ("frechet_by_class", "Fréchet distance by class (-)", "{:.3f}"),
+    ("frechet_train", "Fréchet distance to the training set (-)", "{:.3f}"),
+    ("precision", "precision (+)", "{:.3f}"),
+    ("recall", "recall (+)", "{:.3f}"),
+    ("density", "density (+)", "{:.3f}"),
+    ("coverage", "coverage (+)", "{:.3f}"),
+    ("memorized", "memorized (-)", "{:.2%}"),
+    ("cas", "classification accuracy score (+)", "{:.2%}"),
+    ("parzen", "Parzen log-likelihood (+)", "{:.1f}"),
+    ("parzen_error", "standard error of the log-likelihood", "{:.1f}"),
 )
 
 
 @click.command("cgan-eval", help=HELP, epilog=EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "--baseline", type=click.Path(path_type=Path), help="Measure this model too, side by side."
+    "--baseline",
+    type=click.Path(path_type=Path),
+    help="Second model to measure, shown side by side.",
 )
-@click.option(
-    "--dataset", help="What it learnt, where the model's own word for it does not find it."
-)
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    show_default=True,
-    envvar="CGAN_DATA_DIR",
-    show_envvar=True,
-    help="torchvision's root.",
-)
-@click.option(
-    "--cache-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=default_cache_dir,
-    show_default="~/.cache/cgan",
-    help="Where the judge is kept.",
-)
+@options.dataset
+@options.data_dir
+@options.cache_dir
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
-    default=2014,
+    default=REFERENCE_SEED,
     show_default=True,
-    help="Of the noise drawn from.",
+    help="Seed of the noise.",
 )
 @click.option(
-    "--draws",
+    "--repeats",
     type=click.IntRange(1, 20),
     default=1,
     show_default=True,
-    help="Measure so many sets of images, and give means and standard deviations.",
+    help="Number of image sets to generate and evaluate; reports means and standard deviations.",
 )
-@click.option("--quick", is_flag=True, help="Leave out what takes minutes: CAS and Parzen.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Skip the figures that take minutes: classification accuracy score and Parzen "
+    "log-likelihood.",
+)
 @click.option(
     "--controls",
     is_flag=True,
-    help="Measure sets of known worth too: real images, noisy ones, one repeated, wrong labels.",
+    help="Also measure image sets of known quality: real images, noisy real images, one repeated "
+    "image per class, and wrong labels.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for pictures: a sheet, the confusion matrix, nearest training images.",
+    help="Folder for pictures: a sample sheet, the confusion matrix and the nearest training "
+    "images.",
 )
-@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: all]")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Number of CPU threads.  [default: one per core]",
+)
+@options.debug
+@options.version
 def command(
     model: Path,
     baseline: Path | None,
@@ -107,7 +109,7 @@ def command(
     data_dir: Path,
     cache_dir: Path,
     seed: int,
-    draws: int,
+    repeats: int,
     quick: bool,
     controls: bool,
     as_json: bool,
@@ -115,11 +117,11 @@ def command(
     threads: int | None,
     debug: bool,
 ) -> None:
-    """Measure how good the digits are that MODEL draws."""
+    """Measure the quality of the images that MODEL generates."""
     prepare_for_torch()
     for path in filter(None, (model, baseline)):
         if path.suffix != ".onnx":
-            find_model(path)  # before the seconds that torch takes to load
+            find_model(path)  # before torch is imported, which takes seconds
     import torch
 
     from cgan_export.evaluation.evaluator import Evaluator
@@ -128,54 +130,48 @@ def command(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    drawers = [open_source(path, seed) for path in (model, baseline) if path is not None]
-    first = drawers[0]
-    examiner = Evaluator(
+    sources = [open_source(path, seed) for path in (model, baseline) if path is not None]
+    first = sources[0]
+    evaluator = Evaluator(
         dataset or first.dataset,
         data_dir,
         cache_dir,
         lambda line: click.echo(conventions.printable(line), err=True),
     )
     if controls:
-        train = examiner.train
-        known = evaluation.controls((train.images, train.labels), train.classes, first.draw)
-        drawers += [
-            ImageSource(name, first.dataset, first.class_names, first.shape, draw)
-            for name, draw in known.items()
+        train = evaluator.train
+        functions = evaluation.make_controls(
+            (train.images, train.labels), train.classes, first.generate
+        )
+        sources += [
+            ImageSource(name, first.dataset, first.class_names, first.shape, generate)
+            for name, generate in functions.items()
         ]
-    found = [examiner.evaluate(each, quick=quick, draws=draws) for each in drawers]
+    results = [evaluator.evaluate(each, quick=quick, repeats=repeats) for each in sources]
     if output is not None:
-        write_pictures(found[0], first, examiner, output)
+        write_pictures(results[0], first, evaluator, output)
     if as_json:
-        answer = {
-            "dataset": examiner.train.name,
-            "judge_accuracy": round(examiner.judge_accuracy, 4),
-            "draws": draws,
-            "models": [each.to_dict() for each in found],
+        values = {
+            "dataset": evaluator.train.name,
+            "classifier_accuracy": round(evaluator.classifier_accuracy, 4),
+            "repeats": repeats,
+            "models": [each.to_dict() for each in results],
         }
-        click.echo(conventions.json_text(answer))
+        click.echo(conventions.json_text(values))
     else:
-        click.echo(table(found, first.class_names))
+        click.echo(results_table(results, first.class_names))
 
 
-def table(found: "list[Evaluation]", class_names: tuple[str, ...]) -> str:
-    """Lay the figures out in words, a column a model."""
-    lines = [["", *(conventions.printable(each.name) for each in found)]]
-    for key, name, form, better in ROWS:
-        if key in found[0].figures:
-            title = f"{name} ({better})" if better else name
-            lines.append([title, *(_cell(each, key, form) for each in found)])
+def results_table(results: "list[Evaluation]", class_names: tuple[str, ...]) -> str:
+    """Format the figures as a table, one model per column."""
+    rows = [["", *(conventions.printable(each.name) for each in results)]]
+    for key, title, form in ROWS:
+        if key in results[0].figures:
+            rows.append([title, *(_cell(each, key, form) for each in results)])
     for label, name in enumerate(class_names):
-        accuracies = (each.accuracy_by_label[label] for each in found)
-        lines.append([f"label accuracy of {name}", *map("{:.2%}".format, accuracies)])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [line[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        ).rstrip()
-        for line in lines
-    )
+        accuracies = (each.accuracy_by_label[label] for each in results)
+        rows.append([f"label accuracy of {name}", *map("{:.2%}".format, accuracies)])
+    return format_table(rows)
 
 
 def _cell(evaluation: "Evaluation", key: str, form: str) -> str:
@@ -184,7 +180,7 @@ def _cell(evaluation: "Evaluation", key: str, form: str) -> str:
 
 
 def write_pictures(
-    evaluation: "Evaluation", drawer: "ImageSource", examiner: "Evaluator", folder: Path
+    evaluation: "Evaluation", source: "ImageSource", evaluator: "Evaluator", folder: Path
 ) -> None:
     """Write the three pictures of a model."""
     from cgan_export.evaluation.pictures import confusion_picture, nearest_picture, sheet_picture
@@ -194,24 +190,21 @@ def write_pictures(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make {folder}: {error.strerror}; choose another") from error
-    names, name = drawer.class_names, conventions.printable(drawer.name)
-    title = f"{name}, seed of the noise fixed"
+        raise OutputError(
+            f"cannot create the folder {folder}: {error.strerror}; choose another path"
+        ) from error
+    names, title = source.class_names, conventions.printable(source.name)
+    train, nearest_title = evaluator.train.images, "generated images and nearest training images"
     pictures = {
         "sheet.png": sheet_picture(evaluation, names, title),
-        "confusion.png": confusion_picture(evaluation, names, name),
-        "nearest.png": nearest_picture(
-            evaluation,
-            examiner.train.images,
-            names,
-            "drawn, and beside it the nearest training image of its label",
-        ),
+        "confusion.png": confusion_picture(evaluation, names, title),
+        "nearest.png": nearest_picture(evaluation, train, names, nearest_title),
     }
-    for picture, png in pictures.items():
-        with atomic_write(folder / picture) as file:
+    for name, png in pictures.items():
+        with atomic_write(folder / name) as file:
             file.write(png)
 
 
 def main() -> None:
-    """Run cgan-eval and leave with its exit code."""
+    """Run cgan-eval and exit with its exit code."""
     conventions.run(command)

@@ -1,19 +1,19 @@
-"""What `cgan-export` prints of the files that it made."""
+"""The report that `cgan-export` prints."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from cgan_export.export import Report
-from cgan_runtime import ImageGenerator
+from cgan_export.cli.table import format_table
+from cgan_export.export import ExportReport
 from cgan_runtime.cli.conventions import printable
-from cgan_runtime.diagnostics.speed import measure_speed
+from cgan_runtime.diagnostics.speed import Speed
+
+NOT_MEASURED = "see --evaluate"
 
 
-def facts_of(report: Report) -> dict[str, Any]:
-    """Return a report as plain values, with the speed of its file on one thread."""
-    judged = report.judgement
-    with ImageGenerator(report.path, provider="cpu", threads=1) as generator:
-        speed = measure_speed(generator)
+def report_values(report: ExportReport, speed: Speed) -> dict[str, Any]:
+    """Return the report and the file's speed on one thread as plain values for --json."""
+    gate = report.gate_result
     return {
         "path": str(report.path),
         "precision": report.precision,
@@ -21,11 +21,11 @@ def facts_of(report: Report) -> dict[str, Any]:
         "parameters": report.parameters,
         "nodes": report.nodes,
         "opset": report.opset,
-        "largest_difference": report.largest_difference,
-        "mean_difference": round(report.mean_difference, 4),
+        "largest_difference": report.max_pixel_error,
+        "mean_difference": round(report.mean_pixel_error, 4),
         "images_compared": report.images_compared,
-        "label_accuracy": report.quality.get("label_accuracy", judged and judged.label_accuracy),
-        "label_accuracy_change": judged and judged.change,
+        "label_accuracy": report.quality.get("label_accuracy", gate and gate.label_accuracy),
+        "label_accuracy_change": gate and gate.change,
         "quality": dict(report.quality),
         "latency_microseconds": round(speed.latency * 1e6, 1),
         "images_per_second": round(speed.throughput),
@@ -33,48 +33,36 @@ def facts_of(report: Report) -> dict[str, Any]:
     }
 
 
-def as_table(files: Sequence[dict[str, Any]]) -> str:
-    """Return the facts of files as lines, a file a column."""
-    columns = [_column(facts) for facts in files]
-    head = max(map(len, columns[0]))
-    widths = [max(map(len, column.values())) for column in columns]
-    rows = [
-        "  ".join(
-            [name.ljust(head), *(c[name].ljust(w) for c, w in zip(columns, widths, strict=True))]
-        ).rstrip()
-        for name in columns[0]
-    ]
-    images = files[0]["images_compared"]
-    legend = (
-        f"Off torch: grey levels of 255, in {images:,} images. Speed: one thread, noise included."
+def report_table(files: Sequence[dict[str, Any]]) -> str:
+    """Format the values of exported files as a table, one file per column."""
+    columns = [_column(values) for values in files]
+    table = format_table([[title, *(c[title] for c in columns)] for title in columns[0]])
+    return (
+        f"{table}\nPixel errors are on the scale 0 to 255, over {files[0]['images_compared']:,} "
+        "images. Latency and throughput are of one CPU thread, including noise generation."
     )
-    return "\n".join([*rows, legend])
 
 
-def _column(facts: dict[str, Any]) -> dict[str, str]:
-    quality, change = facts["quality"], facts["label_accuracy_change"]
-    accuracy = facts["label_accuracy"]
-    measured = {
-        "Fréchet distance": ("frechet", "{:.3f}"),
-        "recall": ("recall", "{:.3f}"),
-    }
+def _column(values: dict[str, Any]) -> dict[str, str]:
+    quality, change = values["quality"], values["label_accuracy_change"]
+    accuracy = values["label_accuracy"]
     return {
-        "file": printable(facts["path"]),
-        "precision": facts["precision"],
-        "bytes": f"{facts['bytes']:,}",
-        "parameters": f"{facts['parameters']:,}",
-        "nodes": str(facts["nodes"]),
-        "opset": str(facts["opset"]),
-        "off torch, most": str(facts["largest_difference"]),
-        "off torch, mean": f"{facts['mean_difference']:.3f}",
-        "label accuracy": "see --judge" if accuracy is None else f"{accuracy:.2%}",
-        "gate": "none" if change is None else f"passed, {change * 100:+.2f} points",
+        "file": printable(values["path"]),
+        "precision": values["precision"],
+        "bytes": f"{values['bytes']:,}",
+        "parameters": f"{values['parameters']:,}",
+        "nodes": str(values["nodes"]),
+        "opset": str(values["opset"]),
+        "max pixel error vs PyTorch": str(values["largest_difference"]),
+        "mean pixel error vs PyTorch": f"{values['mean_difference']:.3f}",
+        "quality gate": "not run" if change is None else f"passed ({change * 100:+.2f} points)",
+        "label accuracy": NOT_MEASURED if accuracy is None else f"{accuracy:.2%}",
         **{
-            name: words.format(quality[key]) if key in quality else "see --judge"
-            for name, (key, words) in measured.items()
+            title: f"{quality[key]:.3f}" if key in quality else NOT_MEASURED
+            for title, key in (("Fréchet distance", "frechet"), ("recall", "recall"))
         },
-        "one image": f"{facts['latency_microseconds']:.0f} µs",
-        "in bulk": f"{facts['images_per_second']:,} images/s",
-        "export took": f"{facts['seconds']} s",
-        **({"for Triton": printable(facts["triton"])} if "triton" in facts else {}),
+        "latency (1 image)": f"{values['latency_microseconds']:.0f} µs",
+        "throughput": f"{values['images_per_second']:,} images/s",
+        "export time": f"{values['seconds']} s",
+        **({"Triton model": printable(values["triton"])} if "triton" in values else {}),
     }

@@ -1,7 +1,7 @@
-"""What `cgan-eval` measures."""
+"""The measurements of cgan-eval."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,32 +15,33 @@ from cgan_training.data import Dataset, load_dataset
 from cgan_training.evaluation import (
     Reference,
     classification_accuracy_score,
-    classify_features,
-    memorization,
+    memorization_rate,
     nearest_training_images,
     parzen_log_likelihood,
+    predict_with_features,
 )
 from cgan_training.evaluation.classifier import label_accuracy, load_or_train_classifier
 
-MOST_IMAGES, LEAST_IMAGES = 10_000, 1_000  # drawn: in between, as many as the test set has
-LEAST_CAS_IMAGES = 10_000  # drawn for that: as many as the training set has, or so many
+# As many images are generated as the test set has, within these limits.
+MIN_IMAGES, MAX_IMAGES = 1_000, 10_000
+MIN_CAS_IMAGES = 10_000  # for CAS, as many as the training set has, but at least this number
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Every figure of one drawer, with what its pictures need."""
+    """The figures of one model, and the data for its pictures."""
 
     name: str
-    figures: dict[str, float]  # by name, in the order of the table; the mean over the sets drawn
-    deviations: dict[str, float]  # standard deviation of those between sets; none of a single set
-    accuracy_by_label: tuple[float, ...]  # over all sets, like the confusion
-    confusion: list[list[int]]  # [asked][read], of the judge
-    images: Tensor  # uint8 [n, 1, height, width], the first set
+    figures: dict[str, float]  # by name, in the order of the table; means over the image sets
+    deviations: dict[str, float]  # standard deviations between image sets; empty for a single set
+    accuracy_by_label: tuple[float, ...]  # over all image sets, like the confusion matrix
+    confusion: list[list[int]]  # [requested label][predicted label]
+    images: Tensor  # uint8 [n, 1, height, width], the first image set
     labels: Tensor  # int64 [n]
     nearest: Tensor  # int64 [n], index of the nearest training image
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what --json prints."""
+        """Return the values that --json prints."""
         return {
             "model": self.name,
             "figures": self.figures,
@@ -51,68 +52,70 @@ class Evaluation:
 
 
 class Evaluator:
-    """Holds the real data and the judge, and measures drawers.
+    """Measures models with the real dataset and the evaluation classifier.
 
     Args:
-        dataset: a data set's name, or a folder's path.
-        data_dir: torchvision's root.
-        cache_dir: where the judge is kept; at first use training it takes some minutes.
-        say: told what takes long, a line at a time.
+        dataset: a dataset's name, or a folder's path.
+        data_dir: the root folder of torchvision's datasets.
+        cache_dir: folder of the evaluation classifier, which is trained at first use. That takes
+            some minutes.
+        log: receives a line of text before each long step.
 
     Raises:
-        cgan_training.errors.TrainingError: the data cannot be had, or the cache not written.
+        cgan_training.errors.TrainingError: the dataset is not available, or cache_dir is not
+            writable.
     """
 
     def __init__(
-        self, dataset: str, data_dir: Path, cache_dir: Path, say: Callable[[str], None]
+        self, dataset: str, data_dir: Path, cache_dir: Path, log: Callable[[str], None]
     ) -> None:
-        self._say = say
+        self._log = log
         self.train: Dataset = load_dataset(dataset, data_dir)[0]
         self.test: Dataset = load_dataset(dataset, data_dir, train=False)[0]
-        say(f"the judge of {self.train.name}: trained at first use, in some minutes")
-        self.judge = load_or_train_classifier(
+        log(f"loading the evaluation classifier of {self.train.name} (training takes minutes)")
+        self.classifier = load_or_train_classifier(
             self.train.images, self.train.labels, classes=self.train.classes, cache_dir=cache_dir
         )
-        self.judge_accuracy = label_accuracy(self.judge, self.test.images, self.test.labels)
-        say(f"it reads {self.judge_accuracy:.2%} of the real test set")
-        self.reference = Reference.of(
-            self.judge,
-            (self.test.images, self.test.labels),
-            (self.train.images, self.train.labels),
+        self.classifier_accuracy = label_accuracy(
+            self.classifier, self.test.images, self.test.labels
         )
-        self._held_out = nearest_training_images(
-            self.test.images, self.test.labels, (self.train.images, self.train.labels)
+        log(f"accuracy of the classifier on the test set: {self.classifier_accuracy:.2%}")
+        train = self.train.images, self.train.labels
+        self.reference = Reference.from_datasets(
+            self.classifier, (self.test.images, self.test.labels), train
         )
+        self._nearest_of_test = nearest_training_images(self.test.images, self.test.labels, train)
 
-    def evaluate(self, drawer: ImageSource, *, quick: bool = False, draws: int = 1) -> Evaluation:
-        """Measure a drawer.
+    def evaluate(self, source: ImageSource, *, quick: bool = False, repeats: int = 1) -> Evaluation:
+        """Measure the images of a source.
 
         Args:
-            drawer: what draws.
-            quick: leave out the figures that take minutes: cas and parzen.
-            draws: how many sets of images are drawn and measured, 1 or more; cas and parzen are
-                measured once, the pictures are of the first set.
+            source: generates the images.
+            quick: skip the figures that take minutes, cas and parzen.
+            repeats: number of image sets to generate and measure, at least 1. cas and parzen are
+                measured once, and the pictures show the first set.
 
         Raises:
-            EvaluationError: it draws images of another size, or of other classes.
+            EvaluationError: the images do not have the classes or the size of the dataset.
         """
-        self._require_fit(drawer)
-        count = max(LEAST_IMAGES, min(MOST_IMAGES, len(self.test.labels)))
-        times = "" if draws == 1 else f"{draws} times "
-        self._say(f"drawing {times}{count:,} images with {drawer.name}")
+        self._require_same_shape(source)
+        count = max(MIN_IMAGES, min(MAX_IMAGES, len(self.test.labels)))
+        times = "" if repeats == 1 else f"{repeats} times "
+        self._log(f"generating {times}{count:,} images with {source.name}")
         labels = _cycled(self.test.labels, count)
-        images = drawer.draw(labels.repeat(draws)).split(count)  # each of noise of its own
-        sets = [self._measure(each, labels) for each in images]
-        figures, deviations = _mean([each.figures for each in sets])
-        confusion = torch.stack([each.confusion for each in sets]).sum(0)
+        images = source.generate(labels.repeat(repeats)).split(count)  # each set has its own noise
+        sets, confusions, nearest = zip(
+            *(self._measure(each, labels) for each in images), strict=True
+        )
+        figures, deviations = _statistics(sets)
+        confusion = torch.stack(confusions).sum(0)
         accuracy_by_label = confusion.diagonal() / confusion.sum(1)
         figures["worst_label_accuracy"] = accuracy_by_label.nan_to_num(1.0).min().item()
         if not quick:
-            self._say("training a classifier on drawn images alone")
-            count = max(LEAST_CAS_IMAGES, len(self.train.labels))
-            wanted = _cycled(self.train.labels, count)
+            self._log("training a classifier on generated images")
+            cas_labels = _cycled(self.train.labels, max(MIN_CAS_IMAGES, len(self.train.labels)))
             figures["cas"] = classification_accuracy_score(
-                (drawer.draw(wanted), wanted),
+                (source.generate(cas_labels), cas_labels),
                 (self.test.images, self.test.labels),
                 classes=self.train.classes,
             )
@@ -120,46 +123,39 @@ class Evaluator:
             figures["parzen"] = likelihood.mean
             figures["parzen_error"] = likelihood.standard_error
         return Evaluation(
-            name=drawer.name,
+            name=source.name,
             figures=_rounded(figures),
             deviations=_rounded(deviations),
             accuracy_by_label=tuple(round(each, 4) for each in accuracy_by_label.tolist()),
             confusion=confusion.tolist(),
             images=images[0],
             labels=labels,
-            nearest=sets[0].nearest,
+            nearest=nearest[0],
         )
 
-    def _measure(self, images: Tensor, labels: Tensor) -> "_Set":
-        features, read = classify_features(self.judge, images)
-        figures = asdict(self.reference.compare(features, read, labels))
-        near = nearest_training_images(images, labels, (self.train.images, self.train.labels))
-        figures["memorised"] = memorization(near, self._held_out)
+    def _measure(self, images: Tensor, labels: Tensor) -> tuple[dict[str, float], Tensor, Tensor]:
+        """Return an image set's figures, confusion matrix and nearest training images."""
+        features, predicted = predict_with_features(self.classifier, images)
+        figures = asdict(self.reference.measure_features(features, predicted, labels))
+        nearest = nearest_training_images(images, labels, (self.train.images, self.train.labels))
+        figures["memorized"] = memorization_rate(nearest, self._nearest_of_test)
         confusion = torch.zeros(2 * (self.train.classes,), dtype=torch.int64)
-        confusion.index_put_((labels, read), torch.tensor(1), accumulate=True)
-        return _Set(figures, confusion, near.index)
+        confusion.index_put_((labels, predicted), torch.tensor(1), accumulate=True)
+        return figures, confusion, nearest.index
 
-    def _require_fit(self, drawer: ImageSource) -> None:
-        shape = (self.train.height, self.train.width)
-        if drawer.shape != shape or len(drawer.class_names) != self.train.classes:
+    def _require_same_shape(self, source: ImageSource) -> None:
+        height, width = self.train.height, self.train.width
+        classes = len(source.class_names)
+        if source.shape != (height, width) or classes != self.train.classes:
             raise EvaluationError(
-                f"{drawer.name} draws {len(drawer.class_names)} classes of "
-                f"{drawer.shape[0]} x {drawer.shape[1]} pixels, {self.train.name} has "
-                f"{self.train.classes} of {shape[0]} x {shape[1]}; give the --dataset it learnt"
+                f"{source.name} generates {classes} classes of {source.shape[0]} x "
+                f"{source.shape[1]} pixels, but {self.train.name} has {self.train.classes} classes "
+                f"of {height} x {width} pixels; pass the --dataset that the model was trained on"
             )
 
 
-@dataclass(frozen=True)
-class _Set:
-    """What one set of drawn images shows."""
-
-    figures: dict[str, float]
-    confusion: Tensor  # int64 [asked, read]
-    nearest: Tensor  # int64 [n]
-
-
-def _mean(sets: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return each figure's mean, and where there are several sets its standard deviation."""
+def _statistics(sets: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the mean of each figure and, for more than one set, its standard deviation."""
     columns = {name: [each[name] for each in sets] for name in sets[0]}
     means = {name: statistics.mean(column) for name, column in columns.items()}
     if len(sets) == 1:
@@ -172,5 +168,5 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
 
 
 def _cycled(labels: Tensor, count: int) -> Tensor:
-    """Return so many labels in the proportions of a set's own."""
+    """Repeat labels up to a number, which keeps their proportions."""
     return labels.repeat(-(-count // len(labels)))[:count]

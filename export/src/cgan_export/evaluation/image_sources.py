@@ -1,67 +1,68 @@
-"""Anything that draws: a model.pt, a run directory, an .onnx file."""
+"""Sources of generated images for evaluation: a model.pt, a run directory or an .onnx file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cgan_export.verification import generate_with_torch
 from cgan_runtime import ImageGenerator
-from cgan_training.model_file import load_model
+from cgan_runtime.model_file.contract import REFERENCE_SEED
+from cgan_training.model_file import Model, load_model
 
-CHUNK = 1000  # images at a time
-SEED = 2014
+CHUNK = 1000  # images generated at a time
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """A trained generator, whatever file it came from."""
+    """A function that generates images, and what the images show."""
 
-    name: str  # the file as the user gave it
-    dataset: str  # name of the data set it learnt
-    class_names: tuple[str, ...]  # one a label
-    shape: tuple[int, int]  # of an image: height, width
-    draw: Callable[[Tensor], Tensor]  # labels int64 [n] -> images uint8 [n, 1, height, width]
+    name: str  # for messages and tables: the path that the user passed
+    dataset: str  # name of the dataset it was trained on
+    class_names: tuple[str, ...]  # one per label
+    shape: tuple[int, int]  # height and width of an image
+    generate: Callable[[Tensor], Tensor]  # labels int64 [n] -> images uint8 [n, 1, height, width]
 
 
-def open_source(path: Path, seed: int = SEED) -> ImageSource:
-    """Open a file; the same seed gives a .pt and the .onnx made of it the same noise.
+def open_source(path: Path, seed: int = REFERENCE_SEED) -> ImageSource:
+    """Open a file. A model.pt and the .onnx file exported from it get the same noise.
 
     Raises:
-        cgan_runtime.CganError: the .onnx file cannot be drawn with.
+        cgan_runtime.CganError: the .onnx file cannot be opened.
         cgan_training.errors.ModelFileError: the model.pt cannot be read.
     """
-    return open_onnx_source(path, seed) if path.suffix == ".onnx" else _of_torch(path, seed)
+    if path.suffix == ".onnx":
+        return open_onnx_source(path, seed)
+    return torch_source(load_model(path), str(path), seed)
 
 
-def open_onnx_source(path: Path, seed: int = SEED) -> ImageSource:
-    """Open an exported file, whatever it is called; see open_source()."""
-    generator = ImageGenerator(path, provider="cpu")
-
-    def draw(labels: Tensor) -> Tensor:
-        wanted = labels.tolist()
-        parts = [
-            torch.from_numpy(generator.generate(wanted[i : i + CHUNK], seed=seed, start=i))
-            for i in range(0, len(wanted), CHUNK)
-        ]
-        return torch.cat(parts)
-
-    info = generator.info
-    return ImageSource(str(path), info.dataset, info.class_names, (info.height, info.width), draw)
+def open_onnx_source(path: Path, seed: int = REFERENCE_SEED) -> ImageSource:
+    """Open an exported file with any file name; see open_source()."""
+    return onnx_source(ImageGenerator(path, provider="cpu"), seed)
 
 
-def _of_torch(path: Path, seed: int) -> ImageSource:
-    model = load_model(path)
+def onnx_source(generator: ImageGenerator, seed: int = REFERENCE_SEED) -> ImageSource:
+    """Return the source of an exported file that is open."""
+    info, name = generator.info, str(generator.model_path)
+    generate = partial(_in_chunks, partial(generator.generate, seed=seed))
+    return ImageSource(name, info.dataset, info.class_names, (info.height, info.width), generate)
 
-    def draw(labels: Tensor) -> Tensor:
-        wanted = labels.tolist()
-        parts = [
-            torch.from_numpy(generate_with_torch(model, wanted[i : i + CHUNK], seed, i))
-            for i in range(0, len(wanted), CHUNK)
-        ]
-        return torch.cat(parts)
 
+def torch_source(model: Model, name: str = "", seed: int = REFERENCE_SEED) -> ImageSource:
+    """Return the source of a trained network."""
     shape = model.generator.height, model.generator.width
-    return ImageSource(str(path), model.dataset, model.class_names, shape, draw)
+    generate = partial(_in_chunks, partial(generate_with_torch, model, seed=seed))
+    return ImageSource(name, model.dataset, model.class_names, shape, generate)
+
+
+def _in_chunks(generate: Callable[..., NDArray[np.uint8]], labels: Tensor) -> Tensor:
+    chunks = [
+        generate(labels[start : start + CHUNK].tolist(), start=start)
+        for start in range(0, len(labels), CHUNK)
+    ]
+    return torch.from_numpy(np.concatenate(chunks))

@@ -1,93 +1,91 @@
-"""The model card: what a file is, in words, from the facts that its metadata hold.
+"""The model card: a description of a file in Markdown, from the facts in its metadata.
 
-Its sections are those of Mitchell et al. 2019, as far as they have something to say of digits.
+Its sections follow Mitchell et al. 2019, "Model Cards for Model Reporting".
 """
 
-import hashlib
 import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import torch
 
-from cgan_export.evaluation.image_sources import open_onnx_source
+from cgan_export.evaluation.image_sources import onnx_source
 from cgan_runtime import ImageGenerator
 from cgan_runtime.cli.conventions import printable
-from cgan_runtime.diagnostics.speed import measure_speed
+from cgan_runtime.diagnostics.speed import Speed
 from cgan_runtime.model_file.contract import ModelInfo
-from cgan_training.pictures.sample_sheet import sheet
+from cgan_training.pictures.sample_sheet import draw_sample_sheet
 
-ROWS = 10  # of the sheet
-# What the figures are called, in the order of the table.
+SHEET_ROWS = 10
+# Titles of the quality figures, in the order of the table.
 FIGURES = {
     "label_accuracy": "label accuracy",
     "worst_label_accuracy": "label accuracy of the worst label",
-    "frechet": "Fréchet distance from the test set",
+    "frechet": "Fréchet distance to the test set",
     "frechet_by_class": "Fréchet distance by class",
-    "frechet_train": "Fréchet distance from the training set",
+    "frechet_train": "Fréchet distance to the training set",
     "precision": "precision",
     "recall": "recall",
     "density": "density",
     "coverage": "coverage",
-    "memorised": "memorised",
-    "judge_accuracy": "the judge's own accuracy on the real test set",
+    "memorized": "memorized",
+    "classifier_accuracy": "accuracy of the evaluation classifier on the real test set",
 }
 
 
-def card_of(path: Path, picture: str) -> str:
-    """Return the Markdown model card of an exported file.
+def model_card(generator: ImageGenerator, speed: Speed, picture: str) -> str:
+    """Return the model card of an exported file in Markdown.
 
     Args:
-        path: the file.
-        picture: where the card finds its sheet.
+        generator: the exported file.
+        speed: its speed on one thread.
+        picture: file name of its sample sheet, for the link.
     """
-    content, name = path.read_bytes(), printable(path.name)
-    with ImageGenerator(path, provider="cpu", threads=1) as generator:
-        info, speed = generator.info, measure_speed(generator)
-    runs = _runs(info)
-    facts = {
-        "file": f"`{name}`, {len(content):,} bytes",
-        "SHA-256 of the file": f"`{hashlib.sha256(content).hexdigest()}`",
+    info, name = generator.info, printable(generator.model_path.name)
+    runs = _training_runs(info)
+    file_facts = {
+        "file": f"`{name}`, {generator.model_path.stat().st_size:,} bytes",
+        "SHA-256 of the file": f"`{generator.model_sha256}`",
         "SHA-256 of the trained weights": f"`{info.weights_sha256}`",
         "precision": info.precision,
         "speed": f"{speed.latency * 1e6:.0f} µs for one image, {speed.throughput:,.0f} images/s in "
-        f"bulk: one thread of {platform.machine()} with {torch.backends.cpu.get_cpu_capability()}",
-        "noise vector": f"{info.noise_dim} standard normal numbers an image",
-        "drawn image": f"{info.height} x {info.width} pixels, 0 background .. 255 ink",
+        f"batches; one thread on {platform.machine()} with "
+        f"{torch.backends.cpu.get_cpu_capability()}",
+        "noise vector": f"{info.noise_dim} standard normal numbers per image",
+        "generated image": f"{info.height} x {info.width} pixels, 0 background .. 255 foreground",
         "classes": ", ".join(info.class_names),
     }
-    training = {
-        "data set": info.dataset,
+    training_facts = {
+        "dataset": info.dataset,
         "recipe": info.recipe.get("name", "unknown"),
         "seed": info.recipe.get("seed", "unknown"),
         **{
             key: f"{value:,}" if isinstance(value, int) else value
             for key, value in info.training.items()
-            if key != "start"
+            if key != "started_from"
         },
-        **_before(runs[:-1]),
-        **{f"{name}": version for name, version in info.versions.items()},
+        **({"started from": "; ".join(map(_summary, runs[:-1]))} if runs[1:] else {}),
+        **info.versions,
     }
     return "\n".join(
         [
             f"# {name}",
             "",
-            "A conditional generator (Mirza & Osindero 2014): it draws an image of the class it is",
-            "asked for. This card is written by `cgan-export --card` from the file's own metadata.",
+            "A conditional generator (Mirza & Osindero 2014): it generates images of the requested",
+            "class. `cgan-export --card` wrote this card from the file's own metadata.",
             "",
-            f"![Generated images, a class a column]({quote(os.fsencode(picture))})",
+            f"![Generated images, one class per column]({quote(os.fsencode(picture))})",
             "",
             "## The file",
             "",
-            *_table(facts),
+            *_table(file_facts),
             "",
             "## Training",
             "",
-            *_table(training),
+            *_table(training_facts),
             "",
             *_commands(runs),
             *[line for run in runs for line in _recipe(run["recipe"])],
@@ -95,48 +93,52 @@ def card_of(path: Path, picture: str) -> str:
             "",
             *_quality(info),
             "",
-            "## Proven",
+            "## Verification",
             "",
             *_table(info.verification),
             "",
-            "Differences are in grey levels of 255 from the trained network, with the same noise.",
+            "Differences are pixel errors compared with the trained network for the same noise, on",
+            "the scale 0 to 255.",
             "",
             "## Limits",
             "",
-            f"It knows {info.dataset} and nothing else: these classes, this size, centred, one an",
-            "image. It copies that set's habits and gaps. Drawn images are no substitute for real",
-            "ones where errors matter.",
+            f"The model was trained on {info.dataset} only. It generates these classes, at this",
+            "size, with one centered object per image, and reproduces the biases and gaps of that",
+            "dataset. Do not use generated images in place of real ones where errors matter.",
             "",
         ]
     )
 
 
-def _runs(info: ModelInfo) -> list[Mapping[str, Any]]:
-    """Return the run that ended in the model, after those that it started from, if any."""
+def sample_sheet(generator: ImageGenerator) -> bytes:
+    """Return a PNG with ten generated images of each class."""
+    source = onnx_source(generator)
+    images = source.generate(torch.arange(len(source.class_names)).repeat(SHEET_ROWS))
+    title = f"{printable(generator.model_path.name)}, one class per column"
+    return draw_sample_sheet(images, source.class_names, title)
+
+
+def _training_runs(info: ModelInfo) -> list[Mapping[str, Any]]:
+    """Return the training runs that led to the model, the first run first."""
     runs: list[Mapping[str, Any]] = [
         {**info.training, "recipe": dict(info.recipe), "dataset": info.dataset}
     ]
-    while "start" in runs[0]:
-        runs.insert(0, runs[0]["start"])
+    while "started_from" in runs[0]:
+        runs.insert(0, runs[0]["started_from"])
     return runs
 
 
-def _before(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return a line of the table for what the last run started from, if anything."""
-    before = "; ".join(
-        f"{run['recipe']['name']}, {run['epochs']:,} epochs of {run['dataset']}, "
-        f"{run['seconds']} seconds"
-        for run in runs
-    )
-    return {"started from": before} if before else {}
+def _summary(run: Mapping[str, Any]) -> str:
+    dataset, seconds = run["dataset"], run["seconds"]
+    return f"{run['recipe']['name']}, {run['epochs']:,} epochs of {dataset}, {seconds} seconds"
 
 
 def _commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what trains it again, where the metadata know it all."""
-    lines, start = [], ""
+    """Return the commands that reproduce the training, if the metadata contain all options."""
+    lines, start_from = [], ""
     for number, run in enumerate(runs, 1):
         try:
-            words = {
+            options = {
                 "recipe": run["recipe"]["name"],
                 "dataset": run["dataset"],
                 "epochs": run["epochs"],
@@ -145,17 +147,18 @@ def _commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
             }
         except KeyError:
             return []
-        flags = "".join(f" --{key} {value}" for key, value in words.items())
-        lines.append(f"    cgan-train{start}{flags} --run-dir runs/step-{number}")
-        start = f" --start-from runs/step-{number}"
-    what = "commands give" if len(lines) > 1 else "command give"
-    return [f"The same machine, versions and {what} the same weights:", "", *lines, ""]
+        words = "".join(f" --{key} {value}" for key, value in options.items())
+        lines.append(f"    cgan-train{start_from}{words} --run-dir runs/step-{number}")
+        start_from = f" --start-from runs/step-{number}"
+    commands = "these commands reproduce" if len(lines) > 1 else "this command reproduces"
+    introduction = f"On the same machine with the same versions, {commands} the weights:"
+    return [introduction, "", *lines, ""]
 
 
 def _recipe(recipe: Mapping[str, Any]) -> list[str]:
-    name = f" of {recipe['name']}" if "name" in recipe else ""
+    name = f" {recipe['name']}" if "name" in recipe else ""
     return [
-        f"The whole recipe{name}:",
+        f"The complete recipe{name}:",
         "",
         "```json",
         json.dumps(dict(recipe), indent=2),
@@ -164,21 +167,13 @@ def _recipe(recipe: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def sheet_of(path: Path) -> bytes:
-    """Return a PNG: ten images of each class, drawn with the file."""
-    drawer = open_onnx_source(path)
-    classes = len(drawer.class_names)
-    images = drawer.draw(torch.arange(classes).repeat(ROWS))
-    return sheet(images, drawer.class_names, f"{printable(path.name)}, a class a column")
-
-
 def _quality(info: ModelInfo) -> list[str]:
     figures = {FIGURES[key]: info.quality[key] for key in FIGURES if key in info.quality}
     if not figures:
-        return ["Not measured; `cgan-export --judge` does it."]
+        return ["Not measured; `cgan-export --evaluate` measures it."]
     return [
-        "Of images drawn with this file, by a judge trained on the real training set (`cgan-eval`",
-        "says what each figure is; the real test set's total variance is 100):",
+        "Measured on images generated with this file, by a classifier trained on the real training",
+        "set. The total variance of the real test set is 100. `cgan-eval` explains the figures.",
         "",
         *_table(figures),
     ]

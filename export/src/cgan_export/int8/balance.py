@@ -17,16 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from cgan_export.errors import VerificationError
-from cgan_export.int8.grid import (
-    LARGEST_ACTIVATION,
-    LARGEST_BIAS,
-    LARGEST_PAIR,
-    LARGEST_PRODUCT_BIAS,
-    LEAST_STEP,
+from cgan_export.int8.rounding import per_output, weight_matrix
+from cgan_export.int8.scales import (
+    MAX_ACTIVATION,
+    MAX_CONVOLUTION_BIAS,
+    MAX_LINEAR_BIAS,
+    MAX_WEIGHT_PAIR,
+    MIN_SCALE,
     pair_sums,
-    weight_steps,
+    weight_scales,
 )
-from cgan_export.int8.rounding import matrix, per_output
 from cgan_export.int8.sensitivity import LayerSensitivity, measure_sensitivity
 from cgan_export.tracing.trace import ContractGenerator
 
@@ -143,7 +143,7 @@ def _paired(joint: _Joint, units: Tensor) -> Tensor:
     Neighbours of one sign add up, and the largest sum sets the steps of an output's weights.
     """
     weight = joint.after.weight.detach() * _start(_raised(joint.sensed.reach))
-    weight = (weight / weight.abs().amax(1, keepdim=True).clamp(min=LEAST_STEP))[:, units]
+    weight = (weight / weight.abs().amax(1, keepdim=True).clamp(min=MIN_SCALE))[:, units]
     up, down = weight.clamp(min=0) ** SHARPNESS, weight.clamp(max=0) ** SHARPNESS
     alike = up.T @ up + down.T @ down  # [units, units], how much two add up
     alike.fill_diagonal_(torch.inf)
@@ -177,13 +177,13 @@ def _apply(
         made.div_(each if dimension else per_output(each, made))
     after.weight.mul_(per_output(factor, after.weight[0]))
     # As small as the units allow, and large enough for the bias of those that are not dropped.
-    most = LARGEST_PRODUCT_BIAS if isinstance(after, nn.Linear) else LARGEST_BIAS
-    in_steps = joint.bias.abs() / weight_steps(matrix(after.weight))
+    most = MAX_LINEAR_BIAS if isinstance(after, nn.Linear) else MAX_CONVOLUTION_BIAS
+    in_steps = joint.bias.abs() / weight_scales(weight_matrix(after.weight))
     if following is not None and following.unit_bytes:
         in_steps = in_steps[_living(following)]
-    furthest = (reach / factor).max().item() / LARGEST_ACTIVATION
-    step = max(furthest, in_steps.max().item() / most, LEAST_STEP)
-    full = LARGEST_ACTIVATION * step
+    furthest = (reach / factor).max().item() / MAX_ACTIVATION
+    step = max(furthest, in_steps.max().item() / most, MIN_SCALE)
+    full = MAX_ACTIVATION * step
     module.rest.set_submodule(joint.relu, nn.Hardtanh(0.0, full))
     if joint.unit_bytes:
         for owner, name, dimension in joint.before:
@@ -196,7 +196,7 @@ def _apply(
 
 def _raised(reach: Tensor) -> Tensor:
     """Return reaches of which none is too small to divide by, [channels]."""
-    return reach.clamp(min=max(LEAST_REACH * reach.max().item(), LEAST_STEP))
+    return reach.clamp(min=max(LEAST_REACH * reach.max().item(), MIN_SCALE))
 
 
 def _start(reach: Tensor) -> Tensor:
@@ -231,13 +231,13 @@ def _factors(joint: _Joint, reach: Tensor, units: Tensor) -> Tensor:
 
 def _shown(joint: _Joint, reach: Tensor, factor: Tensor) -> Tensor:
     """Return how much the rounding of units shows, [channels]: the furthest sets the steps."""
-    step = _largest(reach / factor, 0) / LARGEST_ACTIVATION
+    step = _largest(reach / factor, 0) / MAX_ACTIVATION
     return (step * factor).square() / 12 * joint.sensed.input_gain
 
 
 def _weights_shown(joint: _Joint, factor: Tensor, scaled: Tensor) -> Tensor:
     """Return how much the rounding of weights shows: an output's largest pair sets its steps."""
-    step = _largest(pair_sums(matrix(scaled)), 1) / LARGEST_PAIR
+    step = _largest(pair_sums(weight_matrix(scaled)), 1) / MAX_WEIGHT_PAIR
     energy = (joint.sensed.energy / factor.square()).sum() * scaled[0, 0].numel()  # of all taps
     return (joint.sensed.output_gain * step.square()).sum() * energy / 12
 

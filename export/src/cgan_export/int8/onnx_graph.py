@@ -1,4 +1,4 @@
-"""The ONNX graph of a generator in eight-bit integers."""
+"""The ONNX graph of a quantized generator."""
 
 from typing import Any
 
@@ -11,112 +11,116 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cgan_export.errors import VerificationError
-from cgan_export.int8.grid import (
-    INK_SCALE,
-    LARGEST_ACTIVATION,
-    LARGEST_WEIGHT,
+from cgan_export.int8.quantization import QuantizedGenerator, QuantizedLayer
+from cgan_export.int8.scales import (
+    IMAGE_SCALE,
     LOGIT_SCALE,
     LOGIT_ZERO,
+    MAX_ACTIVATION,
+    MAX_WEIGHT,
 )
-from cgan_export.int8.quantization import QuantizedGenerator, QuantizedLayer
 from cgan_export.tracing.trace import ContractGenerator
-from cgan_runtime.model_file.contract import BATCH, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
+from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 
 
-def to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> onnx.ModelProto:
-    """Make an ONNX model without metadata whose products, but the first layer's, are of integers.
+def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> onnx.ModelProto:
+    """Return an ONNX model without metadata in which every layer after the first is int8.
 
-    The graph has ONNX's standard form: a DequantizeLinear before each layer and a QuantizeLinear
-    after it. onnxruntime makes one integer operator of the three; what does not, computes the same
-    in float32. A ReLU is nothing but the zero point 0, below which a byte cannot go. The sigmoid
-    is of a byte, and so a table of 256 entries. A product's bias is weights of units that are
-    constant, because onnxruntime's product with a bias, QGemm, works the scales of its outputs out
-    anew at each run, which for one image takes a third of the time (docs/design/0011).
+    The graph has ONNX's standard form, with a DequantizeLinear before each layer and a
+    QuantizeLinear after it. ONNX Runtime fuses the three into one integer operator. Other runtimes
+    compute the same in float32. A ReLU needs no node, because the zero point of its output is 0.
+    The sigmoid is applied to uint8 values, so it is a table of 256 entries.
+
+    The bias of a linear layer is stored as weights of constant inputs. ONNX Runtime's operator with
+    a bias, QGemm, computes its output scales again at every run, which takes a third of the time of
+    one image (docs/design/0011).
 
     Args:
         quantized: the generator.
-        opset: of ONNX's operators.
+        opset: ONNX opset version.
 
     Raises:
-        VerificationError: it has a layer that has no form in integers.
+        VerificationError: int8 does not support a layer.
     """
     module, layers = quantized.first, quantized.layers
     scales = [*(layer.input_scale for layer in layers.values()), LOGIT_SCALE]
     zeros = [*(0 for _ in layers), LOGIT_ZERO]
-    # Of each layer's inputs, how many are constants that make up its bias; none after the last.
-    constants = [*(_constants(layer) for layer in layers.values()), 0]
+    # Number of constant inputs of each layer, which form its bias. The last output has none.
+    constants = [*(_constant_inputs(layer) for layer in layers.values()), 0]
     graph = _Graph()
     state = graph.quantize(graph.first(module, constants[0], scales[0]), scales[0], zeros[0])
     done = 0
     for name, layer in module.rest.named_children():
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            wide = graph.dequantize(state, scales[done], zeros[done])
+            inputs = graph.dequantize(state, scales[done], zeros[done])
             done += 1
             if isinstance(layer, nn.Linear):
-                small = _with_constants(
+                with_constants = _with_constants(
                     layers[name], constants[done - 1], constants[done], scales[done]
                 )
-                state = graph.product(f"layer{done}", small, wide)
+                state = graph.linear(f"layer{done}", with_constants, inputs)
             else:
-                state = graph.convolution(f"layer{done}", layer, layers[name], wide)
+                state = graph.convolution(f"layer{done}", layer, layers[name], inputs)
             state = graph.quantize(state, scales[done], zeros[done])
         elif isinstance(layer, nn.Unflatten):
             state = graph.reshape(state, [-1, *layer.unflattened_size])
         elif isinstance(layer, nn.PixelShuffle) and done == len(layers):
-            # What DepthToSpace does, which onnxruntime 1.20 has for floats alone.
-            cell = layer.upscale_factor
-            grid = [module.height // cell, module.width // cell]
-            state = graph.reshape(state, [-1, cell, cell, *grid])
+            # Equals DepthToSpace, which ONNX Runtime 1.20 supports only for floats.
+            block = layer.upscale_factor
+            positions = [module.height // block, module.width // block]
+            state = graph.reshape(state, [-1, block, block, *positions])
             state = graph.node("Transpose", [state], perm=[0, 3, 1, 4, 2])
         elif not isinstance(layer, nn.Hardtanh):
             raise VerificationError(
-                f"int8 knows no {type(layer).__name__}; export with --precision fp16"
+                f"int8 does not support {type(layer).__name__}; export with --precision fp16"
             )
-    ink = graph.node("Sigmoid", [graph.dequantize(state, LOGIT_SCALE, LOGIT_ZERO)])
-    graph.reshape(graph.quantize(ink, INK_SCALE, 0), [-1, 1, module.height, module.width], IMAGE)
+    image = graph.node("Sigmoid", [graph.dequantize(state, LOGIT_SCALE, LOGIT_ZERO)])
+    pixels = graph.quantize(image, IMAGE_SCALE, 0)
+    graph.reshape(pixels, [-1, 1, module.height, module.width], IMAGE)
     return graph.model(module, opset)
 
 
-def _constants(layer: QuantizedLayer) -> int:
-    """Return how many constant inputs make a product's bias: see _with_constants()."""
+def _constant_inputs(layer: QuantizedLayer) -> int:
+    """Return the number of constant inputs that form a linear layer's bias."""
     if layer.weight.ndim > 2:
-        return 0  # a convolution keeps its bias
-    pairs = -(-int(layer.bias.abs().max()) // (LARGEST_ACTIVATION * LARGEST_WEIGHT)) or 1
+        return 0  # the Conv operator has a bias
+    pairs = -(-int(layer.bias.abs().max()) // (MAX_ACTIVATION * MAX_WEIGHT)) or 1
     return layer.weight.shape[1] % 2 + 2 * pairs
 
 
 def _with_constants(
     layer: QuantizedLayer, inputs: int, outputs: int, output_scale: float
 ) -> QuantizedLayer:
-    """Turn a product's bias into weights of constant inputs, and let it give constants itself.
+    """Replace a linear layer's bias by weights of constant inputs, and add constant outputs.
 
-    Constants are 255, 1, 255, 0, 255, 0, ..., with a 0 before where that makes their number odd, as
-    the number of the inputs before them then is. So no two neighbours add up to more than x86
-    without VNNI holds: 255 * 127 + 127 is below 2**15.
+    The constants are 255, 1, 255, 0, 255, 0, ... A 0 precedes them if the number of the other
+    inputs is odd. No pair of adjacent inputs then exceeds the 16 bits of x86 without VNNI, because
+    255 * 127 + 127 is below 2**15.
 
     Args:
-        layer: a product.
-        inputs: how many constants come in, behind the others.
-        outputs: how many have to go out.
-        output_scale: what a step of its outputs is worth.
+        layer: a linear layer.
+        inputs: number of constant inputs, which follow the others.
+        outputs: number of constant outputs, the constant inputs of the next layer.
+        output_scale: scale of the outputs.
 
     Returns:
-        The same with these inputs and outputs, and a bias of nothing.
+        The layer with these inputs and outputs, and a bias of zeros.
     """
-    bias, large = layer.bias.double(), inputs % 2  # where the first 255 stands
-    whole = (bias / LARGEST_ACTIVATION).round()  # [outputs], of 255
+    bias, large = layer.bias.double(), inputs % 2  # index of the first 255
+    multiples = (bias / MAX_ACTIVATION).round()  # [outputs], of 255
     columns = torch.zeros(len(bias), inputs, dtype=torch.float64)
-    columns[:, large + 1] = bias - whole * LARGEST_ACTIVATION
+    columns[:, large + 1] = bias - multiples * MAX_ACTIVATION
     for column in range(large, inputs, 2):
-        columns[:, column] = whole.clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT)
-        whole = whole - columns[:, column]
+        columns[:, column] = multiples.clamp(-MAX_WEIGHT, MAX_WEIGHT)
+        multiples = multiples - columns[:, column]
     weight = torch.cat([layer.weight.double(), columns], dim=1)
-    # What gives 1; and twice as much as gives 255, so that it is 255 whatever rounds.
+    # The weights that generate the constants. The outputs for 255 are twice as large, so that
+    # saturation makes them 255 whatever the rounding is.
     rows = torch.zeros(outputs, weight.shape[1], dtype=torch.float64)
-    scale = torch.full([outputs], output_scale / (LARGEST_ACTIVATION * layer.input_scale))
+    scale = torch.full([outputs], output_scale / (MAX_ACTIVATION * layer.input_scale))
     first = outputs % 2
-    rows[first::2, large - inputs], rows[first + 1 : first + 2, large - inputs] = LARGEST_WEIGHT, 1
-    scale[first::2] *= 2 * LARGEST_ACTIVATION / LARGEST_WEIGHT
+    rows[first::2, large - inputs], rows[first + 1 : first + 2, large - inputs] = MAX_WEIGHT, 1
+    scale[first::2] *= 2 * MAX_ACTIVATION / MAX_WEIGHT
     return QuantizedLayer(
         torch.cat([weight, rows]).to(torch.int8),
         torch.zeros(len(weight) + outputs, dtype=torch.int32),
@@ -126,20 +130,22 @@ def _with_constants(
 
 
 class _Graph:
-    """Nodes and initializers, as they come."""
+    """A graph under construction: its nodes and initializers, in order."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
     def first(self, module: ContractGenerator, constants: int, scale: float) -> str:
-        """Add the first layer, whose weights float16 holds exactly; return its outputs' name.
+        """Add the first layer, whose weights float16 represents exactly; return its output's name.
 
-        Behind its outputs come so many constants, those of _with_constants(), in steps of the
-        scale; what becomes 255 as a byte is twice as much here.
+        Args:
+            module: the generator.
+            constants: number of constant outputs to add, as in _with_constants().
+            scale: scale of the outputs.
         """
         values, large = torch.zeros(len(module.label_table), constants), constants % 2
-        values[:, large::2] = 2 * LARGEST_ACTIVATION * scale
+        values[:, large::2] = 2 * MAX_ACTIVATION * scale  # saturates to 255
         values[:, large + 1 : large + 2] = scale
         table = torch.cat([module.label_table, values.half().float()], dim=1)
         weight = functional.pad(module.noise_weight, [0, constants])
@@ -147,47 +153,52 @@ class _Graph:
         return self.node("Gemm", [NOISE, self.half("noise_weight", weight), row])
 
     def half(self, name: str, values: Tensor) -> str:
-        """Store float32 as float16, which must hold them exactly; return the wide ones' name."""
-        narrow = values.detach().half()
-        if not torch.equal(narrow.float(), values):
-            raise VerificationError(f"{name} does not fit float16; export with --precision fp32")
-        return self.node("Cast", [self.constant(name, narrow.numpy())], to=TensorProto.FLOAT)
+        """Store float32 values as float16 and add a Cast to float32; return its output's name.
 
-    def product(self, name: str, small: QuantizedLayer, inputs: str) -> str:
-        """Add a product of float32 inputs, without a bias; return its outputs' name."""
-        scale = self.half(f"{name}_scale", small.weight_scale)
-        weight = small.weight.T.contiguous()  # [inputs, outputs]
+        Raises:
+            VerificationError: float16 does not represent the values exactly.
+        """
+        stored = values.detach().half()
+        if not torch.equal(stored.float(), values):
+            raise VerificationError(f"{name} does not fit float16; export with --precision fp32")
+        return self.node("Cast", [self.constant(name, stored.numpy())], to=TensorProto.FLOAT)
+
+    def linear(self, name: str, layer: QuantizedLayer, inputs: str) -> str:
+        """Add a linear layer without bias for dequantized inputs; return its output's name."""
+        scale = self.half(f"{name}_scale", layer.weight_scale)
+        weight = layer.weight.T.contiguous()  # [inputs, outputs]
         return self.node("MatMul", [inputs, self.weight(name, weight, scale, axis=1)])
 
-    def convolution(self, name: str, layer: nn.Conv2d, small: QuantizedLayer, inputs: str) -> str:
-        """Add a convolution of float32 inputs; return its outputs' name."""
+    def convolution(
+        self, name: str, layer: nn.Conv2d, quantized: QuantizedLayer, inputs: str
+    ) -> str:
+        """Add a convolution for dequantized inputs; return its output's name."""
         if isinstance(layer.padding, str):
             raise VerificationError(
-                f"int8 knows no padding {layer.padding!r}; export with --precision fp16"
+                f"int8 does not support padding {layer.padding!r}; export with --precision fp16"
             )
-        scale = self.half(f"{name}_scale", small.weight_scale)
-        weight = self.weight(name, small.weight, scale, axis=0)
-        whole = self.constant(f"{name}_bias", small.bias.numpy())
-        step = self.node("Mul", [scale, self.step(small.input_scale, 0)[0]])
-        bias = self.node("DequantizeLinear", [whole, step], axis=0)
-        # Height and width at the front, then at the back.
-        pads, strides = [*layer.padding, *layer.padding], list(layer.stride)
+        scale = self.half(f"{name}_scale", quantized.weight_scale)
+        weight = self.weight(name, quantized.weight, scale, axis=0)
+        integers = self.constant(f"{name}_bias", quantized.bias.numpy())
+        bias_scale = self.node("Mul", [scale, self.scale_and_zero(quantized.input_scale, 0)[0]])
+        bias = self.node("DequantizeLinear", [integers, bias_scale], axis=0)
+        pads, strides = [*layer.padding, *layer.padding], list(layer.stride)  # begins, then ends
         return self.node("Conv", [inputs, weight, bias], pads=pads, strides=strides)
 
     def weight(self, name: str, values: Tensor, scale: str, axis: int) -> str:
-        """Add a weight of bytes with a scale for each of an axis; return the wide one's name."""
+        """Add an int8 weight with one scale per output; return its dequantized output's name."""
         zero = self.constant(f"{name}_zero", np.zeros(values.shape[axis], np.int8))
         stored = self.constant(f"{name}_weight", values.numpy())
         return self.node("DequantizeLinear", [stored, scale, zero], axis=axis)
 
     def quantize(self, source: str, scale: float, zero: int) -> str:
-        return self.node("QuantizeLinear", [source, *self.step(scale, zero)])
+        return self.node("QuantizeLinear", [source, *self.scale_and_zero(scale, zero)])
 
     def dequantize(self, source: str, scale: float, zero: int) -> str:
-        return self.node("DequantizeLinear", [source, *self.step(scale, zero)])
+        return self.node("DequantizeLinear", [source, *self.scale_and_zero(scale, zero)])
 
-    def step(self, scale: float, zero: int) -> list[str]:
-        """Return the names of a scale and a zero point of bytes."""
+    def scale_and_zero(self, scale: float, zero: int) -> list[str]:
+        """Add a scale and a uint8 zero point; return their names."""
         return [
             self.constant(f"scale_{scale:.9g}", np.array(scale, np.float32)),
             self.constant(f"zero_{zero}", np.array(zero, np.uint8)),
@@ -198,7 +209,7 @@ class _Graph:
         return self.node("Reshape", [source, name], target)
 
     def constant(self, name: str, values: NDArray[np.generic]) -> str:
-        """Add an initializer, unless there is one of that name; return the name."""
+        """Add an initializer, unless its name exists already; return the name."""
         if all(tensor.name != name for tensor in self.initializers):
             self.initializers.append(numpy_helper.from_array(values, name))
         return name
@@ -210,20 +221,17 @@ class _Graph:
         return target or name
 
     def model(self, module: ContractGenerator, opset: int) -> onnx.ModelProto:
+        """Return the graph as a model with the inputs and the output of the contract."""
+        noise_shape: list[str | int] = [BATCH_AXIS, len(module.noise_weight)]
+        image_shape: list[str | int] = [BATCH_AXIS, 1, module.height, module.width]
         graph = helper.make_graph(
             self.nodes,
             "generator",
             [
-                helper.make_tensor_value_info(
-                    NOISE, TensorProto.FLOAT, [BATCH, len(module.noise_weight)]
-                ),
-                helper.make_tensor_value_info(LABEL, TensorProto.INT64, [BATCH]),
+                helper.make_tensor_value_info(NOISE, TensorProto.FLOAT, noise_shape),
+                helper.make_tensor_value_info(LABEL, TensorProto.INT64, [BATCH_AXIS]),
             ],
-            [
-                helper.make_tensor_value_info(
-                    IMAGE, TensorProto.UINT8, [BATCH, 1, module.height, module.width]
-                )
-            ],
+            [helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, image_shape)],
             self.initializers,
         )
         return helper.make_model(

@@ -1,13 +1,13 @@
-"""From float32 layers to layers of eight-bit integers.
+"""Quantization of a generator's layers from float32 to 8-bit integers.
 
-Weights are int8, symmetric, with a scale for each output. Activations, which a ReLU leaves at 0 or
-above, are uint8 with one scale a layer. Scales are fixed at export, from images drawn of all
-labels: what an image looks like does not depend on its neighbours in the batch.
+Weights are int8, symmetric, with one scale per output. Activations follow a ReLU, so they are
+uint8 with one scale per layer. All scales are fixed at export, from generated images of all
+labels, so an image does not depend on the other images in its batch.
 
-Integer sums are the same on every processor but for one trap: x86 without VNNI adds the products
-of two neighbours in 16 bits, and saturates. So no two neighbouring weights of one sign add up to
-more than 128, and 255 * 128 fits. The first layer is float32, and exact all the same
-(docs/design/0004).
+Integer sums are the same on every processor with one exception: x86 without VNNI adds pairs of
+adjacent terms in 16 bits, and saturates. Two adjacent weights of one sign therefore add up to at
+most 128, because 255 * 128 fits into 16 bits. The first layer stays float32, with weights for which
+its sums are exact (docs/design/0004).
 """
 
 import copy
@@ -18,25 +18,25 @@ from torch import Tensor, nn
 
 from cgan_export.errors import VerificationError
 from cgan_export.int8.balance import balance
-from cgan_export.int8.grid import (
+from cgan_export.int8.rounding import per_output, round_weights, weight_matrix
+from cgan_export.int8.scales import (
     FLOAT16_INTEGERS,
     FLOAT32_INTEGERS,
-    INK_SCALE,
-    LARGEST_ACTIVATION,
+    IMAGE_SCALE,
     LOGIT_SCALE,
     LOGIT_ZERO,
-    bounds,
-    power_of_two,
-    to_steps,
-    weight_steps,
+    MAX_ACTIVATION,
+    divide_by_scale,
+    next_power_of_two,
+    weight_bounds,
+    weight_scales,
 )
-from cgan_export.int8.rounding import matrix, per_output, rounded_weight
 from cgan_export.int8.sensitivity import noise_and_labels
 from cgan_export.tracing.trace import ContractGenerator
-from cgan_runtime.noise import LARGEST, STEPS
+from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT
 
-SEEN = 16_384  # images whose inputs a layer's weights are rounded for
-MOST_DOUBLINGS = 64  # of a step, to make room for a unit's largest sum
+CALIBRATION_IMAGES = 16_384
+MAX_DOUBLINGS = 64  # of a scale of the first layer
 
 
 @dataclass(frozen=True)
@@ -45,136 +45,144 @@ class QuantizedLayer:
 
     weight: Tensor  # int8 [outputs, inputs] or [outputs, inputs, height, width]
     bias: Tensor  # int32 [outputs]
-    weight_scale: Tensor  # float32 [outputs], which float16 holds
-    input_scale: float  # what a step of the inputs, uint8, is worth
+    weight_scale: Tensor  # float32 [outputs], values that float16 represents exactly
+    input_scale: float  # of the uint8 inputs
 
 
 @dataclass(frozen=True)
 class QuantizedGenerator:
-    """What int8 files are made of."""
+    """A generator in integers, from which an int8 file is made."""
 
-    first: ContractGenerator  # whose first layer sums without rounding
-    layers: dict[str, QuantizedLayer]  # by the name that the layer has in first.rest
+    first: ContractGenerator  # its first layer is used, and the order of the layers
+    layers: dict[str, QuantizedLayer]  # the layers after the first, by their name in first.rest
 
-    def draw(self, noise: Tensor, label: Tensor) -> Tensor:
-        """Work it out in whole numbers: what the file has to draw, uint8 [batch, 1, h, w].
+    def generate(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Compute the images of the int8 file with integer arithmetic.
 
-        Sums are scaled in float32, as the runtime does it: a number that lies between two steps is
-        rounded to the same one.
+        Sums are scaled in float32, as ONNX Runtime does, so that ties are rounded alike.
 
         Args:
             noise: float32 [batch, noise_dim].
             label: int64 [batch].
+
+        Returns:
+            uint8 [batch, 1, height, width].
         """
         with torch.no_grad():
-            scales = [*(small.input_scale for small in self.layers.values()), LOGIT_SCALE]
-            state = to_steps(self.first.hidden(noise, label), scales.pop(0)).clamp(0, 255).double()
+            scales = [*(layer.input_scale for layer in self.layers.values()), LOGIT_SCALE]
+            hidden = self.first.hidden(noise, label)
+            state = divide_by_scale(hidden, scales.pop(0)).clamp(0, 255).double()
             for name, layer in self.first.rest.named_children():
                 if isinstance(layer, nn.Linear | nn.Conv2d):
                     zero = LOGIT_ZERO if len(scales) == 1 else 0
-                    steps = self._apply(layer, self.layers[name], state, scales.pop(0))
-                    state = steps.add(zero).clamp(0, 255).sub(zero).double()
-                elif not isinstance(layer, nn.ReLU | nn.Hardtanh):  # a byte ends where they do
+                    outputs = self._apply(layer, self.layers[name], state, scales.pop(0))
+                    state = outputs.add(zero).clamp(0, 255).sub(zero).double()
+                elif not isinstance(layer, nn.ReLU | nn.Hardtanh):  # the uint8 range implies them
                     state = layer(state)
-            grey = (state * LOGIT_SCALE).sigmoid().div(INK_SCALE).round().clamp(0, 255)
-        return grey.to(torch.uint8).view(-1, 1, self.first.height, self.first.width)
+            pixels = (state * LOGIT_SCALE).sigmoid().div(IMAGE_SCALE).round().clamp(0, 255)
+        return pixels.to(torch.uint8).view(-1, 1, self.first.height, self.first.width)
 
     @staticmethod
     def _apply(
-        layer: nn.Linear | nn.Conv2d, small: QuantizedLayer, state: Tensor, output_scale: float
+        layer: nn.Linear | nn.Conv2d, quantized: QuantizedLayer, state: Tensor, output_scale: float
     ) -> Tensor:
-        whole = copy.deepcopy(layer).double()
-        whole.weight.copy_(small.weight)
-        whole.bias = nn.Parameter(small.bias.double())
-        sums: Tensor = whole(state)
-        scale = small.weight_scale * small.input_scale / output_scale
+        integer_layer = copy.deepcopy(layer).double()
+        integer_layer.weight.copy_(quantized.weight)
+        integer_layer.bias = nn.Parameter(quantized.bias.double())
+        sums: Tensor = integer_layer(state)
+        scale = quantized.weight_scale * quantized.input_scale / output_scale
         return (sums.float() * per_output(scale, sums[0])).round()
 
 
 def quantize(module: ContractGenerator) -> QuantizedGenerator:
-    """Turn a generator's layers into integers.
+    """Quantize the layers of a generator.
 
     Args:
-        module: in eval mode, on the CPU. It is left as it is.
+        module: in eval mode, on the CPU. It is not changed.
 
     Raises:
-        VerificationError: it has a layer that does not get what a ReLU gives.
+        VerificationError: a layer does not follow a ReLU, or its values cannot be quantized.
     """
     module = copy.deepcopy(module).eval()
-    noise, label = noise_and_labels(module, SEEN)
+    noise, label = noise_and_labels(module, CALIBRATION_IMAGES)
     layers = {}
-    steps = balance(module)
+    input_scales = balance(module)
     with torch.no_grad():
-        _make_exact(module)
+        _make_first_layer_exact(module)
         exact = rounded = module.hidden(noise, label)
         for name, layer in module.rest.named_children():
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                layers[name], exact, rounded = _quantized(layer, steps[name], exact, rounded)
+                layers[name], exact, rounded = _quantize_layer(
+                    layer, input_scales[name], exact, rounded
+                )
             else:
                 exact, rounded = layer(exact), layer(rounded)
     return QuantizedGenerator(module, layers)
 
 
-def _quantized(
+def _quantize_layer(
     layer: nn.Linear | nn.Conv2d, input_scale: float, exact: Tensor, rounded: Tensor
 ) -> tuple[QuantizedLayer, Tensor, Tensor]:
-    """Turn one layer into integers.
+    """Quantize one layer.
 
     Args:
-        layer: is left as it is.
-        input_scale: what a step of its inputs is worth.
-        exact: the inputs that it gets, [images, inputs, ...].
-        rounded: those that the layers before it give once they are integers.
+        layer: the float32 layer, which is not changed.
+        input_scale: scale of its uint8 inputs.
+        exact: its inputs in float32, [images, inputs, ...].
+        rounded: its inputs if the layers before it are quantized.
 
     Returns:
-        The layer, and both kinds of outputs.
+        The quantized layer, and the outputs for both kinds of inputs.
     """
-    scale = weight_steps(matrix(layer.weight))
-    inputs = to_steps(rounded, input_scale).clamp(0, LARGEST_ACTIVATION) * input_scale
+    scale = weight_scales(weight_matrix(layer.weight))
+    inputs = divide_by_scale(rounded, input_scale).clamp(0, MAX_ACTIVATION) * input_scale
     step = scale.double()
 
     def nearest(weights: Tensor, column: int, others: Tensor) -> Tensor:
-        neighbour = column ^ 1  # they are added in pairs
-        lone = neighbour == others.shape[1]
-        low, high = bounds(torch.zeros(len(step)) if lone else others[:, neighbour] / step)
+        neighbor = column ^ 1  # the other column of the pair
+        has_none = neighbor == others.shape[1]
+        low, high = weight_bounds(
+            torch.zeros(len(step)) if has_none else others[:, neighbor] / step
+        )
         return (weights / step).round().clamp(low, high) * step
 
-    steps = rounded_weight(layer, inputs, nearest) / per_output(step, layer.weight)
-    copied = copy.deepcopy(layer)
-    copied.weight.copy_(steps.round() * per_output(step, layer.weight))
-    wanted = layer(exact)
-    # What rounding changes in the mean, the bias takes back.
-    bias = layer.bias + (wanted - copied(inputs)).transpose(0, 1).flatten(1).mean(1)
-    whole = (bias / (scale * input_scale)).round()
-    copied.bias = nn.Parameter(whole * scale * input_scale)
-    small = QuantizedLayer(steps.round().to(torch.int8), whole.to(torch.int32), scale, input_scale)
-    return small, wanted, copied(inputs)
+    weight = (round_weights(layer, inputs, nearest) / per_output(step, layer.weight)).round()
+    quantized_layer = copy.deepcopy(layer)
+    quantized_layer.weight.copy_(weight * per_output(step, layer.weight))
+    outputs = layer(exact)
+    # The bias compensates for the mean error of the rounded weights and inputs.
+    mean_error = (outputs - quantized_layer(inputs)).transpose(0, 1).flatten(1).mean(1)
+    bias = ((layer.bias + mean_error) / (scale * input_scale)).round()
+    quantized_layer.bias = nn.Parameter(bias * scale * input_scale)
+    quantized = QuantizedLayer(weight.to(torch.int8), bias.to(torch.int32), scale, input_scale)
+    return quantized, outputs, quantized_layer(inputs)
 
 
-def _make_exact(module: ContractGenerator) -> None:
-    """Round the first layer so that its sums, of the runtime's noise, need no rounding at all.
+def _make_first_layer_exact(module: ContractGenerator) -> None:
+    """Round the weights of the first layer so that its float32 sums need no rounding.
 
-    That noise is n / 32 with |n| <= 127. Weights that are whole numbers below 2**11 times a power
-    of two of their unit's own keep every partial sum a whole number below 2**24, which float32
-    holds, whatever the order.
+    The runtime's noise is n / 32 with |n| <= 127. The rounded weights of a unit are integers below
+    2**11 times a power of two. Every partial sum is then such an integer below 2**24, which float32
+    represents exactly, so the order of summation does not matter.
 
     Raises:
-        VerificationError: the weights are so far apart that no such steps are.
+        VerificationError: the magnitudes of the weights differ too much.
     """
     weight, table = module.noise_weight, module.label_table  # [noise_dim, units], [classes, units]
-    step = power_of_two(weight.abs().amax(0) / (FLOAT16_INTEGERS - 1))
-    for _ in range(MOST_DOUBLINGS):
-        of_table = power_of_two(table.abs().amax(0) / (FLOAT16_INTEGERS - 1))
-        of_table = of_table.maximum(step / STEPS)
-        whole, rows = (weight / step).round(), (table / of_table).round() * of_table
-        largest = LARGEST * whole.abs().sum(0) + rows.abs().amax(0) / (step / STEPS)
+    step = next_power_of_two(weight.abs().amax(0) / (FLOAT16_INTEGERS - 1))
+    for _ in range(MAX_DOUBLINGS):
+        table_step = next_power_of_two(table.abs().amax(0) / (FLOAT16_INTEGERS - 1))
+        table_step = table_step.maximum(step / STEPS_PER_UNIT)
+        integers, rows = (weight / step).round(), (table / table_step).round() * table_step
+        largest = MAX_NOISE_STEP * integers.abs().sum(0)
+        largest = largest + rows.abs().amax(0) / (step / STEPS_PER_UNIT)
         if largest.max() < FLOAT32_INTEGERS:
             break
         step = torch.where(largest < FLOAT32_INTEGERS, step, 2 * step)
     else:
         raise VerificationError(
-            "int8 finds no steps for a first layer whose weights are out of all bounds; export "
-            "with --precision fp16"
+            "int8 quantization fails for the first layer, because the magnitudes of its weights "
+            "differ too much; export with --precision fp16"
         )
-    weight.copy_(whole * step)
+    weight.copy_(integers * step)
     table.copy_(rows)

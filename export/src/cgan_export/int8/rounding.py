@@ -1,8 +1,9 @@
-"""Rounds a layer's weights so that its outputs, not its weights, change least.
+"""Rounding of a layer's weights that minimizes the error of its outputs.
 
-Frantar et al. 2023 (GPTQ), section 3: the inputs of a layer are rounded away one after the other,
-and what one loses is made up for by those that are still free, as the inputs' second moments say.
-Then each is gone over again while all others stay (Behdin et al. 2023, QuantEase, section 3).
+GPTQ (Frantar et al. 2023, section 3) rounds the weights one input after the other and adjusts the
+weights that are still unrounded to compensate for each error, using the second moments of the
+inputs. QuantEase (Behdin et al. 2023, section 3) then rounds the weights of each input again while
+the others are fixed.
 """
 
 from collections.abc import Callable
@@ -13,30 +14,31 @@ from torch.nn import functional
 
 from cgan_export.errors import VerificationError
 
-ROWS = 65_536  # of a convolution's inputs, at most
-DAMPING = 0.01  # of the mean second moment, for inputs that hardly vary
-SWEEPS = 3  # after the first
+MAX_ROWS = 65_536  # of a convolution's unfolded inputs
+DAMPING = 0.01  # times the mean second moment, for inputs that hardly vary
+SWEEPS = 3  # of QuantEase
 
 
-def rounded_weight(
+def round_weights(
     layer: nn.Linear | nn.Conv2d, inputs: Tensor, nearest: Callable[[Tensor, int, Tensor], Tensor]
 ) -> Tensor:
-    """Return a layer's weights, rounded.
+    """Return the rounded weights of a layer.
 
     Args:
-        layer: is left as it is.
-        inputs: that it gets, float32 [images, inputs, ...].
-        nearest: rounds the weights of one input, float64 [outputs]; is told that input's number,
-            and what the others are rounded to so far, [outputs, inputs]: 0 where not yet.
+        layer: the layer, which is not changed.
+        inputs: calibration inputs of the layer, float32 [images, inputs, ...].
+        nearest: rounds the weights of one input, float64 [outputs]. Its other arguments are the
+            index of the input and the rounded weights so far, [outputs, inputs], where weights
+            that are not rounded yet are 0.
 
     Returns:
-        float64, shaped as the layer's weight.
+        float64, in the shape of the layer's weight.
 
     Raises:
-        VerificationError: its inputs are no ground to round on.
+        VerificationError: the inputs are constant or not finite.
     """
-    free = matrix(layer.weight).double()  # [outputs, inputs]
-    rows = _rows(layer, inputs).double()
+    free = weight_matrix(layer.weight).double()  # [outputs, inputs]
+    rows = _input_rows(layer, inputs).double()
     moments = rows.T @ rows / len(rows)
     damping = DAMPING * moments.diagonal().mean().clamp(min=1e-12)
     moments += damping * torch.eye(len(moments))
@@ -44,24 +46,24 @@ def rounded_weight(
         inverse = torch.linalg.cholesky(torch.linalg.inv(moments), upper=True)
     except RuntimeError as error:  # torch.linalg.LinAlgError
         raise VerificationError(
-            "int8 finds no steps for a layer whose inputs are all alike or out of all bounds; "
-            "export with --precision fp16"
+            "int8 quantization fails for a layer whose inputs are constant or not finite; export "
+            "with --precision fp16"
         ) from error
     rounded = torch.zeros_like(free)
     for column in range(free.shape[1]):
         rounded[:, column] = nearest(free[:, column], column, rounded)
-        lost = (free[:, column] - rounded[:, column]) / inverse[column, column]
-        free[:, column + 1 :] -= lost.outer(inverse[column, column + 1 :])
-    _sweep(matrix(layer.weight).double(), rounded, moments, nearest)
+        error_of_column = (free[:, column] - rounded[:, column]) / inverse[column, column]
+        free[:, column + 1 :] -= error_of_column.outer(inverse[column, column + 1 :])
+    _sweep(weight_matrix(layer.weight).double(), rounded, moments, nearest)
     channels_last = layer.weight.movedim(1, -1)
     return rounded.view(channels_last.shape).movedim(-1, 1).contiguous()
 
 
 def _sweep(
-    wanted: Tensor, rounded: Tensor, moments: Tensor, nearest: Callable[..., Tensor]
+    weight: Tensor, rounded: Tensor, moments: Tensor, nearest: Callable[..., Tensor]
 ) -> None:
-    """Round the weights of each input anew, in place, as is best beside what the others are."""
-    slope = (wanted - rounded) @ moments  # [outputs, inputs], of the squared error
+    """Round the weights of each input again, in place, while the others are fixed."""
+    slope = (weight - rounded) @ moments  # [outputs, inputs], of the squared error
     for column in list(range(len(moments))) * SWEEPS:
         best = rounded[:, column] + slope[:, column] / moments[column, column]
         change = nearest(best, column, rounded) - rounded[:, column]
@@ -70,26 +72,26 @@ def _sweep(
         slope[changed] -= change[changed].outer(moments[column])
 
 
-def matrix(weight: Tensor) -> Tensor:
-    """Return [outputs, inputs] in the order in which sums are made: channels vary fastest."""
+def weight_matrix(weight: Tensor) -> Tensor:
+    """Return [outputs, inputs] in the order of summation, in which channels vary fastest."""
     return weight.movedim(1, -1).flatten(1)
 
 
 def per_output(values: Tensor, like: Tensor) -> Tensor:
-    """Return [outputs], shaped to multiply [outputs, ...]."""
+    """Reshape [outputs] so that it broadcasts with a tensor [outputs, ...]."""
     return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
-def _rows(layer: nn.Linear | nn.Conv2d, inputs: Tensor) -> Tensor:
-    """Return what the matrix of weights multiplies: [rows, inputs]."""
+def _input_rows(layer: nn.Linear | nn.Conv2d, inputs: Tensor) -> Tensor:
+    """Return the inputs as the rows that the weight matrix multiplies: [rows, inputs]."""
     if isinstance(layer, nn.Linear):
         return inputs
-    images = inputs[: max(1, ROWS // inputs[0, 0].numel())]
+    images = inputs[: max(1, MAX_ROWS // inputs[0, 0].numel())]
     patches: Tensor = functional.unfold(
         images,
         layer.kernel_size,
         padding=layer.padding,  # type: ignore[arg-type]
         stride=layer.stride,
-    )  # [images, channels * taps, places]
+    )  # [images, channels * taps, positions]
     channels_last: Tensor = patches.unflatten(1, (layer.in_channels, -1)).permute(0, 3, 2, 1)
     return channels_last.flatten(2).flatten(0, 1)

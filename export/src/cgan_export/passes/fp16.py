@@ -1,7 +1,7 @@
-"""Half the weights' bytes, the same arithmetic.
+"""Storage of the weights as float16, which halves the file; the arithmetic stays float32.
 
-Weights are stored as float16 and widened by nodes that onnxruntime folds when it opens the file, so
-that every product is a float32 product, on processors of every kind.
+Cast nodes convert the weights back to float32. ONNX Runtime folds them when it opens the file, so
+every matrix multiplication is in float32 on all processors.
 """
 
 import numpy as np
@@ -10,33 +10,37 @@ from onnx import helper, numpy_helper
 
 from cgan_export.errors import VerificationError
 
-LEAST = 16  # numbers: smaller tensors are not worth a node
-# The first layer stays float32: what it loses grows in all the others, to two grey levels.
-WHOLE = ("noise_weight", "label_table")
+MIN_ELEMENTS = 16  # smaller tensors do not save more than the Cast node takes
+# The first layer stays float32: its rounding errors would grow to pixel errors of 2.
+FLOAT32_TENSORS = ("noise_weight", "label_table")
 
 
 def store_weights_as_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy whose float32 weights, but the first layer's, are stored as float16.
+    """Return a copy of a model that stores the weights after the first layer as float16.
 
     Raises:
-        VerificationError: a weight is beyond float16's range.
+        VerificationError: a weight exceeds the range of float16.
     """
-    small = onnx.ModelProto()
-    small.CopyFrom(model)
-    del small.graph.initializer[:], small.graph.node[:]
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.initializer[:], copy.graph.node[:]
     for tensor in model.graph.initializer:
-        small_or_whole = np.prod(tensor.dims) < LEAST or tensor.name in WHOLE
-        if tensor.data_type != onnx.TensorProto.FLOAT or small_or_whole:
-            small.graph.initializer.append(tensor)
+        if (
+            tensor.data_type != onnx.TensorProto.FLOAT
+            or np.prod(tensor.dims) < MIN_ELEMENTS
+            or tensor.name in FLOAT32_TENSORS
+        ):
+            copy.graph.initializer.append(tensor)
             continue
         weights = numpy_helper.to_array(tensor)
         if np.abs(weights).max() > np.finfo(np.float16).max:
             raise VerificationError(
-                f"{tensor.name} holds weights that float16 cannot; export with --precision fp32"
+                f"the weights {tensor.name} exceed the range of float16; "
+                "export with --precision fp32"
             )
         stored = numpy_helper.from_array(weights.astype(np.float16), f"{tensor.name}_fp16")
-        small.graph.initializer.append(stored)
-        small.graph.node.append(
+        copy.graph.initializer.append(stored)
+        copy.graph.node.append(
             helper.make_node(
                 "Cast",
                 [stored.name],
@@ -45,5 +49,5 @@ def store_weights_as_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
                 to=onnx.TensorProto.FLOAT,
             )
         )
-    small.graph.node.extend(model.graph.node)
-    return small
+    copy.graph.node.extend(model.graph.node)
+    return copy

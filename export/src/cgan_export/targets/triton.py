@@ -1,11 +1,11 @@
 """A model repository for NVIDIA's Triton Inference Server.
 
-    REPOSITORY/NAME/config.pbtxt       tensors, dynamic batching
-    REPOSITORY/NAME/1/model.onnx       the first version; a later export adds 2, 3, ...
+    REPOSITORY/NAME/config.pbtxt       tensors and dynamic batching
+    REPOSITORY/NAME/1/model.onnx       the first version; later exports add 2, 3, ...
     REPOSITORY/NAME.kserve.yaml        an example of serving the repository with KServe
 
-Triton's own words: docs/user_guide/model_repository.md and model_configuration.md in its server's
-repository; the configuration's schema is model_config.proto in its common repository.
+Sources: docs/user_guide/model_repository.md and model_configuration.md in the repository of
+Triton's server, and the schema model_config.proto in its common repository.
 """
 
 import json
@@ -16,20 +16,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgan_export.errors import ExportError
-from cgan_runtime import ImageGenerator
 from cgan_runtime.cli.conventions import printable
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import atomic_write
-from cgan_runtime.generator import LARGEST_BATCH
-from cgan_runtime.model_file.contract import PREFIX, ModelInfo, Tensor, tensors
+from cgan_runtime.model_file.contract import MAX_BATCH, PREFIX, ModelInfo, TensorSpec, tensor_specs
 
 CONFIG, MODEL = "config.pbtxt", "model.onnx"
 TYPES = {"tensor(float)": "TYPE_FP32", "tensor(int64)": "TYPE_INT64", "tensor(uint8)": "TYPE_UINT8"}
 KSERVE = """\
-# An example: put {repository} where the cluster finds it, name that place in storageUri, then
+# An example. Copy {repository} to a place that the cluster can read, set storageUri to it, then run
 #   kubectl apply -f {name}.kserve.yaml
-# A GPU: add nvidia.com/gpu: 1 to the limits, and NVIDIA_TF32_OVERRIDE=0 to the environment, or
-# products are rounded to TF32, which int8 models do not survive.
+# To use a GPU, add nvidia.com/gpu: 1 to the limits and NVIDIA_TF32_OVERRIDE=0 to the environment.
+# Without the latter, matrix multiplications are rounded to TF32, which breaks int8 models.
 apiVersion: serving.kserve.io/v1beta1
 kind: InferenceService
 metadata:
@@ -48,34 +46,34 @@ spec:
 """
 
 
-def write_repository(path: Path, repository: Path) -> Path:
-    """Add an exported file to a model repository, as its model's newest version.
+def write_repository(path: Path, repository: Path, info: ModelInfo) -> Path:
+    """Add an exported file to a model repository as the newest version of its model.
 
-    A version is never written to again. One that holds the same bytes already is left as it is.
+    Existing versions are never changed. If the newest version has the same bytes, no version is
+    added.
 
     Args:
-        path: the exported file; the model is called as it is, without the ending.
-        repository: Triton's; made where it is missing.
+        path: the exported file. The model gets its name without the suffix.
+        repository: Triton's model repository. It is created if it does not exist.
+        info: the file's metadata.
 
     Returns:
-        The version's folder.
+        The folder of the version.
 
     Raises:
-        ExportError: the model's config.pbtxt in the repository is another one.
+        ExportError: the repository has a different config.pbtxt for the model.
         OutputError: the repository cannot be written.
     """
-    check_name(path)
-    with ImageGenerator(path, provider="cpu", threads=1) as generator:
-        info = generator.info
+    check_model_name(path)
     folder, content = repository / path.stem, path.read_bytes()
     example = repository / f"{path.stem}.kserve.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_config(folder / CONFIG, config_of(path.stem, info))
+        _write_config(folder / CONFIG, triton_config(path.stem, info))
         version = _add_version(folder, content)
-        if not example.exists():  # it is there to be edited
+        if not example.exists():  # users edit it, so it is never overwritten
             with atomic_write(example) as file:
-                file.write(kserve_of(path.stem, repository).encode())
+                file.write(kserve_example(path.stem, repository).encode())
     except OSError as error:
         raise OutputError(
             f"cannot write to {repository}: {error.strerror or error}; choose another folder"
@@ -83,32 +81,33 @@ def write_repository(path: Path, repository: Path) -> Path:
     return version
 
 
-def check_name(path: Path) -> None:
-    """Check that Triton can call a model as this file is called.
+def check_model_name(path: Path) -> None:
+    """Check that a model can have the name of this file.
 
     Raises:
-        ExportError: it cannot.
+        ExportError: the name has characters that are not printable.
     """
     if not path.stem.isprintable():
         raise ExportError(
-            f"Triton can call no model {path.stem!r}: it is not printable; call OUTPUT otherwise"
+            f"{path.stem!r} cannot be a Triton model name, because it has unprintable characters; "
+            "choose another name for OUTPUT"
         )
 
 
-def config_of(name: str, info: ModelInfo) -> str:
+def triton_config(name: str, info: ModelInfo) -> str:
     """Return the config.pbtxt of a model: protobuf's text format, message inference.ModelConfig.
 
-    Triton puts the batch in front of every tensor's dims, and wants at least one of them. The
-    contract's label is the batch alone: it comes as [batch, 1] and is reshaped.
+    Triton adds the batch dimension to every tensor and requires at least one other dimension. The
+    contract's label has only the batch dimension, so it is sent as [batch, 1] and reshaped.
     """
-    inputs, outputs = tensors(info.noise_dim, info.height, info.width)
+    inputs, outputs = tensor_specs(info.noise_dim, info.height, info.width)
     return "\n".join(
         [
             f"name: {_quoted(name)}",
             'backend: "onnxruntime"',
-            f"max_batch_size: {LARGEST_BATCH}",
-            *_described("input", inputs),
-            *_described("output", outputs),
+            f"max_batch_size: {MAX_BATCH}",
+            *_tensor_lines("input", inputs),
+            *_tensor_lines("output", outputs),
             "dynamic_batching { }",
             "parameters {",
             f"  key: {_quoted(f'{PREFIX}class_names')}",
@@ -119,7 +118,7 @@ def config_of(name: str, info: ModelInfo) -> str:
     )
 
 
-def kserve_of(name: str, repository: Path) -> str:
+def kserve_example(name: str, repository: Path) -> str:
     """Return an example of a KServe InferenceService that serves the repository."""
     service = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") or "digits"
     return KSERVE.format(
@@ -133,31 +132,31 @@ def _write_config(path: Path, text: str) -> None:
             file.write(text.encode())
     elif path.read_bytes() != text.encode():
         raise ExportError(
-            f"{path} was edited, or is another model's; move it away to have it written anew, or "
-            "call OUTPUT otherwise"
+            f"{path} was edited or belongs to another model; move it away so that it is written "
+            "again, or choose another name for OUTPUT"
         )
 
 
 def _add_version(folder: Path, content: bytes) -> Path:
-    """Write the model as one more version, whose folder appears whole."""
+    """Add a version folder, which appears only when it is complete."""
     names = [each.name for each in folder.iterdir()]
     last = max((int(name) for name in names if re.fullmatch("[1-9][0-9]*", name)), default=0)
     newest = folder / str(last)
     if (newest / MODEL).is_file() and (newest / MODEL).read_bytes() == content:
         return newest
-    half = folder / f".{secrets.token_hex(8)}.part"  # Triton passes over what is no number
+    temporary = folder / f".{secrets.token_hex(8)}.part"  # Triton ignores names without a number
     try:
-        half.mkdir()
-        with atomic_write(half / MODEL) as file:
+        temporary.mkdir()
+        with atomic_write(temporary / MODEL) as file:
             file.write(content)
-        return half.rename(folder / str(last + 1))
+        return temporary.rename(folder / str(last + 1))
     finally:
-        shutil.rmtree(half, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _described(kind: str, wanted: Sequence[Tensor]) -> list[str]:
+def _tensor_lines(kind: str, described: Sequence[TensorSpec]) -> list[str]:
     lines = []
-    for tensor in wanted:
+    for tensor in described:
         dims = ", ".join(map(str, tensor.shape[1:]))
         lines += [
             f"{kind} {{",

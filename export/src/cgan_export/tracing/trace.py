@@ -15,22 +15,22 @@ from torch.nn.functional import embedding
 
 from cgan_export.errors import ExportError
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
-from cgan_runtime.model_file.contract import BATCH, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
+from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 from cgan_training.networks import Generator
 
-INK = "ink"  # the image as float32 in 0 .. 1, before it becomes bytes
-TRACED_BATCH = 3  # any but 0 and 1, which torch.export would take for constants
+FLOAT_IMAGE = "ink"  # name in the graph of the image before quantization, float32 in 0 .. 1
+TRACED_BATCH = 3  # torch.export would treat 0 and 1 as constants
 
 
 class ContractGenerator(nn.Module):
-    """The generator with the contract's inputs and output.
+    """A generator with the inputs and the output of the model contract.
 
-    The first layer on [noise; one-hot label] is a matrix product on the noise plus one row,
-    picked by the label, of a table that holds the label's weights and the bias. So the graph
-    needs no one-hot vector, and nothing is computed for the labels that were not asked for.
+    The first layer is applied to [noise; one-hot label]. Here it is a matrix multiplication with
+    the noise plus one row of a table, which contains the label's weights and the bias. The graph
+    therefore needs no one-hot vector and computes nothing for the other labels.
 
-    The image is 255 * (tanh(x) + 1) / 2, which is 255 * sigmoid(2 x): the last layer's weights
-    are doubled, and a sigmoid quantised in steps of 1/255 is the whole head.
+    The image is 255 * (tanh(x) + 1) / 2, which equals 255 * sigmoid(2 x). The weights of the last
+    layer are doubled, so a sigmoid that is quantized with the scale 1/255 is the whole head.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -52,7 +52,7 @@ class ContractGenerator(nn.Module):
                 parameter.mul_(2)  # exact
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
-        """Return ink / 255, float32 [batch, 1, h, w] in 0 .. 1.
+        """Return the image in 0 .. 1, float32 [batch, 1, height, width].
 
         Args:
             noise: float32 [batch, noise_dim].
@@ -64,77 +64,69 @@ class ContractGenerator(nn.Module):
         return torch.sigmoid(logit)
 
     def hidden(self, noise: Tensor, label: Tensor) -> Tensor:
-        """Return what the first layer gives: float32 [batch, units]."""
+        """Return the output of the first layer, float32 [batch, units]."""
         return torch.addmm(embedding(label, self.label_table), noise, self.noise_weight)
 
 
-def to_onnx(module: ContractGenerator, opset: int = OPSET) -> onnx.ModelProto:
-    """Trace a generator into an ONNX model without metadata.
+def export_to_onnx(module: ContractGenerator, opset: int = OPSET) -> onnx.ModelProto:
+    """Trace a generator to an ONNX model without metadata.
 
     Args:
-        module: made of a generator in eval mode, float32, on the CPU.
-        opset: of ONNX's operators.
+        module: float32, on the CPU, made from a generator in eval mode.
+        opset: ONNX opset version.
 
     Returns:
-        The model, with nothing in it of the machine that traced it.
+        The model. It contains no information about the machine, such as paths.
 
     Raises:
-        ExportError: torch's exporter does not find what it needs in onnxscript.
+        ExportError: the installed onnxscript does not work with the installed torch.
     """
     module = module.eval()
     noise = torch.zeros(TRACED_BATCH, module.noise_weight.shape[0])
     label = torch.zeros(TRACED_BATCH, dtype=torch.int64)
-    batch = torch.export.Dim(BATCH, min=1)
+    batch = torch.export.Dim(BATCH_AXIS, min=1)
     try:
         with _silence():
             program = torch.onnx.export(
                 module,
                 (noise, label),
                 input_names=[NOISE, LABEL],
-                output_names=[INK],
+                output_names=[FLOAT_IMAGE],
                 dynamic_shapes=({0: batch}, {0: batch}),
                 opset_version=opset,
                 dynamo=True,
                 external_data=False,
                 verbose=False,
             )
-    except ImportError as error:  # each torch asks for a module of its own there
+    except ImportError as error:  # every torch release imports a module of its own there
         raise ExportError(
             f"onnxscript is too old for torch {torch.__version__}, or broken ({error}); "
             "pip install --upgrade onnxscript"
         ) from error
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    return _cleaned(_with_bytes(program.model_proto))
+    return _cleaned(_with_uint8_output(program.model_proto))
 
 
-def _with_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Let the graph end in bytes: ink in steps of 1/255, rounded half to even."""
+def _with_uint8_output(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Quantize the graph's output to uint8 with the scale 1/255, rounding half to even."""
     graph = model.graph
-    node, initializers = quantize_linear(INK, IMAGE, 1 / 255, 0)
-    graph.node.append(node)
-    graph.initializer.extend(initializers)
+    scale, zero_point = f"{IMAGE}_scale", f"{IMAGE}_zero_point"
+    graph.node.append(
+        helper.make_node(
+            "QuantizeLinear", [FLOAT_IMAGE, scale, zero_point], [IMAGE], f"quantize_{IMAGE}"
+        )
+    )
+    graph.initializer.append(numpy_helper.from_array(np.array(1 / 255, np.float32), scale))
+    graph.initializer.append(numpy_helper.from_array(np.array(0, np.uint8), zero_point))
     graph.output[0].name = IMAGE
     graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
     return model
 
 
-def quantize_linear(
-    source: str, target: str, scale: float, zero_point: int
-) -> tuple[onnx.NodeProto, list[onnx.TensorProto]]:
-    """Return a QuantizeLinear to uint8, with its scale and zero point as initializers."""
-    names = [f"{target}_scale", f"{target}_zero_point"]
-    values = (np.float32(scale), np.uint8(zero_point))
-    node = helper.make_node("QuantizeLinear", [source, *names], [target], f"quantize_{target}")
-    return node, [
-        numpy_helper.from_array(np.array(value), name)
-        for value, name in zip(values, names, strict=True)
-    ]
-
-
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep the exporter's progress, advice and warnings off the terminal."""
+    """Suppress the exporter's progress messages and warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -147,18 +139,14 @@ def _silence() -> Iterator[None]:
 
 
 def _cleaned(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop what torch writes about its own insides: stack traces, absolute paths, docs."""
+    """Remove the stack traces, absolute paths and documentation that torch adds."""
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "cgan-export", ""
     model.doc_string = model.graph.doc_string = ""
-    model.graph.name = "generator"
-    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
-    for part in (
-        *model.graph.node,
-        *model.graph.initializer,
-        *model.graph.input,
-        *model.graph.output,
-    ):
+    graph = model.graph
+    graph.name = "generator"
+    del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
     return model

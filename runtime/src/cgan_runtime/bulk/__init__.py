@@ -1,1 +1,1 @@
-"""What `cgan-bulk` does: images by the million, in shards, by several processes or machines."""
+"""Generation of millions of images in shards, by local processes or on a Ray cluster."""

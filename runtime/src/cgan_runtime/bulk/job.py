@@ -1,13 +1,12 @@
-"""The job: which images there are to be, and in which files. Nothing of it depends on who draws.
+"""The job of a folder: which images it holds, in which files. It does not depend on the workers.
 
-    DIR/job.json                      what is here; written first
-    DIR/model.onnx                    the model that draws it, a copy
-    DIR/shards/000000102400.parquet   whole shards, named after the index of their first image
+    DIR/job.json                      description of the job; written first
+    DIR/model.onnx                    copy of the model
+    DIR/shards/000000102400.parquet   complete shards, named after the index of their first image
 
-A second run of the same job keeps the shards that are whole and draws the others.
+A second run of the same job keeps the complete shards and generates the others.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,27 +17,29 @@ from typing import Any
 from cgan_runtime import __version__
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import atomic_write
+from cgan_runtime.images.writers import make_folder
+from cgan_runtime.model_file.hashing import sha256
 
 VERSION = 1  # of job.json
 MANIFEST, MODEL, SHARDS, LOCK = "job.json", "model.onnx", "shards", ".lock"
-DIGITS = 12  # of a shard's name, at least: names sort as indices do
-ELSEWHERE = "choose another folder"
+MIN_NAME_DIGITS = 12  # of a shard's name; with leading zeros, names sort like indices
+CHOOSE_FOLDER = "choose another folder"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What images there are to be. Two runs with equal jobs make the same files."""
+    """Description of the images. Two runs with equal jobs write the same files."""
 
     model_sha256: str
     seed: int
     start: int  # index of the first image
-    count: int  # of images in all shards, 1 or more
-    labels: tuple[int, ...]  # again and again: image start + j has label j modulo their number
-    class_names: tuple[str, ...]  # of the model, one a label
+    count: int  # total number of images, 1 or more
+    labels: tuple[int, ...]  # image start + j has label j modulo the number of labels
+    class_names: tuple[str, ...]  # of the model, by label
     height: int  # of an image, in pixels
-    width: int  # likewise
+    width: int
     format: str  # "parquet" or "idx"
-    shard_images: int  # of every shard but the last, which may have fewer
+    shard_images: int  # images of every shard except the last, which may have fewer
 
     @property
     def shards(self) -> int:
@@ -46,165 +47,149 @@ class Job:
         return -(-self.count // self.shard_images)
 
     def shard(self, number: int) -> "Shard":
-        """Return what shard number 0 <= number < shards holds."""
+        """Return the shard with this number, 0 <= number < shards."""
         offset = number * self.shard_images
-        turn = offset % len(self.labels)
+        first_label = offset % len(self.labels)
         return Shard(
             first=self.start + offset,
             count=min(self.shard_images, self.count - offset),
-            labels=self.labels[turn:] + self.labels[:turn],
+            labels=self.labels[first_label:] + self.labels[:first_label],
         )
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What one file of a job holds, or one pair of files."""
+    """The images of one Parquet file, or of one pair of IDX files."""
 
-    first: int  # index of its first image
-    count: int  # of its images
-    labels: tuple[int, ...]  # again and again, from its first image on
+    first: int  # index of the first image
+    count: int  # number of images
+    labels: tuple[int, ...]  # repeated in order, beginning at the first image
 
     @property
     def name(self) -> str:
-        """What its files' names begin with."""
-        return f"{self.first:0{DIGITS}}"
+        """Beginning of the names of its files."""
+        return f"{self.first:0{MIN_NAME_DIGITS}}"
 
     def __str__(self) -> str:
         return f"images {self.first} to {self.first + self.count - 1}"
 
 
 def read_job(folder: Path) -> Job | None:
-    """Return the job that a folder holds, or None where it holds none.
+    """Return the job of a folder, or None if the folder has no job.json.
 
     Raises:
-        OutputError: its job.json cannot be read, or is of a newer release.
+        OutputError: job.json cannot be read, is damaged, or was written by a newer version.
     """
     path = folder / MANIFEST
     try:
-        found = json.loads(path.read_bytes())
-        if found["version"] > VERSION:
-            raise OutputError(f"{path} is of a newer cgan-bulk; upgrade cgan-runtime")
-        values = {field.name: found[field.name] for field in fields(Job)}
+        manifest = json.loads(path.read_bytes())
+        if manifest["version"] > VERSION:
+            raise OutputError(f"{path} was written by a newer cgan-bulk; upgrade cgan-runtime")
+        values = {field.name: manifest[field.name] for field in fields(Job)}
         return Job(**values | {key: tuple(values[key]) for key in ("labels", "class_names")})
     except FileNotFoundError:
         return None
     except (KeyError, TypeError, ValueError) as error:
-        raise OutputError(f"{path} is damaged; {ELSEWHERE}") from error
+        raise OutputError(f"{path} is damaged; {CHOOSE_FOLDER}") from error
     except OSError as error:
-        raise OutputError(f"cannot read {path}: {error.strerror}; {ELSEWHERE}") from error
+        raise OutputError(f"cannot read {path}: {error.strerror}; {CHOOSE_FOLDER}") from error
 
 
 @contextmanager
-def opened(folder: Path, job: Job, model: Path) -> Iterator[None]:
-    """Make the job's folder, or go on in it, and keep other runs out.
+def open_folder(folder: Path, job: Job, model: Path) -> Iterator[None]:
+    """Create the folder of a job or continue it, and lock it against other runs.
 
-    What a killed run left half written is deleted. A job of which no shard was drawn gives way to
-    another one.
-
-    Args:
-        folder: of the job.
-        job: what it is to hold.
-        model: the file to copy into it.
+    It receives job.json and a copy of the model. Temporary files that a killed run left behind are
+    deleted. Another job is replaced if it has no shards.
 
     Raises:
-        OutputError: it holds another job, or something else, another run is at work there, or it
+        OutputError: the folder holds another job or other files, is in use by another run, or
             cannot be written.
     """
-    _check(folder, job)
-    _make(folder)
-    with _locked(folder) as alone:
-        _check(folder, job)  # another run may have come between
+    _require_same_job(folder, job)
+    make_folder(folder)
+    with _lock(folder) as locked:
+        _require_same_job(folder, job)  # another run may have written since the first check
         if read_job(folder) != job:
-            told = {"version": VERSION, "written_by": f"cgan-runtime {__version__}", **asdict(job)}
+            manifest = {"version": VERSION, "written_by": f"cgan-runtime {__version__}"}
+            text = json.dumps(manifest | asdict(job), indent=2, ensure_ascii=False)
             with atomic_write(folder / MANIFEST) as file:
-                file.write(json.dumps(told, indent=2, ensure_ascii=False).encode() + b"\n")
-        if not (folder / MODEL).exists() or sha256(folder / MODEL) != job.model_sha256:
-            with atomic_write(folder / MODEL) as file:
+                file.write(text.encode() + b"\n")
+        copy = folder / MODEL
+        if not copy.exists() or sha256(copy.read_bytes()) != job.model_sha256:
+            with atomic_write(copy) as file:
                 file.write(model.read_bytes())
-        _make(folder / SHARDS)
-        if alone:
-            _clear(folder)
+        make_folder(folder / SHARDS)
+        if locked:
+            _delete_temporary_files(folder)
         try:
             yield
         finally:
-            if alone:
-                _clear(folder)
+            if locked:
+                _delete_temporary_files(folder)
 
 
-def _check(folder: Path, job: Job) -> None:
-    """Refuse a folder that holds something else, or another job's shards."""
-    found = read_job(folder)
-    if found is None and _visible(folder):
-        raise OutputError(f"{folder} is neither empty nor of cgan-bulk; {ELSEWHERE}")
-    if found and found != job and _visible(folder / SHARDS):
+def _require_same_job(folder: Path, job: Job) -> None:
+    """Raise OutputError if the folder holds other files, or shards of another job."""
+    existing = read_job(folder)
+    if existing is None and _has_visible_files(folder):
+        raise OutputError(f"{folder} contains files that cgan-bulk did not write; {CHOOSE_FOLDER}")
+    if existing and existing != job and _has_visible_files(folder / SHARDS):
         raise OutputError(
-            f"{folder} holds another job, {_difference(found, job)}; {ELSEWHERE}, or give it the "
-            "options it was begun with"
+            f"{folder} holds another job, {_describe_difference(existing, job)}; "
+            f"{CHOOSE_FOLDER}, or repeat the options of that job"
         )
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Hold the folder's lock; yield whether there is one, for not every file system has them."""
+def _lock(folder: Path) -> Iterator[bool]:
+    """Lock the folder; yield False where locks are not supported."""
     try:
         import fcntl
     except ImportError:  # Windows
         yield False
         return
     try:
-        lock = (folder / LOCK).open("ab")  # for writing, or NFS would refuse
+        lock = (folder / LOCK).open("ab")  # NFS locks only files that are open for writing
     except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}; {ELSEWHERE}") from error
-    with lock:  # which goes when the file is closed
+        raise OutputError(f"cannot write to {folder}: {error.strerror}; {CHOOSE_FOLDER}") from error
+    with lock:  # closing the file releases the lock
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
+            locked = True
         except BlockingIOError as error:
             raise OutputError(
-                f"another cgan-bulk is at work in {folder}; wait for it, or {ELSEWHERE}"
+                f"another cgan-bulk is writing to {folder}; wait for it, or {CHOOSE_FOLDER}"
             ) from error
         except OSError:
-            alone = False
-        yield alone
+            locked = False
+        yield locked
 
 
-def _clear(folder: Path) -> None:
-    """Delete what was left half written."""
-    for pattern in (f".{16 * '?'}.part", f"{SHARDS}/.*"):  # files.atomic_write's, and ours
+def _delete_temporary_files(folder: Path) -> None:
+    # The names are those of files.atomic_write and of the engines' own files.
+    for pattern in (f".{16 * '?'}.part", f"{SHARDS}/.*"):
         for path in folder.glob(pattern):
             with suppress(OSError):
                 path.unlink()
 
 
-def sha256(path: Path) -> str:
-    """Return a file's SHA-256, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _visible(folder: Path) -> bool:
-    """Whether anything lies in a folder but hidden files."""
+def _has_visible_files(folder: Path) -> bool:
     try:
         return any(not path.name.startswith(".") for path in folder.iterdir())
-    except OSError:  # it is not there, or making it says why not
+    except OSError:  # it does not exist, or make_folder() reports the error
         return False
 
 
-def _difference(found: Job, job: Job) -> str:
-    """Return where two jobs differ first, in words."""
+def _describe_difference(existing: Job, job: Job) -> str:
+    """Return a description of the first field in which two jobs differ."""
     for field in fields(Job):
-        old, new = getattr(found, field.name), getattr(job, field.name)
+        old, new = getattr(existing, field.name), getattr(job, field.name)
         if old != new:
-            return f"with {field.name} {_short(old)}, not {_short(new)}"
-    raise AssertionError("equal jobs do not differ")
+            return f"with {field.name} {_shorten(old)} instead of {_shorten(new)}"
+    raise AssertionError("the jobs are equal")
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 24 else f"{text[:20]}..."
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {folder}: {error.strerror}; {ELSEWHERE}") from error

@@ -1,4 +1,4 @@
-"""The engine that is there with Python: processes of this machine, one thread each."""
+"""The engine "local": worker processes on this machine, with one thread each."""
 
 import multiprocessing
 import os
@@ -13,97 +13,97 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from cgan_runtime.bulk.job import Job
-from cgan_runtime.bulk.shards import KILLED, Worker
-from cgan_runtime.bulk.signals import interrupts_held_back
+from cgan_runtime.bulk.shards import WORKER_KILLED, Worker
+from cgan_runtime.bulk.signals import sigint_blocked
 from cgan_runtime.errors import WorkerError
 
 NO_SEMAPHORES = (
-    "workers cannot be started here ({}): their semaphores lie in /dev/shm; mount it for writing, "
-    "or draw the parts with cgan-run --shard I/N"
+    "cannot start workers, which need semaphores in /dev/shm ({}); mount it for writing, or "
+    "generate the parts with cgan-run --shard I/N"
 )
-MOST_LOSSES = 3  # in a row, with no shard between them
-# Not fork: onnxruntime's threads would not live in the child, and its locks might be taken.
+MAX_FAILURES = 3  # killed workers in a row, without a finished shard between them
+# A forked child would lack onnxruntime's threads, and could inherit locks that are held.
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def drawn(
+def generate_shards(
     folder: Path,
     job: Job,
     numbers: Iterable[int],
     workers: int,
     provider: str,
-    note: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> Generator[int, None, None]:
-    """Draw shards, and yield the number of each that is whole.
+    """Generate shards, and yield the number of each complete shard.
 
     Args:
-        folder: the job's.
-        job: which the folder holds.
-        numbers: of the shards.
-        workers: processes.
-        provider: as of ImageGenerator.
-        note: told when a process was killed.
+        folder: folder of the job.
+        job: the job that the folder holds.
+        numbers: numbers of the shards to generate.
+        workers: number of processes.
+        provider: as for ImageGenerator.
+        warn: called with a message when a worker was killed.
 
     Raises:
-        WorkerError: the processes cannot be started, or are killed again and again.
-        CganError: what a worker raised.
+        WorkerError: workers cannot be started, or are killed repeatedly.
+        CganError: as raised by a worker.
     """
-    more, again = iter(numbers), deque[int]()
-    losses = 0
+    remaining, retries = iter(numbers), deque[int]()
+    failures = 0
     while True:
         try:
             stop = SPAWN.Event()
-            pool = ProcessPoolExecutor(workers, SPAWN, _begin, (folder, job, provider, stop))
+            pool = ProcessPoolExecutor(workers, SPAWN, _start_worker, (folder, job, provider, stop))
         except (ImportError, OSError) as error:
             raise WorkerError(NO_SEMAPHORES.format(error)) from error
-        waiting: dict[Future[None], int] = {}
+        pending: dict[Future[None], int] = {}
         try:
             while True:
-                while len(waiting) < 2 * workers:
-                    again.extend(() if again else islice(more, 1))
-                    if not again:
+                while len(pending) < 2 * workers:
+                    retries.extend(() if retries else islice(remaining, 1))
+                    if not retries:
                         break
-                    with interrupts_held_back():
-                        waiting[pool.submit(_draw, again[0])] = again[0]
-                    again.popleft()
-                if not waiting:
+                    with sigint_blocked():
+                        pending[pool.submit(_generate, retries[0])] = retries[0]
+                    retries.popleft()
+                if not pending:
                     return
-                # Windows takes no Ctrl-C while it waits for longer.
-                done, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+                # Windows does not handle Ctrl-C during a longer wait.
+                done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()
-                    losses = 0
-                    yield waiting.pop(future)
+                    failures = 0
+                    yield pending.pop(future)
         except BrokenProcessPool as error:
-            losses += 1
-            again.extend(waiting.values())
-            if losses == MOST_LOSSES:
+            failures += 1
+            retries.extend(pending.values())
+            if failures == MAX_FAILURES:
                 raise WorkerError(
-                    f"workers were killed {losses} times in a row; if memory is short, take fewer "
-                    "--workers, and run it again"
+                    f"workers were killed {failures} times in a row; if memory is short, use fewer "
+                    "--workers, then run the command again"
                 ) from error
-            note(KILLED)
+            warn(WORKER_KILLED)
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
 
 
-_workers: list[Worker] = []  # in a worker's process, it
+_workers: list[Worker] = []  # the worker of this process, if it is one
 
 
-def _begin(folder: Path, job: Job, provider: str, stop: Event) -> None:
+def _start_worker(folder: Path, job: Job, provider: str, stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     _workers.append(Worker(folder, job, provider, stop.is_set))
 
 
-def _end_with_parent() -> None:
-    """End this process when the one that started it is killed: nobody waits for it any more."""
+def _exit_with_parent() -> None:
+    """Exit when the main process is killed; nobody else would stop this worker."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _draw(number: int) -> None:
-    _workers[0].draw(number)
+def _generate(number: int) -> None:
+    _workers[0].generate(number)

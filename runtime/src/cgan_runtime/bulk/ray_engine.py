@@ -1,10 +1,10 @@
-"""The engine for several machines: Ray Data, with an actor a worker.
+"""The engine "ray": Ray Data on one or more machines, with one actor per worker.
 
-Only the shards' numbers travel through Ray. Each worker draws into the job's folder itself, which
-all machines share, so nothing large is moved or kept in memory.
+Only shard numbers travel through Ray. Each worker writes to the job's folder, which all machines
+share, so Ray does not move or store any images.
 
-Ray has a process of its own here. It takes the signals of a process that it is in, writes to its
-stdout, and ends it without a word when the machine's Ray dies.
+Ray runs in a separate driver process, because it installs signal handlers, writes to stdout, and
+ends its process without an error message when Ray dies on this machine.
 """
 
 import multiprocessing
@@ -15,6 +15,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -23,153 +24,130 @@ from typing import Any
 
 from cgan_runtime import errors
 from cgan_runtime.bulk.job import SHARDS, Job
-from cgan_runtime.bulk.shards import KILLED, Worker
-from cgan_runtime.bulk.signals import interrupts_held_back
+from cgan_runtime.bulk.shards import WORKER_KILLED, Worker
+from cgan_runtime.bulk.signals import sigint_blocked
 from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError
 
-MOST_BEGUN = 3  # times that a shard is begun: Ray itself would do it for ever
-PATIENCE = 10  # seconds that a cluster may take to answer, or Ray to end
-AT_ONCE = 1000  # shards that Ray is told of together: what it keeps of them stays small
-MISSING = "--engine ray needs Ray; pip install 'cgan-runtime[ray]'"
+MAX_ATTEMPTS = 3  # per shard; Ray itself would retry without limit
+TIMEOUT = 10  # seconds for a cluster to answer, or for Ray to end
+CHUNK_SHARDS = 1000  # shards that are passed to Ray at once, which bounds its bookkeeping
+NOT_INSTALLED = "--engine ray needs Ray; pip install 'cgan-runtime[ray]'"
 LOGS = f"{tempfile.gettempdir()}/ray/session_latest/logs"
 SPAWN = multiprocessing.get_context("spawn")
 
 
 def check_installed() -> None:
-    """Check that Ray is there, without its import of seconds.
-
-    Raises:
-        InstallError: it is not.
-    """
+    """Raise InstallError unless Ray is installed; importing it would take seconds."""
     if find_spec("ray") is None:
-        raise InstallError(MISSING)
+        raise InstallError(NOT_INSTALLED)
 
 
-def drawn(
+def generate_shards(
     folder: Path,
     job: Job,
     numbers: Iterable[int],
     workers: int | None,
     provider: str,
-    note: Callable[[str], None],
+    warn: Callable[[str], None],
     *,
     debug: bool = False,
 ) -> Generator[int, None, None]:
-    """Draw shards, and yield the number of each that is whole.
+    """Generate shards, and yield the number of each complete shard.
 
-    Args:
-        folder: the job's, which all machines share.
-        job: which the folder holds.
-        numbers: of the shards.
-        workers: actors, each of one CPU; None takes as many as the cluster has CPUs.
-        provider: as of ImageGenerator; "cuda" gives each worker a GPU.
-        note: told when a worker died.
-        debug: whether to show what Ray says.
+    The arguments are those of local_engine.generate_shards. But workers is the number of actors,
+    with one CPU each, and None uses all CPUs of the cluster. The provider "cuda" reserves a GPU for
+    each worker. With debug, Ray's own output is shown.
 
     Raises:
-        WorkerError: Ray cannot be reached or started, or workers die again and again.
+        WorkerError: Ray cannot be reached or started, or workers die repeatedly.
         InputError: the cluster has fewer CPUs than workers.
-        CganError: what a worker raised.
+        CganError: as raised by a worker.
     """
-    more = iter(numbers)
-    some = list(islice(more, AT_ONCE))
-    if not some:
+    remaining = iter(numbers)
+    chunk = list(islice(remaining, CHUNK_SHARDS))
+    if not chunk:
         return
-    here, there = SPAWN.Pipe()
-    driver = SPAWN.Process(
-        target=_drive, args=(there, folder.resolve(), job, workers, provider, debug)
-    )
-    with interrupts_held_back():
+    connection, driver_connection = SPAWN.Pipe()
+    arguments = (driver_connection, folder.resolve(), job, workers, provider, debug)
+    driver = SPAWN.Process(target=_run_driver, args=arguments)
+    with sigint_blocked():
         driver.start()
-    there.close()
+    driver_connection.close()
     try:
-        while some:
-            here.send(some)
-            for _ in some:
-                yield _number(here.recv(), note)
-            some = list(islice(more, AT_ONCE))
+        while chunk:
+            connection.send(chunk)
+            for _ in chunk:
+                yield _check_result(connection.recv(), warn)
+            chunk = list(islice(remaining, CHUNK_SHARDS))
     except (EOFError, OSError) as error:
-        raise WorkerError(f"Ray has died; look at its logs in {LOGS}, and run it again") from error
+        raise WorkerError(
+            f"Ray died unexpectedly; look at its logs in {LOGS}, then run the command again"
+        ) from error
     except BaseException:
         driver.terminate()
         raise
     finally:
-        here.close()  # the driver's sign to end
-        driver.join(PATIENCE)
+        connection.close()  # the driver ends when the connection closes
+        driver.join(TIMEOUT)
         driver.kill()
 
 
-def _number(row: dict[str, Any], note: Callable[[str], None]) -> int:
-    """Return the number of a shard that was drawn.
-
-    Raises:
-        CganError: it was not.
-    """
-    if row["error"]:
-        error: CganError = getattr(errors, row["kind"])(row["error"])
+def _check_result(result: dict[str, Any], warn: Callable[[str], None]) -> int:
+    """Return the number of a complete shard, or raise the error of its worker."""
+    if result["error"]:
+        error: CganError = getattr(errors, result["kind"])(result["error"])
         raise error
-    if row["begun"] > 1:
-        note(KILLED)
-    return int(row["number"])
+    if result["attempts"] > 1:
+        warn(WORKER_KILLED)
+    return int(result["number"])
 
 
-# In the process that Ray has.
+# The functions below run in the driver process.
 
 
-def _drive(
-    there: Connection, folder: Path, job: Job, workers: int | None, provider: str, debug: bool
+def _run_driver(
+    connection: Connection, folder: Path, job: Job, workers: int | None, provider: str, debug: bool
 ) -> None:
-    """Draw the shards whose numbers come in lists, and send a row for each, until the pipe ends."""
+    """Receive lists of shard numbers, and send a result for each, until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not debug:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
     try:
         with _cluster(workers) as (ray, cpus):
             while True:
-                numbers = there.recv()
-                size = min(workers or cpus, len(numbers))
-                for row in _rows(ray, folder, job, numbers, size, provider):
-                    there.send(row)
+                numbers = connection.recv()
+                actors = min(workers or cpus, len(numbers))
+                for result in _generate_chunk(ray, folder, job, numbers, actors, provider):
+                    connection.send(result)
     except (EOFError, BrokenPipeError):
         return
     except CganError as error:
-        there.send({"kind": type(error).__name__, "error": str(error)})
-    except Exception as error:  # Ray's share no base but this one
+        connection.send({"kind": type(error).__name__, "error": str(error)})
+    except Exception as error:  # Ray's exceptions have no other common base class
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        text = f"Ray gave up: {lines[-1].strip()}; look at its logs in {LOGS}, or use --debug"
-        there.send({"kind": WorkerError.__name__, "error": text})
+        text = f"Ray failed: {lines[-1].strip()}; look at its logs in {LOGS}, or use --debug"
+        connection.send({"kind": WorkerError.__name__, "error": text})
         if debug:
             raise
 
 
-def _import_ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send them
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise InstallError(f"{MISSING} ({error})") from error
-    return ray
-
-
 @contextmanager
 def _cluster(workers: int | None) -> Iterator[tuple[Any, int]]:
-    """Connect to Ray where it runs, or start it on this machine; yield it and its number of CPUs.
-
-    Raises:
-        InstallError: it is not installed, or without Ray Data.
-        WorkerError: it cannot be reached or started.
-        InputError: it has fewer CPUs than there are to be workers.
-    """
-    ray = _import_ray()
+    """Connect to a Ray cluster, or start one; yield the module ray and the number of CPUs."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # do not send statistics
+    try:
+        ray: Any = import_module("ray")
+        import_module("ray.data")
+    except ImportError as error:
+        raise InstallError(f"{NOT_INSTALLED} ({error})") from error
     try:
         _connect(ray, workers)
     except (OSError, ValueError, RuntimeError) as error:
-        said = str(error).strip().splitlines()[-1]
+        reason = str(error).strip().splitlines()[-1]
         raise WorkerError(
-            f"Ray cannot be reached or started: {said}; look at RAY_ADDRESS and at `ray status`"
+            f"cannot reach or start Ray: {reason}; check RAY_ADDRESS and `ray status`"
         ) from error
     try:
         context = ray.data.DataContext.get_current()
@@ -177,113 +155,102 @@ def _cluster(workers: int | None) -> Iterator[tuple[Any, int]]:
         context.print_on_execution_start = False
         cpus = int(ray.cluster_resources().get("CPU", 0))
         if workers is not None and workers > cpus:
-            raise InputError(f"Ray has {cpus} CPUs here, too few for {workers} workers; take fewer")
+            raise InputError(f"the Ray cluster has {cpus} CPUs for {workers} --workers; use fewer")
         yield ray, cpus
     finally:
         ray.shutdown()
 
 
 def _connect(ray: Any, workers: int | None) -> None:
-    """Connect to the cluster that RAY_ADDRESS names, or this machine's, or start one here."""
+    """Connect to the cluster at RAY_ADDRESS, or to this machine's cluster, or start one here."""
     options = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
     address = os.environ.get("RAY_ADDRESS")
     if address and address != "local":
-        _knock(address)
+        _check_reachable(address)
         ray.init(**options)
         return
     if not address:
-        with suppress(ConnectionError):  # there is none
+        with suppress(ConnectionError):  # no cluster is running
             ray.init("auto", **options)
             return
     ray.init("local", num_cpus=workers, **options)
 
 
-def _knock(address: str) -> None:
-    """Connect to HOST:PORT, where the address is such: Ray itself waits for minutes.
-
-    Raises:
-        OSError: nobody answers.
-    """
+def _check_reachable(address: str) -> None:
+    """Raise OSError if HOST:PORT does not answer; Ray itself would wait for minutes."""
     host, colon, port = address.rpartition(":")
     if colon and "/" not in address and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+        socket.create_connection((host, int(port)), timeout=TIMEOUT).close()
 
 
-def _rows(
-    ray: Any, folder: Path, job: Job, numbers: list[int], size: int, provider: str
+def _generate_chunk(
+    ray: Any, folder: Path, job: Job, numbers: list[int], actors: int, provider: str
 ) -> Iterator[dict[str, Any]]:
+    """Yield a result for each shard. Ray restarts workers that die, and their tasks."""
     tasks = ray.data.from_items(
         [{"number": number} for number in numbers], override_num_blocks=len(numbers)
     )
-    # Workers that die, and their tasks, are started again by Ray.
-    done = tasks.map_batches(
+    results = tasks.map_batches(
         ShardActor,
         fn_constructor_args=(folder, job, provider, secrets.token_hex(4)),
         batch_size=None,
-        compute=ray.data.ActorPoolStrategy(size=size),
+        compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=1,
         num_gpus=1 if provider == "cuda" else None,
     )
-    yield from done.iter_rows()
+    yield from results.iter_rows()
 
 
-# In an actor's process.
+# The class below runs in the actors' processes.
 
 
 class ShardActor:
-    """Draws the shards whose numbers it is given.
+    """Generates shards in a Ray actor.
 
     Args:
-        folder: the job's.
-        job: which the folder holds.
-        provider: as of ImageGenerator.
-        run: tells this run's notes from those that a killed one left.
+        folder: folder of the job.
+        job: the job that the folder holds.
+        provider: as for ImageGenerator.
+        run_id: distinguishes the attempt counters of this run from those of a killed run.
     """
 
-    def __init__(self, folder: Path, job: Job, provider: str, run: str) -> None:
-        self._folder, self._job, self._run = folder, job, run
+    def __init__(self, folder: Path, job: Job, provider: str, run_id: str) -> None:
+        self._folder, self._job, self._run_id = folder, job, run_id
         self._worker = Worker(folder, job, provider)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Draw them.
+        """Generate the shards in the column "number"; return a row of results for each shard.
 
-        Args:
-            batch: their "number".
-
-        Returns:
-            For each its number, how often it was begun, and the error, if any, with its kind.
+        The columns are number, attempts, and kind and error, which are empty without an error.
         """
-        rows = [self._draw(int(number)) for number in batch["number"]]
-        return {key: [row[key] for row in rows] for key in rows[0]}
+        results = [self._generate(int(number)) for number in batch["number"]]
+        return {key: [result[key] for result in results] for key in results[0]}
 
-    def _draw(self, number: int) -> dict[str, Any]:
-        row = {"number": number, "begun": 1, "kind": "", "error": ""}
+    def _generate(self, number: int) -> dict[str, Any]:
+        result = {"number": number, "attempts": 1, "kind": "", "error": ""}
         try:
-            row["begun"] = self._begun(number)
-            self._worker.draw(number)
-        except CganError as error:  # Ray would wrap it up, with a traceback for each layer
-            row |= {"kind": type(error).__name__, "error": str(error)}
+            result["attempts"] = self._count_attempt(number)
+            self._worker.generate(number)
+        except CganError as error:  # Ray would add a traceback for each of its layers
+            result |= {"kind": type(error).__name__, "error": str(error)}
         else:
             with suppress(OSError):
-                self._notes(number).unlink()
-        return row
+                self._counter(number).unlink()
+        return result
 
-    def _begun(self, number: int) -> int:
-        """Note that a shard is begun, and return how often it was.
-
-        Raises:
-            WorkerError: too often.
-        """
-        begun = 1
-        with suppress(OSError), self._notes(number).open("ab") as file:  # the worker says why not
-            begun += file.tell()
+    def _count_attempt(self, number: int) -> int:
+        """Return the number of this attempt; a file counts them, which survives killed workers."""
+        attempts = 1
+        # If the folder cannot be written, the worker reports the reason.
+        with suppress(OSError), self._counter(number).open("ab") as file:
+            attempts += file.tell()
             file.write(b"x")
-        if begun > MOST_BEGUN:
+        if attempts > MAX_ATTEMPTS:
             raise WorkerError(
-                f"{MOST_BEGUN} workers died drawing {self._job.shard(number)}; if memory is short, "
-                "take fewer --workers, and run it again"
+                f"{MAX_ATTEMPTS} workers died generating {self._job.shard(number)}; if memory is "
+                "short, use fewer --workers, then run the command again"
             )
-        return begun
+        return attempts
 
-    def _notes(self, number: int) -> Path:
-        return self._folder / SHARDS / f".{self._run}.{number}"
+    def _counter(self, number: int) -> Path:
+        return self._folder / SHARDS / f".{self._run_id}.{number}"

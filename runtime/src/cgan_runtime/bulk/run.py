@@ -1,167 +1,130 @@
-"""What `cgan-bulk` does once its command line is understood."""
+"""The work of cgan-bulk after its command line is parsed."""
 
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
-
-import click
+from typing import TypeAlias
 
 from cgan_runtime.bulk import local_engine, ray_engine
-from cgan_runtime.bulk.job import Job, opened, read_job
-from cgan_runtime.bulk.shards import check_format, is_whole
-from cgan_runtime.bulk.signals import terminations_interrupt
-from cgan_runtime.errors import OutputError, StoppedError
+from cgan_runtime.bulk.job import Job, open_folder, read_job
+from cgan_runtime.bulk.shards import check_format, is_complete
+from cgan_runtime.errors import OutputError
 from cgan_runtime.generator import ImageGenerator
-from cgan_runtime.images.terminal import is_terminal
 from cgan_runtime.inference.threads import available_threads
 from cgan_runtime.labels import find_labels
 from cgan_runtime.noise import check_seed_and_start
 
 LOCAL, RAY = "local", "ray"
+Advance: TypeAlias = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class BulkRequest:
-    """What was asked for."""
+    """The parsed options of cgan-bulk."""
 
-    names: tuple[str, ...]  # of classes; none: every class
-    by_digit: bool  # whether they were given as digits
-    count: int  # of images in all
-    seed: int | None  # None: the folder's, or a new one
+    class_names: tuple[str, ...]  # empty: every class
+    by_digit: bool  # whether the names were given with --digit or --digits
+    count: int  # total number of images
+    seed: int | None  # None: the seed of the job in the folder, or a random one
     start: int  # index of the first image
-    model: Path | None  # None: the one that ships
+    model: Path | None  # None: the shipped model
     provider: str
-    output: Path  # the job's folder
+    output: Path  # folder of the job
     format: str  # "parquet" or "idx"
     shard_images: int
     engine: str  # "local" or "ray"
-    workers: int | None  # None: one a CPU
-    debug: bool  # whether to show what Ray says
+    workers: int | None  # None: one per CPU
+    debug: bool  # whether to show Ray's own output
 
 
-def run(order: BulkRequest) -> None:
-    """Draw all shards that are not there yet, and say where they are.
+def run_job(
+    request: BulkRequest,
+    progress_bar: Callable[[int], AbstractContextManager[Advance]],
+    warn: Callable[[str], None],
+) -> tuple[Job, int]:
+    """Generate all shards that are not complete; return the job and how many shards they were.
+
+    Args:
+        request: the parsed options.
+        progress_bar: takes the total number of images; its context advances by a number of images.
+        warn: called with a message when a worker was killed.
 
     Raises:
-        CganError: something was wrong with what was asked for, or failed.
-        StoppedError: a signal came.
+        CganError: an option is wrong for this model, or the run failed.
     """
-    if order.engine == RAY:
+    if request.engine == RAY:
         ray_engine.check_installed()
-    model, job = job_of(order)
+    model, job = plan_job(request)
     check_format(job)
-    with opened(order.output, job, model):
-        drawn = draw(order, job)
-        check_whole(order.output, job)
-    kept = job.shards - drawn
-    words = f", {kept:,} of them kept" if kept else ""
-    click.echo(
-        f"{order.output}  seed {job.seed}  {job.count:,} images in {job.shards:,} "
-        f"shard{'s' * (job.shards > 1)}{words}",
-        color=True,  # else a path with an escape in it loses that
-    )
+    with open_folder(request.output, job, model):
+        with progress_bar(job.count) as advance:
+            generated = _generate_missing(request, job, advance, warn)
+        _check_complete(request.output, job)
+    return job, generated
 
 
-def job_of(order: BulkRequest) -> tuple[Path, Job]:
-    """Return the model's file and the job that was asked for.
-
-    Raises:
-        CganError: the model cannot be opened, or cannot draw it.
-    """
-    seed = order.seed
+def plan_job(request: BulkRequest) -> tuple[Path, Job]:
+    """Return the path of the model and the requested job; raise CganError if they do not fit."""
+    seed = request.seed
     if seed is None:
-        found = read_job(order.output)
-        seed = found.seed if found else int.from_bytes(os.urandom(4), "little")
-    # On Ray's head there may be no GPU.
-    provider = order.provider if order.engine == LOCAL else "cpu"
-    with ImageGenerator(order.model, provider, threads=1) as generator:
-        info = generator.info
-        seed, start = check_seed_and_start(seed, order.start, order.count)
+        existing = read_job(request.output)
+        seed = existing.seed if existing else int.from_bytes(os.urandom(4), "little")
+    # The machine that starts a Ray job may not have the workers' GPU.
+    provider = request.provider if request.engine == LOCAL else "cpu"
+    with ImageGenerator(request.model, provider, threads=1) as generator:
+        info, names = generator.info, request.class_names
+        seed, start = check_seed_and_start(seed, request.start, request.count)
         return generator.model_path, Job(
             model_sha256=generator.model_sha256,
             seed=seed,
             start=start,
-            count=order.count,
-            labels=tuple(find_labels(order.names, info.class_names, by_digit=order.by_digit)),
+            count=request.count,
+            labels=tuple(find_labels(names, info.class_names, by_digit=request.by_digit)),
             class_names=info.class_names,
             height=info.height,
             width=info.width,
-            format=order.format,
-            shard_images=order.shard_images,
+            format=request.format,
+            shard_images=request.shard_images,
         )
 
 
-def draw(order: BulkRequest, job: Job) -> int:
-    """Draw the shards that are not there, and return how many there were.
+def _generate_missing(
+    request: BulkRequest, job: Job, advance: Advance, warn: Callable[[str], None]
+) -> int:
+    """Generate the shards that are not complete, and return how many they were."""
+    generated = 0
+    folder, provider = request.output, request.provider
 
-    Raises:
-        CganError: it failed.
-        StoppedError: a signal came.
-    """
-    drawn = 0
-    with progress(job) as advance, terminations_interrupt() as received:
+    def missing() -> Iterator[int]:
+        for number in range(job.shards):
+            shard = job.shard(number)
+            if is_complete(folder, job, shard):
+                advance(shard.count)
+            else:
+                yield number
 
-        def missing() -> Iterator[int]:
-            for number in range(job.shards):
-                shard = job.shard(number)
-                if is_whole(order.output, job, shard):
-                    advance(shard.count)
-                else:
-                    yield number
-
-        def note(text: str) -> None:
-            click.echo(f"note: {text}", err=True)
-
-        if order.engine == RAY:
-            shards = ray_engine.drawn(
-                order.output,
-                job,
-                missing(),
-                order.workers,
-                order.provider,
-                note,
-                debug=order.debug,
-            )
-        else:
-            workers = order.workers or available_threads()
-            shards = local_engine.drawn(order.output, job, missing(), workers, order.provider, note)
-        try:
-            with closing(shards):
-                for number in shards:
-                    drawn += 1
-                    advance(job.shard(number).count)
-        except KeyboardInterrupt:
-            raise StoppedError(
-                f"stopped; the shards in {order.output} are whole, the same command draws the rest",
-                received[0] if received else signal.SIGINT,
-            ) from None
-    return drawn
+    if request.engine == RAY:
+        shards = ray_engine.generate_shards(
+            folder, job, missing(), request.workers, provider, warn, debug=request.debug
+        )
+    else:
+        workers = request.workers or available_threads()
+        shards = local_engine.generate_shards(folder, job, missing(), workers, provider, warn)
+    with closing(shards):
+        for number in shards:
+            generated += 1
+            advance(job.shard(number).count)
+    return generated
 
 
-def check_whole(folder: Path, job: Job) -> None:
-    """Check that every shard is there, as this machine sees it.
-
-    Raises:
-        OutputError: one is not.
-    """
+def _check_complete(folder: Path, job: Job) -> None:
+    """Raise OutputError unless this machine sees every shard."""
     for number in range(job.shards):
         shard = job.shard(number)
-        if not is_whole(folder, job, shard):
+        if not is_complete(folder, job, shard):
             raise OutputError(
-                f"{shard} were drawn, but are not in {folder}; --output must be a folder that "
-                "all machines share, and that nobody else writes to"
+                f"{shard} were generated, but are missing in {folder}; set --output to a folder "
+                "that all machines share and that no other program writes to"
             )
-
-
-@contextmanager
-def progress(job: Job) -> Iterator[Callable[[int], None]]:
-    """Show a bar where stderr is a terminal; yield what advances it by a number of images."""
-    if not is_terminal(sys.stderr):
-        yield lambda _: None
-        return
-    with click.progressbar(length=job.count, label="drawing", file=sys.stderr) as bar:
-        yield bar.update

@@ -1,4 +1,4 @@
-"""A shard's files: drawn whole, told from broken ones."""
+"""Write the files of a shard, and check whether they are complete."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,67 +13,65 @@ from cgan_runtime.bulk.job import MANIFEST, MODEL, SHARDS, Job, Shard, read_job
 from cgan_runtime.errors import InputError, InstallError, ModelError, OutputError
 from cgan_runtime.files import atomic_write
 from cgan_runtime.generator import Batch, ImageGenerator
-from cgan_runtime.images.writers import IDX_NAMES, idx_files
+from cgan_runtime.images.writers import IDX_NAMES, write_idx_split
 from cgan_runtime.model_file.contract import IMAGE, LABEL, PREFIX
 
-FORMATS = ("parquet", "idx")
-ROW_GROUP = 16  # batches that a row group of Parquet holds: 13 MB of MNIST's size
-KILLED = "a worker was killed; what it was drawing is drawn again"
-CODEC, LEVEL = "zstd", 1  # see docs/scaling.md for what it costs and saves
+ROW_GROUP_BATCHES = 16  # batches per row group of Parquet: 13 MB at MNIST's image size
+COMPRESSION, COMPRESSION_LEVEL = "zstd", 1  # docs/scaling.md compares time and size
+WORKER_KILLED = "a worker was killed; its shard is generated again"
 
 
-class Stopped(Exception):  # noqa: N818 - nothing is wrong
-    """The run is to end: the shard that is being drawn is given up."""
+class StopWorker(Exception):  # noqa: N818 - not an error
+    """The run stops; the worker abandons its current shard."""
 
 
 class Worker:
-    """Draws a job's shards in its folder: one session, opened for the first one, and one thread.
+    """Generates shards of a job, with one session and one thread.
 
     Args:
-        folder: the job's.
-        job: what the folder is to hold.
-        provider: as of ImageGenerator.
-        stopped: says whether to give up; asked before each batch.
+        folder: folder of the job.
+        job: the job that the folder must hold.
+        provider: as for ImageGenerator.
+        should_stop: called before each batch; returns whether to abandon the shard.
     """
 
     def __init__(
-        self, folder: Path, job: Job, provider: str, stopped: Callable[[], bool] = lambda: False
+        self, folder: Path, job: Job, provider: str, should_stop: Callable[[], bool] = lambda: False
     ) -> None:
-        self._folder, self._job, self._provider, self._stopped = folder, job, provider, stopped
+        self._folder, self._job, self._provider = folder, job, provider
+        self._should_stop = should_stop
 
-    def draw(self, number: int) -> None:
-        """Write a shard, unless it is whole.
+    def generate(self, number: int) -> None:
+        """Write the shard with this number, unless it is complete.
 
         Raises:
-            OutputError: it cannot be written, or this machine does not see the folder.
-            CganError: as ImageGenerator.
-            Stopped: it was given up, and nothing of it is there.
+            OutputError: the shard cannot be written, or this machine does not see the folder.
+            CganError: as raised by ImageGenerator.
+            StopWorker: the shard was abandoned; none of its files exists.
         """
         shard, generator = self._job.shard(number), self._generator
-        if is_whole(self._folder, self._job, shard):
+        if is_complete(self._folder, self._job, shard):
             return
         batches = self._batches(generator, shard)
         if self._job.format == "parquet":
-            with atomic_write(parquet_path(self._folder, shard)) as file:
-                write_parquet(file, batches, self._job)
-            return
-        with idx_files(
-            self._folder / SHARDS, shard.name, generator.info, shard.count, gz=False
-        ) as (images, labels):
-            for batch in batches:
-                images.write(batch.images.tobytes())
-                labels.write(batch.labels.astype(np.uint8).tobytes())
+            with atomic_write(_parquet_path(self._folder, shard)) as file:
+                _write_parquet(file, batches, self._job)
+        else:
+            folder = self._folder / SHARDS
+            write_idx_split(folder, batches, generator.info, shard.count, shard.name, gz=False)
 
     @cached_property
     def _generator(self) -> ImageGenerator:
         if read_job(self._folder) != self._job:
             raise OutputError(
-                f"a worker does not see this job's {self._folder / MANIFEST}; --output must be a "
+                f"a worker does not see this job's {self._folder / MANIFEST}; set --output to a "
                 "folder that all machines share, at the same path"
             )
         generator = ImageGenerator(self._folder / MODEL, self._provider, threads=1)
         if generator.model_sha256 != self._job.model_sha256:
-            raise ModelError(f"{generator.model_path} is not the job's; choose another folder")
+            raise ModelError(
+                f"{generator.model_path} is not the model of this job; choose another folder"
+            )
         return generator
 
     def _batches(self, generator: ImageGenerator, shard: Shard) -> Iterator[Batch]:
@@ -81,13 +79,13 @@ class Worker:
             shard.labels, seed=self._job.seed, start=shard.first, count=shard.count
         )
         for batch in stream:
-            if self._stopped():
-                raise Stopped
+            if self._should_stop():
+                raise StopWorker
             yield batch
 
 
-def is_whole(folder: Path, job: Job, shard: Shard) -> bool:
-    """Whether all of a shard is there."""
+def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
+    """Return whether the files of a shard exist and are complete."""
     if job.format == "idx":
         sizes = (16 + shard.count * job.height * job.width, 8 + shard.count)
         paths = [folder / SHARDS / name.format(shard.name) for name in IDX_NAMES]
@@ -95,67 +93,57 @@ def is_whole(folder: Path, job: Job, shard: Shard) -> bool:
             path.is_file() and path.stat().st_size == size
             for path, size in zip(paths, sizes, strict=True)
         )
-    path = parquet_path(folder, shard)
+    path = _parquet_path(folder, shard)
     if not path.is_file():
         return False
-    pa, parquet = import_pyarrow()
+    pa, parquet = _import_pyarrow()
     try:
-        with path.open("rb") as file:  # pyarrow takes a path for a URI, and needs it in UTF-8
-            found = parquet.read_metadata(file)
-    except (pa.ArrowException, OSError):  # its end, where Parquet keeps them, is not there
+        # An open file, because pyarrow interprets a path as a URI and requires UTF-8.
+        with path.open("rb") as file:
+            metadata = parquet.read_metadata(file)
+    except (pa.ArrowException, OSError):  # Parquet's metadata is at the end of the file
         return False
-    return bool(found.num_rows == shard.count)
+    return bool(metadata.num_rows == shard.count)
 
 
 def check_format(job: Job) -> None:
-    """Check that the job can be written in its format, here.
-
-    Raises:
-        InputError: the format cannot hold it.
-        InstallError: what writes it is not installed.
-    """
+    """Raise InputError or InstallError if the job cannot be written in its format."""
     if job.format == "parquet":
-        import_pyarrow()
+        _import_pyarrow()
     elif len(job.class_names) > 256:
         raise InputError(
-            f"IDX files hold at most 256 classes, not {len(job.class_names)}; use --format parquet"
+            f"IDX supports at most 256 classes, got {len(job.class_names)}; use --format parquet"
         )
 
 
-def parquet_path(folder: Path, shard: Shard) -> Path:
-    """Return where a Parquet shard lies."""
+def _parquet_path(folder: Path, shard: Shard) -> Path:
     return folder / SHARDS / f"{shard.name}.parquet"
 
 
-def write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
-    """Write images, labels, the seed and indices as Parquet.
+def _write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
+    """Write images, labels, seed and indices as Parquet.
 
-    An image is a fixed-size binary of height * width bytes, row by row: numpy sees a column's
-    images as one array without a copy, and Parquet stores them as they are. It would store a list
-    of uint8 as a 32-bit integer and a level a pixel.
+    An image is a fixed-size binary value of height * width bytes, row by row. NumPy can view a
+    column of them as one array without a copy. As a list of uint8, Parquet would store each pixel
+    as a 32-bit integer with a repetition level.
     """
-    pa, parquet = import_pyarrow()
-    image = pa.binary(job.height * job.width)
-    columns = {
-        IMAGE: image,
-        LABEL: pa.int64(),
-        "seed": pa.uint64(),
-        "index": pa.int64(),
-    }
-    told = {
+    pa, parquet = _import_pyarrow()
+    image_type = pa.binary(job.height * job.width)
+    columns = {IMAGE: image_type, LABEL: pa.int64(), "seed": pa.uint64(), "index": pa.int64()}
+    metadata = {
         "class_names": json.dumps(list(job.class_names), ensure_ascii=False),
         "height": str(job.height),
         "width": str(job.width),
         "model_sha256": job.model_sha256,
     }
-    schema = pa.schema(columns, {f"{PREFIX}{key}": value for key, value in told.items()})
+    schema = pa.schema(columns, {f"{PREFIX}{key}": value for key, value in metadata.items()})
 
-    def rows(batch: Batch) -> Any:
+    def to_rows(batch: Batch) -> Any:
         count = len(batch.labels)
         pixels = pa.py_buffer(np.ascontiguousarray(batch.images))
         return pa.record_batch(
             [
-                pa.FixedSizeBinaryArray.from_buffers(image, count, [None, pixels]),
+                pa.FixedSizeBinaryArray.from_buffers(image_type, count, [None, pixels]),
                 batch.labels,
                 np.full(count, job.seed, np.uint64),
                 batch.start + np.arange(count, dtype=np.int64),
@@ -166,28 +154,24 @@ def write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
     with parquet.ParquetWriter(
         file,
         schema,
-        compression=CODEC,
-        compression_level=LEVEL,
+        compression=COMPRESSION,
+        compression_level=COMPRESSION_LEVEL,
         use_dictionary=[LABEL, "seed"],
         column_encoding={IMAGE: "PLAIN", "index": "DELTA_BINARY_PACKED"},
         write_statistics=[LABEL, "seed", "index"],
     ) as writer:
-        while group := list(islice(batches, ROW_GROUP)):
-            table = pa.Table.from_batches([rows(batch) for batch in group])
+        while group := list(islice(batches, ROW_GROUP_BATCHES)):
+            table = pa.Table.from_batches([to_rows(batch) for batch in group])
             writer.write_table(table, row_group_size=table.num_rows)
 
 
-def import_pyarrow() -> tuple[Any, Any]:
-    """Return pyarrow and its module for Parquet.
-
-    Raises:
-        InstallError: they are not installed.
-    """
+def _import_pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
         raise InstallError(
-            "Parquet needs pyarrow; pip install 'cgan-runtime[parquet]', or use --format idx"
+            "--format parquet needs pyarrow; pip install 'cgan-runtime[parquet]', or use "
+            "--format idx"
         ) from error
     return pa, parquet

@@ -1,26 +1,25 @@
 """The command cgan-bulk."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cgan_runtime import __version__
-from cgan_runtime.cli import conventions, run
-from cgan_runtime.model_file.contract import LABEL
+from cgan_runtime.cli import conventions, options
+from cgan_runtime.cli.terminal import progress_bar
+from cgan_runtime.errors import StoppedError
 
-# Options of cgan-run that mean the same here.
-WHAT, HOW = ("digit", "digits", LABEL, "seed", "start"), ("model", "provider", "debug")
-# A hundred batches: every image is drawn beside the same others as in one process. That is 80 MB
-# of MNIST's size, or 23 MB as Parquet.
+# A shard is 100 whole batches, so each image is generated in the same batch as in one process. Its
+# images take 80 MB at MNIST's size, or 23 MB as Parquet.
 SHARD_IMAGES = 102_400
 
-# Not the docstring: python -OO drops those.
+# Python -OO removes docstrings, so the help is not one.
 HELP = """\
-Draw images by the million, in shards, with many processes or machines.
+Generate millions of images in shards, with many processes or machines.
 
-The images are those that one process would draw, whatever the number of workers: image i of a
-seed is always the same. Run it again after an interruption: shards that are whole are kept.
+The number of workers does not change the images: image i of a seed is always the same. After an
+interruption, run the same command again. It keeps the complete shards and generates the others.
 """
 EXAMPLES = """\b
 Examples:
@@ -32,67 +31,80 @@ Examples:
 
 
 @click.command("cgan-bulk", help=HELP, epilog=EXAMPLES)
-@click.option(
+@options.integer(
     "--count",
-    type=click.IntRange(1, 2**63 - 1),
+    1,
+    options.MAX_INT64,
+    "Total number of images. The requested classes take turns, image by image.",
     required=True,
-    help="How many images in all; the digits or labels take turns.",
 )
+@options.classes
+@options.seed(default="the seed of the job in --output, or random")
+@options.start
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The folder to fill. Where it holds a part of the same job, the rest is drawn.",
+    help="Folder of the job. If it holds a part of the same job, the run continues it.",
 )
 @click.option(
     "--format",
     type=click.Choice(["parquet", "idx"]),
     default="parquet",
     show_default=True,
-    help="Of the shards. parquet: image, label, seed and index; needs cgan-runtime[parquet]. idx: "
-    "MNIST's own format, a file of images and one of labels.",
+    help="parquet: files with image, label, seed and index; needs cgan-runtime[parquet]. idx: "
+    "pairs of files with images and labels in MNIST's format.",
 )
-@click.option(
-    "--shard-images",
-    type=click.IntRange(1, 2**32 - 1),
-    default=SHARD_IMAGES,
-    show_default=True,
-    help="Images a shard.",
+@options.integer(
+    "--shard-images", 1, 2**32 - 1, "Images per shard.", default=SHARD_IMAGES, show_default=True
 )
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="local: processes of this machine. ray: a Ray cluster, that of RAY_ADDRESS or of this "
-    "machine; needs cgan-runtime[ray], and --output on a disk that all its machines share.",
+    help="local: processes on this machine. ray: a Ray cluster, at RAY_ADDRESS or started on this "
+    "machine; needs cgan-runtime[ray], and --output on a disk that all machines share.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 100_000),
-    help="Processes that draw, of one thread each.  [default: one for each CPU]",
+@options.integer(
+    "--workers", 1, 100_000, "Number of processes, with one thread each.  [default: one per CPU]"
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@options.model
+@options.provider
+@options.debug
+@options.version
 def command(
-    digit: tuple[int, ...], digits: tuple[int, ...] | None, label: tuple[str, ...], **rest: Any
+    digit: tuple[int, ...],
+    digits: tuple[int, ...] | None,
+    label: tuple[str, ...],
+    **others: Any,  # each is the field of BulkRequest with the same name
 ) -> None:
-    """Draw images by the million, in shards, with many processes or machines."""
-    given = {"--digit": digit, "--digits": digits is not None, "--label": label}
-    if len(both := [option for option, value in given.items() if value]) > 1:
-        raise click.UsageError(f"{' and '.join(both)} exclude each other; give one of them")
-
+    """Generate millions of images in shards, with many processes or machines."""
+    names = options.select_classes(digit, digits, label)
     conventions.require_memory()
-    from cgan_runtime.bulk.run import BulkRequest, run
+    from cgan_runtime.bulk.run import BulkRequest, run_job
 
-    names = label or tuple(map(str, digit or digits or ()))
-    run(BulkRequest(names=names, by_digit=not label, **rest))
+    request = BulkRequest(class_names=names, by_digit=not label, **others)
+    try:
+        job, generated = run_job(request, progress_bar, _warn)
+    except (KeyboardInterrupt, conventions.Terminated) as error:
+        raise StoppedError(
+            f"stopped; {request.output} keeps its complete shards, run the same command again to "
+            "generate the others",
+            signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM,
+        ) from None
+    kept = f", {job.shards - generated:,} of them kept" if generated < job.shards else ""
+    click.echo(
+        f"{request.output}  seed {job.seed}  {job.count:,} images in {job.shards:,} "
+        f"shard{'s' * (job.shards > 1)}{kept}",
+        color=True,  # otherwise click removes an escape sequence from the path
+    )
 
 
-_shared = {option.name: option for option in run.command.params}
-command.params[1:1] = [_shared[name] for name in WHAT]
-command.params[-1:-1] = [_shared[name] for name in HOW]
+def _warn(message: str) -> None:
+    click.echo(f"note: {message}", err=True)
 
 
 def main() -> None:
-    """Run cgan-bulk and leave with its exit code."""
+    """Run cgan-bulk and exit with its exit code."""
     conventions.run(command)

@@ -1,23 +1,134 @@
-"""Options that several commands have."""
+"""Command-line options that several commands have, and their types."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import click
 
+from cgan_runtime import __version__
 from cgan_runtime.errors import InputError
 
+Decorator: TypeAlias = Callable[[Any], Any]
+MAX_INT64, MAX_UINT64 = 2**63 - 1, 2**64 - 1
 
-def check_hash(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Refuse what is no SHA-256."""
+
+class _Integer(click.ParamType):  # type: ignore[type-arg]  # not generic in older versions
+    """An integer in a range. In the help, click.IntRange would show 0<=x<=18446744073709551615."""
+
+    name = "N"
+
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self._minimum, self._maximum = minimum, maximum
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = None
+        if number is None or not self._minimum <= number <= self._maximum:
+            limits = f"from {self._minimum} to {self._maximum}"
+            name = param.opts[0] if param else "value"
+            raise click.UsageError(f"{name} must be an integer {limits}, got {value!r}", ctx)
+        return number
+
+
+def integer(name: str, minimum: int, maximum: int, text: str, **settings: Any) -> Decorator:
+    """Return click.option() with an integer from minimum to maximum, and text as its help."""
+    return click.option(name, type=_Integer(minimum, maximum), help=text, **settings)
+
+
+def _parse_digits(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    if not value or any(digit not in "0123456789" for digit in value):
+        raise click.UsageError(f"--digits must contain only 0-9, got {value!r}")
+    return tuple(map(int, value))
+
+
+def _parse_sha256(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     from cgan_runtime.model_file.checksum import parse_sha256
 
     try:
         return None if value is None else parse_sha256(value)
     except InputError as error:
-        raise click.BadParameter(str(error)) from error
+        raise click.UsageError(f"--expect-sha256: {error}") from error
 
 
+def classes(command: Any) -> Any:
+    """Add the options --digit, --digits and --label, which select_classes() takes."""
+    for option in (  # click lists the options in the order of their decorators, last one first
+        click.option(
+            "--label",
+            metavar="NAME",
+            multiple=True,
+            help="Class to generate, by its name in the model. Repeat it for several.",
+        ),
+        click.option(
+            "--digits",
+            metavar="STRING",
+            callback=_parse_digits,
+            help="Digits to generate, as one string such as 2026.",
+        ),
+        integer(
+            "--digit", 0, 9, "Digit to generate, 0 to 9. Repeat it for several.", multiple=True
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def select_classes(
+    digit: tuple[int, ...], digits: tuple[int, ...] | None, label: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the requested class names; an empty tuple stands for every class of the model."""
+    values = {"--digit": digit, "--digits": digits is not None, "--label": label}
+    given = [option for option, value in values.items() if value]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other; give one of them")
+    return label or tuple(map(str, digit or digits or ()))
+
+
+def seed(default: str) -> Decorator:
+    """Return the option --seed; the help states the default."""
+    text = "Seed of the noise, 0 to 2^64 - 1. The same seed generates the same images."
+    return integer("--seed", 0, MAX_UINT64, f"{text}  [default: {default}]")
+
+
+def threads(default: str) -> Decorator:
+    """Return the option --threads; the help states the default."""
+    text = "Number of CPU threads, 1 to 1024."
+    return integer("--threads", 1, 1024, f"{text}  [default: {default}]")
+
+
+start = integer(
+    "--start",
+    0,
+    MAX_INT64,
+    "Index of the first image, to continue where an earlier run with this seed ended.",
+    default=0,
+    show_default=True,
+)
+model = click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Model file written by cgan-export.  [default: the MNIST model in this package]",
+)
 expect_sha256 = click.option(
     "--expect-sha256",
     metavar="HEX",
-    callback=check_hash,
-    help="Refuse a model file whose SHA-256 is another one.",
+    callback=_parse_sha256,
+    help="Reject the model file unless its SHA-256 hash equals this one.",
 )
+provider = click.option(
+    "--provider",
+    metavar="[auto|cpu|cuda|...]",
+    default="auto",
+    show_default=True,
+    help="Execution provider of ONNX Runtime: cpu, cuda, or another that the installed onnxruntime "
+    "offers. auto is CUDA if a session obtains it, otherwise the CPU.",
+)
+debug = click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
+version = click.version_option(__version__, message="%(prog)s %(version)s")

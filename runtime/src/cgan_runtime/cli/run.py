@@ -7,20 +7,20 @@ from typing import Any
 
 import click
 
-from cgan_runtime import __version__
 from cgan_runtime.cli import conventions, options
 
 STDOUT = "-"
 FORMATS = ("png", "npy", "pngs", "idx", "idx-gz")
-PIPED = ("png", "npy")  # formats that stdout takes
-PICTURES = ("png", "pngs")
+STDOUT_FORMATS = ("png", "npy")
+# Options that apply to some formats only.
+OPTION_FORMATS = {"columns": ("png",), "scale": ("png", "pngs"), "split": ("idx", "idx-gz")}
 
-# Not the docstring: python -OO drops those.
+# Python -OO removes docstrings, so the help is not one.
 HELP = """\
-Draw handwritten digits, or whatever else the model learnt.
+Generate images of handwritten digits, or of the classes that another model was trained on.
 
-Writes a picture of the digits or labels asked for, one of each class of the model where none
-is named, and prints its path and seed. On a terminal the images are shown too.
+Writes the requested classes, by default one image of every class, and prints the path of the
+output and the seed. On a terminal, the command also shows the images.
 """
 EXAMPLES = """\b
 Examples:
@@ -34,191 +34,136 @@ Examples:
 """
 
 
-def parse_digits(
-    _ctx: click.Context, _param: click.Parameter, value: str | None
-) -> tuple[int, ...] | None:
-    """Turn a string such as 2026 into its digits."""
-    if value is None:
-        return None
-    if not value or any(digit not in "0123456789" for digit in value):
-        raise click.BadParameter(f"{value!r} is not a string of digits such as 2026")
-    return tuple(map(int, value))
-
-
 def parse_shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, int]:
-    """Turn 2/4 into its numbers."""
-    found = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", value or "1/1")
-    which, shards = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= which <= shards:
-        raise click.BadParameter(f"{value!r} is not I/N such as 2/4, with I from 1 to N")
-    return which, shards
+    """Convert a text such as 2/4 into its two numbers."""
+    match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", value or "1/1")
+    number, shards = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= number <= shards:
+        raise click.UsageError(f"--shard must be I/N such as 2/4, with 1 <= I <= N, got {value!r}")
+    return number, shards
 
 
-def format_of(output: str | None, asked: str | None) -> str:
-    """Return the format that was asked for, or that the output's name says."""
-    if output == STDOUT and asked not in (None, *PIPED):
-        raise click.UsageError(f"stdout takes {' or '.join(PIPED)}; give --output a folder's name")
-    if asked is not None:
-        return asked
+def select_format(output: str | None, file_format: str | None) -> str:
+    """Return the requested format, or the one that the ending of the output path stands for."""
+    if output == STDOUT and file_format not in (None, *STDOUT_FORMATS):
+        raise click.UsageError(
+            f"format {file_format} cannot be written to stdout; set --output to a folder"
+        )
+    if file_format is not None:
+        return file_format
     if output in (None, STDOUT):
         return "png"
     ending = Path(str(output)).suffix.lower().removeprefix(".")
-    if ending not in PIPED:
-        raise click.BadParameter(
-            f"{output!r} names no known format; end it in .png or .npy, or give --format",
-            param_hint="'--output'",
+    if ending not in STDOUT_FORMATS:
+        raise click.UsageError(
+            f"--output must end in .png or .npy, got {output!r}; for other formats, give --format"
         )
     return ending
 
 
 @click.command("cgan-run", help=HELP, epilog=EXAMPLES)
-@click.option(
-    "--digit",
-    "digit",
-    type=click.IntRange(0, 9),
-    multiple=True,
-    help="What to draw; repeat it for several.",
-)
-@click.option(
-    "--digits",
-    metavar="STRING",
-    callback=parse_digits,
-    help="What to draw, as a string such as 2026.",
-)
-@click.option(
-    "--label",
-    metavar="NAME",
-    multiple=True,
-    help="What to draw, as one of the model's class names; repeat it for several.",
-)
-@click.option(
+@options.classes
+@options.integer(
     "--count",
-    type=click.IntRange(1, 2**63 - 1),
+    1,
+    options.MAX_INT64,
+    "Number of images of each class. If there are several classes, a PNG has N rows.",
     default=1,
     show_default=True,
-    help="How many of each; every one is a row of its own in a PNG of several digits.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**64 - 1),
-    help="Of the noise; the same seed draws the same digits.  [default: a new one]",
-)
-@click.option(
-    "--start",
-    type=click.IntRange(0, 2**63 - 1),
-    default=0,
-    show_default=True,
-    help="Index of the first image of the seed, to go on where another call ended.",
-)
+@options.seed(default="random")
+@options.start
 @click.option(
     "--shard",
     metavar="I/N",
     callback=parse_shard,
-    help="Draw the I-th of N equal parts alone; together they are what one run draws.",
-)
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    help="A file that cgan-export wrote.  [default: the one that ships]",
-)
-@options.expect_sha256
-@click.option(
-    "--provider",
-    metavar="[auto|cpu|cuda|...]",
-    default="auto",
-    show_default=True,
-    help="Where to draw: cpu, cuda, or another that the installed onnxruntime offers. auto: CUDA "
-    "where the session really gets it.",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    help="CPU threads.  [default: 1 for a few images, one for each core for more]",
+    help="Split the images into N equal parts and generate only part I.",
 )
 @click.option(
     "--output",
     metavar="PATH",
-    help="A .png or .npy file; a folder for the other formats; or - for stdout.  [default: named "
-    "after what is drawn and the seed, here]",
+    help="A .png or .npy file, a folder for the other formats, or - for stdout.  [default: a name "
+    "made of the classes and the seed, in the current folder]",
 )
 @click.option(
     "--format",
-    "kind",
+    "file_format",
     type=click.Choice(FORMATS),
-    help="png: all in one picture. npy: an array, uint8 [n, 1, height, width]. pngs: a folder with "
-    "a picture each. idx: a folder with a data set in MNIST's format, labels too, which "
-    "torchvision.datasets.MNIST reads; idx-gz: the same, compressed.  [default: by --output's "
-    "ending, or png]",
+    help="png: one picture of all images. npy: one uint8 array [n, 1, height, width]. pngs: a "
+    "folder with a PNG per image. idx: a folder with a labeled dataset in MNIST's format, which "
+    "torchvision.datasets.MNIST loads. idx-gz: the same, compressed.  [default: by the ending of "
+    "--output, otherwise png]",
 )
-@click.option(
-    "--columns", type=click.IntRange(1, 2**31 - 1), help="Images a row of a PNG.  [default: chosen]"
+@options.integer(
+    "--columns",
+    1,
+    2**31 - 1,
+    "Images per row of a PNG.  [default: one per class, or a square for a single class]",
 )
-@click.option(
-    "--scale", type=click.IntRange(1, 64), help="Enlarge the pixels of a PNG.  [default: 1]"
+@options.integer(
+    "--scale", 1, 64, "Enlarge each pixel of a PNG to N x N pixels, 1 to 64.  [default: 1]"
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "t10k"]),
-    help="Which part of a data set in MNIST's format.  [default: train]",
+    help="Write an IDX dataset as MNIST's training or test split.  [default: train]",
 )
 @click.option(
     "--preview/--no-preview",
     default=True,
     show_default=True,
-    help="Show the first images, where stdout is a terminal.",
+    help="Show the first images if stdout is a terminal.",
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@options.model
+@options.expect_sha256
+@options.provider
+@options.threads(default="1 for up to 64 images, otherwise one per CPU")
+@options.debug
+@options.version
 def command(
     digit: tuple[int, ...],
     digits: tuple[int, ...] | None,
     label: tuple[str, ...],
     output: str | None,
-    kind: str | None,
+    file_format: str | None,
     columns: int | None,
     scale: int | None,
     split: str | None,
     debug: bool,
-    **rest: Any,
+    **others: Any,  # each is the field of GenerateRequest with the same name
 ) -> None:
-    """Draw handwritten digits, or whatever else the model learnt."""
-    if digit and digits is not None:
-        raise click.UsageError("--digit and --digits exclude each other; give one of them")
-    if label and (digit or digits is not None):
-        other = "--digit" if digit else "--digits"
-        raise click.UsageError(f"--label and {other} exclude each other; give one of them")
-    wanted = format_of(output, kind)
+    """Generate images of handwritten digits, or of another model's classes."""
+    names = options.select_classes(digit, digits, label)
+    file_format = select_format(output, file_format)
     if output == STDOUT and sys.stdout is not None and sys.stdout.isatty():
         raise click.UsageError(
-            f"a terminal shows no {wanted.upper()}; send stdout to a file, or use --output"
+            f"a terminal cannot show {file_format.upper()} data; redirect stdout to a file, or "
+            "set --output"
         )
-    for option, value, formats in (
-        ("--columns", columns, ("png",)),
-        ("--scale", scale, PICTURES),
-        ("--split", split, ("idx", "idx-gz")),
-    ):
-        if value is not None and wanted not in formats:
+    for option, value in (("columns", columns), ("scale", scale), ("split", split)):
+        if value is not None and file_format not in OPTION_FORMATS[option]:
             raise click.UsageError(
-                f"{option} goes with {' and '.join(formats)}, not with {wanted}; leave it out"
+                f"--{option} applies to format {' and '.join(OPTION_FORMATS[option])}, not to "
+                f"{file_format}; leave it out"
             )
 
     conventions.require_memory()
-    from cgan_runtime.cli.generate import GenerateRequest, draw
+    from cgan_runtime.cli.generate import GenerateRequest, generate_images
 
-    draw(
+    generate_images(
         GenerateRequest(
-            names=label or tuple(map(str, digit or digits or ())),
+            class_names=names,
             by_digit=not label,
             output=output,
-            format=wanted,
+            format=file_format,
             columns=columns,
             scale=scale or 1,
             split=split or "train",
-            **rest,
+            **others,
         )
     )
 
 
 def main() -> None:
-    """Run cgan-run and leave with its exit code."""
+    """Run cgan-run and exit with its exit code."""
     conventions.run_and_exit(command)

@@ -1,4 +1,4 @@
-"""Is this device able to draw what the model promises? What `cgan-check` finds out."""
+"""Check whether this device generates the expected images, and report what it has."""
 
 import platform
 import time
@@ -14,66 +14,71 @@ from cgan_runtime.diagnostics.speed import Speed, measure_speed
 from cgan_runtime.errors import ProviderError
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.inference.cuda_diagnostics import explain_cuda_not_offered
-from cgan_runtime.inference.session import CPU, CUDA, import_onnxruntime, offered, open_session
+from cgan_runtime.inference.session import (
+    CPU,
+    CUDA,
+    available_providers,
+    import_onnxruntime,
+    open_session,
+)
 from cgan_runtime.model_file.contract import CONTRACT_VERSION
 
-# Grey levels that a device may be off the golden images. Integers are the same on every CPU; on
-# CUDA onnxruntime computes them in float, where a number may round to the step beside.
+# Maximum pixel error (0-255) of the golden sample, by precision and provider. An int8 model is
+# exact on every CPU. On CUDA onnxruntime computes it in floating point, where a value may round to
+# the next quantization step.
 TOLERANCES = {("int8", CPU): 0, ("int8", CUDA): 8}
 FLOAT_TOLERANCE = 1
 
 
 @dataclass(frozen=True)
-class Check:
-    """What was found."""
+class DeviceReport:
+    """Result of check_device()."""
 
-    versions: dict[str, str]  # of this package, Python, platform, onnxruntime
-    installed: dict[str, str]  # distributions of onnxruntime, by name
-    offered: list[str]  # providers, by onnxruntime's names
-    provider: str  # that the session really got
-    not_cuda: str | None  # why it is not CUDA, and what to do; None where it is
-    model: dict[str, Any]  # path, bytes, hash, and what it says of itself
+    versions: dict[str, str]  # of this package, Python, platform, onnxruntime and numpy
+    onnxruntime_distributions: dict[str, str]  # installed ones: versions by name
+    available_providers: list[str]  # onnxruntime's names
+    provider: str  # provider of the session
+    no_cuda_reason: str | None  # why it is not CUDA, and what to do; None if it is
+    model: dict[str, Any]  # path, size, hash and metadata
     golden_images: int
-    golden_difference: int  # the largest, in grey levels
-    golden_allowed: int
+    golden_max_error: int  # maximum pixel error, 0-255
+    golden_tolerance: int  # its allowed value
     load_seconds: float
     speed: Speed
 
     @property
     def passed(self) -> bool:
-        """Whether the device draws what the model promises."""
-        return self.golden_difference <= self.golden_allowed
+        """Whether the device generates the golden sample within the tolerance."""
+        return self.golden_max_error <= self.golden_tolerance
 
 
-def check(
+def check_device(
     model: Path | None = None,
     provider: str = "auto",
     threads: int | None = None,
     expect_sha256: str | None = None,
-) -> Check:
-    """Open a model, draw its golden images, and time it.
+) -> DeviceReport:
+    """Load a model, generate its golden sample, and measure the speed.
 
     Args:
-        model: path of the .onnx file; None takes the one that ships.
-        provider: as of ImageGenerator.
-        threads: of the CPU provider; None takes one for each CPU of the process.
-        expect_sha256: of the whole file, where only that file will do.
+        model: path of the .onnx file; None uses the model in this package.
+        provider: as for ImageGenerator.
+        threads: as for ImageGenerator.
+        expect_sha256: as for ImageGenerator.
 
     Raises:
-        InstallError: onnxruntime is not installed.
-        ModelError: the file is missing, damaged, breaks the contract, or is not the one expected.
-        ProviderError: the session did not get the provider.
+        InstallError, ModelError, ProviderError, InputError: as ImageGenerator does.
     """
     onnxruntime = import_onnxruntime()
-    began = time.perf_counter()
+    started = time.perf_counter()
     with ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
-        loaded = time.perf_counter() - began
+        load_seconds = time.perf_counter() - started
         info, golden = generator.info, generator.info.golden
-        drawn = generator.generate(list(golden.labels), seed=golden.seed)
-        promised = np.frombuffer(golden.images, np.uint8).reshape(drawn.shape)
-        difference = np.abs(drawn.astype(np.int16) - promised)
+        images = generator.generate(list(golden.labels), seed=golden.seed)
+        expected = np.frombuffer(golden.images, np.uint8).reshape(images.shape)
+        error = np.abs(images.astype(np.int16) - expected)
         content = generator.model_path.read_bytes()
-        return Check(
+        return DeviceReport(
             versions={
                 "cgan-runtime": cgan_runtime.__version__,
                 "python": platform.python_version(),
@@ -81,10 +86,12 @@ def check(
                 "onnxruntime": onnxruntime.__version__,
                 "numpy": np.__version__,
             },
-            installed=_installed(),
-            offered=list(onnxruntime.get_available_providers()),
+            onnxruntime_distributions=_onnxruntime_distributions(),
+            available_providers=list(onnxruntime.get_available_providers()),
             provider=generator.provider,
-            not_cuda=None if generator.provider == CUDA else _why_not_cuda(onnxruntime, content),
+            no_cuda_reason=(
+                None if generator.provider == CUDA else _no_cuda_reason(onnxruntime, content)
+            ),
             model={
                 "path": str(generator.model_path),
                 "bytes": len(content),
@@ -98,24 +105,24 @@ def check(
                 "quality": dict(info.quality),
             },
             golden_images=len(golden.labels),
-            golden_difference=int(difference.max(initial=0)),
-            golden_allowed=TOLERANCES.get((info.precision, generator.provider), FLOAT_TOLERANCE),
-            load_seconds=loaded,
+            golden_max_error=int(error.max(initial=0)),
+            golden_tolerance=TOLERANCES.get((info.precision, generator.provider), FLOAT_TOLERANCE),
+            load_seconds=load_seconds,
             speed=measure_speed(generator),
         )
 
 
-def _installed() -> dict[str, str]:
-    """Return every distribution that brings an onnxruntime; more than one breaks each other."""
-    found = {each.metadata["Name"] or "": each.version for each in distributions()}
-    return {name: found[name] for name in sorted(found) if name.startswith("onnxruntime")}
+def _onnxruntime_distributions() -> dict[str, str]:
+    """Return all installed distributions of onnxruntime, which overwrite each other's files."""
+    versions = {each.metadata["Name"] or "": each.version for each in distributions()}
+    return {name: versions[name] for name in sorted(versions) if name.startswith("onnxruntime")}
 
 
-def _why_not_cuda(onnxruntime: Any, content: bytes) -> str:
-    if CUDA not in offered(onnxruntime):
+def _no_cuda_reason(onnxruntime: Any, content: bytes) -> str:
+    if CUDA not in available_providers(onnxruntime):
         return explain_cuda_not_offered()
     try:
         open_session(content, "the model", CUDA, None)
     except ProviderError as error:
         return str(error)
-    return "it was not asked for"
+    return "CUDA works, but was not requested"

@@ -1,39 +1,39 @@
-"""How fast a generator draws on this machine."""
+"""Measure how fast a generator is on this machine."""
 
 import statistics
 import time
 from dataclasses import dataclass
 
 from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.model_file.contract import MAX_BATCH
 
-BATCH = 1024
 ROUNDS = 9
-SECONDS = 0.03  # a round at least
+MIN_ROUND_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Medians; a machine that does other things besides shows it here."""
+    """Medians over several rounds. Other work on the machine makes them worse."""
 
-    latency: float  # seconds to draw one image, noise included
-    throughput: float  # images a second in batches of 1,024
+    latency: float  # seconds for one image, including its noise
+    throughput: float  # images per second in batches of MAX_BATCH
 
 
 def measure_speed(generator: ImageGenerator) -> Speed:
-    """Time a generator; a good half of a second."""
-    labels = [index % generator.info.classes for index in range(BATCH)]
-    one, many = (_seconds(generator, wanted) for wanted in (labels[:1], labels))
-    return Speed(latency=one, throughput=BATCH / many)
+    """Measure latency and throughput, which takes about half a second."""
+    labels = [index % generator.info.classes for index in range(MAX_BATCH)]
+    latency, batch_seconds = (_seconds(generator, batch) for batch in (labels[:1], labels))
+    return Speed(latency=latency, throughput=MAX_BATCH / batch_seconds)
 
 
 def _seconds(generator: ImageGenerator, labels: list[int]) -> float:
-    """Return the median over rounds of what one call takes."""
+    """Return the median time of one call in seconds."""
     generator.generate(labels, seed=0)
     rounds = []
     for _ in range(ROUNDS):
-        began, calls = time.perf_counter(), 0
-        while time.perf_counter() - began < SECONDS:
+        started, calls = time.perf_counter(), 0
+        while time.perf_counter() - started < MIN_ROUND_SECONDS:
             generator.generate(labels, seed=0)
             calls += 1
-        rounds.append((time.perf_counter() - began) / calls)
+        rounds.append((time.perf_counter() - started) / calls)
     return statistics.median(rounds)

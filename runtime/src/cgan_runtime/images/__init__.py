@@ -1,1 +1,1 @@
-"""."""
+"""Image files: grids, PNG, NumPy arrays, IDX datasets, and block characters for a terminal."""

@@ -1,18 +1,18 @@
-"""Images laid out as a page, and as blocks on a terminal."""
+"""Arrange images in a grid of pixels or of block characters."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-INKED = 128  # from this grey on a block is drawn
+MIN_BLOCK_PIXEL = 128  # pixel values from here on are shown as a block character
 
 
 def grid(images: NDArray[np.uint8], columns: int, scale: int = 1) -> NDArray[np.uint8]:
-    """Lay images out row by row.
+    """Arrange images row by row.
 
     Args:
         images: uint8 [n, 1, height, width].
-        columns: images a row; the last row is filled up with background.
-        scale: how many pixels wide and high each pixel becomes.
+        columns: images per row; the last row is padded with background.
+        scale: factor by which each pixel is enlarged in both directions.
 
     Returns:
         uint8 [rows * height * scale, columns * width * scale].
@@ -29,25 +29,20 @@ def grid(images: NDArray[np.uint8], columns: int, scale: int = 1) -> NDArray[np.
 def to_block_characters(
     images: NDArray[np.uint8], columns: int, *, ascii_only: bool = False
 ) -> str:
-    """Draw the grid of images with half-block characters, two rows of pixels a line.
+    """Show a grid of images with half-block characters, two rows of pixels per line of text.
 
     Args:
         images: uint8 [n, 1, height, width].
-        columns: images a row.
-        ascii_only: for terminals that cannot show blocks.
+        columns: images per row.
+        ascii_only: whether to use ASCII characters instead of blocks.
 
     Returns:
-        Lines of text, columns * width characters each at most.
+        Lines of at most columns * width characters, without empty lines at the top and bottom.
     """
-    inked = grid(images, columns) >= INKED
-    if len(inked) % 2:
-        inked = np.pad(inked, ((0, 1), (0, 0)))
+    foreground = grid(images, columns) >= MIN_BLOCK_PIXEL
+    if len(foreground) % 2:
+        foreground = np.pad(foreground, ((0, 1), (0, 0)))
     glyphs = np.array(list(" '.:") if ascii_only else list(" ▀▄█"))
-    lines = glyphs[inked[::2] + 2 * inked[1::2]]  # upper half, lower half
-    text = ["".join(line).rstrip() for line in lines]
-    return "\n".join(_without_empty_edges(text))
-
-
-def _without_empty_edges(lines: list[str]) -> list[str]:
-    inked = [number for number, line in enumerate(lines) if line]
-    return lines[inked[0] : inked[-1] + 1] if inked else []
+    characters = glyphs[foreground[::2] + 2 * foreground[1::2]]  # upper half, lower half
+    lines = ["".join(row).rstrip() for row in characters]
+    return "\n".join(lines).strip("\n")

@@ -1,4 +1,4 @@
-"""Why a session did not get CUDA, and what to install: looked for only once it did not."""
+"""Find out why a session did not get CUDA. Imported only after that has happened."""
 
 import ctypes
 import os
@@ -10,37 +10,37 @@ REINSTALL = (
     "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'cgan-runtime[gpu]', "
     "or use --provider cpu"
 )
-LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]', or use --provider cpu"
+INSTALL_LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]', or use --provider cpu"
 
 
 def explain_cuda_not_offered() -> str:
-    """Return why the installed onnxruntime offers no CUDA, and what to do about it."""
-    if not _installed("onnxruntime-gpu"):
+    """Return why the installed onnxruntime does not offer CUDA, and what to do about it."""
+    if not _is_installed("onnxruntime-gpu"):
         return f"it is the CPU build; {REINSTALL}"
-    if _installed("onnxruntime"):
+    if _is_installed("onnxruntime"):
         return (
-            "onnxruntime and onnxruntime-gpu are both installed and the former overwrote the "
+            "onnxruntime and onnxruntime-gpu are both installed, and the former overwrote the "
             f"latter; {REINSTALL}"
         )
-    return "the onnxruntime-gpu installed here has none for this platform; use --provider cpu"
+    return "the installed onnxruntime-gpu has no CUDA for this platform; use --provider cpu"
 
 
-def explain_cuda_not_obtained(onnxruntime: Any, said: str = "") -> str:
+def explain_cuda_not_obtained(onnxruntime: Any, reason: str = "") -> str:
     """Return why a session did not get the CUDA that onnxruntime offers, and what to do about it.
 
     Args:
-        onnxruntime: the package.
-        said: its own words, where it said something.
+        onnxruntime: the imported package.
+        reason: onnxruntime's own message, if there was one.
     """
     return (
         _driver_problem()
         or _library_problem(Path(onnxruntime.__file__).parent / "capi")
-        or f"{said or 'it does not say why'}; look at nvidia-smi, or use --provider cpu"
+        or f"{reason or 'it gives no reason'}; look at nvidia-smi, or use --provider cpu"
     )
 
 
 def _driver_problem() -> str | None:
-    """Ask NVIDIA's driver itself (CUDA driver API: cuInit, cuDeviceGetCount)."""
+    """Return what is wrong with NVIDIA's driver (CUDA driver API: cuInit, cuDeviceGetCount)."""
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(name)
@@ -54,19 +54,19 @@ def _driver_problem() -> str | None:
 
 
 def _library_problem(folder: Path) -> str | None:
-    """Load onnxruntime's CUDA library: the linker names what it lacks."""
-    if os.name == "nt":  # its linker does not say
-        return f"a CUDA or cuDNN library is missing; {LIBRARIES}"
+    """Load onnxruntime's CUDA library, whose error names the library that it needs."""
+    if os.name == "nt":  # the Windows loader does not name it
+        return f"a CUDA or cuDNN library is missing; {INSTALL_LIBRARIES}"
     try:
         for name in ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"):
             ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
-        return f"the library {str(error).partition(':')[0]} is missing; {LIBRARIES}"
+        return f"the library {str(error).partition(':')[0]} is missing; {INSTALL_LIBRARIES}"
     return None
 
 
-def _installed(distribution: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, version  # 20 ms, and seldom needed
+def _is_installed(distribution: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, version  # takes 20 ms, rarely needed
 
     try:
         version(distribution)

@@ -1,9 +1,9 @@
-"""One image at a call, in tensors that are set up once.
+"""A fast path for one image per call, with onnxruntime's IO binding.
 
-At each run onnxruntime looks its inputs up by name, checks them, and makes new outputs, which for a
-single image takes half as long as the network itself. Tensors that are bound once spare it that.
-And who draws image after image of a seed, one a call, gets noise that was made in bulk: thirty-two
-cost little more than one (docs/design/0010).
+A normal run looks up the inputs by name, checks them and allocates the outputs. For a single image
+this takes half as long as the network itself, and tensors that are bound once avoid it. A caller
+that generates the images of a seed one after the other also gets noise that was computed in
+advance: the noise of 32 images takes little longer than that of one (docs/design/0010).
 """
 
 from threading import local
@@ -12,81 +12,73 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.inference.session import failed_run
+from cgan_runtime.inference.session import convert_run_error
 from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE, ModelInfo
-from cgan_runtime.noise import fill, fill_noise_one
+from cgan_runtime.noise import fill_noise
 
-AHEAD = 32  # images whose noise is made at once, when a call goes on where the last one ended
+PREFETCHED = 32  # images whose noise is computed together
 
 
-class SingleImagePath:
-    """Draws one image a call on the CPU; each thread that calls it has tensors of its own.
-
-    Args:
-        sessions: on the CPU provider.
-        info: of its model.
-        source: the model's name, for messages.
-    """
+class SingleImageGenerator:
+    """Generates one image per call on the CPU. Each calling thread has its own tensors."""
 
     def __init__(self, sessions: SessionPool, info: ModelInfo, source: str) -> None:
         self._sessions, self._info, self._source = sessions, info, source
-        self._mine = local()
+        self._thread_state = local()
 
-    def draw(self, label: int, seed: int, index: int) -> NDArray[np.uint8]:
+    def generate(self, label: int, seed: int, index: int) -> NDArray[np.uint8]:
         """Return image number index of a seed, uint8 [1, 1, height, width].
 
-        Args:
-            label: 0 <= label < classes.
-            seed: and index, as check_seed_and_start() returns them.
-            index: of the image.
+        The arguments must be valid: the caller checks them.
 
         Raises:
-            ModelError: the graph cannot be computed.
+            ModelError: onnxruntime cannot run the model.
+            MemoryError: there is not enough memory.
         """
         try:
-            tensors: _Tensors = self._mine.tensors
+            bound: _BoundTensors = self._thread_state.bound
         except AttributeError:
-            tensors = self._mine.tensors = _Tensors(self._sessions.of(1), self._info)
-        tensors.set(label, seed, index)
+            bound = _BoundTensors(self._sessions.for_batch(1), self._info)
+            self._thread_state.bound = bound
+        bound.set_inputs(label, seed, index)
         try:
-            tensors.run(tensors.binding)
-        except Exception as error:  # onnxruntime's exceptions share no base but this one
-            raise failed_run(error, self._source) from error
-        return tensors.image.copy()
+            bound.run(bound.binding)
+        except Exception as error:  # onnxruntime's exceptions have no other common base class
+            raise convert_run_error(error, self._source) from error
+        return bound.image.copy()
 
 
-class _Tensors:
-    """What one thread draws in."""
+class _BoundTensors:
+    """Input and output tensors of one thread, bound to a session."""
 
     def __init__(self, session: Any, info: ModelInfo) -> None:
         self.noise = np.zeros((1, info.noise_dim), np.float32)
-        self._noise = self.noise[0]
         self.label = np.zeros(1, np.int64)
         self.image = np.zeros((1, 1, info.height, info.width), np.uint8)
         self.run, self.binding = session.run_with_iobinding, session.io_binding()
         for name, array in ((NOISE, self.noise), (LABEL, self.label)):
-            self.binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, _address(array))
-        image = self.image
-        self.binding.bind_output(IMAGE, "cpu", 0, image.dtype.type, image.shape, _address(image))
-        self.ahead = np.zeros((AHEAD, info.noise_dim), np.float32)
-        self.first = -AHEAD  # index of the first image whose noise lies ahead; of none at first
-        self.seed = self.next = -1  # where a call would go on
+            self.binding.bind_input(name, *_buffer(array))
+        self.binding.bind_output(IMAGE, *_buffer(self.image))
+        self.prefetched = np.zeros((PREFETCHED, info.noise_dim), np.float32)
+        self.prefetched_start = -PREFETCHED  # index of its first image; negative: it is empty
+        self.seed = self.next_index = -1  # of the image that follows the last one
 
-    def set(self, label: int, seed: int, index: int) -> None:
-        """Let the inputs be those of an image."""
+    def set_inputs(self, label: int, seed: int, index: int) -> None:
+        """Set the label and the noise of an image."""
         self.label[0] = label
-        if seed == self.seed and index == self.next:
-            row = index - self.first
-            if row >= AHEAD:
-                fill(self.ahead, seed, index)
-                self.first, row = index, 0
-            self._noise[:] = self.ahead[row]
+        if seed == self.seed and index == self.next_index:
+            row = index - self.prefetched_start
+            if row >= PREFETCHED:
+                fill_noise(self.prefetched, seed, index)
+                self.prefetched_start, row = index, 0
+            self.noise[:] = self.prefetched[row]
         else:
-            self.first = -AHEAD
-            fill_noise_one(self._noise, seed, index)
-        self.seed, self.next = seed, index + 1
+            self.prefetched_start = -PREFETCHED
+            fill_noise(self.noise, seed, index)
+        self.seed, self.next_index = seed, index + 1
 
 
-def _address(array: NDArray[Any]) -> int:
-    return int(array.ctypes.data)
+def _buffer(array: NDArray[Any]) -> tuple[str, int, Any, tuple[int, ...], int]:
+    """Return the arguments that bind an array: device, its number, type, shape and address."""
+    return "cpu", 0, array.dtype.type, array.shape, int(array.ctypes.data)

@@ -1,7 +1,7 @@
-"""How many threads pay: by the process's affinity, and by its control group's quota of CPU time.
+"""How many threads are useful, by the CPU affinity and the cgroup quota of the process.
 
-Containers and systemd hold a process back by the quota (docker run --cpus, CPUQuota=), which the
-affinity does not show.
+Containers and systemd limit CPU time by the quota (docker run --cpus, CPUQuota=), which does not
+change the affinity.
 """
 
 import math
@@ -9,39 +9,39 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-# Where Linux mounts control groups, and says in which of them the process is.
-GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# Linux mounts the control groups at the first path, and lists those of the process at the second.
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def available_threads() -> int:
     """Return how many CPUs this process may use, 1 or more."""
-    cpus, quota = _cpus(), cpu_quota()
+    cpus, quota = _available_cpus(), cpu_quota()
     return max(1, cpus if quota >= cpus else math.ceil(quota))
 
 
-def _cpus() -> int:
+def _available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def cpu_quota(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> float:
-    """Return how many CPUs' time the process's control groups grant it; infinity without a limit.
+def cpu_quota(cgroups: Path = CGROUPS, own_cgroups: Path = OWN_CGROUPS) -> float:
+    """Return the CPU quota of the process's control groups, in CPUs; infinity without a limit.
 
-    Version 2 keeps it in cpu.max, version 1 in cpu.cfs_quota_us and cpu.cfs_period_us, in each
-    group from the process's own up to the root (kernel: admin-guide/cgroup-v2.rst,
-    scheduler/sched-bwc.rst).
+    Version 2 keeps it in cpu.max, version 1 in cpu.cfs_quota_us and cpu.cfs_period_us. The smallest
+    quota from the process's own group up to the root applies (Linux kernel documentation:
+    admin-guide/cgroup-v2.rst, scheduler/sched-bwc.rst).
     """
     try:
-        lines = own_groups.read_text().splitlines()
-    except OSError:  # no Linux
+        lines = own_cgroups.read_text().splitlines()
+    except OSError:  # not Linux
         return math.inf
     quota = math.inf
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        root = groups / "cpu" if controllers else groups
+        root = cgroups / "cpu" if controllers else cgroups
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
             quota = min(quota, _quota_of(folder))
@@ -51,11 +51,11 @@ def cpu_quota(groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> float:
 
 
 def _quota_of(folder: Path) -> float:
-    with suppress(OSError, ValueError):  # no such file, or "max": no limit
-        used, period = (folder / "cpu.max").read_text().split()
-        return int(used) / int(period)
+    with suppress(OSError, ValueError):  # the file is missing, or "max" means no limit
+        quota, period = (folder / "cpu.max").read_text().split()
+        return int(quota) / int(period)
     with suppress(OSError, ValueError):
-        used = (folder / "cpu.cfs_quota_us").read_text()
+        used = int((folder / "cpu.cfs_quota_us").read_text())
         period = (folder / "cpu.cfs_period_us").read_text()
-        return int(used) / int(period) if int(used) > 0 else math.inf
+        return used / int(period) if used > 0 else math.inf
     return math.inf

@@ -1,58 +1,56 @@
-"""The seal: a hash of the file's own bytes, at its end, so that a changed one is told.
+"""The checksum at the end of a model file, which detects changed content.
 
-The file's last field is the metadata entry `cgan.content_sha256`, whose value is the SHA-256 of all
-bytes before it (docs/contract.md). It tells damage and careless editing. It is no signature: who
-wants to deceive can compute another one, and an expected hash of the whole file is for that.
+The last field of the file is the metadata entry `cgan.content_sha256`, whose value is the SHA-256
+of all bytes before it (docs/contract.md). It detects damage and careless editing. It is not a
+signature: anyone can change a file and compute a new checksum. To be sure of a file's origin, get
+the hash of the whole file from another source and use require_sha256().
 """
 
 import re
 
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.model_file.contract import CONTENT_KEY
-from cgan_runtime.model_file.hashing import hasher, sha256
+from cgan_runtime.model_file.hashing import new_sha256, sha256
 
-DIGITS = 64  # hexadecimal, of a SHA-256
+DIGITS = 64  # hexadecimal digits of a SHA-256
 
 
 def _entry(digest: str) -> bytes:
-    """Return the field of a ModelProto: metadata_props (14), of key (1) and value (2)."""
+    """Return a field of a ModelProto: metadata_props (14), with a key (1) and a value (2)."""
     parts = ((1, CONTENT_KEY.encode()), (2, digest.encode()))
     entry = b"".join(bytes([number << 3 | 2, len(text)]) + text for number, text in parts)
     return bytes([14 << 3 | 2, len(entry)]) + entry
 
 
 CHECKSUM_BYTES = len(_entry(DIGITS * "0"))
-_BEGINNING = _entry(DIGITS * "0")[:-DIGITS]
+_PREFIX = _entry(DIGITS * "0")[:-DIGITS]  # the entry without its value
 
 
 def add_checksum(content: bytes) -> bytes:
-    """Return the content of an ONNX file, which has no seal, with one."""
+    """Return the content of an ONNX file with a checksum appended."""
     return content + _entry(sha256(content))
 
 
 def verify_checksum(content: bytes, source: str) -> str:
-    """Check that a file is what it was when it was sealed.
-
-    Returns:
-        The SHA-256 of the whole file, seal and all.
+    """Check that a file matches its checksum; return the SHA-256 of the whole file.
 
     Raises:
-        ModelError: it has no seal at its end, or another content.
+        ModelError: the file does not end in a checksum, or the checksum differs.
     """
-    body, seal = content[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:]
-    if not seal.startswith(_BEGINNING):
+    body, checksum = content[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:]
+    if not checksum.startswith(_PREFIX):
         raise ModelError(
-            f"{source} does not end in its {CONTENT_KEY}: it was changed or cut short after it was "
-            "exported, or comes of a development version; copy or export it again"
+            f"{source} does not end with {CONTENT_KEY}: it was changed or truncated after its "
+            "export, or a development version wrote it; copy or export it again"
         )
-    digest = hasher(len(content))
+    digest = new_sha256(len(content))
     digest.update(body)
-    if seal != _entry(digest.hexdigest()):
+    if checksum != _entry(digest.hexdigest()):
         raise ModelError(
-            f"{source} was changed after it was exported: its content has another SHA-256 than its "
+            f"{source} was changed after its export: the SHA-256 of its content differs from its "
             f"{CONTENT_KEY}; copy or export it again"
         )
-    digest.update(seal)
+    digest.update(checksum)
     return str(digest.hexdigest())
 
 
@@ -60,27 +58,22 @@ def parse_sha256(text: str) -> str:
     """Return a SHA-256 in lower case.
 
     Raises:
-        InputError: it is not 64 hexadecimal digits.
+        InputError: the text is not 64 hexadecimal digits.
     """
     if not isinstance(text, str) or not re.fullmatch(f"[0-9a-fA-F]{{{DIGITS}}}", text):
-        raise InputError(f"{text!r:.80} is no SHA-256; give its {DIGITS} hexadecimal digits")
+        raise InputError(f"{text!r:.80} is not a SHA-256; give its {DIGITS} hexadecimal digits")
     return text.lower()
 
 
 def require_sha256(content: bytes, expected: str, source: str) -> None:
-    """Check a file against a hash that came by another way than the file did.
-
-    Args:
-        content: of the file.
-        expected: as parse_sha256() returns it.
-        source: the file's name, for messages.
+    """Check the SHA-256 of a whole file; expected is what parse_sha256() returns.
 
     Raises:
-        ModelError: it is another file.
+        ModelError: the file has another SHA-256.
     """
-    found = sha256(content)
-    if found != expected:
+    actual = sha256(content)
+    if actual != expected:
         raise ModelError(
-            f"{source} is not the file that was expected: its SHA-256 is {found}; copy it again, "
-            "or correct what you expect"
+            f"{source} is not the expected file: its SHA-256 is {actual}; copy it again, or "
+            "correct the expected hash"
         )

@@ -1,11 +1,12 @@
-"""The model contract, version 1: the one place that spells a tensor's or a metadata key's name.
+"""The model contract, version 1: the names of all tensors and metadata keys of a model file.
 
     input   noise   float32  [batch, noise_dim]            standard normal
     input   label   int64    [batch]                       class index, 0 <= label < classes
-    output  image   uint8    [batch, 1, height, width]     0 background .. 255 ink
+    output  image   uint8    [batch, 1, height, width]     0 background .. 255 foreground
 
-`batch` is dynamic, 1 upwards, and the same in all three. The metadata say the rest: what
-ModelInfo holds. cgan-export writes it, ImageGenerator checks it. docs/contract.md explains it.
+`batch` is dynamic, 1 or more, and equal in all three. The metadata hold the fields of ModelInfo.
+cgan-export writes a file by this contract and ImageGenerator checks it; docs/contract.md explains
+it.
 """
 
 import json
@@ -21,30 +22,35 @@ from cgan_runtime.errors import ModelError
 
 CONTRACT_VERSION = 1
 NOISE, LABEL, IMAGE = "noise", "label", "image"
-BATCH = "batch"
-OLDEST_ONNXRUNTIME = "1.20"
-OPSET, NEWEST_OPSET, IR_VERSION = 19, 21, 10  # the oldest onnxruntime loads them
-MOST_GOLDEN = 2**26  # bytes of the golden sample
+BATCH_AXIS = "batch"
+MIN_ONNXRUNTIME = "1.20"
+OPSET, MAX_OPSET, IR_VERSION = 19, 21, 10  # MIN_ONNXRUNTIME can load them
+MAX_BATCH = 1024  # images of one session.run: limits memory, and larger batches are not faster
+MAX_GOLDEN_BYTES = 2**26
+# The random seed of golden samples, verification and evaluation, so that anyone can repeat them.
+# Any number would do; it is the year of the paper by Mirza and Osindero.
+REFERENCE_SEED = 2014
 
 PREFIX = "cgan."
 CONTRACT_KEY = f"{PREFIX}contract"
-CONTENT_KEY = f"{PREFIX}content_sha256"  # the last of the file; seal.py writes and checks it
+CONTENT_KEY = f"{PREFIX}content_sha256"  # the last entry; checksum.py writes and verifies it
+EXPORT_AGAIN = "export it again with cgan-export"
 T = TypeVar("T")
-_TEXTS = ("dataset", "precision", "weights_sha256")
-_TABLES = ("recipe", "training", "versions", "quality", "verification")
+_TEXT_FIELDS = ("dataset", "precision", "weights_sha256")
+_TABLE_FIELDS = ("recipe", "training", "versions", "quality", "verification")
 
 
-class Tensor(NamedTuple):
-    """One input or output, as onnxruntime describes it."""
+class TensorSpec(NamedTuple):
+    """Name, type and shape of a model's input or output."""
 
     name: str
-    type: str  # such as "tensor(float)"
+    type: str  # onnxruntime's name, such as "tensor(float)"
     shape: Sequence[int | str | None]  # a dynamic axis is its name
 
 
 @dataclass(frozen=True)
 class Golden:
-    """Images that the model must draw, so that any device can prove its own numerics."""
+    """Golden sample: images that the model must generate, so that any device can be tested."""
 
     seed: int
     labels: tuple[int, ...]  # image i has label i and index i
@@ -53,25 +59,25 @@ class Golden:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model file says of itself."""
+    """Metadata of a model file."""
 
-    class_names: tuple[str, ...]  # one a label
+    class_names: tuple[str, ...]  # by label
     noise_dim: int
     height: int  # of an image, in pixels
     width: int  # of an image, in pixels
-    dataset: str  # name of the data set it learnt
-    precision: str  # "fp32"; "fp16", of the weights alone; "int8", of weights and products
+    dataset: str  # name of the dataset that the model was trained on
+    precision: str  # "fp32"; "fp16" (weights only); "int8" (weights and matrix multiplications)
     weights_sha256: str  # of the trained weights, before any conversion
-    recipe: Mapping[str, Any]  # that it was trained by
+    recipe: Mapping[str, Any]  # recipe of the training run
     training: Mapping[str, Any]  # epochs, steps, seconds, device
-    versions: Mapping[str, str]  # of the packages that made it
-    quality: Mapping[str, float]  # the figures that were measured
-    verification: Mapping[str, Any]  # what export proved
+    versions: Mapping[str, str]  # of the packages that made the file
+    quality: Mapping[str, float]  # measured metrics, by name
+    verification: Mapping[str, Any]  # results of the checks during export
     golden: Golden
 
     @property
     def classes(self) -> int:
-        """Number of labels."""
+        """Number of classes."""
         return len(self.class_names)
 
     def to_metadata(self) -> dict[str, str]:
@@ -86,62 +92,57 @@ class ModelInfo:
             f"{PREFIX}class_names": json.dumps(list(self.class_names), ensure_ascii=False),
             f"{PREFIX}noise_dim": str(self.noise_dim),
             f"{PREFIX}golden": json.dumps(golden),
-            **{f"{PREFIX}{key}": getattr(self, key) for key in _TEXTS},
+            **{f"{PREFIX}{key}": getattr(self, key) for key in _TEXT_FIELDS},
             **{
                 f"{PREFIX}{key}": json.dumps(dict(getattr(self, key)), ensure_ascii=False)
-                for key in _TABLES
+                for key in _TABLE_FIELDS
             },
         }
 
 
-def tensors(noise_dim: int, height: int, width: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor]]:
-    """Return the inputs and outputs that a model of these sizes has."""
+def tensor_specs(
+    noise_dim: int, height: int, width: int
+) -> tuple[tuple[TensorSpec, TensorSpec], tuple[TensorSpec]]:
+    """Return the inputs and outputs of a model with these sizes."""
     inputs = (
-        Tensor(NOISE, "tensor(float)", (BATCH, noise_dim)),
-        Tensor(LABEL, "tensor(int64)", (BATCH,)),
+        TensorSpec(NOISE, "tensor(float)", (BATCH_AXIS, noise_dim)),
+        TensorSpec(LABEL, "tensor(int64)", (BATCH_AXIS,)),
     )
-    return inputs, (Tensor(IMAGE, "tensor(uint8)", (BATCH, 1, height, width)),)
+    return inputs, (TensorSpec(IMAGE, "tensor(uint8)", (BATCH_AXIS, 1, height, width)),)
 
 
 def read_info(
     metadata: Mapping[str, str],
-    inputs: Sequence[Tensor],
-    outputs: Sequence[Tensor],
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
     source: str,
 ) -> ModelInfo:
-    """Check a model against the contract and return what it says of itself.
-
-    Args:
-        metadata: the file's metadata_props.
-        inputs: of its graph.
-        outputs: of its graph.
-        source: the file's name, for messages.
+    """Check the metadata_props, inputs and outputs of a model; return its metadata.
 
     Raises:
-        ModelError: it lacks the contract, has a newer one, or breaks it.
+        ModelError: the model has no contract, a newer or older one, or breaks it.
     """
     check_version(metadata, source)
     info = _read_metadata(metadata, outputs, source)
-    wanted = tensors(info.noise_dim, info.height, info.width)
-    for kind, found, promised in (("input", inputs, wanted[0]), ("output", outputs, wanted[1])):
-        found_text, promised_text = _describe(found), _describe(promised)
-        if found_text != promised_text:
+    expected = tensor_specs(info.noise_dim, info.height, info.width)
+    for kind, actual, required in (
+        ("input", inputs, expected[0]),
+        ("output", outputs, expected[1]),
+    ):
+        actual_text, required_text = _describe(actual), _describe(required)
+        if actual_text != required_text:
             raise ModelError(
-                f"{source} breaks the model contract: its {kind} is {found_text}, promised is "
-                f"{promised_text}; export it again with cgan-export"
+                f"{source} breaks the model contract: its {kind} is {actual_text}, expected "
+                f"{required_text}; {EXPORT_AGAIN}"
             )
     return info
 
 
 def check_version(metadata: Mapping[str, str], source: str) -> None:
-    """Check that this is a model of the contract's version.
-
-    Args:
-        metadata: the file's metadata_props.
-        source: the file's name, for messages.
+    """Check that a model's metadata_props name this version of the contract.
 
     Raises:
-        ModelError: it lacks the contract, or has a newer or an older one.
+        ModelError: the model has no contract, or a newer or older one.
     """
     version = metadata.get(CONTRACT_KEY)
     if version is None:
@@ -151,78 +152,68 @@ def check_version(metadata: Mapping[str, str], source: str) -> None:
         )
     if not re.fullmatch("0|[1-9][0-9]{0,8}", version):
         raise ModelError(
-            f"{source} has a malformed contract version {version!r:.40}; export it again"
+            f"{source} has a malformed contract version {version!r:.40}; {EXPORT_AGAIN}"
         )
-    if int(version) > CONTRACT_VERSION:
+    if int(version) != CONTRACT_VERSION:
+        newer = int(version) > CONTRACT_VERSION
         raise ModelError(
-            f"{source} follows model contract {version}, this cgan-runtime knows "
-            f"{CONTRACT_VERSION}; upgrade cgan-runtime"
-        )
-    if int(version) < CONTRACT_VERSION:
-        raise ModelError(
-            f"{source} follows model contract {version}, which is older than the "
-            f"{CONTRACT_VERSION} that this cgan-runtime knows; export it again with cgan-export"
+            f"{source} follows model contract {version}, but this cgan-runtime reads contract "
+            f"{CONTRACT_VERSION}; {'upgrade cgan-runtime' if newer else EXPORT_AGAIN}"
         )
 
 
 def _read_metadata(
-    metadata: Mapping[str, str], outputs: Sequence[Tensor], source: str
+    metadata: Mapping[str, str], outputs: Sequence[TensorSpec], source: str
 ) -> ModelInfo:
     try:
         height, width = _image_size(outputs)
-        class_names = _list_of(str, _parsed(metadata[f"{PREFIX}class_names"]))
-        golden = _table(metadata[f"{PREFIX}golden"])
+        class_names = _list_of(str, _parse_json(metadata[f"{PREFIX}class_names"]))
+        golden = _parse_table(metadata[f"{PREFIX}golden"])
         labels = _list_of(int, golden["labels"])
+        fields: dict[str, Any] = {key: metadata[f"{PREFIX}{key}"] for key in _TEXT_FIELDS}
+        fields |= {key: _parse_table(metadata[f"{PREFIX}{key}"]) for key in _TABLE_FIELDS}
         return ModelInfo(
             class_names=class_names,
-            noise_dim=_in_range(_parsed(metadata[f"{PREFIX}noise_dim"]), 2**31, least=1),
+            noise_dim=_in_range(_parse_json(metadata[f"{PREFIX}noise_dim"]), 2**31, minimum=1),
             height=height,
             width=width,
             golden=Golden(
                 seed=_in_range(golden["seed"], 2**64),
                 labels=tuple(_in_range(label, len(class_names)) for label in labels),
-                images=_unpacked(golden["images"], len(labels) * height * width),
+                images=_decompress(golden["images"], len(labels) * height * width),
             ),
-            dataset=metadata[f"{PREFIX}dataset"],
-            precision=metadata[f"{PREFIX}precision"],
-            weights_sha256=metadata[f"{PREFIX}weights_sha256"],
-            recipe=_table(metadata[f"{PREFIX}recipe"]),
-            training=_table(metadata[f"{PREFIX}training"]),
-            versions=_table(metadata[f"{PREFIX}versions"]),
-            quality=_table(metadata[f"{PREFIX}quality"]),
-            verification=_table(metadata[f"{PREFIX}verification"]),
+            **fields,
         )
     except (KeyError, TypeError, ValueError, zlib_error) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ModelError(
-            f"{source} has malformed contract metadata ({reason:.120}); "
-            "export it again with cgan-export"
+            f"{source} has malformed contract metadata ({reason:.120}); {EXPORT_AGAIN}"
         ) from error
 
 
-def _parsed(text: str) -> object:
-    """Return what a JSON text holds.
+def _parse_json(text: str) -> object:
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is malformed, nested too deeply, holds NaN or half a character.
+        ValueError: the text is malformed, is nested too deeply, or holds NaN or a lone surrogate.
     """
 
-    def refuse(name: str) -> object:
-        raise ValueError(f"{name} is no number")
+    def reject(name: str) -> object:
+        raise ValueError(f"{name} is not a number")
 
     try:
-        value: object = json.loads(text, parse_constant=refuse)
+        value: object = json.loads(text, parse_constant=reject)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if "\\u" in text:  # by which half a surrogate pair could come
+    if "\\u" in text:  # an escape can stand for a lone surrogate, which encode() rejects
         json.dumps(value, ensure_ascii=False).encode()
     return value
 
 
-def _table(text: str) -> dict[str, Any]:
-    value = _parsed(text)
+def _parse_table(text: str) -> dict[str, Any]:
+    value = _parse_json(text)
     if not isinstance(value, dict):
-        raise TypeError(f"{text!r:.40} is no table")
+        raise TypeError(f"{text!r:.40} is not a table")
     return value
 
 
@@ -232,19 +223,20 @@ def _list_of(kind: type[T], values: object) -> tuple[T, ...]:
     return tuple(values)
 
 
-def _in_range(value: object, end: int, *, least: int = 0) -> int:
-    if type(value) is not int or not least <= value < end:
-        raise ValueError(f"{value!r:.40} is no whole number from {least} to {end - 1}")
+def _in_range(value: object, end: int, *, minimum: int = 0) -> int:
+    if type(value) is not int or not minimum <= value < end:
+        raise ValueError(f"{value!r:.40} is not a whole number from {minimum} to {end - 1}")
     return value
 
 
-def _unpacked(text: object, size: int) -> bytes:
-    """Return the bytes of a golden sample, which has to be of this size.
+def _decompress(text: object, size: int) -> bytes:
+    """Return the pixels of a golden sample, whose expected size is given in bytes.
 
     Raises:
-        TypeError, ValueError, zlib.error: it is not. A bomb is not unpacked further than that.
+        TypeError, ValueError, zlib.error: the text is malformed or holds another number of bytes.
+            A decompression bomb is not decompressed beyond the expected size.
     """
-    if not isinstance(text, str) or size > MOST_GOLDEN:
+    if not isinstance(text, str) or size > MAX_GOLDEN_BYTES:
         raise ValueError(f"a golden sample of {size:,} bytes")
     packed = decompressobj()
     content = packed.decompress(b64decode(text, validate=True), size + 1)
@@ -253,7 +245,7 @@ def _unpacked(text: object, size: int) -> bytes:
     return content
 
 
-def _image_size(outputs: Sequence[Tensor]) -> tuple[int, int]:
+def _image_size(outputs: Sequence[TensorSpec]) -> tuple[int, int]:
     for output in outputs:
         if output.name == IMAGE and len(output.shape) == 4:
             height, width = output.shape[2:]
@@ -262,7 +254,7 @@ def _image_size(outputs: Sequence[Tensor]) -> tuple[int, int]:
     raise ValueError(f"no output {IMAGE!r} of a fixed height and width")
 
 
-def _describe(found: Sequence[Tensor]) -> str:
+def _describe(specs: Sequence[TensorSpec]) -> str:
     return ", ".join(
-        f"{tensor.name} {tensor.type} [{', '.join(map(str, tensor.shape))}]" for tensor in found
+        f"{spec.name} {spec.type} [{', '.join(map(str, spec.shape))}]" for spec in specs
     )

@@ -1,25 +1,25 @@
-"""SHA-256 that costs a start little: hashlib brings OpenSSL along, 4 MB and 4 ms of it."""
+"""SHA-256 with a fast import: hashlib loads OpenSSL, which takes 4 ms and 4 MB of memory."""
 
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-BUILT_IN = ("_sha2", "_sha256")  # Python's own module: its name since 3.12, and before
-SMALL = 1_000_000  # bytes; it is slower than OpenSSL by 3 ms for each megabyte
+BUILT_IN_MODULES = ("_sha2", "_sha256")  # Python's own: its name since 3.12, and before
+MAX_BUILT_IN_BYTES = 1_000_000  # beyond this size OpenSSL is faster, by 3 ms per megabyte
 
 
 def sha256(content: bytes) -> str:
-    """Return the hash in hexadecimal."""
-    digest = hasher(len(content))
+    """Return the SHA-256 in hexadecimal."""
+    digest = new_sha256(len(content))
     digest.update(content)
     return str(digest.hexdigest())
 
 
-def hasher(size: int) -> Any:
-    """Return an object such as hashlib.sha256()'s, for so many bytes."""
-    if size < SMALL:
-        for name in BUILT_IN:
-            with suppress(ImportError, AttributeError):  # a Python built without it
+def new_sha256(size: int) -> Any:
+    """Return an object with the interface of hashlib.sha256(), the faster one for this size."""
+    if size < MAX_BUILT_IN_BYTES:
+        for name in BUILT_IN_MODULES:
+            with suppress(ImportError, AttributeError):  # some Pythons are built without it
                 return import_module(name).sha256()
     import hashlib
 

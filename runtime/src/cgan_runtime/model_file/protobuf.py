@@ -1,65 +1,60 @@
-"""The little of protobuf that it takes to look into an ONNX file before anything opens it.
+"""A small protobuf reader, to look into an ONNX file before another library opens it.
 
-A message is read by a schema that lists the fields it may have. A field that comes twice, a wrong
-wire type and a length beyond the end are refused, so that what is read here is what every other
-reader finds (encoding: https://protobuf.dev/programming-guides/encoding/).
+A schema lists the fields that a message may have. Repeated singular fields, wrong wire types and
+lengths beyond the end are rejected. Other readers tolerate some of these, and could otherwise find
+something else in the same bytes (encoding: https://protobuf.dev/programming-guides/encoding/).
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types
-LONGEST_VARINT = 10  # bytes
-MOST_FIELDS = 2**17  # of a message and those in it: a small file can hold a great many
+MAX_VARINT_BYTES = 10
+MAX_FIELDS = 2**17  # of a message and its submessages: a small file can hold very many
 
-Message: TypeAlias = dict[int, Any]  # by number: a value, or a list of them where several may come
+Message: TypeAlias = dict[int, Any]  # values, or lists of values for repeated fields, by number
 
 
 class Field(NamedTuple):
-    """What a schema says of a field."""
+    """One field of a schema."""
 
     kind: Any  # VARINT, FIXED32, str, bytes, or the schema of a message
-    several: bool = False
+    repeated: bool = False
 
 
 Schema: TypeAlias = Mapping[int, Field]
 
 
 class ProtobufError(ValueError):
-    """The bytes are no such message; says why."""
+    """The bytes are not a message of the schema; the text says why."""
 
 
-def read(content: bytes, schema: Schema, *, strict: bool = True) -> Message:
-    """Read a whole message.
-
-    Args:
-        content: its bytes.
-        schema: the fields it may have, by number.
-        strict: refuse fields that the schema does not list, instead of passing over them.
+def read_message(content: bytes, schema: Schema, *, strict: bool = True) -> Message:
+    """Read a whole message; if strict, reject fields that the schema does not list.
 
     Returns:
-        What it holds, by number: an int (unsigned, 64 bits), a str, the place (start, end) of
-        bytes, the four bytes of a FIXED32, or a message; a list of these where several may come,
-        empty where none does. Another field that is not there is missing.
+        The fields by number. A value is an int (unsigned, 64 bits), a str, the position
+        (start, end) of a bytes field, the four bytes of a FIXED32, or a message. A repeated field
+        is a list of values, which may be empty. An absent singular field is not in the dict.
 
     Raises:
-        ProtobufError: it is cut short or malformed, or holds what the schema does not list.
+        ProtobufError: the message is truncated or malformed, or does not match the schema.
     """
     return _Reader(content, strict).message(0, len(content), schema)
 
 
 def signed(value: int) -> int:
-    """Return the int64 that a varint stands for."""
+    """Return the int64 that an unsigned varint represents."""
     return value - 2**64 if value >= 2**63 else value
 
 
 class _Reader:
     def __init__(self, content: bytes, strict: bool) -> None:
-        self._content, self._strict, self._left = content, strict, MOST_FIELDS
+        self._content, self._strict, self._fields_left = content, strict, MAX_FIELDS
 
     def message(self, at: int, end: int, schema: Schema) -> Message:
-        """Read the message that lies between two places."""
-        message: Message = {number: [] for number, field in schema.items() if field.several}
+        """Read the message between two positions."""
+        message: Message = {number: [] for number, field in schema.items() if field.repeated}
         while at < end:
             number, wire, start, at, value = self._field(at, end)
             field = schema.get(number)
@@ -67,15 +62,15 @@ class _Reader:
                 if self._strict or not number:
                     raise ProtobufError(f"field {number}")
                 continue
-            kind, several = field
-            if wire == LENGTH and kind == VARINT and several:
+            kind, repeated = field
+            if wire == LENGTH and kind == VARINT and repeated:
                 message[number] += self._packed(start, at)
                 continue
             if wire != (kind if isinstance(kind, int) else LENGTH):
                 raise ProtobufError(f"wire type {wire} of field {number}")
             if wire == LENGTH:
                 value = self._value(start, at, kind)
-            if several:
+            if repeated:
                 message[number].append(value)
             elif number in message:
                 raise ProtobufError(f"field {number} twice")
@@ -84,11 +79,11 @@ class _Reader:
         return message
 
     def _field(self, at: int, end: int) -> tuple[int, int, int, int, Any]:
-        """Return a field's number and wire type, where it starts and ends, and its own value."""
+        """Return a field's number, wire type, start, end, and its value unless it is a LENGTH."""
         self._count(1)
         content, start = self._content, at
         value: Any = None
-        key = content[at]  # _varint() would do, in twice the time
+        key = content[at]  # a call of _varint() would take twice the time
         at += 1
         if key > 127:
             key, at = _varint(content, at - 1, end)
@@ -104,12 +99,15 @@ class _Reader:
         else:
             raise ProtobufError(f"wire type {wire}")
         if at > end:
-            raise ProtobufError("cut short")
+            raise ProtobufError("truncated")
         return key >> 3, wire, start, at, value
 
     def _value(self, start: int, end: int, kind: Any) -> Any:
         if kind is str:
-            return _text(self._content[start:end])
+            try:
+                return self._content[start:end].decode()
+            except UnicodeDecodeError as error:
+                raise ProtobufError("text that is not UTF-8") from error
         return (start, end) if kind is bytes else self.message(start, end, kind)
 
     def _packed(self, at: int, end: int) -> list[int]:
@@ -121,19 +119,19 @@ class _Reader:
         return values
 
     def _count(self, fields: int) -> None:
-        self._left -= fields
-        if self._left < 0:
-            raise ProtobufError(f"more than {MOST_FIELDS:,} fields")
+        self._fields_left -= fields
+        if self._fields_left < 0:
+            raise ProtobufError(f"more than {MAX_FIELDS:,} fields")
 
 
 def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:
-    """Return an unsigned number of 64 bits, and where the next byte is."""
-    if at < end and content[at] < 128:  # most are this short
+    """Return an unsigned 64-bit number and the position after it."""
+    if at < end and content[at] < 128:  # the most frequent case, one byte
         return content[at], at + 1
     value = 0
-    for shift in range(0, 7 * LONGEST_VARINT, 7):
+    for shift in range(0, 7 * MAX_VARINT_BYTES, 7):
         if at >= end:
-            raise ProtobufError("cut short")
+            raise ProtobufError("truncated")
         byte = content[at]
         at += 1
         if byte < 128:
@@ -143,10 +141,3 @@ def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:
             return value, at
         value |= (byte & 127) << shift
     raise ProtobufError("a number of more than 64 bits")
-
-
-def _text(content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise ProtobufError("a text that is not UTF-8") from error

@@ -1,18 +1,18 @@
-"""What the commands that load PyTorch share."""
+"""Setup that the commands which load PyTorch share."""
 
 import os
 from pathlib import Path
 
 from cgan_runtime.cli.conventions import require_memory
 
-MIN_MEGABYTES = 1280  # of address space: Python and PyTorch with its libraries
+MIN_MEGABYTES = 1280  # of address space: Python, PyTorch and its libraries
 
 
 def prepare_for_torch() -> None:
-    """Set what PyTorch reads when it is loaded, and check that there is memory for it.
+    """Set the environment variables that PyTorch reads at import, and check the memory limit.
 
-    GNU OpenMP's threads spin while they wait for each other. Next to another busy program that
-    makes training ten times slower, so they sleep sooner here; an idle machine loses nothing.
+    GNU OpenMP's threads spin while they wait for each other. Beside another busy process this makes
+    training ten times slower, so they sleep sooner here. On an idle machine it costs nothing.
 
     Raises:
         click.ClickException: the limit on address space is too low.
@@ -22,11 +22,9 @@ def prepare_for_torch() -> None:
 
 
 def default_cache_dir() -> Path:
-    """Return the folder that holds evaluation classifiers if --cache-dir is not given."""
+    """Return the default of --cache-dir, the folder of trained evaluation classifiers."""
     try:
         home = Path.home()
-    except RuntimeError:  # the user id has no home directory
-        home = Path(
-            os.devnull
-        )  # nothing can be created there: the user is told to pass --cache-dir
+    except RuntimeError:  # the user has no home directory
+        home = Path(os.devnull)  # writing below it fails with a message that names --cache-dir
     return home / ".cache" / "cgan"

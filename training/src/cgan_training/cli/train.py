@@ -1,40 +1,39 @@
 """The command cgan-train."""
 
-import math
+import logging
 import os
+import sys
 import time
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import conventions, options
 from cgan_training import __version__
 from cgan_training.cli import common
 from cgan_training.data import DATASETS, is_dataset_folder
-from cgan_training.hardware.processes import ProcessGroup, leave
+from cgan_training.hardware import DEVICES
+from cgan_training.hardware.processes import ProcessGroup, exit_process
+from cgan_training.recipe import MAX_EPOCHS, PRECISIONS, load_recipe, recipe_names
 
-if TYPE_CHECKING:
-    from cgan_training.engine.trainer import Trainer
-
-DEVICES = ("cpu", "cuda", "mps")
-LAST_WORD_SECONDS = 1.0
-MOST_EPOCHS = 2**31 - 1  # as recipe.py has it, whose import costs more than --help may
-TRIAL_STEPS = 40  # that --dry-run trains to estimate the time
-# Not the docstring: python -OO drops those.
+T = TypeVar("T")
+RANK_ZERO_HEAD_START = 1.0  # seconds in which rank 0 reports an error before torchrun ends it
+# Not the docstring of the command: python -OO removes docstrings.
 HELP = """\
-Train a conditional GAN that draws the digit it is asked for.
+Train a conditional GAN: a network that generates images of a given class.
 
-The run directory holds config.json, metrics.jsonl, a sample sheet of every epoch in
-samples/, samples.webp, grid.png, curves.png, checkpoint.pt, and model.pt for cgan-export.
+The run directory receives config.json, metrics.jsonl, a sample sheet of every epoch in samples/,
+an animation of them (samples.webp), grid.png, curves.png, checkpoint.pt, and model.pt for
+cgan-export.
 """
 EXAMPLES = """\b
 Examples:
-  cgan-train                               the default recipe into runs/digits
-  cgan-train --recipe seed                 the classic of 2014, for an hour
+  cgan-train                                   the default recipe into runs/digits
+  cgan-train --recipe classic                  the network of 2014, about an hour
   cgan-train --data-dir ~/data --epochs 100
   cgan-train --resume runs/digits
   cgan-train --dataset optdigits --minutes 5 --run-dir runs/quick
@@ -44,131 +43,125 @@ Examples:
 """
 
 
-def check_minutes(
-    _ctx: click.Context, _param: click.Parameter, value: float | None
-) -> float | None:
-    """Refuse what is no number, which no range of click's does."""
-    if value is not None and math.isnan(value):
-        raise click.BadParameter("nan is no number of minutes")
+def option(name: str, text: str, **settings: Any) -> options.Decorator:
+    """Return an option with a help text."""
+    return click.option(name, help=text, **settings)
+
+
+def directory(name: str, text: str, **settings: Any) -> options.Decorator:
+    """Return an option whose value is the path of a directory."""
+    return option(name, text, type=click.Path(path_type=Path, file_okay=False), **settings)
+
+
+def check_minutes(_ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Return a positive number of minutes. Unlike click.FloatRange this rejects NaN."""
+    if value is not None and not value > 0:
+        raise click.UsageError(f"{param.opts[0]} must be a positive number, got {value}")
     return value
 
 
 def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """Refuse a name that is neither a data set's nor a folder's."""
+    """Return the value of --dataset if it names a dataset or a folder."""
     if value not in DATASETS and not is_dataset_folder(value):
-        raise click.BadParameter(
-            f"{value!r} is not one of {', '.join(DATASETS)}, nor a folder that is here"
+        raise click.UsageError(
+            f"there is no dataset or folder {value!r}; give the path of a folder, or one of "
+            f"{', '.join(DATASETS)}"
         )
     return value
 
 
-@click.command("cgan-train", help=HELP, epilog=EXAMPLES)
-@click.option(
+@click.command("cgan-train", help=HELP, epilog=EXAMPLES, context_settings={"show_default": True})
+@option(
     "--recipe",
-    help="How to train: a recipe's name, a TOML file of the same keys, or the config.json of a "
-    "run.  [default: edge]",
+    "Name of a built-in recipe, a TOML file with the same keys, or the config.json of a run.",
+    default="edge",
 )
-@click.option(
+@directory(
     "--run-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    "Directory to write the run to. It must not contain another run.",
     default=Path("runs/digits"),
-    show_default=True,
-    help="Where the run is written; must hold no other run.",
 )
-@click.option(
+@directory(
     "--resume",
+    "Continue the run in this directory, with its recipe, dataset, device and threads.",
     metavar="RUN_DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Go on with the run in this folder, with its recipe, data, device and threads.",
 )
-@click.option(
+@directory(
     "--start-from",
+    "Initialize the networks from the run in this directory instead of randomly, to train them on "
+    "other images of the same size, or with another recipe.",
     metavar="RUN_DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Begin with the networks of the run in this folder, not with random ones: to learn other "
-    "data of the same size, or by another recipe.",
 )
-@click.option("--list-recipes", is_flag=True, help="List the recipes that the package carries.")
-@click.option(
-    "--dry-run", is_flag=True, help="Print the plan, with an estimate of the time, and train not."
-)
-@click.option(
+@option("--list-recipes", "List the built-in recipes and exit.", is_flag=True)
+@option("--dry-run", "Print the recipe, the steps and the estimated time, and exit.", is_flag=True)
+@option(
     "--dataset",
+    "Images to train on: the name of a dataset, or a folder of IDX files in MNIST's layout, with "
+    "the class names in classes.txt. auto is MNIST if it is on disk or can be downloaded, "
+    "otherwise the small dataset of scikit-learn.",
     metavar=f"[{'|'.join(DATASETS)}|FOLDER]",
     callback=check_dataset,
     default="auto",
-    show_default=True,
-    help="What to learn: a data set's name, or a folder of IDX files in MNIST's layout, with "
-    "class names in classes.txt. auto: MNIST where it is on disk or can be downloaded, otherwise "
-    "the small set that scikit-learn carries.",
 )
-@click.option(
+@directory(
     "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    "Root folder of torchvision's datasets. MNIST is read from, or downloaded to, its MNIST/raw.",
     default=Path("data"),
-    show_default=True,
     envvar="CGAN_DATA_DIR",
     show_envvar=True,
-    help="torchvision's root: MNIST lies, or is put, in its folder MNIST/raw; the others likewise.",
 )
-@click.option("--epochs", type=click.IntRange(1, MOST_EPOCHS), help="Instead of the recipe's.")
-@click.option(
+@options.integer("--epochs", 1, MAX_EPOCHS, "Number of epochs.  [default: the recipe's]")
+@option(
     "--precision",
-    type=click.Choice(["fp32", "tf32", "bf16", "auto"]),
-    help="Instead of the recipe's.",
+    "Precision of matrix multiplications; auto selects it by the device.  [default: the recipe's]",
+    type=click.Choice(PRECISIONS),
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the recipe's.")
-@click.option(
-    "--minutes",
-    type=click.FloatRange(0, min_open=True),
-    callback=check_minutes,
-    help="Stop training after this long, finished or not.",
-)
-@click.option(
+@options.integer("--seed", 0, options.MAX_INT64, "Random seed.  [default: the recipe's]")
+@option("--minutes", "Stop training after this many minutes.", type=float, callback=check_minutes)
+@option(
     "--checkpoint-minutes",
-    type=click.FloatRange(0, min_open=True),
+    "Maximum time between two checkpoints. One is also written after each epoch.",
+    type=float,
     callback=check_minutes,
     default=5.0,
-    show_default=True,
-    help="Longest time between two checkpoints; one is written after each epoch too.",
 )
-@click.option(
+@options.integer(
     "--keep-every",
-    type=click.IntRange(0, MOST_EPOCHS),
-    help="Also keep the generator of every so many epochs, in RUN_DIR/models.",
+    0,
+    MAX_EPOCHS,
+    "Also keep the generator of every N-th epoch in RUN_DIR/models; 0 keeps none.",
+    default=0,
 )
-@click.option(
+@options.integer(
     "--eval-every",
-    type=click.IntRange(0, MOST_EPOCHS),
-    help="Measure the quality of every so many epochs, with a judge that is trained at first use "
-    "(some minutes) and kept in --cache-dir.",
+    0,
+    MAX_EPOCHS,
+    "Measure the quality of every N-th epoch; 0 measures none. The evaluation classifier that this "
+    "needs is trained on first use (some minutes) and kept in --cache-dir.",
+    default=0,
 )
-@click.option(
+@directory(
     "--cache-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    "Folder of the evaluation classifiers.",
     default=common.default_cache_dir,
     show_default="~/.cache/cgan",
-    help="Where the judge is kept.",
 )
-@click.option(
+@option(
     "--tensorboard",
+    "Also write TensorBoard event files to RUN_DIR/tensorboard (needs the extra tensorboard).",
     is_flag=True,
-    help="Also write TensorBoard's files, in RUN_DIR/tensorboard (extra: tensorboard).",
 )
-@click.option(
+@option(
     "--device",
+    "Device to train on. auto is the first available of cuda, mps (Apple) and cpu.",
     type=click.Choice(["auto", *DEVICES]),
     default="auto",
-    show_default=True,
-    help="Where to train. auto: cuda where there is one, then mps (Apple's), then cpu.",
 )
-@click.option(
-    "--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: one for each core]"
-)
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@options.threads(default="one per core")
+@options.debug
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def command(
-    recipe: str | None,
+    recipe: str,
     run_dir: Path,
     resume: Path | None,
     start_from: Path | None,
@@ -181,159 +174,150 @@ def command(
     seed: int | None,
     minutes: float | None,
     checkpoint_minutes: float,
-    keep_every: int | None,
-    eval_every: int | None,
+    keep_every: int,
+    eval_every: int,
     cache_dir: Path,
     tensorboard: bool,
     device: str,
     threads: int | None,
     debug: bool,
 ) -> None:
-    """Train a conditional GAN that draws the digit it is asked for."""
-    if resume is not None and start_from is not None:
-        raise click.UsageError(
-            "--resume goes on with what a run has learnt, --start-from begins another; give one"
-        )
-    common.prepare_for_torch()
-    from cgan_training.recipe.schema import load_recipe, recipe_names
-
+    """Train a conditional GAN."""
     if list_recipes:
         click.echo("\n".join(recipe_names()))
         return
-    world = click.get_current_context().with_resource(ProcessGroup.from_environment().joined())
-    config: dict[str, Any] = {}
-    if resume is not None:
-        from cgan_training.run import read_config
+    if resume is not None and start_from is not None:
+        raise click.UsageError(
+            "--resume continues a run and --start-from begins a new one; give one of them"
+        )
+    common.prepare_for_torch()
+    log_to_stderr()
+    context = click.get_current_context()
+    processes = context.with_resource(ProcessGroup.from_environment().joined())
 
-        run_dir, config = resume, world.from_rank_zero(lambda: read_config(resume))
-        theirs = config.get("dataset", {})
-        if default_of("dataset"):
-            dataset = str(theirs.get("dataset", dataset))
-        if default_of("data_dir"):
-            data_dir = Path(theirs.get("data_dir") or data_dir)
-        device = str(config.get("device", device)) if default_of("device") else device
-        threads = threads or config.get("threads")
-        recipe = recipe or str(resume / "config.json")
-    chosen = world.from_rank_zero(lambda: load_recipe(recipe or "edge"))
-    chosen = replace(
-        chosen,
-        epochs=chosen.epochs if epochs is None else epochs,
-        precision=precision or chosen.precision,
-        seed=chosen.seed if seed is None else seed,
-    )
+    saved: dict[str, Any] = {}
+    if resume is not None:
+        from cgan_training.run.config import saved_options
+
+        run_dir, saved = resume, processes.from_rank_zero(lambda: saved_options(resume))
+
+    def setting(name: str, value: T) -> T:
+        """Return an option's value: the resumed run's, unless the user gave one."""
+        is_default = context.get_parameter_source(name) is ParameterSource.DEFAULT
+        return saved.get(name, value) if is_default else value
+
+    recipe_name, dataset = setting("recipe", recipe), setting("dataset", dataset)
+    given = {"epochs": epochs, "precision": precision, "seed": seed}.items()
+    changes: dict[str, Any] = {key: value for key, value in given if value is not None}
+    chosen = processes.from_rank_zero(lambda: replace(load_recipe(recipe_name), **changes))
 
     import torch
 
     from cgan_training.data import load_dataset
-    from cgan_training.engine.trainer import Trainer
     from cgan_training.hardware.devices import choose_device
     from cgan_training.hardware.precision import resolve_precision
     from cgan_training.run import RunOptions, train
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    data, settled = world.rank_zero_first(lambda: load_dataset(dataset, data_dir))
-    if settled is not None:
+    torch.set_num_threads(setting("threads", threads) or torch.get_num_threads())
+    data_dir = Path(setting("data_dir", data_dir))
+    data, problem = processes.rank_zero_first(lambda: load_dataset(dataset, data_dir))
+    if problem is not None:
         click.secho(
-            f"NOT MNIST: {settled}. Training on {data.source} instead: {len(data.labels):,} "
-            "images, 8 x 8 pixels enlarged. The digits will be coarser.",
+            f"WARNING: {problem}. Training on {data.source} instead: {len(data.labels):,} images, "
+            "enlarged from 8 x 8 pixels, so the digits will be coarser.",
             fg="yellow",
             bold=True,
             err=True,
         )
-    where = world.together(lambda: choose_device(device, world))
-    chosen = resolve_precision(chosen, where)
-    on = where if world.size == 1 else f"{where.type} in {world.size} processes"
-    say(
+    torch_device = processes.on_all(lambda: choose_device(setting("device", device), processes))
+    chosen = resolve_precision(chosen, torch_device)
+    kind, size = torch_device.type, processes.size
+    place = f"{kind} in {size} processes" if size > 1 else torch_device
+    echo_line(
         f"recipe {chosen.name}: {chosen.epochs} epochs of {len(data.labels):,} images "
-        f"({data.source}) on {on}, into {run_dir}"
+        f"({data.source}) on {place}, into {run_dir}"
     )
     if dry_run:
-        click.echo(plan(Trainer(chosen, data, where, world), start_from))
+        from cgan_training.run.plan import plan_run
+
+        plan = plan_run(chosen, data, torch_device, processes, start_from)
+        click.echo(format_table(chosen.to_dict() | plan))
         return
-    eval_every = config.get("eval_every", 0) if eval_every is None else eval_every
-    meter = None
+
+    is_folder, evaluator = is_dataset_folder(dataset), None
+    dataset_name = str(Path(dataset).resolve()) if is_folder else data.name
+    eval_every = setting("eval_every", eval_every)
     if eval_every:
         from cgan_training.evaluation import EpochEvaluator
 
-        say("measuring quality: the judge is trained at first use, in minutes")
-        name = dataset if is_dataset_folder(dataset) else data.name
-        meter = world.together(
-            lambda: None if world.rank else EpochEvaluator(data, name, data_dir, cache_dir)
+        echo_line("the evaluation classifier is trained on first use, which takes some minutes")
+        evaluator = processes.on_all(
+            lambda: (
+                None if processes.rank else EpochEvaluator(data, dataset_name, data_dir, cache_dir)
+            )
         )
+    run_options = RunOptions(
+        seconds_limit=None if minutes is None else minutes * 60,
+        checkpoint_seconds=checkpoint_minutes * 60,
+        keep_every=setting("keep_every", keep_every),
+        resume=resume is not None,
+        start_from=start_from,
+        evaluator=evaluator,
+        eval_every=eval_every,
+        tensorboard=setting("tensorboard", tensorboard),
+        progress_bar=sys.stderr is not None and sys.stderr.isatty(),  # None if it was closed
+        dataset_argument=dataset_name,
+        data_dir=str(data_dir.resolve()),
+    )
     model = train(
-        chosen,
-        data,
-        run_dir,
-        device=where,
-        options=RunOptions(
-            seconds_limit=None if minutes is None else minutes * 60,
-            keep_every=config.get("keep_every", 0) if keep_every is None else keep_every,
-            checkpoint_seconds=checkpoint_minutes * 60,
-            resume=resume is not None,
-            start_from=start_from,
-            meter=meter,
-            eval_every=eval_every,
-            tensorboard=tensorboard or bool(config.get("tensorboard")),
-            found_by=(
-                str(Path(dataset).resolve()) if is_dataset_folder(dataset) else data.name,
-                str(data_dir.resolve()),
-            ),
-        ),
-        world=world,
-        say=say,
+        chosen, data, run_dir, device=torch_device, options=run_options, processes=processes
     )
-    click.echo(model, color=True)  # else a path with an escape in it loses that
+    click.echo(model, color=True)  # without color=True click removes escape codes from a path
 
 
-def say(line: str) -> None:
-    """Tell the user something, in one line."""
-    click.echo(conventions.printable(line), err=True)
+def format_table(values: dict[str, Any]) -> str:
+    """Return a line per value; the values of a nested table follow its name and a dot."""
+    rows: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = isinstance(value, dict)
+        rows |= {f"{name}.{key}": each for key, each in value.items()} if nested else {name: value}
+    width = max(map(len, rows))
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())
 
 
-def default_of(option: str) -> bool:
-    """Return whether the user left the option out."""
-    source = click.get_current_context().get_parameter_source(option)
-    return source is ParameterSource.DEFAULT
+def echo_line(text: str) -> None:
+    """Print a text to stderr on one line."""
+    click.echo(conventions.printable(text), err=True)
 
 
-def plan(trainer: "Trainer", start_from: Path | None) -> str:
-    """Say what a run would be, and how long it would take by its first steps."""
-    from cgan_training.networks import parameter_count
-    from cgan_training.run.training import start
+class StderrHandler(logging.Handler):
+    """Prints log records to stderr, one line each."""
 
-    if start_from is not None:
-        start(trainer, start_from, say)
-    trainer.train_epoch(lambda done, _sums: done < TRIAL_STEPS // 2)  # warms up
-    seconds, steps = trainer.seconds, trainer.step
-    trainer.train_epoch(lambda done, _sums: done < steps + TRIAL_STEPS)
-    per_step = (trainer.seconds - seconds) / (trainer.step - steps)
-    total = trainer.recipe.epochs * trainer.steps_per_epoch
-    recipe = [f"  {key:<21}{value}" for key, value in trainer.recipe.to_dict().items()]
-    return "\n".join(
-        [
-            *recipe,
-            f"  {'generator':<21}{parameter_count(trainer.generator):,} parameters",
-            f"  {'discriminator':<21}{parameter_count(trainer.discriminator):,} parameters",
-            f"  {'steps':<21}{total:,} ({trainer.steps_per_epoch:,} an epoch)",
-            f"  {'estimated time':<21}{total * per_step / 60:,.0f} minutes",
-        ]
-    )
+    def emit(self, record: logging.LogRecord) -> None:
+        echo_line(record.getMessage())
+
+
+def log_to_stderr() -> None:
+    """Print what the package logs until the command ends."""
+    logger, handler = logging.getLogger("cgan_training"), StderrHandler()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    click.get_current_context().call_on_close(lambda: logger.removeHandler(handler))
 
 
 def main() -> None:
-    """Run cgan-train and leave with its exit code. Of several processes rank 0 alone speaks."""
-    world = ProcessGroup.from_environment()
-    if world.size == 1:
+    """Run cgan-train and exit with its exit code. Of several processes only rank 0 prints."""
+    processes = ProcessGroup.from_environment()
+    if processes.size == 1:
         conventions.run(command)
     try:
-        with ExitStack() as quiet:
-            if world.rank != 0:
-                nowhere = quiet.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
-                quiet.enter_context(redirect_stdout(nowhere))
-                quiet.enter_context(redirect_stderr(nowhere))
+        with ExitStack() as stack:
+            if processes.rank != 0:
+                devnull = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+                stack.enter_context(redirect_stdout(devnull))
+                stack.enter_context(redirect_stderr(devnull))
             conventions.run(command)
-    except SystemExit as leaving:
-        if leaving.code and world.rank != 0:  # torchrun now ends rank 0 too, which raises the same
-            time.sleep(LAST_WORD_SECONDS)
-        leave(int(leaving.code or 0))
+    except SystemExit as exiting:
+        if exiting.code and processes.rank != 0:  # its exit makes torchrun end rank 0
+            time.sleep(RANK_ZERO_HEAD_START)
+        exit_process(int(exiting.code or 0))

@@ -1,8 +1,8 @@
-"""Handwritten digits that scikit-learn carries, for machines that cannot have MNIST.
+"""Load the handwritten digits that scikit-learn includes, for machines without MNIST.
 
-1,797 real digits of 8 x 8 pixels by 43 people: the test part of the UCI "Optical Recognition of
-Handwritten Digits" set (Alpaydin & Kaynak 1998). They are resampled into MNIST's frame: a box of
-20 x 20 pixels in the middle of 28 x 28.
+They are 1,797 digits of 8 x 8 pixels by 43 people: the test part of the UCI dataset "Optical
+Recognition of Handwritten Digits" (Alpaydin & Kaynak 1998). Each digit is resampled to the layout
+of MNIST: a box of 20 x 20 pixels in the middle of 28 x 28.
 """
 
 import warnings
@@ -14,30 +14,29 @@ from PIL import Image
 from cgan_training.data.dataset import Dataset
 
 BOX, MARGIN = 20, 4  # pixels: MARGIN + BOX + MARGIN = 28
-BRIGHTEST = 16  # of the 8 x 8 originals
-HELD_OUT = 297  # the last ones, kept for tests; the people who wrote them differ
+MAX_VALUE = 16  # of the original pixels
+TEST_IMAGES = 297  # the last ones; other people wrote them
 
 
 def load(*, train: bool = True) -> Dataset:
-    """Load the 1,500 training digits, or the 297 held out, as 28 x 28 images."""
+    """Load the 1,500 training digits, or the 297 test digits, as 28 x 28 images."""
     with warnings.catch_warnings():
-        # Where there is no /dev/shm; nothing here uses joblib.
+        # The warning appears where /dev/shm is missing; this module does not use joblib.
         warnings.filterwarnings("ignore", ".*joblib will operate in serial mode")
         from sklearn.datasets import load_digits
     digits = load_digits()
-    part = slice(None, -HELD_OUT) if train else slice(-HELD_OUT, None)
-    images = np.stack([_into_mnist_frame(digit) for digit in digits.images[part]])
+    part = slice(None, -TEST_IMAGES) if train else slice(-TEST_IMAGES, None)
+    images = np.stack([_resample(digit) for digit in digits.images[part]])
     return Dataset(
         name="optdigits",
-        source="scikit-learn's bundled handwritten digits",
+        source="scikit-learn's handwritten digits",
         images=torch.from_numpy(images).unsqueeze(1),
         labels=torch.from_numpy(digits.target[part].astype(np.int64)),
         class_names=tuple("0123456789"),
     )
 
 
-def _into_mnist_frame(digit: np.ndarray) -> np.ndarray:
-    """Resample a digit, float [8, 8] in 0 .. 16, to uint8 [28, 28]."""
-    grey = Image.fromarray((digit * (255 / BRIGHTEST)).round().astype(np.uint8))
-    box = grey.resize((BOX, BOX), Image.Resampling.BICUBIC)
-    return np.pad(np.asarray(box), MARGIN)
+def _resample(digit: np.ndarray) -> np.ndarray:
+    """Resample a digit from float [8, 8] in 0..16 to uint8 [28, 28] in 0..255."""
+    original = Image.fromarray((digit * (255 / MAX_VALUE)).round().astype(np.uint8))
+    return np.pad(np.asarray(original.resize((BOX, BOX), Image.Resampling.BICUBIC)), MARGIN)

@@ -1,4 +1,4 @@
-"""Find a dataset by its name, or in a folder of IDX files."""
+"""Load a dataset by its name or from a folder."""
 
 import os
 from pathlib import Path
@@ -10,27 +10,26 @@ DATASETS = ("auto", "mnist", "fashion-mnist", "kmnist", "qmnist", "optdigits")
 
 
 def is_dataset_folder(name: str) -> bool:
-    """Return whether --dataset means a folder by this name: a path, or a directory that is here."""
-    separators = [os.sep, os.altsep or os.sep]
-    is_path = any(separator in name for separator in separators)
-    # pathlib's is_dir() raises where a name is too long to be one.
+    """Return whether a value of --dataset means a folder: a path, or an existing directory."""
+    is_path = any(separator in name for separator in (os.sep, os.altsep or os.sep))
+    # os.path.isdir() because Path.is_dir() raises if the name is too long.
     return is_path or (name not in ("", *DATASETS) and os.path.isdir(name))  # noqa: PTH112
 
 
 def load_dataset(name: str, data_dir: Path, *, train: bool = True) -> tuple[Dataset, str | None]:
-    """Load a data set by name, or from a folder of IDX files.
+    """Load a dataset by name, or from a folder of IDX files.
 
     Args:
-        name: one of DATASETS, or a folder's path (see idx_folder.py for what it holds). "auto" is
-            MNIST where it is on disk or can be had, otherwise optdigits.
-        data_dir: torchvision's root; MNIST lies, or is put, in its folder MNIST/raw, and so on.
-        train: the training part, or the part held out for tests.
+        name: one of DATASETS, or the path of a folder as idx_folder.py describes it. "auto" means
+            MNIST, or optdigits if MNIST is neither on disk nor can be downloaded.
+        data_dir: the root folder of torchvision's datasets, for example with MNIST in MNIST/raw.
+        train: whether to load the training part or the test part.
 
     Returns:
-        The data set, and why it is not MNIST when "auto" had to settle for optdigits.
+        The dataset. For "auto", also the reason why it is optdigits, otherwise None.
 
     Raises:
-        DatasetError: it cannot be had, or a file is truncated or wrong.
+        DatasetError: the dataset does not exist, cannot be downloaded, or a file is damaged.
     """
     from cgan_training.data import idx_folder, optdigits, torchvision_sets
 
@@ -43,9 +42,9 @@ def load_dataset(name: str, data_dir: Path, *, train: bool = True) -> tuple[Data
     if name == "auto":
         try:
             return torchvision_sets.load("mnist", data_dir, train=train), None
-        except torchvision_sets.UnreachableError as error:
+        except torchvision_sets.DownloadError as error:
             return optdigits.load(train=train), str(error)
     raise DatasetError(
-        f"no data set {name!r}; choose one of {', '.join(DATASETS)}, or give the path of a folder "
-        "of IDX files"
+        f"there is no dataset {name!r}; choose one of {', '.join(DATASETS)}, or give the path of a "
+        "folder of IDX files"
     )

@@ -1,9 +1,9 @@
-"""Import torchvision beside a torch that it was not built for.
+"""Import torchvision.datasets even if torchvision was built for a different torch.
 
-The torchvision wheel on the package index is built for CUDA. Next to a CPU build of torch its
-compiled operators do not load, and `import torchvision` ends in "operator torchvision::nms does
-not exist", because one of its modules registers a fake for an operator that nobody has defined.
-Reading data sets needs none of these operators, so naming the missing ones is enough.
+PyPI's torchvision wheel is built for CUDA. With a CPU build of torch its compiled operators do not
+load, and `import torchvision` fails with "operator torchvision::nms does not exist", because one of
+its modules registers a fake implementation of that operator. Datasets do not use these operators,
+so it is enough to declare them.
 """
 
 import importlib
@@ -14,13 +14,11 @@ import torch
 SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 OPERATORS = ("nms", "qnms")
 
-_definitions: list[torch.library.Library] = []  # an operator lives as long as its Library
+_libraries: list[torch.library.Library] = []  # keeps the declarations alive
 
 
 def import_torchvision_datasets() -> ModuleType:
-    """Return torchvision.datasets, whichever build of torch it stands beside.
-
-    Where torchvision imports by itself, nothing is done to it.
+    """Return the module torchvision.datasets; declare the missing operators if its import fails.
 
     Raises:
         ImportError: torchvision is not installed.
@@ -33,5 +31,5 @@ def import_torchvision_datasets() -> ModuleType:
     library = torch.library.Library("torchvision", "DEF")
     for operator in OPERATORS:
         library.define(f"{operator}{SCHEMA}")
-    _definitions.append(library)
+    _libraries.append(library)
     return importlib.import_module("torchvision.datasets")

@@ -1,7 +1,7 @@
-"""MNIST and the sets made after it: torchvision downloads them, idx.py reads them.
+"""Load MNIST and similar datasets: torchvision downloads the files, idx.py reads them.
 
-torchvision reads a truncated file without a word, or ends in an assertion; so each file is read
-and checked here, and torchvision is only asked where one is missing.
+torchvision reads truncated files silently or fails with an assertion. Therefore each file is read
+and checked here, and torchvision is used only to download missing files.
 """
 
 import hashlib
@@ -16,44 +16,44 @@ from typing import Any
 from torch import Tensor
 
 from cgan_training.data.dataset import Dataset
-from cgan_training.data.idx import check_labels, in_words, read_idx, read_images, read_labels
+from cgan_training.data.idx import check_labels, format_shape, read_idx, read_images, read_labels
 from cgan_training.data.torchvision_ops import import_torchvision_datasets
 from cgan_training.errors import DatasetError
 
-CONNECT_SECONDS = 15  # a network that answers nothing must not hold a run up
+DOWNLOAD_TIMEOUT = 15  # seconds without an answer
 DIGITS = tuple("0123456789")
-SIDE = 28  # pixels of an image, in every one of the sets
-REMEDY = "delete it and it is downloaded again"
+SIDE = 28  # height and width of the images of every dataset here, in pixels
+REMEDY = "delete the file to download it again"
 
 
-class UnreachableError(DatasetError):
-    """A data set is not on disk and cannot be downloaded."""
+class DownloadError(DatasetError):
+    """A dataset is not on disk and cannot be downloaded."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """The training or the test part: its two files, unpacked, and how many images they hold."""
+    """The training or the test part of a dataset: two uncompressed IDX files."""
 
-    images: str
-    labels: str
-    count: int
+    images: str  # file name
+    labels: str  # file name
+    count: int  # of images
 
 
-MNISTS_TRAIN = Part("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000)
-MNISTS_TEST = Part("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000)
+MNIST_TRAIN = Part("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000)
+MNIST_TEST = Part("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000)
 
 
 @dataclass(frozen=True)
 class TorchvisionSet:
-    """One data set that torchvision knows."""
+    """A dataset that torchvision can download."""
 
     title: str  # as its authors write it
-    class_name: str  # of torchvision's class, and of its folder in the root
-    train: Part = MNISTS_TRAIN
-    test: Part = MNISTS_TEST
-    class_names: tuple[str, ...] | None = None  # None: torchvision's
-    label_fields: int | None = None  # int32 numbers a label, the class first; None: one uint8
-    md5: Mapping[str, str] = field(default_factory=dict)  # of the unpacked files, where known
+    class_name: str  # of torchvision's class, and of the dataset's folder
+    train: Part = MNIST_TRAIN
+    test: Part = MNIST_TEST
+    class_names: tuple[str, ...] | None = None  # None: those of torchvision's class
+    label_fields: int | None = None  # int32 fields per label, the class first; None: one uint8
+    md5: Mapping[str, str] = field(default_factory=dict)  # by file name; checked if present
 
 
 SETS = {
@@ -82,84 +82,83 @@ SETS = {
 
 
 def load(name: str, data_dir: Path, *, train: bool = True) -> Dataset:
-    """Load the training or the test part of a set, downloading it if need be.
+    """Load the training or the test part of a dataset, and download it first if it is missing.
 
     Args:
         name: a key of SETS.
-        data_dir: torchvision's root: MNIST's files lie in data_dir/MNIST/raw, and so on.
-        train: the training part, or the test part.
+        data_dir: torchvision's root folder, which contains MNIST/raw and so on.
+        train: whether to load the training part or the test part.
 
     Raises:
-        UnreachableError: it is not there and cannot be downloaded.
-        DatasetError: a file is truncated or is not the set's.
+        DownloadError: the files are missing and cannot be downloaded.
+        DatasetError: a file is damaged, or is not the dataset's file.
     """
-    known = SETS[name]
-    part = known.train if train else known.test
-    raw = data_dir / known.class_name / "raw"
+    dataset = SETS[name]
+    part = dataset.train if train else dataset.test
+    raw = data_dir / dataset.class_name / "raw"
     if not all((raw / file).exists() for file in (part.images, part.labels)):
-        _download(known, part, data_dir, raw, train=train)
-    images = _images(raw / part.images, known, part)
-    labels = _labels(raw / part.labels, known, part)
-    class_names = known.class_names or tuple(_torchvision_class(known).classes)
+        _download(dataset, part, data_dir, raw, train=train)
+    images = _read_images(raw / part.images, dataset, part)
+    labels = _read_labels(raw / part.labels, dataset, part)
+    class_names = dataset.class_names or tuple(_torchvision_class(dataset).classes)
     check_labels(labels, len(class_names), raw / part.labels, REMEDY)
-    return Dataset(name, f"{known.title} in {raw}", images, labels, class_names)
+    return Dataset(name, f"{dataset.title} in {raw}", images, labels, class_names)
 
 
-def _images(path: Path, known: TorchvisionSet, part: Part) -> Tensor:
-    """Read uint8 [n, 1, 28, 28]."""
+def _read_images(path: Path, dataset: TorchvisionSet, part: Part) -> Tensor:
+    """Return uint8 [n, 1, 28, 28]."""
     images = read_images(path, REMEDY)
-    _check(path, images[:, 0], [part.count, SIDE, SIDE], known)
+    _check(path, images[:, 0], [part.count, SIDE, SIDE], dataset)
     return images
 
 
-def _labels(path: Path, known: TorchvisionSet, part: Part) -> Tensor:
-    """Read int64 [n]."""
-    if known.label_fields is None:
+def _read_labels(path: Path, dataset: TorchvisionSet, part: Part) -> Tensor:
+    """Return int64 [n]."""
+    if dataset.label_fields is None:
         labels = read_labels(path, REMEDY)
-        _check(path, labels, [part.count], known)
+        _check(path, labels, [part.count], dataset)
         return labels
     fields = read_idx(path, "int32", 2, REMEDY)  # [n, fields]
-    _check(path, fields, [part.count, known.label_fields], known)
+    _check(path, fields, [part.count, dataset.label_fields], dataset)
     return fields[:, 0].long()
 
 
-def _check(path: Path, numbers: Tensor, shape: list[int], known: TorchvisionSet) -> None:
-    """Refuse a file of another shape than the set's or, where its md5 is known, other content."""
+def _check(path: Path, numbers: Tensor, shape: list[int], dataset: TorchvisionSet) -> None:
+    """Check the shape of a file's content and, if it is known, the MD5 of the file."""
     if list(numbers.shape) != shape:
         raise DatasetError(
-            f"{path} holds {in_words(list(numbers.shape))} numbers where {known.title} has "
-            f"{in_words(shape)}; {REMEDY}"
+            f"{path} holds {format_shape(list(numbers.shape))} numbers, but {dataset.title} has "
+            f"{format_shape(shape)}; {REMEDY}"
         )
-    md5 = known.md5.get(path.name)
+    md5 = dataset.md5.get(path.name)
     if md5 and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != md5:
-        raise DatasetError(f"{path} is not {known.title}'s file (its md5 is not {md5}); {REMEDY}")
+        raise DatasetError(f"{path} is not {dataset.title}'s file (its MD5 is not {md5}); {REMEDY}")
 
 
-def _torchvision_class(known: TorchvisionSet) -> Any:
-    return getattr(import_torchvision_datasets(), known.class_name)
+def _torchvision_class(dataset: TorchvisionSet) -> Any:
+    return getattr(import_torchvision_datasets(), dataset.class_name)
 
 
-def _download(known: TorchvisionSet, part: Part, data_dir: Path, raw: Path, *, train: bool) -> None:
-    with _bounded_waiting():
+def _download(
+    dataset: TorchvisionSet, part: Part, data_dir: Path, raw: Path, *, train: bool
+) -> None:
+    with _socket_timeout(DOWNLOAD_TIMEOUT):
         try:
-            _torchvision_class(known)(str(data_dir), train=train, download=True)
+            _torchvision_class(dataset)(str(data_dir), train=train, download=True)
         except (OSError, RuntimeError, EOFError, HTTPException) as error:
-            raise UnreachableError(
-                f"{known.title} is not in {raw} and cannot be downloaded ({_first_line(error)}); "
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(":")
+            raise DownloadError(
+                f"{dataset.title} is not in {raw} and cannot be downloaded ({reason}); "
                 f"put {part.images} and {part.labels} there, or give their torchvision root as "
                 "--data-dir"
             ) from error
 
 
 @contextmanager
-def _bounded_waiting() -> Iterator[None]:
+def _socket_timeout(seconds: float) -> Iterator[None]:
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(CONNECT_SECONDS)
+    socket.setdefaulttimeout(seconds)
     try:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(":")

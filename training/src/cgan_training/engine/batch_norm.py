@@ -1,4 +1,4 @@
-"""The generator that is drawn with: a moving average of the one that learns."""
+"""Calibration of batch norm statistics for averaged weights."""
 
 import torch
 from torch import nn
@@ -6,24 +6,18 @@ from torch import nn
 from cgan_training.networks import Generator
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-BATCHES, BATCH = 20, 500  # drawn to estimate what batch norm needs
-
-
-def warmed_up(decay: float, step: int) -> float:
-    """Return the decay of a moving average at a step, counted from 1: it forgets its start."""
-    return min(decay, step / (step + 9))
+BATCHES, BATCH_SIZE = 20, 500  # generated to measure the statistics
 
 
 def calibrate_batch_norm(generator: Generator, seed: int) -> None:
-    """Measure the means and variances that the generator's batch norms use when they draw.
+    """Measure the mean and variance of every batch norm layer, and switch to eval mode.
 
-    Averaged weights meet other activations than the weights that learnt, whose statistics batch
-    norm keeps (Izmailov et al. 2018, section 3.2). It is left in eval mode. Networks without
-    batch norm stay as they are.
+    The running statistics belong to the weights of training, not to averaged weights (Izmailov et
+    al. 2018, sec. 3.2). Networks without batch norm only change to eval mode.
 
     Args:
         generator: on any device.
-        seed: of the noise and labels drawn for it.
+        seed: of the noise and labels of the images generated for it.
     """
     norms = [each for each in generator.modules() if isinstance(each, NORMS)]
     if not norms:
@@ -38,9 +32,17 @@ def calibrate_batch_norm(generator: Generator, seed: int) -> None:
     generator.train()
     with torch.no_grad():
         for _ in range(BATCHES):
-            noise = torch.randn(BATCH, generator.noise_dim, generator=random, device=device)
-            label = torch.randint(generator.classes, (BATCH,), generator=random, device=device)
-            generator(noise, label)
+            generator(*random_inputs(generator, BATCH_SIZE, random))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     generator.eval()
+
+
+def random_inputs(
+    generator: Generator, count: int, random: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return random noise, float32 [count, noise_dim], and labels, int64 [count]."""
+    device = random.device
+    noise = torch.randn(count, generator.noise_dim, generator=random, device=device)
+    label = torch.randint(generator.classes, (count,), generator=random, device=device)
+    return noise, label

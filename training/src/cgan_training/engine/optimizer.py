@@ -1,4 +1,4 @@
-"""Adam: its learning rate in a tensor where steps are recorded, its saved state the same always."""
+"""Adam, with a learning rate that captured CUDA graphs can read and a portable saved state."""
 
 from typing import Any
 
@@ -6,45 +6,48 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from cgan_training.hardware.cuda_graph import turned
-from cgan_training.recipe.schema import Recipe
+from cgan_training.hardware.cuda_graph import set_value
+from cgan_training.recipe import Recipe
 
 
-def adam(network: nn.Module, recipe: Recipe, *, recorded: bool) -> Adam:
-    """Return a recipe's optimiser of a network.
+def create_adam(network: nn.Module, recipe: Recipe, *, capturable: bool) -> Adam:
+    """Return the optimizer of a network.
 
     Args:
         network: on its device.
-        recipe: gives learning rate and betas.
-        recorded: whether its steps are recorded as a CUDA graph.
+        recipe: gives the learning rate and the betas.
+        capturable: whether its steps are captured as a CUDA graph. The learning rate is a tensor
+            then.
     """
     rate: float | Tensor = recipe.learning_rate
-    if recorded:
+    if capturable:
         rate = torch.tensor(rate, device=next(network.parameters()).device)
-    return Adam(network.parameters(), lr=rate, betas=recipe.betas, fused=True, capturable=recorded)
+    return Adam(
+        network.parameters(), lr=rate, betas=recipe.adam_betas, fused=True, capturable=capturable
+    )
 
 
-def set_rate(optimizer: Adam, rate: float) -> None:
-    """Set the learning rate, where it lies."""
+def set_learning_rate(optimizer: Adam, rate: float) -> None:
+    """Set the learning rate of all parameter groups."""
     for group in optimizer.param_groups:
-        group["lr"] = turned(group["lr"], rate)
+        group["lr"] = set_value(group["lr"], rate)
 
 
-def state_of(optimizer: Adam) -> dict[str, Any]:
-    """Return its state_dict() as it would be where nothing is recorded."""
+def optimizer_state(optimizer: Adam) -> dict[str, Any]:
+    """Return the state_dict() in the form that it has without CUDA graphs."""
     state = optimizer.state_dict()
     for group in state["param_groups"]:
         group.update(lr=float(group["lr"]), capturable=False)
     return state
 
 
-def load(optimizer: Adam, state: dict[str, Any]) -> None:
-    """Take over what state_of() gave, here or on another device.
+def load_optimizer_state(optimizer: Adam, state: dict[str, Any]) -> None:
+    """Load a state of optimizer_state(), from this device or another one.
 
     Raises:
-        ValueError, KeyError, TypeError: it does not fit.
+        ValueError, KeyError, TypeError: the state belongs to another optimizer.
     """
     own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, (rate, capturable) in zip(optimizer.param_groups, own, strict=True):
-        group.update(lr=turned(rate, group["lr"]), capturable=capturable)
+        group.update(lr=set_value(rate, group["lr"]), capturable=capturable)

@@ -1,69 +1,69 @@
-"""The training loop: read it from top to bottom."""
+"""The trainer: builds everything that a recipe asks for, and trains epoch by epoch."""
 
 import copy
 import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Adam
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
+from cgan_runtime.noise import standard_normal
 from cgan_training.data import Dataset
-from cgan_training.engine.augmentation import SMALL_SET, moved
-from cgan_training.engine.batch_norm import calibrate_batch_norm, warmed_up
-from cgan_training.engine.optimizer import adam, load, set_rate, state_of
+from cgan_training.engine import augmentation
+from cgan_training.engine.batch_norm import calibrate_batch_norm
+from cgan_training.engine.ema import EmaGenerator
+from cgan_training.engine.objective import DiscriminatorWithTerms, Objective
+from cgan_training.engine.optimizer import create_adam, set_learning_rate
 from cgan_training.engine.rare_pixels import suppress_rare_pixels
-from cgan_training.engine.state_validation import (
-    require_optimizer,
-    require_order,
-    require_same_structure,
-)
+from cgan_training.engine.schedules import learning_rate, run_progress
+from cgan_training.engine.state import EpochProgress, TrainingState
 from cgan_training.errors import DivergedError, RecipeError
-from cgan_training.hardware.cuda_graph import CudaGraphStep, can_capture, turned
+from cgan_training.hardware.cuda_graph import CudaGraphStep, can_capture, set_value
 from cgan_training.hardware.precision import matmul_precision, resolve_precision
 from cgan_training.hardware.processes import SINGLE_PROCESS, ProcessGroup
-from cgan_training.losses import r1_penalty
-from cgan_training.networks import Generator, to_float, to_uint8
-from cgan_training.recipe.schema import Recipe
+from cgan_training.losses import GeneratorInputs, auxiliary_terms
+from cgan_training.networks import (
+    Generator,
+    build_discriminator,
+    build_generator,
+    to_float,
+    to_uint8,
+)
+from cgan_training.recipe import Recipe
 
-SHEET_ROWS = 10
-OPTIMIZERS = {"optimizer_g": "generator", "optimizer_d": "discriminator"}
-NETWORKS = ("generator", "discriminator")
-PARTS = (*NETWORKS, *OPTIMIZERS)
-COUNTERS = ("epoch", "step", "seconds", "order", "done", "sums", "epoch_seconds", "sheet_noise")
+SAMPLE_ROWS = 10  # images per class on a sample sheet
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """What one pass over the data gave."""
+class EpochMetrics:
+    """The metrics of one epoch."""
 
     epoch: int  # counted from 1
-    step: int  # steps done since the start of the run
-    loss_generator: float  # mean over the epoch; the logistic loss is in nats
-    loss_discriminator: float  # mean of its real and its fake part, without a penalty, likewise
-    mean_d_real: float  # mean probability of "real" given to real images
-    mean_d_fake: float  # the same given to drawn ones
-    images_per_second: float  # real images consumed
-    seconds: float  # spent training since the start of the run
+    step: int  # steps since the start of the run
+    loss_generator: float  # mean over the epoch, without auxiliary terms
+    loss_discriminator: float  # mean over the epoch, without auxiliary terms and penalty
+    mean_d_real: float  # mean probability of "real" for real images
+    mean_d_fake: float  # mean probability of "real" for generated images
+    images_per_second: float  # real images
+    seconds: float  # of training since the start of the run
 
 
 class Trainer:
-    """The two networks, their optimisers and the data, all on one device.
+    """Train a recipe on a dataset.
 
     Args:
         recipe: how to train.
-        dataset: what to learn; it is copied to the device whole.
-        device: torch's name of it.
-        world: the processes that share each batch; each builds a Trainer like this one.
+        dataset: the training images; all of them are copied to the device.
+        device: where to train.
+        processes: the processes that share each batch; each of them builds its own Trainer.
 
     Raises:
-        RecipeError: the processes cannot share a batch evenly.
-        DeviceError: the recipe's precision is none of the device's.
+        RecipeError: the batches cannot be shared evenly, or the networks do not support the image
+            size.
+        DeviceError: the device does not support the recipe's precision.
     """
 
     def __init__(
@@ -71,348 +71,303 @@ class Trainer:
         recipe: Recipe,
         dataset: Dataset,
         device: torch.device,
-        world: ProcessGroup = SINGLE_PROCESS,
+        processes: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.dataset, self.device, self.world = recipe, dataset, device, world
-        self.batch_size = min(recipe.batch_size, len(dataset.labels))  # of all processes together
-        if self.batch_size % world.size:
+        self.recipe, self.dataset, self.device = recipe, dataset, device
+        self.processes = processes
+        self.batch_size = min(recipe.batch_size, len(dataset.labels))  # over all processes
+        if self.batch_size % processes.size:
             raise RecipeError(
-                f"recipe {recipe.name!r}: {world.size} processes cannot share its batches of "
-                f"{self.batch_size} evenly; start as many as divide batch_size, or change it"
+                f"recipe {recipe.name!r}: {processes.size} processes cannot share batches of "
+                f"{self.batch_size} evenly; change batch_size or the number of processes"
             )
-        self.augment = recipe.augment if len(dataset.labels) < SMALL_SET else 0.0
         self.precision = resolve_precision(recipe, device).precision
-        shape = dataset.classes, dataset.height, dataset.width
-        self.generator = Generator(recipe.generator, recipe.noise_dim, *shape).to(device)
-        self.discriminator = recipe.discriminator.network(
-            *shape,
-            reads=recipe.loss.classify > 0,
-            noise_dim=recipe.noise_dim if recipe.loss.read_noise else 0,
-        ).to(device)
-        self.average: AveragedModel | None = None
-        if recipe.average:
-            self.average = AveragedModel(self.generator)
-        # Called through these, a network's gradients are the mean over all processes.
-        self.synced_generator = world.synced(self.generator)
-        self.synced_discriminator = world.synced(self.discriminator)
-        self.parts = [*PARTS, "average"] if self.average else PARTS
-        self.random = torch.Generator(device).manual_seed(recipe.seed)
-        self.recorder: CudaGraphStep | None = None  # takes the steps
-        self.told: float | Tensor = 0.0  # how much of the run is done, as a step reads it
-        if can_capture(device, world.size):
-            self.recorder = CudaGraphStep(self._step, self.random)
-            self.told = torch.zeros((), device=device)
-        self.optimizer_g = self._adam(self.generator)
-        self.optimizer_d = self._adam(self.discriminator)
+        small = len(dataset.labels) < augmentation.SMALL_DATASET
+        self.augment_probability = recipe.augment_probability if small else 0.0
         self.images = dataset.images.to(device)  # uint8 [n, 1, h, w]
         self.labels = dataset.labels.to(device)  # int64 [n]
-        self.sheet_noise = self._noise(SHEET_ROWS)  # the same for every sheet of the run
-        self.passes = math.ceil(recipe.epoch_images / len(dataset.labels))  # an epoch
+        self.passes = math.ceil(recipe.min_images_per_epoch / len(dataset.labels))  # per epoch
         self.steps_per_epoch = self.passes * len(dataset.labels) // self.batch_size
-        self.epoch, self.step, self.seconds = 0, 0, 0.0  # whole epochs, steps, seconds so far
-        self.order: Tensor | None = None  # of this epoch's images: int64 [n * passes]
-        self.done = 0  # steps of this epoch
-        self.seconds_limit = math.inf  # of training in all: the learning rate's decay ends with it
-        self.sums = self._zeros()  # over this epoch and this process's share, read once an epoch
-        self.epoch_seconds = 0.0  # spent on this epoch
+        self.seconds_limit = math.inf  # of training; the schedules end with it
 
-    def train_epoch(self, on_step: Callable[[int, Tensor], bool] | None = None) -> Epoch:
-        """Go over the shuffled data once, or as often as the recipe's epoch_images ask for.
+        shape = dataset.classes, dataset.height, dataset.width
+        generator = build_generator(recipe.generator, recipe.noise_dim, *shape).to(device)
+        network = build_discriminator(recipe.discriminator, *shape)
+        terms = auxiliary_terms(recipe.loss, network.feature_dim, dataset.classes, recipe.noise_dim)
+        discriminator = DiscriminatorWithTerms(network, terms).to(device)
+        capture = can_capture(device, processes.size)
+        self.state = TrainingState(
+            generator=generator,
+            discriminator=discriminator,
+            optimizer_g=create_adam(generator, recipe, capturable=capture),
+            optimizer_d=create_adam(discriminator, recipe, capturable=capture),
+            ema=EmaGenerator(generator, recipe.ema_decay) if recipe.ema_decay else None,
+            random=torch.Generator(device).manual_seed(recipe.seed),
+            current=EpochProgress(self._zero_sums()),
+        )
+        self.objective = Objective(recipe.loss, discriminator, self._augment, self._autocast)
+        # Gradients of a call through these are averaged over all processes.
+        self.synced_generator = processes.with_synced_gradients(generator)
+        self.synced_discriminator = processes.with_synced_gradients(discriminator)
+        # The progress that a step reads: a tensor, so that a captured graph sees new values.
+        self.step_progress: float | Tensor = torch.zeros((), device=device) if capture else 0.0
+        self.graph_step = CudaGraphStep(self._step, self.state.random) if capture else None
+        self._noise(SAMPLE_ROWS)
+        self._finished: tuple[int, Generator] | None = None  # the step and its generator
 
-        An epoch that was begun before, here or in the state that was loaded, is gone on with.
+    def train_epoch(
+        self, on_step: Callable[[int, Tensor], bool] = lambda _steps, _sums: True
+    ) -> EpochMetrics:
+        """Train for one epoch, or continue one that was interrupted.
 
         Args:
-            on_step: told after each step how many of the epoch are done and the sums so far
-                ([4]: the losses of generator and discriminator, mean D on real and on
-                fake); it leaves the epoch by returning False.
+            on_step: called after each step with the number of steps of the epoch and the sums over
+                them, [4]: losses of generator and discriminator, mean D(real) and D(fake).
+                Returning False interrupts the epoch.
 
         Returns:
-            What the epoch gave so far: all of it where epoch_is_whole.
+            The metrics of the epoch so far; the epoch is complete if epoch_is_complete.
 
         Raises:
-            DivergedError: the losses are no longer numbers.
+            DivergedError: the losses are not finite.
         """
-        if self.order is None:
-            self.order = torch.cat([self._shuffled() for _ in range(self.passes)])
-        batches = self.order.split(self.batch_size)[self.done : self.steps_per_epoch]
+        state, current = self.state, self.state.current
+        if current.order is None:
+            current.order = torch.cat([self._shuffled_indices() for _ in range(self.passes)])
+        batches = current.order.split(self.batch_size)[current.steps : self.steps_per_epoch]
         with matmul_precision(self.precision, self.device):
-            self._take(batches, on_step or (lambda _done, _sums: True))
-        epoch = self._summary(self.world.mean(self.sums))
-        if self.done == self.steps_per_epoch:
-            self.epoch += 1
-            self.order, self.done = None, 0
-            self.sums, self.epoch_seconds = self._zeros(), 0.0
-        return epoch
+            self._train_batches(batches, on_step)
+        metrics = self._metrics(self.processes.mean(current.sums))
+        if current.steps == self.steps_per_epoch:
+            state.epoch += 1
+            state.current = EpochProgress(self._zero_sums())
+        return metrics
 
-    def _take(self, batches: Sequence[Tensor], on_step: Callable[[int, Tensor], bool]) -> None:
-        """Take a step on each batch's images, while on_step goes along, and count the time."""
-        before = time.perf_counter()
-        for batch in batches:
-            self.sums += self._advance(self.world.share(batch))
-            self.step += 1
-            self.done += 1
-            before = self._spent_since(before)
-            if not on_step(self.done, self.sums):
+    def _train_batches(
+        self, batches: Sequence[Tensor], on_step: Callable[[int, Tensor], bool]
+    ) -> None:
+        """Train on batches of image indices until on_step returns False, and count the time."""
+        current = self.state.current
+        start = time.perf_counter()
+        for indices in batches:
+            current.sums += self._scheduled_step(self.processes.shard(indices))
+            self.state.step += 1
+            current.steps += 1
+            start = self._count_seconds(start)
+            if not on_step(current.steps, current.sums):
                 break
-        if self.device.type == "cuda":  # steps were asked of it that it may have yet to do
-            before = time.perf_counter()
+        if self.device.type == "cuda":  # which may still be busy with the last steps
+            start = time.perf_counter()
             torch.cuda.synchronize(self.device)
-            self._spent_since(before)
+            self._count_seconds(start)
 
-    def _spent_since(self, before: float) -> float:
-        """Count the seconds since a moment as training, and return this moment."""
-        now = time.perf_counter()
-        self.epoch_seconds += now - before
-        self.seconds += now - before
-        return now
+    def _scheduled_step(self, indices: Tensor) -> Tensor:
+        """Set what depends on the schedules, then run one step and update the average."""
+        state, recipe = self.state, self.recipe
+        progress = self.progress
+        self.step_progress = set_value(self.step_progress, progress)
+        if recipe.lr_decay:
+            rate = learning_rate(recipe.learning_rate, recipe.lr_decay, progress)
+            for optimizer in (state.optimizer_g, state.optimizer_d):
+                set_learning_rate(optimizer, rate)
+        apply_r1 = bool(recipe.loss.r1_weight) and state.step % recipe.loss.r1_interval == 0
+        result = (self.graph_step or self._step)(indices, apply_r1)
+        if state.ema is not None:
+            state.ema.update(state.step)
+        return result
 
-    def _summary(self, sums: Tensor) -> Epoch:
-        loss_g, loss_d, d_real, d_fake = (sums / self.done).tolist()
+    def _step(self, indices: Tensor, apply_r1: bool) -> Tensor:
+        """Update the generator, then the discriminator.
+
+        On CUDA this function is captured as a graph: it must not synchronize with the device, nor
+        read Python numbers that change between steps.
+
+        Args:
+            indices: of this process's real images, int64 [batch].
+            apply_r1: whether the discriminator's loss includes the gradient penalty.
+
+        Returns:
+            float32 [4] on the device: both adversarial losses, mean D(real) and mean D(fake).
+        """
+        state, progress, batch = self.state, self.step_progress, len(indices)
+        real = to_float(self.images[indices]), self.labels[indices]
+
+        # The discriminator's weights are fixed in this half, so that no gradients are computed.
+        state.discriminator.requires_grad_(False)
+        inputs = self._random_inputs()
+        loss_g = self.objective.generator_loss(self.synced_generator, inputs, progress)
+        state.optimizer_g.zero_grad()
+        loss_g.total.backward()
+        state.optimizer_g.step()
+
+        state.discriminator.requires_grad_(True)
+        inputs = self._random_inputs()
+        with torch.no_grad(), self._autocast():
+            fake = state.generator(inputs.noise, inputs.label).float()
+        loss_d = self.objective.discriminator_loss(
+            self.synced_discriminator, real, fake, inputs, progress, apply_r1=apply_r1
+        )
+        state.optimizer_d.zero_grad()
+        loss_d.total.backward()
+        state.optimizer_d.step()
+
+        with torch.no_grad():
+            probabilities = loss_d.logits.sigmoid().view(2, batch).mean(1)  # [real, fake]
+            losses = torch.stack([loss_g.adversarial, loss_d.adversarial])
+            return torch.cat([losses, probabilities])
+
+    @property
+    def epoch(self) -> int:
+        """Number of completed epochs."""
+        return self.state.epoch
+
+    @property
+    def step(self) -> int:
+        """Number of completed steps."""
+        return self.state.step
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent training."""
+        return self.state.seconds
+
+    @property
+    def progress(self) -> float:
+        """Completed share of the run, 0..1, by its steps or by its time limit."""
+        return run_progress(
+            self.state.epoch,
+            self.state.step,
+            self.steps_per_epoch,
+            self.recipe.epochs,
+            self.recipe.lr_restarts,
+            self.state.seconds / self.seconds_limit,
+        )
+
+    @property
+    def epoch_is_complete(self) -> bool:
+        """Whether no epoch is in progress."""
+        return self.state.current.order is None
+
+    def finished_generator(self) -> Generator:
+        """Return the generator as model.pt would hold it if training ended now, in eval mode.
+
+        It has the averaged weights and calibrated batch norm statistics, and the recipe's noise_std
+        and rare_pixel_threshold are applied. The result is cached until the next step; copy it
+        before changing it.
+        """
+        state, recipe = self.state, self.recipe
+        if self._finished is None or self._finished[0] != state.step:
+            source = state.generator if state.ema is None else state.ema.generator
+            generator = copy.deepcopy(source).requires_grad_(False)
+            calibrate_batch_norm(generator, recipe.seed)
+            generator.scale_noise(recipe.noise_std)
+            if recipe.rare_pixel_threshold:
+                suppress_rare_pixels(
+                    generator, self.images, recipe.rare_pixel_threshold, recipe.seed
+                )
+            self._finished = state.step, generator
+        return self._finished[1]
+
+    def sample_images(self) -> Tensor:
+        """Generate the images of a sample sheet with the finished generator.
+
+        Image i has label i modulo the number of classes, and the noise of image i of the recipe's
+        seed: `cgan-run --seed SEED --count 10` generates the same images from the exported file.
+
+        Returns:
+            uint8 [10 * classes, 1, height, width].
+        """
+        classes = self.dataset.classes
+        noise = standard_normal(self.recipe.seed, 0, SAMPLE_ROWS * classes, self.recipe.noise_dim)
+        label = torch.arange(classes, device=self.device).repeat(SAMPLE_ROWS)
+        with torch.inference_mode():
+            generator = self.finished_generator()
+            return to_uint8(generator(torch.from_numpy(noise).to(self.device), label))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next step depends on, as tensors and plain values.
+
+        It can be loaded by any number of processes. All processes must call this together.
+
+        Raises:
+            DivergedError: the losses are not finite, so the state is not worth saving.
+        """
+        sums = self.processes.mean(self.state.current.sums)
+        if self.state.current.steps:
+            self._metrics(sums)
+        return self.state.to_dict(sums)
+
+    def load_state_dict(self, values: dict[str, Any]) -> None:
+        """Continue from a saved state.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError, AttributeError: it does not fit the
+                recipe or the dataset.
+        """
+        self.state.load(
+            values,
+            images=len(self.labels),
+            passes=self.passes,
+            max_steps=self.steps_per_epoch,
+        )
+        self._finished = None
+        if self.graph_step is not None:  # captured graphs refer to the replaced tensors
+            self.graph_step = CudaGraphStep(self._step, self.state.random)
+
+    def _metrics(self, sums: Tensor) -> EpochMetrics:
+        state, current = self.state, self.state.current
+        loss_g, loss_d, d_real, d_fake = (sums / current.steps).tolist()
         if not math.isfinite(loss_g + loss_d):
             raise DivergedError(
-                f"the losses of epoch {self.epoch + 1} are not numbers; "
+                f"the losses of epoch {state.epoch + 1} are not finite; "
                 "lower the recipe's learning_rate"
             )
-        return Epoch(
-            epoch=self.epoch + 1,
-            step=self.step,
+        return EpochMetrics(
+            epoch=state.epoch + 1,
+            step=state.step,
             loss_generator=loss_g,
             loss_discriminator=loss_d,
             mean_d_real=d_real,
             mean_d_fake=d_fake,
-            images_per_second=self.done * self.batch_size / self.epoch_seconds,
-            seconds=self.seconds,
+            images_per_second=current.steps * self.batch_size / current.seconds,
+            seconds=state.seconds,
         )
 
-    @property
-    def epoch_is_whole(self) -> bool:
-        """Whether no epoch is begun and not ended."""
-        return self.order is None
+    def _count_seconds(self, start: float) -> float:
+        """Count the time since start as training time, and return the present time."""
+        now = time.perf_counter()
+        self.state.current.seconds += now - start
+        self.state.seconds += now - start
+        return now
 
-    def _advance(self, own: Tensor) -> Tensor:
-        """Take one step, and what goes with it; see _step()."""
-        loss = self.recipe.loss
-        self.told = self.discriminator.progress = turned(self.told, self.progress)
-        if self.recipe.decay:
-            self._decay_learning_rate()
-        penalised = bool(loss.r1) and self.step % loss.r1_every == 0
-        losses = (self.recorder or self._step)(own, penalised)
-        if self.average is not None:
-            self._follow(self.average)
-        return losses
-
-    def _step(self, own: Tensor, penalised: bool) -> Tensor:
-        """Update the generator, then the discriminator (Mirza & Osindero 2014, equation 2).
-
-        With several processes, batch is one's share of it. On CUDA this is recorded and replayed:
-        nothing here may wait for the device, or read a number of Python's that changes.
-
-        Args:
-            own: numbers of the real images, int64 [batch].
-            penalised: whether the discriminator's gradients are.
-
-        Returns:
-            float32 [4], on the device: both losses, mean D on real and on fake.
-        """
-        batch, loss, progress = len(own), self.recipe.loss, self.told
-        real, real_label = to_float(self.images[own]), self.labels[own]
-
-        # The generator: make the discriminator call drawn images real. The discriminator's
-        # weights stand still, so their gradients are neither computed nor sent anywhere.
-        self.discriminator.requires_grad_(False)
-        noise, fake_label = self._drawn()
-        with self._autocast():
-            fake = self._seen(self.synced_generator(noise, fake_label))  # [batch, 1, h, w]
-            on_fake = self.discriminator(fake, fake_label)
-        loss_g = game_g = loss.of_generator(on_fake.logit.float())
-        if on_fake.reading is not None:
-            loss_g = loss_g + loss.of_reading(on_fake.reading.float(), fake_label, progress)
-        if on_fake.noise is not None:
-            loss_g = loss_g + loss.of_noise(on_fake.noise.float(), noise, progress)
-        self.optimizer_g.zero_grad()
-        loss_g.backward()
-        self.optimizer_g.step()
-
-        # The discriminator: tell real images from freshly drawn ones, both in one pass.
-        self.discriminator.requires_grad_(True)
-        noise, fake_label = self._drawn()
-        with torch.no_grad(), self._autocast():
-            fake = self.generator(noise, fake_label).float()
-        real, fake = self._seen(real), self._seen(fake)
-        both, both_label = torch.cat([real, fake]), torch.cat([real_label, fake_label])
-        with self._autocast():
-            on_both = self.synced_discriminator(both, both_label, sets=2)
-        logits = on_both.logit.float()  # [2 * batch]
-        loss_d = game_d = loss.of_discriminator(*logits.split(batch))
-        if on_both.reading is not None:
-            on_real = on_both.reading[:batch].float()
-            loss_d = loss_d + loss.of_reading(on_real, real_label, progress) / 2
-        if on_both.noise is not None:
-            loss_d = loss_d + loss.of_noise(on_both.noise[batch:].float(), noise, progress) / 2
-        if penalised:
-            with self._autocast():
-                penalty = r1_penalty(self.discriminator, real, real_label)
-            loss_d = loss_d + loss.r1 * loss.r1_every * penalty
-        self.optimizer_d.zero_grad()
-        loss_d.backward()
-        self.optimizer_d.step()
-
-        with torch.no_grad():
-            probabilities = logits.sigmoid().view(2, batch).mean(1)  # [2]: on real, on fake
-            return torch.cat([torch.stack([game_g, game_d]), probabilities])
-
-    def draw(self, noise: Tensor, label: Tensor) -> Tensor:
-        """Draw uint8 [n, 1, height, width] from noise float32 [n, noise_dim], label int64 [n]."""
-        with torch.inference_mode():
-            return to_uint8(self.finished_generator()(noise, label))
-
-    def finished_generator(self) -> Generator:
-        """Return a copy of the generator as it would be if training ended here, in eval mode.
-
-        It is the moving average where the recipe takes one, with batch norm's statistics measured,
-        and draws from noise as wide as the recipe's noise_scale says, with ink as rare as its
-        rare_ink says.
-        """
-        learnt = self.generator if self.average is None else self.average.module
-        generator = cast(Generator, copy.deepcopy(learnt)).requires_grad_(False)
-        calibrate_batch_norm(generator, self.recipe.seed)
-        generator.widen(self.recipe.noise_scale)
-        if self.recipe.rare_ink:
-            suppress_rare_pixels(generator, self.images, self.recipe.rare_ink, self.recipe.seed)
-        return generator
-
-    def draw_sheet(self) -> Tensor:
-        """Draw uint8 [rows * classes, 1, height, width]: a noise each row, a label each column."""
-        classes = self.dataset.classes
-        label = torch.arange(classes, device=self.device).repeat(SHEET_ROWS)
-        return self.draw(self.sheet_noise.repeat_interleave(classes, dim=0), label)
-
-    def state(self) -> dict[str, Any]:
-        """Return all that the next step needs, as tensors and plain values.
-
-        It fits any number of processes. All of them call it, to add up the sums.
-
-        Raises:
-            DivergedError: the losses are no longer numbers, so it is not worth keeping.
-        """
-        sums = self.world.mean(self.sums)
-        if self.done:
-            self._summary(sums)
-        return {
-            **{name: getattr(self, name) for name in COUNTERS},
-            "sums": sums,
-            **{name: self._state_of(name) for name in self.parts},
-            "random": self.random.get_state(),
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go back to where state() was taken.
-
-        Raises:
-            KeyError, RuntimeError, TypeError, ValueError, AttributeError: its parts do not fit the
-                recipe or the data.
-        """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of what no checkpoint has
-            self._require_fit(state)
-        for name in self.parts:
-            if name in OPTIMIZERS:
-                load(getattr(self, name), state[name])
-            else:
-                getattr(self, name).load_state_dict(state[name])
-        self.random.set_state(state["random"])
-        if self.recorder is not None:  # what it recorded is of tensors that were replaced
-            self.recorder = CudaGraphStep(self._step, self.random)
-        for name in COUNTERS:
-            value = state[name]
-            setattr(self, name, value.to(self.device) if isinstance(value, Tensor) else value)
-
-    def start_from(self, state: dict[str, Any]) -> None:
-        """Take over the networks of another trainer's state(). All else begins anew.
-
-        Raises:
-            KeyError, RuntimeError, TypeError, ValueError, AttributeError: they are not of the
-                recipe's kind and size, or not for images and labels like the data's.
-        """
-        for name in NETWORKS:
-            require_same_structure(state[name], getattr(self, name).state_dict(), name)
-        for name in NETWORKS:
-            getattr(self, name).load_state_dict(state[name])
-
-    def _state_of(self, name: str) -> dict[str, Any]:
-        part = getattr(self, name)
-        return state_of(part) if name in OPTIMIZERS else part.state_dict()
-
-    def _require_fit(self, state: dict[str, Any]) -> None:
-        """Check a state, down to the last number, before any of it is taken over."""
-        for name in self.parts:
-            fresh = self._state_of(name)
-            if name in OPTIMIZERS:
-                shapes = [each.shape for each in getattr(self, OPTIMIZERS[name]).parameters()]
-                require_optimizer(state[name], fresh, shapes, name)
-            else:
-                require_same_structure(state[name], fresh, name)
-        for name in COUNTERS:
-            if name != "order":
-                require_same_structure(state[name], getattr(self, name), name)
-        torch.Generator(self.device).set_state(state["random"])
-        images = len(self.labels)
-        length = images * self.passes
-        require_order(state["order"], state["done"], images, length, self.steps_per_epoch)
-
-    def _seen(self, images: Tensor) -> Tensor:
-        """Return images as the discriminator sees them."""
-        if not self.augment:
+    def _augment(self, images: Tensor) -> Tensor:
+        if not self.augment_probability:
             return images
-        return moved(images, self.augment, self.random)
-
-    @property
-    def progress(self) -> float:
-        """How much of the run is done, 0 .. 1, by its steps or by its limit of time.
-
-        It falls back at each of the recipe's restarts: until there the run is of so many epochs.
-        """
-        ends = [each for each in self.recipe.restarts if self.epoch < each]
-        steps = min([*ends, self.recipe.epochs]) * self.steps_per_epoch
-        return min(1.0, max(self.step / steps, self.seconds / self.seconds_limit))
-
-    def _decay_learning_rate(self) -> None:
-        rate = self.recipe.learning_rate * min(1.0, (1 - self.progress) / self.recipe.decay)
-        for optimizer in (self.optimizer_g, self.optimizer_d):
-            set_rate(optimizer, rate)
-
-    def _follow(self, average: AveragedModel) -> None:
-        """Move the average towards the generator. Its own update would wait for the device."""
-        decay = warmed_up(self.recipe.average, self.step + 1) if self.step else 0.0
-        averaged, current = list(average.parameters()), list(self.generator.parameters())
-        get_ema_multi_avg_fn(decay)(averaged, current, average.n_averaged)
-        average.n_averaged += 1
+        return augmentation.augment(images, self.augment_probability, self.state.random)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def _adam(self, network: nn.Module) -> Adam:
-        return adam(network, self.recipe, recorded=self.recorder is not None)
-
-    def _drawn(self) -> tuple[Tensor, Tensor]:
-        """Draw a batch's noise and labels, as every process does, and return the own share."""
-        label, noise = self._random_labels(self.batch_size), self._noise(self.batch_size)
-        return self.world.share(noise), self.world.share(label)
+    def _random_inputs(self) -> GeneratorInputs:
+        """Sample inputs for the whole batch, as every process does, and return this one's share."""
+        label = torch.randint(
+            self.dataset.classes,
+            (self.batch_size,),
+            generator=self.state.random,
+            device=self.device,
+        )
+        noise = self._noise(self.batch_size)
+        return GeneratorInputs(self.processes.shard(noise), self.processes.shard(label))
 
     def _noise(self, count: int) -> Tensor:
         shape = (count, self.recipe.noise_dim)
-        return torch.randn(shape, generator=self.random, device=self.device)
+        return torch.randn(shape, generator=self.state.random, device=self.device)
 
-    def _zeros(self) -> Tensor:
-        # Apple's GPUs have no float64; an epoch's few hundred terms do without.
-        precise = torch.float32 if self.device.type == "mps" else torch.float64
-        return torch.zeros(4, dtype=precise, device=self.device)
+    def _shuffled_indices(self) -> Tensor:
+        return torch.randperm(len(self.labels), generator=self.state.random, device=self.device)
 
-    def _shuffled(self) -> Tensor:
-        return torch.randperm(len(self.labels), generator=self.random, device=self.device)
-
-    def _random_labels(self, count: int) -> Tensor:
-        return torch.randint(
-            self.dataset.classes, (count,), generator=self.random, device=self.device
-        )
+    def _zero_sums(self) -> Tensor:
+        # Apple's GPUs have no float64; the few hundred terms of an epoch do not need it.
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        return torch.zeros(4, dtype=dtype, device=self.device)

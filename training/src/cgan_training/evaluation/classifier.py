@@ -1,7 +1,7 @@
-"""The judge: a small classifier that reads drawn digits, to measure label accuracy.
+"""The evaluation classifier: a small network that measures the label accuracy of generated images.
 
-Images are uint8 ``[n, 1, height, width]`` with 0 as background; the judge scales them itself.
-Training draws from generators of its own and leaves torch's global random state as it was.
+Images are uint8 ``[n, 1, height, width]`` with 0 as background; the classifier scales them itself.
+Training uses its own random generators and does not change torch's global random state.
 """
 
 import hashlib
@@ -18,28 +18,29 @@ from cgan_runtime.errors import OutputError
 from cgan_training.archive import load_archive, save_archive
 from cgan_training.hardware.precision import supports_bf16
 
-CLASSIFIER_VERSION = "1"  # raise it when a change of code, not of a setting, changes the weights
+CLASSIFIER_VERSION = "1"  # increment it if a change of the code, not of a setting, alters weights
+BATCH_SIZE = 1000  # images per forward pass after training; limits the memory
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """Every constant that decides the weights; its repr is part of the cache file's name."""
+    """All constants that determine the weights; the name of the cache file depends on them."""
 
     widths: tuple[int, ...] = (32, 64, 64, 128, 128)  # channels of the 3x3 convolutions
-    halved_after: tuple[int, ...] = (0, 2)  # convolutions whose maps are pooled 2x2
+    pooled_after: tuple[int, ...] = (0, 2)  # indices of convolutions before a 2x2 max pooling
     batch_size: int = 128
     epochs: int = 10
-    least_steps: int = 200  # a small set is passed more often, until it has this many steps
+    min_steps: int = 200  # small datasets are trained for more epochs to reach it
     max_learning_rate: float = 0.15
-    warmup_share: float = 0.25
+    warmup_fraction: float = 0.25
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
-    stretch: float = 0.12  # augmentation: relative change of each side, at most
-    skew: float = 0.2  # of each off-diagonal entry, so up to 11 degrees of rotation
-    shift: float = 0.18  # in half sides, so 2.5 of 28 pixels
+    max_stretch: float = 0.12  # augmentation: relative change of each side
+    max_shear: float = 0.2  # off-diagonal matrix entries; allows rotations of up to 11 degrees
+    max_shift: float = 0.18  # in half sides; 2.5 of 28 pixels
 
 
 SETTINGS = ClassifierSettings()
@@ -50,8 +51,8 @@ class EvaluationClassifier(nn.Module):
 
     Args:
         classes: number of labels.
-        height: of the image, in pixels, at least 4.
-        width: of the image, in pixels, at least 4.
+        height: of the images, in pixels, at least 4.
+        width: of the images, in pixels, at least 4.
     """
 
     def __init__(self, classes: int, height: int = 28, width: int = 28) -> None:
@@ -61,7 +62,7 @@ class EvaluationClassifier(nn.Module):
         inputs = 1
         for i, outputs in enumerate(SETTINGS.widths):
             layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
-            if i in SETTINGS.halved_after:  # pooled first, the norm has a quarter of the work
+            if i in SETTINGS.pooled_after:  # before the norm, which then has a quarter of the work
                 layers.append(nn.MaxPool2d(2))
             layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
             inputs = outputs
@@ -73,21 +74,21 @@ class EvaluationClassifier(nn.Module):
         """Return the penultimate activations, float32 [n, 128], 0 or more.
 
         Args:
-            images: uint8 [n, 1, height, width], on the judge's device.
+            images: uint8 [n, 1, height, width].
 
         Raises:
-            ValueError: the images have another dtype or shape.
+            ValueError: the images have a different dtype or shape.
         """
         if images.dtype != torch.uint8 or images.shape[1:] != (1, self.height, self.width):
             raise ValueError(
-                f"the judge reads uint8 [n, 1, {self.height}, {self.width}], "
-                f"not {images.dtype} {list(images.shape)}"
+                f"the classifier expects uint8 [n, 1, {self.height}, {self.width}], "
+                f"got {images.dtype} {list(images.shape)}"
             )
         maps: Tensor = self.layers(images.float() / 255)  # [n, 128, height / 4, width / 4]
         return maps.float().mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits, float32 [n, classes]; takes and raises what features() does."""
+        """Return logits, float32 [n, classes], of the images that features() accepts."""
         logits: Tensor = self.head(self.features(images))
         return logits.float()
 
@@ -99,38 +100,34 @@ def train_classifier(
     classes: int,
     seed: int = 0,
     epochs: int | None = None,
-    device: torch.device | str = "cpu",
 ) -> EvaluationClassifier:
-    """Train a judge. The same arguments on the same machine give the same weights.
+    """Train a classifier on the CPU. The same arguments on the same machine give the same weights.
 
     Args:
         images: uint8 [n, 1, height, width], n >= 1.
         labels: int64 [n], 0 <= label < classes.
         classes: number of labels.
-        seed: of weights, shuffling and augmentation.
-        epochs: passes over the set; None chooses by its size.
-        device: where to train, and where the judge stays.
+        seed: random seed of weights, shuffling and augmentation.
+        epochs: passes over the dataset; by default the number depends on n.
 
     Returns:
-        The judge in eval mode, float32.
+        The classifier in eval mode, float32.
 
     Raises:
-        ValueError: images and labels do not fit, a label or epochs is out of range.
+        ValueError: images and labels do not match, or a label or epochs is out of range.
     """
     _require_pairs(images, labels)
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise ValueError(f"labels must be 0 or more and below {classes}")
-    size = min(SETTINGS.batch_size, len(images))
-    batches = len(images) // size
+    batch_size = min(SETTINGS.batch_size, len(images))
+    batches = len(images) // batch_size
     if epochs is None:
-        epochs = max(SETTINGS.epochs, math.ceil(SETTINGS.least_steps / batches))
+        epochs = max(SETTINGS.epochs, math.ceil(SETTINGS.min_steps / batches))
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}; it must be at least 1")
-    device = torch.device(device)
-    judge = _untrained(classes, images, seed).to(device).train()
-    images, labels = images.to(device), labels.to(device)
+    classifier = _untrained_classifier(classes, images, seed).train()
     optimizer = torch.optim.SGD(
-        judge.parameters(),
+        classifier.parameters(),
         momentum=SETTINGS.momentum,
         nesterov=True,
         weight_decay=SETTINGS.weight_decay,
@@ -139,75 +136,79 @@ def train_classifier(
         optimizer,
         SETTINGS.max_learning_rate,
         total_steps=epochs * batches,
-        pct_start=SETTINGS.warmup_share,
+        pct_start=SETTINGS.warmup_fraction,
         cycle_momentum=False,
     )
     generator = torch.Generator().manual_seed(seed)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=supports_bf16(device))
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True):
-        for _ in range(epochs):
-            order = torch.randperm(len(images), generator=generator).to(device)
-            for start in range(0, batches * size, size):
-                chosen = order[start : start + size]
-                with autocast:
-                    logits = judge(_moved(images[chosen], generator))
-                loss = functional.cross_entropy(
-                    logits, labels[chosen], label_smoothing=SETTINGS.label_smoothing
-                )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-    return judge.eval()
+    bf16 = supports_bf16(torch.device("cpu"))
+    for _ in range(epochs):
+        order = torch.randperm(len(images), generator=generator)
+        for batch in order[: batches * batch_size].split(batch_size):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                logits = classifier(_augment(images[batch], generator))
+            loss = functional.cross_entropy(
+                logits, labels[batch], label_smoothing=SETTINGS.label_smoothing
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return classifier.eval()
 
 
-def read_labels(judge: EvaluationClassifier, images: Tensor, batch_size: int = 1000) -> Tensor:
-    """Return the label that the judge reads in each image, int64 [n] on the images' device.
+def predict_with_features(
+    classifier: EvaluationClassifier, images: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the features, float32 [n, 128], and the predicted labels, int64 [n].
 
     Args:
-        judge: in eval mode.
-        images: uint8 [n, 1, height, width] on any device.
-        batch_size: images a pass; bounds the memory.
+        classifier: in eval mode.
+        images: uint8 [n, 1, height, width].
 
     Raises:
-        ValueError: the images have another dtype or shape than the judge reads.
+        ValueError: the images have a different dtype or shape than the classifier expects.
     """
-    read = torch.empty(len(images), dtype=torch.int64, device=images.device)
+    features, labels = [], []
     with torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            part = slice(start, start + batch_size)
-            read[part] = judge(images[part].to(judge.head.weight.device)).argmax(dim=1)
-    return read
+        for batch in images.split(BATCH_SIZE):
+            features.append(classifier.features(batch))
+            labels.append(classifier.head(features[-1]).argmax(1))
+    return torch.cat(features), torch.cat(labels)
 
 
-def label_accuracy(judge: EvaluationClassifier, images: Tensor, labels: Tensor) -> float:
-    """Return the share, 0 .. 1, of the images that the judge reads as their label.
+def predict_labels(classifier: EvaluationClassifier, images: Tensor) -> Tensor:
+    """Return the predicted labels, int64 [n]; see predict_with_features()."""
+    return predict_with_features(classifier, images)[1]
+
+
+def label_accuracy(classifier: EvaluationClassifier, images: Tensor, labels: Tensor) -> float:
+    """Return the share of images, 0 to 1, whose predicted label equals the given label.
 
     Args:
-        judge: in eval mode.
+        classifier: in eval mode.
         images: uint8 [n, 1, height, width], n >= 1.
         labels: int64 [n].
 
     Raises:
-        ValueError: images and labels do not fit each other or the judge.
+        ValueError: images, labels and classifier do not match.
     """
     _require_pairs(images, labels)
-    return (read_labels(judge, images) == labels.to(images.device)).double().mean().item()
+    return (predict_labels(classifier, images) == labels).double().mean().item()
 
 
 def classifier_file_name(images: Tensor, labels: Tensor, *, classes: int, seed: int = 0) -> str:
-    """Return what the judge of a set is kept as; the arguments are those of train_classifier().
+    """Return the name of the cache file for these arguments of train_classifier().
 
-    The name hashes the data and the settings, so that a change of either trains anew.
+    It contains a hash of the dataset and the settings, so a change of either causes a retraining.
 
     Raises:
-        ValueError: images and labels do not fit.
+        ValueError: images and labels do not match.
     """
     _require_pairs(images, labels)
     digest = hashlib.sha256(repr((SETTINGS, classes, seed, images.shape)).encode())
     for data in (images, labels):
         digest.update(data.cpu().numpy().tobytes())
-    return f"judge-v{CLASSIFIER_VERSION}-{digest.hexdigest()[:16]}.pt"
+    return f"classifier-v{CLASSIFIER_VERSION}-{digest.hexdigest()[:16]}.pt"
 
 
 def load_or_train_classifier(
@@ -217,53 +218,56 @@ def load_or_train_classifier(
     classes: int,
     cache_dir: Path,
     seed: int = 0,
-    device: torch.device | str = "cpu",
 ) -> EvaluationClassifier:
-    """Return the judge of this set from cache_dir, or train it and keep it there.
+    """Load the classifier of a dataset from cache_dir, or train it and store it there.
 
-    Takes, returns and raises what train_classifier() does. A file that cannot be read is replaced.
+    Arguments and errors are those of train_classifier(). An unreadable cache file is replaced.
 
     Raises:
         OutputError: cache_dir cannot be written.
     """
     path = cache_dir / classifier_file_name(images, labels, classes=classes, seed=seed)
     if path.exists():
-        judge = _untrained(classes, images, seed)
+        classifier = _untrained_classifier(classes, images, seed)
         try:
-            judge.load_state_dict(load_archive(path))
-        except Exception as error:  # noqa: BLE001 - damage raises anything, even struct.error
-            _log.warning("cannot read the judge in %s, training it anew: %s", path, error)
+            classifier.load_state_dict(load_archive(path))
+        except Exception as error:  # noqa: BLE001 - torch raises many types for damaged weights
+            _log.warning("cannot read the classifier in %s, training it again: %s", path, error)
         else:
-            return judge.to(device).eval()
+            return classifier.eval()
     try:
-        cache_dir.mkdir(parents=True, exist_ok=True)  # before the minutes that training takes
+        cache_dir.mkdir(parents=True, exist_ok=True)  # fail before the minutes of training
     except OSError as error:
         raise OutputError(
-            f"cannot make {cache_dir}: {error.strerror or error}; choose another --cache-dir"
+            f"cannot create {cache_dir}: {error.strerror or error}; choose another --cache-dir"
         ) from error
-    judge = train_classifier(images, labels, classes=classes, seed=seed, device=device)
-    save_archive({key: value.cpu() for key, value in judge.state_dict().items()}, path)
-    return judge
+    classifier = train_classifier(images, labels, classes=classes, seed=seed)
+    save_archive(dict(classifier.state_dict()), path)
+    return classifier
 
 
 def _require_pairs(images: Tensor, labels: Tensor) -> None:
     if images.dtype != torch.uint8 or labels.dtype != torch.int64:
-        raise ValueError(f"need uint8 images, int64 labels, not {images.dtype}, {labels.dtype}")
+        raise ValueError(
+            f"expected uint8 images and int64 labels, got {images.dtype} and {labels.dtype}"
+        )
     if images.ndim != 4 or labels.shape != images.shape[:1] or not len(labels):
-        raise ValueError(f"images {list(images.shape)} and labels {list(labels.shape)} do not fit")
+        raise ValueError(
+            f"images {list(images.shape)} and labels {list(labels.shape)} do not match"
+        )
 
 
-def _untrained(classes: int, images: Tensor, seed: int) -> EvaluationClassifier:
+def _untrained_classifier(classes: int, images: Tensor, seed: int) -> EvaluationClassifier:
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach CUDA's too
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed() also seeds CUDA
         return EvaluationClassifier(classes, images.shape[2], images.shape[3])
 
 
-def _moved(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the images (uint8), each turned, stretched and shifted by its own small amount."""
-    stretch, skew, shift = SETTINGS.stretch, SETTINGS.skew, SETTINGS.shift
-    most = torch.tensor([[stretch, skew, shift], [skew, stretch, shift]])
-    change = (torch.rand(len(images), 2, 3, generator=generator) * 2 - 1) * most
-    theta = (torch.eye(2, 3) + change).to(images.device)  # [n, 2, 3]
+def _augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the images (uint8), each with its own small random stretch, shear and shift."""
+    stretch, shear, shift = SETTINGS.max_stretch, SETTINGS.max_shear, SETTINGS.max_shift
+    limits = torch.tensor([[stretch, shear, shift], [shear, stretch, shift]])
+    change = (torch.rand(len(images), 2, 3, generator=generator) * 2 - 1) * limits
+    theta = torch.eye(2, 3) + change  # [n, 2, 3]
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     return functional.grid_sample(images.float(), grid, align_corners=False).round().byte()

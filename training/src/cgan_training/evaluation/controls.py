@@ -1,55 +1,54 @@
-"""Sets whose worth is known beforehand: what keeps the measure honest."""
+"""Control generators with known faults, or none, which the quality figures must rank correctly."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-Draw = Callable[[Tensor], Tensor]  # labels int64 [n] -> images uint8 [n, 1, height, width]
+GenerateImages = Callable[[Tensor], Tensor]  # int64 [n] labels -> uint8 [n, 1, height, width]
 SHIFTED = "the model, labels shifted by one"
 CONTROLS = (
     "real training images",
     "real images with noise",
-    "one image a class, repeated",
+    "one image per class, repeated",
     SHIFTED,
 )
-NOISE = 25.5  # standard deviation of the noisy control, in grey levels: a tenth of the range
+NOISE_STD = 25.5  # in pixel values 0..255
 
 
-def controls(train: tuple[Tensor, Tensor], classes: int, draw: Draw) -> dict[str, Draw]:
-    """Return, by their names in CONTROLS, generators that stand for a fault, or for none.
+def make_controls(
+    train: tuple[Tensor, Tensor], classes: int, generate: GenerateImages
+) -> dict[str, GenerateImages]:
+    """Return the control generators by their names in CONTROLS.
 
     Args:
         train: the training set, uint8 [n, 1, height, width] and int64 [n].
         classes: number of labels.
-        draw: the generator that is measured.
+        generate: the generator under evaluation.
     """
     images, labels = train
-    of_label = [(labels == label).nonzero().squeeze(1) for label in range(classes)]
+    indices = [(labels == label).nonzero().squeeze(1) for label in range(classes)]  # by label
 
-    def real(wanted: Tensor) -> Tensor:
-        """Training images of these labels in random order, none twice before all came once."""
+    def real(requested: Tensor) -> Tensor:
+        """Return shuffled training images; none is repeated before all of its class were used."""
         random = torch.Generator().manual_seed(0)
-        chosen = torch.empty_like(wanted)
-        for label in wanted.unique().tolist():
-            mine, own = wanted == label, of_label[label]
-            order = own[torch.randperm(len(own), generator=random)]
-            chosen[mine] = order[torch.arange(int(mine.sum())) % len(own)]
+        chosen = torch.empty_like(requested)
+        for label in requested.unique().tolist():
+            positions, of_label = requested == label, indices[label]
+            order = of_label[torch.randperm(len(of_label), generator=random)]
+            chosen[positions] = order[torch.arange(int(positions.sum())) % len(order)]
         return images[chosen]
 
-    def noisy(wanted: Tensor) -> Tensor:
-        """Training images with noise over them."""
+    def noisy(requested: Tensor) -> Tensor:
         random = torch.Generator().manual_seed(1)
-        clean = real(wanted).float()
-        noise = torch.randn(clean.shape, generator=random) * NOISE
+        clean = real(requested).float()
+        noise = torch.randn(clean.shape, generator=random) * NOISE_STD
         return (clean + noise).round().clamp(0, 255).to(torch.uint8)
 
-    def repeated(wanted: Tensor) -> Tensor:
-        """One training image a class, again and again."""
-        return images[torch.stack([each[0] for each in of_label])[wanted]]
+    def repeated(requested: Tensor) -> Tensor:
+        return images[torch.stack([each[0] for each in indices])[requested]]
 
-    def wrong_labels(wanted: Tensor) -> Tensor:
-        """Draw the next label instead of the one asked for."""
-        return draw((wanted + 1) % classes)
+    def shifted(requested: Tensor) -> Tensor:
+        return generate((requested + 1) % classes)
 
-    return dict(zip(CONTROLS, (real, noisy, repeated, wrong_labels), strict=True))
+    return dict(zip(CONTROLS, (real, noisy, repeated, shifted), strict=True))

@@ -14,12 +14,12 @@ class Gaussian:
     covariance: Tensor  # float64 [dim, dim]
 
     @classmethod
-    def of(cls, features: Tensor) -> "Gaussian":
-        """Fit one to features float [n, dim], n >= 1; a single one has no variance."""
+    def fit(cls, features: Tensor) -> "Gaussian":
+        """Fit a Gaussian to features, float [n, dim], n >= 1; with n = 1 the covariance is 0."""
         points = features.double()
         mean = points.mean(0)
-        spread = points - mean
-        return cls(mean, spread.T @ spread / max(1, len(points) - 1))
+        centered = points - mean
+        return cls(mean, centered.T @ centered / max(1, len(points) - 1))
 
     @property
     def total_variance(self) -> float:
@@ -30,11 +30,11 @@ class Gaussian:
 def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), 0 or more.
 
-    It depends on the number of samples: fewer give more. Compare sets of the same size.
+    The distance grows as the number of samples falls, so compare only sets of the same size.
     """
     values, vectors = torch.linalg.eigh(one.covariance)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    # C1^(1/2) C2 C1^(1/2) has the eigenvalues of C1 C2 and is symmetric.
+    # C1^(1/2) C2 C1^(1/2) is symmetric and has the same eigenvalues as C1 C2.
     shared = torch.linalg.eigvalsh(root @ other.covariance @ root).clamp(min=0).sqrt().sum()
     apart = (one.mean - other.mean).square().sum()
     distance = apart + one.covariance.trace() + other.covariance.trace() - 2 * shared

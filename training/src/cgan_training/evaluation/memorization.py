@@ -1,29 +1,29 @@
-"""Does the generator draw, or recall? Nearest training images in pixels."""
+"""Memorization of training images, measured by pixel distances to the nearest ones."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-CHUNK = 500  # images at a time: 120 MB against 60,000
+CHUNK = 500  # images at a time; their distances to 60,000 images take 120 MB
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Of each image, the nearest training image of its label."""
+    """The nearest training image of the same label, for each of n images."""
 
     index: Tensor  # int64 [n], into the training set
-    distance: Tensor  # float32 [n], Euclidean, pixels in 0 .. 1
+    distance: Tensor  # float32 [n], Euclidean, with pixels scaled to 0..1
 
 
 def nearest_training_images(
     images: Tensor, labels: Tensor, train: tuple[Tensor, Tensor]
 ) -> Nearest:
-    """Find them.
+    """Find the nearest training image of the same label for each image.
 
     Args:
         images: uint8 [n, 1, height, width].
-        labels: int64 [n], each of which the training set has.
+        labels: int64 [n]; the training set must contain each of them.
         train: uint8 [m, 1, height, width] and int64 [m].
     """
     index = torch.empty(len(images), dtype=torch.int64)
@@ -31,19 +31,17 @@ def nearest_training_images(
     for label in labels.unique().tolist():
         candidates = (train[1] == label).nonzero().squeeze(1)
         points = train[0][candidates].flatten(1).float() / 255
-        for mine in (labels == label).nonzero().squeeze(1).split(CHUNK):
-            near = torch.cdist(images[mine].flatten(1).float() / 255, points).min(dim=1)
-            index[mine], distance[mine] = candidates[near.indices], near.values
+        for chunk in (labels == label).nonzero().squeeze(1).split(CHUNK):
+            nearest = torch.cdist(images[chunk].flatten(1).float() / 255, points).min(dim=1)
+            index[chunk], distance[chunk] = candidates[nearest.indices], nearest.values
     return Nearest(index, distance)
 
 
-def memorization(drawn: Nearest, held_out: Nearest) -> float:
-    """Return the share of drawn images that lie closer to a training image than 99 % of test ones.
+def memorization_rate(generated: Nearest, test: Nearest) -> float:
+    """Return the share of generated images closer to a training image than 99 % of test images.
 
-    Test images are new by construction, so their distances say how close a new image of the same
-    world comes by chance: a generator that draws new images scores about 0.01, one that recalls
-    training images up to 1, one that blurs more than 0.01 too. (The comparison of distances to
-    training and held-out images goes back to Meehan et al. 2020.)
+    A generator of new images scores about 0.01, one that copies training images up to 1. Blurred
+    images also score more than 0.01. (Meehan et al. 2020 introduced the comparison of distances to
+    training images between generated and test images.)
     """
-    close = held_out.distance.quantile(0.01)
-    return (drawn.distance < close).double().mean().item()
+    return (generated.distance < test.distance.quantile(0.01)).double().mean().item()

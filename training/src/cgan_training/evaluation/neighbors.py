@@ -1,8 +1,8 @@
-"""Precision, recall, density and coverage by nearest neighbours in the judge's features.
+"""Precision, recall, density and coverage by nearest neighbors in the classifier's features.
 
-Each real image, and each drawn one, has a ball that reaches to its k-th nearest neighbour among
-its like. Precision and recall: Kynkäänniemi et al. 2019, equations 1 and 2. Density and coverage,
-which single outliers move less: Naeem et al. 2020, equations 4 and 5.
+Each real and each generated image has a ball whose radius is the distance to its k-th nearest
+neighbor in the same set. Precision and recall: Kynkäänniemi et al. 2019, equations 1 and 2.
+Density and coverage, which are less sensitive to outliers: Naeem et al. 2020, equations 4 and 5.
 """
 
 from dataclasses import dataclass
@@ -11,50 +11,50 @@ import torch
 from torch import Tensor
 
 K = 5
-CHUNK = 1000  # rows of distances at a time: 40 MB against 10,000 points
+CHUNK = 1000  # rows of distances at a time; they take 40 MB with 10,000 points
 
 
 @dataclass(frozen=True)
 class Neighborhood:
-    """Real points, and how far their neighbours are."""
+    """Real points and the radii of their balls."""
 
     points: Tensor  # float32 [n, dim]
     radii: Tensor  # float32 [n], distance to the k-th nearest other point
 
     @classmethod
-    def of(cls, points: Tensor) -> "Neighborhood":
-        """Measure points float32 [n, dim], n >= 2; fewer than K others make a smaller k."""
+    def fit(cls, points: Tensor) -> "Neighborhood":
+        """Compute the radii of points, float32 [n, dim], n >= 2; k is at most n - 1."""
         return cls(points, _radii(points))
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How two sets of points cover each other."""
+    """How far two sets of points cover each other."""
 
-    precision: float  # share of drawn points within a real ball, 0 .. 1
-    recall: float  # share of real points within a drawn ball, 0 .. 1
-    density: float  # real balls around a drawn point, over k: about 1 for equal sets, or more
-    coverage: float  # share of real balls that hold a drawn point, 0 .. 1
+    precision: float  # share of generated points in the ball of a real one, 0 to 1
+    recall: float  # share of real points in the ball of a generated one, 0 to 1
+    density: float  # mean number of real balls around a generated point, over k; 1 if equal
+    coverage: float  # share of real balls that contain a generated point, 0 to 1
 
 
-def overlap(real: Neighborhood, drawn: Tensor) -> Overlap:
-    """Compare drawn points, float32 [m, dim], m >= 2, with real ones; best with m = n."""
+def measure_overlap(real: Neighborhood, generated: Tensor) -> Overlap:
+    """Compare generated points, float32 [m, dim], m >= 2, with n real points; m = n is best."""
     k = min(K, len(real.points) - 1)
-    radii = _radii(drawn)
-    within, balls = 0, 0
+    radii = _radii(generated)
+    precise, balls = 0, 0
     recalled = torch.zeros(len(real.points), dtype=torch.bool)
     nearest = torch.full((len(real.points),), torch.inf)
-    for points, reach in zip(drawn.split(CHUNK), radii.split(CHUNK), strict=True):
-        distances = torch.cdist(points, real.points)  # [chunk, n]
+    for chunk, chunk_radii in zip(generated.split(CHUNK), radii.split(CHUNK), strict=True):
+        distances = torch.cdist(chunk, real.points)  # [chunk, n]
         inside = distances <= real.radii
-        within += int(inside.any(1).sum())
+        precise += int(inside.any(1).sum())
         balls += int(inside.sum())
-        recalled |= (distances <= reach[:, None]).any(0)
+        recalled |= (distances <= chunk_radii[:, None]).any(0)
         nearest = torch.minimum(nearest, distances.amin(0))
     return Overlap(
-        precision=within / len(drawn),
+        precision=precise / len(generated),
         recall=recalled.double().mean().item(),
-        density=balls / (k * len(drawn)),
+        density=balls / (k * len(generated)),
         coverage=(nearest <= real.radii).double().mean().item(),
     )
 
@@ -62,7 +62,7 @@ def overlap(real: Neighborhood, drawn: Tensor) -> Overlap:
 def _radii(points: Tensor) -> Tensor:
     k = min(K, len(points) - 1)
     if k < 1:
-        raise ValueError(f"{len(points)} points have no neighbours; at least 2 are needed")
-    # The nearest of all is the point itself.
+        raise ValueError(f"{len(points)} points have no neighbors; at least 2 are needed")
+    # The k-th neighbor is the value k + 1 because the nearest point is the point itself.
     parts = [torch.cdist(part, points).kthvalue(k + 1).values for part in points.split(CHUNK)]
     return torch.cat(parts)

@@ -1,14 +1,14 @@
 """Parzen-window log-likelihood, as in table 1 of Mirza & Osindero 2014 (theirs: 132 +- 1.8).
 
-The protocol is that of Goodfellow et al. 2014, section 5, after Breuleux et al. 2011: a Gaussian
-of width sigma around each of 10,000 drawn images, pixels in 0 .. 1; sigma is the one of a grid
-that makes a part of the real images likeliest; the mean log-likelihood of the test set is
-reported with its standard error. Here sigma is chosen on the first half of the test images and
-the figure is of the other half, so that no image serves for both.
+The protocol is that of Goodfellow et al. 2014, section 5, after Breuleux et al. 2011. Each of
+10,000 generated images, with pixels in 0..1, becomes a Gaussian window of width sigma. Sigma is the
+value of a grid with the highest likelihood on a part of the real images. The result is the mean
+log-likelihood of the test set with its standard error. Here sigma is chosen on one half of the test
+images and the result is that of the other half, so that no image serves for both.
 
-The figure is given for comparison with the paper alone. It saturates: in 784 dimensions 10,000
-windows hardly overlap, so it measures how near the nearest drawn image is in pixels, real training
-images do not win it, and it ranks models wrongly (Theis et al. 2016, section 4).
+Use the figure only for comparison with the paper. In 784 dimensions 10,000 windows hardly overlap,
+so the figure only measures the pixel distance to the nearest generated image. Real training images
+do not get the best value, and the ranking of models is wrong (Theis et al. 2016, section 4).
 """
 
 import math
@@ -18,28 +18,27 @@ import torch
 from torch import Tensor
 
 SIGMAS = tuple(10 ** (-1 + step / 10) for step in range(8))  # 0.1 to 0.5
-CHUNK = 500  # test images at a time: 20 MB against 10,000 windows
+CHUNK = 500  # test images at a time; 20 MB with 10,000 windows
 
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """Of the test images under windows around drawn ones, in nats."""
+    """Log-likelihood of test images under windows around generated images, in nats."""
 
     mean: float
     standard_error: float
-    sigma: float  # the windows' width, in pixels' range of 0 .. 1
+    sigma: float  # width of the windows, with pixels in 0..1
 
 
-def parzen_log_likelihood(drawn: Tensor, real: Tensor) -> LogLikelihood:
-    """Measure drawn images against real ones, both uint8 [n, 1, height, width], real n >= 4."""
-    windows, points = drawn.flatten(1).float() / 255, real.flatten(1).float() / 255
-    # An even and an odd half, lest a sorted set split by class.
-    chosen = {sigma: _likelihoods(windows, points[::2], sigma).mean().item() for sigma in SIGMAS}
-    sigma = max(chosen, key=lambda each: chosen[each])
-    found = _likelihoods(windows, points[1::2], sigma)
-    return LogLikelihood(
-        found.mean().item(), (found.std() / math.sqrt(len(found))).item(), round(sigma, 4)
-    )
+def parzen_log_likelihood(generated: Tensor, real: Tensor) -> LogLikelihood:
+    """Measure generated images against at least 4 real ones, all uint8 [n, 1, height, width]."""
+    windows, points = generated.flatten(1).float() / 255, real.flatten(1).float() / 255
+    # Even and odd images, because a sorted test set would be split by class otherwise.
+    means = {sigma: _likelihoods(windows, points[::2], sigma).mean().item() for sigma in SIGMAS}
+    sigma = max(means, key=lambda each: means[each])
+    likelihoods = _likelihoods(windows, points[1::2], sigma)
+    standard_error = (likelihoods.std() / math.sqrt(len(likelihoods))).item()
+    return LogLikelihood(likelihoods.mean().item(), standard_error, round(sigma, 4))
 
 
 def _likelihoods(windows: Tensor, points: Tensor, sigma: float) -> Tensor:

@@ -1,131 +1,111 @@
-"""How good drawn images are, in a judge's eyes: the fast figures, for every epoch."""
+"""The fast quality figures of generated images, based on the evaluation classifier."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
-from cgan_training.evaluation.classifier import EvaluationClassifier
+from cgan_training.evaluation.classifier import EvaluationClassifier, predict_with_features
 from cgan_training.evaluation.frechet import Gaussian, frechet_distance
-from cgan_training.evaluation.neighbors import Neighborhood, overlap
+from cgan_training.evaluation.neighbors import Neighborhood, measure_overlap
 
-SCALE = 100.0  # what the total variance of the test set's features is made
-BATCH = 1000
-LEAST_OF_A_CLASS = 2  # images that a class must have to count in the mean over classes
+TOTAL_VARIANCE = 100.0  # Fréchet distances are scaled so that the test set's features have it
+MIN_CLASS_IMAGES = 2  # smaller classes do not count in the mean over the classes
 
 
 @dataclass(frozen=True)
-class Real:
-    """What the judge sees in one real set."""
+class FeatureStatistics:
+    """Gaussians fitted to the features of a set of images."""
 
-    whole: Gaussian
-    by_class: Mapping[int, Gaussian]  # of the classes with enough images
+    overall: Gaussian
+    by_class: Mapping[int, Gaussian]  # of the classes with at least MIN_CLASS_IMAGES
+
+    @classmethod
+    def fit(cls, features: Tensor, labels: Tensor) -> "FeatureStatistics":
+        """Fit them to features, float32 [n, dim], of images with labels, int64 [n]."""
+        counts = torch.bincount(labels).tolist()
+        large = [label for label, count in enumerate(counts) if count >= MIN_CLASS_IMAGES]
+        by_class = {label: Gaussian.fit(features[labels == label]) for label in large}
+        return cls(Gaussian.fit(features), by_class)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What drawn images are held against; made once, used often."""
+    """The real images that generated images are compared with."""
 
-    judge: EvaluationClassifier
-    labels: Tensor  # int64 [n], the test set's
-    test: Real
-    train: Real
-    neighbourhood: Neighborhood  # of the test set's features
-    scale: float  # of squared distances in feature space
+    classifier: EvaluationClassifier
+    test: FeatureStatistics
+    train: FeatureStatistics
+    neighborhood: Neighborhood  # of the test set's features
+    scale: float  # factor of squared distances between features
 
     @classmethod
-    def of(
-        cls, judge: EvaluationClassifier, test: tuple[Tensor, Tensor], train: tuple[Tensor, Tensor]
+    def from_datasets(
+        cls,
+        classifier: EvaluationClassifier,
+        test: tuple[Tensor, Tensor],
+        train: tuple[Tensor, Tensor],
     ) -> "Reference":
-        """Look at a test and a training set: each uint8 [n, 1, h, w] and int64 [n], n >= 2."""
-        test_features, _ = classify_features(judge, test[0])
-        train_features, _ = classify_features(judge, train[0])
-        real = _real(test_features, test[1])
+        """Compute it from a test and a training set: uint8 [n, 1, h, w] and int64 [n], n >= 2."""
+        test_features, _ = predict_with_features(classifier, test[0])
+        train_features, _ = predict_with_features(classifier, train[0])
+        statistics = FeatureStatistics.fit(test_features, test[1])
         return cls(
-            judge=judge,
-            labels=test[1],
-            test=real,
-            train=_real(train_features, train[1]),
-            neighbourhood=Neighborhood.of(test_features),
-            scale=SCALE / real.whole.total_variance,
+            classifier=classifier,
+            test=statistics,
+            train=FeatureStatistics.fit(train_features, train[1]),
+            neighborhood=Neighborhood.fit(test_features),
+            scale=TOTAL_VARIANCE / statistics.overall.total_variance,
         )
 
     def measure(self, images: Tensor, labels: Tensor) -> "Quality":
-        """Measure drawn images, best as many as the test set has, and with its labels.
+        """Measure generated images, preferably as many as the test set and with its labels.
 
         Args:
             images: uint8 [n, 1, height, width], n >= 2.
-            labels: int64 [n], what was asked for.
+            labels: int64 [n], the requested labels.
         """
-        return self.compare(*classify_features(self.judge, images), labels)
+        return self.measure_features(*predict_with_features(self.classifier, images), labels)
 
-    def compare(self, features: Tensor, read: Tensor, labels: Tensor) -> "Quality":
-        """Measure drawn images that the judge has looked at.
+    def measure_features(self, features: Tensor, predicted: Tensor, labels: Tensor) -> "Quality":
+        """Measure generated images by the results of predict_with_features().
 
         Args:
-            features: of look(), float32 [n, dim], n >= 2.
-            read: of look(), int64 [n].
-            labels: int64 [n], what was asked for.
+            features: float32 [n, dim], n >= 2.
+            predicted: int64 [n], the predicted labels.
+            labels: int64 [n], the requested labels.
         """
-        right = (read == labels).double()
-        drawn, covers = _real(features, labels), overlap(self.neighbourhood, features)
+        correct = (predicted == labels).double()
+        generated = FeatureStatistics.fit(features, labels)
         return Quality(
-            label_accuracy=right.mean().item(),
+            label_accuracy=correct.mean().item(),
             worst_label_accuracy=min(
-                right[labels == label].mean().item() for label in labels.unique().tolist()
+                correct[labels == label].mean().item() for label in labels.unique().tolist()
             ),
-            frechet=self.scale * frechet_distance(drawn.whole, self.test.whole),
-            frechet_by_class=self.scale * _mean_over_classes(drawn, self.test),
-            frechet_train=self.scale * frechet_distance(drawn.whole, self.train.whole),
-            precision=covers.precision,
-            recall=covers.recall,
-            density=covers.density,
-            coverage=covers.coverage,
+            frechet=self.scale * frechet_distance(generated.overall, self.test.overall),
+            frechet_by_class=self.scale * _mean_over_classes(generated, self.test),
+            frechet_train=self.scale * frechet_distance(generated.overall, self.train.overall),
+            **asdict(measure_overlap(self.neighborhood, features)),
         )
 
 
 @dataclass(frozen=True)
 class Quality:
-    """The figures of one set of images."""
+    """The quality figures of a set of generated images."""
 
-    label_accuracy: float  # share that the judge reads as the label asked for, 0 .. 1
-    worst_label_accuracy: float  # the same of the label that is drawn worst
-    frechet: float  # distance from the test set, whose total variance is 100
-    frechet_by_class: float  # mean over the classes, on the same scale
+    label_accuracy: float  # share of images classified as the requested label, 0 to 1
+    worst_label_accuracy: float  # label accuracy of the worst label
+    frechet: float  # distance from the test set, whose features have total variance 100
+    frechet_by_class: float  # mean distance over the classes, on the same scale
     frechet_train: float  # distance from the training set, on the same scale
-    precision: float  # see neighbours.py, likewise the next three
+    precision: float  # this and the following are explained in neighbors.py
     recall: float
     density: float
     coverage: float
 
 
-def classify_features(judge: EvaluationClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the judge's features, float32 [n, dim], and the labels it reads, int64 [n].
-
-    Args:
-        judge: in eval mode.
-        images: uint8 [n, 1, height, width] on any device; the answers are on the CPU.
-    """
-    device = judge.head.weight.device
-    features, read = [], []
-    with torch.inference_mode():
-        for part in images.split(BATCH):
-            seen = judge.features(part.to(device))
-            features.append(seen.cpu())
-            read.append(judge.head(seen).argmax(1).cpu())
-    return torch.cat(features), torch.cat(read)
-
-
-def _real(features: Tensor, labels: Tensor) -> Real:
-    counts = torch.bincount(labels)
-    chosen = [label for label, count in enumerate(counts.tolist()) if count >= LEAST_OF_A_CLASS]
-    return Real(
-        Gaussian.of(features), {label: Gaussian.of(features[labels == label]) for label in chosen}
-    )
-
-
-def _mean_over_classes(one: Real, other: Real) -> float:
+def _mean_over_classes(one: FeatureStatistics, other: FeatureStatistics) -> float:
     shared = one.by_class.keys() & other.by_class.keys()
     distances = [frechet_distance(one.by_class[each], other.by_class[each]) for each in shared]
     return sum(distances) / max(1, len(distances))

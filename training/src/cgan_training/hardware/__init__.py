@@ -1,1 +1,3 @@
-"""."""
+"""The hardware: devices, numeric precision, CUDA graphs and several processes."""
+
+DEVICES = ("cpu", "cuda", "mps")

@@ -1,8 +1,9 @@
-"""Training steps on a CUDA device: recorded once as a graph, then replayed.
+"""Capture training steps as CUDA graphs and replay them.
 
-A step of networks as small as these is some two hundred kernels of a few microseconds. To launch
-them one by one takes longer than they run; a recorded graph is launched as a whole. It reads and
-writes the same memory each time, so what changes between steps lies in tensors that are set before.
+A training step of networks this small launches about two hundred kernels of a few microseconds
+each, and launching them one by one takes longer than running them. A captured graph is launched as
+a whole. It always reads and writes the same memory, so values that change between steps are kept in
+tensors that are set before each replay.
 """
 
 import warnings
@@ -12,99 +13,99 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cgan_training.errors import DeviceError, brief
+from cgan_training.errors import DeviceError, one_line
 
-WARM_UP = 3  # steps of a kind before it is recorded: libraries and optimisers set themselves up
+WARM_UP_STEPS = 3  # before a capture: libraries and optimizers allocate their state in them
 
 
 def can_capture(device: torch.device, processes: int) -> bool:
-    """Return whether steps are recorded on a device; several processes wait for each other."""
+    """Return whether steps can be captured: on CUDA, in one process that waits for no other."""
     return device.type == "cuda" and processes == 1
 
 
 class CudaGraphStep:
-    """Takes steps on a CUDA device, the first ones as they are written, the others from a graph.
+    """Run training steps on a CUDA device: the first ones directly, then by replaying a graph.
 
-    A step that waits for the device, as .item() does, cannot be recorded and stays as written.
+    A step that synchronizes with the device, for example by .item(), cannot be captured and always
+    runs directly.
 
     Args:
-        step: given the numbers of the real images, int64 [batch], and the kind of step: one that
-            does other work is of another kind. Returns a tensor.
-        random: what it draws from.
+        step: takes the indices of the real images, int64 [batch], and a variant; each variant, such
+            as a step with a gradient penalty, gets a graph of its own. Returns a tensor.
+        random: the generator of the random numbers that the step uses.
     """
 
     def __init__(self, step: Callable[[Tensor, bool], Tensor], random: torch.Generator) -> None:
         self._step, self._random = step, random
         self._stream = torch.cuda.Stream(random.device)
-        self._numbers = torch.empty(0, dtype=torch.int64, device=random.device)  # the graphs' own
-        self._taken: Counter[bool] = Counter()  # steps of each kind
-        self._waits: set[bool] = set()  # kinds that cannot be recorded
+        self._indices = torch.empty(0, dtype=torch.int64, device=random.device)  # graph input
+        self._runs: Counter[bool] = Counter()  # steps of each variant
+        self._synchronizing: set[bool] = set()  # variants that cannot be captured
         self._graphs: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
 
-    def __call__(self, numbers: Tensor, kind: bool) -> Tensor:
-        """Take a step, and return what it returns, in memory that the next step may write to.
+    def __call__(self, indices: Tensor, variant: bool) -> Tensor:
+        """Run one step and return its result, in memory that the next step may overwrite.
 
         Raises:
-            DeviceError: it cannot be recorded, and nothing told that before.
+            DeviceError: the step cannot be captured, and its direct runs did not show it.
         """
-        if not self._taken:
-            self._numbers.resize_(numbers.shape)
-        self._numbers.copy_(numbers)
-        self._taken[kind] += 1
-        if kind in self._waits or self._taken[kind] <= WARM_UP:
-            return self._as_written(kind)
-        if kind not in self._graphs:
-            self._graphs[kind] = self._recorded(kind)
-        graph, result = self._graphs[kind]
+        if not self._runs:
+            self._indices.resize_(indices.shape)
+        self._indices.copy_(indices)
+        self._runs[variant] += 1
+        if variant in self._synchronizing or self._runs[variant] <= WARM_UP_STEPS:
+            return self._run_directly(variant)
+        if variant not in self._graphs:
+            self._graphs[variant] = self._capture(variant)
+        graph, result = self._graphs[variant]
         graph.replay()
         return result
 
     @property
-    def recorded(self) -> set[bool]:
-        """The kinds of step that there are graphs of."""
+    def captured(self) -> set[bool]:
+        """The variants that have a graph."""
         return set(self._graphs)
 
-    def _as_written(self, kind: bool) -> Tensor:
-        """Take a step on the stream that is recorded later: what is set up may belong to it."""
-        here = torch.cuda.current_stream(self._random.device)
-        self._stream.wait_stream(here)
+    def _run_directly(self, variant: bool) -> Tensor:
+        """Run a step on the stream of the later capture, where its state must be allocated."""
+        current = torch.cuda.current_stream(self._random.device)
+        self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            if self._taken[kind] == WARM_UP:
-                result = self._watched(kind)
+            if self._runs[variant] == WARM_UP_STEPS:
+                result = self._run_and_detect_synchronization(variant)
             else:
-                result = self._step(self._numbers, kind)
-        here.wait_stream(self._stream)
+                result = self._step(self._indices, variant)
+        current.wait_stream(self._stream)
         return result
 
-    def _watched(self, kind: bool) -> Tensor:
-        """Take a step, and find out whether it waits for the device."""
+    def _run_and_detect_synchronization(self, variant: bool) -> Tensor:
         before = torch.cuda.get_sync_debug_mode()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
-                result = self._step(self._numbers, kind)
+                result = self._step(self._indices, variant)
             finally:
                 torch.cuda.set_sync_debug_mode(before)
         if any("called a synchronizing" in str(each.message) for each in caught):
-            self._waits.add(kind)
+            self._synchronizing.add(variant)
         return result
 
-    def _recorded(self, kind: bool) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-        graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._random.device)
+    def _capture(self, variant: bool) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._random.device)
         graph.register_generator_state(self._random)
         try:
             with torch.cuda.graph(graph, stream=self._stream):
-                result = self._step(self._numbers, kind)
+                result = self._step(self._indices, variant)
         except RuntimeError as error:
-            torch.cuda.set_stream(here)
+            torch.cuda.set_stream(current)
             raise DeviceError(
-                f"a step of this recipe cannot be recorded as a CUDA graph ({brief(error)}); "
-                "use --device cpu"
+                f"a training step of this recipe cannot be captured as a CUDA graph "
+                f"({one_line(error)}); use --device cpu"
             ) from error
         return graph, result
 
 
-def turned(dial: float | Tensor, value: float) -> float | Tensor:
-    """Return a dial set to a value: the same tensor where it is one, so that graphs see it."""
-    return dial.fill_(value) if isinstance(dial, Tensor) else value
+def set_value(target: float | Tensor, value: float) -> float | Tensor:
+    """Return the value, in place if the target is a tensor, so that captured graphs read it."""
+    return target.fill_(value) if isinstance(target, Tensor) else value

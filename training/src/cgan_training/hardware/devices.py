@@ -1,4 +1,4 @@
-"""Where to train."""
+"""Choose the device to train on."""
 
 import torch
 
@@ -6,21 +6,26 @@ from cgan_training.errors import DeviceError
 from cgan_training.hardware.processes import SINGLE_PROCESS, ProcessGroup
 
 
-def choose_device(name: str, world: ProcessGroup = SINGLE_PROCESS) -> torch.device:
-    """Return this process's device of a name; "auto" takes the first of cuda, mps and cpu.
+def choose_device(name: str, processes: ProcessGroup = SINGLE_PROCESS) -> torch.device:
+    """Return this process's device.
+
+    Args:
+        name: one of DEVICES, or "auto" for the first available one of cuda, mps and cpu.
+        processes: the processes that train together.
 
     Raises:
-        DeviceError: a device was asked for that is not here, or not one for each process.
+        DeviceError: the device is not available, or not for every process.
     """
-    here = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if name == "auto":
-        name = next(each for each in here if here[each] and (each != "mps" or world.size == 1))
-    if not here[name]:
-        raise DeviceError(f"torch finds no {name} device here; use --device cpu")
-    if name == "mps" and world.size > 1:
+        usable = (each for each in available if each != "mps" or processes.size == 1)
+        name = next(each for each in usable if available[each])
+    if not available[name]:
+        raise DeviceError(f"PyTorch finds no {name} device; use --device cpu")
+    if name == "mps" and processes.size > 1:
         raise DeviceError("several processes cannot share one mps device; use --device cpu")
-    return world.device(torch.device(name))
+    return processes.device(torch.device(name))

@@ -1,4 +1,4 @@
-"""Which precision a device multiplies in."""
+"""The precision of matrix multiplications and convolutions on a device."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,24 +7,24 @@ from dataclasses import replace
 import torch
 
 from cgan_training.errors import DeviceError
-from cgan_training.recipe.schema import Recipe
+from cgan_training.recipe import Recipe
 
-AMPERE = (8, 0)  # compute capability of the first GPUs that multiply in bf16 and tf32
+AMPERE = (8, 0)  # compute capability of the first NVIDIA GPUs with bf16 and TF32
 
 
 def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
-    """Return the recipe with the precision that "auto" means on a device.
+    """Return the recipe with "auto" replaced by the fastest precision of the device.
 
-    On NVIDIA's GPUs that is tf32: networks as small as ours spend longer on casts to bf16 than bf16
-    saves them.
+    On NVIDIA GPUs that is tf32: in networks this small, the casts to bf16 cost more time than bf16
+    saves.
 
     Raises:
-        DeviceError: it asks for tf32, and the device has none.
+        DeviceError: the recipe asks for tf32 and the device does not support it.
     """
     if recipe.precision == "tf32" and not _is_ampere(device):
         raise DeviceError(
-            "tf32 is how NVIDIA's GPUs multiply, from Ampere on, and the device is none; "
-            "use --precision auto, fp32 or bf16"
+            f"precision tf32 needs an NVIDIA GPU of the Ampere generation or later, the device is "
+            f"{device.type}; use --precision auto, fp32 or bf16"
         )
     if recipe.precision != "auto":
         return recipe
@@ -37,32 +37,31 @@ def supports_bf16(device: torch.device) -> bool:
     """Return whether the device multiplies bfloat16 in hardware."""
     if device.type != "cpu":
         return _is_ampere(device)
-    known = getattr(torch.cpu, "get_capabilities", None)  # our oldest torch has none
-    return known is not None and bool(known().get("avx512_bf16"))
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # missing in the oldest PyTorch
+    return capabilities is not None and bool(capabilities().get("avx512_bf16"))
 
 
 @contextmanager
 def matmul_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Let an NVIDIA GPU multiply float32 in tf32 within the block, or in float32 and nothing less.
+    """Set whether an NVIDIA GPU uses TF32 within the block.
 
-    torch alone would take tf32 for convolutions, and not for matrices.
+    PyTorch's default is TF32 for convolutions and float32 for matrix multiplications.
 
     Args:
-        precision: of a resolved recipe.
-        device: any; others have no such choice.
+        precision: of a recipe without "auto". TF32 is used for "tf32" alone.
+        device: other devices than NVIDIA GPUs are not affected.
     """
     if device.type != "cuda":
         yield
         return
-    matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matrices.allow_tf32, convolutions.allow_tf32
-    matrices.allow_tf32 = convolutions.allow_tf32 = precision == "tf32"
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, convolution.allow_tf32
+    matmul.allow_tf32 = convolution.allow_tf32 = precision == "tf32"
     try:
         yield
     finally:
-        matrices.allow_tf32, convolutions.allow_tf32 = before
+        matmul.allow_tf32, convolution.allow_tf32 = before
 
 
 def _is_ampere(device: torch.device) -> bool:
-    """Return whether the device is an NVIDIA GPU of Ampere or later."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= AMPERE

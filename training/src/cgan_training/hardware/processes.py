@@ -1,8 +1,8 @@
-"""Several processes that train as one: `torchrun --nproc-per-node 2 -m cgan_training ...`.
+"""Training in several processes: `torchrun --nproc-per-node 2 -m cgan_training ...`.
 
-Every process holds all data, the same weights and the same random numbers, and takes its share of
-each batch; DistributedDataParallel averages the gradients. So the number of processes changes what
-is learnt by nothing but the rounding of sums. A single process initialises nothing.
+Every process holds the whole dataset, the same weights and the same random numbers, and takes its
+share of each batch; DistributedDataParallel averages the gradients. So the number of processes
+changes the result only by the rounding of sums. A single process initializes nothing.
 """
 
 import os
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-VOTE_SECONDS = 0.2  # between two votes: far more than one costs, less than a user notices
+VOTE_SECONDS = 0.2  # between two votes: far longer than a vote takes, too short for users to notice
 T = TypeVar("T")
 
 
@@ -28,16 +28,16 @@ T = TypeVar("T")
 class ProcessGroup:
     """The processes that train together, as one of them sees them.
 
-    Every method that says "all call it" waits for the others.
+    Methods marked "collective" wait for the other processes: all of them must call the method.
     """
 
-    rank: int = 0  # 0 <= rank < size; rank 0 alone writes and speaks
-    size: int = 1  # processes on all hosts
-    local_rank: int = 0  # on this host; the number of its CUDA device
+    rank: int = 0  # 0 <= rank < size; only rank 0 writes files and reports
+    size: int = 1  # number of processes on all hosts
+    local_rank: int = 0  # rank on this host, which is also the number of its CUDA device
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "ProcessGroup":
-        """Read what torchrun sets; without it, there is one process."""
+        """Read the variables that torchrun sets; without them there is one process."""
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
         if not all(name in environment for name in names) or environment["WORLD_SIZE"] == "1":
             return cls()
@@ -45,24 +45,24 @@ class ProcessGroup:
 
     @contextmanager
     def joined(self) -> Iterator["ProcessGroup"]:
-        """Find the others, and leave them at the end of the block. All call it."""
+        """Connect to the other processes for the length of the block (collective)."""
         if self.size == 1:
             yield self
             return
         from torch import distributed
 
-        cuda = distributed.is_nccl_available()  # CPU tensors go by gloo, with or without CUDA
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+        has_nccl = distributed.is_nccl_available()  # CPU tensors use gloo in any case
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if has_nccl else "gloo")
         try:
             yield self
         finally:
             distributed.destroy_process_group()
 
     def device(self, device: "torch.device") -> "torch.device":
-        """Return this process's own device of a kind.
+        """Return this process's own device of a type.
 
         Raises:
-            DeviceError: the host has fewer of them than processes.
+            DeviceError: the host has fewer devices than processes.
         """
         if self.size == 1 or device.type != "cuda":
             return device
@@ -70,19 +70,19 @@ class ProcessGroup:
 
         if self.local_rank >= torch.cuda.device_count():
             raise DeviceError(
-                f"process {self.local_rank} of this host finds {torch.cuda.device_count()} CUDA "
-                "device(s), and each takes one; lower --nproc-per-node, or use --device cpu"
+                f"process {self.local_rank} of this host needs a CUDA device of its own, but there "
+                f"are {torch.cuda.device_count()}; lower --nproc-per-node, or use --device cpu"
             )
         own = torch.device("cuda", self.local_rank)
-        torch.cuda.set_device(own)  # NCCL takes the current one
+        torch.cuda.set_device(own)  # NCCL uses the current device
         return own
 
-    def share(self, batch: "Tensor") -> "Tensor":
-        """Return this process's part of a batch: every size-th row, from its rank on."""
+    def shard(self, batch: "Tensor") -> "Tensor":
+        """Return this process's share of a batch: every size-th row, starting at its rank."""
         return batch[self.rank :: self.size]
 
-    def synced(self, network: "nn.Module") -> "nn.Module":
-        """Return the network with its gradients averaged over all. All call it."""
+    def with_synced_gradients(self, network: "nn.Module") -> "nn.Module":
+        """Return the network with gradients averaged over all processes (collective)."""
         if self.size == 1:
             return network
         from torch.nn.parallel import DistributedDataParallel
@@ -90,7 +90,7 @@ class ProcessGroup:
         return DistributedDataParallel(network, gradient_as_bucket_view=True)
 
     def mean(self, tensor: "Tensor") -> "Tensor":
-        """Return the mean over all. All call it."""
+        """Return the mean over all processes (collective)."""
         if self.size == 1:
             return tensor
         from torch import distributed
@@ -99,80 +99,84 @@ class ProcessGroup:
         distributed.all_reduce(total)
         return total / self.size
 
-    def most(self, *mine: float) -> list[float]:
-        """Return the greatest of each number over all. All call it."""
+    def maximum(self, *values: float) -> list[float]:
+        """Return the maximum of each value over all processes (collective)."""
         if self.size == 1:
-            return list(mine)
+            return list(values)
         import torch
         from torch import distributed
 
-        greatest = torch.tensor(mine, dtype=torch.float64)
-        distributed.all_reduce(greatest, distributed.ReduceOp.MAX)
-        return cast(list[float], greatest.tolist())
+        maxima = torch.tensor(values, dtype=torch.float64)
+        distributed.all_reduce(maxima, distributed.ReduceOp.MAX)
+        return cast(list[float], maxima.tolist())
 
     def from_rank_zero(self, make: Callable[[], T]) -> T:
-        """Return what rank 0 makes, or raise the CganError that it raised. All call it."""
+        """Return what rank 0 makes, or raise the CganError that it raised (collective)."""
         if self.size == 1:
             return make()
         from torch import distributed
 
         outcome = [_outcome(make) if self.rank == 0 else None]
         distributed.broadcast_object_list(outcome)
-        return _settled(cast("tuple[T, CganError | None]", outcome[0]))
+        return _value_or_raise(cast("tuple[T, CganError | None]", outcome[0]))
 
     def on_rank_zero(self, act: Callable[[], object]) -> None:
-        """Let rank 0 act; raise the CganError that it raised. All call it."""
-        self.from_rank_zero(lambda: (act(), None)[1])
+        """Let rank 0 act, and raise the CganError that it raised (collective)."""
 
-    def together(self, make: Callable[[], T]) -> T:
-        """Let each make its own; raise the CganError of any. All call it."""
+        def act_without_result() -> None:
+            act()
+
+        self.from_rank_zero(act_without_result)
+
+    def on_all(self, make: Callable[[], T]) -> T:
+        """Let each process make its own value; raise the CganError of any (collective)."""
         if self.size == 1:
             return make()
-        made, error = _outcome(make)
-        errors = [each for each in self._gathered(error) if each is not None]
-        return _settled((made, errors[0] if errors else None))
+        value, error = _outcome(make)
+        errors = [each for each in self._gather(error) if each is not None]
+        return _value_or_raise((value, errors[0] if errors else None))
 
     def rank_zero_first(self, make: Callable[[], T]) -> T:
-        """Let rank 0 make it first, then the first process of each host, then the others.
+        """Let rank 0 make a value, then one process of each host, then the others (collective).
 
-        So that a data set is downloaded once, whether or not the hosts share a disk. All call it;
-        the CganError of any is raised by all.
+        A dataset is then downloaded once, whether or not the hosts share a disk. The CganError of
+        any process is raised by all.
         """
         if self.size == 1:
             return make()
         own_turn = 0 if self.rank == 0 else 1 if self.local_rank == 0 else 2
-        made: T | None = None
+        value: T | None = None
         for turn in range(3):
             if turn == own_turn:
-                made = self.together(make)
+                value = self.on_all(make)
             else:
-                self.together(lambda: None)
-        return cast(T, made)
+                self.on_all(lambda: None)
+        return cast(T, value)
 
     def require_same(self, identity: object) -> None:
-        """Refuse to go on where the processes are about to learn different things.
+        """Check that all processes train the same recipe on the same data (collective).
 
         Raises:
-            DatasetError: it differs between them.
+            DatasetError: the identity differs between processes.
         """
-        if self.size > 1 and any(each != identity for each in self._gathered(identity)):
+        if self.size > 1 and any(each != identity for each in self._gather(identity)):
             raise DatasetError(
                 "the processes found different data; give each host the same --dataset and files"
             )
 
-    def _gathered(self, mine: T) -> list[T]:
+    def _gather(self, value: T) -> list[T]:
         from torch import distributed
 
         gathered: list[Any] = [None] * self.size
-        distributed.all_gather_object(gathered, mine)
+        distributed.all_gather_object(gathered, value)
         return gathered
 
 
-def leave(code: int) -> NoReturn:
-    """End this process at once, everything being written and the group left.
+def exit_process(code: int) -> NoReturn:
+    """End this process at once, after all files are written and the group is left.
 
-    Python's own way out sometimes aborts here: gloo's threads, still held by the networks, are
-    destroyed while they run ("terminate called without an active exception").
+    Python's normal exit sometimes aborts with "terminate called without an active exception",
+    because gloo's threads are destroyed while they run.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -182,34 +186,36 @@ def leave(code: int) -> NoReturn:
 SINGLE_PROCESS = ProcessGroup()
 
 
-class StopVote:
-    """Decides with the others, every VOTE_SECONDS or so, whether something has come to pass.
+class Vote:
+    """Agree with the other processes, about every VOTE_SECONDS, on what has happened.
 
-    Clocks differ, steps do not: so each vote also settles how many calls later the next one is.
+    Clocks differ between processes, step counts do not: each vote also sets after how many calls
+    the next one takes place.
 
     Args:
-        world: who votes.
+        processes: the processes that vote.
     """
 
-    def __init__(self, world: ProcessGroup) -> None:
-        self._world = world
-        self._calls, self._wanted, self._last = 0, 1, time.perf_counter()
+    def __init__(self, processes: ProcessGroup) -> None:
+        self._processes = processes
+        self._calls, self._calls_until_vote, self._last = 0, 1, time.perf_counter()
 
-    def __call__(self, *mine: float) -> list[float]:
-        """Return the greatest of each number over all; zeros where it is not time for a vote.
+    def __call__(self, *values: float) -> list[float]:
+        """Return the maximum of each value over all processes, or zeros between two votes.
 
-        All call it equally often. A single process gets its own numbers, always.
+        All processes must call this equally often. A single process gets its own values.
         """
-        if self._world.size == 1:
-            return list(mine)
+        if self._processes.size == 1:
+            return list(values)
         self._calls += 1
-        if self._calls < self._wanted:
-            return [0.0] * len(mine)
+        if self._calls < self._calls_until_vote:
+            return [0.0] * len(values)
         now = time.perf_counter()
-        *greatest, seconds = self._world.most(*mine, (now - self._last) / self._calls)
+        seconds_per_call = (now - self._last) / self._calls
+        *maxima, seconds_per_call = self._processes.maximum(*values, seconds_per_call)
         self._calls, self._last = 0, now
-        self._wanted = max(1, int(VOTE_SECONDS / seconds))
-        return greatest
+        self._calls_until_vote = max(1, int(VOTE_SECONDS / seconds_per_call))
+        return maxima
 
 
 def _outcome(make: Callable[[], T]) -> tuple[T | None, CganError | None]:
@@ -219,7 +225,7 @@ def _outcome(make: Callable[[], T]) -> tuple[T | None, CganError | None]:
         return None, error
 
 
-def _settled(outcome: tuple[T | None, CganError | None]) -> T:
+def _value_or_raise(outcome: tuple[T | None, CganError | None]) -> T:
     value, error = outcome
     if error is not None:
         raise error

@@ -1,11 +1,15 @@
-"""Losses: a file a kind; here is the list of them."""
+"""The loss terms, one file each: adversarial losses, auxiliary terms and the gradient penalty."""
 
-from cgan_training.losses.base import Loss
-from cgan_training.losses.hinge import HingeLoss
-from cgan_training.losses.logistic import LogisticLoss
+from cgan_training.losses.adversarial import AdversarialLoss
+from cgan_training.losses.auxiliary import AuxiliaryTerm, GeneratorInputs
+from cgan_training.losses.factory import adversarial_loss, auxiliary_terms
 from cgan_training.losses.r1 import r1_penalty
 
-# The kinds that a recipe's table [loss] may name.
-LOSSES: dict[str, type[Loss]] = {loss.kind: loss for loss in (LogisticLoss, HingeLoss)}
-
-__all__ = ["LOSSES", "HingeLoss", "LogisticLoss", "Loss", "r1_penalty"]
+__all__ = [
+    "AdversarialLoss",
+    "AuxiliaryTerm",
+    "GeneratorInputs",
+    "adversarial_loss",
+    "auxiliary_terms",
+    "r1_penalty",
+]

@@ -1,18 +1,18 @@
-"""How much the images of a label differ, shown to the discriminator."""
+"""Minibatch standard deviation: shows the discriminator how much the images of a label vary."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LEAST_VARIANCE = 1e-6  # a root has no slope at 0
+MIN_VARIANCE = 1e-6  # keeps the gradient of the square root finite
 
 
 class MinibatchStddev(nn.Module):
-    """A part of the logit that goes by how much a batch's images of one label differ.
+    """Compute a part of the logit from the variation among a batch's images of one label.
 
-    A generator that draws each label in too few ways is given away by it, though each of its images
-    is good (Salimans et al. 2016, section 3.2; Karras et al. 2018, section 3, who compare images of
-    all kinds). Untrained, it adds nothing.
+    It reveals a generator whose images of a label are all alike, even if each of them looks real
+    (Salimans et al. 2016, sec. 3.2; Karras et al. 2018, sec. 3, who pool all classes). Its weight
+    starts at 0, so that an untrained module adds nothing.
 
     Args:
         classes: number of labels.
@@ -23,25 +23,25 @@ class MinibatchStddev(nn.Module):
         self.classes = classes
         self.weight = nn.Parameter(torch.zeros(()))
 
-    def forward(self, features: Tensor, label: Tensor, sets: int) -> Tensor:
-        """Return what is added to the logits, float32 [batch].
+    def forward(self, features: Tensor, label: Tensor, groups: int) -> Tensor:
+        """Return the values to add to the logits, float32 [batch].
 
-        It is the same for all images of a label in a set: the standard deviation of each feature
-        among them, in the mean over the features.
+        All images of one label in one group get the same value: the standard deviation of each
+        feature among them, averaged over the features, times the weight.
 
         Args:
             features: [batch, features].
             label: int64 [batch].
-            sets: how many sets of one length lie behind each other.
+            groups: number of equally long groups in the batch.
         """
-        first = torch.arange(sets, device=label.device)[:, None] * self.classes
-        group = (label.view(sets, -1) + first).flatten()  # [batch]
-        # bf16 has too few digits for a difference from a mean.
+        offset = torch.arange(groups, device=label.device)[:, None] * self.classes
+        subset = (label.view(groups, -1) + offset).flatten()  # [batch], one per group and label
+        # bfloat16 has too few digits for differences from a mean.
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(self.weight.dtype)
-            member = functional.one_hot(group, sets * self.classes).to(features.dtype)
-            share = member / member.sum(0).clamp(min=1)  # [batch, groups]
-            mean = share.T @ features  # [groups, features]
-            variance = share.T @ (features - mean[group]).square()
-            deviation = (variance + LEAST_VARIANCE).sqrt().mean(1)  # [groups]
-            return self.weight * deviation[group]
+            member = functional.one_hot(subset, groups * self.classes).to(features.dtype)
+            share = member / member.sum(0).clamp(min=1)  # [batch, subsets]
+            mean = share.T @ features  # [subsets, features]
+            variance = share.T @ (features - mean[subset]).square()
+            stddev = (variance + MIN_VARIANCE).sqrt().mean(1)  # [subsets]
+            return self.weight * stddev[subset]

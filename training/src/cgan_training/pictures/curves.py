@@ -1,4 +1,4 @@
-"""The course of a run as a picture."""
+"""The training curves of a run as a picture."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -10,43 +10,43 @@ DOTS_PER_INCH = 100
 
 
 @plain_text_style()
-def curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
-    """Draw the losses, what the discriminator thinks, and quality where it was measured.
+def draw_curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
+    """Plot losses, discriminator outputs, and quality figures if there are any.
 
     Args:
-        metrics: a run's metrics.jsonl, one table an epoch.
-        title: written above.
+        metrics: the content of metrics.jsonl, one mapping per epoch.
+        title: printed above the plots.
 
     Returns:
         The bytes of a PNG.
     """
-    from matplotlib.figure import Figure  # costs half a second: only a finished run needs it
+    from matplotlib.figure import Figure  # takes half a second, which only finished runs need
 
     measured = [line for line in metrics if "label_accuracy" in line]
     figure = Figure(figsize=(15 if measured else 10, 4), layout="constrained")
-    losses, beliefs, *quality = figure.subplots(1, 3 if measured else 2)
+    losses, outputs, *quality = figure.subplots(1, 3 if measured else 2)
     for axes, key, name in (
         (losses, "loss_generator", "generator"),
         (losses, "loss_discriminator", "discriminator"),
-        (beliefs, "mean_d_real", "on real images"),
-        (beliefs, "mean_d_fake", "on drawn images"),
+        (outputs, "mean_d_real", "on real images"),
+        (outputs, "mean_d_fake", "on generated images"),
     ):
         axes.plot([line["epoch"] for line in metrics], [line[key] for line in metrics], label=name)
     losses.set(xlabel="epoch", ylabel="loss", ylim=(min(0, losses.get_ylim()[0]), None))
-    beliefs.set(xlabel="epoch", ylabel="discriminator's mean probability of real", ylim=(0, 1))
-    for axes in (losses, beliefs):
+    outputs.set(xlabel="epoch", ylabel="discriminator's mean probability of real", ylim=(0, 1))
+    for axes in (losses, outputs):
         axes.legend()
         axes.grid(alpha=0.3)
     for axes in quality:
-        _draw_quality(axes, measured)
+        _plot_quality(axes, measured)
     figure.suptitle(title)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
     return buffer.getvalue()
 
 
-def _draw_quality(axes: Any, measured: Sequence[Mapping[str, Any]]) -> None:
-    """Draw what `--eval-every` measured: shares on the left, the Fréchet distance on the right."""
+def _plot_quality(axes: Any, measured: Sequence[Mapping[str, Any]]) -> None:
+    """Plot the figures of --eval-every: shares on the left axis, Fréchet distance on the right."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     epochs = [line["epoch"] for line in measured]
@@ -57,7 +57,7 @@ def _draw_quality(axes: Any, measured: Sequence[Mapping[str, Any]]) -> None:
     distances = axes.twinx()
     distances.plot(epochs, [line["frechet"] for line in measured], ".--", color="black")
     distances.set(ylabel="Fréchet distance (dashed)", yscale="log")
-    # As plain numbers: a power of ten is a formula, which plain_text_style() does not read.
+    # The default tick labels are powers of ten written as formulas, but formulas are turned off.
     distances.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     distances.yaxis.set_major_formatter("{x:.3g}")
     distances.yaxis.set_minor_formatter(NullFormatter())

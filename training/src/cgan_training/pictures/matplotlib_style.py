@@ -1,4 +1,4 @@
-"""Let matplotlib take every text as it is, and keep its advice to itself."""
+"""The matplotlib settings for all figures."""
 
 import logging
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def plain_text_style() -> Iterator[None]:
-    """Draw figures in the block, or the function, without formulas in their texts.
+    """Render texts in figures literally: as a context manager or as a decorator.
 
-    A name with a $ in it would be read as one. And where there is no home to keep its list of fonts
-    in, matplotlib would say so at length.
+    Without it, matplotlib interprets a $ in a class name as the start of a formula. Its warnings
+    are silenced too, because it warns at length if its font cache is not writable.
     """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib as mpl

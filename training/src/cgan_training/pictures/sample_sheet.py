@@ -1,4 +1,4 @@
-"""Sample sheets: generated images as a labelled picture."""
+"""Sample sheets: generated images in a labeled grid, and an animation of several sheets."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -9,20 +9,20 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-SCALE = 2  # screen pixels an image pixel
-GAP = 4  # screen pixels between images
-HEADER = 28  # screen pixels above the columns, for their names
-MOST_FRAMES, FRAME_MS, LAST_FRAME_MS = 60, 150, 3000  # of the animation
-PAPER, INK = 255, 40  # greys of the sheet and of its writing
+SCALE = 2  # sheet pixels per image pixel
+GAP = 4  # sheet pixels between images
+MARGIN = 28  # height in sheet pixels of the column names above and the title below
+MAX_FRAMES, FRAME_MS, LAST_FRAME_MS = 60, 150, 3000  # of the animation
+BACKGROUND, TEXT = 255, 40  # gray values
 
 
-def sheet(images: Tensor, column_names: Sequence[str], title: str) -> bytes:
-    """Lay images out in columns of one label each.
+def draw_sample_sheet(images: Tensor, column_names: Sequence[str], title: str) -> bytes:
+    """Arrange images in labeled columns, one column per class.
 
     Args:
         images: uint8 [rows * columns, 1, height, width], row by row.
-        column_names: one a column, written above it.
-        title: a line below the images.
+        column_names: printed above the columns; long names are truncated.
+        title: printed below the images.
 
     Returns:
         The bytes of a PNG.
@@ -31,33 +31,33 @@ def sheet(images: Tensor, column_names: Sequence[str], title: str) -> bytes:
     columns = len(column_names)
     rows = len(pixels) // columns
     height, width = (size * SCALE + GAP for size in pixels.shape[1:])
-    page = Image.new("L", (columns * width + GAP, HEADER + rows * height + HEADER), PAPER)
+    page = Image.new("L", (columns * width + GAP, MARGIN + rows * height + MARGIN), BACKGROUND)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
     for column, name in enumerate(column_names):
-        middle = column * width + (width + GAP) // 2
-        draw.text((middle, HEADER // 2), _fitted(name, font, width), INK, font, anchor="mm")
+        center = column * width + (width + GAP) // 2
+        draw.text((center, MARGIN // 2), _truncate(name, font, width), TEXT, font, anchor="mm")
     for index, image in enumerate(np.repeat(np.repeat(pixels, SCALE, 1), SCALE, 2)):
         row, column = divmod(index, columns)
-        page.paste(Image.fromarray(image), (GAP + column * width, HEADER + row * height))
-    draw.text((page.width // 2, page.height - HEADER // 2), title, INK, font, anchor="mm")
+        page.paste(Image.fromarray(image), (GAP + column * width, MARGIN + row * height))
+    draw.text((page.width // 2, page.height - MARGIN // 2), title, TEXT, font, anchor="mm")
     buffer = BytesIO()
     page.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
-def animation(sheets: Sequence[Path]) -> bytes:
+def draw_animation(sheets: Sequence[Path]) -> bytes:
     """Show sample sheets one after the other, the last one longest.
 
     Args:
-        sheets: PNGs of one size, in order; of many, an even choice is shown.
+        sheets: PNG files of the same size, in order; evenly spaced ones are shown if there are
+            more than MAX_FRAMES.
 
     Returns:
-        The bytes of an animated WebP that repeats for ever.
+        The bytes of an animated WebP that loops forever.
     """
-    step = max(1, -(-len(sheets) // MOST_FRAMES))
-    chosen = [*sheets[: len(sheets) - 1 : step], sheets[-1]]
+    step = max(1, -(-len(sheets) // MAX_FRAMES))
     frames = []
-    for path in chosen:
+    for path in [*sheets[: len(sheets) - 1 : step], sheets[-1]]:
         with Image.open(path) as page:
             frames.append(page.convert("L"))
     buffer = BytesIO()
@@ -74,8 +74,8 @@ def animation(sheets: Sequence[Path]) -> bytes:
     return buffer.getvalue()
 
 
-def _fitted(name: str, font: Font, width: int) -> str:
-    """Cut a name to what a column of so many pixels holds."""
+def _truncate(name: str, font: Font, width: int) -> str:
+    """Truncate a name to a width in pixels."""
     if font.getlength(name) <= width:
         return name
     while name and font.getlength(name + "…") > width:

@@ -1,1 +1,39 @@
-"""."""
+"""Recipes: how a network is trained, as plain settings. Nothing here imports PyTorch."""
+
+from cgan_training.recipe.loading import load_recipe, recipe_from_dict, recipe_names
+from cgan_training.recipe.losses import LOSSES, HingeLoss, LogisticLoss, LossSettings
+from cgan_training.recipe.networks import (
+    DISCRIMINATORS,
+    GENERATORS,
+    ConvolutionalDiscriminator,
+    ConvolutionalGenerator,
+    DiscriminatorSettings,
+    GeneratorSettings,
+    PerceptronDiscriminator,
+    PerceptronGenerator,
+)
+from cgan_training.recipe.schema import MAX_EPOCHS, PRECISIONS, TABLES, Recipe
+from cgan_training.recipe.settings import build_table
+
+__all__ = [
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "LOSSES",
+    "MAX_EPOCHS",
+    "PRECISIONS",
+    "TABLES",
+    "ConvolutionalDiscriminator",
+    "ConvolutionalGenerator",
+    "DiscriminatorSettings",
+    "GeneratorSettings",
+    "HingeLoss",
+    "LogisticLoss",
+    "LossSettings",
+    "PerceptronDiscriminator",
+    "PerceptronGenerator",
+    "Recipe",
+    "build_table",
+    "load_recipe",
+    "recipe_from_dict",
+    "recipe_names",
+]

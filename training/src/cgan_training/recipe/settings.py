@@ -1,4 +1,4 @@
-"""Settings: frozen dataclasses built from plain values, such as a TOML or JSON table."""
+"""Build frozen dataclasses from plain values, such as a TOML table, and check every value."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,89 +10,86 @@ from cgan_training.errors import RecipeError
 T = TypeVar("T")
 
 
-class Block:
-    """A part of a recipe that comes in several kinds; a kind is a frozen dataclass of settings.
+class TableSettings:
+    """Base of the settings that a table of a recipe holds, such as [generator].
 
-    In a TOML file it is a table: its key `kind` chooses the class, the others are its fields.
+    The table's key `kind` selects the dataclass; the other keys are its fields.
     """
 
-    kind: ClassVar[str]  # the word for it in a recipe
+    kind: ClassVar[str]  # the value of `kind` in a recipe
 
-    def require(self, key: str, *, holds: bool, words: str) -> None:
-        """Refuse a field whose value is out of range.
+    def require(self, key: str, valid: bool, allowed: str) -> None:
+        """Raise an error unless the value of a field is valid.
 
         Raises:
-            RecipeError: names the field, what it holds and what it may hold.
+            RecipeError: names the field, its value and the allowed values.
         """
-        if not holds:
-            raise RecipeError(f"{key} is {getattr(self, key)}; it must be {words}")
+        if not valid:
+            raise RecipeError(f"{key} is {getattr(self, key)}; it must be {allowed}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, `kind` first."""
-        return {"kind": self.kind, **plain(asdict(self))}  # type: ignore[call-overload]
+        """Return the table as plain values, with `kind` first."""
+        return {"kind": self.kind, **to_plain_values(asdict(self))}  # type: ignore[call-overload]
 
 
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with tuples as lists, as JSON and model files hold them."""
+def to_plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with tuples as lists, which is how JSON and model files store them."""
     return {
         key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
     }
 
 
-def build(cls: type[T], values: Mapping[str, Any], source: str, prefix: str = "") -> T:
-    """Build a settings class from plain values.
+def build_settings(cls: type[T], values: Mapping[str, Any], source: str, prefix: str = "") -> T:
+    """Build a settings dataclass from plain values.
 
     Args:
         cls: a dataclass whose fields are int, float, bool, str, or tuples of int or float.
-        values: one for each field without a default.
-        source: where they come from, for messages.
-        prefix: written before a key in messages.
+        values: the values by field name; every field without a default must be present.
+        source: where the values come from, for error messages.
+        prefix: text before each key in error messages.
 
     Raises:
-        RecipeError: a key is unknown or missing, a value has the wrong type or range.
+        RecipeError: a key is unknown or missing, or a value has the wrong type or range.
     """
-    wanted = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
-    if unknown := sorted(set(values) - set(wanted)):
+    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - set(known)):
         raise RecipeError(
             f"recipe {source}: unknown key {prefix + unknown[0]!r}; "
-            f"the keys are {', '.join(prefix + key for key in wanted)}"
+            f"the keys are {', '.join(prefix + key for key in known)}"
         )
-    for key, field in wanted.items():
+    for key, field in known.items():
         if key not in values and field.default is MISSING:
             raise RecipeError(f"recipe {source}: {prefix + key!r} is missing; add it")
     return cls(
         **{
-            key: _typed(value, wanted[key].type, prefix + key, source)
+            key: _convert(value, known[key].type, prefix + key, source)
             for key, value in values.items()
         }
     )
 
 
-def build_block(
-    kinds: Mapping[str, type[T]], values: object, source: str, name: str, default: str | None = None
-) -> T:
-    """Build a block from its table.
+def build_table(kinds: Mapping[str, type[T]], values: object, source: str, name: str) -> T:
+    """Build the settings of one table, whose key `kind` selects the dataclass.
 
     Args:
-        kinds: the classes that it may be, by kind.
+        kinds: the dataclasses by kind.
         values: the table.
-        source: where it comes from, for messages.
-        name: of the table.
-        default: the kind where the table names none.
+        source: where the table comes from, for error messages.
+        name: the table's name.
 
     Raises:
-        RecipeError: it is no table, names no known kind, or build() refuses it.
+        RecipeError: the value is not a table, its kind is unknown, or a value is invalid.
     """
     if not isinstance(values, Mapping):
         raise RecipeError(f"recipe {source}: {name} is {values!r}; it must be a table")
     rest = dict(values)
-    kind = rest.pop("kind", default)
+    kind = rest.pop("kind", None)
     if not isinstance(kind, str) or kind not in kinds:
         raise RecipeError(
             f"recipe {source}: {name}.kind is {kind!r}; it must be one of {', '.join(kinds)}"
         )
     try:
-        return build(kinds[kind], rest, source, f"{name}.")
+        return build_settings(kinds[kind], rest, source, f"{name}.")
     except RecipeError as error:
         text = str(error)
         raise RecipeError(
@@ -100,15 +97,16 @@ def build_block(
         ) from None
 
 
-def _typed(value: Any, kind: Any, key: str, source: str) -> Any:
-    """Return the value as its field's type, or refuse it."""
-    item = int if kind == tuple[int, ...] else float if kind == tuple[float, float] else None
-    if item is not None and isinstance(value, list | tuple):
-        return tuple(_typed(entry, item, key, source) for entry in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+def _convert(value: Any, expected: Any, key: str, source: str) -> Any:
+    """Return the value as the type of its field, or raise RecipeError."""
+    items = {tuple[int, ...]: int, tuple[float, float]: float}.get(expected)
+    if items is not None and isinstance(value, list | tuple):
+        return tuple(_convert(item, items, key, source) for item in value)
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
         with suppress(OverflowError):
             return float(value)
-    if item is None and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+    is_bool = isinstance(value, bool)  # which Python also accepts as an int
+    if items is None and isinstance(value, expected) and is_bool == (expected is bool):
         return value
-    wanted = "a list of numbers" if item is not None else kind.__name__
-    raise RecipeError(f"recipe {source}: {key} is {value!r}; it must be {wanted}")
+    allowed = "a list of numbers" if items is not None else expected.__name__
+    raise RecipeError(f"recipe {source}: {key} is {value!r}; it must be {allowed}")

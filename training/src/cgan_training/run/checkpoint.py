@@ -1,4 +1,4 @@
-"""checkpoint.pt: all that a run needs to go on, and the one before it in case it is damaged."""
+"""checkpoint.pt: the state from which a run continues. The previous one is kept as a spare."""
 
 from pathlib import Path
 from typing import Any
@@ -7,71 +7,70 @@ from cgan_runtime.errors import OutputError
 from cgan_training.archive import ArchiveError, load_archive, save_archive
 from cgan_training.errors import CheckpointError
 
-FORMAT = "cgan-checkpoint"
-FORMAT_VERSION = 1
+FORMAT, FORMAT_VERSION = "cgan-checkpoint", 1
 NAME, PREVIOUS_NAME = "checkpoint.pt", "checkpoint-previous.pt"
-FOLLOWING_NAME = "checkpoint-following.pt"  # for the moment in which the names change
+NEXT_NAME = "checkpoint-following.pt"  # a complete new checkpoint, before it is renamed
 
 
 def save_checkpoint(content: dict[str, Any], run_dir: Path) -> None:
-    """Write checkpoint.pt whole; the one that was there becomes checkpoint-previous.pt.
+    """Write checkpoint.pt atomically, after renaming the existing one to checkpoint-previous.pt.
 
     Args:
         content: tensors and plain values.
-        run_dir: the run's folder.
+        run_dir: the run's directory.
 
     Raises:
-        OutputError: it cannot be written; the one that was there is still there.
+        OutputError: the file cannot be written; an existing checkpoint is still there.
     """
-    path, following = run_dir / NAME, run_dir / FOLLOWING_NAME
-    save_archive({"format": FORMAT, "version": FORMAT_VERSION, **content}, following)
+    path, next_path = run_dir / NAME, run_dir / NEXT_NAME
+    save_archive({"format": FORMAT, "version": FORMAT_VERSION, **content}, next_path)
     try:
         if path.exists():
             path.replace(run_dir / PREVIOUS_NAME)
-        following.replace(path)
+        next_path.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; check its folder") from error
 
 
 def load_checkpoint(run_dir: Path) -> tuple[dict[str, Any], str | None]:
-    """Read the run's checkpoint, or the one before it where that is damaged.
+    """Load the run's checkpoint, or the previous one if the newest is damaged.
 
     Returns:
-        Its content, and what is wrong with the newer one when the older was taken.
+        The content, and what is wrong with the newest checkpoint if the previous one was used.
 
     Raises:
-        CheckpointError: there is none that can be used.
+        CheckpointError: there is no usable checkpoint.
     """
     newest = run_dir / NAME
-    if not newest.exists() and (run_dir / FOLLOWING_NAME).exists():
-        newest = run_dir / FOLLOWING_NAME  # it was whole before the names began to change
+    if not newest.exists() and (run_dir / NEXT_NAME).exists():
+        newest = run_dir / NEXT_NAME  # the run was killed between the two renames
     try:
         return _load(newest), None
-    except CheckpointError as newer:
+    except CheckpointError as error:
         try:
-            return _load(run_dir / PREVIOUS_NAME), str(newer)
+            return _load(run_dir / PREVIOUS_NAME), str(error).rpartition("; ")[0]
         except CheckpointError:
-            raise newer from None
+            raise error from None
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
         content = load_archive(path)
     except FileNotFoundError as error:
-        raise CheckpointError(f"there is no {path}; nothing to resume, start a new run") from error
+        raise CheckpointError(f"there is no checkpoint {path}; start a new run") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}; check the path") from error
     except ArchiveError as error:
         raise CheckpointError(
-            f"{path} is cut short, damaged or no checkpoint ({error}); delete it, and start a "
+            f"{path} is truncated, damaged or not a checkpoint ({error}); delete it and start a "
             "new run"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of cgan-train; give its run directory")
     version = content.get("version")
-    if type(version) is not int or version != FORMAT_VERSION:  # a tensor compares to a tensor
+    if type(version) is not int or version != FORMAT_VERSION:  # comparing a tensor gives a tensor
         raise CheckpointError(
-            f"{path} has checkpoint format {version!r:.20}, this release reads "
+            f"{path} has checkpoint format {version!r:.20}, but this release reads "
             f"{FORMAT_VERSION}; install the release that wrote it"
         )
     return content

@@ -1,4 +1,4 @@
-"""The folder that a run writes: config, metrics, sample sheets, checkpoint, model."""
+"""The directory of a run: config, metrics, sample sheets, checkpoints and models."""
 
 import json
 from collections.abc import Sequence
@@ -7,38 +7,38 @@ from typing import Any
 
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import atomic_write
-from cgan_training.pictures.sample_sheet import animation
+from cgan_training.pictures.sample_sheet import draw_animation
 
 
 class RunDirectory:
-    """A run's folder.
+    """The directory of a run. Every file in it is written atomically.
 
     Args:
-        path: made if it is not there; must hold no other run, unless resumed.
-        keeps_models: make room for the models of single epochs.
-        metrics: of the epochs that a resumed run has behind it; None for a new run.
+        path: created if it does not exist; must not contain another run.
+        keep_models: also create the folder for the models of single epochs.
+        metrics: metrics of the completed epochs of a resumed run; None for a new run.
 
     Raises:
-        OutputError: it cannot be written, or holds a run.
+        OutputError: the directory cannot be written, or a new run would overwrite another.
     """
 
     def __init__(
         self,
         path: Path,
         *,
-        keeps_models: bool = False,
+        keep_models: bool = False,
         metrics: Sequence[dict[str, Any]] | None = None,
     ) -> None:
         self.path = path
         self.metrics = list(metrics or [])
         if metrics is None and (path / "config.json").exists():
             raise OutputError(
-                f"{path} already holds a run; go on with it by --resume {path}, "
+                f"{path} already contains a run; continue it with --resume {path}, "
                 "or choose another --run-dir"
             )
         try:
             (path / "samples").mkdir(parents=True, exist_ok=True)
-            if keeps_models:
+            if keep_models:
                 (path / "models").mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
@@ -46,55 +46,47 @@ class RunDirectory:
             ) from error
         self._write_metrics()
 
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file of the run, such as grid.png."""
+        with atomic_write(self.path / name) as file:
+            file.write(content)
+
     def write_config(self, config: dict[str, Any]) -> None:
-        """Write config.json: the resolved recipe, the data set, the machine."""
+        """Write config.json."""
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-        # A path may be no UTF-8; JSON escapes such bytes as Python spells them out.
-        self._write(self.path / "config.json", text.encode("utf-8", "backslashreplace"))
+        # A path that is not valid UTF-8 contains lone surrogates, which JSON can hold escaped.
+        self.write("config.json", text.encode("utf-8", "backslashreplace"))
 
     def add_metrics(self, metrics: dict[str, Any]) -> None:
-        """Add one epoch's figures to metrics.jsonl."""
+        """Add the metrics of an epoch to metrics.jsonl."""
         self.metrics.append(metrics)
         self._write_metrics()
 
     def _write_metrics(self) -> None:
-        # Whole, though it grows by a line: a full disk would leave half of one.
+        # The whole file is rewritten: appending to it on a full disk would leave half a line.
         lines = "".join(f"{json.dumps(each)}\n" for each in self.metrics)
-        self._write(self.path / "metrics.jsonl", lines.encode())
+        self.write("metrics.jsonl", lines.encode())
 
-    def write_sheet(self, png: bytes, epoch: int) -> None:
+    def write_sample_sheet(self, png: bytes, epoch: int) -> None:
         """Write the sample sheet of an epoch."""
-        self._write(self.path / "samples" / f"epoch-{epoch:04d}.png", png)
-
-    def write_grid(self, png: bytes) -> None:
-        """Write grid.png, the sheet of the finished generator."""
-        self._write(self.path / "grid.png", png)
+        self.write(f"samples/epoch-{epoch:04d}.png", png)
 
     def write_animation(self) -> None:
-        """Write samples.webp, the sheets of all epochs one after the other."""
+        """Write samples.webp, an animation of the sample sheets of all epochs."""
         sheets = sorted((self.path / "samples").glob("epoch-*.png"))
-        self._write(self.path / "samples.webp", animation(sheets))
-
-    def write_curves(self, png: bytes) -> None:
-        """Write curves.png, the course of the finished run."""
-        self._write(self.path / "curves.png", png)
+        self.write("samples.webp", draw_animation(sheets))
 
     @property
     def model_path(self) -> Path:
-        """Where model.pt belongs."""
+        """Path of model.pt."""
         return self.path / "model.pt"
 
-    def kept_model_path(self, epoch: int) -> Path:
-        """Where the model of an epoch belongs that is kept beside the last one."""
+    def epoch_model_path(self, epoch: int) -> Path:
+        """Path of the model of one epoch."""
         return self.path / "models" / f"epoch-{epoch:04d}.pt"
 
-    @staticmethod
-    def _write(path: Path, content: bytes) -> None:
-        with atomic_write(path) as file:
-            file.write(content)
 
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read a run's metrics.jsonl: one table an epoch."""
-    with (path / "metrics.jsonl").open(encoding="utf-8") as lines:
+def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """Read a run's metrics.jsonl: one table per epoch."""
+    with (run_dir / "metrics.jsonl").open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]

@@ -1,24 +1,26 @@
-"""The options of a run that do not change what is learned."""
+"""Options of a run. None of them changes the trained weights, except by ending the run early."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cgan_training.networks import Generator
-
-CHECKPOINT_SECONDS = 300.0
+if TYPE_CHECKING:
+    from cgan_training.networks import Generator
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run does beside learning; none of it changes what is learnt."""
+    """What a run does besides training: limits, checkpoints, evaluation and extra files."""
 
-    seconds_limit: float | None = None  # end after this much training, within an epoch if need be
-    keep_every: int = 0  # also keep the generator of every so many epochs in models/; 0: none
-    checkpoint_seconds: float = CHECKPOINT_SECONDS  # between checkpoints within an epoch
-    resume: bool = False  # go on with the run that the folder holds
-    start_from: Path | None = None  # a run whose networks a new one begins with
-    meter: Callable[[Generator], dict[str, float]] | None = None  # figures of a generator's quality
-    eval_every: int = 0  # measure every so many epochs; 0: never
-    tensorboard: bool = False  # also write TensorBoard's files, in tensorboard/
-    found_by: tuple[str, str] = ("", "")  # --dataset and --data-dir, for config.json
+    seconds_limit: float | None = None  # stop after this much training, even within an epoch
+    checkpoint_seconds: float = 300.0  # maximum time between two checkpoints
+    keep_every: int = 0  # keep the generator of every n-th epoch in models/; 0 keeps none
+    resume: bool = False  # continue the run in the run directory
+    start_from: Path | None = None  # run directory whose networks initialize a new run
+    evaluator: "Callable[[Generator], dict[str, float]] | None" = None  # measures the quality
+    eval_every: int = 0  # evaluate every n-th epoch; 0 evaluates none
+    tensorboard: bool = False  # also write TensorBoard event files to tensorboard/
+    progress_bar: bool = False  # show a bar on stderr instead of logging a line per epoch
+    dataset_argument: str = ""  # --dataset as given, for config.json
+    data_dir: str = ""  # --data-dir as given, for config.json

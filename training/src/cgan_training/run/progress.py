@@ -1,48 +1,41 @@
-"""What a run shows while it goes on: a bar on a terminal, plain lines elsewhere."""
+"""Report the progress of a run: a bar on a terminal, otherwise one log line per epoch."""
 
-import sys
+import logging
 import time
-from collections.abc import Callable
 from types import TracebackType
 
 from torch import Tensor
 from tqdm import tqdm
 
-from cgan_training.engine.trainer import Epoch
+from cgan_training.engine import EpochMetrics
 
-REFRESH_SECONDS = 1.0  # reading the losses waits for the device, so it is done rarely
+REFRESH_SECONDS = 1.0  # reading the losses waits for the device, so the bar shows them rarely
+_logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Shows the epoch, losses, images a second and time left.
+    """Reports the epoch, the losses, images per second and the time left.
 
     Args:
-        epochs: of the whole run.
-        steps_per_epoch: of each.
-        batch_size: images a step.
-        until: seconds of training after which the run ends, finished or not.
-        say: told a plain line at the end of each epoch where stderr is no terminal.
+        epochs: epochs of the whole run.
+        steps_per_epoch: training steps of an epoch.
+        batch_size: images per step.
+        seconds_limit: seconds of training after which the run ends.
+        bar: show a bar on stderr instead of logging a line per epoch.
     """
 
     def __init__(
-        self,
-        epochs: int,
-        steps_per_epoch: int,
-        batch_size: int,
-        until: float,
-        say: Callable[[str], None],
+        self, epochs: int, steps_per_epoch: int, batch_size: int, seconds_limit: float, *, bar: bool
     ) -> None:
-        self._until = until
-        self._epochs, self._steps, self._say = epochs, steps_per_epoch, say
-        self._batch_size, self._shown = batch_size, 0.0
-        self._plain = not sys.stderr.isatty()
+        self._epochs, self._batch_size, self._seconds_limit = epochs, batch_size, seconds_limit
+        self._has_bar, self._refreshed = bar, 0.0
         self._bar = tqdm(
             total=epochs * steps_per_epoch * batch_size,
             unit="img",
             unit_scale=True,
             dynamic_ncols=True,
             smoothing=0.05,
-            disable=self._plain,
+            disable=not bar,
         )
 
     def __enter__(self) -> "Progress":
@@ -57,38 +50,45 @@ class Progress:
         self._bar.close()
 
     def start_epoch(self, epoch: int, step: int) -> None:
-        """Say which epoch begins, counted from 1, and at which step of the run."""
+        """Show which epoch begins, counted from 1, and at which step of the run."""
         self._bar.set_description(f"epoch {epoch}/{self._epochs}")
-        if self._bar.n == 0:  # what a resumed run did before is neither work nor time of this one
+        if self._bar.n == 0:  # the steps before a resume do not count for the bar's speed
             self._bar.initial = self._bar.n = step * self._batch_size
 
-    def step(self, done: int, sums: Tensor) -> None:
+    def step(self, steps: int, sums: Tensor) -> None:
         """Count one step.
 
         Args:
-            done: steps of this epoch done.
-            sums: float64 [4]: the sums so far of both losses and mean D on real and fake.
+            steps: completed steps of this epoch.
+            sums: float64 [4]: sums over these steps of the losses of generator and discriminator
+                and of the mean probability of "real" for real and for generated images.
         """
-        if self._plain:
+        if not self._has_bar:
             return
         self._bar.update(self._batch_size)
         now = time.perf_counter()
-        if now - self._shown >= REFRESH_SECONDS:
-            self._shown = now
-            loss_g, loss_d = (sums[:2] / done).tolist()
+        if now - self._refreshed >= REFRESH_SECONDS:
+            self._refreshed = now
+            loss_g, loss_d = (sums[:2] / steps).tolist()
             self._bar.set_postfix_str(f"G {loss_g:.3f} D {loss_d:.3f}", refresh=False)
 
-    def end_epoch(self, epoch: Epoch) -> None:
-        """Say what the epoch gave, where there is no bar."""
-        if self._plain:
-            left = (self._epochs - epoch.epoch) * epoch.seconds / epoch.epoch
-            left = max(0.0, min(left, self._until - epoch.seconds))
-            self._say(
-                f"epoch {epoch.epoch}/{self._epochs}  "
-                f"loss G {epoch.loss_generator:.3f} D {epoch.loss_discriminator:.3f}  "
-                f"D(real) {epoch.mean_d_real:.2f} D(fake) {epoch.mean_d_fake:.2f}  "
-                f"{epoch.images_per_second:,.0f} images/s  {_clock(left)} left"
-            )
+    def end_epoch(self, epoch: EpochMetrics) -> None:
+        """Log the results of the epoch, unless there is a bar."""
+        if self._has_bar:
+            return
+        seconds = (self._epochs - epoch.epoch) * epoch.seconds / epoch.epoch
+        seconds = max(0.0, min(seconds, self._seconds_limit - epoch.seconds))
+        _logger.info(
+            "epoch %d/%d  loss G %.3f D %.3f  D(real) %.2f D(fake) %.2f  %s images/s  %s left",
+            epoch.epoch,
+            self._epochs,
+            epoch.loss_generator,
+            epoch.loss_discriminator,
+            epoch.mean_d_real,
+            epoch.mean_d_fake,
+            f"{epoch.images_per_second:,.0f}",
+            _clock(seconds),
+        )
 
 
 def _clock(seconds: float) -> str:

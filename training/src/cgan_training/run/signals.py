@@ -1,4 +1,4 @@
-"""Let a run end where it can be gone on with, when it is told to stop."""
+"""Handle SIGINT and SIGTERM during a run, so that it can save its state before it ends."""
 
 import signal
 import threading
@@ -8,19 +8,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """While the block runs, SIGINT and SIGTERM are noted and end nothing by themselves.
+    """Record SIGINT and SIGTERM within the block instead of ending the process.
 
-    A second one of the same kind does what it always did, for those in a hurry. Outside the main
-    thread, where Python takes no signals, nothing is changed.
+    A second signal of the same kind has its usual effect. Outside the main thread nothing changes:
+    Python handles signals in the main thread only.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
-        self._before: dict[signal.Signals, signal._HANDLER] = {}
+        self._previous: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            self._before = {each: signal.signal(each, self._note) for each in SIGNALS}
+            self._previous = {each: signal.signal(each, self._record) for each in SIGNALS}
         return self
 
     def __exit__(
@@ -29,9 +29,9 @@ class StopSignals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for each, handler in self._before.items():
+        for each, handler in self._previous.items():
             signal.signal(each, handler)
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _record(self, number: int, _frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        signal.signal(number, self._before[self.received])
+        signal.signal(number, self._previous[self.received])

@@ -1,0 +1,287 @@
+"""Fill the tables of README.md and docs/ with committed measurements.
+
+    python benchmarks/fill_pages.py            # fill
+    python benchmarks/fill_pages.py --check    # fail if a page differs from the measurements
+
+A page marks a section to fill with two comments:
+
+    <!-- begin: quality (python benchmarks/fill_pages.py fills this) -->
+    <!-- end: quality -->
+
+Nothing is measured here: every figure comes from a committed table or history.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import harness
+
+from cgan_runtime.generator import SHIPPED_MODEL
+
+Table = list[dict[str, str]]
+DOCS = harness.ROOT / "docs"
+README = harness.ROOT / "README.md"
+SECTION = re.compile(
+    r"(<!-- begin: (?P<name>[a-z-]+) [^>]*-->\n)(?P<text>.*?)(<!-- end: (?P=name) -->)", re.DOTALL
+)
+
+
+def read_table(path: Path) -> Table:
+    """Return the rows of a Markdown table, each as a dict of cells by column name."""
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.startswith("|")
+    ]
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def select(table: Table, columns: Mapping[str, str], rows: Sequence[str] = ()) -> str:
+    """Return some columns, under new names, and the named rows or all, as Markdown."""
+    selected = [row for row in table if not rows or row[""] in rows]
+    missing = set(rows) - {row[""] for row in selected}
+    if missing:
+        raise click.ClickException(f"the table has no {', '.join(sorted(missing))}; measure again")
+    cells = [[row[""], *(row[name] for name in columns)] for row in selected]
+    return harness.table(["", *columns.values()], cells)
+
+
+def quality() -> str:
+    """Return the README's table of recipes."""
+    columns = ("accuracy", "worst label", "Fréchet", "precision", "recall", "CAS")
+    return select(
+        read_table(DOCS / "quality" / "table.md"),
+        dict(zip(columns, columns, strict=True)),
+        ["classic, epoch 200", "edge, seed 0", "the model that ships", "real training images"],
+    )
+
+
+def precisions() -> str:
+    """Return the README's table of precisions."""
+    columns = {
+        "bytes": "bytes",
+        "mean pixel error": "mean pixel error",
+        "label accuracy": "accuracy",
+        "Fréchet": "Fréchet",
+        "µs, batch 1": "µs, one image",
+        "speedup, batch 1": "speedup",
+        "µs per image, batch 1024": "µs per image, bulk",
+        "speedup, batch 1024": "speedup",
+    }
+    return select(read_table(DOCS / "precisions" / "table.md"), columns)
+
+
+def inference() -> str:
+    """Return the README's table of engines on one thread, for one image and in bulk."""
+    line = recorded("inference")
+    rows = [row for row in line["rows"] if row["threads"] == 1]
+    bulk = max(row["batch"] for row in rows)
+    cells = {(row["network"], row["engine"], row["batch"]): row for row in rows}
+    columns = [(network, batch) for network in ("classic", "shipped") for batch in (1, bulk)]
+    lines = []
+    for engine in dict.fromkeys(row["engine"] for row in rows):
+        speeds = (cells[network, engine, batch] for network, batch in columns)
+        error = cells["shipped", engine, 1]["error_mean"]
+        lines.append(
+            [
+                engine,
+                *(f"{row['batch'] / row['cpu_us'] * 1e6:,.0f}" for row in speeds),
+                f"{error:.2f}",
+            ]
+        )
+    head = ["images/s", *(f"{network}, batch {batch:,}" for network, batch in columns)]
+    its = line["machine"]
+    core = f"{its['processor']} ({', '.join(its['features'])}), {line['time'][:10]}"
+    text = harness.table([*head, "mean pixel error"], lines)
+    return f"{text}\n*One core of {core}.*\n"
+
+
+def startup() -> str:
+    """Return the README's table of process startup costs."""
+    lines = [
+        [
+            row["process"],
+            f"{row['cpu_us'] / 1e3:.0f}",
+            f"{row['memory_mb']:.0f}",
+            "" if row["installed_mb"] is None else f"{row['installed_mb']:.0f}",
+        ]
+        for row in recorded("startup")["rows"]
+    ]
+    return harness.table(["process", "CPU ms", "memory MB", "installed MB"], lines)
+
+
+def generation() -> str:
+    """Return the table in docs/scaling.md for a billion images and a million devices."""
+    from scaling import linear_fit
+
+    line = recorded("scaling")
+    start, per_image = linear_fit(line["rows"]["images"])
+    memory = max(row["memory"] for row in line["rows"]["images"])
+    bulk = line["rows"]["threads"][0]
+    bulk_us = bulk["cpu_us"] / bulk["images"]
+    one_us = line["rows"]["batch"][0]["cpu_us"]
+    pixels, file = 28 * 28, SHIPPED_MODEL.stat().st_size
+    billion, devices, daily = 10**9, 10**6, 1000
+    lines = [
+        ["CPU time to start a process", f"{start:.2f} s"],
+        ["CPU time per image, whole processes", f"{per_image * 1e6:.2f} µs"],
+        ["CPU time per image, running process, bulk", f"{bulk_us:.2f} µs"],
+        ["CPU time per image, one image per call", f"{one_us:.1f} µs"],
+        ["peak memory, for any number of images", f"{memory:.0f} MB"],
+        ["**a billion images**: CPU time", f"{billion * per_image / 60:.0f} minutes of one core"],
+        ["time on 100 cores", f"{billion * per_image / 100 + start:.0f} s"],
+        ["size of the pixels", f"{billion * pixels / 1e9:,.0f} GB"],
+        ["time to write them at 1 GB/s", f"{billion * pixels / 1e9 / 60:.0f} minutes"],
+        ["**a million devices**: model files sent", f"{devices * file / 1e9:.0f} GB in total"],
+        [f"images a day, {daily:,} per device", f"{devices * daily / 1e9:.0f} billion"],
+        ["CPU time per device and day, on this core", f"{daily * one_us / 1e3:.0f} ms"],
+        ["CPU time on a core that is 50 times slower", f"{daily * one_us * 50 / 1e6:.1f} s"],
+        ["days until the 2^63 images of a seed are used", f"{2**63 / devices / daily:.0e}"],
+    ]
+    return harness.table(["", ""], lines) + f"\n{harness.conditions(line)}\n"
+
+
+def robustness() -> str:
+    """Return the table in docs/reliability.md of what was tried, and with what result."""
+    folder = DOCS / "reliability"
+    fuzz = map(json.loads, (folder / "fuzz.jsonl").read_text("utf-8").splitlines())
+    faults, load = (
+        json.loads((folder / name).read_text("utf-8")) for name in ("faults.json", "load.json")
+    )
+    one, many = load["one generator"], load["at once"]
+    limits = load["megabytes of address space"]
+    calls, memory = sum(one["calls"].values()), one["megabytes"]
+    rows = [
+        (
+            f"{each['mutants']:,} damaged and hostile files, {each['target']}: `make fuzz`",
+            (
+                f"{each.get('refused', 0):,} rejected with a one-line error, "
+                f"{each.get('accepted', 0):,} valid; max {each['max_cpu_seconds']:.1f} s of CPU "
+                f"and {each['max_megabytes']:,} MB"
+            ),
+            each["wrong"],
+        )
+        for each in fuzz
+    ]
+    rows += [
+        (
+            f"{faults['faults']:,} failing file operations: `make faults`",
+            (
+                f"{len(faults['scenarios'])} commands; process killed before and within a write, "
+                "terminated, disk full, I/O error, read-only"
+            ),
+            faults["wrong"],
+        ),
+        (
+            f"{calls:,} calls from {one['threads']} threads on one generator: `make load`",
+            (
+                f"{one['images']:,} images in {one['seconds'] / 60:.0f} minutes, all compared; "
+                f"{memory['warm']:.0f} MB after warm-up, {memory['end']:.0f} MB at the end"
+            ),
+            len(one["wrong"]),
+        ),
+        (
+            f"{many['commands']} concurrent commands, and little memory: `make load`",
+            f"all finished; a one-line error below {min_memory(limits)} MB of address space",
+            len(many["wrong"] + limits["wrong"]),
+        ),
+    ]
+    return harness.table(["test", "result", "failures"], rows)
+
+
+def min_memory(limits: Mapping[str, Any]) -> int:
+    """Return the smallest address space, in megabytes, in which a command generated images."""
+    return min(int(size) for size, outcome in limits.items() if outcome == "drawn")
+
+
+def test_strength() -> str:
+    """Return the table in docs/reliability.md of coverage and mutation scores."""
+    folder = DOCS / "reliability"
+    coverage = json.loads((folder / "coverage.json").read_text("utf-8"))
+    mutation = json.loads((folder / "mutation.json").read_text("utf-8"))
+    rows = [
+        [
+            f"cgan-{name}",
+            f"{each['lines']:,} lines, {each['branches']:,} branches",
+            f"{each['percent']:.1f} % covered",
+        ]
+        for name, each in coverage.items()
+    ]
+    rows += [
+        [f"{name}.py", f"{each['mutants']} mutants", f"{each['score']:.1%} detected"]
+        for name, each in mutation.items()
+    ]
+    return harness.table(["code", "size", "by the tests"], rows)
+
+
+def recorded(benchmark: str) -> dict[str, Any]:
+    """Return the newest full measurement of a benchmark."""
+    line = harness.last_record(benchmark)
+    if line is None:
+        raise click.ClickException(
+            f"the history has no measurements of {benchmark}; run benchmarks/{benchmark}.py"
+        )
+    return line
+
+
+def copied(path: Path) -> Callable[[], str]:
+    """Return a function that returns the whole content of a file."""
+    return lambda: path.read_text(encoding="utf-8")
+
+
+PAGES: dict[Path, dict[str, Callable[[], str]]] = {
+    README: {
+        "quality": quality,
+        "precisions": precisions,
+        "inference": inference,
+        "startup": startup,
+    },
+    DOCS / "quality.md": {
+        "quality": copied(DOCS / "quality" / "table.md"),
+        "optdigits": copied(DOCS / "quality" / "optdigits" / "table.md"),
+    },
+    DOCS / "precisions.md": {"precisions": copied(DOCS / "precisions" / "table.md")},
+    DOCS / "scaling.md": {"generation": generation},
+    DOCS / "reliability.md": {"robustness": robustness, "test-strength": test_strength},
+    DOCS / "classic.md": {"classic": copied(DOCS / "classic" / "curve.md")},
+}
+
+
+def filled(page: Path) -> str:
+    """Return a page with its sections filled.
+
+    Raises:
+        click.ClickException: the page does not mark exactly the expected sections.
+    """
+    text, sections = page.read_text(encoding="utf-8"), PAGES[page]
+    marked = sorted(match["name"] for match in SECTION.finditer(text))
+    if marked != sorted(sections):
+        raise click.ClickException(
+            f"{page.relative_to(harness.ROOT)} marks the sections {marked}, expected "
+            f"{sorted(sections)}; see the comments in benchmarks/fill_pages.py"
+        )
+    return SECTION.sub(lambda m: f"{m[1]}\n{sections[m['name']]().strip()}\n\n{m[4]}", text)
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing, and fail if a page would change.")
+def main(check: bool) -> None:
+    """Fill the tables of README.md and docs/."""
+    pages = {page: filled(page) for page in PAGES}
+    stale = {page: text for page, text in pages.items() if text != page.read_text("utf-8")}
+    names = ", ".join(str(page.relative_to(harness.ROOT)) for page in stale)
+    if check and stale:
+        raise click.ClickException(
+            f"out of date: {names}; run python benchmarks/fill_pages.py to fill them"
+        )
+    for page, text in stale.items():
+        page.write_text(text, encoding="utf-8")
+    click.echo(f"filled {names}" if stale else "all pages are up to date")
+
+
+if __name__ == "__main__":
+    main()

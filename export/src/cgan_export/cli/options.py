@@ -1,0 +1,32 @@
+"""Options that cgan-export and cgan-eval share."""
+
+from pathlib import Path
+
+import click
+
+from cgan_export import __version__
+from cgan_training.cli.common import default_cache_dir
+
+dataset = click.option(
+    "--dataset",
+    help="Dataset for the evaluation, as in cgan-train.  [default: the dataset that the model was "
+    "trained on]",
+)
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    show_default=True,
+    envvar="CGAN_DATA_DIR",
+    show_envvar=True,
+    help="Root folder of torchvision's datasets.",
+)
+cache_dir = click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=default_cache_dir,
+    show_default="~/.cache/cgan",
+    help="Folder of the evaluation classifier.",
+)
+debug = click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
+version = click.version_option(__version__, message="%(prog)s %(version)s")

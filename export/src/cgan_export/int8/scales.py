@@ -1,0 +1,58 @@
+"""Limits of 8-bit integers, and the quantization scales that respect them."""
+
+from torch import Tensor
+from torch.nn import functional
+
+MAX_WEIGHT = 127  # int8, symmetric
+MAX_WEIGHT_PAIR = 128  # sum of two adjacent weights of one sign: 255 * 128 < 2**15
+MAX_ACTIVATION = 255  # uint8
+MAX_CONVOLUTION_BIAS = 2**30  # leaves room for the sums in int32
+# A linear layer's bias is stored as at most eight weights of constant inputs (onnx_graph.py).
+MAX_LINEAR_BIAS = 8 * MAX_ACTIVATION * MAX_WEIGHT
+# The last layer's output covers logits from -6.5 to 6.5, whose sigmoids are 0.4 and 254.6 of 255.
+LOGIT_SCALE, LOGIT_ZERO = 13 / 255, 128
+# Slightly more than 1/255. The logit 0 becomes 127.49 instead of 127.5, a tie whose rounding would
+# depend on the last bit. None of the 256 values is close to a tie.
+IMAGE_SCALE = 1 / 254.98
+FLOAT16_INTEGERS, FLOAT32_INTEGERS = 2**11, 2**24  # all integers up to these are exact
+MIN_SCALE = 2.0**-24  # smallest positive float16
+
+
+def divide_by_scale(values: Tensor, scale: float) -> Tensor:
+    """Return values / scale, rounded half to even."""
+    return (values / scale).round()
+
+
+def weight_scales(weight: Tensor) -> Tensor:
+    """Return a scale per output with which its weights and pairs of weights fit int8.
+
+    Args:
+        weight: [outputs, inputs].
+
+    Returns:
+        float32 [outputs], values that float16 represents exactly.
+    """
+    largest = weight.abs().amax(1) / MAX_WEIGHT
+    least = largest.maximum(pair_sums(weight).amax(1) / MAX_WEIGHT_PAIR)
+    digits = (next_power_of_two(least) / FLOAT16_INTEGERS).clamp(min=MIN_SCALE)
+    scales: Tensor = (least / digits).ceil().clamp(min=1) * digits
+    return scales
+
+
+def pair_sums(weight: Tensor) -> Tensor:
+    """Return the sums of adjacent weights of one sign: [outputs, inputs] to [outputs, pairs]."""
+    pairs = functional.pad(weight, [0, weight.shape[1] % 2]).unflatten(1, (-1, 2))
+    sums: Tensor = pairs.clamp(min=0).sum(2).maximum((-pairs).clamp(min=0).sum(2))
+    return sums
+
+
+def weight_bounds(neighbor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the minimum and maximum of an int8 weight, given the other weight of its pair."""
+    low = (-MAX_WEIGHT_PAIR - neighbor.clamp(max=0)).clamp(min=-MAX_WEIGHT)
+    high = (MAX_WEIGHT_PAIR - neighbor.clamp(min=0)).clamp(max=MAX_WEIGHT)
+    return low, high
+
+
+def next_power_of_two(values: Tensor) -> Tensor:
+    """Return the smallest powers of two that are not below the values, at least MIN_SCALE."""
+    return values.clamp(min=MIN_SCALE).log2().ceil().exp2()

@@ -1,0 +1,80 @@
+"""Output for terminals: a preview of the first images, and a progress bar."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cgan_runtime.generator import Batch
+
+MAX_PREVIEW_IMAGES = 20
+MIN_PROGRESS_IMAGES = 20_000  # shorter runs of cgan-run show no progress bar
+
+
+def is_terminal(stream: Any) -> bool:
+    """Return whether a stream exists and is a terminal."""
+    return stream is not None and stream.isatty()
+
+
+@contextmanager
+def progress_bar(count: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar of count images if stderr is a terminal; yield what advances it."""
+    if not is_terminal(sys.stderr):
+        yield lambda _: None
+        return
+    with click.progressbar(length=count, label="generating", file=sys.stderr) as bar:
+        yield bar.update
+
+
+def with_progress(batches: "Iterable[Batch]", count: int) -> "Iterator[Batch]":
+    """Yield the batches of a run of count images, with a progress bar if there are many."""
+    if count < MIN_PROGRESS_IMAGES:
+        yield from batches
+        return
+    with progress_bar(count) as advance:
+        for batch in batches:
+            yield batch
+            advance(len(batch.labels))
+
+
+class Preview:
+    """Keeps the first images of a run, to show them at its end."""
+
+    def __init__(self) -> None:
+        self._images: list[NDArray[np.uint8]] = []
+
+    def keep_first(self, batches: "Iterable[Batch]") -> "Iterator[Batch]":
+        """Yield the batches, and keep a copy of their first images."""
+        missing = MAX_PREVIEW_IMAGES
+        for batch in batches:
+            if missing > 0:
+                self._images.append(batch.images[:missing].copy())
+                missing -= len(batch.images)
+            yield batch
+
+    def show(self, count: int) -> None:
+        """Print the images, as many per row as the terminal is wide; count is that of the run."""
+        from shutil import get_terminal_size
+
+        import numpy as np
+
+        from cgan_runtime.images.layout import to_block_characters
+
+        images = np.concatenate(self._images)
+        columns = max(1, min(len(images), get_terminal_size().columns // images.shape[3]))
+        try:
+            "█▀▄".encode(sys.stdout.encoding)
+            ascii_only = False
+        except UnicodeEncodeError:
+            ascii_only = True
+        for first in range(0, len(images), columns):
+            row = images[first : first + columns]
+            click.echo(to_block_characters(row, columns, ascii_only=ascii_only) + "\n")
+        if count > len(images):
+            click.echo(f"(the first {len(images)} of {count} images)")

@@ -1,0 +1,86 @@
+"""Benchmark pages agree with the committed measurements."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bulk
+import classic_curve
+import click
+import fill_pages
+import frontier
+import harness
+import inference
+import precisions
+import pytest
+import quality
+import roofline
+import scaling
+import startup
+import training
+
+from cgan_training.evaluation import CONTROLS, SHIFTED
+
+PAGES = {"training": training.page, "training-cuda": training.page} | {
+    module.BENCHMARK: lambda line, module=module: module.page(line["rows"])
+    for module in (frontier, inference, roofline, scaling, startup)
+}
+TABLES: dict[str, Callable[[Any], str]] = {
+    "benchmarks/bulk": lambda content: bulk.table(content["rounds"]),
+    "classic/curve": lambda content: classic_curve.table(content["points"]),
+    "precisions": precisions.table,
+    "quality": lambda content: quality.table(content["rows"], content["classifier"]),
+    "quality/optdigits": lambda content: quality.table(content["rows"], content["classifier"]),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_agrees_with_the_last_record(name: str) -> None:
+    line = harness.last_record(name)
+    assert line is not None
+    page = (harness.PAGES / f"{name}.md").read_text("utf-8")
+    assert page.startswith(PAGES[name](line).strip())
+    assert page.endswith(f"\n{harness.conditions(line)}\n")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_agrees_with_its_data(name: str) -> None:
+    path = fill_pages.DOCS / name
+    data, table = (path / "rows.json", path / "table.md")
+    if not path.is_dir():
+        data, table = path.with_suffix(".json"), path.with_suffix(".md")
+    assert table.read_text("utf-8") == TABLES[name](json.loads(data.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("page", fill_pages.PAGES, ids=lambda page: page.name)
+def test_a_page_contains_the_committed_tables(page: Path) -> None:
+    assert page.read_text("utf-8") == fill_pages.filled(page), "run benchmarks/fill_pages.py"
+
+
+def test_a_page_without_its_section_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- begin: two (x) -->\n<!-- end: two -->\n")
+    monkeypatch.setattr(fill_pages, "PAGES", {page: {"one": lambda: ""}})
+    monkeypatch.setattr(harness, "ROOT", tmp_path)
+    with pytest.raises(click.ClickException, match=r"expected \['one'\]"):
+        fill_pages.filled(page)
+
+
+def test_rows_of_another_classifier_are_marked_and_controls_come_last() -> None:
+    old = {key: 0.5 for key, _ in quality.COLUMNS.values()}
+    new = old | {"classifier": "c"}
+    table = quality.table(quality.merge_rows({CONTROLS[0]: new, "old": old}, {"new": new}), "c")
+    names = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert names == ["old †", "new", CONTROLS[0]]
+    assert quality.controls_to_measure(dict.fromkeys(CONTROLS, new), "c") == {SHIFTED}
+
+
+def test_the_measured_code_runs() -> None:
+    assert set(roofline.WEIGHT_BYTES) == {
+        name.split(", ")[0] for name in roofline.matrix_multiplications()
+    }
+    roofline.memory_read(1 << 14)()
+    assert 10 < scaling.generate_range(5, 20)["memory"] < 10_000  # MB

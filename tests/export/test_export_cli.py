@@ -1,0 +1,143 @@
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import cgan_export
+from cgan_runtime import ImageGenerator
+from cgan_training.model_file import load_model
+
+Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def test_the_command_writes_the_file_and_prints_a_table(
+    command: Command, run_dir: Path, tmp_path: Path
+) -> None:
+    done = command("cgan-export", run_dir / "model.pt", "digits.onnx")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+    lines = done.stdout.decode().splitlines()
+    titles = [line.split("  ")[0] for line in lines]
+    assert titles[:4] == ["file", "precision", "bytes", "parameters"]
+    assert {"max pixel error vs PyTorch", "quality gate", "throughput"} < set(titles)
+    assert lines[0].split() == ["file", "digits.onnx"]
+    assert f"{(tmp_path / 'digits.onnx').stat().st_size:,}" in lines[2]
+    assert lines[-1].startswith("Pixel errors are on the scale 0 to 255, over 2,920 images.")
+
+
+def test_several_precisions_give_several_files(
+    call: Command, run_dir: Path, tmp_path: Path, classifier_cache: Path
+) -> None:
+    words = [word for each in ("fp32", "fp16", "int8", "fp32") for word in ("--precision", each)]
+    done = call(
+        *("cgan-export", run_dir, "digits.onnx", *words, "--opset", 20, "--json"),
+        *("--cache-dir", classifier_cache, "--triton", "models"),
+    )
+    assert done.returncode == 0, done.stderr
+    files = json.loads(done.stdout)
+    names = [f"digits-{precision}" for precision in ("fp32", "fp16", "int8")]
+    assert [each["path"] for each in files] == [f"{name}.onnx" for name in names]
+    assert [each["triton"] for each in files] == [f"models/{name}/1" for name in names]
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == sorted(["models", *(each["path"] for each in files)])
+    sizes = [(tmp_path / each["path"]).stat().st_size for each in files]
+    assert [each["bytes"] for each in files] == sizes == sorted(sizes, reverse=True)
+    changes = [each["label_accuracy_change"] for each in files]
+    assert changes[0] is None
+    assert all(change >= -0.001 for change in changes[1:])
+    for each in files:
+        assert each["opset"] == 20
+        assert 0 < each["latency_microseconds"] < 1e6
+        gate = ImageGenerator(tmp_path / each["path"]).info.verification["quality_gate"]
+        assert gate == ("not run" if each["precision"] == "fp32" else "passed")
+
+
+def test_no_dataset_is_needed_without_the_gate(
+    call: Command, run_dir: Path, tmp_path: Path
+) -> None:
+    done = call(
+        *("cgan-export", run_dir, "digits.onnx", "--precision", "int8", "--no-quality-gate"),
+        *("--cache-dir", "none", "--dataset", "none"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
+
+
+def test_card_and_sheet_are_written_beside_the_file(
+    call: Command, run_dir: Path, tmp_path: Path, classifier_cache: Path
+) -> None:
+    options = ("--card", "--evaluate", "--cache-dir", classifier_cache)
+    done = call("cgan-export", run_dir, "small.onnx", *options)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "small.md").read_text()
+    content = (tmp_path / "small.onnx").read_bytes()
+    for fact in (
+        hashlib.sha256(content).hexdigest(),
+        load_model(run_dir).weights_sha256,
+        f"{len(content):,} bytes",
+        "| dataset | optdigits |",
+        "| recipe | small |",
+        "| precision | fp32 |",
+        "| label accuracy | 0.",
+        "| recall | 0.",
+        "| memorized | 0.",
+        '"batch_size": 100',
+        "![Generated images, one class per column](small.png)",
+    ):
+        assert fact in text
+    with Image.open(tmp_path / "small.png") as picture:
+        assert picture.size == (604, 656)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "Missing argument"),
+        (["none.pt", "out.onnx"], 1, "none.pt"),
+        (["text.pt", "out.onnx"], 1, "text.pt is not a model"),
+        (["{run}", "none/out.onnx"], 1, "cannot write none/out.onnx: none is not a folder"),
+        (["{run}", "."], 2, "is a directory"),
+        (["{run}/model.pt", "{run}/model.pt"], 2, "is the trained model; choose another name"),
+        (["{run}", "out.PNG", "--card"], 2, "--card would overwrite OUTPUT with its .PNG file"),
+        (["{run}", "a\n.onnx", "--triton", "models"], 1, "cannot be a Triton model name"),
+        (["{run}", "out.onnx", "--precision", "int4"], 2, "'int4' is not one of"),
+        (
+            ["{run}", "out.onnx", "--precision", "int8", "--dataset", "none"],
+            1,
+            "the quality gate needs the dataset: ",
+        ),
+    ],
+)
+def test_bad_input_gives_one_line_and_no_file(
+    call: Command, run_dir: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "text.pt").write_text("not a model")
+    done = call("cgan-export", *(each.format(run=run_dir) for each in arguments))
+    assert done.returncode == code
+    assert done.stdout == b""
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert [path.name for path in tmp_path.iterdir()] == ["text.pt"]
+
+
+def test_help_imports_no_large_library() -> None:
+    code = (
+        "import sys; from cgan_export.cli import evaluate, export;"
+        "[each.command.main(['--help'], standalone_mode=False) for each in (evaluate, export)];"
+        "print(sorted({'torch', 'onnx', 'onnxruntime', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_all_public_names_can_be_imported() -> None:
+    assert {"ExportReport", "export_model"} < set(cgan_export.__all__)
+    assert all(getattr(cgan_export, name).__name__ == name for name in cgan_export.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = cgan_export.nothing

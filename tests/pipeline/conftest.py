@@ -1,0 +1,98 @@
+"""Fixtures of the tests that run whole commands."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from cgan_training.data import Dataset
+from cgan_training.evaluation import classifier
+from cgan_training.evaluation.classifier import load_or_train_classifier
+
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    def require_success(self) -> None:
+        assert (self.code, self.stderr) == (0, b"")
+
+    def error(self, code: int = 1) -> str:
+        """Return the error message, after a check that nothing else was printed."""
+        assert (self.code, self.stdout) == (code, b""), self.stderr
+        *progress, line = self.stderr.decode(errors="replace").splitlines()
+        assert all(each.startswith(("recipe ", "epoch ")) for each in progress)
+        assert line.startswith("error: ")
+        return line
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Result]:
+    """Run a command as a subprocess in tmp_path: run("cgan-run", "--digit", "9").
+
+    Options: `env` changes variables or (None) removes them, `file_size` limits the size of files.
+    """
+
+    def start(
+        *words: str | Path,
+        env: Mapping[str, str | None] | None = None,
+        file_size: int = resource.RLIM_INFINITY,
+    ) -> Result:
+        variables = {**os.environ, "PATH": PATH, **(env or {})}
+        done = subprocess.run(
+            [shutil.which(words[0], path=PATH) or words[0], *words[1:]],
+            cwd=tmp_path,
+            env={key: value for key, value in variables.items() if value is not None},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=300,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return start
+
+
+@pytest.fixture
+def with_mounts() -> Callable[..., tuple[str, ...]]:
+    """Return the words that run a command in a mount namespace of its own."""
+
+    def words(*mounts: str) -> tuple[str, ...]:
+        user = ["--map-root-user"] if os.getuid() else []
+        script = f'{" && ".join(mounts)} || exit 99; exec "$@"'
+        start = ("unshare", "--mount", *user, "sh", "-c", script, "sh")
+        trial = subprocess.run([*start, "true"], capture_output=True, text=True, check=False)
+        if trial.returncode:
+            pytest.skip(f"this system allows no mounts: {trial.stderr.strip()}")
+        return start
+
+    return words
+
+
+@pytest.fixture(scope="session")
+def untrained_classifier_cache(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --cache-dir with an untrained classifier of optdigits, which costs no time."""
+
+    def train_classifier(images: Tensor, _labels: Tensor, *, classes: int, **_: Any) -> Any:
+        return classifier._untrained_classifier(classes, images, 0).eval()
+
+    folder = tmp_path_factory.mktemp("classifiers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "train_classifier", train_classifier)
+        load_or_train_classifier(digits.images, digits.labels, classes=10, cache_dir=folder)
+    return folder

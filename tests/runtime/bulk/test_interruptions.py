@@ -1,0 +1,114 @@
+"""Signals, killed workers and the memory use of cgan-bulk."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import bulk_jobs as jobs
+import pytest
+from bulk_jobs import START_BULK, Start
+from cli_runs import names_in
+from pyarrow import parquet
+from terminals import read_terminal
+
+from cgan_runtime.generator import ImageGenerator
+
+ENDLESS = 4_000_000  # images; the tests stop the job
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_signal_leaves_only_complete_shards(
+    start: Start, tmp_path: Path, number: int, code: int
+) -> None:
+    process = start("--workers", 2, "--count", ENDLESS)
+    jobs.wait_for(lambda: len(jobs.shards_in(tmp_path / "digits")) >= 2, process)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout) == (code, "")
+    assert stderr == (
+        "error: stopped; digits keeps its complete shards, run the same command again to generate "
+        "the others\n"
+    )
+    shards = jobs.shards_in(tmp_path / "digits")
+    assert names_in(tmp_path / "digits" / "shards") == [path.name for path in shards]
+    for path in shards:
+        assert parquet.read_metadata(path).num_rows == jobs.LONG_SHARD_SIZE
+
+
+def test_ctrl_c_on_a_terminal_prints_one_error(tmp_path: Path) -> None:
+    """The terminal sends the signal to the workers too."""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(tmp_path)
+        options = ["--count", str(ENDLESS), "--shard-images", "10240", "--workers", "2"]
+        os.execv(sys.executable, [*jobs.BULK_PROCESS, *options, "--output", "digits"])
+
+    def press_ctrl_c() -> None:
+        jobs.wait_for(lambda: len(jobs.shards_in(tmp_path / "digits")) >= 2, None)
+        os.write(terminal, b"\x03")
+
+    thread = threading.Thread(target=press_ctrl_c)
+    thread.start()
+    text = read_terminal(terminal)
+    thread.join()
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert b"generating  [" in text
+    assert text.endswith(b"run the same command again to generate the others\r\n")
+    assert text.count(b"error: ") == 1
+    assert b"Traceback" not in text
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_shards_of_a_killed_worker_are_generated_again(
+    start: Start, tmp_path: Path, shipped: ImageGenerator, engine: str
+) -> None:
+    folder = tmp_path / "digits"
+    process = start("--engine", engine, "--workers", 2)
+    word = "ShardActor" if engine == "ray" else "spawn_main"
+    jobs.wait_for(lambda: len(jobs.workers_of(process.pid, word)) == 2, process)
+    worker, _ = jobs.workers_of(process.pid, word)
+    jobs.wait_for(lambda: jobs.shards_in(folder), process)
+    os.kill(worker, signal.SIGKILL)
+    assert len(jobs.shards_in(folder)) < jobs.LONG_SHARDS
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    # On Ray, the worker may have been between two shards.
+    assert stderr == jobs.KILLED_NOTE or (engine == "ray" and not stderr)
+    assert stdout == f"digits  seed 7  {jobs.LONG_COUNT:,} images in {jobs.LONG_SHARDS} shards\n"
+    jobs.check_shards(folder, shipped, range(10), 0, jobs.LONG_COUNT)
+
+
+def test_run_ends_if_workers_are_always_killed(start: Start) -> None:
+    process = start("--workers", 1, "--count", ENDLESS, "--shard-images", ENDLESS)
+
+    def kill_workers_until_the_end() -> bool:
+        for pid in jobs.workers_of(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        return process.poll() is not None
+
+    jobs.wait_for(kill_workers_until_the_end, None)
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr == 2 * jobs.KILLED_NOTE + (
+        "error: workers were killed 3 times in a row; if memory is short, use fewer --workers, "
+        "then run the command again\n"
+    )
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    print_peak = "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    code = f"import atexit, resource; atexit.register(lambda: {print_peak}); {START_BULK}"
+    peaks = []
+    for count in (20_000, 100_000):  # the larger shard has 78 MB of pixels
+        options = ["--count", str(count), "--shard-images", str(count), "--output", str(count)]
+        command = [sys.executable, "-c", code, *options, "--workers", "1"]
+        output = subprocess.check_output(command, cwd=tmp_path, text=True)
+        peaks.append(int(output.splitlines()[-1]) / 1024)
+    assert peaks[1] - peaks[0] < 40, peaks  # MB; three row groups

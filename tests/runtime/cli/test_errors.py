@@ -1,0 +1,99 @@
+"""The error messages and exit codes of cgan-run."""
+
+from pathlib import Path
+
+import pytest
+from cli_runs import Command, error_line
+
+from cgan_runtime.errors import ModelError
+
+USAGE_ERRORS = [
+    (["--digit", "10"], "--digit must be an integer from 0 to 9, got '10'"),
+    (["--digits", "20a6"], "--digits must contain only 0-9, got '20a6'"),
+    (["--digits", ""], "--digits must contain only 0-9, got ''"),
+    (["--digits", "2²"], "--digits must contain only 0-9, got '2²'"),
+    (["--digits", "4", "--digit", "3"], "--digit and --digits exclude each other; give one"),
+    (["--label", "3", "--digit", "4"], "--digit and --label exclude each other; give one"),
+    (["--digits", "4", "--label", "3"], "--digits and --label exclude each other; give one"),
+    (["--count", "1.5"], "--count must be an integer from 1 to 9223372036854775807, got '1.5'"),
+    (["--seed", "-1"], "--seed must be an integer from 0 to 18446744073709551615, got '-1'"),
+    (["--seed", str(2**64)], "--seed must be an integer from 0 to 18446744073709551615"),
+    (["--start", str(2**63)], "--start must be an integer from 0 to 9223372036854775807"),
+    (["--threads", "1025"], "--threads must be an integer from 1 to 1024, got '1025'"),
+    (["--scale", "65"], "--scale must be an integer from 1 to 64, got '65'"),
+    (["--shard", "0/4"], "--shard must be I/N such as 2/4, with 1 <= I <= N, got '0/4'"),
+    (["--shard", "5/4"], "got '5/4'"),
+    (["--shard", "1/-1"], "got '1/-1'"),
+    (["--columns", "2", "--format", "npy"], "--columns applies to format png, not to npy"),
+    (["--scale", "2", "--output", "x.npy"], "--scale applies to format png and pngs, not to npy"),
+    (["--split", "train"], "--split applies to format idx and idx-gz, not to png; leave it out"),
+    (["--format", "idx", "--output", "-"], "format idx cannot be written to stdout; set --output"),
+    (["--output", "digit.jpg"], "--output must end in .png or .npy, got 'digit.jpg'; for other"),
+    (["--output", ""], "--output must end in .png or .npy, got ''"),
+    (["--expect-sha256", "xyz"], "--expect-sha256: 'xyz' is not a SHA-256; "),
+    (["--digt", "3"], "Did you mean"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), USAGE_ERRORS, ids=[" ".join(each) for each, _ in USAGE_ERRORS]
+)
+def test_wrong_usage(run: Command, folder: Path, arguments: list[str], message: str) -> None:
+    done = run(*arguments)
+    line = error_line(done)
+    assert message in line
+    assert line.removesuffix(")").endswith("see cgan-run --help")
+    assert done.returncode == 2
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("none/digit.png", "No such file or directory"),
+        ("file/digit.png", "Not a directory"),
+        ("folder.png", "is not a regular file"),
+        (f"{'n' * 300}.png", "File name too long"),
+        ("/proc/digit.png", ""),  # even root cannot write here
+    ],
+    ids=["missing folder", "below a file", "folder", "long", "read-only"],
+)
+def test_output_that_cannot_be_written(
+    run: Command, folder: Path, output: str, reason: str
+) -> None:
+    (folder / "folder.png").mkdir()
+    (folder / "file").touch()
+    before = sorted(folder.rglob("*"))
+    done = run("--digit", 3, "--output", output)
+    line = error_line(done)
+    assert output in line
+    assert line.endswith(f"{reason}; choose another path")
+    assert done.returncode == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "{missing}"], "there is no model {missing}; "),
+        (["--model", "{truncated}"], "{truncated} is not an ONNX model, is truncated or damaged"),
+        (["--model", "{newer}"], "{newer} follows model contract 2"),
+        (["--provider", "cuda"], "pip install 'cgan-runtime[gpu]', or use --provider cpu"),
+        (["--provider", "tpu"], "'tpu'"),
+        (["--count", "1000000000000000"], "is larger than PNG readers accept; generate fewer"),
+        (["--start", str(2**63 - 1), "--count", "2"], "out of range"),
+        (["--count", "2", "--shard", "1/3"], "shard 1/3 of 2 images is empty; use fewer shards"),
+    ],
+)
+def test_requests_that_fail(
+    run: Command, folder: Path, bad_models: dict[str, Path], arguments: list[str], message: str
+) -> None:
+    done = run("--digit", 3, *(word.format(**bad_models) for word in arguments))
+    assert message.format(**bad_models) in error_line(done)
+    assert done.returncode == 1
+    assert not list(folder.iterdir())
+
+
+def test_debug_raises_the_error(run: Command) -> None:
+    with pytest.raises(ModelError, match=r"there is no model none\.onnx"):
+        run("--model", "none.onnx", "--debug")

@@ -1,0 +1,30 @@
+import pytest
+
+from cgan_training.engine.ema import warm_up_decay
+from cgan_training.engine.schedules import learning_rate, run_progress
+
+
+def test_progress_counts_steps() -> None:
+    assert [run_progress(0, step, 10, 2) for step in (0, 5, 20, 30)] == [0, 0.25, 1, 1]
+
+
+def test_progress_follows_the_larger_share_of_steps_and_time() -> None:
+    assert run_progress(0, 5, 10, 2, time_share=0.75) == 0.75
+    assert run_progress(1, 18, 10, 2, time_share=0.75) == 0.9
+
+
+def test_progress_falls_back_at_each_restart() -> None:
+    restarts = (2, 5)
+    assert run_progress(1, 19, 10, 6, restarts) == 0.95
+    assert run_progress(2, 20, 10, 6, restarts) == 2 / 5
+    assert run_progress(5, 50, 10, 6, restarts) == 5 / 6
+
+
+def test_the_learning_rate_is_constant_and_then_falls() -> None:
+    rates = [learning_rate(0.1, 0.5, progress) for progress in (0, 0.5, 0.75, 1)]
+    assert rates == pytest.approx([0.1, 0.1, 0.05, 0])
+    assert learning_rate(0.1, 0.0, 1.0) == 0.1
+
+
+def test_the_ema_decay_warms_up() -> None:
+    assert [warm_up_decay(0.99, step) for step in (1, 9, 891, 10_000)] == [0.1, 0.5, 0.99, 0.99]

@@ -1,0 +1,138 @@
+"""The state of a training run: everything that its next step depends on."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from cgan_training.engine.ema import EmaGenerator
+from cgan_training.engine.objective import DiscriminatorWithTerms
+from cgan_training.engine.optimizer import load_optimizer_state, optimizer_state
+from cgan_training.engine.state_validation import (
+    require_adam_state,
+    require_image_order,
+    require_same_structure,
+)
+from cgan_training.networks import Generator
+
+
+@dataclass
+class EpochProgress:
+    """Progress within the current epoch."""
+
+    sums: Tensor  # [4], over the steps and this process's images; see Trainer.train_epoch()
+    order: Tensor | None = None  # indices of the epoch's images; None before its first step
+    steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class TrainingState:
+    """Networks, optimizers, random numbers and counters."""
+
+    generator: Generator
+    discriminator: DiscriminatorWithTerms
+    optimizer_g: Adam
+    optimizer_d: Adam
+    ema: EmaGenerator | None
+    random: torch.Generator
+    current: EpochProgress
+    epoch: int = 0  # completed epochs
+    step: int = 0  # completed steps
+    seconds: float = 0.0  # spent training
+
+    def to_dict(self, sums: Tensor) -> dict[str, Any]:
+        """Return the state as tensors and plain values.
+
+        Args:
+            sums: those of the current epoch over all processes.
+        """
+        return {
+            **self._parts(),
+            "random": self.random.get_state(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "epoch_sums": sums,
+            "epoch_order": self.current.order,
+            "epoch_steps": self.current.steps,
+            "epoch_seconds": self.current.seconds,
+        }
+
+    def load(self, values: dict[str, Any], *, images: int, passes: int, max_steps: int) -> None:
+        """Restore what to_dict() returned, after checking all of it.
+
+        Args:
+            values: the saved state.
+            images: number of images in the dataset.
+            passes: passes over the dataset in an epoch.
+            max_steps: number of steps of a whole epoch.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError, AttributeError: a part does not fit.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch warns of values that no checkpoint contains
+            self._validate(values, images, passes, max_steps)
+        self.generator.load_state_dict(values["generator"])
+        self.discriminator.load_state_dict(values["discriminator"])
+        load_optimizer_state(self.optimizer_g, values["optimizer_g"])
+        load_optimizer_state(self.optimizer_d, values["optimizer_d"])
+        if self.ema is not None:
+            self.ema.model.load_state_dict(values["ema"])
+        self.random.set_state(values["random"])
+        self.epoch, self.step, self.seconds = (values[k] for k in ("epoch", "step", "seconds"))
+        device, order = self.current.sums.device, values["epoch_order"]
+        self.current = EpochProgress(
+            sums=values["epoch_sums"].to(device),
+            order=None if order is None else order.to(device),
+            steps=values["epoch_steps"],
+            seconds=values["epoch_seconds"],
+        )
+
+    def load_networks(self, values: dict[str, Any]) -> None:
+        """Take over the networks of another run's state and nothing else.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError, AttributeError: the networks have another
+                structure.
+        """
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        for name, network in networks.items():
+            require_same_structure(values[name], network.state_dict(), name)
+        for name, network in networks.items():
+            network.load_state_dict(values[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer_g": optimizer_state(self.optimizer_g),
+            "optimizer_d": optimizer_state(self.optimizer_d),
+            **({"ema": self.ema.model.state_dict()} if self.ema is not None else {}),
+        }
+
+    def _validate(self, values: dict[str, Any], images: int, passes: int, max_steps: int) -> None:
+        networks = {"optimizer_g": self.generator, "optimizer_d": self.discriminator}
+        for name, expected in self._parts().items():
+            if name in networks:
+                shapes = [each.shape for each in networks[name].parameters()]
+                require_adam_state(values[name], expected, shapes, name)
+            else:
+                require_same_structure(values[name], expected, name)
+        for name, counter in {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "epoch_sums": self.current.sums,
+            "epoch_steps": self.current.steps,
+            "epoch_seconds": self.current.seconds,
+        }.items():
+            require_same_structure(values[name], counter, name)
+        torch.Generator(self.random.device).set_state(values["random"])
+        require_image_order(
+            values["epoch_order"], values["epoch_steps"], images, images * passes, max_steps
+        )

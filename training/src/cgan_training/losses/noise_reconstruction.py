@@ -1,0 +1,31 @@
+"""Noise reconstruction: different noise should give different images."""
+
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from cgan_training.losses.auxiliary import AuxiliaryTerm, GeneratorInputs
+
+
+class NoiseReconstructionTerm(AuxiliaryTerm):
+    """Squared error of a prediction of the noise that an image was generated from.
+
+    Noise that can be recovered from an image cannot be ignored by the generator (Chen et al. 2016,
+    sec. 4, with the whole noise vector as the code). The weight falls to 0.
+    """
+
+    def generator_loss(
+        self, prediction: Tensor, inputs: GeneratorInputs, progress: float | Tensor
+    ) -> Tensor:
+        """Return the weighted mean squared error."""
+        return self.weight * (1 - progress) * mse_loss(prediction, inputs.noise)
+
+    def discriminator_loss(
+        self,
+        prediction: Tensor,
+        real_label: Tensor,
+        inputs: GeneratorInputs,
+        progress: float | Tensor,
+    ) -> Tensor:
+        """Return half the weighted mean squared error on generated images."""
+        fake = prediction[len(real_label) :]
+        return self.weight * (1 - progress) * mse_loss(fake, inputs.noise) / 2

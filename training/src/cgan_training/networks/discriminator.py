@@ -1,0 +1,33 @@
+"""The interface of every discriminator."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class DiscriminatorOutput(NamedTuple):
+    """The output of a discriminator for a batch of images."""
+
+    logits: Tensor  # [batch]; positive where the image looks real
+    features: Tensor | None  # [batch, feature_dim], the input of auxiliary loss terms
+
+
+class Discriminator(nn.Module, ABC):
+    """Tell real images of a label from generated ones."""
+
+    feature_dim: int = 0  # length of the feature vector; 0 where there is none
+
+    @abstractmethod
+    def forward(
+        self, image: Tensor, label: Tensor, groups: int = 1, progress: float | Tensor = 0.0
+    ) -> DiscriminatorOutput:
+        """Return the logits and features of images.
+
+        Args:
+            image: float32 [batch, 1, height, width] in -1..1.
+            label: int64 [batch], 0 <= label < classes: the class that each image should show.
+            groups: number of equally long groups in the batch, such as real and generated images.
+                Minibatch statistics are computed within each group.
+            progress: completed share of the run, 0..1.
+        """

@@ -1,0 +1,64 @@
+"""The generator: noise and a label in, an image out."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cgan_training.recipe import GeneratorSettings
+
+
+class Generator(nn.Module):
+    """Generate an image of a given class from noise.
+
+    The label enters as a one-hot vector beside the noise (Mirza & Osindero 2014, sec. 3.2). This
+    is what makes the GAN conditional.
+
+    Args:
+        layers: from [noise; one-hot label], float32 [batch, noise_dim + classes], to the logits of
+            the pixels before tanh, height * width numbers per image in any shape. The first layer
+            is an nn.Linear: the exporter turns its label columns into a lookup table.
+        settings: the settings that the layers were built from; a model file stores them.
+        noise_dim: length of the noise vector.
+        classes: number of labels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+    """
+
+    def __init__(
+        self,
+        layers: nn.Sequential,
+        settings: GeneratorSettings,
+        noise_dim: int,
+        classes: int,
+        height: int,
+        width: int,
+    ) -> None:
+        super().__init__()
+        self.layers, self.settings = layers, settings
+        self.noise_dim, self.classes, self.height, self.width = noise_dim, classes, height, width
+
+    def forward(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Generate images.
+
+        Args:
+            noise: float32 [batch, noise_dim], standard normal.
+            label: int64 [batch], 0 <= label < classes.
+
+        Returns:
+            float32 [batch, 1, height, width] in -1 (background) .. 1 (foreground).
+        """
+        image = torch.tanh(self.layers(self.inputs(noise, label)))
+        return image.view(-1, 1, self.height, self.width)  # [batch, 1, h, w]
+
+    def inputs(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Return the input of the layers, float32 [batch, noise_dim + classes]."""
+        one_hot = functional.one_hot(label, self.classes).to(noise.dtype)  # [batch, classes]
+        return torch.cat([noise, one_hot], dim=1)
+
+    def scale_noise(self, std: float) -> None:
+        """Change the weights so that standard normal noise acts like noise of this deviation."""
+        first = cast(nn.Linear, self.layers[0])
+        with torch.no_grad():
+            first.weight[:, : self.noise_dim].mul_(std)

@@ -1,0 +1,45 @@
+"""Settings of the losses: the kinds that [loss] of a recipe accepts.
+
+The loss terms themselves are in cgan_training.losses.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cgan_training.recipe.settings import TableSettings
+
+MAX_WEIGHT = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class LossSettings(TableSettings):
+    """The weights of the loss terms besides the adversarial loss. A weight of 0 omits the term."""
+
+    r1_weight: float = 0.0  # gradient penalty on real images
+    r1_interval: int = 8  # steps between two penalties; the weight is multiplied by it
+    classification_weight: float = 0.0  # at the start; it falls linearly to 0 over the run
+    noise_reconstruction_weight: float = 0.0  # at the start; it falls linearly to 0 over the run
+
+    def __post_init__(self) -> None:
+        for key in ("r1_weight", "classification_weight", "noise_reconstruction_weight"):
+            self.require(key, 0 <= getattr(self, key) <= MAX_WEIGHT, f"0 to {MAX_WEIGHT}")
+        self.require("r1_interval", 1 <= self.r1_interval <= MAX_WEIGHT, f"1 to {MAX_WEIGHT}")
+
+
+@dataclass(frozen=True)
+class LogisticLoss(LossSettings):
+    """Binary cross-entropy with the non-saturating generator loss (Goodfellow et al. 2014)."""
+
+    kind: ClassVar[str] = "logistic"
+
+
+@dataclass(frozen=True)
+class HingeLoss(LossSettings):
+    """The hinge loss (Lim & Ye 2017)."""
+
+    kind: ClassVar[str] = "hinge"
+
+
+LOSSES: dict[str, type[LossSettings]] = {
+    settings.kind: settings for settings in (LogisticLoss, HingeLoss)
+}

@@ -1,0 +1,102 @@
+"""Settings of the networks: the kinds that [generator] and [discriminator] of a recipe accept.
+
+The networks themselves are in cgan_training.networks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cgan_training.recipe.settings import TableSettings
+
+MAX_UNITS = 2**20  # of one layer; the memory of any machine is exhausted long before
+MAX_LAYERS = 100
+UNITS_RANGE = f"1 to {MAX_UNITS}"
+LAYERS_RANGE = f"one to {MAX_LAYERS} layers of 1 to {MAX_UNITS} units"
+
+
+class GeneratorSettings(TableSettings):
+    """Base of the generators' settings."""
+
+    has_pixel_biases: ClassVar[bool] = False  # whether the last layer has one bias per pixel
+
+
+class DiscriminatorSettings(TableSettings):
+    """Base of the discriminators' settings."""
+
+    has_features: ClassVar[bool] = False  # whether auxiliary loss terms can use its features
+
+
+@dataclass(frozen=True)
+class PerceptronGenerator(GeneratorSettings):
+    """A multilayer perceptron: linear layers with ReLU between them."""
+
+    kind: ClassVar[str] = "perceptron"
+    has_pixel_biases: ClassVar[bool] = True
+    hidden: tuple[int, ...]  # units of the hidden layers, in order
+    batch_norm: bool = False  # whether batch norm precedes each ReLU (Radford et al. 2015, sec. 3)
+
+    def __post_init__(self) -> None:
+        self.require("hidden", _are_valid_layers(self.hidden), LAYERS_RANGE)
+
+
+@dataclass(frozen=True)
+class ConvolutionalGenerator(GeneratorSettings):
+    """Linear layers that make a coarse grid, then 3 x 3 convolutions and one pixel shuffle."""
+
+    kind: ClassVar[str] = "convolutional"
+    hidden: int  # units of the linear layer between the input and the grid
+    channels: int  # channels of the grid
+    convolutions: int = 2  # number of convolutions before the one that makes the pixels
+
+    def __post_init__(self) -> None:
+        self.require("hidden", 1 <= self.hidden <= MAX_UNITS, UNITS_RANGE)
+        self.require("channels", 1 <= self.channels <= MAX_UNITS, UNITS_RANGE)
+        self.require("convolutions", 0 <= self.convolutions <= MAX_LAYERS, f"0 to {MAX_LAYERS}")
+
+
+@dataclass(frozen=True)
+class PerceptronDiscriminator(DiscriminatorSettings):
+    """A multilayer perceptron on [image; one-hot label], with leaky ReLU between its layers."""
+
+    kind: ClassVar[str] = "perceptron"
+    hidden: tuple[int, ...]  # units of the hidden layers, in order
+    negative_slope: float  # of the leaky ReLU, 0 <= slope < 1
+
+    def __post_init__(self) -> None:
+        self.require("hidden", _are_valid_layers(self.hidden), LAYERS_RANGE)
+        self.require("negative_slope", 0 <= self.negative_slope < 1, "0 or more and below 1")
+
+
+@dataclass(frozen=True)
+class ConvolutionalDiscriminator(DiscriminatorSettings):
+    """Convolutions on the image; the label enters by projection (Miyato & Koyama 2018, sec. 3)."""
+
+    kind: ClassVar[str] = "convolutional"
+    has_features: ClassVar[bool] = True
+    channels: tuple[int, ...]  # of the three convolutions
+    hidden: int  # features, on which the label embedding is projected
+    negative_slope: float = 0.2  # of the leaky ReLU, 0 <= slope < 1
+    minibatch_stddev: bool = False  # whether the logits depend on how much a label's images vary
+    minibatch_stddev_fades: bool = False  # whether that influence falls linearly to 0 over the run
+
+    def __post_init__(self) -> None:
+        three = len(self.channels) == 3 and 1 <= min(self.channels) <= max(self.channels)
+        valid = three and max(self.channels) <= MAX_UNITS
+        self.require("channels", valid, f"three numbers of {UNITS_RANGE}")
+        self.require("hidden", 1 <= self.hidden <= MAX_UNITS, UNITS_RANGE)
+        self.require("negative_slope", 0 <= self.negative_slope < 1, "0 or more and below 1")
+        consistent = self.minibatch_stddev or not self.minibatch_stddev_fades
+        self.require("minibatch_stddev_fades", consistent, "False without minibatch_stddev")
+
+
+GENERATORS: dict[str, type[GeneratorSettings]] = {
+    settings.kind: settings for settings in (PerceptronGenerator, ConvolutionalGenerator)
+}
+DISCRIMINATORS: dict[str, type[DiscriminatorSettings]] = {
+    settings.kind: settings for settings in (PerceptronDiscriminator, ConvolutionalDiscriminator)
+}
+
+
+def _are_valid_layers(hidden: Sequence[int]) -> bool:
+    return 1 <= len(hidden) <= MAX_LAYERS and 1 <= min(hidden) <= max(hidden) <= MAX_UNITS

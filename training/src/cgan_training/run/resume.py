@@ -1,0 +1,136 @@
+"""Continue a run from its checkpoint, or start a new run from the networks of another."""
+
+import logging
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cgan_training.engine import EpochMetrics, Trainer
+from cgan_training.errors import CheckpointError, one_line
+from cgan_training.hardware.processes import ProcessGroup
+from cgan_training.provenance import check_provenance
+from cgan_training.recipe import recipe_from_dict
+from cgan_training.run.checkpoint import load_checkpoint
+from cgan_training.run.config import read_config
+
+_METRICS = {field.name for field in fields(EpochMetrics)}  # that every epoch has
+_logger = logging.getLogger(__name__)
+
+
+def resume(
+    trainer: Trainer, run_dir: Path, identity: dict[str, Any]
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Restore the trainer's state from the checkpoint of its run.
+
+    Args:
+        trainer: a new trainer with the run's recipe and dataset.
+        run_dir: the run's directory.
+        identity: "recipe", as plain values, and "dataset_sha256"; both must equal the checkpoint's.
+
+    Returns:
+        The metrics of the completed epochs, and what the run was started from, or None.
+
+    Raises:
+        CheckpointError: there is no usable checkpoint, it belongs to another recipe or dataset, or
+            its parts do not fit each other.
+    """
+    checkpoint = _load_checkpoint(trainer.processes, run_dir)
+    saved, expected = checkpoint.get("recipe"), identity["recipe"]
+    if not _equal(saved, expected):
+        saved = saved if isinstance(saved, dict) else {}
+        differing = [key for key in expected if not _equal(saved.get(key), expected[key])]
+        reason = (
+            f"{differing[0]} differs from {expected[differing[0]]!r}"
+            if differing
+            else "it has additional keys"
+        )
+        raise CheckpointError(
+            f"the run in {run_dir} has a different recipe ({reason}); resume it without --recipe, "
+            "--epochs, --precision and --seed, or start a new run"
+        )
+    if not _equal(checkpoint.get("dataset_sha256"), identity["dataset_sha256"]):
+        raise CheckpointError(
+            f"the run in {run_dir} was trained on other images than {trainer.dataset.source}; "
+            "give its --dataset and --data-dir"
+        )
+    try:
+        metrics = _check_metrics(checkpoint["metrics"])
+        started_from = checkpoint.get("started_from")
+        if started_from is not None:
+            started_from = check_provenance(started_from)
+        trainer.load_state_dict(checkpoint["trainer"])
+    except Exception as error:  # torch raises errors of many types for a state that does not fit
+        raise CheckpointError(
+            f"the checkpoint in {run_dir} does not fit its recipe ({one_line(error)}); "
+            "start a new run"
+        ) from error
+    _logger.info("resumed at epoch %d, step %s", trainer.epoch + 1, f"{trainer.step:,}")
+    return metrics, started_from
+
+
+def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
+    """Copy the networks of another run into the trainer.
+
+    Returns:
+        Facts about that run, as check_provenance() returns them.
+
+    Raises:
+        CheckpointError: the directory contains no run, or its networks have other shapes.
+    """
+    config = trainer.processes.from_rank_zero(lambda: read_config(run_dir))
+    checkpoint = _load_checkpoint(trainer.processes, run_dir)
+    try:
+        state = checkpoint["trainer"]
+        facts = {
+            "recipe": recipe_from_dict(checkpoint["recipe"], str(run_dir)).to_dict(),
+            "dataset": config["dataset"]["name"],
+            "threads": config["threads"],
+            "epochs": state["epoch"],
+            "steps": state["step"],
+            "seconds": round(state["seconds"], 1),
+        }
+        if "started_from" in checkpoint:
+            facts["started_from"] = checkpoint["started_from"]
+        facts = check_provenance(facts)
+        trainer.state.load_networks(state)
+    except Exception as error:  # torch raises errors of many types for a state that does not fit
+        raise CheckpointError(
+            f"this recipe and dataset cannot start from the networks in {run_dir} "
+            f"({one_line(error)}); start from a run with the same networks, image size and classes"
+        ) from error
+    return facts
+
+
+def _load_checkpoint(processes: ProcessGroup, run_dir: Path) -> dict[str, Any]:
+    """Return the newest intact checkpoint; warn if it is not the last one that was written."""
+    checkpoint, problem = processes.from_rank_zero(lambda: load_checkpoint(run_dir))
+    if problem is not None:
+        _logger.warning("%s; using the checkpoint before it", problem)
+    return checkpoint
+
+
+def _equal(value: object, expected: object) -> bool:
+    """Return whether an untrusted value equals a plain one. A tensor's == is not a bool."""
+    if type(value) is not type(expected):
+        return False
+    if isinstance(value, dict) and isinstance(expected, dict):
+        return value.keys() == expected.keys() and all(
+            _equal(value[key], expected[key]) for key in expected
+        )
+    if isinstance(value, list) and isinstance(expected, list):
+        return len(value) == len(expected) and all(map(_equal, value, expected))
+    return value == expected
+
+
+def _check_metrics(metrics: Any) -> list[dict[str, Any]]:
+    """Return the metrics of a checkpoint: one dict of numbers per epoch.
+
+    Raises:
+        TypeError, ValueError: they are not.
+    """
+    lines = [dict(line) for line in metrics]
+    for line in lines:
+        numeric = all(type(value) in (int, float) for value in line.values())
+        if not line.keys() >= _METRICS or not numeric or {type(key) for key in line} != {str}:
+            raise ValueError("metrics must be one table of numbers per epoch")
+    return lines

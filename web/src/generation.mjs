@@ -1,0 +1,69 @@
+/** Generation of many images in slices that are short enough to keep the page responsive. */
+import { interpolate, standardNormal } from "./noise.mjs";
+
+const MAX_SLICE_MILLISECONDS = 8; // half of a frame
+const MAX_SLICE_IMAGES = { wasm: 64, webgpu: 256 }; // larger slices are not faster
+const CHUNK = 32; // images whose noise is computed at once
+
+/** Noise of the first images of a seed. It is cached because interpolation reads it repeatedly. */
+export class SeedNoise {
+  #noise = new Float32Array();
+
+  constructor(seed, noiseDim) {
+    this.seed = seed;
+    this.noiseDim = noiseDim;
+  }
+
+  /** Return the noise of the image with this index. */
+  of(index) {
+    for (let count; index >= (count = this.#noise.length / this.noiseDim);) {
+      const chunk = standardNormal(this.seed, BigInt(count), CHUNK, this.noiseDim);
+      const extended = new Float32Array(this.#noise.length + chunk.length);
+      extended.set(this.#noise);
+      extended.set(chunk, this.#noise.length);
+      this.#noise = extended;
+    }
+    return this.#noise.subarray(index * this.noiseDim, (index + 1) * this.noiseDim);
+  }
+}
+
+/**
+ * Generate one image per label, in slices. Image i uses noise number i of the seed, or an
+ * interpolation between the noise of two seeds.
+ *
+ * @param {Generator} generator
+ * @param {number[]} labels
+ * @param {SeedNoise} from
+ * @param {SeedNoise} to
+ * @param {number} position - 0 is from, 1 is to
+ * @yields {{first: number, images: Uint8Array, milliseconds: number}} index of the slice's first
+ *     image, the images [n * height * width], and the time that noise and network took
+ */
+export async function* generateSlices(generator, labels, from, to, position) {
+  const { noiseDim } = generator.info;
+  for (let first = 0; first < labels.length;) {
+    // A GPU works while the page stays responsive, and each call is expensive: use full slices.
+    const largest = MAX_SLICE_IMAGES[generator.provider];
+    const inTime = Math.floor(MAX_SLICE_MILLISECONDS / generator.millisecondsPerImage);
+    const size = generator.provider === "webgpu" ? largest : Math.min(largest, inTime);
+    const slice = labels.slice(first, first + Math.max(1, size));
+    const start = performance.now();
+    const noise = new Float32Array(slice.length * noiseDim);
+    for (let i = 0; i < slice.length; i++) {
+      const ofFirst = from.of(first + i);
+      const ofImage = position === 0 ? ofFirst : interpolate(ofFirst, to.of(first + i), position);
+      noise.set(ofImage, i * noiseDim);
+    }
+    const images = await generator.generate(noise, slice);
+    const milliseconds = performance.now() - start;
+    generator.millisecondsPerImage = Math.max(0.01, milliseconds / slice.length);
+    yield { first, images, milliseconds };
+    first += slice.length;
+    await yieldToBrowser();
+  }
+}
+
+/** Let the browser paint and handle events. */
+function yieldToBrowser() {
+  return globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve));
+}
