@@ -270,7 +270,7 @@ def test_a_capturable_step_trains_the_same_weights(
     assert float(progress) == pytest.approx(float(second.step_progress))
     assert float(rate) == pytest.approx(second.state.optimizer_g.param_groups[0]["lr"])
     for weight, other in zip(weights(first), weights(second), strict=True):
-        torch.testing.assert_close(weight, other, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(weight, other, rtol=1e-3, atol=2e-3)
 
 
 def test_a_state_moves_between_a_gpu_and_a_cpu(

@@ -113,7 +113,6 @@ class Trainer:
         # The progress that a step reads: a tensor, so that a captured graph sees new values.
         self.step_progress: float | Tensor = torch.zeros((), device=device) if capture else 0.0
         self.graph_step = CudaGraphStep(self._step, self.state.random) if capture else None
-        self._noise(SAMPLE_ROWS)
         self._finished: tuple[int, Generator] | None = None  # the step and its generator
 
     def train_epoch(
