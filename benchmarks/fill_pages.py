@@ -195,7 +195,7 @@ def robustness() -> str:
 
 def min_memory(limits: Mapping[str, Any]) -> int:
     """Return the smallest address space, in megabytes, in which a command generated images."""
-    return min(int(size) for size, outcome in limits.items() if outcome == "drawn")
+    return min(int(size) for size, outcome in limits.items() if outcome == "generated")
 
 
 def test_strength() -> str:

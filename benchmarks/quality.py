@@ -3,14 +3,14 @@
     python benchmarks/quality.py 'classic, epoch 200=runs/classic' 'edge, seed 0=runs/edge-0' ...
 
 Measures each NAME=MODEL with everything that `cgan-eval` measures, and adds the controls. Figures
-are means over four image sets; CAS and Parzen are measured on one. Writes rows.json and table.md
+are means over four image sets; CAS is measured on one. Writes rows.json and table.md
 into docs/quality/, and of the last model sheet.png, confusion.png and nearest.png.
 
 The figures depend on the evaluation classifier, and every machine trains a slightly different one.
 MNIST's is kept in benchmarks/models, so that figures of different days and machines are comparable:
 
     python benchmarks/quality.py --add 'mine=runs/mine'          # adds a row to the table
-    python benchmarks/quality.py --add --quick 'mine=runs/mine'  # without CAS and Parzen
+    python benchmarks/quality.py --add --quick 'mine=runs/mine'  # without CAS
 
 Rows that were measured with another classifier are marked until they are measured again.
 """
@@ -43,7 +43,6 @@ COLUMNS = {
     "coverage": ("coverage", "{:.3f}"),
     "CAS": ("cas", "{:.4f}"),
     "memorized": ("memorized", "{:.1%}"),
-    "Parzen": ("parzen", "{:.0f}"),
 }
 OTHER_CLASSIFIER = " †"  # appended to the names of rows that another classifier measured
 Rows = dict[str, dict[str, Any]]  # the figures by name, and the classifier that measured them
@@ -58,7 +57,7 @@ Rows = dict[str, dict[str, Any]]  # the figures by name, and the classifier that
 @click.option("--repeats", type=click.IntRange(1), default=harness.REPEATS, show_default=True)
 @click.option("--threads", type=click.IntRange(1))
 @click.option("--add", is_flag=True, help="Keep the existing rows.")
-@click.option("--quick", is_flag=True, help="Leave out CAS and Parzen, which take minutes.")
+@click.option("--quick", is_flag=True, help="Leave out CAS, which takes minutes.")
 def main(
     models: dict[str, Path],
     data_dir: Path,

@@ -12,8 +12,8 @@ from cgan_export.int8.quantization import quantize
 from cgan_export.int8.scales import pair_sums
 from cgan_export.int8.sensitivity import measure_sensitivity, noise_and_labels
 from cgan_export.tracing.trace import ContractGenerator
-from cgan_training.networks import Generator
-from cgan_training.networks.perceptron import PerceptronGenerator
+from cgan_training.networks import Generator, build_generator
+from cgan_training.recipe import PerceptronGenerator
 
 UNITS, DEAD = (40, 30), 6
 IMAGES = 2000
@@ -23,7 +23,7 @@ IMAGES = 2000
 def module() -> ContractGenerator:
     """An untrained one, some of whose units never light up, and some far more than others."""
     torch.manual_seed(5)
-    generator = Generator(PerceptronGenerator(UNITS), 10, 4, 6, 7).eval()
+    generator = build_generator(PerceptronGenerator(UNITS), 10, 4, 6, 7).eval()
     layers = [layer for layer in generator.layers if isinstance(layer, nn.Linear)]
     with torch.no_grad():
         for layer in layers:
@@ -106,7 +106,7 @@ def test_less_is_rounded_away(module: ContractGenerator, monkeypatch: pytest.Mon
     noise, label = noise_and_labels(module, IMAGES)
 
     def error() -> float:
-        images = quantize(module).draw(noise, label).flatten(1)
+        images = quantize(module).generate(noise, label).flatten(1)
         return (images - drawn(module).round()).abs().mean().item()
 
     balanced = error()

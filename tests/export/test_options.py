@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from trying import LETTERS, Call, examples
+from property_testing import WORD_CHARACTERS, Call, examples
 
 from cgan_export import export
 from cgan_export.evaluation import evaluator
@@ -19,9 +19,9 @@ from cgan_export.tracing.trace import export_to_onnx
 from cgan_runtime.diagnostics import speed
 from cgan_training.data import Dataset
 
-SPECIAL = """-1 1.5 nan 20 fp16 999999999999999999999 %s {} $x$ . .. / ~ -- none/ none/a.onnx file
+SPECIAL = """-1 1.5 nan 20 fp16 999999999999999999999 %s {} $x$ . ~ -- none/ none/a.onnx file
     file/a folder run run/model.pt run/../run/model.pt run/a.onnx link a.MD /dev/null"""
-TEXTS = st.text(LETTERS, max_size=9).filter(lambda text: text not in ("--debug", "int8"))
+TEXTS = st.text(WORD_CHARACTERS, max_size=9).filter(lambda text: text not in ("--debug", "int8"))
 VALUES = TEXTS | st.sampled_from([*SPECIAL.split(), "", "a\n\udcff", "n" * 300])
 COMMON = ("--dataset", "--data-dir", "--cache-dir")
 EXPORT = (*COMMON, "--precision", "--opset", "--triton")
@@ -58,7 +58,7 @@ def folder(tmp_path: Path, call: Call, digits: Dataset, monkeypatch: pytest.Monk
     return tmp_path
 
 
-@examples(30)
+@examples(60)
 @given(st.data(), st.booleans(), st.just("run") | VALUES, st.just("a.onnx") | VALUES)
 def test_any_value_of_any_option(
     call: Call, folder: Path, run_dir: Path, data: Any, exports: bool, model: str, output: str

@@ -1,4 +1,3 @@
-import dataclasses
 from functools import partial
 from pathlib import Path
 
@@ -6,27 +5,22 @@ import pytest
 
 from cgan_export import VerificationError, export_model
 from cgan_export.evaluation import quality_gate
+from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
 from cgan_runtime import ImageGenerator
-from cgan_training.evaluation import classifier
 
 
 def test_the_measured_quality_is_in_the_metadata(
-    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_dir: Path, tmp_path: Path, classifier_cache: Path
 ) -> None:
-    settings = dataclasses.replace(classifier.SETTINGS, min_steps=110)  # instead of 200
-    monkeypatch.setattr(classifier, "SETTINGS", settings)
-    output, cache = tmp_path / "digits.onnx", tmp_path / "cache"
-    measure = partial(quality_gate.measure_quality, data_dir=tmp_path, cache_dir=cache)
-    report = export_model(run_dir, output, measure=measure)
-    quality = ImageGenerator(output).info.quality
+    path = tmp_path / "digits.onnx"
+    measure = partial(measure_quality, data_dir=tmp_path, cache_dir=classifier_cache)
+    report = export_model(run_dir, path, measure=measure)
+    quality = ImageGenerator(path).info.quality
     assert report.quality == quality
-    # After two short epochs the digits are hardly legible. The classifier is good at real ones.
-    assert 0.05 < quality["label_accuracy"] < 0.5
-    assert quality["classifier_accuracy"] > 0.9
+    assert 0.05 < quality["label_accuracy"] < 0.5  # after two short epochs
+    assert quality["classifier_accuracy"] > 0.95
     assert quality["frechet"] > 1
     assert {"recall", "coverage", "worst_label_accuracy", "memorized"} <= quality.keys()
-    (cached,) = cache.iterdir()
-    assert cached.name.startswith(f"classifier-v{classifier.CLASSIFIER_VERSION}-")
 
 
 @pytest.mark.parametrize(("max_loss", "passes"), [(2, True), (-2, False)])
@@ -41,7 +35,7 @@ def test_the_gate_compares_the_accuracy_with_the_trained_network(
     monkeypatch.setattr(quality_gate, "MAX_ACCURACY_LOSS", max_loss)
     monkeypatch.setattr(quality_gate, "IMAGES", 1000)
     path = tmp_path / "digits.onnx"
-    gate = partial(quality_gate.compare_accuracy, data_dir=tmp_path, cache_dir=classifier_cache)
+    gate = partial(compare_accuracy, data_dir=tmp_path, cache_dir=classifier_cache)
     if passes:
         report = export_model(run_dir, path, precision="fp16", gate=gate)
         assert report.gate_result is not None

@@ -42,13 +42,16 @@ def main() -> None:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
-        scenarios.prepare(folder)
-        scenarios.skip_slow_parts(folder)
         available = scenarios.scenarios(folder)
+        chosen = {key: available[key] for key in options.scenario or available}
+        if any(not key.startswith("cgan-run") for key in chosen):
+            scenarios.prepare(folder)
         counts: dict[str, Any] = {}
         wrong: list[str] = []
-        for key in options.scenario or available:
-            counts[key] = inject_all(key, available[key], folder, options, wrong)
+        for key, scenario in chosen.items():
+            if scenario.skip is not None:
+                scenario.skip(folder)
+            counts[key] = inject_all(key, scenario, folder, options, wrong)
             print(f"{key}: {counts[key]}", file=sys.stderr, flush=True)
     summary = {
         "scenarios": counts,
@@ -144,11 +147,7 @@ def run(scenario: Scenario, folder: Path, kind: str, number: int | None) -> None
 
 
 def check_exit(kind: str, code: int, stderr: str) -> None:
-    """Check that a command exits as the fault requires.
-
-    Raises:
-        WrongError: it exits with another code or with a wrong message.
-    """
+    """Raise WrongError if the exit code or the error message does not match the fault."""
     message = f"it exits with {code} and prints {stderr[-500:]!r}"
     if kind in ("kill", "half"):
         if code != -signal.SIGKILL:
@@ -162,11 +161,7 @@ def check_exit(kind: str, code: int, stderr: str) -> None:
 
 
 def check_files(work: Path, before: dict[str, bytes], kind: str) -> None:
-    """Check that every file is unchanged or complete and that a run can still be resumed.
-
-    Raises:
-        WrongError: it is not so.
-    """
+    """Raise WrongError unless every file is unchanged or complete and the run can be resumed."""
     from cgan_training.run.checkpoint import load_checkpoint
 
     after = read_files(work)

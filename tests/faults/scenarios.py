@@ -1,8 +1,10 @@
 """Small runs of the commands that write files, and checks that a file is complete."""
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import numpy as np
 from PIL import Image
 
 from cgan_runtime import ImageGenerator
+from cgan_runtime.diagnostics import speed
+from cgan_runtime.model_file.contract import OPSET
 from cgan_training.archive import load_archive
 
 OLD = b"content of an older file\n"
@@ -41,6 +45,7 @@ class Scenario:
     arguments: tuple[str, ...]
     run: Path | None = None  # copied to the working folder, as "run"
     outputs: tuple[str, ...] = ()  # files with the content OLD
+    skip: Callable[[Path], object] | None = None  # replaces a slow part that writes no files
 
 
 def scenarios(prepared: Path) -> dict[str, Scenario]:
@@ -59,46 +64,66 @@ def scenarios(prepared: Path) -> dict[str, Scenario]:
         "cgan-run to .png": Scenario(run.command, (*images, "a.png"), outputs=("a.png",)),
         "cgan-run to .npy": Scenario(run.command, (*images, "a.npy"), outputs=("a.npy",)),
         "cgan-export --card": Scenario(
-            export.command, card, finished, outputs=("a.onnx", "a.md", "a.png")
+            export.command, card, finished, ("a.onnx", "a.md", "a.png"), skip_tracing
         ),
-        "cgan-eval --output": Scenario(evaluate.command, evaluation, finished),
+        "cgan-eval --output": Scenario(
+            evaluate.command, evaluation, finished, skip=skip_evaluation
+        ),
         "cgan-train": Scenario(train.command, (*recipe, "--run-dir", "run", "--keep-every", "1")),
         "cgan-train --resume": Scenario(train.command, resume, unfinished),
     }
 
 
-def skip_slow_parts(prepared: Path) -> None:
-    """Replace functions that take long and write no files."""
-    from functools import cache
+def prepare(folder: Path) -> None:
+    """Write a finished run, an unfinished run and their recipe."""
+    import torch
 
-    from cgan_runtime.diagnostics import speed
+    from cgan_training import data
+    from cgan_training.pictures.curves import draw_curves
+    from cgan_training.recipe import load_recipe
+    from cgan_training.run import RunOptions, artifacts, train
 
-    # The commands import this function, so replace it first.
+    # Replace functions that take long and write no files, before the commands import them.
     vars(speed)["measure_speed"] = lambda *_: speed.Speed(1.0, 1.0)
+    vars(data)["load_dataset"] = cache(data.load_dataset)
+    curves = draw_curves([], "")
+    vars(artifacts)["draw_curves"] = lambda *_: curves
 
+    torch.set_num_threads(1)
+    (folder / "small.toml").write_text(RECIPE)
+    recipe = load_recipe(str(folder / "small.toml"))
+    dataset = data.load_dataset("optdigits", Path("nowhere"))[0]
+    for name, seconds in (("run", None), ("unfinished", 1e-6)):
+        options = RunOptions(seconds, dataset_argument="optdigits", data_dir="nowhere")
+        train(recipe, dataset, folder / name, device=torch.device("cpu"), options=options)
+
+
+def skip_tracing(prepared: Path) -> None:
+    """Trace the generator once, for every cgan-export."""
+    from cgan_export import export
+    from cgan_export.tracing.trace import ContractGenerator, export_to_onnx
+    from cgan_training.model_file import load_model
+
+    generator = load_model(prepared / "run").generator
+    graph = export_to_onnx(ContractGenerator(generator).eval(), OPSET)
+    vars(export)["export_to_onnx"] = lambda *_: copy.deepcopy(graph)
+
+
+def skip_evaluation(prepared: Path) -> None:
+    """Evaluate the run once, for every cgan-eval. It still writes the classifier."""
     from cgan_export.evaluation import evaluator
     from cgan_export.evaluation.image_sources import open_source
-    from cgan_training import data
     from cgan_training.evaluation import classifier
-    from cgan_training.pictures.curves import draw_curves
-    from cgan_training.run import artifacts
 
-    vars(data)["load_dataset"] = vars(evaluator)["load_dataset"] = cache(data.load_dataset)
-    curves = draw_curves([], "")  # import matplotlib once
-    vars(artifacts)["draw_curves"] = lambda *_: curves
     vars(classifier)["train_classifier"] = lambda images, _labels, *, classes, **_: (
         classifier._untrained_classifier(classes, images, 0).eval()
     )
-    prepared_evaluator = evaluator.Evaluator(
-        "optdigits", Path("nowhere"), prepared / "classifiers", lambda _: None
-    )
-    quality = prepared_evaluator.evaluate(open_source(prepared / "run"), quick=True)
+    real = evaluator.Evaluator("optdigits", Path("nowhere"), prepared / "classifiers", print)
+    quality = real.evaluate(open_source(prepared / "run"), quick=True)
 
     class FakeEvaluator(evaluator.Evaluator):
-        """Writes the classifier to its folder and returns a known result."""
-
         def __init__(self, *arguments: Any) -> None:
-            vars(self).update(vars(prepared_evaluator))
+            vars(self).update(vars(real))
             images, labels = self.train.images, self.train.labels
             classifier.load_or_train_classifier(images, labels, classes=10, cache_dir=arguments[2])
 
@@ -108,29 +133,8 @@ def skip_slow_parts(prepared: Path) -> None:
     vars(evaluator)["Evaluator"] = FakeEvaluator
 
 
-def prepare(folder: Path) -> None:
-    """Write a finished run, an unfinished run and their recipe."""
-    import torch
-
-    from cgan_training.data import load_dataset
-    from cgan_training.recipe import load_recipe
-    from cgan_training.run import RunOptions, train
-
-    torch.set_num_threads(1)
-    (folder / "small.toml").write_text(RECIPE)
-    recipe = load_recipe(str(folder / "small.toml"))
-    dataset = load_dataset("optdigits", Path("nowhere"))[0]
-    for name, seconds in (("run", None), ("unfinished", 1e-6)):
-        options = RunOptions(seconds, dataset_argument="optdigits", data_dir="nowhere")
-        train(recipe, dataset, folder / name, device=torch.device("cpu"), options=options)
-
-
 def check_complete(path: Path) -> None:
-    """Check that a file has the expected end and can be read.
-
-    Raises:
-        WrongError: it does not, or it cannot be read.
-    """
+    """Raise WrongError if a file lacks its expected end or cannot be read."""
     content = path.read_bytes()
     if content and not content.endswith(ENDINGS.get(path.suffix, b"")):
         raise WrongError(f"{path} is incomplete: it ends with {content[-20:]!r}")

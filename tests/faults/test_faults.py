@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).with_name("faults.py")
     [
         (["cgan-run to .png", "cgan-run to .npy"], 1, 60),
         (["cgan-export --card"], 9, 15),
-        (["cgan-train", "cgan-train --resume"], 23, 36),
+        (["cgan-train", "cgan-train --resume"], 31, 36),
     ],
     ids=["cgan-run", "cgan-export", "cgan-train"],
 )

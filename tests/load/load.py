@@ -191,7 +191,7 @@ def run_commands_at_once(count: int) -> dict[str, Any]:
 
 
 def run_with_memory_limit(megabytes: int, expected: bytes) -> str:
-    """Run a command with limited address space; return "drawn", "refused" or what was wrong."""
+    """Run a command with limited address space; return "generated", "refused" or what was wrong."""
 
     def set_limits() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (megabytes * MEGABYTE,) * 2)
@@ -209,7 +209,7 @@ def run_with_memory_limit(megabytes: int, expected: bytes) -> str:
         )
         files = [*Path(folder).iterdir()]
     if not files and done.returncode == 0 and not done.stderr and done.stdout.endswith(expected):
-        return "drawn"
+        return "generated"
     one_line = done.stderr.startswith(b"error: ") and done.stderr.count(b"\n") == 1
     if not files and done.returncode == 1 and one_line and not done.stdout:
         return "refused"
@@ -224,7 +224,7 @@ def limit_memory(step: int) -> dict[str, Any]:
         str(limit): run_with_memory_limit(limit, expected)
         for limit in range(MIN_LIMIT, MAX_LIMIT + 1, step)
     }
-    wrong = [each for each in outcomes.values() if each not in ("drawn", "refused")]
+    wrong = [each for each in outcomes.values() if each not in ("generated", "refused")]
     return {**outcomes, "wrong": wrong}
 
 

@@ -20,4 +20,4 @@ def test_results_are_right_under_load() -> None:
     assert summary["at once"] == {"commands": 8, "wrong": []}
     limits = summary["megabytes of address space"]
     assert limits["64"] == limits["160"] == "refused"
-    assert limits["256"] == limits["352"] == limits["448"] == "drawn"
+    assert limits["256"] == limits["352"] == limits["448"] == "generated"

@@ -69,16 +69,14 @@ def run(tmp_path: Path) -> Callable[..., Result]:
 
 
 @pytest.fixture
-def with_mounts() -> Callable[..., tuple[str, ...]]:
-    """Return the words that run a command in a mount namespace of its own."""
+def with_mount() -> Callable[[str], tuple[str, ...]]:
+    """Return the words that run a command in a mount namespace of its own, after a mount."""
 
-    def words(*mounts: str) -> tuple[str, ...]:
+    def words(mount: str) -> tuple[str, ...]:
         user = ["--map-root-user"] if os.getuid() else []
-        script = f'{" && ".join(mounts)} || exit 99; exec "$@"'
-        start = ("unshare", "--mount", *user, "sh", "-c", script, "sh")
-        trial = subprocess.run([*start, "true"], capture_output=True, text=True, check=False)
-        if trial.returncode:
-            pytest.skip(f"this system allows no mounts: {trial.stderr.strip()}")
+        start = ("unshare", "--mount", *user, "sh", "-c", f'{mount} || exit 99; exec "$@"', "sh")
+        if subprocess.run([*start, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("this system allows no mounts")
         return start
 
     return words

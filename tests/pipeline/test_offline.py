@@ -43,7 +43,7 @@ def test_the_commands_need_no_network(
     bulk = ("--count", 300, "--shard-images", 100, "--format", "idx", "--output", "bulk")
     for words in (
         ("cgan-train", *train, "--threads", 1),
-        ("cgan-export", "run", "digits.onnx", "--precision", "int8", *cache),
+        ("cgan-export", "run", "digits.onnx", "--evaluate", *cache),
         ("cgan-eval", "digits.onnx", *cache, "--quick", "--threads", 1),
         ("cgan-bulk", *bulk),
     ):

@@ -16,7 +16,7 @@ def test_train_export_and_generate(
 ) -> None:
     """The images of an environment without PyTorch are those of the trained network."""
     for words in (
-        ["cgan-train", "--dataset", "optdigits", "--minutes", 0.1, "--run-dir", "run"],
+        ["cgan-train", "--dataset", "optdigits", "--minutes", 0.05, "--run-dir", "run"],
         ["cgan-export", "run/model.pt", "digits.onnx"],
     ):
         done = call(*words)

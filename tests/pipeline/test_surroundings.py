@@ -37,7 +37,7 @@ COMMANDS = {  # with the arguments that each requires
 # A file name with invalid UTF-8, control characters, quotes, spaces and formulas.
 ODD = os.fsdecode(b"-\xff new\nline\x1b[1m '\" \\ $\\frac$ \xc3\xbc")
 Run = Callable[..., Any]  # returns the Result of conftest.py
-Mounts = Callable[..., tuple[str, ...]]
+Mount = Callable[..., tuple[str, ...]]
 Variables = dict[str, str | None]
 
 
@@ -101,9 +101,9 @@ def test_a_classifier_cache_without_a_home_directory(
 
 
 def test_shared_memory_that_cannot_be_written(
-    run: Run, with_mounts: Mounts, tmp_path: Path, small_toml: Path, pixels: bytes
+    run: Run, with_mount: Mount, tmp_path: Path, small_toml: Path, pixels: bytes
 ) -> None:
-    words = with_mounts("mount -t tmpfs -o ro none /dev/shm")
+    words = with_mount("mount -t tmpfs -o ro none /dev/shm")
     done = run(*words, *GENERATE, "--format", "npy", "--output", "-")
     done.require_success()
     assert done.stdout.endswith(pixels)
@@ -148,45 +148,33 @@ def test_any_file_name(
     call: Run, tmp_path: Path, small_toml: Path, untrained_classifier_cache: Path
 ) -> None:
     """Every path on a command line, except a Triton model's, may have any characters."""
-
-    def succeed(*words: object) -> tuple[bytes, list[bytes]]:
-        done = call(*words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout, done.stderr.splitlines()
-
     shutil.copy(SHIPPED_MODEL, tmp_path / f"{ODD}.onnx")
     small_toml.rename(tmp_path / f"{ODD}.toml")
     shutil.copytree(untrained_classifier_cache, tmp_path / f"{ODD}-cache")
-    model = ("--model", f"./{ODD}.onnx")
+    model, run = ("--model", f"./{ODD}.onnx"), f"./{ODD}-run"
     idx = ("--count", "150", "--format", "idx", "--output", f"./{ODD}")
-    printed, _ = succeed("cgan-run", "--digits", "0123456789", "--seed", "1", *model, *idx)
-    assert printed == os.fsencode(f"./{ODD}  seed 1\n")
-    printed, _ = succeed("cgan-check", *model, "--json", "--threads", "1")
-    assert json.loads(printed)["model"]["path"] == f"{ODD}.onnx"
-    succeed(*BULK[:-1], f"./{ODD}-bulk", *model)
-    assert [*(tmp_path / f"{ODD}-bulk" / "shards").iterdir()]
-
-    folders = ("--data-dir", f"./{ODD}-data", "--run-dir", f"./{ODD}-run")
+    folders = ("--data-dir", f"./{ODD}-data", "--run-dir", run)
     train = ("--recipe", f"./{ODD}.toml", "--dataset", f"./{ODD}/MNIST/raw", "--epochs", "1")
-    printed, progress = succeed("cgan-train", *train, *folders, "--threads", "1")
-    assert printed == os.fsencode(f"{ODD}-run/model.pt\n")
-    assert len(progress) == 2
-    config = json.loads((tmp_path / f"{ODD}-run" / "config.json").read_text())
+    triton = ("--card", "--triton", f"./{ODD}-triton", run, "plain.onnx")
+    pictures = ("--cache-dir", f"./{ODD}-cache", "--output", f"./{ODD}-pictures")
+    for words, printed in (
+        (("cgan-run", "--digits", "0123456789", "--seed", "1", *model, *idx), f"./{ODD}  seed 1"),
+        (("cgan-check", *model, "--threads", "1"), None),
+        ((*BULK[:-1], f"./{ODD}-bulk", *model), None),
+        (("cgan-train", *train, *folders, "--threads", "1"), f"{ODD}-run/model.pt"),
+        (("cgan-train", "--resume", run), f"{ODD}-run/model.pt"),
+        (("cgan-export", *triton), None),
+        (("cgan-export", "--card", run, f"./{ODD}-out.onnx"), None),
+        (("cgan-eval", f"./{ODD}-out.onnx", "--quick", "--dataset", "optdigits", *pictures), None),
+    ):
+        done = call(*words)
+        assert done.returncode == 0, done.stderr
+        assert printed is None or done.stdout == os.fsencode(f"{printed}\n")
+    config = json.loads((tmp_path / run / "config.json").read_text())
     assert config["dataset"]["data_dir"] == str(tmp_path / f"{ODD}-data")
-    succeed("cgan-train", "--resume", f"./{ODD}-run")
-
-    export = ("cgan-export", "--card", "--triton", f"./{ODD}-triton", "--json", f"./{ODD}-run")
-    printed, _ = succeed(*export, "plain.onnx")
-    assert json.loads(printed)[0]["triton"] == f"{ODD}-triton/plain/1"
-    done = call(*export, f"./{ODD}-out.onnx")  # Triton restricts the names of models
-    assert (done.returncode, done.stdout) == (1, b"")
-    succeed("cgan-export", "--card", f"./{ODD}-run", f"./{ODD}-out.onnx")
+    for folder in (f"{ODD}-bulk/shards", f"{ODD}-triton/plain/1", f"{ODD}-pictures"):
+        assert [*(tmp_path / folder).iterdir()]
     assert (tmp_path / f"{ODD}-out.onnx").read_bytes() == (tmp_path / "plain.onnx").read_bytes()
-
-    evaluate = ("cgan-eval", f"./{ODD}-out.onnx", "--quick", "--dataset", "optdigits")
-    folders = ("--cache-dir", f"./{ODD}-cache", "--output", f"./{ODD}-pictures")
-    succeed(*evaluate, *folders, "--threads", "1")
-    assert [*(tmp_path / f"{ODD}-pictures").iterdir()]
 
 
 @pytest.mark.parametrize(
@@ -260,12 +248,12 @@ def test_the_help_does_not_need_docstrings(run: Run, name: str) -> None:
 
 
 def test_no_command_causes_a_warning(
-    run: Run, with_mounts: Mounts, tmp_path: Path, small_toml: Path
+    run: Run, with_mount: Mount, tmp_path: Path, small_toml: Path
 ) -> None:
     """With -W error, without locale or time zone, and with a read-only home directory."""
     home = tmp_path / "home"
     home.mkdir()
-    words = with_mounts(f"mount --bind -o ro '{home}' '{home}'")
+    words = with_mount(f"mount --bind -o ro '{home}' '{home}'")
     env: Variables = {"PYTHONWARNINGS": "error", "HOME": str(home), "LC_ALL": "C", "TZ": "no/zone"}
     env |= dict.fromkeys(("MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"))
     train = ("cgan-train", "--recipe", str(small_toml), "--dataset", "optdigits", "--threads", "1")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trying import LETTERS, Call, examples
+from property_testing import WORD_CHARACTERS, Call, examples
 
 from cgan_runtime import CganError, ImageGenerator, InputError
 from cgan_runtime.diagnostics import device_check
@@ -128,7 +128,7 @@ VALUES = {
     | {"--shard": ["1/2", "2/2", "3/4"], "--columns": ["3"], "--scale": ["2"], "--split": ["train"]}
     | {"--format": ["png", "npy", "pngs", "idx", "idx-gz"]},
 }
-WORDS = st.sampled_from(ODD) | st.text(LETTERS, max_size=9).filter(harmless)
+WORDS = st.sampled_from(ODD) | st.text(WORD_CHARACTERS, max_size=9).filter(harmless)
 
 
 def command_lines(name: str) -> st.SearchStrategy[tuple[str, list[str]]]:

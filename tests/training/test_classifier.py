@@ -44,11 +44,15 @@ def test_unseen_digits_are_classified(
     assert torch.equal(predict_labels(classifier, test.images), predicted)
 
 
-def test_the_seed_determines_the_weights_and_the_global_random_state_is_kept(few: Dataset) -> None:
+def test_the_seed_determines_the_weights_and_the_global_random_state_is_kept(
+    few: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(classifier_module.SETTINGS, epochs=1, min_steps=6)  # 3 epochs of 2 batches
+    monkeypatch.setattr(classifier_module, "SETTINGS", settings)
     before = torch.get_rng_state()
     first, same, different = (
-        train_classifier(few.images, few.labels, classes=10, epochs=1, seed=seed)
-        for seed in (1, 1, 2)
+        train_classifier(few.images, few.labels, classes=10, epochs=epochs, seed=seed)
+        for epochs, seed in ((3, 1), (None, 1), (3, 2))
     )
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first(few.images), same(few.images))

@@ -24,7 +24,7 @@ from cgan_training.errors import CheckpointError
 from cgan_training.model_file import load_model
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_config, train
-from cgan_training.run.checkpoint import NAME, NEXT_NAME, PREVIOUS_NAME
+from cgan_training.run.checkpoint import NAME, NEXT_NAME, PREVIOUS_NAME, load_checkpoint
 from cgan_training.run.directory import read_metrics
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -62,7 +62,7 @@ FORKING_TRAINER = """
 
 @pytest.fixture
 def long_recipe(small_recipe: Recipe) -> Recipe:
-    return dataclasses.replace(small_recipe, name="long", epochs=3, min_images_per_epoch=30_000)
+    return dataclasses.replace(small_recipe, name="long", epochs=3, min_images_per_epoch=18_000)
 
 
 @pytest.fixture
@@ -121,7 +121,8 @@ def test_a_run_stopped_within_an_epoch_can_be_resumed(
     if not renamed:
         (tmp_path / NAME).rename(tmp_path / NEXT_NAME)
         (tmp_path / PREVIOUS_NAME).unlink(missing_ok=True)
-    train(small_recipe, digits, tmp_path, device=CPU, options=RESUME)
+    options = RunOptions(resume=True, checkpoint_seconds=0)  # saving does not change the weights
+    train(small_recipe, digits, tmp_path, device=CPU, options=options)
     assert weights(tmp_path) == weights(run_dir)
     assert losses(tmp_path) == losses(run_dir)
 
@@ -146,6 +147,19 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(
     assert warning.endswith("); using the checkpoint before it")
     assert resumed == "resumed at epoch 2, step 15"
     assert weights(run_copy) == weights(run_dir)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "cgan-model"}, "is not a checkpoint of cgan-train; "),
+        ({"version": 2}, "has checkpoint format 2, but this release reads 1; "),
+    ],
+)
+def test_another_format_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    save_archive({"format": "cgan-checkpoint", "version": 1} | change, tmp_path / NAME)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path)
 
 
 def test_a_different_recipe_or_dataset_is_refused(
@@ -199,6 +213,21 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
     with pytest.raises(OutputError, match=r"cannot write .*: No space left on device"):
         train(small_recipe, digits, run_copy, device=CPU, options=RESUME)
     assert files(run_copy) == before
+
+
+def test_a_run_directory_moved_during_training_ends_the_run(
+    small_recipe: Recipe, digits: Dataset, tmp_path: Path
+) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+
+    def move(_: object) -> dict[str, float]:
+        run.rename(elsewhere)
+        return {}
+
+    options = RunOptions(evaluator=move, eval_every=2)
+    with pytest.raises(OutputError, match=r"cannot write .*/run/.*: No such file or directory; "):
+        train(small_recipe, digits, run, device=CPU, options=options)
+    assert load_checkpoint(elsewhere)[0]["trainer"]["epoch"] == 1
 
 
 RECIPE, PARTS = "has a different recipe (", "does not fit its recipe ("

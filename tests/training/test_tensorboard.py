@@ -15,12 +15,6 @@ from cgan_training.run.tensorboard import TensorBoardWriter
 CPU = torch.device("cpu")
 
 
-def read_events(folder: Path) -> EventAccumulator:
-    events = EventAccumulator(str(folder / "tensorboard"))
-    events.Reload()
-    return events
-
-
 def test_a_resumed_run_shows_the_metrics_and_sheet_of_each_epoch_once(
     small_recipe: Recipe, digits: Dataset, tmp_path: Path
 ) -> None:
@@ -28,7 +22,8 @@ def test_a_resumed_run_shows_the_metrics_and_sheet_of_each_epoch_once(
     train(small_recipe, digits, tmp_path, device=CPU, options=first)
     second = RunOptions(tensorboard=True, resume=True)
     train(small_recipe, digits, tmp_path, device=CPU, options=second)
-    events, metrics = read_events(tmp_path), read_metrics(tmp_path)
+    events, metrics = EventAccumulator(str(tmp_path / "tensorboard")), read_metrics(tmp_path)
+    events.Reload()
     assert set(events.Tags()["scalars"]) == set(metrics[0]) - {"epoch"}
     for name in ("loss_generator", "mean_d_real", "step"):
         points = [(event.step, event.value) for event in events.Scalars(name)]

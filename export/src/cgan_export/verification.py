@@ -94,21 +94,13 @@ def verify_against_torch(
             expected = generate_with_torch(model, labels, REFERENCE_SEED, start)
             errors = np.abs(images - expected)
             error = int(errors.max())
-            if error > tolerance.max_error:
-                raise VerificationError(
-                    f"label {label} at batch size {batch} has a pixel error of {error} compared "
-                    f"with PyTorch, the maximum is {tolerance.max_error}; nothing was written, "
-                    "report this as a bug"
-                )
+            subject = f"the max pixel error vs PyTorch of label {label} at batch size {batch}"
+            _require_at_most(tolerance.max_error, error, subject)
             max_error, compared = max(max_error, error), compared + batch
             error_sum += float(errors.mean()) * batch
-    _verify_independence(generator, tolerance)
     mean_error = error_sum / compared
-    if mean_error > tolerance.mean_error:
-        raise VerificationError(
-            f"the mean pixel error compared with PyTorch is {mean_error:.3f}, the maximum is "
-            f"{tolerance.mean_error}; nothing was written, report this as a bug"
-        )
+    _require_at_most(tolerance.mean_error, mean_error, "the mean pixel error vs PyTorch")
+    _verify_independence(generator, tolerance)
     return PixelErrors(max_error, mean_error, compared)
 
 
@@ -123,14 +115,9 @@ def verify_against_integers(generator: ImageGenerator, quantized: QuantizedGener
     expected = quantized.generate(torch.from_numpy(noise), torch.tensor(labels)).numpy()
     images = generator.generate(labels, seed=REFERENCE_SEED)
     errors = np.abs(images.astype(np.int16) - expected)
-    max_error, mean_error = int(errors.max()), float(errors.mean())
-    limit = INTEGER_TOLERANCE
-    if max_error > limit.max_error or mean_error > limit.mean_error:
-        raise VerificationError(
-            f"the int8 file differs from its integer arithmetic by a maximum of {max_error} and a "
-            f"mean of {mean_error:.4f}, allowed are {limit.max_error} and {limit.mean_error}; "
-            "nothing was written, report this as a bug"
-        )
+    subject, limit = "pixel error vs the integer arithmetic of the int8 file", INTEGER_TOLERANCE
+    _require_at_most(limit.max_error, int(errors.max()), f"the max {subject}")
+    _require_at_most(limit.mean_error, float(errors.mean()), f"the mean {subject}")
 
 
 def _verify_independence(generator: ImageGenerator, tolerance: Tolerance) -> None:
@@ -140,9 +127,13 @@ def _verify_independence(generator: ImageGenerator, tolerance: Tolerance) -> Non
     for index, label in enumerate(labels):
         alone = generator.generate([label], seed=REFERENCE_SEED, start=index)
         error = int(np.abs(batch[index] - alone[0]).max())
-        if error > tolerance.batch_error:
-            raise VerificationError(
-                f"an image generated alone differs by {error} from the same image in a batch of "
-                f"{INDEPENDENCE_IMAGES}, the maximum is {tolerance.batch_error}; nothing was "
-                "written, report this as a bug"
-            )
+        subject = f"the difference of an image generated alone and in a batch of {len(labels)}"
+        _require_at_most(tolerance.batch_error, error, subject)
+
+
+def _require_at_most(maximum: float, error: float, subject: str) -> None:
+    if error > maximum:
+        raise VerificationError(
+            f"{subject} is {error:.4g}, the maximum is {maximum}; nothing was written, report "
+            "this as a bug"
+        )

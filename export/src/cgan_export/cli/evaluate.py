@@ -7,6 +7,7 @@ import click
 
 from cgan_export.cli import options
 from cgan_export.cli.table import format_table
+from cgan_export.evaluation.figures import FIGURES
 from cgan_runtime.cli import conventions
 from cgan_runtime.model_file.contract import REFERENCE_SEED
 from cgan_training.cli.common import prepare_for_torch
@@ -34,22 +35,6 @@ Examples:
   cgan-eval digits.onnx --quick --controls
   cgan-eval digits.onnx --quick --repeats 4
 """
-# The rows of the table: key of the figure, title with its better direction, format.
-ROWS = (
-    ("label_accuracy", "label accuracy (+)", "{:.2%}"),
-    ("worst_label_accuracy", "label accuracy of the worst label (+)", "{:.2%}"),
-    ("frechet", "Fréchet distance to the test set (-)", "{:.3f}"),
-    ("frechet_by_class", "Fréchet distance by class (-)", "{:.3f}"),
-    ("frechet_train", "Fréchet distance to the training set (-)", "{:.3f}"),
-    ("precision", "precision (+)", "{:.3f}"),
-    ("recall", "recall (+)", "{:.3f}"),
-    ("density", "density (+)", "{:.3f}"),
-    ("coverage", "coverage (+)", "{:.3f}"),
-    ("memorized", "memorized (-)", "{:.2%}"),
-    ("cas", "classification accuracy score (+)", "{:.2%}"),
-    ("parzen", "Parzen log-likelihood (+)", "{:.1f}"),
-    ("parzen_error", "standard error of the log-likelihood", "{:.1f}"),
-)
 
 
 @click.command("cgan-eval", help=HELP, epilog=EXAMPLES)
@@ -79,8 +64,7 @@ ROWS = (
 @click.option(
     "--quick",
     is_flag=True,
-    help="Skip the figures that take minutes: classification accuracy score and Parzen "
-    "log-likelihood.",
+    help="Skip the classification accuracy score, which takes minutes.",
 )
 @click.option(
     "--controls",
@@ -165,9 +149,10 @@ def command(
 def results_table(results: "list[Evaluation]", class_names: tuple[str, ...]) -> str:
     """Format the figures as a table, one model per column."""
     rows = [["", *(conventions.printable(each.name) for each in results)]]
-    for key, title, form in ROWS:
+    for key, (title, better, form) in FIGURES.items():
         if key in results[0].figures:
-            rows.append([title, *(_cell(each, key, form) for each in results)])
+            name = f"{title} ({better})" if better else title
+            rows.append([name, *(_cell(each, key, form) for each in results)])
     for label, name in enumerate(class_names):
         accuracies = (each.accuracy_by_label[label] for each in results)
         rows.append([f"label accuracy of {name}", *map("{:.2%}".format, accuracies)])
@@ -175,8 +160,8 @@ def results_table(results: "list[Evaluation]", class_names: tuple[str, ...]) -> 
 
 
 def _cell(evaluation: "Evaluation", key: str, form: str) -> str:
-    figure, deviations = form.format(evaluation.figures[key]), evaluation.deviations
-    return f"{figure} ± {form.format(deviations[key])}" if key in deviations else figure
+    figure, deviations = f"{evaluation.figures[key]:{form}}", evaluation.deviations
+    return f"{figure} ± {deviations[key]:{form}}" if key in deviations else figure
 
 
 def write_pictures(

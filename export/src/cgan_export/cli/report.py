@@ -37,9 +37,10 @@ def report_table(files: Sequence[dict[str, Any]]) -> str:
     """Format the values of exported files as a table, one file per column."""
     columns = [_column(values) for values in files]
     table = format_table([[title, *(c[title] for c in columns)] for title in columns[0]])
+    images = files[0]["images_compared"]
     return (
-        f"{table}\nPixel errors are on the scale 0 to 255, over {files[0]['images_compared']:,} "
-        "images. Latency and throughput are of one CPU thread, including noise generation."
+        f"{table}\nPixel errors: scale 0 to 255, {images:,} images. "
+        "Speed: one CPU thread, with noise generation."
     )
 
 

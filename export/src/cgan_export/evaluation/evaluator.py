@@ -17,7 +17,6 @@ from cgan_training.evaluation import (
     classification_accuracy_score,
     memorization_rate,
     nearest_training_images,
-    parzen_log_likelihood,
     predict_with_features,
 )
 from cgan_training.evaluation.classifier import label_accuracy, load_or_train_classifier
@@ -91,9 +90,9 @@ class Evaluator:
 
         Args:
             source: generates the images.
-            quick: skip the figures that take minutes, cas and parzen.
-            repeats: number of image sets to generate and measure, at least 1. cas and parzen are
-                measured once, and the pictures show the first set.
+            quick: skip the classification accuracy score, which takes minutes.
+            repeats: number of image sets to generate and measure, at least 1. The classification
+                accuracy score is measured once, and the pictures show the first set.
 
         Raises:
             EvaluationError: the images do not have the classes or the size of the dataset.
@@ -119,9 +118,6 @@ class Evaluator:
                 (self.test.images, self.test.labels),
                 classes=self.train.classes,
             )
-            likelihood = parzen_log_likelihood(images[0], self.test.images)
-            figures["parzen"] = likelihood.mean
-            figures["parzen_error"] = likelihood.standard_error
         return Evaluation(
             name=source.name,
             figures=_rounded(figures),

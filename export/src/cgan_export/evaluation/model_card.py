@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import torch
 
+from cgan_export.evaluation.figures import FIGURES
 from cgan_export.evaluation.image_sources import onnx_source
 from cgan_runtime import ImageGenerator
 from cgan_runtime.cli.conventions import printable
@@ -20,19 +21,12 @@ from cgan_runtime.model_file.contract import ModelInfo
 from cgan_training.pictures.sample_sheet import draw_sample_sheet
 
 SHEET_ROWS = 10
-# Titles of the quality figures, in the order of the table.
-FIGURES = {
-    "label_accuracy": "label accuracy",
-    "worst_label_accuracy": "label accuracy of the worst label",
-    "frechet": "Fréchet distance to the test set",
-    "frechet_by_class": "Fréchet distance by class",
-    "frechet_train": "Fréchet distance to the training set",
-    "precision": "precision",
-    "recall": "recall",
-    "density": "density",
-    "coverage": "coverage",
-    "memorized": "memorized",
-    "classifier_accuracy": "accuracy of the evaluation classifier on the real test set",
+VERIFICATION = {  # titles of the verification results
+    "largest_difference": "max pixel error vs PyTorch",
+    "mean_difference": "mean pixel error vs PyTorch",
+    "images": "images compared",
+    "quality_gate": "quality gate",
+    "label_accuracy_change": "change of the label accuracy",
 }
 
 
@@ -95,10 +89,11 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str) -> str:
             "",
             "## Verification",
             "",
-            *_table(info.verification),
+            *_table(
+                {VERIFICATION.get(key, key): value for key, value in info.verification.items()}
+            ),
             "",
-            "Differences are pixel errors compared with the trained network for the same noise, on",
-            "the scale 0 to 255.",
+            "Pixel errors are on the scale 0 to 255. Both networks get the same noise.",
             "",
             "## Limits",
             "",
@@ -156,7 +151,7 @@ def _commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _recipe(recipe: Mapping[str, Any]) -> list[str]:
-    name = f" {recipe['name']}" if "name" in recipe else ""
+    name = f" `{recipe['name']}`" if "name" in recipe else ""
     return [
         f"The complete recipe{name}:",
         "",
@@ -168,7 +163,7 @@ def _recipe(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def _quality(info: ModelInfo) -> list[str]:
-    figures = {FIGURES[key]: info.quality[key] for key in FIGURES if key in info.quality}
+    figures = {FIGURES[key].title: info.quality[key] for key in FIGURES if key in info.quality}
     if not figures:
         return ["Not measured; `cgan-export --evaluate` measures it."]
     return [

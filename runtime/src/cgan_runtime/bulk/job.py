@@ -183,11 +183,9 @@ def _has_visible_files(folder: Path) -> bool:
 
 def _describe_difference(existing: Job, job: Job) -> str:
     """Return a description of the first field in which two jobs differ."""
-    for field in fields(Job):
-        old, new = getattr(existing, field.name), getattr(job, field.name)
-        if old != new:
-            return f"with {field.name} {_shorten(old)} instead of {_shorten(new)}"
-    raise AssertionError("the jobs are equal")
+    old, new = asdict(existing), asdict(job)
+    name = next(name for name in old if old[name] != new[name])
+    return f"with {name} {_shorten(old[name])} instead of {_shorten(new[name])}"
 
 
 def _shorten(value: Any) -> str:

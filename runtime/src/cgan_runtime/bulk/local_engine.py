@@ -5,16 +5,16 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from cgan_runtime.bulk.job import Job
 from cgan_runtime.bulk.shards import WORKER_KILLED, Worker
-from cgan_runtime.bulk.signals import sigint_blocked
 from cgan_runtime.errors import WorkerError
 
 NO_SEMAPHORES = (
@@ -24,6 +24,22 @@ NO_SEMAPHORES = (
 MAX_FAILURES = 3  # killed workers in a row, without a finished shard between them
 # A forked child would lack onnxruntime's threads, and could inherit locks that are held.
 SPAWN = multiprocessing.get_context("spawn")
+
+
+@contextmanager
+def sigint_blocked() -> Iterator[None]:
+    """Block SIGINT while processes start, so that they inherit the mask and keep it.
+
+    On Ctrl-C, a terminal sends SIGINT to the workers too. Only the main process must react to it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def generate_shards(

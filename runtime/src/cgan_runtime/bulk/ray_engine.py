@@ -7,7 +7,6 @@ Ray runs in a separate driver process, because it installs signal handlers, writ
 ends its process without an error message when Ray dies on this machine.
 """
 
-import multiprocessing
 import os
 import secrets
 import signal
@@ -24,8 +23,8 @@ from typing import Any
 
 from cgan_runtime import errors
 from cgan_runtime.bulk.job import SHARDS, Job
+from cgan_runtime.bulk.local_engine import SPAWN, sigint_blocked
 from cgan_runtime.bulk.shards import WORKER_KILLED, Worker
-from cgan_runtime.bulk.signals import sigint_blocked
 from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError
 
 MAX_ATTEMPTS = 3  # per shard; Ray itself would retry without limit
@@ -33,7 +32,6 @@ TIMEOUT = 10  # seconds for a cluster to answer, or for Ray to end
 CHUNK_SHARDS = 1000  # shards that are passed to Ray at once, which bounds its bookkeeping
 NOT_INSTALLED = "--engine ray needs Ray; pip install 'cgan-runtime[ray]'"
 LOGS = f"{tempfile.gettempdir()}/ray/session_latest/logs"
-SPAWN = multiprocessing.get_context("spawn")
 
 
 def check_installed() -> None:
@@ -166,7 +164,10 @@ def _connect(ray: Any, workers: int | None) -> None:
     options = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
     address = os.environ.get("RAY_ADDRESS")
     if address and address != "local":
-        _check_reachable(address)
+        host, colon, port = address.rpartition(":")
+        if colon and "/" not in address and port.isdecimal():
+            # Connect to HOST:PORT first: without an answer, Ray itself would wait for minutes.
+            socket.create_connection((host, int(port)), timeout=TIMEOUT).close()
         ray.init(**options)
         return
     if not address:
@@ -174,13 +175,6 @@ def _connect(ray: Any, workers: int | None) -> None:
             ray.init("auto", **options)
             return
     ray.init("local", num_cpus=workers, **options)
-
-
-def _check_reachable(address: str) -> None:
-    """Raise OSError if HOST:PORT does not answer; Ray itself would wait for minutes."""
-    host, colon, port = address.rpartition(":")
-    if colon and "/" not in address and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=TIMEOUT).close()
 
 
 def _generate_chunk(

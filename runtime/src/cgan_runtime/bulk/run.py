@@ -44,7 +44,7 @@ def run_job(
     progress_bar: Callable[[int], AbstractContextManager[Advance]],
     warn: Callable[[str], None],
 ) -> tuple[Job, int]:
-    """Generate all shards that are not complete; return the job and how many shards they were.
+    """Generate all shards that are not complete; return the job and the number of these shards.
 
     Args:
         request: the parsed options.

@@ -38,7 +38,9 @@ Examples:
     "Total number of images. The requested classes take turns, image by image.",
     required=True,
 )
-@options.classes
+@options.digit
+@options.digits
+@options.label
 @options.seed(default="the seed of the job in --output, or random")
 @options.start
 @click.option(

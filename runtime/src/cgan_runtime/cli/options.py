@@ -57,27 +57,19 @@ def _parse_sha256(_ctx: click.Context, _param: click.Parameter, value: str | Non
         raise click.UsageError(f"--expect-sha256: {error}") from error
 
 
-def classes(command: Any) -> Any:
-    """Add the options --digit, --digits and --label, which select_classes() takes."""
-    for option in (  # click lists the options in the order of their decorators, last one first
-        click.option(
-            "--label",
-            metavar="NAME",
-            multiple=True,
-            help="Class to generate, by its name in the model. Repeat it for several.",
-        ),
-        click.option(
-            "--digits",
-            metavar="STRING",
-            callback=_parse_digits,
-            help="Digits to generate, as one string such as 2026.",
-        ),
-        integer(
-            "--digit", 0, 9, "Digit to generate, 0 to 9. Repeat it for several.", multiple=True
-        ),
-    ):
-        command = option(command)
-    return command
+digit = integer("--digit", 0, 9, "Digit to generate, 0 to 9. Repeat it for several.", multiple=True)
+digits = click.option(
+    "--digits",
+    metavar="STRING",
+    callback=_parse_digits,
+    help="Digits to generate, as one string such as 2026.",
+)
+label = click.option(
+    "--label",
+    metavar="NAME",
+    multiple=True,
+    help="Class to generate, by its name in the model. Repeat it for several.",
+)
 
 
 def select_classes(

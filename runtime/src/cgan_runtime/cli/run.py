@@ -62,7 +62,9 @@ def select_format(output: str | None, file_format: str | None) -> str:
 
 
 @click.command("cgan-run", help=HELP, epilog=EXAMPLES)
-@options.classes
+@options.digit
+@options.digits
+@options.label
 @options.integer(
     "--count",
     1,

@@ -96,31 +96,21 @@ def load(name: str, data_dir: Path, *, train: bool = True) -> Dataset:
     dataset = SETS[name]
     part = dataset.train if train else dataset.test
     raw = data_dir / dataset.class_name / "raw"
-    if not all((raw / file).exists() for file in (part.images, part.labels)):
+    images_path, labels_path = raw / part.images, raw / part.labels
+    if not images_path.exists() or not labels_path.exists():
         _download(dataset, part, data_dir, raw, train=train)
-    images = _read_images(raw / part.images, dataset, part)
-    labels = _read_labels(raw / part.labels, dataset, part)
-    class_names = dataset.class_names or tuple(_torchvision_class(dataset).classes)
-    check_labels(labels, len(class_names), raw / part.labels, REMEDY)
-    return Dataset(name, f"{dataset.title} in {raw}", images, labels, class_names)
-
-
-def _read_images(path: Path, dataset: TorchvisionSet, part: Part) -> Tensor:
-    """Return uint8 [n, 1, 28, 28]."""
-    images = read_images(path, REMEDY)
-    _check(path, images[:, 0], [part.count, SIDE, SIDE], dataset)
-    return images
-
-
-def _read_labels(path: Path, dataset: TorchvisionSet, part: Part) -> Tensor:
-    """Return int64 [n]."""
+    images = read_images(images_path, REMEDY)
+    _check(images_path, images[:, 0], [part.count, SIDE, SIDE], dataset)
     if dataset.label_fields is None:
-        labels = read_labels(path, REMEDY)
-        _check(path, labels, [part.count], dataset)
-        return labels
-    fields = read_idx(path, "int32", 2, REMEDY)  # [n, fields]
-    _check(path, fields, [part.count, dataset.label_fields], dataset)
-    return fields[:, 0].long()
+        labels = read_labels(labels_path, REMEDY)
+        _check(labels_path, labels, [part.count], dataset)
+    else:
+        fields = read_idx(labels_path, "int32", 2, REMEDY)
+        _check(labels_path, fields, [part.count, dataset.label_fields], dataset)
+        labels = fields[:, 0].long()
+    class_names = dataset.class_names or tuple(_torchvision_class(dataset).classes)
+    check_labels(labels, len(class_names), labels_path, REMEDY)
+    return Dataset(name, f"{dataset.title} in {raw}", images, labels, class_names)
 
 
 def _check(path: Path, numbers: Tensor, shape: list[int], dataset: TorchvisionSet) -> None:

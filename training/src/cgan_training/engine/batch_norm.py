@@ -1,11 +1,10 @@
 """Calibration of batch norm statistics for averaged weights."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cgan_training.networks import Generator
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 BATCHES, BATCH_SIZE = 20, 500  # generated to measure the statistics
 
 
@@ -19,19 +18,17 @@ def calibrate_batch_norm(generator: Generator, seed: int) -> None:
         generator: on any device.
         seed: of the noise and labels of the images generated for it.
     """
-    norms = [each for each in generator.modules() if isinstance(each, NORMS)]
-    if not norms:
-        generator.eval()
-        return
+    norms = [
+        each for each in generator.modules() if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)
+    ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
-    device = next(generator.parameters()).device
-    random = torch.Generator(device).manual_seed(seed)
+    random = torch.Generator(next(generator.parameters()).device).manual_seed(seed)
     generator.train()
     with torch.no_grad():
-        for _ in range(BATCHES):
+        for _ in range(BATCHES if norms else 0):
             generator(*random_inputs(generator, BATCH_SIZE, random))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -40,9 +37,8 @@ def calibrate_batch_norm(generator: Generator, seed: int) -> None:
 
 def random_inputs(
     generator: Generator, count: int, random: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Return random noise, float32 [count, noise_dim], and labels, int64 [count]."""
-    device = random.device
-    noise = torch.randn(count, generator.noise_dim, generator=random, device=device)
-    label = torch.randint(generator.classes, (count,), generator=random, device=device)
-    return noise, label
+    shape, device = (count, generator.noise_dim), random.device
+    noise = torch.randn(shape, generator=random, device=device)
+    return noise, torch.randint(generator.classes, (count,), generator=random, device=device)

@@ -2,7 +2,6 @@
 
 from typing import cast
 
-from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cgan_training.networks import Generator
@@ -17,30 +16,19 @@ class EmaGenerator:
     """
 
     def __init__(self, generator: Generator, decay: float) -> None:
-        self._generator, self._decay = generator, decay
+        self._current, self._decay = generator, decay
         self.model = AveragedModel(generator)
-
-    @property
-    def generator(self) -> Generator:
-        """The network with the averaged weights."""
-        return cast(Generator, self.model.module)
+        self.generator = cast(Generator, self.model.module)  # has the averaged weights
 
     def update(self, step: int) -> None:
-        """Move the average toward the current weights.
+        """Move the average toward the current weights after a step, counted from 1.
 
         AveragedModel.update_parameters() would do the same, but it synchronizes with the device.
-
-        Args:
-            step: number of steps before this one. The first update copies the weights.
         """
-        decay = warm_up_decay(self._decay, step + 1) if step else 0.0
-        averaged, current = list(self.model.parameters()), list(self._generator.parameters())
+        decay = warm_up_decay(self._decay, step) if step > 1 else 0.0  # the first update copies
+        averaged, current = list(self.model.parameters()), list(self._current.parameters())
         get_ema_multi_avg_fn(decay)(averaged, current, self.model.n_averaged)
         self.model.n_averaged += 1
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the averaged weights."""
-        return list(self.model.parameters())
 
 
 def warm_up_decay(decay: float, step: int) -> float:

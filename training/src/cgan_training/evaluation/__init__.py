@@ -5,7 +5,6 @@ from cgan_training.evaluation.classifier import predict_with_features
 from cgan_training.evaluation.controls import CONTROLS, SHIFTED, make_controls
 from cgan_training.evaluation.epoch_evaluator import EpochEvaluator
 from cgan_training.evaluation.memorization import memorization_rate, nearest_training_images
-from cgan_training.evaluation.parzen import parzen_log_likelihood
 from cgan_training.evaluation.quality import Quality, Reference
 
 __all__ = [
@@ -18,6 +17,5 @@ __all__ = [
     "make_controls",
     "memorization_rate",
     "nearest_training_images",
-    "parzen_log_likelihood",
     "predict_with_features",
 ]

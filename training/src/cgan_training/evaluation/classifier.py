@@ -111,7 +111,7 @@ def train_classifier(
         epochs: passes over the dataset; by default the number depends on n.
 
     Returns:
-        The classifier in eval mode, float32.
+        The classifier in eval mode.
 
     Raises:
         ValueError: images and labels do not match, or a label or epochs is out of range.
@@ -159,14 +159,9 @@ def train_classifier(
 def predict_with_features(
     classifier: EvaluationClassifier, images: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the features, float32 [n, 128], and the predicted labels, int64 [n].
+    """Return features, float32 [n, 128], and predicted labels, int64 [n].
 
-    Args:
-        classifier: in eval mode.
-        images: uint8 [n, 1, height, width].
-
-    Raises:
-        ValueError: the images have a different dtype or shape than the classifier expects.
+    The classifier must be in eval mode. Images and errors are those of its features().
     """
     features, labels = [], []
     with torch.inference_mode():

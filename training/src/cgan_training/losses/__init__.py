@@ -1,9 +1,11 @@
 """The loss terms, one file each: adversarial losses, auxiliary terms and the gradient penalty."""
 
-from cgan_training.losses.adversarial import AdversarialLoss
+from cgan_training.losses.adversarial import HINGE, LOGISTIC, AdversarialLoss
 from cgan_training.losses.auxiliary import AuxiliaryTerm, GeneratorInputs
-from cgan_training.losses.factory import adversarial_loss, auxiliary_terms
+from cgan_training.losses.classification import ClassificationTerm
+from cgan_training.losses.noise_reconstruction import NoiseReconstructionTerm
 from cgan_training.losses.r1 import r1_penalty
+from cgan_training.recipe import HingeLoss, LossSettings
 
 __all__ = [
     "AdversarialLoss",
@@ -13,3 +15,28 @@ __all__ = [
     "auxiliary_terms",
     "r1_penalty",
 ]
+
+
+def adversarial_loss(settings: LossSettings) -> AdversarialLoss:
+    """Return the adversarial loss of a recipe."""
+    return HINGE if isinstance(settings, HingeLoss) else LOGISTIC
+
+
+def auxiliary_terms(
+    settings: LossSettings, feature_dim: int, classes: int, noise_dim: int
+) -> list[AuxiliaryTerm]:
+    """Return the auxiliary terms whose weight in a recipe is above 0.
+
+    Args:
+        settings: the recipe's weights.
+        feature_dim: length of the discriminator's feature vector.
+        classes: number of labels.
+        noise_dim: length of the noise vector.
+    """
+    terms: list[AuxiliaryTerm] = []
+    if settings.classification_weight:
+        terms.append(ClassificationTerm(settings.classification_weight, feature_dim, classes))
+    if settings.noise_reconstruction_weight:
+        weight = settings.noise_reconstruction_weight
+        terms.append(NoiseReconstructionTerm(weight, feature_dim, noise_dim))
+    return terms

@@ -11,33 +11,21 @@ from torch.nn.functional import relu, softplus
 
 
 class AdversarialLoss(NamedTuple):
-    """What each of the two networks minimizes."""
+    """The losses that the two networks minimize."""
 
     of_generator: Callable[[Tensor], Tensor]  # from the logits of generated images
-    of_discriminator: Callable[[Tensor, Tensor], Tensor]  # from the logits of real and generated
+    of_discriminator: Callable[[Tensor, Tensor], Tensor]  # from those of real and generated images
 
 
-def logistic_generator_loss(fake_logits: Tensor) -> Tensor:
-    """Return the mean of -log D(fake), the non-saturating loss (Goodfellow et al. 2014, sec. 3).
+# Binary cross-entropy, with the non-saturating generator loss (Goodfellow et al. 2014, sec. 3):
+# softplus(-x) is the cross-entropy of sigmoid(x) against 1, softplus(x) that against 0.
+LOGISTIC = AdversarialLoss(
+    lambda fake: softplus(-fake).mean(),
+    lambda real, fake: (softplus(-real).mean() + softplus(fake).mean()) / 2,
+)
 
-    softplus(-x) is the cross-entropy of sigmoid(x) against 1, softplus(x) that against 0.
-    """
-    return softplus(-fake_logits).mean()
-
-
-def logistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return the mean of -log D(real) and -log(1 - D(fake)), in nats."""
-    return (softplus(-real_logits).mean() + softplus(fake_logits).mean()) / 2
-
-
-def hinge_generator_loss(fake_logits: Tensor) -> Tensor:
-    """Return the negative mean logit of generated images (Lim & Ye 2017)."""
-    return -fake_logits.mean()
-
-
-def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return the mean distance of the logits from the margins 1 (real) and -1 (generated).
-
-    Logits beyond their margin have no gradient.
-    """
-    return (relu(1 - real_logits).mean() + relu(1 + fake_logits).mean()) / 2
+# Logits beyond the margins 1 (real) and -1 (generated) have no gradient (Lim & Ye 2017).
+HINGE = AdversarialLoss(
+    lambda fake: -fake.mean(),
+    lambda real, fake: (relu(1 - real).mean() + relu(1 + fake).mean()) / 2,
+)

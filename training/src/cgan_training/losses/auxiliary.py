@@ -17,7 +17,7 @@ class AuxiliaryTerm(nn.Module, ABC):
     """A term that both networks minimize beside the adversarial loss.
 
     A linear head, trained together with the discriminator, makes a prediction from its features.
-    The term's weight falls linearly to 0 over the run.
+    Each term's weight falls linearly to 0 over the run.
 
     Args:
         weight: of the term at the start of the run.
@@ -43,7 +43,7 @@ class AuxiliaryTerm(nn.Module, ABC):
 
         Args:
             prediction: float32 [batch, outputs], for generated images.
-            inputs: the inputs that the images were generated from.
+            inputs: the noise and labels that the images were generated from.
             progress: completed share of the run, 0..1.
         """
 
@@ -60,6 +60,6 @@ class AuxiliaryTerm(nn.Module, ABC):
         Args:
             prediction: float32 [2 * batch, outputs], for real images, then for generated ones.
             real_label: int64 [batch].
-            inputs: the inputs that the images were generated from.
+            inputs: the noise and labels that the generated images were generated from.
             progress: completed share of the run, 0..1.
         """

@@ -62,3 +62,13 @@ class Generator(nn.Module):
         first = cast(nn.Linear, self.layers[0])
         with torch.no_grad():
             first.weight[:, : self.noise_dim].mul_(std)
+
+
+def to_uint8(image: Tensor) -> Tensor:
+    """Convert float -1..1 to uint8 0..255, rounding half to even, for any shape."""
+    return image.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_float(image: Tensor) -> Tensor:
+    """Convert uint8 0..255 to float32 -1..1, for any shape."""
+    return image.to(torch.float32).div(127.5).sub(1)

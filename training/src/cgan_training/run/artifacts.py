@@ -32,7 +32,7 @@ class RunArtifacts:
     Args:
         trainer: the run's trainer.
         run_dir: the run's directory.
-        identity: the keys of the checkpoint that identify the recipe and the dataset.
+        identity: "recipe" and "dataset_sha256", for checkpoints.
         options: the run's options.
         metrics: metrics of the completed epochs of a resumed run; None for a new run.
         started_from: the run that initialized the networks, as check_provenance() returns it.
@@ -100,21 +100,21 @@ class RunArtifacts:
             metrics |= options.evaluator(trainer.finished_generator())
         self._directory.add_metrics(metrics)
         images = trainer.sample_images()
-        number = epoch.epoch
-        self._directory.write_sample_sheet(self._draw_sheet(images), number)
-        # After its first steps a generator may well produce blank images, so only a complete epoch
-        # is checked.
+        number = f"{epoch.epoch:04d}"
+        self._directory.write(f"samples/epoch-{number}.png", self._draw_sheet(images))
+        # Within its first epoch a generator often returns blank images, so the check comes later.
         deviation = images.float().std(dim=0).mean()
         if trainer.epoch_is_complete and deviation < MIN_SHEET_DEVIATION:
             raise CollapsedError(
-                f"after epoch {number} the generator returns the same image for every noise and "
-                f"label (see {self._directory.path}/samples); lower the recipe's learning_rate, or "
-                "change its seed"
+                f"after epoch {epoch.epoch} the generator returns the same image for every noise "
+                f"and label (see {self._directory.path}/samples); lower the recipe's "
+                "learning_rate, or change its seed"
             )
         if self._tensorboard is not None:
             self._tensorboard.add(metrics, images)
         if self._is_due(epoch, options.keep_every):
-            save_model(self._build_model(), self._directory.epoch_model_path(number))
+            path = self._directory.path / "models" / f"epoch-{number}.pt"
+            save_model(self._build_model(), path)
 
     def _is_due(self, epoch: EpochMetrics, interval: int) -> bool:
         return bool(interval) and self._trainer.epoch_is_complete and epoch.epoch % interval == 0
@@ -130,8 +130,9 @@ class RunArtifacts:
         directory.write("grid.png", self._draw_sheet(self._trainer.sample_images()))
         directory.write_animation()
         directory.write("curves.png", draw_curves(directory.metrics, self._title()))
-        save_model(self._build_model(), directory.model_path)
-        return directory.model_path
+        path = directory.path / "model.pt"
+        save_model(self._build_model(), path)
+        return path
 
     def _draw_sheet(self, images: torch.Tensor) -> bytes:
         return draw_sample_sheet(images, self._trainer.dataset.class_names, self._title())

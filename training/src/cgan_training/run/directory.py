@@ -67,23 +67,10 @@ class RunDirectory:
         lines = "".join(f"{json.dumps(each)}\n" for each in self.metrics)
         self.write("metrics.jsonl", lines.encode())
 
-    def write_sample_sheet(self, png: bytes, epoch: int) -> None:
-        """Write the sample sheet of an epoch."""
-        self.write(f"samples/epoch-{epoch:04d}.png", png)
-
     def write_animation(self) -> None:
         """Write samples.webp, an animation of the sample sheets of all epochs."""
         sheets = sorted((self.path / "samples").glob("epoch-*.png"))
         self.write("samples.webp", draw_animation(sheets))
-
-    @property
-    def model_path(self) -> Path:
-        """Path of model.pt."""
-        return self.path / "model.pt"
-
-    def epoch_model_path(self, epoch: int) -> Path:
-        """Path of the model of one epoch."""
-        return self.path / "models" / f"epoch-{epoch:04d}.pt"
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:

@@ -2,12 +2,11 @@
 
 import logging
 import time
-from types import TracebackType
 
 from torch import Tensor
 from tqdm import tqdm
 
-from cgan_training.engine import EpochMetrics
+from cgan_training.engine import EpochMetrics, Trainer
 
 REFRESH_SECONDS = 1.0  # reading the losses waits for the device, so the bar shows them rarely
 _logger = logging.getLogger(__name__)
@@ -17,37 +16,22 @@ class Progress:
     """Reports the epoch, the losses, images per second and the time left.
 
     Args:
-        epochs: epochs of the whole run.
-        steps_per_epoch: training steps of an epoch.
-        batch_size: images per step.
+        trainer: the run's trainer.
         seconds_limit: seconds of training after which the run ends.
         bar: show a bar on stderr instead of logging a line per epoch.
     """
 
-    def __init__(
-        self, epochs: int, steps_per_epoch: int, batch_size: int, seconds_limit: float, *, bar: bool
-    ) -> None:
-        self._epochs, self._batch_size, self._seconds_limit = epochs, batch_size, seconds_limit
-        self._has_bar, self._refreshed = bar, 0.0
+    def __init__(self, trainer: Trainer, seconds_limit: float, *, bar: bool) -> None:
+        self._epochs, self._batch_size = trainer.recipe.epochs, trainer.batch_size
+        self._seconds_limit, self._has_bar, self._refreshed = seconds_limit, bar, 0.0
         self._bar = tqdm(
-            total=epochs * steps_per_epoch * batch_size,
+            total=self._epochs * trainer.steps_per_epoch * self._batch_size,
             unit="img",
             unit_scale=True,
             dynamic_ncols=True,
             smoothing=0.05,
             disable=not bar,
         )
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.close()
 
     def start_epoch(self, epoch: int, step: int) -> None:
         """Show which epoch begins, counted from 1, and at which step of the run."""
@@ -60,8 +44,7 @@ class Progress:
 
         Args:
             steps: completed steps of this epoch.
-            sums: float64 [4]: sums over these steps of the losses of generator and discriminator
-                and of the mean probability of "real" for real and for generated images.
+            sums: [4], over these steps; see Trainer.train_epoch().
         """
         if not self._has_bar:
             return
@@ -89,6 +72,10 @@ class Progress:
             f"{epoch.images_per_second:,.0f}",
             _clock(seconds),
         )
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._bar.close()
 
 
 def _clock(seconds: float) -> str:

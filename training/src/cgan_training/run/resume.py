@@ -25,7 +25,7 @@ def resume(
     Args:
         trainer: a new trainer with the run's recipe and dataset.
         run_dir: the run's directory.
-        identity: "recipe", as plain values, and "dataset_sha256"; both must equal the checkpoint's.
+        identity: "recipe" and "dataset_sha256"; both must equal those of the checkpoint.
 
     Returns:
         The metrics of the completed epochs, and what the run was started from, or None.
@@ -39,11 +39,9 @@ def resume(
     if not _equal(saved, expected):
         saved = saved if isinstance(saved, dict) else {}
         differing = [key for key in expected if not _equal(saved.get(key), expected[key])]
-        reason = (
-            f"{differing[0]} differs from {expected[differing[0]]!r}"
-            if differing
-            else "it has additional keys"
-        )
+        reason = "it has additional keys"
+        if differing:
+            reason = f"{differing[0]} differs from {expected[differing[0]]!r}"
         raise CheckpointError(
             f"the run in {run_dir} has a different recipe ({reason}); resume it without --recipe, "
             "--epochs, --precision and --seed, or start a new run"

@@ -2,36 +2,30 @@
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-
-class StopSignals:
-    """Record SIGINT and SIGTERM within the block instead of ending the process.
+@contextmanager
+def record_stop_signals() -> Iterator[list[int]]:
+    """Record SIGINT and SIGTERM within the block instead of ending the process; yield the record.
 
     A second signal of the same kind has its usual effect. Outside the main thread nothing changes:
     Python handles signals in the main thread only.
     """
+    received: list[int] = []
 
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
-        self._previous: dict[signal.Signals, signal._HANDLER] = {}
+    def record(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, previous[signal.Signals(number)])
 
-    def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {each: signal.signal(each, self._record) for each in SIGNALS}
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for each, handler in self._previous.items():
-            signal.signal(each, handler)
-
-    def _record(self, number: int, _frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
-        signal.signal(number, self._previous[self.received])
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    for number in previous if in_main_thread else ():
+        signal.signal(number, record)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items() if in_main_thread else ():
+            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from cgan_training.run.artifacts import RunArtifacts
 from cgan_training.run.options import RunOptions
 from cgan_training.run.progress import Progress
 from cgan_training.run.resume import resume, start_from
-from cgan_training.run.signals import StopSignals
+from cgan_training.run.signals import record_stop_signals
 
 
 def train(
@@ -78,19 +79,11 @@ def train(
     seconds_limit = trainer.seconds + (options.seconds_limit or math.inf)
     trainer.seconds_limit = seconds_limit
     vote, time_is_up = Vote(processes), 0.0
-    with (
-        StopSignals() as stop,
-        Progress(
-            recipe.epochs,
-            trainer.steps_per_epoch,
-            trainer.batch_size,
-            seconds_limit,
-            bar=options.progress_bar,
-        ) as progress,
-    ):
+    progress = Progress(trainer, seconds_limit, bar=options.progress_bar)
+    with record_stop_signals() as received, closing(progress):
 
         def stop_conditions() -> tuple[int, bool]:
-            return stop.received or 0, trainer.seconds >= seconds_limit
+            return received[-1] if received else 0, trainer.seconds >= seconds_limit
 
         def on_step(steps: int, sums: Tensor) -> bool:
             progress.step(steps, sums)
@@ -108,11 +101,11 @@ def train(
             artifacts.save_checkpoint()
             signal_number, time_is_up = processes.maximum(*stop_conditions())
             if signal_number:
-                received = signal.Signals(int(signal_number))
+                stopped_by = signal.Signals(int(signal_number))
                 raise StoppedError(
-                    f"stopped by {received.name} in epoch {epoch.epoch}; the state is saved, "
+                    f"stopped by {stopped_by.name} in epoch {epoch.epoch}; the state is saved, "
                     f"continue with cgan-train --resume {run_dir}",
-                    received,
+                    stopped_by,
                 )
         if not trainer.epoch_is_complete:  # the time limit ended the run within an epoch
             progress.end_epoch(epoch)
