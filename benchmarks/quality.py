@@ -29,8 +29,8 @@ from cgan_export.evaluation.evaluator import Evaluator
 from cgan_export.evaluation.image_sources import ImageSource, open_source
 from cgan_export.evaluation.pictures import confusion_picture, nearest_picture, sheet_picture
 from cgan_runtime.cli import conventions
-from cgan_training import evaluation
 from cgan_training.evaluation.classifier import classifier_file_name
+from cgan_training.evaluation.controls import CONTROLS, SHIFTED, make_controls
 
 COLUMNS = {
     "accuracy": ("label_accuracy", "{:.4f}"),
@@ -75,11 +75,10 @@ def main(
     evaluator = Evaluator(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
     sources = {name: open_source(path) for name, path in models.items()}
     title, last = list(sources.items())[-1]
-    train, classes = (evaluator.train.images, evaluator.train.labels), evaluator.train.classes
-    classifier_path = cache_dir / classifier_file_name(*train, classes=classes)
+    classifier_path = cache_dir / classifier_file_name(evaluator.train)
     classifier = hashlib.sha256(classifier_path.read_bytes()).hexdigest()[:16]
     existing: Rows = json.loads((output / "rows.json").read_text("utf-8"))["rows"] if add else {}
-    for name, generate in evaluation.make_controls(train, classes, last.generate).items():
+    for name, generate in make_controls(evaluator.train, last.generate).items():
         if name in controls_to_measure(existing, classifier):
             sources[name] = ImageSource(name, last.dataset, last.class_names, last.shape, generate)
     evaluations = {
@@ -114,17 +113,15 @@ def main(
 
 def controls_to_measure(existing: Rows, classifier: str) -> set[str]:
     """Return the controls that this classifier has not measured, and the last model's."""
-    return {evaluation.SHIFTED} | {
-        name
-        for name in evaluation.CONTROLS
-        if existing.get(name, {}).get("classifier") != classifier
+    return {SHIFTED} | {
+        name for name in CONTROLS if existing.get(name, {}).get("classifier") != classifier
     }
 
 
 def merge_rows(existing: Rows, new: Rows) -> Rows:
     """Return all rows, with new ones replacing those of the same name, and controls last."""
     merged = existing | new
-    names = sorted(merged, key=lambda name: name in evaluation.CONTROLS)  # otherwise keeps order
+    names = sorted(merged, key=lambda name: name in CONTROLS)  # otherwise keeps order
     return {name: merged[name] for name in names}
 
 

@@ -162,7 +162,7 @@ def classifier_cache(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("classifiers")
     for path in (ROOT / "benchmarks" / "models").glob("classifier-*.pt"):
         shutil.copy(path, folder)  # saves the training, unless sklearn or Pillow make other digits
-    load_or_train_classifier(digits.images, digits.labels, classes=10, cache_dir=folder)
+    load_or_train_classifier(digits, folder)
     return folder
 
 

@@ -32,5 +32,5 @@ def test_the_networks_are_the_classic_and_the_shipped_one() -> None:
 @pytest.mark.skipif("CGAN_DATA_DIR" not in os.environ, reason="needs the real MNIST files")
 def test_the_evaluation_classifier_of_mnist_is_committed() -> None:
     train = load_dataset("mnist", Path(os.environ["CGAN_DATA_DIR"]))[0]
-    name = classifier_file_name(train.images, train.labels, classes=train.classes)
+    name = classifier_file_name(train)
     assert (harness.MODELS / name).exists()

@@ -20,7 +20,7 @@ import scaling
 import startup
 import training
 
-from cgan_training.evaluation import CONTROLS, SHIFTED
+from cgan_training.evaluation.controls import CONTROLS, SHIFTED
 
 PAGES = {"training": training.page, "training-cuda": training.page} | {
     module.BENCHMARK: lambda line, module=module: module.page(line["rows"])

@@ -13,7 +13,7 @@ from cgan_export.cli.evaluate import results_table
 from cgan_export.evaluation import evaluator as evaluator_module
 from cgan_export.evaluation.evaluator import Evaluator
 from cgan_export.evaluation.image_sources import open_source
-from cgan_training.evaluation import classification_accuracy_score
+from cgan_training.evaluation.classifier import classification_accuracy_score
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 

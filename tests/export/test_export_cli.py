@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from PIL import Image
 
 import cgan_export
 from cgan_export.evaluation import quality_gate
+from cgan_export.evaluation.model_card import model_card
 from cgan_runtime import ImageGenerator
+from cgan_runtime.diagnostics.speed import Speed
 from cgan_training.model_file import load_model
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -98,6 +101,19 @@ def test_card_and_sheet_are_written_beside_the_file(
         assert fact in text
     with Image.open(tmp_path / "small.png") as picture:
         assert picture.size == (604, 656)
+
+
+def test_the_card_lists_earlier_training_runs(onnx_file: Path) -> None:
+    generator = ImageGenerator(onnx_file, "cpu")
+    info = generator.info
+    earlier = {**info.training, "recipe": dict(info.recipe), "dataset": "mnist"}
+    generator.info = replace(info, training={**info.training, "started_from": earlier})
+    card = model_card(generator, Speed(1e-5, 1e5), "sheet.png")
+    assert "| started from | small, 2 epochs of mnist, " in card
+    assert card.count("    cgan-train ") == 2
+    assert " --start-from runs/step-1 " in card
+    generator.info = replace(info, training={})  # the command would lack options
+    assert "cgan-train " not in model_card(generator, Speed(1e-5, 1e5), "sheet.png")
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def skip_evaluation(prepared: Path) -> None:
     from cgan_training.evaluation import classifier
 
     vars(classifier)["train_classifier"] = lambda images, _labels, *, classes, **_: (
-        classifier._untrained_classifier(classes, images, 0).eval()
+        classifier._untrained_classifier(classes, images).eval()
     )
     real = evaluator.Evaluator("optdigits", Path("nowhere"), prepared / "classifiers", print)
     quality = real.evaluate(open_source(prepared / "run"), quick=True)
@@ -124,8 +124,7 @@ def skip_evaluation(prepared: Path) -> None:
     class FakeEvaluator(evaluator.Evaluator):
         def __init__(self, *arguments: Any) -> None:
             vars(self).update(vars(real))
-            images, labels = self.train.images, self.train.labels
-            classifier.load_or_train_classifier(images, labels, classes=10, cache_dir=arguments[2])
+            classifier.load_or_train_classifier(self.train, arguments[2])
 
         def evaluate(self, *_: Any, **__: Any) -> Any:
             return quality

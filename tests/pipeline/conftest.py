@@ -87,10 +87,10 @@ def untrained_classifier_cache(digits: Dataset, tmp_path_factory: pytest.TempPat
     """A --cache-dir with an untrained classifier of optdigits, which costs no time."""
 
     def train_classifier(images: Tensor, _labels: Tensor, *, classes: int, **_: Any) -> Any:
-        return classifier._untrained_classifier(classes, images, 0).eval()
+        return classifier._untrained_classifier(classes, images).eval()
 
     folder = tmp_path_factory.mktemp("classifiers")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "train_classifier", train_classifier)
-        load_or_train_classifier(digits.images, digits.labels, classes=10, cache_dir=folder)
+        load_or_train_classifier(digits, folder)
     return folder

@@ -89,12 +89,12 @@ def test_a_malicious_classifier_is_replaced(
 
     def train(images: Tensor, _labels: Tensor, *, classes: int, **_: Any) -> Any:
         trained.append(classes)
-        return classifier._untrained_classifier(classes, images, 0)
+        return classifier._untrained_classifier(classes, images)
 
     monkeypatch.setattr(classifier, "train_classifier", train)
-    data, cache = (digits.images, digits.labels), tmp_path / "cache"
+    cache = tmp_path / "cache"
     for expected in (1, 2, 2):
-        classifier.load_or_train_classifier(*data, classes=10, cache_dir=cache)
+        classifier.load_or_train_classifier(digits, cache)
         assert len(trained) == expected
         if expected == 1:
             infect(next(cache.iterdir()))

@@ -54,9 +54,7 @@ def test_the_model_has_the_quality_in_its_metadata() -> None:
         train, _ = load_dataset("mnist", data_dir)
     except DatasetError as error:
         pytest.skip(str(error))
-    classifier = load_or_train_classifier(
-        train.images, train.labels, classes=train.classes, cache_dir=harness.MODELS
-    )
+    classifier = load_or_train_classifier(train, harness.MODELS)
     labels = torch.arange(10).repeat(IMAGES // 10)
     with ImageGenerator(provider="cpu") as generator:
         images = torch.from_numpy(generator.generate(labels.tolist(), seed=99))

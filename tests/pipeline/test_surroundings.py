@@ -97,7 +97,7 @@ def test_a_classifier_cache_without_a_home_directory(
     monkeypatch.setattr(Path, "home", no_home)
     folder = default_cache_dir()
     with pytest.raises(OutputError, match="Not a directory; choose another --cache-dir"):
-        load_or_train_classifier(digits.images, digits.labels, classes=10, cache_dir=folder)
+        load_or_train_classifier(digits, folder)
 
 
 def test_shared_memory_that_cannot_be_written(

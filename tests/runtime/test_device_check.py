@@ -18,7 +18,7 @@ from cgan_runtime.diagnostics.device_check import check_device
 from cgan_runtime.diagnostics.speed import Speed
 from cgan_runtime.errors import ModelError, ProviderError
 from cgan_runtime.generator import SHIPPED_MODEL
-from cgan_runtime.inference import session
+from cgan_runtime.inference import cuda_diagnostics, session
 from cgan_runtime.model_file.contract import Golden, ModelInfo
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -122,7 +122,7 @@ def test_installed_distributions(monkeypatch: pytest.MonkeyPatch, tiny_model: Pa
             (None, "0"),  # a broken installation
         )
     ]
-    monkeypatch.setattr(device_check, "distributions", lambda: installed)
+    monkeypatch.setattr(cuda_diagnostics, "distributions", lambda: installed)
     report = check_device(tiny_model, "cpu")
     assert report.onnxruntime_distributions == {"onnxruntime": "1.21", "onnxruntime-gpu": "1.20"}
 

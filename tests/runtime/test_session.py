@@ -3,7 +3,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from cgan_runtime.errors import InstallError, ModelError, ProviderError
 from cgan_runtime.generator import ImageGenerator
-from cgan_runtime.inference import session
+from cgan_runtime.inference import cuda_diagnostics, session
 from cgan_runtime.inference.threads import available_threads
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -281,13 +280,9 @@ def test_threads_of_a_session(fake: Fake, threads: int | None) -> None:
 def test_why_onnxruntime_has_no_cuda(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, installed: list[str], reason: str
 ) -> None:
-    def version(name: str) -> str:
-        if name not in installed:
-            raise PackageNotFoundError(name)
-        return "1.99"
-
+    found = [SimpleNamespace(metadata={"Name": name}, version="1.99") for name in installed]
+    monkeypatch.setattr(cuda_diagnostics, "distributions", lambda: found)
     fake([CPU], [CPU])
-    monkeypatch.setattr("importlib.metadata.version", version)
     with pytest.raises(ProviderError) as caught:
         open_on("cuda")
     message = str(caught.value)

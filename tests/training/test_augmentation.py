@@ -21,9 +21,7 @@ def test_the_given_share_of_images_is_changed(digits: Dataset, random: torch.Gen
     assert after.max() <= 1 + 1e-5
 
 
-def test_a_digit_moves_and_stretches_only_slightly(
-    digits: Dataset, random: torch.Generator
-) -> None:
+def test_digits_move_and_stretch_only_slightly(digits: Dataset, random: torch.Generator) -> None:
     images = to_float(digits.images[:200])
     before, after = images.add(1), augment(images, 1.0, random).add(1)
     sums = [each.flatten(1).sum(1) for each in (before, after)]

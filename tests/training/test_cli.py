@@ -69,7 +69,7 @@ def test_a_resumed_run_keeps_its_options(
     call: Command, tmp_path: Path, small_toml: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train_classifier(images: Tensor, _labels: Tensor, *, classes: int, **_: Any) -> Any:
-        return classifier._untrained_classifier(classes, images, 0).eval()
+        return classifier._untrained_classifier(classes, images).eval()
 
     monkeypatch.setattr(classifier, "train_classifier", train_classifier)
     run = ["--recipe", small_toml, "--dataset", "optdigits", "--threads", 1, "--run-dir", "run"]

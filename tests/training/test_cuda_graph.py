@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -19,12 +19,7 @@ from cgan_training.hardware.cuda_graph import (
     set_value,
 )
 
-Step = Callable[[Tensor, bool], Tensor]
 SYNCHRONIZING = "called a synchronizing CUDA operation (Triggered internally at somewhere)"
-
-
-class FakeStream:
-    def wait_stream(self, _other: "FakeStream") -> None: ...
 
 
 class FakeCuda:
@@ -32,53 +27,30 @@ class FakeCuda:
 
     def __init__(self) -> None:
         self.mode = 0
-        self.current = self.default = FakeStream()
-        self.graphs: list[FakeGraph] = []
-        self.capturing: FakeGraph | None = None
+        self.current = self.default = MagicMock()
+        self.graphs: list[MagicMock] = []
+        self.capturing: MagicMock | None = None
+        self.Stream, self.stream = MagicMock(), MagicMock()
+        self.current_stream = lambda _device: self.current
+        self.get_sync_debug_mode = lambda: self.mode
 
-    def Stream(self, _device: torch.device) -> FakeStream:  # noqa: N802 - torch's name
-        return FakeStream()
-
-    def CUDAGraph(self) -> "FakeGraph":  # noqa: N802 - torch's name
-        self.graphs.append(FakeGraph())
+    def CUDAGraph(self) -> MagicMock:  # noqa: N802 - torch's name
+        self.graphs.append(MagicMock())
         return self.graphs[-1]
 
-    def current_stream(self, _device: torch.device) -> FakeStream:
-        return self.current
-
-    def set_stream(self, stream: FakeStream) -> None:
+    def set_stream(self, stream: MagicMock) -> None:
         self.current = stream
 
-    def stream(self, _stream: FakeStream) -> Any:
-        return nullcontext()
-
     @contextmanager
-    def graph(self, graph: "FakeGraph", stream: FakeStream) -> Iterator[None]:
+    def graph(self, graph: MagicMock, stream: MagicMock) -> Iterator[None]:
         self.capturing, self.current = graph, stream
         yield  # after an error, torch leaves its capture stream current
         self.capturing, self.current = None, self.default
-
-    def get_sync_debug_mode(self) -> int:
-        return self.mode
 
     def set_sync_debug_mode(self, mode: int | str) -> None:
         self.mode = 1 if mode == "warn" else 0
         if self.mode:
             warnings.warn("not every synchronizing operation is detected", stacklevel=2)
-
-
-class FakeGraph:
-    def __init__(self) -> None:
-        self.replays = 0
-        self.repeat: Callable[[], object] = lambda: None
-        self.random: torch.Generator | None = None
-
-    def register_generator_state(self, random: torch.Generator) -> None:
-        self.random = random
-
-    def replay(self) -> None:
-        self.replays += 1
-        self.repeat()
 
 
 @pytest.fixture
@@ -89,7 +61,9 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     return fake
 
 
-def doubling_step(cuda: FakeCuda, calls: list[bool], synchronizes: bool = False) -> Step:
+def doubling_step(
+    cuda: FakeCuda, calls: list[bool], synchronizes: bool = False
+) -> Callable[[Tensor, bool], Tensor]:
     """Return a step that doubles its input and that the fake can capture."""
 
     def step(numbers: Tensor, variant: bool) -> Tensor:
@@ -98,32 +72,25 @@ def doubling_step(cuda: FakeCuda, calls: list[bool], synchronizes: bool = False)
         if synchronizes and cuda.mode:
             warnings.warn(SYNCHRONIZING, stacklevel=2)
         if cuda.capturing is not None:
-            cuda.capturing.repeat = lambda: result.copy_(numbers * 2)
+            cuda.capturing.replay.side_effect = lambda: result.copy_(numbers * 2)
         return result
 
     return step
 
 
-def test_a_step_is_captured_after_its_warm_up(cuda: FakeCuda) -> None:
+def test_each_variant_of_a_step_is_captured_after_its_warm_up(cuda: FakeCuda) -> None:
     calls: list[bool] = []
     random = torch.Generator()
     run = CudaGraphStep(doubling_step(cuda, calls), random)
-    for number in range(10):
-        assert run(torch.tensor([number, 5]), False).tolist() == [2 * number, 10]
-    assert len(calls) == WARM_UP_STEPS + 1
-    (graph,) = cuda.graphs
-    assert (graph.replays, graph.random) == (10 - WARM_UP_STEPS, random)
-    assert cuda.mode == 0
-
-
-def test_each_variant_has_a_graph_of_its_own(cuda: FakeCuda) -> None:
-    calls: list[bool] = []
-    run = CudaGraphStep(doubling_step(cuda, calls), torch.Generator())
     for number in range(20):
-        assert run(torch.tensor([number]), number % 4 == 0).item() == 2 * number
+        assert run(torch.tensor([number, 5]), number % 4 == 0).tolist() == [2 * number, 10]
     assert calls.count(True) == calls.count(False) == WARM_UP_STEPS + 1
-    assert [graph.replays for graph in cuda.graphs] == [15 - WARM_UP_STEPS, 5 - WARM_UP_STEPS]
-    assert run.captured == {False, True}
+    assert run.graphs.keys() == {False, True}
+    counts = [graph.replay.call_count for graph in cuda.graphs]
+    assert counts == [15 - WARM_UP_STEPS, 5 - WARM_UP_STEPS]
+    for graph in cuda.graphs:
+        graph.register_generator_state.assert_called_once_with(random)
+    assert cuda.mode == 0
 
 
 def test_a_synchronizing_step_always_runs_directly(cuda: FakeCuda) -> None:
@@ -132,7 +99,7 @@ def test_a_synchronizing_step_always_runs_directly(cuda: FakeCuda) -> None:
     for number in range(10):
         assert run(torch.tensor([number]), False).item() == 2 * number
     assert len(calls) == 10
-    assert run.captured == set()
+    assert run.graphs == {}
 
 
 def test_a_failed_capture_is_reported_in_one_line(cuda: FakeCuda) -> None:

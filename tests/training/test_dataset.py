@@ -20,8 +20,8 @@ def test_sizes_come_from_the_images() -> None:
     [
         (3, [0, 1], "my files: 3 images but 2 labels; provide one label per image"),
         (0, [], "my files: 0 images but 0 labels; "),
-        (2, [0, 2], "my files: labels range from 0 to 2; they must be 0 to 1"),
-        (2, [-1, 1], "my files: labels range from -1 to 1"),
+        (2, [0, 2], "my files holds the label 2, but 2 classes allow 0 to 1; correct the label, "),
+        (2, [-1, 1], "my files holds the label -1, but 2 classes allow 0 to 1"),
     ],
 )
 def test_images_and_labels_that_do_not_match_are_rejected(

@@ -12,52 +12,68 @@ from cgan_training.hardware.processes import ProcessGroup
 from cgan_training.recipe import Recipe
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
+Patch = pytest.MonkeyPatch
 
 
-def test_auto_selects_the_first_available_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+def set_devices(patch: Patch, cuda: int = 0, *, mps: bool = False) -> None:
+    patch.setattr(torch.cuda, "is_available", lambda: bool(cuda))
+    patch.setattr(torch.cuda, "device_count", lambda: cuda)
+    patch.setattr(torch.cuda, "set_device", lambda _device: None)
+    patch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+def test_auto_selects_the_first_available_device(monkeypatch: Patch) -> None:
+    set_devices(monkeypatch)
     assert choose_device("auto") == CPU
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    set_devices(monkeypatch, mps=True)
     assert choose_device("auto") == torch.device("mps")
     assert choose_device("auto", ProcessGroup(0, 2)) == CPU
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    set_devices(monkeypatch, cuda=1, mps=True)
     assert choose_device("auto") == GPU
 
 
-def test_a_missing_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+def test_a_missing_device_is_rejected(monkeypatch: Patch) -> None:
+    set_devices(monkeypatch, mps=True)
     with pytest.raises(DeviceError, match="PyTorch finds no cuda device; use --device cpu"):
         choose_device("cuda")
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     with pytest.raises(DeviceError, match="cannot share one mps device; use --device cpu"):
         choose_device("mps", ProcessGroup(0, 2))
 
 
-@pytest.mark.parametrize(("supported", "name"), [(True, "bf16"), (False, "fp32")])
-def test_auto_precision_on_a_cpu(
-    small_recipe: Recipe, monkeypatch: pytest.MonkeyPatch, supported: bool, name: str
-) -> None:
-    auto = dataclasses.replace(small_recipe, precision="auto")
-    monkeypatch.setattr(precision, "supports_bf16", lambda _device: supported)
-    assert precision.resolve_precision(auto, CPU).precision == name
-    assert precision.resolve_precision(small_recipe, CPU) == small_recipe
+def test_each_process_of_a_host_uses_its_own_cuda_device(monkeypatch: Patch) -> None:
+    set_devices(monkeypatch, cuda=2)
+    assert choose_device("cuda", ProcessGroup(3, 4, 1)) == torch.device("cuda", 1)
+    assert choose_device("cpu", ProcessGroup(3, 4, 1)) == CPU
+    with pytest.raises(DeviceError, match="process 2 of this host needs a CUDA device of its own"):
+        choose_device("cuda", ProcessGroup(2, 4, 2))
 
 
 @pytest.mark.parametrize(
-    ("capability", "name"), [((9, 0), "tf32"), ((8, 0), "tf32"), ((7, 5), "fp32")]
+    ("device", "bf16", "capability", "expected"),
+    [
+        (CPU, True, (), "bf16"),
+        (CPU, False, (), "fp32"),
+        (GPU, False, (9, 0), "tf32"),
+        (GPU, False, (8, 0), "tf32"),
+        (GPU, False, (7, 5), "fp32"),
+    ],
 )
-def test_auto_precision_on_a_gpu(
-    small_recipe: Recipe, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str
+def test_auto_precision_is_the_fastest_in_hardware(
+    small_recipe: Recipe,
+    monkeypatch: Patch,
+    device: torch.device,
+    bf16: bool,
+    capability: tuple[int, ...],
+    expected: str,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bf16}, raising=False)
     auto = dataclasses.replace(small_recipe, precision="auto")
-    assert precision.resolve_precision(auto, GPU).precision == name
+    assert precision.resolve_precision(auto, device).precision == expected
+    assert precision.resolve_precision(small_recipe, device) == small_recipe
 
 
-def test_tf32_is_refused_without_hardware_for_it(
-    small_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tf32_is_rejected_without_hardware_for_it(small_recipe: Recipe, monkeypatch: Patch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
     tf32 = dataclasses.replace(small_recipe, precision="tf32")
     for device in (CPU, GPU):

@@ -1,5 +1,5 @@
-import math
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,21 +8,21 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from cgan_training.data import Dataset, load_dataset
-from cgan_training.evaluation import (
-    EpochEvaluator,
-    Quality,
-    Reference,
+from cgan_training.evaluation.classifier import (
+    EvaluationClassifier,
     classification_accuracy_score,
-    make_controls,
-    memorization_rate,
-    nearest_training_images,
-    parzen_log_likelihood,
+    load_or_train_classifier,
+    predict_with_features,
 )
-from cgan_training.evaluation.classifier import load_or_train_classifier
+from cgan_training.evaluation.controls import make_controls
+from cgan_training.evaluation.epoch_evaluator import EpochEvaluator
 from cgan_training.evaluation.frechet import Gaussian, frechet_distance
+from cgan_training.evaluation.memorization import memorization_rate, nearest_training_images
 from cgan_training.evaluation.neighbors import Neighborhood, measure_overlap
-from cgan_training.evaluation.parzen import SIGMAS
+from cgan_training.evaluation.quality import Quality, Reference
 from cgan_training.model_file import load_model
+
+Measure = Callable[[Tensor, Tensor], Quality]
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,20 @@ def test_set() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def reference(classifier_cache: Path, test_set: Dataset, digits: Dataset) -> Reference:
-    train = digits.images, digits.labels
-    classifier = load_or_train_classifier(*train, classes=10, cache_dir=classifier_cache)
-    return Reference.from_datasets(classifier, (test_set.images, test_set.labels), train)
+def classifier(classifier_cache: Path, digits: Dataset) -> EvaluationClassifier:
+    return load_or_train_classifier(digits, classifier_cache)
+
+
+@pytest.fixture(scope="module")
+def reference(classifier: EvaluationClassifier, test_set: Dataset, digits: Dataset) -> Reference:
+    return Reference.fit(classifier, test_set, digits)
+
+
+@pytest.fixture(scope="module")
+def measure(reference: Reference, classifier: EvaluationClassifier) -> Measure:
+    return lambda images, labels: reference.measure(
+        *predict_with_features(classifier, images), labels
+    )
 
 
 def first_of_class(data: Dataset, labels: Tensor) -> Tensor:
@@ -73,10 +83,10 @@ def test_overlap_of_points_on_a_line() -> None:
     real = torch.tensor([*range(10), 200.0])[:, None]
     generated = torch.tensor([0, 1, 2, 3, 4, 4.4, -300])[:, None]
     overlap = measure_overlap(Neighborhood.fit(real), generated)
-    assert overlap.precision == pytest.approx(6 / 7)  # all but -300
-    assert overlap.recall == pytest.approx(9 / 11)  # all but 9 and 200
-    assert overlap.density == pytest.approx((4 + 5 + 6 + 7 + 10 + 10 + 0) / 5 / 7)
-    assert overlap.coverage == pytest.approx(10 / 11)  # all but 200
+    assert overlap["precision"] == pytest.approx(6 / 7)  # all but -300
+    assert overlap["recall"] == pytest.approx(9 / 11)  # all but 9 and 200
+    assert overlap["density"] == pytest.approx((4 + 5 + 6 + 7 + 10 + 10 + 0) / 5 / 7)
+    assert overlap["coverage"] == pytest.approx(10 / 11)  # all but 200
 
 
 def test_a_single_point_has_no_neighbors() -> None:
@@ -84,23 +94,9 @@ def test_a_single_point_has_no_neighbors() -> None:
         Neighborhood.fit(torch.zeros(1, 3))
 
 
-def test_parzen_likelihood_of_a_known_density() -> None:
-    """With points around one gray window the density is a Gaussian of their deviation."""
-    random = torch.Generator().manual_seed(2)
-    sigma = SIGMAS[2]
-    window = torch.full((1, 1, 4, 4), 127.5)
-    noise = torch.randn((4000, 1, 4, 4), generator=random) * sigma * 255
-    likelihood = parzen_log_likelihood(window, (window + noise).clamp(0, 255))
-    assert likelihood.sigma == pytest.approx(sigma, rel=1e-3)
-    expected = -16 / 2 * (math.log(2 * math.pi * sigma**2) + 1)
-    assert likelihood.mean == pytest.approx(expected, abs=5 * likelihood.standard_error)
-    assert likelihood.standard_error == pytest.approx(math.sqrt(8 / 2000), rel=0.2)
-
-
 def test_memorization_of_copies_and_of_new_images(digits: Dataset, test_set: Dataset) -> None:
-    train = (digits.images, digits.labels)
-    new = nearest_training_images(test_set.images, test_set.labels, train)
-    copies = nearest_training_images(digits.images[300:600], digits.labels[300:600], train)
+    new = nearest_training_images(test_set.images, test_set.labels, digits)
+    copies = nearest_training_images(digits.images[300:600], digits.labels[300:600], digits)
     assert copies.index.tolist() == list(range(300, 600))
     assert copies.distance.max() < 0.01
     assert memorization_rate(copies, new) == 1
@@ -108,16 +104,14 @@ def test_memorization_of_copies_and_of_new_images(digits: Dataset, test_set: Dat
 
 
 def test_the_figures_reveal_the_faults_of_the_controls(
-    reference: Reference, digits: Dataset, test_set: Dataset
+    measure: Measure, digits: Dataset, test_set: Dataset
 ) -> None:
     labels = test_set.labels.repeat(4)
     controls = make_controls(
-        (digits.images, digits.labels),
-        10,
-        lambda requested: digits.images[first_of_class(digits, requested)],
+        digits, lambda requested: digits.images[first_of_class(digits, requested)]
     )
     real, noisy, repeated, shifted = (
-        reference.measure(generate(labels), labels) for generate in controls.values()
+        measure(generate(labels), labels) for generate in controls.values()
     )
     assert real.label_accuracy > 0.97
     assert real.frechet_train < real.frechet
@@ -130,8 +124,7 @@ def test_the_figures_reveal_the_faults_of_the_controls(
 
 
 def test_the_real_control_uses_each_image_before_it_repeats_any(digits: Dataset) -> None:
-    train = (digits.images, digits.labels)
-    generate = make_controls(train, 10, torch.zeros_like)["real training images"]
+    generate = make_controls(digits, torch.zeros_like)["real training images"]
     images = generate(digits.labels)
     assert not torch.equal(images, digits.images)
     assert torch.equal(
@@ -141,28 +134,24 @@ def test_the_real_control_uses_each_image_before_it_repeats_any(digits: Dataset)
 
 
 def test_the_test_set_has_variance_100_and_no_distance_from_itself(
-    reference: Reference, test_set: Dataset
+    measure: Measure, reference: Reference, test_set: Dataset
 ) -> None:
-    assert reference.scale * reference.test.overall.total_variance == pytest.approx(100)
-    quality = reference.measure(test_set.images, test_set.labels)
+    assert reference.scale * reference.test.total_variance == pytest.approx(100)
+    quality = measure(test_set.images, test_set.labels)
     assert quality.frechet == pytest.approx(0, abs=1e-6)
     assert (quality.precision, quality.recall, quality.coverage) == (1, 1, 1)
     # The mean over the classes leaves out a class with a single image.
     is_four = test_set.labels == 4
     few = torch.cat([(~is_four).nonzero(), is_four.nonzero()[:1]])[:, 0]
-    quality = reference.measure(test_set.images[few], test_set.labels[few])
+    quality = measure(test_set.images[few], test_set.labels[few])
     assert quality.frechet_by_class == pytest.approx(0, abs=1e-6)
 
 
 def test_cas_is_lower_for_images_without_variety(digits: Dataset, test_set: Dataset) -> None:
     images = digits.images[:, :, ::2, ::2]  # at half the size, to save time
+    small_test = replace(test_set, images=test_set.images[:, :, ::2, ::2])
     varied, uniform = (
-        classification_accuracy_score(
-            (generated, digits.labels),
-            (test_set.images[:, :, ::2, ::2], test_set.labels),
-            classes=10,
-            epochs=5,
-        )
+        classification_accuracy_score(generated, digits.labels, small_test, epochs=5)
         for generated in (images, images[first_of_class(digits, digits.labels)])
     )
     assert varied > 0.9
@@ -170,12 +159,11 @@ def test_cas_is_lower_for_images_without_variety(digits: Dataset, test_set: Data
 
 
 def test_the_epoch_evaluator_measures_reproducibly(
-    run_dir: Path, digits: Dataset, classifier_cache: Path, reference: Reference
+    run_dir: Path, digits: Dataset, classifier_cache: Path, measure: Measure
 ) -> None:
     evaluate = EpochEvaluator(digits, "optdigits", Path("nowhere"), classifier_cache)
     generator = load_model(run_dir).generator
     figures = evaluate(generator)
     assert figures == evaluate(generator)
     assert list(figures) == list(Quality.__dataclass_fields__)
-    real = asdict(reference.measure(digits.images, digits.labels))
-    assert figures["frechet"] > 10 > real["frechet"]
+    assert figures["frechet"] > 10 > measure(digits.images, digits.labels).frechet

@@ -42,7 +42,7 @@ EACH_RANK = """
 
     with ProcessGroup.from_environment().joined() as processes:
         result = {"rank": processes.rank}
-        result["from_rank_zero"] = processes.from_rank_zero(lambda: processes.rank)
+        result["on_rank_zero"] = processes.on_rank_zero(lambda: processes.rank)
         processes.rank_zero_first(lambda: Path("turns").open("a").write(str(processes.rank)))
         try:
             processes.on_all(fail if processes.rank == 1 else lambda: None)
@@ -129,7 +129,7 @@ def test_all_ranks_agree(launch: Launch, small_toml: Path, tmp_path: Path) -> No
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert (first.pop("rank"), second.pop("rank")) == (0, 1)
     assert first == second
-    assert first["from_rank_zero"] == 0
+    assert first["on_rank_zero"] == 0
     assert first["on_all"] == "only rank 1 failed"
     assert first["votes"] >= 5
     assert (tmp_path / "turns").read_text() == "01"

@@ -46,9 +46,8 @@ def test_rare_pixels_become_as_rare_as_in_the_training_images(images: Tensor) ->
     before, weights = foreground_share(generator), copy.deepcopy(generator.state_dict())
     suppress_rare_pixels(generator, images, 0.05, seed=1)
     after = foreground_share(generator)
-    assert before[NEVER] > 0.9
+    assert before[[NEVER, RARE]].min() > 0.9
     assert after[NEVER] < 1e-3
-    assert before[RARE] > 0.9
     assert after[RARE] == pytest.approx(0.02, abs=0.004)
     for name, tensor in generator.state_dict().items():
         changed = (tensor != weights[name]).nonzero().squeeze(1).tolist()
@@ -57,12 +56,10 @@ def test_rare_pixels_become_as_rare_as_in_the_training_images(images: Tensor) ->
 
 def test_nothing_changes_without_rare_pixels() -> None:
     generator = build_generator(PerceptronGenerator((4,)), 8, 3, 4, 4).eval()
-    weights = copy.deepcopy(generator.state_dict())
+    before = copy.deepcopy(generator.state_dict())
     white = torch.full((10, 1, 4, 4), 255, dtype=torch.uint8)
     suppress_rare_pixels(generator, white, 0.5, seed=1)
-    assert all(
-        torch.equal(tensor, weights[name]) for name, tensor in generator.state_dict().items()
-    )
+    assert all(map(torch.equal, generator.state_dict().values(), before.values()))
 
 
 def test_only_the_finished_generator_is_changed(small_recipe: Recipe, digits: Dataset) -> None:

@@ -4,11 +4,8 @@ from cgan_training.engine.ema import warm_up_decay
 from cgan_training.engine.schedules import learning_rate, run_progress
 
 
-def test_progress_counts_steps() -> None:
+def test_progress_counts_steps_or_time_if_that_is_more() -> None:
     assert [run_progress(0, step, 10, 2) for step in (0, 5, 20, 30)] == [0, 0.25, 1, 1]
-
-
-def test_progress_follows_the_larger_share_of_steps_and_time() -> None:
     assert run_progress(0, 5, 10, 2, time_share=0.75) == 0.75
     assert run_progress(1, 18, 10, 2, time_share=0.75) == 0.9
 

@@ -1,4 +1,5 @@
 import hashlib
+import importlib
 import math
 import os
 import struct
@@ -6,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from http.client import IncompleteRead
 from pathlib import Path
+from types import ModuleType
 from urllib.error import URLError
 
 import pytest
 import torch
 
 from cgan_training.data import load_dataset, torchvision_sets
-from cgan_training.data.torchvision_ops import import_torchvision_datasets
-from cgan_training.data.torchvision_sets import SETS, DownloadError
+from cgan_training.data.torchvision_sets import SETS, DownloadError, import_torchvision_datasets
 from cgan_training.errors import DatasetError
 
 COUNTS = {"train": 40, "test": 20}
@@ -210,6 +211,36 @@ def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None
     message = "no dataset 'cifar'; choose one of auto, mnist, fashion-mnist, kmnist, qmnist, opt"
     with pytest.raises(DatasetError, match=message):
         load_dataset("cifar", tmp_path)
+
+
+@pytest.mark.parametrize("message", ["", "operator torchvision::nms does not exist", "other"])
+def test_operators_are_declared_if_the_import_misses_them(
+    monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    datasets = ModuleType("torchvision.datasets")
+    errors = [RuntimeError(message)] if message else []
+    declared: list[str] = []
+
+    class Library:
+        def __init__(self, *_: str) -> None:
+            pass
+
+        def define(self, schema: str) -> None:
+            declared.append(schema.partition("(")[0])
+
+    def import_module(_: str) -> ModuleType:
+        if errors:
+            raise errors.pop()
+        return datasets
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    monkeypatch.setattr(torch.library, "Library", Library)
+    if message == "other":
+        with pytest.raises(RuntimeError, match="other"):
+            import_torchvision_datasets()
+    else:
+        assert import_torchvision_datasets() is datasets
+    assert declared == (["nms", "qnms"] if "nms" in message else [])
 
 
 if "CGAN_DATA_DIR" in os.environ:  # the real files

@@ -38,9 +38,7 @@ export function readMetadata(bytes, source) {
     );
   }
   if (!/^[1-9][0-9]{0,8}$/.test(version)) {
-    throw new ModelError(
-      `${source} has an invalid contract version "${version}"; export it again`,
-    );
+    throw new ModelError(`${source} has invalid contract version "${version}"; export it again`);
   }
   if (Number(version) > CONTRACT_VERSION) {
     throw new ModelError(

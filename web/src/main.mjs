@@ -172,10 +172,7 @@ async function fallBack(error) {
 async function generateSheet(request, requested) {
   const { height, width, noiseDim } = generator.info;
   const classes = requested.labels.length;
-  const labels = Array.from(
-    { length: classes * requested.count },
-    (_, i) => requested.labels[i % classes],
-  );
+  const labels = Array(requested.count).fill(requested.labels).flat();
   const columns = classes > 1 ? classes : Math.ceil(Math.sqrt(requested.count));
   noises = [noiseOf(requested.seed, noiseDim), noiseOf(requested.to, noiseDim)];
   sheet.layOut(labels.length, columns, height, width);
@@ -237,9 +234,7 @@ function isShipped() {
 
 async function openShipped() {
   const response = await fetch(SHIPPED_MODEL);
-  if (!response.ok) {
-    throw new ModelError(`this host has no ${SHIPPED_MODEL}; build the page again`);
-  }
+  if (!response.ok) throw new ModelError(`${SHIPPED_MODEL} is missing; build the page again`);
   return Generator.open(new Uint8Array(await response.arrayBuffer()), SHIPPED_MODEL);
 }
 
@@ -264,11 +259,8 @@ function listClasses() {
   const choices = [["all", "All"], ...generator.info.classNames.entries()];
   $("classes").replaceChildren(
     ...choices.map(([value, name]) => {
-      const radio = Object.assign(document.createElement("input"), {
-        type: "radio",
-        name: "class",
-        value,
-      });
+      const radio = document.createElement("input");
+      Object.assign(radio, { type: "radio", name: "class", value });
       radio.addEventListener("change", () => {
         Object.assign(state, withLabels(value === "all" ? allLabels() : [value]));
         applyState();

@@ -43,10 +43,8 @@ export async function openSession(bytes, provider, source) {
     return new Session(ort, session);
   } catch (cause) {
     if (provider === "webgpu") {
-      throw new ProviderError(
-        `WebGPU cannot open this model (${oneLine(cause)}); choose WebAssembly`,
-        { cause },
-      );
+      const message = `WebGPU cannot open this model (${oneLine(cause)}); choose WebAssembly`;
+      throw new ProviderError(message, { cause });
     }
     if (/no available backend/.test(cause.message)) throw startError(cause);
     throw new ModelError(

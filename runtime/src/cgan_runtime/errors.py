@@ -1,4 +1,4 @@
-"""The errors that this package raises on purpose.
+"""The errors that this package raises on purpose, and the escaping of texts for one line.
 
 CganError            base class of the errors of all three packages
 ├── InstallError     onnxruntime or an optional package is not installed
@@ -53,3 +53,8 @@ class StoppedError(CganError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, with control characters and lone surrogates escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

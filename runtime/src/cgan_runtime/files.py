@@ -42,13 +42,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_all(content: bytes, stream: BinaryIO) -> None:
-    """Write all bytes to a stream such as stdout, then flush it.
+    """Write all bytes to a stream such as stdout, then flush it; raise OSError if that fails.
 
-    An unbuffered stdout (PYTHONUNBUFFERED) may write only a part of what it is given and return
-    the number of bytes written. Only the next write then fails, for example on a full disk.
-
-    Raises:
-        OSError: the stream accepts no more bytes.
+    An unbuffered stdout (PYTHONUNBUFFERED) may accept only a part of the bytes and return their
+    number. Only the next write then fails, for example on a full disk.
     """
     remaining = memoryview(content)
     while remaining:

@@ -1,28 +1,19 @@
 """ImageGenerator, the public API: labels in, images out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.inference.session import CPU, MAX_THREADS, run_session
-from cgan_runtime.inference.session_pool import SessionPool
+from cgan_runtime.inference.session import CPU, MAX_THREADS, SessionPool, convert_run_error
 from cgan_runtime.inference.single_image import SingleImageGenerator
 from cgan_runtime.labels import Labels, parse_labels, single_label
 from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
-from cgan_runtime.model_file.contract import (
-    IMAGE,
-    LABEL,
-    MAX_BATCH,
-    NOISE,
-    ModelInfo,
-    TensorSpec,
-    read_info,
-)
+from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE, read_info
 from cgan_runtime.model_file.graph_validation import MAX_FILE_BYTES, validate_model
 from cgan_runtime.noise import check_seed_and_start, fill_noise, require_integer
 
@@ -51,6 +42,11 @@ class ImageGenerator:
         expect_sha256: required SHA-256 of the whole file, 64 hexadecimal digits. The checksum in
             the file only detects damage; this argument detects a replaced file.
 
+    Attributes:
+        info: metadata of the model, which stay available after close().
+        model_path: path of the model file.
+        model_sha256: SHA-256 of the model file, in hexadecimal.
+
     Raises:
         InstallError: onnxruntime is not installed.
         ModelError: the file is missing or damaged, breaks the contract, or has another SHA-256.
@@ -76,28 +72,15 @@ class ImageGenerator:
         source = str(self.model_path)
         if expected is not None:
             require_sha256(content, expected, source)
-        self._sha256 = validate_model(content, source)
+        self.model_sha256 = validate_model(content, source)
         sessions = SessionPool(content, source, provider, threads)
-        self._info = read_info(
-            sessions.main.get_modelmeta().custom_metadata_map,
-            _tensor_specs(sessions.main.get_inputs()),
-            _tensor_specs(sessions.main.get_outputs()),
-            source,
-        )
+        metadata = sessions.main.get_modelmeta().custom_metadata_map
+        inputs, outputs = sessions.main.get_inputs(), sessions.main.get_outputs()
+        self.info = read_info(metadata, inputs, outputs, source)
         self._sessions: SessionPool | None = sessions
         self._single = (
-            SingleImageGenerator(sessions, self._info, source) if sessions.provider == CPU else None
+            SingleImageGenerator(sessions, self.info, source) if sessions.provider == CPU else None
         )
-
-    @property
-    def info(self) -> ModelInfo:
-        """Metadata of the model."""
-        return self._info
-
-    @property
-    def model_sha256(self) -> str:
-        """SHA-256 of the model file, in hexadecimal."""
-        return self._sha256
 
     @property
     def provider(self) -> str:
@@ -129,14 +112,14 @@ class ImageGenerator:
             ModelError: onnxruntime cannot run the model.
         """
         single = self._single  # another thread may close this generator meanwhile
-        if single and (label := single_label(labels, self._info.classes)) is not None:
+        if single and (label := single_label(labels, self.info.classes)) is not None:
             return single.generate(label, *check_seed_and_start(seed, start, 1))
-        indices = parse_labels(labels, self._info.class_names)
+        indices = parse_labels(labels, self.info.class_names)
         sessions = self._open_sessions()
         seed, first = check_seed_and_start(seed, start, len(indices))
         if 0 < len(indices) <= MAX_BATCH:
             return self._generate_batch(sessions, indices, seed, first)
-        images = np.empty((len(indices), 1, self._info.height, self._info.width), np.uint8)
+        images = np.empty((len(indices), 1, self.info.height, self.info.width), np.uint8)
         for done in range(0, len(indices), MAX_BATCH):
             batch = slice(done, done + MAX_BATCH)
             images[batch] = self._generate_batch(sessions, indices[batch], seed, first + done)
@@ -167,7 +150,7 @@ class ImageGenerator:
             InputError: immediately, for the reasons of generate() or a value out of range.
             ModelError: while iterating, if onnxruntime cannot run the model.
         """
-        indices, sessions = parse_labels(labels, self._info.class_names), self._open_sessions()
+        indices, sessions = parse_labels(labels, self.info.class_names), self._open_sessions()
         total = require_integer("count", count)
         seed, first = check_seed_and_start(seed, start, total)
         size = require_integer("batch_size", batch_size)
@@ -189,10 +172,13 @@ class ImageGenerator:
     def _generate_batch(
         self, sessions: SessionPool, labels: NDArray[np.int64], seed: int, first: int
     ) -> NDArray[np.uint8]:
-        noise = np.empty((len(labels), self._info.noise_dim), np.float32)
+        noise = np.empty((len(labels), self.info.noise_dim), np.float32)
         fill_noise(noise, seed, first)
-        session, feeds = sessions.for_batch(len(labels)), {NOISE: noise, LABEL: labels}
-        images: NDArray[np.uint8] = run_session(session, IMAGE, feeds, str(self.model_path))
+        session = sessions.for_batch(len(labels))
+        try:
+            images: NDArray[np.uint8] = session.run([IMAGE], {NOISE: noise, LABEL: labels})[0]
+        except Exception as error:  # onnxruntime's exceptions have no other common base class
+            raise convert_run_error(error, str(self.model_path)) from error
         return images
 
     def _open_sessions(self) -> SessionPool:
@@ -201,7 +187,7 @@ class ImageGenerator:
         return self._sessions
 
     def close(self) -> None:
-        """Release the sessions. The generator's info stays available."""
+        """Release the sessions."""
         self._sessions = self._single = None
 
     def __enter__(self) -> "ImageGenerator":
@@ -232,7 +218,3 @@ def _read_model_file(path: Path) -> bytes:
             f"{path} is larger than the limit of {MAX_FILE_BYTES:,} bytes; check the path"
         )
     return content
-
-
-def _tensor_specs(arguments: Sequence[Any]) -> list[TensorSpec]:
-    return [TensorSpec(each.name, each.type, each.shape) for each in arguments]

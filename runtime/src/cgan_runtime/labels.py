@@ -22,8 +22,6 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
     Raises:
         InputError: the labels are of another kind, are mixed, or are not classes of the model.
     """
-    if (single := single_label(labels, len(class_names))) is not None:
-        return np.array([single], np.int64)
     try:
         values = np.atleast_1d(np.asarray(labels))
     except ValueError as error:
@@ -37,14 +35,12 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
         raise InputError(
             f"labels have dtype {values.dtype} and {values.ndim} dimensions; {EXPECTED}"
         )
-    indices = np.ascontiguousarray(values, np.int64)
-    # Read as unsigned, a negative number is a large one: one comparison checks both limits.
-    if np.maximum.reduce(indices.view(np.uint64), initial=0) >= len(class_names):
-        invalid = values[(values < 0) | (values >= len(class_names))]
+    invalid = values[(values < 0) | (values >= len(class_names))]
+    if invalid.size:
         raise InputError(
-            f"the model has no label {int(invalid[0])}; choose from 0 to {len(class_names) - 1}"
+            f"the model has no label {invalid[0]}; choose from 0 to {len(class_names) - 1}"
         )
-    return indices
+    return np.ascontiguousarray(values, np.int64)
 
 
 def single_label(labels: Labels, classes: int) -> int | None:
@@ -56,12 +52,8 @@ def single_label(labels: Labels, classes: int) -> int | None:
     return label if type(label) is int and 0 <= label < classes else None
 
 
-def find_label(name: str, class_names: Sequence[str]) -> int:
-    """Return the index of a class by its name: an exact match, otherwise ignoring case.
-
-    Raises:
-        InputError: no class matches, or several do that differ in case only.
-    """
+def _find_label(name: str, class_names: Sequence[str]) -> int:
+    """Return the index of a class by its name: an exact match, otherwise ignoring case."""
     if name in class_names:
         return class_names.index(name)
     folded = name.casefold()
@@ -74,23 +66,15 @@ def find_label(name: str, class_names: Sequence[str]) -> int:
     )
 
 
-def find_labels(
-    names: tuple[str, ...], class_names: tuple[str, ...], *, by_digit: bool
-) -> list[int]:
-    """Return the labels of these class names, or all labels if there are no names.
+def find_labels(names: Sequence[str], class_names: Sequence[str], *, by_digit: bool) -> list[int]:
+    """Return the labels of class names from the command line, or all labels if there are none.
 
-    Args:
-        names: class names from the command line.
-        class_names: names of the model's classes, by index.
-        by_digit: whether the names came from --digit or --digits; the error then suggests --label.
-
-    Raises:
-        InputError: the model lacks one of the classes.
+    If the model lacks a class, the InputError suggests --label for names from --digit or --digits.
     """
     if not names:
         return list(range(len(class_names)))
     try:
-        return [find_label(name, class_names) for name in names]
+        return [_find_label(name, class_names) for name in names]
     except InputError as error:
         raise InputError(f"{error}, with --label" if by_digit else str(error)) from error
 
@@ -99,5 +83,5 @@ def _parse_names(names: list[Any], class_names: Sequence[str]) -> NDArray[np.int
     if not all(isinstance(name, str) for name in names):  # numpy converts numbers to text
         raise InputError(f"labels mix names and numbers; {EXPECTED}")
     plain = [str(name) for name in names]  # converts numpy.str_ too
-    label_of = {name: find_label(name, class_names) for name in set(plain)}
+    label_of = {name: _find_label(name, class_names) for name in set(plain)}
     return np.array([label_of[name] for name in plain], np.int64)

@@ -9,52 +9,41 @@ every machine and language computes the same bits (docs/design/0003).
 """
 
 import math
-import sys
-from collections.abc import Iterator
 from functools import cache
-from itertools import count as counting
 from operator import index
 from threading import local
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
+from numpy.random import Philox
 from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError
 
 WORDS = 4  # 64-bit words that Philox4x64 makes of one counter
 NUMBERS_PER_COUNTER = 16  # 16-bit numbers in these words
-# Small amounts of noise are computed in Python, without the import of numpy.random, which takes
-# longer. That pays only for the first calls of a process.
-MAX_PYTHON_COUNTERS, MAX_PYTHON_CALLS = 16, 64
-MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)  # of Philox4x64
-INCREMENTS = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)  # of its key
-ROUNDS = 10
 SEEDS = 2**64  # seeds are 0 <= seed < SEEDS
 INDICES = 2**63  # image indices are 0 <= index < INDICES
 STEPS_PER_UNIT = 32  # noise values are multiples of 1 / STEPS_PER_UNIT ...
 MAX_NOISE_STEP = 127  # ... between -+MAX_NOISE_STEP / STEPS_PER_UNIT
 
-UINT16 = np.dtype("<u2")  # cuts a word so that its lowest 16 bits come first
-LITTLE_ENDIAN = sys.byteorder == "little"
 
-_calls: Iterator[int] = counting()
-_thread_state = local()  # each thread has its own Philox generator
+class _ThreadState(local):
+    """The Philox generator of a thread. Creating one takes longer than setting its state.
+
+    A new one asks the system for entropy, which takes as long as an image (docs/design/0010).
+    """
+
+    def __init__(self) -> None:
+        self.philox: Any = Philox(key=0)
 
 
-def counters_per_image(noise_dim: int) -> int:
-    """Return the number of counters that one image owns."""
-    return -(-noise_dim // NUMBERS_PER_COUNTER)
+_thread_state = _ThreadState()
 
 
 def check_seed_and_start(seed: SupportsIndex, start: SupportsIndex, count: int) -> tuple[int, int]:
-    """Return seed and start as Python integers, which never overflow.
-
-    Raises:
-        InputError: a value is not a whole number or is out of range.
-    """
-    seed = seed if type(seed) is int else require_integer("seed", seed)
-    start = start if type(start) is int else require_integer("start", start)
+    """Return seed and start as Python integers; raise InputError if the images are out of range."""
+    seed, start = require_integer("seed", seed), require_integer("start", start)
     if not 0 <= seed < SEEDS:
         raise InputError(f"seed {seed} is out of range; choose one from 0 to 2**64 - 1")
     if start < 0 or count < 0 or start + count > INDICES:
@@ -66,11 +55,7 @@ def check_seed_and_start(seed: SupportsIndex, start: SupportsIndex, count: int) 
 
 
 def require_integer(name: str, value: SupportsIndex) -> int:
-    """Return a value as a Python integer.
-
-    Raises:
-        InputError: the value is not a whole number.
-    """
+    """Return a value as a Python integer; raise InputError if it is not a whole number."""
     try:
         return index(value)
     except TypeError as error:
@@ -129,52 +114,24 @@ def fill_noise(noise: NDArray[np.float32], seed: int, start: int) -> None:
     Seed and start must be valid: the caller checks them.
     """
     count, noise_dim = noise.shape
-    block = counters_per_image(noise_dim)
-    first = start * block + 1  # counter
-    in_python = count * block <= MAX_PYTHON_COUNTERS and next(_calls) < MAX_PYTHON_CALLS
-    words = (_words_in_python if in_python else _words_in_numpy)(seed, first, count * block)
-    numbers = words.view(UINT16).reshape(count, block * NUMBERS_PER_COUNTER)[:, :noise_dim]
+    block = -(-noise_dim // NUMBERS_PER_COUNTER)  # counters that one image owns
+    words = _random_words(seed, start * block, count * block)
+    numbers = words.view("<u2").reshape(count, block * NUMBERS_PER_COUNTER)[:, :noise_dim]
     # Every number is a valid index. mode="clip" lets numpy write to `out` without a temporary copy.
     _noise_table().take(numbers, out=noise, mode="clip")
 
 
-def _words_in_numpy(seed: int, first: int, counters: int) -> NDArray[np.uint64]:
-    """Return the words of counters first, first + 1, ...: little-endian uint64."""
-    try:
-        philox = _thread_state.philox
-    except AttributeError:
-        from numpy.random import Philox
-
-        # A new generator asks the system for entropy before it takes its key, which takes as long
-        # as generating an image (docs/design/0010). So each thread keeps one and sets its state.
-        philox = _thread_state.philox = Philox(key=0)
-    before = first - 1  # Philox increments its counter before it computes words
+def _random_words(seed: int, counter: int, counters: int) -> NDArray[np.uint64]:
+    """Return the words of counters counter + 1, counter + 2, ...: little-endian uint64."""
+    philox = _thread_state.philox
     philox.state = {
         "bit_generator": "Philox",
-        "state": {"counter": (before % SEEDS, before // SEEDS, 0, 0), "key": (seed, 0)},
+        # Philox increments its counter before it computes words.
+        "state": {"counter": (counter % SEEDS, counter // SEEDS, 0, 0), "key": (seed, 0)},
         "buffer": (0, 0, 0, 0),
         "buffer_pos": WORDS,
         "has_uint32": 0,
         "uinteger": 0,
     }
-    words: NDArray[np.uint64] = philox.random_raw(counters * WORDS)
-    return words if LITTLE_ENDIAN else words.astype("<u8")
-
-
-def _words_in_python(seed: int, first: int, counters: int) -> NDArray[np.uint64]:
-    """Return the words that _words_in_numpy() returns, without importing numpy.random."""
-    words = [word for counter in range(first, first + counters) for word in _philox(seed, counter)]
-    return np.array(words, "<u8")
-
-
-def _philox(seed: int, counter: int) -> tuple[int, int, int, int]:
-    """Return the four words that Philox4x64-10 makes of a 256-bit counter."""
-    mask = SEEDS - 1
-    a, b, c, d = (counter >> shift & mask for shift in (0, 64, 128, 192))
-    key_low, key_high = seed, 0
-    for _ in range(ROUNDS):
-        left, right = MULTIPLIERS[0] * a, MULTIPLIERS[1] * c
-        a, b = right >> 64 ^ b ^ key_low, right & mask
-        c, d = left >> 64 ^ d ^ key_high, left & mask
-        key_low, key_high = key_low + INCREMENTS[0] & mask, key_high + INCREMENTS[1] & mask
-    return a, b, c, d
+    words: NDArray[np.uint64] = philox.random_raw(counters * WORDS).astype("<u8")
+    return words

@@ -71,7 +71,7 @@ def test_shards_of_a_killed_worker_are_generated_again(
 ) -> None:
     folder = tmp_path / "digits"
     process = start("--engine", engine, "--workers", 2)
-    word = "ShardActor" if engine == "ray" else "spawn_main"
+    word = "ray::Worker" if engine == "ray" else "spawn_main"
     jobs.wait_for(lambda: len(jobs.workers_of(process.pid, word)) == 2, process)
     worker, _ = jobs.workers_of(process.pid, word)
     jobs.wait_for(lambda: jobs.shards_in(folder), process)

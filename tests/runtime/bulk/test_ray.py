@@ -1,15 +1,18 @@
 """cgan-bulk on a Ray cluster of its own."""
 
+import itertools
+import re
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import bulk_jobs as jobs
-import numpy as np
 import pytest
 from bulk_jobs import Bulk
 
 from cgan_runtime.bulk import ray_engine
 from cgan_runtime.bulk.job import Job
-from cgan_runtime.bulk.ray_engine import MAX_ATTEMPTS, ShardActor
+from cgan_runtime.bulk.shards import Worker
+from cgan_runtime.errors import ModelError, OutputError, WorkerError
 from cgan_runtime.generator import SHIPPED_MODEL
 
 
@@ -48,30 +51,31 @@ def test_unreachable_cluster(bulk: Bulk, address: str) -> None:
     assert line.endswith("; check RAY_ADDRESS and `ray status`")
 
 
-def test_shard_is_abandoned_after_three_attempts(job_folder: Path, job: Job) -> None:
-    """Ray itself would retry without limit. A killed worker leaves its attempt counter behind."""
-    path, counter = jobs.shards_in(job_folder)[2], job_folder / "shards" / ".run.2"
-    expected = path.read_bytes()
-    path.unlink()
-    actor = ShardActor(job_folder, job, "cpu", "run")
-    counter.write_bytes(b"x" * MAX_ATTEMPTS)
-    result = actor({"number": np.array([2])})
-    assert (result["number"], result["kind"]) == ([2], ["WorkerError"])
-    assert result["error"][0].startswith("3 workers died generating images 2015 to 3013; if memory")
-    assert not path.exists()
-    counter.write_bytes(b"x")
-    assert actor({"number": np.array([2])})["attempts"] == [2]
-    assert path.read_bytes() == expected
-    assert not counter.exists()
+@pytest.mark.parametrize("kills", [1, 2, 3])
+def test_shard_of_a_killed_worker_gets_three_attempts(job: Job, kills: int) -> None:
+    """This test replaces Ray, which needs many seconds to start workers."""
+    ray, killed = MagicMock(), type("ActorDiedError", (Exception,), {})
+    ray.exceptions.RayActorError = ray.exceptions.OutOfMemoryError = killed
+    ray.exceptions.RayTaskError = OutputError
+    actor_class = ray.remote.return_value.return_value
+    actor_class.remote.return_value.generate.remote.side_effect = itertools.count()
+    ray.wait.side_effect = lambda tasks: (tasks[:1], tasks[1:])
+    ray.get.side_effect = [None, *[killed] * kills, None]
+    messages = ray_engine._generate_chunk(ray, Path("digits"), job, [1, 2], 1, "cpu")
+    if kills < 3:
+        assert list(messages) == [1, *[None] * kills, 2]
+        assert actor_class.remote.call_count == 1 + kills
+    else:
+        assert list(itertools.islice(messages, 3)) == [1, None, None]
+        with pytest.raises(WorkerError, match="3 workers died generating images 2015 to 3013; if"):
+            next(messages)
 
 
 def test_worker_checks_the_folder_and_its_model(tmp_path: Path, job_folder: Path, job: Job) -> None:
-    batch = {"number": np.array([0])}
-    result = ShardActor(tmp_path, job, "cpu", "run")(batch)
-    assert result["kind"] == ["OutputError"]
     expected = f"a worker does not see this job's {tmp_path / 'job.json'}; set --output to a folder"
-    assert result["error"][0].startswith(expected)
-    jobs.shards_in(job_folder)[0].unlink()
+    with pytest.raises(OutputError, match=re.escape(expected)):
+        Worker(tmp_path, job, "cpu").generate(0)
     content = SHIPPED_MODEL.read_bytes().replace(b"cgan.dataset", b"cgan_dataset")
     (job_folder / "model.onnx").write_bytes(content)
-    assert ShardActor(job_folder, job, "cpu", "run")(batch)["kind"] == ["ModelError"]
+    with pytest.raises(ModelError):
+        Worker(job_folder, job, "cpu").generate(0)

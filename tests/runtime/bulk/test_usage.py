@@ -9,9 +9,9 @@ import pytest
 from bulk_jobs import Bulk
 from cli_runs import names_in
 
-from cgan_runtime.bulk import run
 from cgan_runtime.bulk.job import Job
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.bulk.shards import check_format
+from cgan_runtime.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def test_wrong_usage(bulk: Bulk, tmp_path: Path, arguments: list[object], messag
     [
         (["--label", "Bag"], "the model has no class 'Bag'; "),
         (["--model", "none.onnx"], "there is no model none.onnx"),
+        (["--expect-sha256", "0" * 64], "is not the expected file: its SHA-256 is "),
         (["--provider", "abacus"], "'abacus'"),
         (["--start", 2**63 - 4], "are out of range"),
         (["--output", "file/below"], "cannot read file/below/job.json: Not a directory"),
@@ -62,11 +63,10 @@ def test_only_parquet_and_ray_need_more_packages(
     assert len(jobs.shards_in(tmp_path / "digits")) == 2
 
 
-def test_too_many_classes_for_idx(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_classes_for_idx() -> None:
     job = Job("0" * 64, 1, 0, 5, (1,), tuple(map(str, range(257))), 28, 28, "idx", 5)
-    monkeypatch.setattr(run, "plan_job", lambda _: (SHIPPED_MODEL, job))
-    line = jobs.error_of(bulk("--count", 5, "--format", "idx", "--output", "digits"))
-    assert line == "IDX supports at most 256 classes, got 257; use --format parquet"
+    with pytest.raises(InputError, match="at most 256 classes, got 257; use --format parquet"):
+        check_format(job)
 
 
 @pytest.mark.uncovered

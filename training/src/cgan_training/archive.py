@@ -8,9 +8,11 @@ opcodes and globals that tensors and plain values need.
 """
 
 import io
+import itertools
 import math
 import pickletools
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,6 @@ MAX_PICKLE_BYTES = 2**24
 MAX_VALUES = 200_000  # a value that is referenced several times counts each time
 MAX_DEPTH = 40  # nested containers
 
-PICKLE_PROTOCOL = 2  # the one that torch.save() uses
 PUT_OPCODES, GET_OPCODES = {"BINPUT", "LONG_BINPUT"}, {"BINGET", "LONG_BINGET"}
 OPCODES = {
     *("PROTO", "STOP", "MARK", *PUT_OPCODES, *GET_OPCODES),
@@ -46,13 +47,9 @@ class ArchiveError(Exception):
 
 
 def load_archive(path: Path) -> Any:
-    """Load a file that holds dicts, lists and tuples of tensors, numbers, strings and None.
+    """Load dicts, lists and tuples of tensors, numbers, strings and None that torch.save() wrote.
 
-    Args:
-        path: a file that torch.save() wrote.
-
-    Returns:
-        The same values as torch.load(), with every tensor on the CPU.
+    Every tensor is loaded to the CPU.
 
     Raises:
         OSError: the file cannot be read.
@@ -62,11 +59,12 @@ def load_archive(path: Path) -> Any:
         pass
     try:
         _check_archive(path)
-        return _ValueCopier().copy(torch.load(path, map_location="cpu", weights_only=True))
+        values = torch.load(path, map_location="cpu", weights_only=True)
+        return _checked_copy(values, itertools.count(1))
     except ArchiveError:
         raise
     except Exception as error:  # torch, zipfile and pickletools raise many types for damage
-        raise ArchiveError(f"{type(error).__name__}") from error
+        raise ArchiveError(type(error).__name__) from error
 
 
 def save_archive(values: Any, path: Path) -> None:
@@ -85,12 +83,11 @@ def save_archive(values: Any, path: Path) -> None:
 def _check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
-        names = [entry.filename for entry in entries]
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ArchiveError("it is compressed")
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
             raise ArchiveError("its entries overlap")
-        if len(set(names)) != len(names):
+        if len({entry.filename for entry in entries}) != len(entries):
             raise ArchiveError("it has two entries of the same name")
         (pickle,) = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
         if pickle.file_size > MAX_PICKLE_BYTES:
@@ -98,7 +95,7 @@ def _check_archive(path: Path) -> None:
         damaged = archive.testzip()  # torch.load() does not verify the checksums
         if damaged is not None:
             raise ArchiveError(f"{damaged!r:.60} is damaged")
-        sizes = {each.filename.partition("/")[2]: each.file_size for each in entries}
+        sizes = {entry.filename.partition("/")[2]: entry.file_size for entry in entries}
         _check_pickle(archive.read(pickle), sizes)
 
 
@@ -113,7 +110,7 @@ def _check_pickle(pickle: bytes, sizes: dict[str, int]) -> None:
     for number, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
         if opcode.name not in OPCODES or number > 4 * MAX_VALUES:
             raise ArchiveError(f"its pickle uses {opcode.name}")
-        if opcode.name == "PROTO" and argument != PICKLE_PROTOCOL:
+        if opcode.name == "PROTO" and argument != 2:  # the protocol of torch.save()
             raise ArchiveError(f"its pickle has protocol {argument}")
         if opcode.name == "GLOBAL" and argument not in GLOBALS:
             raise ArchiveError(f"its pickle names {argument!r:.60}")
@@ -129,25 +126,22 @@ def _check_pickle(pickle: bytes, sizes: dict[str, int]) -> None:
             arguments.append(memo[argument] if opcode.name in GET_OPCODES else argument)
 
 
-class _ValueCopier:
-    """Copies values of the allowed types and limits their number."""
-
-    def __init__(self) -> None:
-        self._remaining = MAX_VALUES
-
-    def copy(self, value: Any, depth: int = 0) -> Any:
-        self._remaining -= 1
-        if self._remaining < 0 or depth > MAX_DEPTH:
-            raise ArchiveError("it holds too many values")
-        if isinstance(value, dict):
-            return {self.copy(key): self.copy(each, depth + 1) for key, each in value.items()}
-        if type(value) in (list, tuple):
-            return type(value)(self.copy(each, depth + 1) for each in value)
-        if isinstance(value, Tensor):
-            # An expanded tensor can have far more elements than its storage.
-            if math.prod(value.shape) > value.untyped_storage().nbytes() // value.element_size():
-                raise ArchiveError("a tensor has more elements than its storage")
-            return value.detach()
-        if value is None or type(value) in (bool, int, float, str):
-            return value
-        raise ArchiveError(f"it holds a {type(value).__name__}")
+def _checked_copy(value: Any, counter: Iterator[int], depth: int = 0) -> Any:
+    """Copy a value of the allowed types; the counter counts all values from 1."""
+    if next(counter) > MAX_VALUES or depth > MAX_DEPTH:
+        raise ArchiveError("it holds too many values")
+    if isinstance(value, dict):
+        return {
+            _checked_copy(key, counter): _checked_copy(each, counter, depth + 1)
+            for key, each in value.items()
+        }
+    if type(value) in (list, tuple):
+        return type(value)(_checked_copy(each, counter, depth + 1) for each in value)
+    if isinstance(value, Tensor):
+        # An expanded tensor can have far more elements than its storage.
+        if math.prod(value.shape) > value.untyped_storage().nbytes() // value.element_size():
+            raise ArchiveError("a tensor has more elements than its storage")
+        return value.detach()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise ArchiveError(f"it holds a {type(value).__name__}")

@@ -1,15 +1,6 @@
 """The errors that this package raises on purpose.
 
-CganError (cgan_runtime.errors)
-└── TrainingError
-    ├── RecipeError        a recipe is missing, malformed or out of range
-    ├── DatasetError       a dataset is missing, damaged or inconsistent
-    ├── DeviceError        a requested device does not exist
-    ├── CheckpointError    a checkpoint is unreadable or belongs to a different run
-    ├── ModelFileError     a model.pt is missing, unreadable or invalid
-    ├── DivergedError      a loss is NaN or infinite
-    ├── CollapsedError     the generator produces the same image for every input
-    └── MissingExtraError  an optional package is not installed
+All of them derive from TrainingError, which derives from cgan_runtime.errors.CganError.
 """
 
 from cgan_runtime.errors import CganError

@@ -22,8 +22,7 @@ from cgan_training.networks import Generator, build_generator
 from cgan_training.provenance import check_provenance
 from cgan_training.recipe import GENERATORS, build_table
 
-FORMAT = "cgan-model"
-FORMAT_VERSION = 2
+FORMAT, FORMAT_VERSION = "cgan-model", 2
 
 
 @dataclass(frozen=True)
@@ -86,60 +85,12 @@ def load_model(path: Path) -> Model:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged values can cause warnings of torch
-            return Model(
-                generator=_build_generator(content["network"], content["weights"], str(path)),
-                **_checked_fields(content),
-            )
+            generator = _build_generator(content["network"], content["weights"], str(path))
+            return Model(generator, **_checked_fields(content))
     except Exception as error:  # torch raises many types for invalid values
         raise ModelFileError(
             f"{path} is damaged: its content is inconsistent ({one_line(error)}); train it again"
         ) from error
-
-
-def _build_generator(network: dict[str, Any], weights: dict[str, Tensor], source: str) -> Generator:
-    """Build the network and load its weights.
-
-    Raises:
-        Exception: of many types, if settings and weights do not match.
-    """
-    network = dict(network)
-    settings = build_table(GENERATORS, network.pop("settings"), source, "generator")
-    # Damaged settings can describe a huge network, so it is first built without memory.
-    with torch.device("meta"):
-        generator = build_generator(settings, **network)
-    for name, expected in generator.state_dict().items():
-        weight = weights[name]
-        if weight.shape != expected.shape or weight.dtype != expected.dtype:
-            raise ValueError(f"{name} has the type {weight.dtype} {list(weight.shape)}")
-        if not weight.isfinite().all():
-            raise ValueError(f"{name} contains NaN or infinite values")
-    generator.load_state_dict(weights, assign=True)
-    return generator.eval().requires_grad_(False)
-
-
-def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of Model other than the generator, with their types checked.
-
-    Raises:
-        KeyError, TypeError, ValueError: a field is missing or has the wrong type.
-    """
-    names, dataset = content["class_names"], content["dataset"]
-    tables = {key: dict(content[key]) for key in ("recipe", "training", "quality")}
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TypeError("class_names must be a list of strings")
-    if len(names) != content["network"]["classes"]:
-        raise ValueError(f"{len(names)} class names for {content['network']['classes']} classes")
-    if not isinstance(dataset, str):
-        raise TypeError("dataset must be a string")
-    if not isinstance(tables["training"]["versions"], dict):
-        raise TypeError("training.versions must be a dict")
-    if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
-        raise TypeError("quality figures must be numbers")
-    if "started_from" in tables["training"]:
-        check_provenance(tables["training"]["started_from"])
-    # The export writes all of it into the ONNX file's metadata as UTF-8 JSON.
-    json.dumps([tables, names, dataset], ensure_ascii=False, allow_nan=False).encode()
-    return {"class_names": tuple(names), "dataset": dataset, **tables}
 
 
 def _read_content(path: Path) -> dict[str, Any]:
@@ -163,3 +114,41 @@ def _read_content(path: Path) -> dict[str, Any]:
             f"format {FORMAT_VERSION}; install the release that wrote it"
         )
     return content
+
+
+def _build_generator(network: dict[str, Any], weights: dict[str, Tensor], source: str) -> Generator:
+    """Build the network and load its weights; raises many types of errors if they do not match."""
+    arguments = dict(network)
+    settings = build_table(GENERATORS, arguments.pop("settings"), source, "generator")
+    # Damaged settings can describe a huge network, so it is first built without memory.
+    with torch.device("meta"):
+        generator = build_generator(settings, **arguments)
+    for name, expected in generator.state_dict().items():
+        weight = weights[name]
+        if weight.shape != expected.shape or weight.dtype != expected.dtype:
+            raise ValueError(f"{name} has the type {weight.dtype} {list(weight.shape)}")
+        if not weight.isfinite().all():
+            raise ValueError(f"{name} contains NaN or infinite values")
+    generator.load_state_dict(weights, assign=True)
+    return generator.eval().requires_grad_(False)
+
+
+def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of Model other than the generator, with their types checked."""
+    names, dataset = content["class_names"], content["dataset"]
+    tables = {key: dict(content[key]) for key in ("recipe", "training", "quality")}
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError("class_names must be a list of strings")
+    if len(names) != content["network"]["classes"]:
+        raise ValueError(f"{len(names)} class names for {content['network']['classes']} classes")
+    if not isinstance(dataset, str):
+        raise TypeError("dataset must be a string")
+    if not isinstance(tables["training"]["versions"], dict):
+        raise TypeError("training.versions must be a dict")
+    if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
+        raise TypeError("quality figures must be numbers")
+    if "started_from" in tables["training"]:
+        check_provenance(tables["training"]["started_from"])
+    # The export writes all of it into the ONNX file's metadata as UTF-8 JSON.
+    json.dumps([tables, names, dataset], ensure_ascii=False, allow_nan=False).encode()
+    return {"class_names": tuple(names), "dataset": dataset, **tables}

@@ -15,13 +15,12 @@ def find_model(path: Path) -> Path:
     if "\0" in str(path):
         raise ModelFileError(f"there is no {str(path)!r}; check the path")
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir() raises if the name is too long
-        path = path / "model.pt"
+        path /= "model.pt"
     try:
         path.stat()
     except FileNotFoundError as error:
-        raise ModelFileError(
-            f"there is no {path}; make one with cgan-train, or check the path"
-        ) from error
+        message = f"there is no {path}; make one with cgan-train, or check the path"
+        raise ModelFileError(message) from error
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}; check the path") from error
     return path

@@ -19,11 +19,9 @@ MAX_CHAIN_LENGTH = 100  # runs that started from each other
 
 
 def check_provenance(record: Any) -> dict[str, Any]:
-    """Check the record of the run that another run started from, and return it.
+    """Check the record of a run, a dict with the keys of FIELD_TYPES, and return it.
 
-    Args:
-        record: a dict with the keys of FIELD_TYPES. If that run itself started from a run, the
-            key "started_from" holds the record of the earlier run.
+    If that run itself started from a run, the key "started_from" holds the earlier run's record.
 
     Raises:
         TypeError, ValueError: the record lacks a key, or a value has the wrong type.
@@ -43,7 +41,5 @@ def check_provenance(record: Any) -> dict[str, Any]:
 
 
 def _require_types(record: Any, types: dict[str, type]) -> None:
-    if not isinstance(record, dict) or not all(
-        type(record.get(key)) is expected for key, expected in types.items()
-    ):
+    if not isinstance(record, dict) or {key: type(record.get(key)) for key in types} != types:
         raise TypeError(f"started_from must have the keys {', '.join(types)}")

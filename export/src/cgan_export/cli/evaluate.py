@@ -9,6 +9,7 @@ from cgan_export.cli import options
 from cgan_export.cli.table import format_table
 from cgan_export.evaluation.figures import FIGURES
 from cgan_runtime.cli import conventions
+from cgan_runtime.errors import printable
 from cgan_runtime.model_file.contract import REFERENCE_SEED
 from cgan_training.cli.common import prepare_for_torch
 from cgan_training.model_path import find_model
@@ -110,7 +111,7 @@ def command(
 
     from cgan_export.evaluation.evaluator import Evaluator
     from cgan_export.evaluation.image_sources import ImageSource, open_source
-    from cgan_training import evaluation
+    from cgan_training.evaluation.controls import make_controls
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -120,13 +121,10 @@ def command(
         dataset or first.dataset,
         data_dir,
         cache_dir,
-        lambda line: click.echo(conventions.printable(line), err=True),
+        lambda line: click.echo(printable(line), err=True),
     )
     if controls:
-        train = evaluator.train
-        functions = evaluation.make_controls(
-            (train.images, train.labels), train.classes, first.generate
-        )
+        functions = make_controls(evaluator.train, first.generate)
         sources += [
             ImageSource(name, first.dataset, first.class_names, first.shape, generate)
             for name, generate in functions.items()
@@ -148,7 +146,7 @@ def command(
 
 def results_table(results: "list[Evaluation]", class_names: tuple[str, ...]) -> str:
     """Format the figures as a table, one model per column."""
-    rows = [["", *(conventions.printable(each.name) for each in results)]]
+    rows = [["", *(printable(each.name) for each in results)]]
     for key, (title, better, form) in FIGURES.items():
         if key in results[0].figures:
             name = f"{title} ({better})" if better else title
@@ -178,7 +176,7 @@ def write_pictures(
         raise OutputError(
             f"cannot create the folder {folder}: {error.strerror}; choose another path"
         ) from error
-    names, title = source.class_names, conventions.printable(source.name)
+    names, title = source.class_names, printable(source.name)
     train, nearest_title = evaluator.train.images, "generated images and nearest training images"
     pictures = {
         "sheet.png": sheet_picture(evaluation, names, title),

@@ -5,8 +5,8 @@ from typing import Any
 
 from cgan_export.cli.table import format_table
 from cgan_export.export import ExportReport
-from cgan_runtime.cli.conventions import printable
 from cgan_runtime.diagnostics.speed import Speed
+from cgan_runtime.errors import printable
 
 NOT_MEASURED = "see --evaluate"
 

@@ -12,14 +12,14 @@ from torch import Tensor
 from cgan_export.errors import EvaluationError
 from cgan_export.evaluation.image_sources import ImageSource
 from cgan_training.data import Dataset, load_dataset
-from cgan_training.evaluation import (
-    Reference,
+from cgan_training.evaluation.classifier import (
     classification_accuracy_score,
-    memorization_rate,
-    nearest_training_images,
+    label_accuracy,
+    load_or_train_classifier,
     predict_with_features,
 )
-from cgan_training.evaluation.classifier import label_accuracy, load_or_train_classifier
+from cgan_training.evaluation.memorization import memorization_rate, nearest_training_images
+from cgan_training.evaluation.quality import Reference
 
 # As many images are generated as the test set has, within these limits.
 MIN_IMAGES, MAX_IMAGES = 1_000, 10_000
@@ -72,18 +72,15 @@ class Evaluator:
         self.train: Dataset = load_dataset(dataset, data_dir)[0]
         self.test: Dataset = load_dataset(dataset, data_dir, train=False)[0]
         log(f"loading the evaluation classifier of {self.train.name} (training takes minutes)")
-        self.classifier = load_or_train_classifier(
-            self.train.images, self.train.labels, classes=self.train.classes, cache_dir=cache_dir
-        )
+        self.classifier = load_or_train_classifier(self.train, cache_dir)
         self.classifier_accuracy = label_accuracy(
             self.classifier, self.test.images, self.test.labels
         )
         log(f"accuracy of the classifier on the test set: {self.classifier_accuracy:.2%}")
-        train = self.train.images, self.train.labels
-        self.reference = Reference.from_datasets(
-            self.classifier, (self.test.images, self.test.labels), train
+        self.reference = Reference.fit(self.classifier, self.test, self.train)
+        self._nearest_of_test = nearest_training_images(
+            self.test.images, self.test.labels, self.train
         )
-        self._nearest_of_test = nearest_training_images(self.test.images, self.test.labels, train)
 
     def evaluate(self, source: ImageSource, *, quick: bool = False, repeats: int = 1) -> Evaluation:
         """Measure the images of a source.
@@ -114,9 +111,7 @@ class Evaluator:
             self._log("training a classifier on generated images")
             cas_labels = _cycled(self.train.labels, max(MIN_CAS_IMAGES, len(self.train.labels)))
             figures["cas"] = classification_accuracy_score(
-                (source.generate(cas_labels), cas_labels),
-                (self.test.images, self.test.labels),
-                classes=self.train.classes,
+                source.generate(cas_labels), cas_labels, self.test
             )
         return Evaluation(
             name=source.name,
@@ -132,8 +127,8 @@ class Evaluator:
     def _measure(self, images: Tensor, labels: Tensor) -> tuple[dict[str, float], Tensor, Tensor]:
         """Return an image set's figures, confusion matrix and nearest training images."""
         features, predicted = predict_with_features(self.classifier, images)
-        figures = asdict(self.reference.measure_features(features, predicted, labels))
-        nearest = nearest_training_images(images, labels, (self.train.images, self.train.labels))
+        figures = asdict(self.reference.measure(features, predicted, labels))
+        nearest = nearest_training_images(images, labels, self.train)
         figures["memorized"] = memorization_rate(nearest, self._nearest_of_test)
         confusion = torch.zeros(2 * (self.train.classes,), dtype=torch.int64)
         confusion.index_put_((labels, predicted), torch.tensor(1), accumulate=True)

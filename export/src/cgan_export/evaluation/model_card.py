@@ -15,8 +15,8 @@ import torch
 from cgan_export.evaluation.figures import FIGURES
 from cgan_export.evaluation.image_sources import onnx_source
 from cgan_runtime import ImageGenerator
-from cgan_runtime.cli.conventions import printable
 from cgan_runtime.diagnostics.speed import Speed
+from cgan_runtime.errors import printable
 from cgan_runtime.model_file.contract import ModelInfo
 from cgan_training.pictures.sample_sheet import draw_sample_sheet
 

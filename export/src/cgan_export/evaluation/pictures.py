@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cgan_export.evaluation.evaluator import Evaluation
-from cgan_training.pictures.matplotlib_style import plain_text_style
+from cgan_training.pictures import plain_text_style
 from cgan_training.pictures.sample_sheet import draw_sample_sheet
 
 DOTS_PER_INCH = 100

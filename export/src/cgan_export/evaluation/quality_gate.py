@@ -56,9 +56,7 @@ def compare_accuracy(
         raise VerificationError(
             f"the quality gate needs the dataset: {error}; or pass --no-quality-gate"
         ) from error
-    classifier = load_or_train_classifier(
-        data.images, data.labels, classes=data.classes, cache_dir=cache_dir
-    )
+    classifier = load_or_train_classifier(data, cache_dir)
     labels = torch.arange(IMAGES) % model.generator.classes
     exported, trained = (
         label_accuracy(classifier, source.generate(labels), labels)

@@ -70,7 +70,7 @@ def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> on
             positions = [module.height // block, module.width // block]
             state = graph.reshape(state, [-1, block, block, *positions])
             state = graph.node("Transpose", [state], perm=[0, 3, 1, 4, 2])
-        elif not isinstance(layer, nn.Hardtanh):
+        elif not isinstance(layer, nn.ReLU):
             raise VerificationError(
                 f"int8 does not support {type(layer).__name__}; export with --precision fp16"
             )

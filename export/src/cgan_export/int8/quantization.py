@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from cgan_export.errors import VerificationError
-from cgan_export.int8.balance import balance
 from cgan_export.int8.rounding import per_output, round_weights, weight_matrix
 from cgan_export.int8.scales import (
     FLOAT16_INTEGERS,
@@ -26,14 +25,16 @@ from cgan_export.int8.scales import (
     LOGIT_SCALE,
     LOGIT_ZERO,
     MAX_ACTIVATION,
+    MAX_CONVOLUTION_BIAS,
+    MAX_LINEAR_BIAS,
+    MIN_SCALE,
     divide_by_scale,
     next_power_of_two,
     weight_bounds,
     weight_scales,
 )
-from cgan_export.int8.sensitivity import noise_and_labels
 from cgan_export.tracing.trace import ContractGenerator
-from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT
+from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT, standard_normal
 
 CALIBRATION_IMAGES = 16_384
 MAX_DOUBLINGS = 64  # of a scale of the first layer
@@ -77,7 +78,7 @@ class QuantizedGenerator:
                     zero = LOGIT_ZERO if len(scales) == 1 else 0
                     outputs = self._apply(layer, self.layers[name], state, scales.pop(0))
                     state = outputs.add(zero).clamp(0, 255).sub(zero).double()
-                elif not isinstance(layer, nn.ReLU | nn.Hardtanh):  # the uint8 range implies them
+                elif not isinstance(layer, nn.ReLU):  # which the uint8 range implies
                     state = layer(state)
             pixels = (state * LOGIT_SCALE).sigmoid().div(IMAGE_SCALE).round().clamp(0, 255)
         return pixels.to(torch.uint8).view(-1, 1, self.first.height, self.first.width)
@@ -104,30 +105,39 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
         VerificationError: a layer does not follow a ReLU, or its values cannot be quantized.
     """
     module = copy.deepcopy(module).eval()
-    noise, label = noise_and_labels(module, CALIBRATION_IMAGES)
-    layers = {}
-    input_scales = balance(module)
+    layers: dict[str, QuantizedLayer] = {}
+    follows_relu = False
     with torch.no_grad():
         _make_first_layer_exact(module)
-        exact = rounded = module.hidden(noise, label)
+        exact = rounded = module.hidden(*noise_and_labels(module, CALIBRATION_IMAGES))
         for name, layer in module.rest.named_children():
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                layers[name], exact, rounded = _quantize_layer(
-                    layer, input_scales[name], exact, rounded
-                )
+                if not follows_relu or layer.bias is None:
+                    raise VerificationError(
+                        "int8 needs a ReLU before each layer and a bias in it; export "
+                        "with --precision fp16"
+                    )
+                layers[name], exact, rounded = _quantize_layer(layer, exact, rounded)
+                follows_relu = False
             else:
+                follows_relu = follows_relu or isinstance(layer, nn.ReLU)
                 exact, rounded = layer(exact), layer(rounded)
     return QuantizedGenerator(module, layers)
 
 
+def noise_and_labels(module: ContractGenerator, count: int) -> tuple[Tensor, Tensor]:
+    """Return inputs for calibration: noise, float32 [count, noise_dim], and labels, int64."""
+    noise = standard_normal(0, 0, count, len(module.noise_weight))
+    return torch.from_numpy(noise), torch.arange(count) % len(module.label_table)
+
+
 def _quantize_layer(
-    layer: nn.Linear | nn.Conv2d, input_scale: float, exact: Tensor, rounded: Tensor
+    layer: nn.Linear | nn.Conv2d, exact: Tensor, rounded: Tensor
 ) -> tuple[QuantizedLayer, Tensor, Tensor]:
     """Quantize one layer.
 
     Args:
         layer: the float32 layer, which is not changed.
-        input_scale: scale of its uint8 inputs.
         exact: its inputs in float32, [images, inputs, ...].
         rounded: its inputs if the layers before it are quantized.
 
@@ -135,6 +145,12 @@ def _quantize_layer(
         The quantized layer, and the outputs for both kinds of inputs.
     """
     scale = weight_scales(weight_matrix(layer.weight))
+    # uint8 covers the inputs, and the bias in units of the sums stays in its range.
+    max_bias = MAX_LINEAR_BIAS if isinstance(layer, nn.Linear) else MAX_CONVOLUTION_BIAS
+    input_scale = max(
+        exact.max().item() / MAX_ACTIVATION, (layer.bias.abs() / scale).max().item() / max_bias
+    )
+    input_scale = max(input_scale, MIN_SCALE)
     inputs = divide_by_scale(rounded, input_scale).clamp(0, MAX_ACTIVATION) * input_scale
     step = scale.double()
 

@@ -2,8 +2,7 @@
 
 GPTQ (Frantar et al. 2023, section 3) rounds the weights one input after the other and adjusts the
 weights that are still unrounded to compensate for each error, using the second moments of the
-inputs. QuantEase (Behdin et al. 2023, section 3) then rounds the weights of each input again while
-the others are fixed.
+inputs.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from cgan_export.errors import VerificationError
 
 MAX_ROWS = 65_536  # of a convolution's unfolded inputs
 DAMPING = 0.01  # times the mean second moment, for inputs that hardly vary
-SWEEPS = 3  # of QuantEase
 
 
 def round_weights(
@@ -54,22 +52,8 @@ def round_weights(
         rounded[:, column] = nearest(free[:, column], column, rounded)
         error_of_column = (free[:, column] - rounded[:, column]) / inverse[column, column]
         free[:, column + 1 :] -= error_of_column.outer(inverse[column, column + 1 :])
-    _sweep(weight_matrix(layer.weight).double(), rounded, moments, nearest)
     channels_last = layer.weight.movedim(1, -1)
     return rounded.view(channels_last.shape).movedim(-1, 1).contiguous()
-
-
-def _sweep(
-    weight: Tensor, rounded: Tensor, moments: Tensor, nearest: Callable[..., Tensor]
-) -> None:
-    """Round the weights of each input again, in place, while the others are fixed."""
-    slope = (weight - rounded) @ moments  # [outputs, inputs], of the squared error
-    for column in list(range(len(moments))) * SWEEPS:
-        best = rounded[:, column] + slope[:, column] / moments[column, column]
-        change = nearest(best, column, rounded) - rounded[:, column]
-        changed = change.nonzero().squeeze(1)
-        rounded[changed, column] += change[changed]
-        slope[changed] -= change[changed].outer(moments[column])
 
 
 def weight_matrix(weight: Tensor) -> Tensor:

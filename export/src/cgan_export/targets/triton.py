@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgan_export.errors import ExportError
-from cgan_runtime.cli.conventions import printable
-from cgan_runtime.errors import OutputError
+from cgan_runtime.errors import OutputError, printable
 from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.contract import MAX_BATCH, PREFIX, ModelInfo, TensorSpec, tensor_specs
 

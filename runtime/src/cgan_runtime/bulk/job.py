@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from cgan_runtime import __version__
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import atomic_write
 from cgan_runtime.images.writers import make_folder
-from cgan_runtime.model_file.hashing import sha256
 
 VERSION = 1  # of job.json
 MANIFEST, MODEL, SHARDS, LOCK = "job.json", "model.onnx", "shards", ".lock"
@@ -47,7 +47,7 @@ class Job:
         return -(-self.count // self.shard_images)
 
     def shard(self, number: int) -> "Shard":
-        """Return the shard with this number, 0 <= number < shards."""
+        """Return a shard by its number, 0 <= number < shards."""
         offset = number * self.shard_images
         first_label = offset % len(self.labels)
         return Shard(
@@ -75,11 +75,7 @@ class Shard:
 
 
 def read_job(folder: Path) -> Job | None:
-    """Return the job of a folder, or None if the folder has no job.json.
-
-    Raises:
-        OutputError: job.json cannot be read, is damaged, or was written by a newer version.
-    """
+    """Return the job of a folder, or None if it has no job.json; raise OutputError if it is bad."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_bytes())
@@ -97,10 +93,10 @@ def read_job(folder: Path) -> Job | None:
 
 @contextmanager
 def open_folder(folder: Path, job: Job, model: Path) -> Iterator[None]:
-    """Create the folder of a job or continue it, and lock it against other runs.
+    """Create the folder of a job, or open an existing one, and lock it against other runs.
 
-    It receives job.json and a copy of the model. Temporary files that a killed run left behind are
-    deleted. Another job is replaced if it has no shards.
+    It receives job.json and a copy of the model. Temporary files of killed runs are deleted.
+    Another job is replaced if it has no shards.
 
     Raises:
         OutputError: the folder holds another job or other files, is in use by another run, or
@@ -116,7 +112,7 @@ def open_folder(folder: Path, job: Job, model: Path) -> Iterator[None]:
             with atomic_write(folder / MANIFEST) as file:
                 file.write(text.encode() + b"\n")
         copy = folder / MODEL
-        if not copy.exists() or sha256(copy.read_bytes()) != job.model_sha256:
+        if not copy.exists() or sha256(copy.read_bytes()).hexdigest() != job.model_sha256:
             with atomic_write(copy) as file:
                 file.write(model.read_bytes())
         make_folder(folder / SHARDS)
@@ -135,9 +131,11 @@ def _require_same_job(folder: Path, job: Job) -> None:
     if existing is None and _has_visible_files(folder):
         raise OutputError(f"{folder} contains files that cgan-bulk did not write; {CHOOSE_FOLDER}")
     if existing and existing != job and _has_visible_files(folder / SHARDS):
+        old, new = asdict(existing), asdict(job)
+        name = next(name for name in old if old[name] != new[name])
         raise OutputError(
-            f"{folder} holds another job, {_describe_difference(existing, job)}; "
-            f"{CHOOSE_FOLDER}, or repeat the options of that job"
+            f"{folder} holds another job, with {name} {_shorten(old[name])} instead of "
+            f"{_shorten(new[name])}; {CHOOSE_FOLDER}, or repeat the options of that job"
         )
 
 
@@ -146,24 +144,24 @@ def _lock(folder: Path) -> Iterator[bool]:
     """Lock the folder; yield False where locks are not supported."""
     try:
         import fcntl
+
+        lock = (folder / LOCK).open("ab")  # NFS locks only files that are open for writing
     except ImportError:  # Windows
         yield False
         return
-    try:
-        lock = (folder / LOCK).open("ab")  # NFS locks only files that are open for writing
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror}; {CHOOSE_FOLDER}") from error
     with lock:  # closing the file releases the lock
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            locked = True
         except BlockingIOError as error:
             raise OutputError(
                 f"another cgan-bulk is writing to {folder}; wait for it, or {CHOOSE_FOLDER}"
             ) from error
         except OSError:
-            locked = False
-        yield locked
+            yield False
+        else:
+            yield True
 
 
 def _delete_temporary_files(folder: Path) -> None:
@@ -179,13 +177,6 @@ def _has_visible_files(folder: Path) -> bool:
         return any(not path.name.startswith(".") for path in folder.iterdir())
     except OSError:  # it does not exist, or make_folder() reports the error
         return False
-
-
-def _describe_difference(existing: Job, job: Job) -> str:
-    """Return a description of the first field in which two jobs differ."""
-    old, new = asdict(existing), asdict(job)
-    name = next(name for name in old if old[name] != new[name])
-    return f"with {name} {_shorten(old[name])} instead of {_shorten(new[name])}"
 
 
 def _shorten(value: Any) -> str:

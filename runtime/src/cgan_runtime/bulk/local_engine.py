@@ -16,11 +16,8 @@ from pathlib import Path
 from cgan_runtime.bulk.job import Job
 from cgan_runtime.bulk.shards import WORKER_KILLED, Worker
 from cgan_runtime.errors import WorkerError
+from cgan_runtime.inference.threads import available_threads
 
-NO_SEMAPHORES = (
-    "cannot start workers, which need semaphores in /dev/shm ({}); mount it for writing, or "
-    "generate the parts with cgan-run --shard I/N"
-)
 MAX_FAILURES = 3  # killed workers in a row, without a finished shard between them
 # A forked child would lack onnxruntime's threads, and could inherit locks that are held.
 SPAWN = multiprocessing.get_context("spawn")
@@ -46,7 +43,7 @@ def generate_shards(
     folder: Path,
     job: Job,
     numbers: Iterable[int],
-    workers: int,
+    workers: int | None,
     provider: str,
     warn: Callable[[str], None],
 ) -> Generator[int, None, None]:
@@ -56,7 +53,7 @@ def generate_shards(
         folder: folder of the job.
         job: the job that the folder holds.
         numbers: numbers of the shards to generate.
-        workers: number of processes.
+        workers: number of processes; None uses one for each CPU.
         provider: as for ImageGenerator.
         warn: called with a message when a worker was killed.
 
@@ -64,35 +61,35 @@ def generate_shards(
         WorkerError: workers cannot be started, or are killed repeatedly.
         CganError: as raised by a worker.
     """
-    remaining, retries = iter(numbers), deque[int]()
-    failures = 0
+    workers = workers or available_threads()
+    remaining, queue, failures = iter(numbers), deque[int](), 0
     while True:
         try:
             stop = SPAWN.Event()
             pool = ProcessPoolExecutor(workers, SPAWN, _start_worker, (folder, job, provider, stop))
         except (ImportError, OSError) as error:
-            raise WorkerError(NO_SEMAPHORES.format(error)) from error
+            raise WorkerError(
+                f"cannot start workers, which need semaphores in /dev/shm ({error}); mount it for "
+                "writing, or generate the parts with cgan-run --shard I/N"
+            ) from error
         pending: dict[Future[None], int] = {}
         try:
             while True:
-                while len(pending) < 2 * workers:
-                    retries.extend(() if retries else islice(remaining, 1))
-                    if not retries:
-                        break
+                queue.extend(islice(remaining, 2 * workers - len(pending) - len(queue)))
+                while queue:
                     with sigint_blocked():
-                        pending[pool.submit(_generate, retries[0])] = retries[0]
-                    retries.popleft()
+                        future = pool.submit(_generate, queue[0])
+                    pending[future] = queue.popleft()
                 if not pending:
                     return
                 # Windows does not handle Ctrl-C during a longer wait.
-                done, _ = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
-                for future in done:
+                for future in wait(pending, timeout=1, return_when=FIRST_COMPLETED).done:
                     future.result()
                     failures = 0
                     yield pending.pop(future)
         except BrokenProcessPool as error:
             failures += 1
-            retries.extend(pending.values())
+            queue.extend(pending.values())
             if failures == MAX_FAILURES:
                 raise WorkerError(
                     f"workers were killed {failures} times in a row; if memory is short, use fewer "
@@ -115,8 +112,7 @@ def _start_worker(folder: Path, job: Job, provider: str, stop: Event) -> None:
 
 def _exit_with_parent() -> None:
     """Exit when the main process is killed; nobody else would stop this worker."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
 

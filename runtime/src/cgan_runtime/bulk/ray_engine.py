@@ -1,4 +1,4 @@
-"""The engine "ray": Ray Data on one or more machines, with one actor per worker.
+"""The engine "ray": Ray actors on one or more machines, one per worker.
 
 Only shard numbers travel through Ray. Each worker writes to the job's folder, which all machines
 share, so Ray does not move or store any images.
@@ -8,10 +8,10 @@ ends its process without an error message when Ray dies on this machine.
 """
 
 import os
-import secrets
 import signal
 import socket
 import tempfile
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -21,23 +21,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cgan_runtime import errors
-from cgan_runtime.bulk.job import SHARDS, Job
+from cgan_runtime.bulk.job import Job
 from cgan_runtime.bulk.local_engine import SPAWN, sigint_blocked
 from cgan_runtime.bulk.shards import WORKER_KILLED, Worker
 from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError
 
-MAX_ATTEMPTS = 3  # per shard; Ray itself would retry without limit
+MAX_ATTEMPTS = 3  # per shard
 TIMEOUT = 10  # seconds for a cluster to answer, or for Ray to end
-CHUNK_SHARDS = 1000  # shards that are passed to Ray at once, which bounds its bookkeeping
-NOT_INSTALLED = "--engine ray needs Ray; pip install 'cgan-runtime[ray]'"
+CHUNK_SHARDS = 1000  # shards that are passed to the driver at once
 LOGS = f"{tempfile.gettempdir()}/ray/session_latest/logs"
 
 
 def check_installed() -> None:
     """Raise InstallError unless Ray is installed; importing it would take seconds."""
     if find_spec("ray") is None:
-        raise InstallError(NOT_INSTALLED)
+        raise InstallError("--engine ray needs Ray; pip install 'cgan-runtime[ray]'")
 
 
 def generate_shards(
@@ -52,14 +50,12 @@ def generate_shards(
 ) -> Generator[int, None, None]:
     """Generate shards, and yield the number of each complete shard.
 
-    The arguments are those of local_engine.generate_shards. But workers is the number of actors,
-    with one CPU each, and None uses all CPUs of the cluster. The provider "cuda" reserves a GPU for
-    each worker. With debug, Ray's own output is shown.
+    Arguments and errors are those of local_engine.generate_shards. But workers is the number of
+    actors, with one CPU each, and None uses all CPUs of the cluster. The provider "cuda" reserves a
+    GPU for each worker. With debug, Ray's own output is shown.
 
     Raises:
-        WorkerError: Ray cannot be reached or started, or workers die repeatedly.
         InputError: the cluster has fewer CPUs than workers.
-        CganError: as raised by a worker.
     """
     remaining = iter(numbers)
     chunk = list(islice(remaining, CHUNK_SHARDS))
@@ -75,7 +71,7 @@ def generate_shards(
         while chunk:
             connection.send(chunk)
             for _ in chunk:
-                yield _check_result(connection.recv(), warn)
+                yield _receive_number(connection, warn)
             chunk = list(islice(remaining, CHUNK_SHARDS))
     except (EOFError, OSError) as error:
         raise WorkerError(
@@ -90,14 +86,13 @@ def generate_shards(
         driver.kill()
 
 
-def _check_result(result: dict[str, Any], warn: Callable[[str], None]) -> int:
-    """Return the number of a complete shard, or raise the error of its worker."""
-    if result["error"]:
-        error: CganError = getattr(errors, result["kind"])(result["error"])
-        raise error
-    if result["attempts"] > 1:
+def _receive_number(connection: Connection, warn: Callable[[str], None]) -> int:
+    """Return the number of the next complete shard, or raise the error that ended the run."""
+    while (message := connection.recv()) is None:
         warn(WORKER_KILLED)
-    return int(result["number"])
+    if isinstance(message, CganError):
+        raise message
+    return int(message)
 
 
 # The functions below run in the driver process.
@@ -106,7 +101,10 @@ def _check_result(result: dict[str, Any], warn: Callable[[str], None]) -> int:
 def _run_driver(
     connection: Connection, folder: Path, job: Job, workers: int | None, provider: str, debug: bool
 ) -> None:
-    """Receive lists of shard numbers, and send a result for each, until the connection closes."""
+    """Receive lists of shard numbers, and generate these shards, until the connection closes.
+
+    Send the number of each complete shard, None for each killed worker, or the error.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not debug:
         null = os.open(os.devnull, os.O_WRONLY)
@@ -117,16 +115,16 @@ def _run_driver(
             while True:
                 numbers = connection.recv()
                 actors = min(workers or cpus, len(numbers))
-                for result in _generate_chunk(ray, folder, job, numbers, actors, provider):
-                    connection.send(result)
+                for message in _generate_chunk(ray, folder, job, numbers, actors, provider):
+                    connection.send(message)
     except (EOFError, BrokenPipeError):
         return
     except CganError as error:
-        connection.send({"kind": type(error).__name__, "error": str(error)})
+        connection.send(error)
     except Exception as error:  # Ray's exceptions have no other common base class
         lines = str(error).strip().splitlines() or [type(error).__name__]
         text = f"Ray failed: {lines[-1].strip()}; look at its logs in {LOGS}, or use --debug"
-        connection.send({"kind": WorkerError.__name__, "error": text})
+        connection.send(WorkerError(text))
         if debug:
             raise
 
@@ -135,11 +133,7 @@ def _run_driver(
 def _cluster(workers: int | None) -> Iterator[tuple[Any, int]]:
     """Connect to a Ray cluster, or start one; yield the module ray and the number of CPUs."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # do not send statistics
-    try:
-        ray: Any = import_module("ray")
-        import_module("ray.data")
-    except ImportError as error:
-        raise InstallError(f"{NOT_INSTALLED} ({error})") from error
+    ray: Any = import_module("ray")
     try:
         _connect(ray, workers)
     except (OSError, ValueError, RuntimeError) as error:
@@ -148,12 +142,9 @@ def _cluster(workers: int | None) -> Iterator[tuple[Any, int]]:
             f"cannot reach or start Ray: {reason}; check RAY_ADDRESS and `ray status`"
         ) from error
     try:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
         cpus = int(ray.cluster_resources().get("CPU", 0))
-        if workers is not None and workers > cpus:
-            raise InputError(f"the Ray cluster has {cpus} CPUs for {workers} --workers; use fewer")
+        if (required := workers or 1) > cpus:
+            raise InputError(f"the Ray cluster has {cpus} CPUs for {required} --workers; use fewer")
         yield ray, cpus
     finally:
         ray.shutdown()
@@ -179,72 +170,37 @@ def _connect(ray: Any, workers: int | None) -> None:
 
 def _generate_chunk(
     ray: Any, folder: Path, job: Job, numbers: list[int], actors: int, provider: str
-) -> Iterator[dict[str, Any]]:
-    """Yield a result for each shard. Ray restarts workers that die, and their tasks."""
-    tasks = ray.data.from_items(
-        [{"number": number} for number in numbers], override_num_blocks=len(numbers)
-    )
-    results = tasks.map_batches(
-        ShardActor,
-        fn_constructor_args=(folder, job, provider, secrets.token_hex(4)),
-        batch_size=None,
-        compute=ray.data.ActorPoolStrategy(size=actors),
-        num_cpus=1,
-        num_gpus=1 if provider == "cuda" else None,
-    )
-    yield from results.iter_rows()
-
-
-# The class below runs in the actors' processes.
-
-
-class ShardActor:
-    """Generates shards in a Ray actor.
-
-    Args:
-        folder: folder of the job.
-        job: the job that the folder holds.
-        provider: as for ImageGenerator.
-        run_id: distinguishes the attempt counters of this run from those of a killed run.
-    """
-
-    def __init__(self, folder: Path, job: Job, provider: str, run_id: str) -> None:
-        self._folder, self._job, self._run_id = folder, job, run_id
-        self._worker = Worker(folder, job, provider)
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Generate the shards in the column "number"; return a row of results for each shard.
-
-        The columns are number, attempts, and kind and error, which are empty without an error.
-        """
-        results = [self._generate(int(number)) for number in batch["number"]]
-        return {key: [result[key] for result in results] for key in results[0]}
-
-    def _generate(self, number: int) -> dict[str, Any]:
-        result = {"number": number, "attempts": 1, "kind": "", "error": ""}
+) -> Iterator[int | None]:
+    """Yield the number of each complete shard, and None for each worker that was killed."""
+    actor_class = ray.remote(num_cpus=1, num_gpus=int(provider == "cuda"))(Worker)
+    queue, kills = deque(numbers), Counter[int]()
+    pending: dict[Any, tuple[int, Any]] = {}  # number of the shard and actor, by Ray's task
+    idle = [actor_class.remote(folder, job, provider) for _ in range(actors)]
+    while queue or pending:
+        while queue and idle:
+            number, actor = queue.popleft(), idle.pop()
+            pending[actor.generate.remote(number)] = number, actor
+        # Ray ends an actor without references, which frees its CPU for one that waits for it.
+        del actor
+        idle.clear()
+        (task,), _ = ray.wait([*pending])
+        number, actor = pending.pop(task)
         try:
-            result["attempts"] = self._count_attempt(number)
-            self._worker.generate(number)
-        except CganError as error:  # Ray would add a traceback for each of its layers
-            result |= {"kind": type(error).__name__, "error": str(error)}
+            ray.get(task)
+        except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
+            if getattr(error, "actor_init_failed", False):
+                raise
+            kills[number] += 1
+            if kills[number] == MAX_ATTEMPTS:
+                raise WorkerError(
+                    f"{MAX_ATTEMPTS} workers died generating {job.shard(number)}; if memory is "
+                    "short, use fewer --workers, then run the command again"
+                ) from error
+            queue.appendleft(number)
+            idle.append(actor_class.remote(folder, job, provider))
+            yield None
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
         else:
-            with suppress(OSError):
-                self._counter(number).unlink()
-        return result
-
-    def _count_attempt(self, number: int) -> int:
-        """Return the number of this attempt; a file counts them, which survives killed workers."""
-        attempts = 1
-        # If the folder cannot be written, the worker reports the reason.
-        with suppress(OSError), self._counter(number).open("ab") as file:
-            attempts += file.tell()
-            file.write(b"x")
-        if attempts > MAX_ATTEMPTS:
-            raise WorkerError(
-                f"{MAX_ATTEMPTS} workers died generating {self._job.shard(number)}; if memory is "
-                "short, use fewer --workers, then run the command again"
-            )
-        return attempts
-
-    def _counter(self, number: int) -> Path:
-        return self._folder / SHARDS / f".{self._run_id}.{number}"
+            idle.append(actor)
+            yield number

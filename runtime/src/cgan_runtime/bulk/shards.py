@@ -26,13 +26,9 @@ class StopWorker(Exception):  # noqa: N818 - not an error
 
 
 class Worker:
-    """Generates shards of a job, with one session and one thread.
+    """Generates shards of the job that a folder holds, with one session and one thread.
 
-    Args:
-        folder: folder of the job.
-        job: the job that the folder must hold.
-        provider: as for ImageGenerator.
-        should_stop: called before each batch; returns whether to abandon the shard.
+    It calls should_stop before each batch, and abandons the shard if that returns True.
     """
 
     def __init__(
@@ -45,16 +41,16 @@ class Worker:
         """Write the shard with this number, unless it is complete.
 
         Raises:
-            OutputError: the shard cannot be written, or this machine does not see the folder.
-            CganError: as raised by ImageGenerator.
+            CganError: the shard cannot be written, or the folder does not hold the job.
             StopWorker: the shard was abandoned; none of its files exists.
         """
         shard, generator = self._job.shard(number), self._generator
         if is_complete(self._folder, self._job, shard):
             return
-        batches = self._batches(generator, shard)
+        batches = self._batches(shard)
         if self._job.format == "parquet":
-            with atomic_write(_parquet_path(self._folder, shard)) as file:
+            (path,) = _paths(self._folder, self._job, shard)
+            with atomic_write(path) as file:
                 _write_parquet(file, batches, self._job)
         else:
             folder = self._folder / SHARDS
@@ -74,11 +70,9 @@ class Worker:
             )
         return generator
 
-    def _batches(self, generator: ImageGenerator, shard: Shard) -> Iterator[Batch]:
-        stream = generator.stream(
-            shard.labels, seed=self._job.seed, start=shard.first, count=shard.count
-        )
-        for batch in stream:
+    def _batches(self, shard: Shard) -> Iterator[Batch]:
+        seed, first, count = self._job.seed, shard.first, shard.count
+        for batch in self._generator.stream(shard.labels, seed=seed, start=first, count=count):
             if self._should_stop():
                 raise StopWorker
             yield batch
@@ -86,24 +80,39 @@ class Worker:
 
 def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
     """Return whether the files of a shard exist and are complete."""
-    if job.format == "idx":
-        sizes = (16 + shard.count * job.height * job.width, 8 + shard.count)
-        paths = [folder / SHARDS / name.format(shard.name) for name in IDX_NAMES]
-        return all(
-            path.is_file() and path.stat().st_size == size
-            for path, size in zip(paths, sizes, strict=True)
-        )
-    path = _parquet_path(folder, shard)
-    if not path.is_file():
+    paths = _paths(folder, job, shard)
+    if not all(path.is_file() for path in paths):
         return False
+    if job.format == "idx":
+        sizes = [16 + shard.count * job.height * job.width, 8 + shard.count]
+        return [path.stat().st_size for path in paths] == sizes
     pa, parquet = _import_pyarrow()
     try:
         # An open file, because pyarrow interprets a path as a URI and requires UTF-8.
-        with path.open("rb") as file:
+        with paths[0].open("rb") as file:
             metadata = parquet.read_metadata(file)
     except (pa.ArrowException, OSError):  # Parquet's metadata is at the end of the file
         return False
     return bool(metadata.num_rows == shard.count)
+
+
+def missing_shards(folder: Path, job: Job, advance: Callable[[int], None]) -> Iterator[int]:
+    """Yield the numbers of the shards to generate; call advance with the size of each other one."""
+    for number in range(job.shards):
+        shard = job.shard(number)
+        if is_complete(folder, job, shard):
+            advance(shard.count)
+        else:
+            yield number
+
+
+def require_complete(folder: Path, job: Job) -> None:
+    """Raise OutputError unless this machine sees every shard."""
+    for number in missing_shards(folder, job, lambda _: None):
+        raise OutputError(
+            f"{job.shard(number)} were generated, but are missing in {folder}; set --output to a "
+            "folder that all machines share and that no other program writes to"
+        )
 
 
 def check_format(job: Job) -> None:
@@ -116,8 +125,9 @@ def check_format(job: Job) -> None:
         )
 
 
-def _parquet_path(folder: Path, shard: Shard) -> Path:
-    return folder / SHARDS / f"{shard.name}.parquet"
+def _paths(folder: Path, job: Job, shard: Shard) -> list[Path]:
+    names = ("{}.parquet",) if job.format == "parquet" else IDX_NAMES
+    return [folder / SHARDS / name.format(shard.name) for name in names]
 
 
 def _write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
@@ -131,25 +141,23 @@ def _write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
     image_type = pa.binary(job.height * job.width)
     columns = {IMAGE: image_type, LABEL: pa.int64(), "seed": pa.uint64(), "index": pa.int64()}
     metadata = {
-        "class_names": json.dumps(list(job.class_names), ensure_ascii=False),
-        "height": str(job.height),
-        "width": str(job.width),
-        "model_sha256": job.model_sha256,
+        f"{PREFIX}class_names": json.dumps(list(job.class_names), ensure_ascii=False),
+        f"{PREFIX}height": str(job.height),
+        f"{PREFIX}width": str(job.width),
+        f"{PREFIX}model_sha256": job.model_sha256,
     }
-    schema = pa.schema(columns, {f"{PREFIX}{key}": value for key, value in metadata.items()})
+    schema = pa.schema(columns, metadata)
 
     def to_rows(batch: Batch) -> Any:
         count = len(batch.labels)
         pixels = pa.py_buffer(np.ascontiguousarray(batch.images))
-        return pa.record_batch(
-            [
-                pa.FixedSizeBinaryArray.from_buffers(image_type, count, [None, pixels]),
-                batch.labels,
-                np.full(count, job.seed, np.uint64),
-                batch.start + np.arange(count, dtype=np.int64),
-            ],
-            schema=schema,
-        )
+        values = [
+            pa.FixedSizeBinaryArray.from_buffers(image_type, count, [None, pixels]),
+            batch.labels,
+            np.full(count, job.seed, np.uint64),
+            batch.start + np.arange(count, dtype=np.int64),
+        ]
+        return pa.record_batch(values, schema=schema)
 
     with parquet.ParquetWriter(
         file,

@@ -1,6 +1,9 @@
 """The command cgan-bulk."""
 
+import os
 import signal
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,7 @@ Examples:
 )
 @click.option(
     "--format",
+    "file_format",
     type=click.Choice(["parquet", "idx"]),
     default="parquet",
     show_default=True,
@@ -72,6 +76,7 @@ Examples:
     "--workers", 1, 100_000, "Number of processes, with one thread each.  [default: one per CPU]"
 )
 @options.model
+@options.expect_sha256
 @options.provider
 @options.debug
 @options.version
@@ -79,25 +84,75 @@ def command(
     digit: tuple[int, ...],
     digits: tuple[int, ...] | None,
     label: tuple[str, ...],
-    **others: Any,  # each is the field of BulkRequest with the same name
+    count: int,
+    seed: int | None,
+    start: int,
+    output: Path,
+    file_format: str,
+    shard_images: int,
+    engine: str,
+    workers: int | None,
+    model: Path | None,
+    expect_sha256: str | None,
+    provider: str,
+    debug: bool,
 ) -> None:
     """Generate millions of images in shards, with many processes or machines."""
     names = options.select_classes(digit, digits, label)
     conventions.require_memory()
-    from cgan_runtime.bulk.run import BulkRequest, run_job
+    from cgan_runtime.bulk import local_engine, ray_engine, shards
+    from cgan_runtime.bulk.job import Job, open_folder, read_job
+    from cgan_runtime.generator import ImageGenerator
+    from cgan_runtime.labels import find_labels
+    from cgan_runtime.noise import check_seed_and_start
 
-    request = BulkRequest(class_names=names, by_digit=not label, **others)
+    generate_shards: Any = local_engine.generate_shards
+    planning_provider = provider
+    if engine == "ray":
+        ray_engine.check_installed()
+        generate_shards = partial(ray_engine.generate_shards, debug=debug)
+        planning_provider = "cpu"  # this machine may not have the workers' GPU
     try:
-        job, generated = run_job(request, progress_bar, _warn)
+        if seed is None:
+            existing = read_job(output)
+            seed = existing.seed if existing else int.from_bytes(os.urandom(4), "little")
+        with ImageGenerator(
+            model, planning_provider, threads=1, expect_sha256=expect_sha256
+        ) as generator:
+            info, path = generator.info, generator.model_path
+            check_seed_and_start(seed, start, count)
+            job = Job(
+                model_sha256=generator.model_sha256,
+                seed=seed,
+                start=start,
+                count=count,
+                labels=tuple(find_labels(names, info.class_names, by_digit=not label)),
+                class_names=info.class_names,
+                height=info.height,
+                width=info.width,
+                format=file_format,
+                shard_images=shard_images,
+            )
+        shards.check_format(job)
+        with open_folder(output, job, path):
+            with progress_bar(job.count) as advance:
+                missing, generated = shards.missing_shards(output, job, advance), 0
+                with closing(
+                    generate_shards(output, job, missing, workers, provider, _warn)
+                ) as numbers:
+                    for number in numbers:
+                        generated += 1
+                        advance(job.shard(number).count)
+            shards.require_complete(output, job)
     except (KeyboardInterrupt, conventions.Terminated) as error:
         raise StoppedError(
-            f"stopped; {request.output} keeps its complete shards, run the same command again to "
+            f"stopped; {output} keeps its complete shards, run the same command again to "
             "generate the others",
             signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM,
         ) from None
     kept = f", {job.shards - generated:,} of them kept" if generated < job.shards else ""
     click.echo(
-        f"{request.output}  seed {job.seed}  {job.count:,} images in {job.shards:,} "
+        f"{output}  seed {job.seed}  {job.count:,} images in {job.shards:,} "
         f"shard{'s' * (job.shards > 1)}{kept}",
         color=True,  # otherwise click removes an escape sequence from the path
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cgan_runtime.cli import conventions, options
-from cgan_runtime.errors import CganError
+from cgan_runtime.errors import CganError, printable
 
 if TYPE_CHECKING:
     from cgan_runtime.diagnostics.device_check import DeviceReport
@@ -99,7 +99,7 @@ def _as_table(report: "DeviceReport") -> str:
         "one image": f"{report.speed.latency * 1e6:.0f} µs",
         "batches": f"{report.speed.throughput:,.0f} images/s",
     }
-    return "\n".join(f"{name:<13}  {conventions.printable(value)}" for name, value in rows.items())
+    return "\n".join(f"{name:<13}  {printable(value)}" for name, value in rows.items())
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
@@ -18,11 +17,10 @@ from typing import NoReturn
 
 import click
 
-from cgan_runtime.errors import CganError
+from cgan_runtime.errors import CganError, printable
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 MIN_MEGABYTES = 192  # of address space: Python, NumPy, ONNX Runtime and a few images
-_OUT_OF_MEMORY = "not enough memory; generate or process fewer images at a time"
 _STDOUT_ERRORS = "cgan-stdout"  # name of the encoding error handler of stdout
 
 
@@ -31,20 +29,14 @@ class Terminated(BaseException):
 
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit with its exit code.
-
-    Args:
-        command: the command; it may have a flag --debug.
-        arguments: the command line; sys.argv[1:] by default.
-    """
+    """Run a command with these arguments, by default sys.argv[1:], and exit with its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _raise_terminated)
+        signal.signal(signal.SIGTERM, _raise_terminated)
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors=_STDOUT_ERRORS)
         code = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(code or 0)
     except click.UsageError as error:
         message, see_help = error.format_message(), f"see {command.name} --help"
         if "; " in message or message.endswith("?"):
@@ -73,7 +65,7 @@ def run_and_exit(command: click.Command) -> NoReturn:
     try:
         run(command)
     except SystemExit as exit_request:
-        code = exit_request.code if isinstance(exit_request.code, int) else FAILED
+        code = int(exit_request.code or 0)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # closed; run() has reported the error
             if stream is not None:
@@ -82,13 +74,10 @@ def run_and_exit(command: click.Command) -> NoReturn:
 
 
 def require_memory(megabytes: int = MIN_MEGABYTES, purpose: str = "generating images") -> None:
-    """Check that the limit on address space is high enough for the libraries.
+    """Raise click.ClickException if less than megabytes (MiB) of address space are allowed.
 
-    With less, OpenBLAS and PyTorch end the process with messages of their own.
-
-    Args:
-        megabytes: the minimum address space, in MiB.
-        purpose: the activity that needs it, for the message of the click.ClickException.
+    OpenBLAS and PyTorch would end the process with messages of their own. The message names the
+    purpose, which is the activity that needs the memory.
     """
     try:
         import resource
@@ -114,11 +103,6 @@ def json_text(value: object) -> str:
     return text
 
 
-def printable(text: str) -> str:
-    """Return a text on one line, with control characters and lone surrogates escaped."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-
-
 def _encode_for_stdout(error: UnicodeError) -> tuple[str | bytes, int]:
     """Write a path with its original bytes, and escape other characters that stdout lacks."""
     for handler in ("surrogateescape", "backslashreplace"):
@@ -142,7 +126,7 @@ def _describe(error: Exception) -> str | None:
         isinstance(error, RuntimeError)  # raised by PyTorch
         and re.search("allocate memory|enough memory|out of memory", str(error))
     ):
-        return _OUT_OF_MEMORY
+        return "not enough memory; generate or process fewer images at a time"
     if isinstance(error, OSError):
         # Discard what is left in stdout's buffer: Python would try to write it again at exit.
         if sys.stdout is not None:

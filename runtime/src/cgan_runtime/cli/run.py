@@ -1,19 +1,30 @@
 """The command cgan-run."""
 
+import math
+import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cgan_runtime import __version__
 from cgan_runtime.cli import conventions, options
+from cgan_runtime.cli.terminal import is_terminal, keep_first, show_preview, with_progress
+from cgan_runtime.errors import InputError
+from cgan_runtime.files import atomic_write, write_all
 
 STDOUT = "-"
 FORMATS = ("png", "npy", "pngs", "idx", "idx-gz")
-STDOUT_FORMATS = ("png", "npy")
+FILE_FORMATS = ("png", "npy")  # the others are folders
 # Options that apply to some formats only.
 OPTION_FORMATS = {"columns": ("png",), "scale": ("png", "pngs"), "split": ("idx", "idx-gz")}
+TYPICAL_CLASSES = 10  # number of classes that is assumed before the model is open
+MAX_SINGLE_THREAD_IMAGES = 64  # one thread generates these before several threads have started
+BATCH_SIZE = 1024
+MAX_SLUG_LENGTH = 20  # characters of the class names in a default file name
 
 # Python -OO removes docstrings, so the help is not one.
 HELP = """\
@@ -34,8 +45,9 @@ Examples:
 """
 
 
-def parse_shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, int]:
-    """Convert a text such as 2/4 into its two numbers."""
+def _parse_shard(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> tuple[int, int]:
     match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", value or "1/1")
     number, shards = map(int, match.groups()) if match else (0, 0)
     if not 1 <= number <= shards:
@@ -43,18 +55,16 @@ def parse_shard(_ctx: click.Context, _param: click.Parameter, value: str | None)
     return number, shards
 
 
-def select_format(output: str | None, file_format: str | None) -> str:
+def _select_format(output: str | None, file_format: str | None) -> str:
     """Return the requested format, or the one that the ending of the output path stands for."""
-    if output == STDOUT and file_format not in (None, *STDOUT_FORMATS):
+    if output == STDOUT and file_format not in (None, *FILE_FORMATS):
         raise click.UsageError(
             f"format {file_format} cannot be written to stdout; set --output to a folder"
         )
-    if file_format is not None:
-        return file_format
-    if output in (None, STDOUT):
-        return "png"
-    ending = Path(str(output)).suffix.lower().removeprefix(".")
-    if ending not in STDOUT_FORMATS:
+    if file_format or output is None or output == STDOUT:
+        return file_format or "png"
+    ending = Path(output).suffix.lower().removeprefix(".")
+    if ending not in FILE_FORMATS:
         raise click.UsageError(
             f"--output must end in .png or .npy, got {output!r}; for other formats, give --format"
         )
@@ -78,7 +88,7 @@ def select_format(output: str | None, file_format: str | None) -> str:
 @click.option(
     "--shard",
     metavar="I/N",
-    callback=parse_shard,
+    callback=_parse_shard,
     help="Split the images into N equal parts and generate only part I.",
 )
 @click.option(
@@ -126,18 +136,26 @@ def command(
     digit: tuple[int, ...],
     digits: tuple[int, ...] | None,
     label: tuple[str, ...],
+    count: int,
+    seed: int | None,
+    start: int,
+    shard: tuple[int, int],
     output: str | None,
     file_format: str | None,
     columns: int | None,
     scale: int | None,
     split: str | None,
+    preview: bool,
+    model: Path | None,
+    expect_sha256: str | None,
+    provider: str,
+    threads: int | None,
     debug: bool,
-    **others: Any,  # each is the field of GenerateRequest with the same name
 ) -> None:
     """Generate images of handwritten digits, or of another model's classes."""
-    names = options.select_classes(digit, digits, label)
-    file_format = select_format(output, file_format)
-    if output == STDOUT and sys.stdout is not None and sys.stdout.isatty():
+    requested = options.select_classes(digit, digits, label)
+    file_format = _select_format(output, file_format)
+    if output == STDOUT and is_terminal(sys.stdout):
         raise click.UsageError(
             f"a terminal cannot show {file_format.upper()} data; redirect stdout to a file, or "
             "set --output"
@@ -150,20 +168,87 @@ def command(
             )
 
     conventions.require_memory()
-    from cgan_runtime.cli.generate import GenerateRequest, generate_images
+    from cgan_runtime.generator import ImageGenerator
+    from cgan_runtime.images import writers
+    from cgan_runtime.labels import find_labels
 
-    generate_images(
-        GenerateRequest(
-            class_names=names,
-            by_digit=not label,
-            output=output,
-            format=file_format,
-            columns=columns,
-            scale=scale or 1,
-            split=split or "train",
-            **others,
+    if threads is None and (len(requested) or TYPICAL_CLASSES) * count <= MAX_SINGLE_THREAD_IMAGES:
+        threads = 1
+    seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
+    with ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
+        info = generator.info
+        labels = find_labels(requested, info.class_names, by_digit=not label)
+        path = output or _default_output(
+            [info.class_names[each] for each in labels], seed, file_format, shard
         )
-    )
+        offset, count = _shard_range(len(labels) * count, shard)
+        columns = columns or (len(labels) if len(labels) > 1 else math.ceil(count**0.5))
+        first_class = offset % len(labels)
+        labels = labels[first_class:] + labels[:first_class]
+        whole_rows = max(1, BATCH_SIZE // columns) * columns
+        stream = generator.stream(
+            labels,
+            seed=seed,
+            start=start + offset,
+            count=count,
+            batch_size=whole_rows if file_format == "png" else BATCH_SIZE,
+        )
+        shown: list[Any] = []
+        batches = keep_first(with_progress(stream, count), shown)
+        text = {
+            "Software": f"cgan-runtime {__version__}",
+            "cgan:model": generator.model_sha256,
+            "cgan:seed": str(seed),
+        }
+        if file_format == "png":
+            text["cgan:label"] = ",".join(info.class_names[each] for each in labels)
+            text["cgan:index"] = str(start + offset)
+            _write_file(path, writers.png_chunks(batches, info, count, columns, scale or 1, text))
+        elif file_format == "npy":
+            _write_file(path, writers.npy_chunks(batches, info, count))
+        elif file_format == "pngs":
+            writers.write_pngs(Path(path), batches, info, scale or 1, text)
+        else:
+            gz = file_format == "idx-gz"
+            writers.write_idx(Path(path), batches, info, count, split or "train", gz=gz)
+    if path == STDOUT:
+        return
+    if preview and is_terminal(sys.stdout):
+        show_preview(shown, count)
+    # With color=True, click does not remove an escape sequence from the path.
+    click.echo(f"{path}  seed {seed}", color=True)
+
+
+def _shard_range(total: int, shard: tuple[int, int]) -> tuple[int, int]:
+    """Return the offset of a shard's first image, and its number of images."""
+    number, shards = shard
+    first, end = total * (number - 1) // shards, total * number // shards
+    if first == end:
+        raise InputError(f"shard {number}/{shards} of {total} images is empty; use fewer shards")
+    return first, end - first
+
+
+def _default_output(names: list[str], seed: int, file_format: str, shard: tuple[int, int]) -> str:
+    """Return the default output path for these classes, such as digits-2026-seed-7.png."""
+    if all(re.fullmatch("[0-9]", name) for name in names):
+        prefix = "digit" if len(names) == 1 else "digits"
+        slug = f"{prefix}-{''.join(names)[:MAX_SLUG_LENGTH]}"
+    else:
+        joined = re.sub(r"\W+", "-", "-".join(names).casefold()).strip("-")
+        slug = joined[:MAX_SLUG_LENGTH].strip("-") or "class"
+    number, shards = shard
+    part = f"-shard-{number}-of-{shards}" if shards > 1 else ""
+    ending = f".{file_format}" if file_format in FILE_FORMATS else ""
+    return f"{slug}-seed-{seed}{part}{ending}"
+
+
+def _write_file(path: str, chunks: Iterable[bytes]) -> None:
+    if path == STDOUT:
+        for chunk in chunks:
+            write_all(chunk, sys.stdout.buffer)
+        return
+    with atomic_write(Path(path)) as file:
+        file.writelines(chunks)
 
 
 def main() -> None:

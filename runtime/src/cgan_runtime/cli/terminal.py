@@ -43,38 +43,33 @@ def with_progress(batches: "Iterable[Batch]", count: int) -> "Iterator[Batch]":
             advance(len(batch.labels))
 
 
-class Preview:
-    """Keeps the first images of a run, to show them at its end."""
+def keep_first(batches: "Iterable[Batch]", kept: "list[NDArray[np.uint8]]") -> "Iterator[Batch]":
+    """Yield the batches, and append a copy of the run's first images to a list."""
+    missing = MAX_PREVIEW_IMAGES
+    for batch in batches:
+        if missing > 0:
+            kept.append(batch.images[:missing].copy())
+            missing -= len(batch.images)
+        yield batch
 
-    def __init__(self) -> None:
-        self._images: list[NDArray[np.uint8]] = []
 
-    def keep_first(self, batches: "Iterable[Batch]") -> "Iterator[Batch]":
-        """Yield the batches, and keep a copy of their first images."""
-        missing = MAX_PREVIEW_IMAGES
-        for batch in batches:
-            if missing > 0:
-                self._images.append(batch.images[:missing].copy())
-                missing -= len(batch.images)
-            yield batch
+def show_preview(kept: "list[NDArray[np.uint8]]", count: int) -> None:
+    """Print the kept images of a run of count images, as many per row as fit the terminal."""
+    from shutil import get_terminal_size
 
-    def show(self, count: int) -> None:
-        """Print the images, as many per row as the terminal is wide; count is that of the run."""
-        from shutil import get_terminal_size
+    import numpy as np
 
-        import numpy as np
+    from cgan_runtime.images.layout import to_block_characters
 
-        from cgan_runtime.images.layout import to_block_characters
-
-        images = np.concatenate(self._images)
-        columns = max(1, min(len(images), get_terminal_size().columns // images.shape[3]))
-        try:
-            "█▀▄".encode(sys.stdout.encoding)
-            ascii_only = False
-        except UnicodeEncodeError:
-            ascii_only = True
-        for first in range(0, len(images), columns):
-            row = images[first : first + columns]
-            click.echo(to_block_characters(row, columns, ascii_only=ascii_only) + "\n")
-        if count > len(images):
-            click.echo(f"(the first {len(images)} of {count} images)")
+    images = np.concatenate(kept)
+    columns = max(1, min(len(images), get_terminal_size().columns // images.shape[3]))
+    try:
+        "█▀▄".encode(sys.stdout.encoding)
+        ascii_only = False
+    except UnicodeEncodeError:
+        ascii_only = True
+    for first in range(0, len(images), columns):
+        row = images[first : first + columns]
+        click.echo(to_block_characters(row, columns, ascii_only=ascii_only) + "\n")
+    if count > len(images):
+        click.echo(f"(the first {len(images)} of {count} images)")

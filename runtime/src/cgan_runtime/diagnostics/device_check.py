@@ -3,7 +3,6 @@
 import platform
 import time
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,8 @@ import cgan_runtime
 from cgan_runtime.diagnostics.speed import Speed, measure_speed
 from cgan_runtime.errors import ProviderError
 from cgan_runtime.generator import ImageGenerator
-from cgan_runtime.inference.cuda_diagnostics import explain_cuda_not_offered
-from cgan_runtime.inference.session import (
-    CPU,
-    CUDA,
-    available_providers,
-    import_onnxruntime,
-    open_session,
-)
+from cgan_runtime.inference import cuda_diagnostics, session
+from cgan_runtime.inference.session import CPU, CUDA
 from cgan_runtime.model_file.contract import CONTRACT_VERSION
 
 # Maximum pixel error (0-255) of the golden sample, by precision and provider. An int8 model is
@@ -60,16 +53,9 @@ def check_device(
 ) -> DeviceReport:
     """Load a model, generate its golden sample, and measure the speed.
 
-    Args:
-        model: path of the .onnx file; None uses the model in this package.
-        provider: as for ImageGenerator.
-        threads: as for ImageGenerator.
-        expect_sha256: as for ImageGenerator.
-
-    Raises:
-        InstallError, ModelError, ProviderError, InputError: as ImageGenerator does.
+    The arguments and errors are those of ImageGenerator.
     """
-    onnxruntime = import_onnxruntime()
+    onnxruntime = session.import_onnxruntime()
     started = time.perf_counter()
     with ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
         load_seconds = time.perf_counter() - started
@@ -86,7 +72,7 @@ def check_device(
                 "onnxruntime": onnxruntime.__version__,
                 "numpy": np.__version__,
             },
-            onnxruntime_distributions=_onnxruntime_distributions(),
+            onnxruntime_distributions=cuda_diagnostics.onnxruntime_distributions(),
             available_providers=list(onnxruntime.get_available_providers()),
             provider=generator.provider,
             no_cuda_reason=(
@@ -112,17 +98,11 @@ def check_device(
         )
 
 
-def _onnxruntime_distributions() -> dict[str, str]:
-    """Return all installed distributions of onnxruntime, which overwrite each other's files."""
-    versions = {each.metadata["Name"] or "": each.version for each in distributions()}
-    return {name: versions[name] for name in sorted(versions) if name.startswith("onnxruntime")}
-
-
 def _no_cuda_reason(onnxruntime: Any, content: bytes) -> str:
-    if CUDA not in available_providers(onnxruntime):
-        return explain_cuda_not_offered()
+    if CUDA not in session.available_providers(onnxruntime):
+        return cuda_diagnostics.explain_cuda_not_offered()
     try:
-        open_session(content, "the model", CUDA, None)
+        session.open_session(content, "the model", CUDA, None)
     except ProviderError as error:
         return str(error)
     return "CUDA works, but was not requested"

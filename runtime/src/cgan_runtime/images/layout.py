@@ -29,20 +29,14 @@ def grid(images: NDArray[np.uint8], columns: int, scale: int = 1) -> NDArray[np.
 def to_block_characters(
     images: NDArray[np.uint8], columns: int, *, ascii_only: bool = False
 ) -> str:
-    """Show a grid of images with half-block characters, two rows of pixels per line of text.
+    """Show a grid of images as text, with one character for two pixels of a column.
 
-    Args:
-        images: uint8 [n, 1, height, width].
-        columns: images per row.
-        ascii_only: whether to use ASCII characters instead of blocks.
-
-    Returns:
-        Lines of at most columns * width characters, without empty lines at the top and bottom.
+    The lines have at most columns * width characters: half blocks, or ASCII. Empty lines at the top
+    and bottom are removed.
     """
     foreground = grid(images, columns) >= MIN_BLOCK_PIXEL
     if len(foreground) % 2:
         foreground = np.pad(foreground, ((0, 1), (0, 0)))
     glyphs = np.array(list(" '.:") if ascii_only else list(" ▀▄█"))
     characters = glyphs[foreground[::2] + 2 * foreground[1::2]]  # upper half, lower half
-    lines = ["".join(row).rstrip() for row in characters]
-    return "\n".join(lines).strip("\n")
+    return "\n".join("".join(row).rstrip() for row in characters).strip("\n")

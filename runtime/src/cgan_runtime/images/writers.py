@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -34,15 +34,9 @@ def png_chunks(
     scale: int,
     text: Mapping[str, str],
 ) -> Iterator[bytes]:
-    """Return the bytes of a PNG file that shows all images as a grid.
+    """Return the parts of a PNG file that shows all images as a grid, with text as its metadata.
 
-    Args:
-        batches: the images; every batch except the last fills whole rows of the grid.
-        info: metadata of the model.
-        count: total number of images, 1 or more.
-        columns: images per row.
-        scale: factor by which each pixel is enlarged in both directions.
-        text: metadata of the file.
+    Every batch except the last must fill whole rows of the grid. For columns and scale see grid().
 
     Raises:
         InputError: the picture is larger than PNG readers accept.
@@ -71,11 +65,7 @@ def npy_chunks(batches: Iterable[Batch], info: ModelInfo, count: int) -> Iterato
 def write_pngs(
     folder: Path, batches: Iterable[Batch], info: ModelInfo, scale: int, text: Mapping[str, str]
 ) -> None:
-    """Write one PNG per image, named after its class and index, such as 9-000017.png.
-
-    Raises:
-        OutputError: the folder or a file cannot be written.
-    """
+    """Write one PNG per image, named after its class and index, such as 9-000017.png."""
     make_folder(folder)
     for batch in batches:
         for offset, label in enumerate(batch.labels.tolist()):
@@ -95,13 +85,8 @@ def write_idx(
     The files are in root/MNIST/raw, with the class names in classes.txt. torchvision requires the
     files of both splits. If those of the other split do not exist, they are written without images.
 
-    Args:
-        root: folder of the dataset.
-        batches: images and labels.
-        info: metadata of the model.
-        count: total number of images, below 2**32.
-        split: "train" or "t10k".
-        gz: whether to write compressed files, named .gz; torchvision does not read these.
+    The split is "train" or "t10k". With gz, the files are compressed and have names that end in
+    .gz; torchvision does not read these.
 
     Raises:
         InputError: there are more images or classes than the format supports.
@@ -125,34 +110,32 @@ def write_idx(
 def write_idx_split(
     folder: Path, batches: Iterable[Batch], info: ModelInfo, count: int, split: str, *, gz: bool
 ) -> None:
-    """Write the file of images and the file of labels of one split.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
-    shapes = ((count, info.height, info.width), (count,))
-    with ExitStack() as stack:
-        files = []
-        for name, shape in zip(IDX_NAMES, shapes, strict=True):
-            path = folder / (name.format(split) + (".gz" if gz else ""))
-            file = stack.enter_context(atomic_write(path))
-            if gz:
-                file = stack.enter_context(_gzip(file))
-            file.write(struct.pack(f">BBBB{len(shape)}I", 0, 0, IDX_UINT8, len(shape), *shape))
-            files.append(file)
-        images, labels = files
+    """Write the file of images and the file of labels of one split; raise OutputError."""
+    images_path, labels_path = (
+        folder / (name.format(split) + (".gz" if gz else "")) for name in IDX_NAMES
+    )
+    with (
+        _idx_file(images_path, (count, info.height, info.width), gz=gz) as images,
+        _idx_file(labels_path, (count,), gz=gz) as labels,
+    ):
         for batch in batches:
             images.write(batch.images.tobytes())
             labels.write(batch.labels.astype(np.uint8).tobytes())
 
 
 @contextmanager
-def _gzip(file: BinaryIO) -> Iterator[BinaryIO]:
-    import gzip  # here, because other formats do not need it
+def _idx_file(path: Path, shape: tuple[int, ...], *, gz: bool) -> Iterator[BinaryIO]:
+    """Open an atomic file of uint8 values, and write its header."""
+    with ExitStack() as stack:
+        file: Any = stack.enter_context(atomic_write(path))
+        if gz:
+            import gzip  # here, because other formats do not need it
 
-    # Without a name and a time stamp, the same images give the same bytes.
-    with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
-        yield compressed  # type: ignore[misc]
+            # Without a name and a time stamp, the same images give the same bytes.
+            compressed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
+            file = stack.enter_context(compressed)
+        file.write(struct.pack(f">BBBB{len(shape)}I", 0, 0, IDX_UINT8, len(shape), *shape))
+        yield file
 
 
 def to_file_name(class_name: str) -> str:
@@ -163,11 +146,7 @@ def to_file_name(class_name: str) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents unless they exist.
-
-    Raises:
-        OutputError: it cannot be created.
-    """
+    """Create a folder and its parents unless they exist; raise OutputError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

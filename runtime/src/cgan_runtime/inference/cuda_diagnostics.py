@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ REINSTALL = (
 INSTALL_LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]', or use --provider cpu"
 
 
+def onnxruntime_distributions() -> dict[str, str]:
+    """Return the versions of all installed distributions, which overwrite each other's files."""
+    versions = {each.metadata["Name"] or "": each.version for each in distributions()}
+    return {name: versions[name] for name in sorted(versions) if name.startswith("onnxruntime")}
+
+
 def explain_cuda_not_offered() -> str:
     """Return why the installed onnxruntime does not offer CUDA, and what to do about it."""
-    if not _is_installed("onnxruntime-gpu"):
+    installed = onnxruntime_distributions()
+    if "onnxruntime-gpu" not in installed:
         return f"it is the CPU build; {REINSTALL}"
-    if _is_installed("onnxruntime"):
+    if "onnxruntime" in installed:
         return (
             "onnxruntime and onnxruntime-gpu are both installed, and the former overwrote the "
             f"latter; {REINSTALL}"
@@ -26,12 +34,7 @@ def explain_cuda_not_offered() -> str:
 
 
 def explain_cuda_not_obtained(onnxruntime: Any, reason: str = "") -> str:
-    """Return why a session did not get the CUDA that onnxruntime offers, and what to do about it.
-
-    Args:
-        onnxruntime: the imported package.
-        reason: onnxruntime's own message, if there was one.
-    """
+    """Return why a session did not get CUDA (reason: onnxruntime's message), and what to do."""
     return (
         _driver_problem()
         or _library_problem(Path(onnxruntime.__file__).parent / "capi")
@@ -63,13 +66,3 @@ def _library_problem(folder: Path) -> str | None:
     except OSError as error:
         return f"the library {str(error).partition(':')[0]} is missing; {INSTALL_LIBRARIES}"
     return None
-
-
-def _is_installed(distribution: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, version  # takes 20 ms, rarely needed
-
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True

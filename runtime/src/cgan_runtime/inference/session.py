@@ -1,8 +1,8 @@
-"""Open an onnxruntime session and check which provider it really uses."""
+"""Open the onnxruntime sessions of a model and check which provider they really use."""
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from threading import Lock
@@ -20,16 +20,41 @@ PROVIDER_OPTIONS = {f"CUDA{SUFFIX}": {"use_tf32": "0"}}
 REMOTE_PROVIDER = f"Azure{SUFFIX}"  # calls a server, so it is never used
 OUT_OF_MEMORY = "failed to map segment|annot allocate memory"  # messages of the dynamic linker
 MAX_THREADS = 1024  # onnxruntime has no limit of its own and would start any number
+# One thread is faster up to this number of bytes: the size of the model times the batch size.
+MAX_SINGLE_THREAD_BYTES = 32 * 2**20
 _STDOUT_LOCK = Lock()  # sys.stdout belongs to the process: only one thread may replace it at a time
 
 
-def import_onnxruntime() -> Any:
-    """Import onnxruntime, with telemetry off and logging limited to fatal errors.
+class SessionPool:
+    """A session with all threads, and one with a single thread, opened at the first small batch.
 
-    Raises:
-        InstallError: onnxruntime is not installed.
-        MemoryError: there is not enough memory to load it.
+    Waking threads takes longer than a small network takes for a few images (docs/design/0012). The
+    arguments and errors are those of open_session().
     """
+
+    def __init__(self, content: bytes, source: str, provider: str, threads: int | None) -> None:
+        threads = threads or available_threads()
+        self.main = open_session(content, source, provider, threads)
+        self.provider = short_name(self.main.get_providers()[0])
+        use_two = self.provider == CPU and threads > 1
+        self._max_single_thread_batch = MAX_SINGLE_THREAD_BYTES // len(content) if use_two else 0
+        self._content = content if self._max_single_thread_batch else b""
+        self._source, self._lock = source, Lock()
+        self._single_threaded: Any = None
+
+    def for_batch(self, size: int) -> Any:
+        """Return the onnxruntime.InferenceSession that is faster for this number of images."""
+        if size > self._max_single_thread_batch:
+            return self.main
+        with self._lock:
+            if self._single_threaded is None:
+                self._single_threaded = open_session(self._content, self._source, CPU, 1)
+                self._content = b""
+        return self._single_threaded
+
+
+def import_onnxruntime() -> Any:
+    """Import onnxruntime, with telemetry off and logging limited to fatal errors."""
     # The Linux wheel of 1.32 stores a device id in the home directory unless this is set.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -60,13 +85,9 @@ def available_providers(onnxruntime: Any) -> dict[str, str]:
 def open_session(model: bytes, source: str, provider: str, threads: int | None) -> Any:
     """Open a session on the requested provider, and on no other.
 
-    Args:
-        model: content of an ONNX file.
-        source: name of the file, for messages.
-        provider: "cpu", "cuda" or another of available_providers(). "auto" uses CUDA if a session
-            gets it, and otherwise the CPU; it logs a warning if onnxruntime offers CUDA but the
-            session does not get it.
-        threads: number of threads of the CPU provider; None uses one for each CPU of the process.
+    The provider is "cpu", "cuda" or another of available_providers(). "auto" uses CUDA if a session
+    gets it, otherwise the CPU, with a logged warning if onnxruntime offers CUDA. The CPU provider
+    uses one thread for each CPU of the process if threads is None.
 
     Raises:
         InstallError: onnxruntime is not installed.
@@ -89,7 +110,7 @@ def open_session(model: bytes, source: str, provider: str, threads: int | None) 
 
             logging.getLogger(__name__).warning("generating on the CPU: %s", error)
     if provider in (AUTO, CPU):
-        return _open(onnxruntime, model, source, options, [CPU_PROVIDER])
+        return _open(onnxruntime, [CPU_PROVIDER], model, source, options)
     if provider in names:
         return _open_on(onnxruntime, names[provider], model, source, options)
     if provider == CUDA:
@@ -102,21 +123,16 @@ def open_session(model: bytes, source: str, provider: str, threads: int | None) 
 
 
 def _open_on(onnxruntime: Any, provider: str, model: bytes, source: str, options: Any) -> Any:
-    """Open a session on a provider other than the CPU.
-
-    Raises:
-        ProviderError: the session did not get the provider.
-        ModelError: this onnxruntime cannot open the model.
-    """
+    """Open a session on a provider other than the CPU."""
     is_cuda = short_name(provider) == CUDA
     if is_cuda and hasattr(onnxruntime, "preload_dlls"):  # since 1.21: finds NVIDIA's own wheels
         with _suppress_stdout():
             onnxruntime.preload_dlls()
     # Open the model on the CPU first, so that a broken file is not reported as a missing device.
-    _open(onnxruntime, model, source, options, [CPU_PROVIDER])
+    _open(onnxruntime, [CPU_PROVIDER], model, source, options)
     reason = ""
     try:
-        session = _open(onnxruntime, model, source, options, [provider, CPU_PROVIDER])
+        session = _open(onnxruntime, [provider, CPU_PROVIDER], model, source, options)
         if provider in session.get_providers():
             return session
     except ModelError as error:
@@ -132,17 +148,12 @@ def _open_on(onnxruntime: Any, provider: str, model: bytes, source: str, options
     )
 
 
-def _open(
-    onnxruntime: Any, model: bytes, source: str, options: Any, providers: Sequence[str]
-) -> Any:
+def _open(onnxruntime: Any, providers: list[str], model: bytes, source: str, options: Any) -> Any:
+    provider_options = [PROVIDER_OPTIONS.get(each, {}) for each in providers]
     try:
         with _suppress_stdout():  # onnxruntime prints when it falls back to another provider
             return onnxruntime.InferenceSession(
-                model,
-                options,
-                providers=list(providers),
-                provider_options=[PROVIDER_OPTIONS.get(each, {}) for each in providers],
-                enable_fallback=0,
+                model, options, providers, provider_options, enable_fallback=0
             )
     except Exception as error:  # onnxruntime's exceptions have no other common base class
         raise ModelError(
@@ -151,21 +162,8 @@ def _open(
         ) from error
 
 
-def run_session(session: Any, output: str, feeds: dict[str, Any], source: str) -> Any:
-    """Run a session and return one output; feeds holds an array for each input's name.
-
-    Raises:
-        ModelError: onnxruntime cannot run the model.
-        MemoryError: there is not enough memory.
-    """
-    try:
-        return session.run([output], feeds)[0]
-    except Exception as error:  # onnxruntime's exceptions have no other common base class
-        raise convert_run_error(error, source) from error
-
-
 def convert_run_error(error: Exception, source: str) -> Exception:
-    """Return the ModelError or MemoryError to raise for an exception of onnxruntime."""
+    """Return the ModelError or MemoryError to raise for an exception of a session's run."""
     reason = " ".join(str(error).split())
     if "bad_alloc" in reason or "Failed to allocate" in reason:
         return MemoryError(reason)

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.inference.session import convert_run_error
-from cgan_runtime.inference.session_pool import SessionPool
+from cgan_runtime.inference.session import SessionPool, convert_run_error
 from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE, ModelInfo
 from cgan_runtime.noise import fill_noise
 
@@ -28,14 +27,7 @@ class SingleImageGenerator:
         self._thread_state = local()
 
     def generate(self, label: int, seed: int, index: int) -> NDArray[np.uint8]:
-        """Return image number index of a seed, uint8 [1, 1, height, width].
-
-        The arguments must be valid: the caller checks them.
-
-        Raises:
-            ModelError: onnxruntime cannot run the model.
-            MemoryError: there is not enough memory.
-        """
+        """Return image number index of a seed, uint8 [1, 1, height, width], for valid arguments."""
         try:
             bound: _BoundTensors = self._thread_state.bound
         except AttributeError:

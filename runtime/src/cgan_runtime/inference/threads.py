@@ -15,14 +15,9 @@ CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 def available_threads() -> int:
     """Return how many CPUs this process may use, 1 or more."""
-    cpus, quota = _available_cpus(), cpu_quota()
-    return max(1, cpus if quota >= cpus else math.ceil(quota))
-
-
-def _available_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    has_affinity = hasattr(os, "sched_getaffinity")  # on Linux
+    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, math.ceil(min(cpus, cpu_quota())))
 
 
 def cpu_quota(cgroups: Path = CGROUPS, own_cgroups: Path = OWN_CGROUPS) -> float:

@@ -7,10 +7,10 @@ the hash of the whole file from another source and use require_sha256().
 """
 
 import re
+from hashlib import sha256
 
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.model_file.contract import CONTENT_KEY
-from cgan_runtime.model_file.hashing import new_sha256, sha256
 
 DIGITS = 64  # hexadecimal digits of a SHA-256
 
@@ -22,56 +22,43 @@ def _entry(digest: str) -> bytes:
     return bytes([14 << 3 | 2, len(entry)]) + entry
 
 
-CHECKSUM_BYTES = len(_entry(DIGITS * "0"))
-_PREFIX = _entry(DIGITS * "0")[:-DIGITS]  # the entry without its value
+CHECKSUM_BYTES = len(_entry("0" * DIGITS))
+_PREFIX = _entry("0" * DIGITS)[:-DIGITS]  # the entry without its value
 
 
 def add_checksum(content: bytes) -> bytes:
     """Return the content of an ONNX file with a checksum appended."""
-    return content + _entry(sha256(content))
+    return content + _entry(sha256(content).hexdigest())
 
 
 def verify_checksum(content: bytes, source: str) -> str:
-    """Check that a file matches its checksum; return the SHA-256 of the whole file.
-
-    Raises:
-        ModelError: the file does not end in a checksum, or the checksum differs.
-    """
+    """Return the SHA-256 of a file; raise ModelError if its checksum is missing or differs."""
     body, checksum = content[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:]
     if not checksum.startswith(_PREFIX):
         raise ModelError(
             f"{source} does not end with {CONTENT_KEY}: it was changed or truncated after its "
             "export, or a development version wrote it; copy or export it again"
         )
-    digest = new_sha256(len(content))
-    digest.update(body)
+    digest = sha256(body)
     if checksum != _entry(digest.hexdigest()):
         raise ModelError(
             f"{source} was changed after its export: the SHA-256 of its content differs from its "
             f"{CONTENT_KEY}; copy or export it again"
         )
     digest.update(checksum)
-    return str(digest.hexdigest())
+    return digest.hexdigest()
 
 
 def parse_sha256(text: str) -> str:
-    """Return a SHA-256 in lower case.
-
-    Raises:
-        InputError: the text is not 64 hexadecimal digits.
-    """
+    """Return a SHA-256 in lower case; raise InputError if it is not 64 hexadecimal digits."""
     if not isinstance(text, str) or not re.fullmatch(f"[0-9a-fA-F]{{{DIGITS}}}", text):
         raise InputError(f"{text!r:.80} is not a SHA-256; give its {DIGITS} hexadecimal digits")
     return text.lower()
 
 
 def require_sha256(content: bytes, expected: str, source: str) -> None:
-    """Check the SHA-256 of a whole file; expected is what parse_sha256() returns.
-
-    Raises:
-        ModelError: the file has another SHA-256.
-    """
-    actual = sha256(content)
+    """Raise ModelError if the SHA-256 of a whole file is not the expected one, in lower case."""
+    actual = sha256(content).hexdigest()
     if actual != expected:
         raise ModelError(
             f"{source} is not the expected file: its SHA-256 is {actual}; copy it again, or "

@@ -5,8 +5,7 @@
     output  image   uint8    [batch, 1, height, width]     0 background .. 255 foreground
 
 `batch` is dynamic, 1 or more, and equal in all three. The metadata hold the fields of ModelInfo.
-cgan-export writes a file by this contract and ImageGenerator checks it; docs/contract.md explains
-it.
+cgan-export writes files by this contract, ImageGenerator checks it, docs/contract.md explains it.
 """
 
 import json
@@ -27,8 +26,8 @@ MIN_ONNXRUNTIME = "1.20"
 OPSET, MAX_OPSET, IR_VERSION = 19, 21, 10  # MIN_ONNXRUNTIME can load them
 MAX_BATCH = 1024  # images of one session.run: limits memory, and larger batches are not faster
 MAX_GOLDEN_BYTES = 2**26
-# The random seed of golden samples, verification and evaluation, so that anyone can repeat them.
-# Any number would do; it is the year of the paper by Mirza and Osindero.
+# Random seed of golden samples, verification and evaluation: the year of the paper by Mirza and
+# Osindero. A fixed seed lets anyone repeat them.
 REFERENCE_SEED = 2014
 
 PREFIX = "cgan."
@@ -41,7 +40,7 @@ _TABLE_FIELDS = ("recipe", "training", "versions", "quality", "verification")
 
 
 class TensorSpec(NamedTuple):
-    """Name, type and shape of a model's input or output."""
+    """Name, type and shape of an input or output, named like those of onnxruntime.NodeArg."""
 
     name: str
     type: str  # onnxruntime's name, such as "tensor(float)"
@@ -84,12 +83,12 @@ class ModelInfo:
         """Return the metadata_props of the ONNX file."""
         golden = {
             "seed": self.golden.seed,
-            "labels": list(self.golden.labels),
+            "labels": self.golden.labels,
             "images": b64encode(compress(self.golden.images, 9)).decode(),
         }
         return {
             CONTRACT_KEY: str(CONTRACT_VERSION),
-            f"{PREFIX}class_names": json.dumps(list(self.class_names), ensure_ascii=False),
+            f"{PREFIX}class_names": json.dumps(self.class_names, ensure_ascii=False),
             f"{PREFIX}noise_dim": str(self.noise_dim),
             f"{PREFIX}golden": json.dumps(golden),
             **{f"{PREFIX}{key}": getattr(self, key) for key in _TEXT_FIELDS},
@@ -117,33 +116,22 @@ def read_info(
     outputs: Sequence[TensorSpec],
     source: str,
 ) -> ModelInfo:
-    """Check the metadata_props, inputs and outputs of a model; return its metadata.
-
-    Raises:
-        ModelError: the model has no contract, a newer or older one, or breaks it.
-    """
+    """Return a model's metadata; raise ModelError if it or the tensors break the contract."""
     check_version(metadata, source)
     info = _read_metadata(metadata, outputs, source)
-    expected = tensor_specs(info.noise_dim, info.height, info.width)
-    for kind, actual, required in (
-        ("input", inputs, expected[0]),
-        ("output", outputs, expected[1]),
-    ):
-        actual_text, required_text = _describe(actual), _describe(required)
-        if actual_text != required_text:
+    expected_inputs, expected_outputs = tensor_specs(info.noise_dim, info.height, info.width)
+    specs = {"input": (inputs, expected_inputs), "output": (outputs, expected_outputs)}
+    for kind, (actual, expected) in specs.items():
+        if _describe(actual) != _describe(expected):
             raise ModelError(
-                f"{source} breaks the model contract: its {kind} is {actual_text}, expected "
-                f"{required_text}; {EXPORT_AGAIN}"
+                f"{source} breaks the model contract: its {kind} is {_describe(actual)}, expected "
+                f"{_describe(expected)}; {EXPORT_AGAIN}"
             )
     return info
 
 
 def check_version(metadata: Mapping[str, str], source: str) -> None:
-    """Check that a model's metadata_props name this version of the contract.
-
-    Raises:
-        ModelError: the model has no contract, or a newer or older one.
-    """
+    """Raise ModelError unless a model's metadata_props name this version of the contract."""
     version = metadata.get(CONTRACT_KEY)
     if version is None:
         raise ModelError(
@@ -192,11 +180,7 @@ def _read_metadata(
 
 
 def _parse_json(text: str) -> object:
-    """Return the value of a JSON text.
-
-    Raises:
-        ValueError: the text is malformed, is nested too deeply, or holds NaN or a lone surrogate.
-    """
+    """Return the value of a JSON text that holds no NaN, no lone surrogate and no deep nesting."""
 
     def reject(name: str) -> object:
         raise ValueError(f"{name} is not a number")
@@ -230,11 +214,9 @@ def _in_range(value: object, end: int, *, minimum: int = 0) -> int:
 
 
 def _decompress(text: object, size: int) -> bytes:
-    """Return the pixels of a golden sample, whose expected size is given in bytes.
+    """Return the pixels of a golden sample.
 
-    Raises:
-        TypeError, ValueError, zlib.error: the text is malformed or holds another number of bytes.
-            A decompression bomb is not decompressed beyond the expected size.
+    A decompression bomb is not decompressed beyond the expected size, which is given in bytes.
     """
     if not isinstance(text, str) or size > MAX_GOLDEN_BYTES:
         raise ValueError(f"a golden sample of {size:,} bytes")

@@ -9,21 +9,14 @@ computation than a generator of small images.
 
 import math
 from collections.abc import Callable
+from itertools import zip_longest
 from struct import unpack_from
 from typing import Any, NamedTuple, TypeAlias
 
 from cgan_runtime.errors import ModelError
 from cgan_runtime.model_file.checksum import verify_checksum
 from cgan_runtime.model_file.contract import IR_VERSION, MAX_BATCH, MAX_OPSET, OPSET, check_version
-from cgan_runtime.model_file.protobuf import (
-    FIXED32,
-    VARINT,
-    Field,
-    Message,
-    ProtobufError,
-    read_message,
-    signed,
-)
+from cgan_runtime.model_file.protobuf import Field, Message, ProtobufError, read_message
 
 MAX_FILE_BYTES = 2**27
 MAX_METADATA = 2**23  # characters
@@ -37,13 +30,13 @@ BYTES = {FLOAT: 4, UINT8: 1, INT8: 1, INT32: 4, INT64: 8, FLOAT16: 2}  # of one 
 
 # The part of onnx.proto that cgan-export uses. External data, subgraphs, functions and sparse
 # tensors are rejected because their fields are missing here.
-_TEXT, _NUMBER = Field(str), Field(VARINT)
-_TEXTS, _NUMBERS = Field(str, repeated=True), Field(VARINT, repeated=True)
+_TEXT, _NUMBER = Field(str), Field(int)
+_TEXTS, _NUMBERS = Field(str, repeated=True), Field(int, repeated=True)
 _DIMENSION = Field({1: _NUMBER, 2: _TEXT}, repeated=True)
 _TYPE = Field({1: Field({1: _NUMBER, 2: Field({1: _DIMENSION})})})
 _VALUE = Field({1: _TEXT, 2: _TYPE, 3: _TEXT}, repeated=True)
 _ATTRIBUTE = Field(
-    {1: _TEXT, 2: Field(FIXED32), 3: _NUMBER, 4: _TEXT, 8: _NUMBERS, 13: _TEXT, 20: _NUMBER},
+    {1: _TEXT, 2: Field(float), 3: _NUMBER, 4: _TEXT, 8: _NUMBERS, 13: _TEXT, 20: _NUMBER},
     repeated=True,
 )
 _NODE = Field(
@@ -53,13 +46,8 @@ _TENSOR = Field({1: _NUMBERS, 2: _NUMBER, 8: _TEXT, 9: Field(bytes), 12: _TEXT},
 _GRAPH = Field({1: _NODE, 2: _TEXT, 5: _TENSOR, 10: _TEXT, 11: _VALUE, 12: _VALUE})
 _OPSET = Field({1: _TEXT, 2: _NUMBER}, repeated=True)
 _ENTRY = Field({1: _TEXT, 2: _TEXT}, repeated=True)
-MODEL_SCHEMA = {
-    **dict.fromkeys((1, 5), _NUMBER),
-    **dict.fromkeys((2, 3, 4, 6), _TEXT),
-    7: _GRAPH,
-    8: _OPSET,
-    14: _ENTRY,
-}
+_HEADER = dict.fromkeys((1, 5), _NUMBER) | dict.fromkeys((2, 3, 4, 6), _TEXT)
+MODEL_SCHEMA = _HEADER | {7: _GRAPH, 8: _OPSET, 14: _ENTRY}
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -111,12 +99,7 @@ def validate_model(content: bytes, source: str) -> str:
 
 
 def infer_shapes(content: bytes) -> dict[str, Shape]:
-    """Validate the graph of an ONNX file; return the shapes of its tensors by name.
-
-    Raises:
-        ProtobufError: the file does not match MODEL_SCHEMA.
-        _InvalidGraphError: the graph is not one that cgan-export writes.
-    """
+    """Return the shapes of all tensors of an ONNX file by name, after validating its graph."""
     model = read_message(content, MODEL_SCHEMA)
     _check_header(model)
     graph = model[7]
@@ -170,7 +153,7 @@ class _ShapeInference:
 
     def add_tensor(self, content: bytes, tensor: Message) -> None:
         """Add an initializer, whose number of bytes must match its shape."""
-        name, shape = tensor.get(8, ""), tuple(map(signed, tensor[1]))
+        name, shape = tensor.get(8, ""), tuple(tensor[1])
         self.add(name, shape)
         (start, end), kind = tensor.get(9, (0, 0)), tensor.get(2)
         if kind not in BYTES or end - start != BYTES[kind] * math.prod(shape):
@@ -217,17 +200,15 @@ class _ShapeInference:
 def _declared_shape(value: Message) -> Shape:
     """Return the declared shape of an input or output, with the largest batch."""
     dimensions = value.get(2, {}).get(1, {}).get(2, {}).get(1, [])
-    return tuple(MAX_BATCH if 2 in each else signed(each.get(1, 0)) for each in dimensions)
+    return tuple(MAX_BATCH if 2 in each else each.get(1, 0) for each in dimensions)
 
 
 def _attribute_value(attribute: Message) -> Any:
     """Return the value of an attribute: int, str, list of int, or the bytes of a float."""
-    fields = [number for number in (2, 3, 4) if number in attribute]
-    if len(fields) > 1 or (fields and attribute[8]):
+    values = [attribute[number] for number in (2, 3, 4) if number in attribute]
+    if len(values) > 1 or (values and attribute[8]):
         raise _InvalidGraphError("an attribute with several values")
-    if fields == [3]:
-        return signed(attribute[3])
-    return attribute[fields[0]] if fields else list(map(signed, attribute[8]))
+    return values[0] if values else attribute[8]
 
 
 # The functions below infer an operator's output shape. They raise ValueError, LookupError or
@@ -249,14 +230,10 @@ def _broadcast(node: Node) -> Cost:
 
 
 def _broadcast_shape(one: Shape, other: Shape) -> Shape:
-    axes = max(len(one), len(other))
-    pairs = zip((1,) * (axes - len(one)) + one, (1,) * (axes - len(other)) + other, strict=True)
-    shape = []
-    for a, b in pairs:
-        if a != b and 1 not in (a, b):
-            raise ValueError
-        shape.append(max(a, b))
-    return tuple(shape)
+    pairs = list(zip_longest(reversed(one), reversed(other), fillvalue=1))
+    if any(a != b and 1 not in (a, b) for a, b in pairs):
+        raise ValueError
+    return tuple(map(max, reversed(pairs)))
 
 
 def _gather(node: Node) -> Cost:
@@ -273,9 +250,7 @@ def _gemm(node: Node) -> Cost:
     if node.attributes.get("transB", 0):
         other, columns = columns, other
     shape = rows, columns
-    if inner != other or (
-        len(node.inputs) > 2 and _broadcast_shape(shape, node.inputs[2]) != shape
-    ):
+    if inner != other or any(_broadcast_shape(shape, bias) != shape for bias in node.inputs[2:]):
         raise ValueError
     return Cost(shape, rows * inner * columns)
 
@@ -291,15 +266,13 @@ def _conv(node: Node) -> Cost:
         channels == inputs * group and outputs % group == 0,
         node.attributes.get("kernel_shape", kernel) == kernel,
         node.attributes.get("auto_pad", "NOTSET") == "NOTSET",
-        len(node.inputs) == 2 or node.inputs[2] == (outputs,),
+        all(bias == (outputs,) for bias in node.inputs[2:]),
     ]
     if not all(valid):
         raise ValueError
     positions = [
-        (size[axis] + pads[axis] + pads[axis + 2] - dilations[axis] * (kernel[axis] - 1) - 1)
-        // strides[axis]
-        + 1
-        for axis in (0, 1)
+        (size[i] + pads[i] + pads[i + 2] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
+        for i in (0, 1)  # the axes of the image
     ]
     # onnxruntime copies the input patches of one image and group to a matrix (im2col).
     patches = inputs * math.prod(kernel) * math.prod(positions)
@@ -312,10 +285,8 @@ def _reshape(node: Node) -> Cost:
         raise ValueError
     shape = [old[axis] if size == 0 else size for axis, size in enumerate(new)]
     known = math.prod(size for size in shape if size != -1)
-    if min(shape) < -1 or math.prod(old) % known:
-        raise ValueError
     shape = [math.prod(old) // known if size == -1 else size for size in shape]
-    if math.prod(shape) != math.prod(old):
+    if min(shape) < 1 or math.prod(shape) != math.prod(old):
         raise ValueError
     return Cost(tuple(shape))
 

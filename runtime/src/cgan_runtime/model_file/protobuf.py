@@ -5,11 +5,9 @@ lengths beyond the end are rejected. Other readers tolerate some of these, and c
 something else in the same bytes (encoding: https://protobuf.dev/programming-guides/encoding/).
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types
-MAX_VARINT_BYTES = 10
 MAX_FIELDS = 2**17  # of a message and its submessages: a small file can hold very many
 
 Message: TypeAlias = dict[int, Any]  # values, or lists of values for repeated fields, by number
@@ -18,11 +16,11 @@ Message: TypeAlias = dict[int, Any]  # values, or lists of values for repeated f
 class Field(NamedTuple):
     """One field of a schema."""
 
-    kind: Any  # VARINT, FIXED32, str, bytes, or the schema of a message
+    kind: Any  # int, float (32 bits), str, bytes, or the schema of a message
     repeated: bool = False
 
 
-Schema: TypeAlias = Mapping[int, Field]
+Schema: TypeAlias = dict[int, Field]
 
 
 class ProtobufError(ValueError):
@@ -33,43 +31,40 @@ def read_message(content: bytes, schema: Schema, *, strict: bool = True) -> Mess
     """Read a whole message; if strict, reject fields that the schema does not list.
 
     Returns:
-        The fields by number. A value is an int (unsigned, 64 bits), a str, the position
-        (start, end) of a bytes field, the four bytes of a FIXED32, or a message. A repeated field
-        is a list of values, which may be empty. An absent singular field is not in the dict.
+        The fields by number. A value is an int (signed, 64 bits), a str, the position (start, end)
+        of a bytes field, the four bytes of a float, or a message. A repeated field is a list of
+        values, which may be empty. An absent singular field is not in the dict.
 
     Raises:
         ProtobufError: the message is truncated or malformed, or does not match the schema.
     """
-    return _Reader(content, strict).message(0, len(content), schema)
-
-
-def signed(value: int) -> int:
-    """Return the int64 that an unsigned varint represents."""
-    return value - 2**64 if value >= 2**63 else value
+    return _Reader(content, strict).message(schema, 0, len(content))
 
 
 class _Reader:
     def __init__(self, content: bytes, strict: bool) -> None:
         self._content, self._strict, self._fields_left = content, strict, MAX_FIELDS
 
-    def message(self, at: int, end: int, schema: Schema) -> Message:
+    def message(self, schema: Schema, at: int, end: int) -> Message:
         """Read the message between two positions."""
         message: Message = {number: [] for number, field in schema.items() if field.repeated}
         while at < end:
-            number, wire, start, at, value = self._field(at, end)
+            number, wire, value, at = self._field(at, end)
             field = schema.get(number)
             if field is None:
                 if self._strict or not number:
                     raise ProtobufError(f"field {number}")
                 continue
             kind, repeated = field
-            if wire == LENGTH and kind == VARINT and repeated:
-                message[number] += self._packed(start, at)
+            if wire == LENGTH and kind is int and repeated:
+                message[number] += self._packed(*value)
                 continue
-            if wire != (kind if isinstance(kind, int) else LENGTH):
+            if wire != (VARINT if kind is int else FIXED32 if kind is float else LENGTH):
                 raise ProtobufError(f"wire type {wire} of field {number}")
-            if wire == LENGTH:
-                value = self._value(start, at, kind)
+            if kind is str:
+                value = self._text(*value)
+            elif isinstance(kind, dict):
+                value = self.message(kind, *value)
             if repeated:
                 message[number].append(value)
             elif number in message:
@@ -78,43 +73,36 @@ class _Reader:
                 message[number] = value
         return message
 
-    def _field(self, at: int, end: int) -> tuple[int, int, int, int, Any]:
-        """Return a field's number, wire type, start, end, and its value unless it is a LENGTH."""
+    def _field(self, at: int, end: int) -> tuple[int, int, Any, int]:
+        """Return a field's number, wire type and value, and the position after it."""
         self._count(1)
-        content, start = self._content, at
-        value: Any = None
-        key = content[at]  # a call of _varint() would take twice the time
-        at += 1
-        if key > 127:
-            key, at = _varint(content, at - 1, end)
+        key, at = self._varint(at, end)
         wire = key & 7
         if wire == VARINT:
-            value, at = _varint(content, at, end)
-        elif wire == LENGTH:
-            length, start = _varint(content, at, end)
-            at = start + length
+            value, at = self._int64(at, end)
+            return key >> 3, wire, value, at
+        if wire == LENGTH:
+            size, at = self._varint(at, end)
         elif wire in (FIXED32, FIXED64):
-            start, at = at, at + (4 if wire == FIXED32 else 8)
-            value = content[start:at]
+            size = 4 if wire == FIXED32 else 8
         else:
             raise ProtobufError(f"wire type {wire}")
-        if at > end:
+        after = at + size
+        if after > end:
             raise ProtobufError("truncated")
-        return key >> 3, wire, start, at, value
+        return key >> 3, wire, (at, after) if wire == LENGTH else self._content[at:after], after
 
-    def _value(self, start: int, end: int, kind: Any) -> Any:
-        if kind is str:
-            try:
-                return self._content[start:end].decode()
-            except UnicodeDecodeError as error:
-                raise ProtobufError("text that is not UTF-8") from error
-        return (start, end) if kind is bytes else self.message(start, end, kind)
+    def _text(self, start: int, end: int) -> str:
+        try:
+            return self._content[start:end].decode()
+        except UnicodeDecodeError as error:
+            raise ProtobufError("text that is not UTF-8") from error
 
     def _packed(self, at: int, end: int) -> list[int]:
         values = []
         self._count(end - at)
         while at < end:
-            value, at = _varint(self._content, at, end)
+            value, at = self._int64(at, end)
             values.append(value)
         return values
 
@@ -123,21 +111,20 @@ class _Reader:
         if self._fields_left < 0:
             raise ProtobufError(f"more than {MAX_FIELDS:,} fields")
 
+    def _int64(self, at: int, end: int) -> tuple[int, int]:
+        """Return a signed number and the position after it."""
+        value, at = self._varint(at, end)
+        return value - 2**64 if value >= 2**63 else value, at
 
-def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:
-    """Return an unsigned 64-bit number and the position after it."""
-    if at < end and content[at] < 128:  # the most frequent case, one byte
-        return content[at], at + 1
-    value = 0
-    for shift in range(0, 7 * MAX_VARINT_BYTES, 7):
-        if at >= end:
-            raise ProtobufError("truncated")
-        byte = content[at]
-        at += 1
-        if byte < 128:
-            value |= byte << shift
-            if value >= 2**64:
-                break
-            return value, at
-        value |= (byte & 127) << shift
-    raise ProtobufError("a number of more than 64 bits")
+    def _varint(self, at: int, end: int) -> tuple[int, int]:
+        """Return an unsigned 64-bit number and the position after it."""
+        value = 0
+        for shift in range(0, 70, 7):  # at most ten bytes
+            if at >= end:
+                raise ProtobufError("truncated")
+            byte = self._content[at]
+            at += 1
+            value |= (byte & 127) << shift
+            if byte < 128 and value < 2**64:
+                return value, at
+        raise ProtobufError("a number of more than 64 bits")

@@ -9,13 +9,10 @@ MIN_MEGABYTES = 1280  # of address space: Python, PyTorch and its libraries
 
 
 def prepare_for_torch() -> None:
-    """Set the environment variables that PyTorch reads at import, and check the memory limit.
+    """Set the environment variable that PyTorch's OpenMP reads at import, and check the memory limit.
 
     GNU OpenMP's threads spin while they wait for each other. Beside another busy process this makes
     training ten times slower, so they sleep sooner here. On an idle machine it costs nothing.
-
-    Raises:
-        click.ClickException: the limit on address space is too low.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     require_memory(MIN_MEGABYTES, "PyTorch")

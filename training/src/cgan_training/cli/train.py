@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from cgan_runtime.cli import conventions, options
+from cgan_runtime.errors import printable
 from cgan_training import __version__
 from cgan_training.cli import common
 from cgan_training.data import DATASETS, is_dataset_folder
@@ -199,7 +200,7 @@ def command(
     if resume is not None:
         from cgan_training.run.config import saved_options
 
-        run_dir, saved = resume, processes.from_rank_zero(lambda: saved_options(resume))
+        run_dir, saved = resume, processes.on_rank_zero(lambda: saved_options(resume))
 
     def setting(name: str, value: T) -> T:
         """Return an option's value: the resumed run's, unless the user gave one."""
@@ -209,7 +210,7 @@ def command(
     recipe_name, dataset = setting("recipe", recipe), setting("dataset", dataset)
     given = {"epochs": epochs, "precision": precision, "seed": seed}.items()
     changes: dict[str, Any] = {key: value for key, value in given if value is not None}
-    chosen = processes.from_rank_zero(lambda: replace(load_recipe(recipe_name), **changes))
+    chosen = processes.on_rank_zero(lambda: replace(load_recipe(recipe_name), **changes))
 
     import torch
 
@@ -248,7 +249,7 @@ def command(
     dataset_name = str(Path(dataset).resolve()) if is_folder else data.name
     eval_every = setting("eval_every", eval_every)
     if eval_every:
-        from cgan_training.evaluation import EpochEvaluator
+        from cgan_training.evaluation.epoch_evaluator import EpochEvaluator
 
         echo_line("the evaluation classifier is trained on first use, which takes some minutes")
         evaluator = processes.on_all(
@@ -287,7 +288,7 @@ def format_table(values: dict[str, Any]) -> str:
 
 def echo_line(text: str) -> None:
     """Print a text to stderr on one line."""
-    click.echo(conventions.printable(text), err=True)
+    click.echo(printable(text), err=True)
 
 
 class StderrHandler(logging.Handler):

@@ -1,6 +1,7 @@
 """The in-memory dataset."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgan_training.errors import DatasetError
@@ -30,11 +31,7 @@ class Dataset:
                 f"{self.source}: {len(self.images)} images but {len(self.labels)} labels; "
                 "provide one label per image, and at least one image"
             )
-        if int(self.labels.min()) < 0 or int(self.labels.max()) >= self.classes:
-            raise DatasetError(
-                f"{self.source}: labels range from {int(self.labels.min())} to "
-                f"{int(self.labels.max())}; they must be 0 to {self.classes - 1}"
-            )
+        check_labels(self.labels, self.classes, self.source, "correct the label, or add names")
 
     @property
     def classes(self) -> int:
@@ -50,3 +47,13 @@ class Dataset:
     def width(self) -> int:
         """Image width in pixels."""
         return int(self.images.shape[3])
+
+
+def check_labels(labels: "Tensor", classes: int, source: str | Path, remedy: str) -> None:
+    """Raise a DatasetError that names the source if a label is not in 0 <= label < classes."""
+    invalid = labels[(labels < 0) | (labels >= classes)]
+    if len(invalid):
+        raise DatasetError(
+            f"{source} holds the label {int(invalid[0])}, but {classes} classes allow 0 to "
+            f"{classes - 1}; {remedy}"
+        )

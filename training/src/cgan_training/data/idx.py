@@ -8,6 +8,7 @@ Cortes & Burges, "The MNIST database of handwritten digits").
 import gzip
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +47,12 @@ def read_idx(path: Path, dtype: str, dimensions: int, remedy: str = REMEDY) -> T
         DatasetError: the file cannot be read, is damaged, empty, or has another type or shape.
     """
     content = _read_bytes(path, remedy)
-    if len(content) >= 4 and content[:2] != b"\0\0":
-        raise DatasetError(
-            f"{path} is not an IDX file: it begins with {content[:4].hex(' ')}; {remedy}"
-        )
-    header = 4 + 4 * content[3] if len(content) >= 4 else 4  # bytes
-    if len(content) < header:
-        raise DatasetError(
-            f"{path} has {len(content)} bytes, fewer than an IDX file's header; {remedy}"
-        )
+    size = len(content)
+    if size >= 4 and content[:2] != b"\0\0":
+        begin = content[:4].hex(" ")
+        raise DatasetError(f"{path} is not an IDX file: it begins with {begin}; {remedy}")
+    if size < 4 or size < 4 + 4 * content[3]:
+        raise DatasetError(f"{path} has {size} bytes, fewer than an IDX file's header; {remedy}")
     actual_dtype = TYPES.get(content[2], f"type {content[2]}")
     if actual_dtype != dtype or content[3] != dimensions:
         raise DatasetError(
@@ -62,11 +60,12 @@ def read_idx(path: Path, dtype: str, dimensions: int, remedy: str = REMEDY) -> T
             f"numbers in {dimensions}; {remedy}"
         )
     stored = np.dtype(dtype).newbyteorder(">")
-    shape = [int(size) for size in np.frombuffer(content, ">u4", dimensions, offset=4)]
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4).tolist()
+    header = 4 + 4 * dimensions  # bytes
     expected_size = header + math.prod(shape) * stored.itemsize
-    if len(content) != expected_size:
+    if size != expected_size:
         raise DatasetError(
-            f"{path} has {len(content):,} bytes, but its header declares {expected_size:,} "
+            f"{path} has {size:,} bytes, but its header declares {expected_size:,} "
             f"({format_shape(shape)} numbers); {remedy}"
         )
     if 0 in shape:
@@ -75,21 +74,7 @@ def read_idx(path: Path, dtype: str, dimensions: int, remedy: str = REMEDY) -> T
     return torch.from_numpy(numbers.astype(dtype))  # a writable copy
 
 
-def check_labels(labels: Tensor, classes: int, path: Path, remedy: str = REMEDY) -> None:
-    """Check that all labels are in the range 0 <= label < classes.
-
-    Raises:
-        DatasetError: a label is out of range; the message names the file it came from.
-    """
-    invalid = labels[(labels < 0) | (labels >= classes)]
-    if len(invalid):
-        raise DatasetError(
-            f"{path} holds the label {int(invalid[0])}, but {classes} classes allow 0 to "
-            f"{classes - 1}; {remedy}"
-        )
-
-
-def format_shape(shape: list[int]) -> str:
+def format_shape(shape: Sequence[int]) -> str:
     """Return a shape as messages write it, such as 60,000 x 28 x 28."""
     return " x ".join(f"{size:,}" for size in shape)
 
@@ -101,6 +86,5 @@ def _read_bytes(path: Path, remedy: str) -> bytes:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DatasetError(f"{path} is not gzip data, or is damaged ({error}); {remedy}") from error
     except OSError as error:
-        raise DatasetError(
-            f"cannot read {path}: {error.strerror}; check its permissions"
-        ) from error
+        message = f"cannot read {path}: {error.strerror}; check its permissions"
+        raise DatasetError(message) from error

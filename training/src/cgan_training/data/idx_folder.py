@@ -14,37 +14,25 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cgan_training.data.dataset import Dataset
-from cgan_training.data.idx import check_labels, read_images, read_labels
+from cgan_training.data.dataset import Dataset, check_labels
+from cgan_training.data.idx import read_images, read_labels
 from cgan_training.errors import DatasetError
 
-IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
-TRAIN, TEST = "train", "t10k"
-CLASSES = "classes.txt"
+IMAGES, LABELS, CLASSES = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte", "classes.txt"
 
 
 def load(folder: Path, *, train: bool = True) -> Dataset:
-    """Load the training or the test part of a folder.
-
-    Args:
-        folder: contains the files; its name becomes the dataset's name.
-        train: whether to load the training part or the test part.
-
-    Raises:
-        DatasetError: a file is missing, damaged, or does not match the others, or there is no test
-            part.
-    """
+    """Load a folder for load_dataset(); the folder's name becomes the dataset's name."""
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir() raises if the name is too long
         raise DatasetError(f"there is no folder {folder}; check the path given as --dataset")
-    names = [each.format(TRAIN if train else TEST) for each in (IMAGES, LABELS)]
+    names = [each.format("train" if train else "t10k") for each in (IMAGES, LABELS)]
     if not train and not any(_existing_paths(folder, name) for name in names):
         raise DatasetError(f"{folder} has no test part; add {names[0]} and {names[1]}")
     images_path, labels_path = (_find(folder, name) for name in names)
     images, labels = read_images(images_path), read_labels(labels_path)
     class_names = _class_names(folder, labels if train else None)
-    check_labels(
-        labels, len(class_names), labels_path, f"correct the label, or add names to {CLASSES}"
-    )
+    remedy = f"correct the label, or add names to {CLASSES}"
+    check_labels(labels, len(class_names), labels_path, remedy)
     name = "".join(char if char.isprintable() else "-" for char in folder.resolve().name)
     return Dataset(name, f"IDX files in {folder}", images, labels, class_names)
 
@@ -56,23 +44,21 @@ def _class_names(folder: Path, train_labels: Tensor | None) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig")  # skips the byte order mark of some editors
     except FileNotFoundError:
         if train_labels is None:
-            train_labels = read_labels(_find(folder, LABELS.format(TRAIN)))
+            train_labels = read_labels(_find(folder, LABELS.format("train")))
         return tuple(str(label) for label in range(int(train_labels.max()) + 1))
     except OSError as error:
-        raise DatasetError(
-            f"cannot read {path}: {error.strerror}; check its permissions"
-        ) from error
+        message = f"cannot read {path}: {error.strerror}; check its permissions"
+        raise DatasetError(message) from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
     names = [line.strip() for line in text.removesuffix("\n").split("\n")]
     for number, name in enumerate(names, 1):
+        line = f"line {number} of {path}"
         if not name or not name.isprintable():
             problem = "has unprintable characters" if name else "is empty"
-            raise DatasetError(f"line {number} of {path} {problem}; write one class name per line")
+            raise DatasetError(f"{line} {problem}; write one class name per line")
         if name in names[: number - 1]:
-            raise DatasetError(
-                f"line {number} of {path} repeats the class name {name!r}; use each name once"
-            )
+            raise DatasetError(f"{line} repeats the class name {name!r}; use each name once")
     return tuple(names)
 
 

@@ -26,14 +26,10 @@ def load(*, train: bool = True) -> Dataset:
         from sklearn.datasets import load_digits
     digits = load_digits()
     part = slice(None, -TEST_IMAGES) if train else slice(-TEST_IMAGES, None)
-    images = np.stack([_resample(digit) for digit in digits.images[part]])
-    return Dataset(
-        name="optdigits",
-        source="scikit-learn's handwritten digits",
-        images=torch.from_numpy(images).unsqueeze(1),
-        labels=torch.from_numpy(digits.target[part].astype(np.int64)),
-        class_names=tuple("0123456789"),
-    )
+    images = torch.from_numpy(np.stack([_resample(digit) for digit in digits.images[part]]))
+    labels = torch.from_numpy(digits.target[part].astype(np.int64))
+    source = "scikit-learn's handwritten digits"
+    return Dataset("optdigits", source, images.unsqueeze(1), labels, tuple("0123456789"))
 
 
 def _resample(digit: np.ndarray) -> np.ndarray:

@@ -16,16 +16,15 @@ MAX_CHANGE = 0.1
 
 
 def augment(images: Tensor, probability: float, random: torch.Generator) -> Tensor:
-    """Stretch, rotate and shift images slightly, each by its own random amount.
+    """Return the images stretched, rotated and shifted slightly, each by its own random amount.
 
     Args:
         images: float32 [n, 1, height, width] in -1 (background) .. 1. Gradients pass through.
-        probability: that an image is changed at all, 0..1.
+        probability: that an image is changed at all, 0..1. At 0 no random numbers are generated.
         random: on the images' device.
-
-    Returns:
-        float32 [n, 1, height, width].
     """
+    if not probability:
+        return images
     count, device = len(images), images.device
     change = torch.rand(count, 2, 3, generator=random, device=device) * 2 - 1
     chosen = torch.rand(count, 1, 1, generator=random, device=device) < probability

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from cgan_training.networks import Generator
 
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 BATCHES, BATCH_SIZE = 20, 500  # generated to measure the statistics
 
 
@@ -12,15 +13,10 @@ def calibrate_batch_norm(generator: Generator, seed: int) -> None:
     """Measure the mean and variance of every batch norm layer, and switch to eval mode.
 
     The running statistics belong to the weights of training, not to averaged weights (Izmailov et
-    al. 2018, sec. 3.2). Networks without batch norm only change to eval mode.
-
-    Args:
-        generator: on any device.
-        seed: of the noise and labels of the images generated for it.
+    al. 2018, sec. 3.2), so they are measured on images generated with noise and labels of the seed.
+    Networks without batch norm only change to eval mode.
     """
-    norms = [
-        each for each in generator.modules() if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)
-    ]
+    norms = [each for each in generator.modules() if isinstance(each, NORMS)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

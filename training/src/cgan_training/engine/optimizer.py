@@ -11,20 +11,12 @@ from cgan_training.recipe import Recipe
 
 
 def create_adam(network: nn.Module, recipe: Recipe, *, capturable: bool) -> Adam:
-    """Return the optimizer of a network.
-
-    Args:
-        network: on its device.
-        recipe: gives the learning rate and the betas.
-        capturable: whether its steps are captured as a CUDA graph. The learning rate is a tensor
-            then.
-    """
+    """Return a network's optimizer, with the learning rate in a tensor if it is capturable."""
     rate: float | Tensor = recipe.learning_rate
     if capturable:
         rate = torch.tensor(rate, device=next(network.parameters()).device)
-    return Adam(
-        network.parameters(), lr=rate, betas=recipe.adam_betas, fused=True, capturable=capturable
-    )
+    weights, betas = network.parameters(), recipe.adam_betas
+    return Adam(weights, rate, betas, fused=True, capturable=capturable)
 
 
 def set_learning_rate(optimizer: Adam, rate: float) -> None:
@@ -42,11 +34,7 @@ def optimizer_state(optimizer: Adam) -> dict[str, Any]:
 
 
 def load_optimizer_state(optimizer: Adam, state: dict[str, Any]) -> None:
-    """Load a state of optimizer_state(), from this device or another one.
-
-    Raises:
-        ValueError, KeyError, TypeError: the state belongs to another optimizer.
-    """
+    """Load a state of optimizer_state(), from any device."""
     own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, (rate, capturable) in zip(optimizer.param_groups, own, strict=True):

@@ -23,11 +23,10 @@ def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float,
     """Lower the biases of rare pixels until they are as rare in generated images.
 
     Args:
-        generator: on any device, in eval mode; its last layer is linear with one output per pixel.
-        images: the training images, uint8 [n, 1, height, width], on the same device.
-        threshold: pixels that are foreground in fewer than this share of the training images are
-            rare, 0..1.
-        seed: of the noise and labels of the images generated for it.
+        generator: in eval mode; its last layer is linear with one output per pixel.
+        images: the training images, uint8 [n, 1, height, width], on the generator's device.
+        threshold: rare pixels are foreground in fewer than this share of these images, 0..1.
+        seed: of the noise and labels of the generated images.
     """
     head = cast(nn.Linear, generator.layers[-1])
     share = (images >= FOREGROUND).flatten(1).sum(0).double() / len(images)  # [pixels]
@@ -37,15 +36,10 @@ def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float,
         allowed = (share[rare] * IMAGES).long().clamp(max=IMAGES - 1)  # generated images
         highest = head.weight.new_empty(0, len(rare))  # the highest logits so far, descending
         for _ in range(IMAGES // BATCH_SIZE):
-            logits = torch.cat([highest, _pixel_logits(generator, rare, random)])
+            inputs = generator.inputs(*random_inputs(generator, BATCH_SIZE, random))
+            hidden = generator.layers[:-1](inputs)
+            logits = nn.functional.linear(hidden, head.weight[rare], head.bias[rare])
+            logits = torch.cat([highest, logits])
             highest = logits.topk(min(int(threshold * IMAGES) + 1, len(logits)), dim=0).values
         first_excess = highest.gather(0, allowed[None]).squeeze(0)
         head.bias[rare] -= (first_excess - FOREGROUND_LOGIT).clamp(min=0)
-
-
-def _pixel_logits(generator: Generator, pixels: Tensor, random: torch.Generator) -> Tensor:
-    """Return some pixels of a batch before tanh, float32 [BATCH_SIZE, pixels]."""
-    noise, label = random_inputs(generator, BATCH_SIZE, random)
-    hidden = generator.layers[:-1](generator.inputs(noise, label))
-    head = cast(nn.Linear, generator.layers[-1])
-    return nn.functional.linear(hidden, head.weight[pixels], head.bias[pixels])

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel
 
-from cgan_training.engine.ema import EmaGenerator
 from cgan_training.engine.objective import DiscriminatorWithTerms
 from cgan_training.engine.optimizer import load_optimizer_state, optimizer_state
 from cgan_training.engine.state_validation import (
@@ -37,7 +37,7 @@ class TrainingState:
     discriminator: DiscriminatorWithTerms
     optimizer_g: Adam
     optimizer_d: Adam
-    ema: EmaGenerator | None
+    ema: AveragedModel | None  # the generator with averaged weights
     random: torch.Generator
     current: EpochProgress
     epoch: int = 0  # completed epochs
@@ -45,13 +45,13 @@ class TrainingState:
     seconds: float = 0.0  # spent training
 
     def to_dict(self, sums: Tensor) -> dict[str, Any]:
-        """Return the state as tensors and plain values.
-
-        Args:
-            sums: those of the current epoch over all processes.
-        """
+        """Return the state as tensors and plain values, with the sums over all processes."""
         return {
-            **self._parts(),
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer_g": optimizer_state(self.optimizer_g),
+            "optimizer_d": optimizer_state(self.optimizer_d),
+            **({"ema": self.ema.state_dict()} if self.ema is not None else {}),
             "random": self.random.get_state(),
             "epoch": self.epoch,
             "step": self.step,
@@ -62,77 +62,49 @@ class TrainingState:
             "epoch_seconds": self.current.seconds,
         }
 
-    def load(self, values: dict[str, Any], *, images: int, passes: int, max_steps: int) -> None:
-        """Restore what to_dict() returned, after checking all of it.
-
-        Args:
-            values: the saved state.
-            images: number of images in the dataset.
-            passes: passes over the dataset in an epoch.
-            max_steps: number of steps of a whole epoch.
+    def load(self, values: dict[str, Any], images: int, length: int, max_steps: int) -> None:
+        """Restore what to_dict() returned, after checking all of it; see require_image_order().
 
         Raises:
             KeyError, RuntimeError, TypeError, ValueError, AttributeError: a part does not fit.
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns of values that no checkpoint contains
-            self._validate(values, images, passes, max_steps)
+            self._validate(values)
+            order, steps = values["epoch_order"], values["epoch_steps"]
+            require_image_order(order, steps, images, length, max_steps)
         self.generator.load_state_dict(values["generator"])
         self.discriminator.load_state_dict(values["discriminator"])
         load_optimizer_state(self.optimizer_g, values["optimizer_g"])
         load_optimizer_state(self.optimizer_d, values["optimizer_d"])
         if self.ema is not None:
-            self.ema.model.load_state_dict(values["ema"])
+            self.ema.load_state_dict(values["ema"])
         self.random.set_state(values["random"])
         self.epoch, self.step, self.seconds = (values[k] for k in ("epoch", "step", "seconds"))
-        device, order = self.current.sums.device, values["epoch_order"]
+        device = self.current.sums.device
         self.current = EpochProgress(
             sums=values["epoch_sums"].to(device),
             order=None if order is None else order.to(device),
-            steps=values["epoch_steps"],
+            steps=steps,
             seconds=values["epoch_seconds"],
         )
 
     def load_networks(self, values: dict[str, Any]) -> None:
-        """Take over the networks of another run's state and nothing else.
-
-        Raises:
-            KeyError, RuntimeError, TypeError, ValueError, AttributeError: the networks have another
-                structure.
-        """
+        """Take over the networks of another run's state and nothing else; raise as load() does."""
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         for name, network in networks.items():
             require_same_structure(values[name], network.state_dict(), name)
         for name, network in networks.items():
             network.load_state_dict(values[name])
 
-    def _parts(self) -> dict[str, Any]:
-        return {
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "optimizer_g": optimizer_state(self.optimizer_g),
-            "optimizer_d": optimizer_state(self.optimizer_d),
-            **({"ema": self.ema.model.state_dict()} if self.ema is not None else {}),
-        }
-
-    def _validate(self, values: dict[str, Any], images: int, passes: int, max_steps: int) -> None:
+    def _validate(self, values: dict[str, Any]) -> None:
+        """Check that saved values have the types, shapes and keys of this state."""
         networks = {"optimizer_g": self.generator, "optimizer_d": self.discriminator}
-        for name, expected in self._parts().items():
+        for name, expected in self.to_dict(self.current.sums).items():
             if name in networks:
                 shapes = [each.shape for each in networks[name].parameters()]
                 require_adam_state(values[name], expected, shapes, name)
-            else:
+            elif name == "random":
+                torch.Generator(self.random.device).set_state(values[name])
+            elif name != "epoch_order":
                 require_same_structure(values[name], expected, name)
-        for name, counter in {
-            "epoch": self.epoch,
-            "step": self.step,
-            "seconds": self.seconds,
-            "epoch_sums": self.current.sums,
-            "epoch_steps": self.current.steps,
-            "epoch_seconds": self.current.seconds,
-        }.items():
-            require_same_structure(values[name], counter, name)
-        torch.Generator(self.random.device).set_state(values["random"])
-        require_image_order(
-            values["epoch_order"], values["epoch_steps"], images, images * passes, max_steps
-        )

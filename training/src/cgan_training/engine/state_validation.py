@@ -1,4 +1,7 @@
-"""Checks that a saved training state fits the trainer that should continue from it."""
+"""Checks that a saved training state fits the trainer that should continue from it.
+
+Each of them raises ValueError, KeyError, TypeError or AttributeError if a value does not fit.
+"""
 
 import math
 from collections.abc import Mapping
@@ -13,21 +16,11 @@ MAX_COUNT = 2**53
 
 
 def require_same_structure(value: Any, expected: Any, name: str) -> None:
-    """Check that a saved value has the type, shape and keys of a fresh one.
-
-    Args:
-        value: tensors and plain values, possibly nested.
-        expected: the same part of a trainer before its first step.
-        name: of the value, for error messages.
-
-    Raises:
-        ValueError: a type, shape or key differs, or a number is not finite.
-    """
+    """Check that a saved value has the type, shape and keys of a fresh one, and finite numbers."""
     if isinstance(expected, Tensor):
         valid = (
             isinstance(value, Tensor)
-            and value.shape == expected.shape
-            and value.dtype == expected.dtype
+            and (value.shape, value.dtype) == (expected.shape, expected.dtype)
             and bool(value.isfinite().all())
         )
     elif isinstance(expected, Mapping):
@@ -35,8 +28,7 @@ def require_same_structure(value: Any, expected: Any, name: str) -> None:
     elif isinstance(expected, float):
         valid = type(value) is float and math.isfinite(value) and value >= 0
     else:
-        is_count = type(value) is not int or 0 <= value < MAX_COUNT
-        valid = type(value) is type(expected) and is_count
+        valid = type(value) is int and 0 <= value < MAX_COUNT
     if not valid:
         raise ValueError(f"{name} has an unexpected type, shape or value")
     if isinstance(expected, Mapping):
@@ -45,17 +37,7 @@ def require_same_structure(value: Any, expected: Any, name: str) -> None:
 
 
 def require_adam_state(value: Any, expected: Any, shapes: list[torch.Size], name: str) -> None:
-    """Check the saved state of an Adam optimizer.
-
-    Args:
-        value: the saved state_dict().
-        expected: the state_dict() before the first step.
-        shapes: of the optimizer's parameters.
-        name: of the optimizer, for error messages.
-
-    Raises:
-        ValueError, KeyError, TypeError, AttributeError: the state does not fit.
-    """
+    """Check the saved state of an Adam optimizer against a fresh one and its parameters' shapes."""
     (group,), (expected_group,) = value["param_groups"], expected["param_groups"]
     require_same_structure(float(group[LEARNING_RATE]), 0.0, f"{name}.{LEARNING_RATE}")
     # Other releases of PyTorch may have further settings.
@@ -73,25 +55,21 @@ def require_adam_state(value: Any, expected: Any, shapes: list[torch.Size], name
 
 
 def require_image_order(order: Any, steps: int, images: int, length: int, max_steps: int) -> None:
-    """Check the progress within an epoch.
+    """Check the completed steps of an epoch and the order of its images.
 
     Args:
         order: indices of the epoch's images, int64 [length], or None before its first step.
-        steps: completed steps of the epoch.
+        steps: completed steps.
         images: number of images in the dataset.
         length: number of images that an epoch shows.
         max_steps: number of steps of a whole epoch.
-
-    Raises:
-        ValueError: the values do not fit.
     """
     if order is None:
         valid = steps == 0
     else:
         valid = (
             isinstance(order, Tensor)
-            and order.dtype == torch.int64
-            and order.shape == (length,)
+            and (order.dtype, order.shape) == (torch.int64, (length,))
             and bool(((order >= 0) & (order < images)).all())
         )
     if not valid or not 0 <= steps < max_steps:

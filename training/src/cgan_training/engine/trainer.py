@@ -3,18 +3,20 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from cgan_runtime.noise import standard_normal
 from cgan_training.data import Dataset
-from cgan_training.engine import augmentation
+from cgan_training.engine.augmentation import SMALL_DATASET, augment
 from cgan_training.engine.batch_norm import calibrate_batch_norm
-from cgan_training.engine.ema import EmaGenerator
+from cgan_training.engine.ema import update_ema
 from cgan_training.engine.objective import DiscriminatorWithTerms, Objective
 from cgan_training.engine.optimizer import create_adam, set_learning_rate
 from cgan_training.engine.rare_pixels import suppress_rare_pixels
@@ -74,8 +76,8 @@ class Trainer:
         processes: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.dataset, self.device = recipe, dataset, device
-        self.processes = processes
+        self.recipe, self.dataset = recipe, dataset
+        self.device, self.processes = device, processes
         self.batch_size = min(recipe.batch_size, len(dataset.labels))  # over all processes
         if self.batch_size % processes.size:
             raise RecipeError(
@@ -83,7 +85,7 @@ class Trainer:
                 f"{self.batch_size} evenly; change batch_size or the number of processes"
             )
         self.precision = resolve_precision(recipe, device).precision
-        small = len(dataset.labels) < augmentation.SMALL_DATASET
+        small = len(dataset.labels) < SMALL_DATASET
         self.augment_probability = recipe.augment_probability if small else 0.0
         self.images = dataset.images.to(device)  # uint8 [n, 1, h, w]
         self.labels = dataset.labels.to(device)  # int64 [n]
@@ -102,17 +104,20 @@ class Trainer:
             discriminator=discriminator,
             optimizer_g=create_adam(generator, recipe, capturable=capture),
             optimizer_d=create_adam(discriminator, recipe, capturable=capture),
-            ema=EmaGenerator(generator, recipe.ema_decay) if recipe.ema_decay else None,
+            ema=AveragedModel(generator) if recipe.ema_decay else None,
             random=torch.Generator(device).manual_seed(recipe.seed),
             current=EpochProgress(self._zero_sums()),
         )
-        self.objective = Objective(recipe.loss, discriminator, self._augment, self._autocast)
+        random, bf16 = self.state.random, self.precision == "bf16"
+        change = partial(augment, probability=self.augment_probability, random=random)
+        autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=bf16)
+        self.objective = Objective(recipe.loss, discriminator, change, autocast)
         # Gradients of a call through these are averaged over all processes.
         self.synced_generator = processes.with_synced_gradients(generator)
         self.synced_discriminator = processes.with_synced_gradients(discriminator)
         # The progress that a step reads: a tensor, so that a captured graph sees new values.
         self.step_progress: float | Tensor = torch.zeros((), device=device) if capture else 0.0
-        self.graph_step = CudaGraphStep(self._step, self.state.random) if capture else None
+        self.graph_step = CudaGraphStep(self._step, random) if capture else None
         self._finished: tuple[int, Generator] | None = None  # the step and its generator
 
     def train_epoch(
@@ -133,38 +138,30 @@ class Trainer:
         """
         state, current = self.state, self.state.current
         if current.order is None:
-            current.order = torch.cat([self._shuffled_indices() for _ in range(self.passes)])
+            current.order = self._image_order()
         batches = current.order.split(self.batch_size)[current.steps : self.steps_per_epoch]
         with matmul_precision(self.precision, self.device):
-            self._train_batches(batches, on_step)
+            start = time.perf_counter()
+            for indices in batches:
+                current.sums += self._scheduled_step(self.processes.shard(indices))
+                state.step += 1
+                current.steps += 1
+                start = self._count_seconds(start)
+                if not on_step(current.steps, current.sums):
+                    break
+        if self.device.type == "cuda":  # which may still be busy with the last steps
+            start = time.perf_counter()
+            torch.cuda.synchronize(self.device)
+            self._count_seconds(start)
         metrics = self._metrics(self.processes.mean(current.sums))
         if current.steps == self.steps_per_epoch:
             state.epoch += 1
             state.current = EpochProgress(self._zero_sums())
         return metrics
 
-    def _train_batches(
-        self, batches: Sequence[Tensor], on_step: Callable[[int, Tensor], bool]
-    ) -> None:
-        """Train on batches of image indices until on_step returns False, and count the time."""
-        current = self.state.current
-        start = time.perf_counter()
-        for indices in batches:
-            current.sums += self._scheduled_step(self.processes.shard(indices))
-            self.state.step += 1
-            current.steps += 1
-            start = self._count_seconds(start)
-            if not on_step(current.steps, current.sums):
-                break
-        if self.device.type == "cuda":  # which may still be busy with the last steps
-            start = time.perf_counter()
-            torch.cuda.synchronize(self.device)
-            self._count_seconds(start)
-
     def _scheduled_step(self, indices: Tensor) -> Tensor:
         """Set what depends on the schedules, then run one step and update the average."""
-        state, recipe = self.state, self.recipe
-        progress = self.progress
+        state, recipe, progress = self.state, self.recipe, self.progress
         self.step_progress = set_value(self.step_progress, progress)
         if recipe.lr_decay:
             rate = learning_rate(recipe.learning_rate, recipe.lr_decay, progress)
@@ -173,7 +170,7 @@ class Trainer:
         apply_r1 = bool(recipe.loss.r1_weight) and state.step % recipe.loss.r1_interval == 0
         result = (self.graph_step or self._step)(indices, apply_r1)
         if state.ema is not None:
-            state.ema.update(state.step)
+            update_ema(state.ema, state.generator, recipe.ema_decay, state.step + 1)
         return result
 
     def _step(self, indices: Tensor, apply_r1: bool) -> Tensor:
@@ -189,11 +186,10 @@ class Trainer:
         Returns:
             float32 [4] on the device: both adversarial losses, mean D(real) and mean D(fake).
         """
-        state, progress, batch = self.state, self.step_progress, len(indices)
+        state, progress = self.state, self.step_progress
         real = to_float(self.images[indices]), self.labels[indices]
 
-        # The discriminator's weights are fixed in this half, so that no gradients are computed.
-        state.discriminator.requires_grad_(False)
+        state.discriminator.requires_grad_(False)  # saves the computation of its gradients
         inputs = self._random_inputs()
         loss_g = self.objective.generator_loss(self.synced_generator, inputs, progress)
         state.optimizer_g.zero_grad()
@@ -202,17 +198,15 @@ class Trainer:
 
         state.discriminator.requires_grad_(True)
         inputs = self._random_inputs()
-        with torch.no_grad(), self._autocast():
-            fake = state.generator(inputs.noise, inputs.label).float()
         loss_d = self.objective.discriminator_loss(
-            self.synced_discriminator, real, fake, inputs, progress, apply_r1=apply_r1
+            self.synced_discriminator, state.generator, real, inputs, progress, apply_r1=apply_r1
         )
         state.optimizer_d.zero_grad()
         loss_d.total.backward()
         state.optimizer_d.step()
 
         with torch.no_grad():
-            probabilities = loss_d.logits.sigmoid().view(2, batch).mean(1)  # [real, fake]
+            probabilities = loss_d.logits.sigmoid().view(2, -1).mean(1)  # [real, fake]
             losses = torch.stack([loss_g.adversarial, loss_d.adversarial])
             return torch.cat([losses, probabilities])
 
@@ -234,14 +228,9 @@ class Trainer:
     @property
     def progress(self) -> float:
         """Completed share of the run, 0..1, by its steps or by its time limit."""
-        return run_progress(
-            self.state.epoch,
-            self.state.step,
-            self.steps_per_epoch,
-            self.recipe.epochs,
-            self.recipe.lr_restarts,
-            self.state.seconds / self.seconds_limit,
-        )
+        state, recipe, time_share = self.state, self.recipe, self.seconds / self.seconds_limit
+        counts = state.epoch, state.step, self.steps_per_epoch, recipe.epochs
+        return run_progress(*counts, recipe.lr_restarts, time_share)
 
     @property
     def epoch_is_complete(self) -> bool:
@@ -257,14 +246,12 @@ class Trainer:
         """
         state, recipe = self.state, self.recipe
         if self._finished is None or self._finished[0] != state.step:
-            source = state.generator if state.ema is None else state.ema.generator
-            generator = copy.deepcopy(source).requires_grad_(False)
+            source = state.generator if state.ema is None else state.ema.module
+            generator = cast(Generator, copy.deepcopy(source).requires_grad_(False))
             calibrate_batch_norm(generator, recipe.seed)
             generator.scale_noise(recipe.noise_std)
-            if recipe.rare_pixel_threshold:
-                suppress_rare_pixels(
-                    generator, self.images, recipe.rare_pixel_threshold, recipe.seed
-                )
+            if threshold := recipe.rare_pixel_threshold:
+                suppress_rare_pixels(generator, self.images, threshold, recipe.seed)
             self._finished = state.step, generator
         return self._finished[1]
 
@@ -294,7 +281,7 @@ class Trainer:
         """
         sums = self.processes.mean(self.state.current.sums)
         if self.state.current.steps:
-            self._metrics(sums)
+            self._metrics(sums)  # raises DivergedError
         return self.state.to_dict(sums)
 
     def load_state_dict(self, values: dict[str, Any]) -> None:
@@ -304,34 +291,21 @@ class Trainer:
             KeyError, RuntimeError, TypeError, ValueError, AttributeError: it does not fit the
                 recipe or the dataset.
         """
-        self.state.load(
-            values,
-            images=len(self.labels),
-            passes=self.passes,
-            max_steps=self.steps_per_epoch,
-        )
+        images = len(self.labels)
+        self.state.load(values, images, images * self.passes, self.steps_per_epoch)
         self._finished = None
         if self.graph_step is not None:  # captured graphs refer to the replaced tensors
             self.graph_step = CudaGraphStep(self._step, self.state.random)
 
     def _metrics(self, sums: Tensor) -> EpochMetrics:
-        state, current = self.state, self.state.current
+        current, epoch = self.state.current, self.epoch + 1
         loss_g, loss_d, d_real, d_fake = (sums / current.steps).tolist()
         if not math.isfinite(loss_g + loss_d):
             raise DivergedError(
-                f"the losses of epoch {state.epoch + 1} are not finite; "
-                "lower the recipe's learning_rate"
+                f"the losses of epoch {epoch} are not finite; lower the recipe's learning_rate"
             )
-        return EpochMetrics(
-            epoch=state.epoch + 1,
-            step=state.step,
-            loss_generator=loss_g,
-            loss_discriminator=loss_d,
-            mean_d_real=d_real,
-            mean_d_fake=d_fake,
-            images_per_second=current.steps * self.batch_size / current.seconds,
-            seconds=state.seconds,
-        )
+        speed = current.steps * self.batch_size / current.seconds
+        return EpochMetrics(epoch, self.step, loss_g, loss_d, d_real, d_fake, speed, self.seconds)
 
     def _count_seconds(self, start: float) -> float:
         """Count the time since start as training time, and return the present time."""
@@ -340,31 +314,19 @@ class Trainer:
         self.state.seconds += now - start
         return now
 
-    def _augment(self, images: Tensor) -> Tensor:
-        if not self.augment_probability:
-            return images
-        return augmentation.augment(images, self.augment_probability, self.state.random)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
     def _random_inputs(self) -> GeneratorInputs:
         """Sample inputs for the whole batch, as every process does, and return this one's share."""
-        label = torch.randint(
-            self.dataset.classes,
-            (self.batch_size,),
-            generator=self.state.random,
-            device=self.device,
-        )
-        noise = self._noise(self.batch_size)
-        return GeneratorInputs(self.processes.shard(noise), self.processes.shard(label))
+        random, batch, shard = self.state.random, self.batch_size, self.processes.shard
+        classes, shape = self.dataset.classes, (batch, self.recipe.noise_dim)
+        label = torch.randint(classes, (batch,), generator=random, device=self.device)
+        noise = torch.randn(shape, generator=random, device=self.device)
+        return GeneratorInputs(shard(noise), shard(label))
 
-    def _noise(self, count: int) -> Tensor:
-        shape = (count, self.recipe.noise_dim)
-        return torch.randn(shape, generator=self.state.random, device=self.device)
-
-    def _shuffled_indices(self) -> Tensor:
-        return torch.randperm(len(self.labels), generator=self.state.random, device=self.device)
+    def _image_order(self) -> Tensor:
+        """Return the indices of the epoch's images, shuffled within each pass over the dataset."""
+        random, count, device = self.state.random, len(self.labels), self.device
+        passes = range(self.passes)
+        return torch.cat([torch.randperm(count, generator=random, device=device) for _ in passes])
 
     def _zero_sums(self) -> Tensor:
         # Apple's GPUs have no float64; the few hundred terms of an epoch do not need it.

@@ -5,29 +5,27 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from cgan_training.data import Dataset
+
 GenerateImages = Callable[[Tensor], Tensor]  # int64 [n] labels -> uint8 [n, 1, height, width]
-SHIFTED = "the model, labels shifted by one"
-CONTROLS = (
+REAL, NOISY, REPEATED, SHIFTED = CONTROLS = (
     "real training images",
     "real images with noise",
     "one image per class, repeated",
-    SHIFTED,
+    "the model, labels shifted by one",
 )
 NOISE_STD = 25.5  # in pixel values 0..255
 
 
-def make_controls(
-    train: tuple[Tensor, Tensor], classes: int, generate: GenerateImages
-) -> dict[str, GenerateImages]:
+def make_controls(train: Dataset, generate: GenerateImages) -> dict[str, GenerateImages]:
     """Return the control generators by their names in CONTROLS.
 
     Args:
-        train: the training set, uint8 [n, 1, height, width] and int64 [n].
-        classes: number of labels.
+        train: the training set.
         generate: the generator under evaluation.
     """
-    images, labels = train
-    indices = [(labels == label).nonzero().squeeze(1) for label in range(classes)]  # by label
+    images, classes = train.images, train.classes
+    indices = [(train.labels == label).nonzero().squeeze(1) for label in range(classes)]
 
     def real(requested: Tensor) -> Tensor:
         """Return shuffled training images; none is repeated before all of its class were used."""
@@ -40,9 +38,8 @@ def make_controls(
         return images[chosen]
 
     def noisy(requested: Tensor) -> Tensor:
-        random = torch.Generator().manual_seed(1)
         clean = real(requested).float()
-        noise = torch.randn(clean.shape, generator=random) * NOISE_STD
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)) * NOISE_STD
         return (clean + noise).round().clamp(0, 255).to(torch.uint8)
 
     def repeated(requested: Tensor) -> Tensor:
@@ -51,4 +48,4 @@ def make_controls(
     def shifted(requested: Tensor) -> Tensor:
         return generate((requested + 1) % classes)
 
-    return dict(zip(CONTROLS, (real, noisy, repeated, shifted), strict=True))
+    return {REAL: real, NOISY: noisy, REPEATED: repeated, SHIFTED: shifted}

@@ -7,7 +7,7 @@ import torch
 
 from cgan_runtime.model_file.contract import REFERENCE_SEED
 from cgan_training.data import Dataset, load_dataset
-from cgan_training.evaluation.classifier import load_or_train_classifier
+from cgan_training.evaluation.classifier import load_or_train_classifier, predict_with_features
 from cgan_training.evaluation.quality import Reference
 from cgan_training.networks import Generator, to_uint8
 
@@ -20,7 +20,7 @@ class EpochEvaluator:
 
     Args:
         dataset: the training part.
-        name: the dataset's name for load_dataset().
+        name: the dataset's name or folder; load_dataset() loads its test part.
         data_dir: torchvision's root folder.
         cache_dir: where the evaluation classifier is stored; its training takes some minutes.
 
@@ -31,12 +31,8 @@ class EpochEvaluator:
 
     def __init__(self, dataset: Dataset, name: str, data_dir: Path, cache_dir: Path) -> None:
         test, _ = load_dataset(name, data_dir, train=False)
-        classifier = load_or_train_classifier(
-            dataset.images, dataset.labels, classes=dataset.classes, cache_dir=cache_dir
-        )
-        self._reference = Reference.from_datasets(
-            classifier, (test.images, test.labels), (dataset.images, dataset.labels)
-        )
+        self._classifier = load_or_train_classifier(dataset, cache_dir)
+        self._reference = Reference.fit(self._classifier, test, dataset)
         self._labels = test.labels.repeat(-(-MIN_IMAGES // len(test.labels)))
 
     def __call__(self, generator: Generator) -> dict[str, float]:
@@ -44,12 +40,12 @@ class EpochEvaluator:
         device = next(generator.parameters()).device
         random = torch.Generator().manual_seed(REFERENCE_SEED)
         noise = torch.randn((len(self._labels), generator.noise_dim), generator=random)
+        batches = zip(noise.split(BATCH_SIZE), self._labels.split(BATCH_SIZE), strict=True)
         with torch.inference_mode():
             images = [
                 to_uint8(generator(batch.to(device), labels.to(device))).cpu()
-                for batch, labels in zip(
-                    noise.split(BATCH_SIZE), self._labels.split(BATCH_SIZE), strict=True
-                )
+                for batch, labels in batches
             ]
-        quality = asdict(self._reference.measure(torch.cat(images), self._labels))
+        results = predict_with_features(self._classifier, torch.cat(images))
+        quality = asdict(self._reference.measure(*results, self._labels))
         return {name: round(figure, 4) for name, figure in quality.items()}

@@ -37,5 +37,4 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     # C1^(1/2) C2 C1^(1/2) is symmetric and has the same eigenvalues as C1 C2.
     shared = torch.linalg.eigvalsh(root @ other.covariance @ root).clamp(min=0).sqrt().sum()
     apart = (one.mean - other.mean).square().sum()
-    distance = apart + one.covariance.trace() + other.covariance.trace() - 2 * shared
-    return max(0.0, float(distance))
+    return max(0.0, float(apart + one.total_variance + other.total_variance - 2 * shared))

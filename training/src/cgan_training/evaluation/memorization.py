@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cgan_training.data import Dataset
+
 CHUNK = 500  # images at a time; their distances to 60,000 images take 120 MB
 
 
@@ -16,32 +18,28 @@ class Nearest:
     distance: Tensor  # float32 [n], Euclidean, with pixels scaled to 0..1
 
 
-def nearest_training_images(
-    images: Tensor, labels: Tensor, train: tuple[Tensor, Tensor]
-) -> Nearest:
+def nearest_training_images(images: Tensor, labels: Tensor, train: Dataset) -> Nearest:
     """Find the nearest training image of the same label for each image.
 
     Args:
         images: uint8 [n, 1, height, width].
         labels: int64 [n]; the training set must contain each of them.
-        train: uint8 [m, 1, height, width] and int64 [m].
+        train: the training set.
     """
-    index = torch.empty(len(images), dtype=torch.int64)
-    distance = torch.empty(len(images))
+    nearest = Nearest(torch.empty(len(images), dtype=torch.int64), torch.empty(len(images)))
     for label in labels.unique().tolist():
-        candidates = (train[1] == label).nonzero().squeeze(1)
-        points = train[0][candidates].flatten(1).float() / 255
+        candidates = (train.labels == label).nonzero().squeeze(1)
+        points = train.images[candidates].flatten(1).float() / 255
         for chunk in (labels == label).nonzero().squeeze(1).split(CHUNK):
-            nearest = torch.cdist(images[chunk].flatten(1).float() / 255, points).min(dim=1)
-            index[chunk], distance[chunk] = candidates[nearest.indices], nearest.values
-    return Nearest(index, distance)
+            found = torch.cdist(images[chunk].flatten(1).float() / 255, points).min(dim=1)
+            nearest.index[chunk], nearest.distance[chunk] = candidates[found.indices], found.values
+    return nearest
 
 
 def memorization_rate(generated: Nearest, test: Nearest) -> float:
     """Return the share of generated images closer to a training image than 99 % of test images.
 
     A generator of new images scores about 0.01, one that copies training images up to 1. Blurred
-    images also score more than 0.01. (Meehan et al. 2020 introduced the comparison of distances to
-    training images between generated and test images.)
+    images also score more than 0.01. (Meehan et al. 2020 introduced this comparison of distances.)
     """
     return (generated.distance < test.distance.quantile(0.01)).double().mean().item()

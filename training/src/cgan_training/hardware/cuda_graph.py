@@ -41,7 +41,7 @@ class CudaGraphStep:
         self._indices = torch.empty(0, dtype=torch.int64, device=random.device)  # graph input
         self._runs: Counter[bool] = Counter()  # steps of each variant
         self._synchronizing: set[bool] = set()  # variants that cannot be captured
-        self._graphs: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+        self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor]] = {}  # of each variant
 
     def __call__(self, indices: Tensor, variant: bool) -> Tensor:
         """Run one step and return its result, in memory that the next step may overwrite.
@@ -55,16 +55,11 @@ class CudaGraphStep:
         self._runs[variant] += 1
         if variant in self._synchronizing or self._runs[variant] <= WARM_UP_STEPS:
             return self._run_directly(variant)
-        if variant not in self._graphs:
-            self._graphs[variant] = self._capture(variant)
-        graph, result = self._graphs[variant]
+        if variant not in self.graphs:
+            self.graphs[variant] = self._capture(variant)
+        graph, result = self.graphs[variant]
         graph.replay()
         return result
-
-    @property
-    def captured(self) -> set[bool]:
-        """The variants that have a graph."""
-        return set(self._graphs)
 
     def _run_directly(self, variant: bool) -> Tensor:
         """Run a step on the stream of the later capture, where its state must be allocated."""

@@ -7,7 +7,7 @@ from cgan_training.hardware.processes import SINGLE_PROCESS, ProcessGroup
 
 
 def choose_device(name: str, processes: ProcessGroup = SINGLE_PROCESS) -> torch.device:
-    """Return this process's device.
+    """Return this process's device. On a host with several processes, each has its own CUDA device.
 
     Args:
         name: one of DEVICES, or "auto" for the first available one of cuda, mps and cpu.
@@ -16,16 +16,21 @@ def choose_device(name: str, processes: ProcessGroup = SINGLE_PROCESS) -> torch.
     Raises:
         DeviceError: the device is not available, or not for every process.
     """
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    alone, rank = processes.size == 1, processes.local_rank
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    available = {"cuda": cuda, "mps": mps, "cpu": True}
     if name == "auto":
-        usable = (each for each in available if each != "mps" or processes.size == 1)
-        name = next(each for each in usable if available[each])
+        name = next(each for each in available if available[each] and (alone or each != "mps"))
     if not available[name]:
         raise DeviceError(f"PyTorch finds no {name} device; use --device cpu")
-    if name == "mps" and processes.size > 1:
+    if name == "mps" and not alone:
         raise DeviceError("several processes cannot share one mps device; use --device cpu")
-    return processes.device(torch.device(name))
+    if name != "cuda" or alone:
+        return torch.device(name)
+    if rank >= torch.cuda.device_count():
+        raise DeviceError(
+            f"process {rank} of this host needs a CUDA device of its own, but there are "
+            f"{torch.cuda.device_count()}; lower --nproc-per-node, or use --device cpu"
+        )
+    torch.cuda.set_device(rank)  # NCCL uses the current device
+    return torch.device("cuda", rank)

@@ -28,9 +28,8 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
         )
     if recipe.precision != "auto":
         return recipe
-    if _is_ampere(device):
-        return replace(recipe, precision="tf32")
-    return replace(recipe, precision="bf16" if supports_bf16(device) else "fp32")
+    fastest = "tf32" if _is_ampere(device) else "bf16" if supports_bf16(device) else "fp32"
+    return replace(recipe, precision=fastest)
 
 
 def supports_bf16(device: torch.device) -> bool:
@@ -45,11 +44,8 @@ def supports_bf16(device: torch.device) -> bool:
 def matmul_precision(precision: str, device: torch.device) -> Iterator[None]:
     """Set whether an NVIDIA GPU uses TF32 within the block.
 
-    PyTorch's default is TF32 for convolutions and float32 for matrix multiplications.
-
-    Args:
-        precision: of a recipe without "auto". TF32 is used for "tf32" alone.
-        device: other devices than NVIDIA GPUs are not affected.
+    It uses TF32 for the precision "tf32" alone. PyTorch's default is TF32 for convolutions and
+    float32 for matrix multiplications.
     """
     if device.type != "cuda":
         yield

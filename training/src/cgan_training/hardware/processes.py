@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from cgan_runtime.errors import CganError
-from cgan_training.errors import DatasetError, DeviceError
+from cgan_training.errors import DatasetError
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
 VOTE_SECONDS = 0.2  # between two votes: far longer than a vote takes, too short for users to notice
@@ -58,25 +57,6 @@ class ProcessGroup:
         finally:
             distributed.destroy_process_group()
 
-    def device(self, device: "torch.device") -> "torch.device":
-        """Return this process's own device of a type.
-
-        Raises:
-            DeviceError: the host has fewer devices than processes.
-        """
-        if self.size == 1 or device.type != "cuda":
-            return device
-        import torch
-
-        if self.local_rank >= torch.cuda.device_count():
-            raise DeviceError(
-                f"process {self.local_rank} of this host needs a CUDA device of its own, but there "
-                f"are {torch.cuda.device_count()}; lower --nproc-per-node, or use --device cpu"
-            )
-        own = torch.device("cuda", self.local_rank)
-        torch.cuda.set_device(own)  # NCCL uses the current device
-        return own
-
     def shard(self, batch: "Tensor") -> "Tensor":
         """Return this process's share of a batch: every size-th row, starting at its rank."""
         return batch[self.rank :: self.size]
@@ -110,55 +90,35 @@ class ProcessGroup:
         distributed.all_reduce(maxima, distributed.ReduceOp.MAX)
         return cast(list[float], maxima.tolist())
 
-    def from_rank_zero(self, make: Callable[[], T]) -> T:
-        """Return what rank 0 makes, or raise the CganError that it raised (collective)."""
+    def on_rank_zero(self, make: Callable[[], T]) -> T:
+        """Return what rank 0's call returns, or raise the CganError that it raised (collective)."""
         if self.size == 1:
             return make()
         from torch import distributed
 
-        outcome = [_outcome(make) if self.rank == 0 else None]
+        outcome = [_outcome(make) if self.rank == 0 else (None, None)]
         distributed.broadcast_object_list(outcome)
-        return _value_or_raise(cast("tuple[T, CganError | None]", outcome[0]))
-
-    def on_rank_zero(self, act: Callable[[], object]) -> None:
-        """Let rank 0 act, and raise the CganError that it raised (collective)."""
-
-        def act_without_result() -> None:
-            act()
-
-        self.from_rank_zero(act_without_result)
+        return _value_or_raise(*outcome[0])
 
     def on_all(self, make: Callable[[], T]) -> T:
-        """Let each process make its own value; raise the CganError of any (collective)."""
+        """Return what this process's call returns, or raise the CganError of any (collective)."""
         if self.size == 1:
             return make()
         value, error = _outcome(make)
         errors = [each for each in self._gather(error) if each is not None]
-        return _value_or_raise((value, errors[0] if errors else None))
+        return _value_or_raise(value, errors[0] if errors else None)
 
     def rank_zero_first(self, make: Callable[[], T]) -> T:
-        """Let rank 0 make a value, then one process of each host, then the others (collective).
+        """Do as on_all(), but let rank 0 go first, then one process of each host (collective).
 
-        A dataset is then downloaded once, whether or not the hosts share a disk. The CganError of
-        any process is raised by all.
+        A dataset is then downloaded once, whether or not the hosts share a disk.
         """
-        if self.size == 1:
-            return make()
         own_turn = 0 if self.rank == 0 else 1 if self.local_rank == 0 else 2
-        value: T | None = None
-        for turn in range(3):
-            if turn == own_turn:
-                value = self.on_all(make)
-            else:
-                self.on_all(lambda: None)
-        return cast(T, value)
+        turns = [self.on_all(make if turn == own_turn else lambda: None) for turn in range(3)]
+        return cast(T, turns[own_turn])
 
     def require_same(self, identity: object) -> None:
-        """Check that all processes train the same recipe on the same data (collective).
-
-        Raises:
-            DatasetError: the identity differs between processes.
-        """
+        """Raise DatasetError unless all processes have the same recipe and data (collective)."""
         if self.size > 1 and any(each != identity for each in self._gather(identity)):
             raise DatasetError(
                 "the processes found different data; give each host the same --dataset and files"
@@ -189,11 +149,8 @@ SINGLE_PROCESS = ProcessGroup()
 class Vote:
     """Agree with the other processes, about every VOTE_SECONDS, on what has happened.
 
-    Clocks differ between processes, step counts do not: each vote also sets after how many calls
-    the next one takes place.
-
-    Args:
-        processes: the processes that vote.
+    Clocks differ between processes but step counts do not, so each vote also sets the number of
+    calls until the next one.
     """
 
     def __init__(self, processes: ProcessGroup) -> None:
@@ -225,8 +182,7 @@ def _outcome(make: Callable[[], T]) -> tuple[T | None, CganError | None]:
         return None, error
 
 
-def _value_or_raise(outcome: tuple[T | None, CganError | None]) -> T:
-    value, error = outcome
+def _value_or_raise(value: T | None, error: CganError | None) -> T:
     if error is not None:
         raise error
     return cast(T, value)

@@ -7,14 +7,7 @@ from cgan_training.losses.noise_reconstruction import NoiseReconstructionTerm
 from cgan_training.losses.r1 import r1_penalty
 from cgan_training.recipe import HingeLoss, LossSettings
 
-__all__ = [
-    "AdversarialLoss",
-    "AuxiliaryTerm",
-    "GeneratorInputs",
-    "adversarial_loss",
-    "auxiliary_terms",
-    "r1_penalty",
-]
+__all__ = ["AuxiliaryTerm", "GeneratorInputs", "adversarial_loss", "auxiliary_terms", "r1_penalty"]
 
 
 def adversarial_loss(settings: LossSettings) -> AdversarialLoss:
@@ -25,18 +18,10 @@ def adversarial_loss(settings: LossSettings) -> AdversarialLoss:
 def auxiliary_terms(
     settings: LossSettings, feature_dim: int, classes: int, noise_dim: int
 ) -> list[AuxiliaryTerm]:
-    """Return the auxiliary terms whose weight in a recipe is above 0.
-
-    Args:
-        settings: the recipe's weights.
-        feature_dim: length of the discriminator's feature vector.
-        classes: number of labels.
-        noise_dim: length of the noise vector.
-    """
+    """Return the auxiliary terms whose weight in a recipe is above 0."""
     terms: list[AuxiliaryTerm] = []
-    if settings.classification_weight:
-        terms.append(ClassificationTerm(settings.classification_weight, feature_dim, classes))
-    if settings.noise_reconstruction_weight:
-        weight = settings.noise_reconstruction_weight
+    if weight := settings.classification_weight:
+        terms.append(ClassificationTerm(weight, feature_dim, classes))
+    if weight := settings.noise_reconstruction_weight:
         terms.append(NoiseReconstructionTerm(weight, feature_dim, noise_dim))
     return terms

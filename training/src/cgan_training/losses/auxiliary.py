@@ -1,7 +1,7 @@
 """Auxiliary terms: losses on a prediction that is made from the discriminator's features."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -17,7 +17,6 @@ class AuxiliaryTerm(nn.Module, ABC):
     """A term that both networks minimize beside the adversarial loss.
 
     A linear head, trained together with the discriminator, makes a prediction from its features.
-    Each term's weight falls linearly to 0 over the run.
 
     Args:
         weight: of the term at the start of the run.
@@ -27,39 +26,33 @@ class AuxiliaryTerm(nn.Module, ABC):
 
     def __init__(self, weight: float, feature_dim: int, outputs: int) -> None:
         super().__init__()
-        self.weight = weight
-        self.head = nn.Linear(feature_dim, outputs)
+        self.weight, self.head = weight, nn.Linear(feature_dim, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return predictions [batch, outputs] from features [batch, feature_dim]."""
-        prediction: Tensor = self.head(features)
-        return prediction
+        return cast(Tensor, self.head(features))
+
+    def weight_at(self, progress: float | Tensor) -> float | Tensor:
+        """Return the weight, which falls linearly to 0 as progress goes from 0 to 1."""
+        return self.weight * (1 - progress)
 
     @abstractmethod
-    def generator_loss(
-        self, prediction: Tensor, inputs: GeneratorInputs, progress: float | Tensor
-    ) -> Tensor:
-        """Return the term of the generator's loss.
+    def generator_loss(self, prediction: Tensor, inputs: GeneratorInputs) -> Tensor:
+        """Return the term of the generator's loss, before it is weighted.
 
         Args:
             prediction: float32 [batch, outputs], for generated images.
             inputs: the noise and labels that the images were generated from.
-            progress: completed share of the run, 0..1.
         """
 
     @abstractmethod
     def discriminator_loss(
-        self,
-        prediction: Tensor,
-        real_label: Tensor,
-        inputs: GeneratorInputs,
-        progress: float | Tensor,
+        self, prediction: Tensor, real_label: Tensor, inputs: GeneratorInputs
     ) -> Tensor:
-        """Return the term of the discriminator's loss.
+        """Return the term of the discriminator's loss, before it is weighted.
 
         Args:
             prediction: float32 [2 * batch, outputs], for real images, then for generated ones.
             real_label: int64 [batch].
             inputs: the noise and labels that the generated images were generated from.
-            progress: completed share of the run, 0..1.
         """

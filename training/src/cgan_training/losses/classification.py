@@ -14,20 +14,13 @@ class ClassificationTerm(AuxiliaryTerm):
     falls to 0.
     """
 
-    def generator_loss(
-        self, prediction: Tensor, inputs: GeneratorInputs, progress: float | Tensor
-    ) -> Tensor:
-        """Return the weighted cross-entropy of generated images against the requested labels."""
-        return self.weight * (1 - progress) * cross_entropy(prediction, inputs.label)
+    def generator_loss(self, prediction: Tensor, inputs: GeneratorInputs) -> Tensor:
+        """Return the cross-entropy of generated images against the requested labels."""
+        return cross_entropy(prediction, inputs.label)
 
     def discriminator_loss(
-        self,
-        prediction: Tensor,
-        real_label: Tensor,
-        inputs: GeneratorInputs,
-        progress: float | Tensor,
+        self, prediction: Tensor, real_label: Tensor, inputs: GeneratorInputs
     ) -> Tensor:
-        """Return half the weighted cross-entropy of real images against their labels."""
+        """Return half the cross-entropy of real images against their labels."""
         del inputs
-        real = prediction[: len(real_label)]
-        return self.weight * (1 - progress) * cross_entropy(real, real_label) / 2
+        return cross_entropy(prediction[: len(real_label)], real_label) / 2

@@ -13,19 +13,12 @@ class NoiseReconstructionTerm(AuxiliaryTerm):
     sec. 4, with the whole noise vector as the code). The weight falls to 0.
     """
 
-    def generator_loss(
-        self, prediction: Tensor, inputs: GeneratorInputs, progress: float | Tensor
-    ) -> Tensor:
-        """Return the weighted mean squared error."""
-        return self.weight * (1 - progress) * mse_loss(prediction, inputs.noise)
+    def generator_loss(self, prediction: Tensor, inputs: GeneratorInputs) -> Tensor:
+        """Return the mean squared error."""
+        return mse_loss(prediction, inputs.noise)
 
     def discriminator_loss(
-        self,
-        prediction: Tensor,
-        real_label: Tensor,
-        inputs: GeneratorInputs,
-        progress: float | Tensor,
+        self, prediction: Tensor, real_label: Tensor, inputs: GeneratorInputs
     ) -> Tensor:
-        """Return half the weighted mean squared error on generated images."""
-        fake = prediction[len(real_label) :]
-        return self.weight * (1 - progress) * mse_loss(fake, inputs.noise) / 2
+        """Return half the mean squared error on generated images."""
+        return mse_loss(prediction[len(real_label) :], inputs.noise) / 2

@@ -11,13 +11,8 @@ def r1_penalty(
 ) -> Tensor:
     """Return half the mean squared gradient of the logits with respect to real images, a scalar.
 
-    Mescheder et al. 2018, equation 9. The penalty itself is differentiable.
-
-    Args:
-        discriminator: the network to regularize.
-        real: float32 [batch, 1, height, width].
-        label: int64 [batch].
-        progress: completed share of the run, 0..1.
+    Mescheder et al. 2018, equation 9. The penalty itself is differentiable. The arguments are those
+    of the discriminator.
     """
     image = real.detach().requires_grad_()
     logits = discriminator(image, label, progress=progress).logits.float()

@@ -1,17 +1,12 @@
 """The networks: generators and discriminators, each built from the settings of a recipe."""
 
+from collections.abc import Callable
+
 from torch import nn
 
-from cgan_training.networks.convolutional import (
-    ConvolutionalDiscriminatorNetwork,
-    convolutional_generator_layers,
-)
+from cgan_training.networks import convolutional, perceptron
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.networks.generator import Generator, to_float, to_uint8
-from cgan_training.networks.perceptron import (
-    PerceptronDiscriminatorNetwork,
-    perceptron_generator_layers,
-)
 from cgan_training.recipe import (
     ConvolutionalDiscriminator,
     ConvolutionalGenerator,
@@ -31,6 +26,14 @@ __all__ = [
     "to_float",
     "to_uint8",
 ]
+_GENERATOR_LAYERS: dict[type[GeneratorSettings], Callable[..., nn.Sequential]] = {
+    PerceptronGenerator: perceptron.generator_layers,
+    ConvolutionalGenerator: convolutional.generator_layers,
+}
+_DISCRIMINATORS: dict[type[DiscriminatorSettings], Callable[..., Discriminator]] = {
+    PerceptronDiscriminator: perceptron.PerceptronDiscriminatorNetwork,
+    ConvolutionalDiscriminator: convolutional.ConvolutionalDiscriminatorNetwork,
+}
 
 
 def build_generator(
@@ -41,13 +44,7 @@ def build_generator(
     Raises:
         RecipeError: this kind of generator does not support the image size.
     """
-    inputs = noise_dim + classes
-    if isinstance(settings, PerceptronGenerator):
-        layers = perceptron_generator_layers(settings, inputs, height, width)
-    elif isinstance(settings, ConvolutionalGenerator):
-        layers = convolutional_generator_layers(settings, inputs, height, width)
-    else:
-        raise TypeError(f"unknown generator settings {type(settings).__name__}")
+    layers = _GENERATOR_LAYERS[type(settings)](settings, noise_dim + classes, height, width)
     return Generator(layers, settings, noise_dim, classes, height, width)
 
 
@@ -59,11 +56,7 @@ def build_discriminator(
     Raises:
         RecipeError: this kind of discriminator does not support the image size.
     """
-    if isinstance(settings, PerceptronDiscriminator):
-        return PerceptronDiscriminatorNetwork(settings, classes, height, width)
-    if isinstance(settings, ConvolutionalDiscriminator):
-        return ConvolutionalDiscriminatorNetwork(settings, classes, height, width)
-    raise TypeError(f"unknown discriminator settings {type(settings).__name__}")
+    return _DISCRIMINATORS[type(settings)](settings, classes, height, width)
 
 
 def parameter_count(network: nn.Module) -> int:

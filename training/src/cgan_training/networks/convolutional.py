@@ -13,16 +13,13 @@ CELL = 4  # pixels per side of a grid cell: 28 x 28 pixels are a grid of 7 x 7
 EMBEDDING_STD = 0.1  # of the label embeddings at the start
 
 
-def convolutional_generator_layers(
+def generator_layers(
     settings: ConvolutionalGenerator, inputs: int, height: int, width: int
 ) -> nn.Sequential:
     """Return the layers of a generator; see Generator for their input and output.
 
     All convolutions work on the coarse grid, and the last one computes the 16 pixels of each cell
     (Shi et al. 2016, sec. 3). This costs a fraction of upsampling in steps.
-
-    Raises:
-        RecipeError: a side of the image is not a multiple of 4.
     """
     rows, columns = _grid(height, width)
     channels = settings.channels
@@ -47,9 +44,6 @@ class ConvolutionalDiscriminatorNetwork(Discriminator):
 
     The first convolution covers 8 x 8 pixels with a stride of 4, so that all others work on the
     coarse grid. Projection: Miyato & Koyama 2018, sec. 3.
-
-    Raises:
-        RecipeError: a side of the image is not a multiple of 4.
     """
 
     def __init__(
@@ -59,24 +53,19 @@ class ConvolutionalDiscriminatorNetwork(Discriminator):
         rows, columns = _grid(height, width)
         first, second, third = settings.channels
         cells = -(-rows // 2) * -(-columns // 2)  # after the convolution with a stride of 2
-
-        def activation() -> nn.Module:
-            return nn.LeakyReLU(settings.negative_slope)
-
-        self.feature_dim = settings.hidden
-        self.layers = _channels_last(
-            nn.Sequential(
-                nn.Conv2d(CELL * CELL, first, 2),
-                activation(),
-                nn.Conv2d(first, second, 3, padding=1),
-                activation(),
-                nn.Conv2d(second, third, 3, stride=2, padding=1),
-                activation(),
-                nn.Flatten(),
-                nn.Linear(third * cells, settings.hidden),
-                activation(),
-            )
+        activation = nn.LeakyReLU(settings.negative_slope)
+        layers = nn.Sequential(
+            nn.Conv2d(CELL * CELL, first, 2),
+            activation,
+            nn.Conv2d(first, second, 3, padding=1),
+            activation,
+            nn.Conv2d(second, third, 3, stride=2, padding=1),
+            activation,
+            nn.Flatten(),
+            nn.Linear(third * cells, settings.hidden),
+            activation,
         )
+        self.layers, self.feature_dim = _channels_last(layers), settings.hidden
         self.head = nn.Linear(settings.hidden, 1)
         self.embedding = nn.Embedding(classes, settings.hidden)
         nn.init.normal_(self.embedding.weight, 0, EMBEDDING_STD)

@@ -22,8 +22,7 @@ class Generator(nn.Module):
         settings: the settings that the layers were built from; a model file stores them.
         noise_dim: length of the noise vector.
         classes: number of labels.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height, width: of the image, in pixels.
     """
 
     def __init__(

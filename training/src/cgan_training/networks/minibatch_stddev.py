@@ -13,9 +13,6 @@ class MinibatchStddev(nn.Module):
     It reveals a generator whose images of a label are all alike, even if each of them looks real
     (Salimans et al. 2016, sec. 3.2; Karras et al. 2018, sec. 3, who pool all classes). Its weight
     starts at 0, so that an untrained module adds nothing.
-
-    Args:
-        classes: number of labels.
     """
 
     def __init__(self, classes: int) -> None:

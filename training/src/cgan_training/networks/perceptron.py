@@ -12,7 +12,7 @@ from cgan_training.networks.discriminator import Discriminator, DiscriminatorOut
 from cgan_training.recipe import PerceptronDiscriminator, PerceptronGenerator
 
 
-def perceptron_generator_layers(
+def generator_layers(
     settings: PerceptronGenerator, inputs: int, height: int, width: int
 ) -> nn.Sequential:
     """Return the layers of a generator; see Generator for their input and output."""

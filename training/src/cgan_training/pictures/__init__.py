@@ -1,1 +1,19 @@
 """Pictures of a run: sample sheets, the animation of them, and training curves."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def plain_text_style() -> Iterator[None]:
+    """Render texts in matplotlib figures literally: as a context manager or as a decorator.
+
+    Without it, matplotlib interprets a $ in a class name as the start of a formula. Its warnings
+    are silenced too, because it warns at length if its font cache is not writable.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    import matplotlib as mpl
+
+    with mpl.rc_context({"text.parse_math": False, "text.usetex": False}):
+        yield

@@ -4,21 +4,18 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
-from cgan_training.pictures.matplotlib_style import plain_text_style
+from cgan_training.pictures import plain_text_style
 
 DOTS_PER_INCH = 100
 
 
 @plain_text_style()
 def draw_curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
-    """Plot losses, discriminator outputs, and quality figures if there are any.
+    """Return a PNG that plots losses, discriminator outputs, and quality figures if there are any.
 
     Args:
         metrics: the content of metrics.jsonl, one mapping per epoch.
         title: printed above the plots.
-
-    Returns:
-        The bytes of a PNG.
     """
     from matplotlib.figure import Figure  # takes half a second, which only finished runs need
 

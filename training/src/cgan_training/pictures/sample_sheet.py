@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 SCALE = 2  # sheet pixels per image pixel
 GAP = 4  # sheet pixels between images
 MARGIN = 28  # height in sheet pixels of the column names above and the title below
@@ -17,15 +16,12 @@ BACKGROUND, TEXT = 255, 40  # gray values
 
 
 def draw_sample_sheet(images: Tensor, column_names: Sequence[str], title: str) -> bytes:
-    """Arrange images in labeled columns, one column per class.
+    """Return a PNG that shows images in labeled columns, one column per class.
 
     Args:
         images: uint8 [rows * columns, 1, height, width], row by row.
         column_names: printed above the columns; long names are truncated.
         title: printed below the images.
-
-    Returns:
-        The bytes of a PNG.
     """
     pixels = images.cpu().numpy()[:, 0]  # [n, h, w]
     columns = len(column_names)
@@ -46,35 +42,25 @@ def draw_sample_sheet(images: Tensor, column_names: Sequence[str], title: str) -
 
 
 def draw_animation(sheets: Sequence[Path]) -> bytes:
-    """Show sample sheets one after the other, the last one longest.
+    """Return a looping WebP that shows sample sheets one after the other, the last one longest.
 
     Args:
         sheets: PNG files of the same size, in order; evenly spaced ones are shown if there are
             more than MAX_FRAMES.
-
-    Returns:
-        The bytes of an animated WebP that loops forever.
     """
     step = max(1, -(-len(sheets) // MAX_FRAMES))
     frames = []
     for path in [*sheets[: len(sheets) - 1 : step], sheets[-1]]:
         with Image.open(path) as page:
             frames.append(page.convert("L"))
+    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    options = {"save_all": True, "append_images": frames[1:], "duration": durations}
     buffer = BytesIO()
-    frames[0].save(
-        buffer,
-        "WEBP",
-        save_all=True,
-        append_images=frames[1:],
-        duration=[FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS],
-        loop=0,
-        quality=60,
-        method=4,
-    )
+    frames[0].save(buffer, "WEBP", **options, loop=0, quality=60, method=4)
     return buffer.getvalue()
 
 
-def _truncate(name: str, font: Font, width: int) -> str:
+def _truncate(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """Truncate a name to a width in pixels."""
     if font.getlength(name) <= width:
         return name

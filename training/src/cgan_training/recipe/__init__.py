@@ -1,9 +1,8 @@
 """Recipes: how a network is trained, as plain settings. Nothing here imports PyTorch."""
 
 from cgan_training.recipe.loading import load_recipe, recipe_from_dict, recipe_names
-from cgan_training.recipe.losses import LOSSES, HingeLoss, LogisticLoss, LossSettings
+from cgan_training.recipe.losses import HingeLoss, LogisticLoss, LossSettings
 from cgan_training.recipe.networks import (
-    DISCRIMINATORS,
     GENERATORS,
     ConvolutionalDiscriminator,
     ConvolutionalGenerator,
@@ -16,9 +15,7 @@ from cgan_training.recipe.schema import MAX_EPOCHS, PRECISIONS, TABLES, Recipe
 from cgan_training.recipe.settings import build_table
 
 __all__ = [
-    "DISCRIMINATORS",
     "GENERATORS",
-    "LOSSES",
     "MAX_EPOCHS",
     "PRECISIONS",
     "TABLES",

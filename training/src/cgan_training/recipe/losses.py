@@ -1,7 +1,4 @@
-"""Settings of the losses: the kinds that [loss] of a recipe accepts.
-
-The loss terms themselves are in cgan_training.losses.
-"""
+"""Settings of the losses: the kinds that [loss] of a recipe accepts."""
 
 from dataclasses import dataclass
 from typing import ClassVar

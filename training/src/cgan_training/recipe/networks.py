@@ -1,7 +1,4 @@
-"""Settings of the networks: the kinds that [generator] and [discriminator] of a recipe accept.
-
-The networks themselves are in cgan_training.networks.
-"""
+"""Settings of the networks: the kinds that [generator] and [discriminator] of a recipe accept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,8 +78,7 @@ class ConvolutionalDiscriminator(DiscriminatorSettings):
     minibatch_stddev_fades: bool = False  # whether that influence falls linearly to 0 over the run
 
     def __post_init__(self) -> None:
-        three = len(self.channels) == 3 and 1 <= min(self.channels) <= max(self.channels)
-        valid = three and max(self.channels) <= MAX_UNITS
+        valid = len(self.channels) == 3 and _are_valid_layers(self.channels)
         self.require("channels", valid, f"three numbers of {UNITS_RANGE}")
         self.require("hidden", 1 <= self.hidden <= MAX_UNITS, UNITS_RANGE)
         self.require("negative_slope", 0 <= self.negative_slope < 1, "0 or more and below 1")

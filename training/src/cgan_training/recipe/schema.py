@@ -72,17 +72,13 @@ class Recipe:
         ):
             self._require(key, 1 <= getattr(self, key) <= maximum, f"1 to {maximum}")
         self._require("learning_rate", 0 < self.learning_rate <= 1, "above 0 and at most 1")
-        self._require(
-            "adam_betas",
-            len(self.adam_betas) == 2 and all(0 <= beta < 1 for beta in self.adam_betas),
-            "two numbers, 0 or more and below 1",
-        )
+        valid = len(self.adam_betas) == 2 and all(0 <= beta < 1 for beta in self.adam_betas)
+        self._require("adam_betas", valid, "two numbers, 0 or more and below 1")
         for key in ("augment_probability", "lr_decay"):
             self._require(key, 0 <= getattr(self, key) <= 1, "0 to 1")
-        ascending = tuple(sorted({each for each in self.lr_restarts if 1 <= each <= MAX_EPOCHS}))
-        self._require(
-            "lr_restarts", self.lr_restarts == ascending, f"ascending numbers, 1 to {MAX_EPOCHS}"
-        )
+        in_range = {epoch for epoch in self.lr_restarts if 1 <= epoch <= MAX_EPOCHS}
+        ascending = self.lr_restarts == tuple(sorted(in_range))
+        self._require("lr_restarts", ascending, f"ascending numbers, 1 to {MAX_EPOCHS}")
         self._require("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
         for key in ("ema_decay", "rare_pixel_threshold"):
             self._require(key, 0 <= getattr(self, key) < 1, "0 or more and below 1")
@@ -103,12 +99,10 @@ class Recipe:
                 )
 
     def _require(self, key: str, valid: bool, allowed: str) -> None:
-        if not valid:
-            option = f" (--{key.replace('_', '-')})" if key in OPTIONS else ""
-            raise RecipeError(
-                f"recipe {self.name!r}: {key} is {getattr(self, key)!r}; it must be "
-                f"{allowed}{option}"
-            )
+        if valid:
+            return
+        value, option = getattr(self, key), f" (--{key})" if key in OPTIONS else ""
+        raise RecipeError(f"recipe {self.name!r}: {key} is {value!r}; it must be {allowed}{option}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values (tuples as lists), as config.json and model.pt store them."""

@@ -19,11 +19,7 @@ class TableSettings:
     kind: ClassVar[str]  # the value of `kind` in a recipe
 
     def require(self, key: str, valid: bool, allowed: str) -> None:
-        """Raise an error unless the value of a field is valid.
-
-        Raises:
-            RecipeError: names the field, its value and the allowed values.
-        """
+        """Raise RecipeError, which names the allowed values, unless a field's value is valid."""
         if not valid:
             raise RecipeError(f"{key} is {getattr(self, key)}; it must be {allowed}")
 
@@ -34,23 +30,11 @@ class TableSettings:
 
 def to_plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values with tuples as lists, which is how JSON and model files store them."""
-    return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
-    }
+    return {key: list(each) if isinstance(each, tuple) else each for key, each in values.items()}
 
 
 def build_settings(cls: type[T], values: Mapping[str, Any], source: str, prefix: str = "") -> T:
-    """Build a settings dataclass from plain values.
-
-    Args:
-        cls: a dataclass whose fields are int, float, bool, str, or tuples of int or float.
-        values: the values by field name; every field without a default must be present.
-        source: where the values come from, for error messages.
-        prefix: text before each key in error messages.
-
-    Raises:
-        RecipeError: a key is unknown or missing, or a value has the wrong type or range.
-    """
+    """Build a settings dataclass from plain values; source and prefix are for error messages."""
     known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - set(known)):
         raise RecipeError(
@@ -60,25 +44,16 @@ def build_settings(cls: type[T], values: Mapping[str, Any], source: str, prefix:
     for key, field in known.items():
         if key not in values and field.default is MISSING:
             raise RecipeError(f"recipe {source}: {prefix + key!r} is missing; add it")
-    return cls(
-        **{
-            key: _convert(value, known[key].type, prefix + key, source)
-            for key, value in values.items()
-        }
-    )
+    converted = (_convert(values[key], known[key].type, prefix + key, source) for key in values)
+    return cls(**dict(zip(values, converted, strict=True)))
 
 
 def build_table(kinds: Mapping[str, type[T]], values: object, source: str, name: str) -> T:
     """Build the settings of one table, whose key `kind` selects the dataclass.
 
-    Args:
-        kinds: the dataclasses by kind.
-        values: the table.
-        source: where the table comes from, for error messages.
-        name: the table's name.
-
     Raises:
-        RecipeError: the value is not a table, its kind is unknown, or a value is invalid.
+        RecipeError: the value is not a table, its kind is unknown, or a value is invalid. The
+            message contains the source and the name of the table.
     """
     if not isinstance(values, Mapping):
         raise RecipeError(f"recipe {source}: {name} is {values!r}; it must be a table")
@@ -91,7 +66,7 @@ def build_table(kinds: Mapping[str, type[T]], values: object, source: str, name:
     try:
         return build_settings(kinds[kind], rest, source, f"{name}.")
     except RecipeError as error:
-        text = str(error)
+        text = str(error)  # from require(), it lacks the source
         raise RecipeError(
             text if text.startswith("recipe ") else f"recipe {source}: {name}.{text}"
         ) from None

@@ -121,7 +121,7 @@ class RunArtifacts:
 
     def finish(self) -> Path:
         """Write the grid, the animation, the curves and the model; return the model's path."""
-        return self._processes.from_rank_zero(self._finish)
+        return self._processes.on_rank_zero(self._finish)
 
     def _finish(self) -> Path:
         directory = self._directory

@@ -75,7 +75,7 @@ def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the directory contains no run, or its networks have other shapes.
     """
-    config = trainer.processes.from_rank_zero(lambda: read_config(run_dir))
+    config = trainer.processes.on_rank_zero(lambda: read_config(run_dir))
     checkpoint = _load_checkpoint(trainer.processes, run_dir)
     try:
         state = checkpoint["trainer"]
@@ -101,7 +101,7 @@ def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
 
 def _load_checkpoint(processes: ProcessGroup, run_dir: Path) -> dict[str, Any]:
     """Return the newest intact checkpoint; warn if it is not the last one that was written."""
-    checkpoint, problem = processes.from_rank_zero(lambda: load_checkpoint(run_dir))
+    checkpoint, problem = processes.on_rank_zero(lambda: load_checkpoint(run_dir))
     if problem is not None:
         _logger.warning("%s; using the checkpoint before it", problem)
     return checkpoint
