@@ -77,81 +77,50 @@ def test_a_value_out_of_range_is_rejected_by_name(key: str) -> None:
             dataclasses.replace(load_recipe("classic"), **{key: value})
 
 
-def test_rare_pixels_need_a_generator_with_pixel_biases(small_recipe: Recipe) -> None:
+def test_settings_that_the_networks_do_not_support_are_rejected(small_recipe: Recipe) -> None:
     generator = ConvolutionalGenerator(hidden=8, channels=4)
     with pytest.raises(RecipeError, match="'convolutional' generator has no bias for each pixel"):
         dataclasses.replace(small_recipe, generator=generator, rare_pixel_threshold=0.001)
-
-
-PERCEPTRON = {"kind": "perceptron", "hidden": [64], "negative_slope": 0.1}
-CONVOLUTIONAL = {"kind": "convolutional", "channels": [8, 8, 12], "hidden": 16}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"epoch": 3}, "unknown key 'epoch'; the keys are name, generator"),
-        ({"epochs": "many"}, "epochs is 'many'; it must be int"),
-        ({"epochs": 2.5}, "epochs is 2.5; it must be int"),
-        ({"epochs": True}, "epochs is True; it must be int"),
-        ({"learning_rate": "fast"}, "learning_rate is 'fast'; it must be float"),
-        ({"adam_betas": 0.9}, "adam_betas is 0.9; it must be a list of numbers"),
-        ({"generator": "perceptron"}, "generator is 'perceptron'; it must be a table"),
-    ],
-)
-def test_an_invalid_key_or_value_is_rejected_by_name(change: dict[str, Any], message: str) -> None:
+    message = "loss.classification_weight is 0.5, but a 'perceptron' discriminator has no features"
     with pytest.raises(RecipeError, match=message):
-        recipe_from_dict(load_recipe("classic").to_dict() | change, "mine.toml")
+        dataclasses.replace(small_recipe, loss=LogisticLoss(classification_weight=0.5))
+
+
+MISSING = object()
 
 
 @pytest.mark.parametrize(
-    ("table", "values", "message"),
+    ("path", "value", "message"),
     [
-        ("generator", {"hidden": [64]}, ".kind is None; it must be one of perceptron"),
-        ("loss", {"kind": "mean"}, ".kind is 'mean'; it must be one of logistic, hinge"),
-        ("generator", {"kind": "perceptron"}, ".hidden' is missing; add it"),
-        ("discriminator", PERCEPTRON | {"hidden": [64, "wide"]}, ".hidden is 'wide'; it"),
-        ("discriminator", PERCEPTRON | {"hidden": []}, r".hidden is \(\); it must be one to 100"),
-        ("discriminator", PERCEPTRON | {"hidden": [64, 0]}, r".hidden is \(64, 0\)"),
-        ("discriminator", PERCEPTRON | {"negative_slope": 1.0}, ".negative_slope is 1.0; it must"),
-        (
-            "discriminator",
-            CONVOLUTIONAL | {"minibatch_stddev_fades": True},
-            ".minibatch_stddev_fades is True; it must be False without minibatch_stddev",
-        ),
-        (
-            "discriminator",
-            CONVOLUTIONAL | {"minibatch_stddev": 1},
-            ".minibatch_stddev is 1; it must be bool",
-        ),
-        (
-            "loss",
-            {"kind": "logistic", "classification_weight": -1},
-            ".classification_weight is -1.0; it must be 0 to",
-        ),
-        (
-            "loss",
-            {"kind": "logistic", "classification_weight": 1.0},
-            ".classification_weight is 1.0, but a 'perceptron' discriminator has no features",
-        ),
-        (
-            "loss",
-            {"kind": "hinge", "noise_reconstruction_weight": 1},
-            ".noise_reconstruction_weight is 1.0, but a 'perceptron' discriminator has no",
-        ),
+        ("epoch", 3, "unknown key 'epoch'; the keys are name, generator"),
+        ("epochs", "many", "epochs is 'many'; it must be int"),
+        ("epochs", 2.5, "epochs is 2.5; it must be int"),
+        ("epochs", True, "epochs is True; it must be int"),
+        ("learning_rate", "fast", "learning_rate is 'fast'; it must be float"),
+        ("adam_betas", 0.9, "adam_betas is 0.9; it must be a list of numbers"),
+        ("adam_betas", MISSING, "'adam_betas' is missing; add it"),
+        ("generator", "perceptron", "generator is 'perceptron'; it must be a table"),
+        ("generator.kind", MISSING, "generator.kind is None; it must be one of perceptron"),
+        ("generator.hidden", MISSING, "'generator.hidden' is missing; add it"),
+        ("generator.hidden", [64, "wide"], "generator.hidden is 'wide'; it must be int"),
+        ("generator.hidden", [], r"generator.hidden is \(\); it must be one to 100 layers"),
+        ("generator.hidden", [64, 0], r"generator.hidden is \(64, 0\); it must be one to"),
+        ("generator.batch_norm", 1, "generator.batch_norm is 1; it must be bool"),
+        ("discriminator.channels", [8, 8], r"discriminator.channels is \(8, 8\); it must be three"),
+        ("discriminator.negative_slope", 1, "negative_slope is 1.0; it must be 0 or more"),
+        ("discriminator.minibatch_stddev", False, "_fades is True; it must be False without"),
+        ("loss.kind", "mean", "loss.kind is 'mean'; it must be one of logistic, hinge"),
+        ("loss.classification_weight", -1, "classification_weight is -1.0; it must be 0 to"),
     ],
 )
-def test_an_invalid_table_is_rejected_by_name(
-    table: str, values: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(RecipeError, match=f"{table}{message}"):
-        recipe_from_dict(load_recipe("classic").to_dict() | {table: values}, "mine.toml")
-
-
-def test_a_missing_key_is_rejected_by_name() -> None:
-    values = load_recipe("classic").to_dict()
-    del values["adam_betas"]
-    with pytest.raises(RecipeError, match="'adam_betas' is missing"):
+def test_an_invalid_key_or_value_is_rejected_by_name(path: str, value: Any, message: str) -> None:
+    values = load_recipe("edge").to_dict()
+    table, _, key = path.rpartition(".")
+    target = values[table] if table else values
+    target[key] = value
+    if value is MISSING:
+        del target[key]
+    with pytest.raises(RecipeError, match=message):
         recipe_from_dict(values, "mine.toml")
 
 

@@ -18,7 +18,7 @@ from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 from cgan_training.networks import Generator
 
-FLOAT_IMAGE = "ink"  # name in the graph of the image before quantization, float32 in 0 .. 1
+FLOAT_IMAGE = "float_image"  # name in the graph of the image before quantization, float32 in 0 .. 1
 TRACED_BATCH = 3  # torch.export would treat 0 and 1 as constants
 
 
