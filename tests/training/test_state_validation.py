@@ -50,7 +50,7 @@ def test_a_saved_state_is_accepted(fresh: Trainer, state: State) -> None:
 COUNTER = [MISSING, "x", -1, 1.5, True, 2**60]
 WEIGHT = "generator/layers.0.weight"
 SETTINGS, MOMENTS = "optimizer_g/param_groups/0", "optimizer_g/state/0"
-INVALID = {
+INVALID: dict[str, list[Any]] = {
     **dict.fromkeys(("epoch", "step"), COUNTER),
     "epoch_steps": [*COUNTER, 10**6],
     "seconds": [-1.0, NAN, INF, 5, "x"],

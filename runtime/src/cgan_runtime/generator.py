@@ -78,9 +78,8 @@ class ImageGenerator:
         inputs, outputs = sessions.main.get_inputs(), sessions.main.get_outputs()
         self.info = read_info(metadata, inputs, outputs, source)
         self._sessions: SessionPool | None = sessions
-        self._single = (
-            SingleImageGenerator(sessions, self.info, source) if sessions.provider == CPU else None
-        )
+        is_cpu = sessions.provider == CPU
+        self._single = SingleImageGenerator(sessions, self.info, source) if is_cpu else None
 
     @property
     def provider(self) -> str:

@@ -46,7 +46,7 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
 def single_label(labels: Labels, classes: int) -> int | None:
     """Return the label of a valid int or one-element list; None for all other labels.
 
-    This shortcut skips numpy: parsing would take half as long as generating a single image.
+    This shortcut skips numpy: parse_labels() takes half as long as generating a single image.
     """
     label = labels[0] if type(labels) is list and len(labels) == 1 else labels
     return label if type(label) is int and 0 <= label < classes else None
@@ -82,6 +82,6 @@ def find_labels(names: Sequence[str], class_names: Sequence[str], *, by_digit: b
 def _parse_names(names: list[Any], class_names: Sequence[str]) -> NDArray[np.int64]:
     if not all(isinstance(name, str) for name in names):  # numpy converts numbers to text
         raise InputError(f"labels mix names and numbers; {EXPECTED}")
-    plain = [str(name) for name in names]  # converts numpy.str_ too
+    plain = [str(name) for name in names]  # messages would show the type numpy.str_
     label_of = {name: _find_label(name, class_names) for name in set(plain)}
     return np.array([label_of[name] for name in plain], np.int64)

@@ -24,16 +24,13 @@ WORDS = 4  # 64-bit words that Philox4x64 makes of one counter
 NUMBERS_PER_COUNTER = 16  # 16-bit numbers in these words
 SEEDS = 2**64  # seeds are 0 <= seed < SEEDS
 INDICES = 2**63  # image indices are 0 <= index < INDICES
-STEPS_PER_UNIT = 32  # noise values are multiples of 1 / STEPS_PER_UNIT ...
-MAX_NOISE_STEP = 127  # ... between -+MAX_NOISE_STEP / STEPS_PER_UNIT
+STEPS_PER_UNIT = 32  # noise values are multiples of 1 / STEPS_PER_UNIT
+MAX_NOISE_STEP = 127  # the largest noise value is MAX_NOISE_STEP / STEPS_PER_UNIT
 
 
+# Each thread keeps one generator and sets its state, because a new one asks the system for entropy.
+# That takes as long as generating an image (docs/design/0010).
 class _ThreadState(local):
-    """The Philox generator of a thread. Creating one takes longer than setting its state.
-
-    A new one asks the system for entropy, which takes as long as an image (docs/design/0010).
-    """
-
     def __init__(self) -> None:
         self.philox: Any = Philox(key=0)
 

@@ -1,6 +1,15 @@
 """The errors that this package raises on purpose.
 
-All of them derive from TrainingError, which derives from cgan_runtime.errors.CganError.
+CganError (cgan_runtime.errors)
+└── TrainingError
+    ├── RecipeError
+    ├── DatasetError
+    ├── DeviceError
+    ├── CheckpointError
+    ├── ModelFileError
+    ├── DivergedError
+    ├── CollapsedError
+    └── MissingExtraError
 """
 
 from cgan_runtime.errors import CganError

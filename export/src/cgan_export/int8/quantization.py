@@ -117,7 +117,7 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
                         "int8 needs a ReLU before each layer and a bias in it; export "
                         "with --precision fp16"
                     )
-                layers[name], exact, rounded = _quantize_layer(layer, exact, rounded)
+                layers[name], exact, rounded = _quantize_layer(layer, layer.bias, exact, rounded)
                 follows_relu = False
             else:
                 follows_relu = follows_relu or isinstance(layer, nn.ReLU)
@@ -132,12 +132,13 @@ def noise_and_labels(module: ContractGenerator, count: int) -> tuple[Tensor, Ten
 
 
 def _quantize_layer(
-    layer: nn.Linear | nn.Conv2d, exact: Tensor, rounded: Tensor
+    layer: nn.Linear | nn.Conv2d, bias: Tensor, exact: Tensor, rounded: Tensor
 ) -> tuple[QuantizedLayer, Tensor, Tensor]:
     """Quantize one layer.
 
     Args:
         layer: the float32 layer, which is not changed.
+        bias: its bias.
         exact: its inputs in float32, [images, inputs, ...].
         rounded: its inputs if the layers before it are quantized.
 
@@ -147,10 +148,8 @@ def _quantize_layer(
     scale = weight_scales(weight_matrix(layer.weight))
     # uint8 covers the inputs, and the bias in units of the sums stays in its range.
     max_bias = MAX_LINEAR_BIAS if isinstance(layer, nn.Linear) else MAX_CONVOLUTION_BIAS
-    input_scale = max(
-        exact.max().item() / MAX_ACTIVATION, (layer.bias.abs() / scale).max().item() / max_bias
-    )
-    input_scale = max(input_scale, MIN_SCALE)
+    needed = exact.max().item() / MAX_ACTIVATION, (bias.abs() / scale).max().item() / max_bias
+    input_scale = max(*needed, MIN_SCALE)
     inputs = divide_by_scale(rounded, input_scale).clamp(0, MAX_ACTIVATION) * input_scale
     step = scale.double()
 
@@ -168,7 +167,7 @@ def _quantize_layer(
     outputs = layer(exact)
     # The bias compensates for the mean error of the rounded weights and inputs.
     mean_error = (outputs - quantized_layer(inputs)).transpose(0, 1).flatten(1).mean(1)
-    bias = ((layer.bias + mean_error) / (scale * input_scale)).round()
+    bias = ((bias + mean_error) / (scale * input_scale)).round()
     quantized_layer.bias = nn.Parameter(bias * scale * input_scale)
     quantized = QuantizedLayer(weight.to(torch.int8), bias.to(torch.int32), scale, input_scale)
     return quantized, outputs, quantized_layer(inputs)

@@ -96,11 +96,8 @@ def open_folder(folder: Path, job: Job, model: Path) -> Iterator[None]:
     """Create the folder of a job, or open an existing one, and lock it against other runs.
 
     It receives job.json and a copy of the model. Temporary files of killed runs are deleted.
-    Another job is replaced if it has no shards.
-
-    Raises:
-        OutputError: the folder holds another job or other files, is in use by another run, or
-            cannot be written.
+    Another job is replaced if it has no shards; with shards, other files, or another run that uses
+    the folder, OutputError is raised.
     """
     _require_same_job(folder, job)
     make_folder(folder)
@@ -173,10 +170,9 @@ def _delete_temporary_files(folder: Path) -> None:
 
 
 def _has_visible_files(folder: Path) -> bool:
-    try:
+    with suppress(OSError):  # it does not exist, or make_folder() reports the error
         return any(not path.name.startswith(".") for path in folder.iterdir())
-    except OSError:  # it does not exist, or make_folder() reports the error
-        return False
+    return False
 
 
 def _shorten(value: Any) -> str:

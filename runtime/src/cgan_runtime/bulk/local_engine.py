@@ -14,7 +14,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from cgan_runtime.bulk.job import Job
-from cgan_runtime.bulk.shards import WORKER_KILLED, Worker
+from cgan_runtime.bulk.shards import Worker
 from cgan_runtime.errors import WorkerError
 from cgan_runtime.inference.threads import available_threads
 
@@ -45,7 +45,7 @@ def generate_shards(
     numbers: Iterable[int],
     workers: int | None,
     provider: str,
-    warn: Callable[[str], None],
+    on_kill: Callable[[], None],
 ) -> Generator[int, None, None]:
     """Generate shards, and yield the number of each complete shard.
 
@@ -55,7 +55,7 @@ def generate_shards(
         numbers: numbers of the shards to generate.
         workers: number of processes; None uses one for each CPU.
         provider: as for ImageGenerator.
-        warn: called with a message when a worker was killed.
+        on_kill: called when a worker was killed, before its shard is generated again.
 
     Raises:
         WorkerError: workers cannot be started, or are killed repeatedly.
@@ -95,7 +95,7 @@ def generate_shards(
                     f"workers were killed {failures} times in a row; if memory is short, use fewer "
                     "--workers, then run the command again"
                 ) from error
-            warn(WORKER_KILLED)
+            on_kill()
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)

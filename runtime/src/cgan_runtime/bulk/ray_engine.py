@@ -23,7 +23,7 @@ from typing import Any
 
 from cgan_runtime.bulk.job import Job
 from cgan_runtime.bulk.local_engine import SPAWN, sigint_blocked
-from cgan_runtime.bulk.shards import WORKER_KILLED, Worker
+from cgan_runtime.bulk.shards import Worker
 from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError
 
 MAX_ATTEMPTS = 3  # per shard
@@ -44,7 +44,7 @@ def generate_shards(
     numbers: Iterable[int],
     workers: int | None,
     provider: str,
-    warn: Callable[[str], None],
+    on_kill: Callable[[], None],
     *,
     debug: bool = False,
 ) -> Generator[int, None, None]:
@@ -71,7 +71,7 @@ def generate_shards(
         while chunk:
             connection.send(chunk)
             for _ in chunk:
-                yield _receive_number(connection, warn)
+                yield _receive_number(connection, on_kill)
             chunk = list(islice(remaining, CHUNK_SHARDS))
     except (EOFError, OSError) as error:
         raise WorkerError(
@@ -86,10 +86,10 @@ def generate_shards(
         driver.kill()
 
 
-def _receive_number(connection: Connection, warn: Callable[[str], None]) -> int:
+def _receive_number(connection: Connection, on_kill: Callable[[], None]) -> int:
     """Return the number of the next complete shard, or raise the error that ended the run."""
     while (message := connection.recv()) is None:
-        warn(WORKER_KILLED)
+        on_kill()
     if isinstance(message, CganError):
         raise message
     return int(message)

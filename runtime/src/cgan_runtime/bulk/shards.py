@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,6 @@ from cgan_runtime.model_file.contract import IMAGE, LABEL, PREFIX
 
 ROW_GROUP_BATCHES = 16  # batches per row group of Parquet: 13 MB at MNIST's image size
 COMPRESSION, COMPRESSION_LEVEL = "zstd", 1  # docs/scaling.md compares time and size
-WORKER_KILLED = "a worker was killed; its shard is generated again"
 
 
 class StopWorker(Exception):  # noqa: N818 - not an error
@@ -86,7 +86,9 @@ def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
     if job.format == "idx":
         sizes = [16 + shard.count * job.height * job.width, 8 + shard.count]
         return [path.stat().st_size for path in paths] == sizes
-    pa, parquet = _import_pyarrow()
+    import pyarrow as pa
+    from pyarrow import parquet
+
     try:
         # An open file, because pyarrow interprets a path as a URI and requires UTF-8.
         with paths[0].open("rb") as file:
@@ -117,9 +119,12 @@ def require_complete(folder: Path, job: Job) -> None:
 
 def check_format(job: Job) -> None:
     """Raise InputError or InstallError if the job cannot be written in its format."""
-    if job.format == "parquet":
-        _import_pyarrow()
-    elif len(job.class_names) > 256:
+    if job.format == "parquet" and find_spec("pyarrow") is None:
+        raise InstallError(
+            "--format parquet needs pyarrow; pip install 'cgan-runtime[parquet]', or use "
+            "--format idx"
+        )
+    if job.format == "idx" and len(job.class_names) > 256:
         raise InputError(
             f"IDX supports at most 256 classes, got {len(job.class_names)}; use --format parquet"
         )
@@ -137,7 +142,9 @@ def _write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
     column of them as one array without a copy. As a list of uint8, Parquet would store each pixel
     as a 32-bit integer with a repetition level.
     """
-    pa, parquet = _import_pyarrow()
+    import pyarrow as pa
+    from pyarrow import parquet
+
     image_type = pa.binary(job.height * job.width)
     columns = {IMAGE: image_type, LABEL: pa.int64(), "seed": pa.uint64(), "index": pa.int64()}
     metadata = {
@@ -171,15 +178,3 @@ def _write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
         while group := list(islice(batches, ROW_GROUP_BATCHES)):
             table = pa.Table.from_batches([to_rows(batch) for batch in group])
             writer.write_table(table, row_group_size=table.num_rows)
-
-
-def _import_pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise InstallError(
-            "--format parquet needs pyarrow; pip install 'cgan-runtime[parquet]', or use "
-            "--format idx"
-        ) from error
-    return pa, parquet

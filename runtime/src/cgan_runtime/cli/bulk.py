@@ -16,6 +16,7 @@ from cgan_runtime.errors import StoppedError
 # A shard is 100 whole batches, so each image is generated in the same batch as in one process. Its
 # images take 80 MB at MNIST's size, or 23 MB as Parquet.
 SHARD_IMAGES = 102_400
+WORKER_KILLED = "note: a worker was killed; its shard is generated again"
 
 # Python -OO removes docstrings, so the help is not one.
 HELP = """\
@@ -107,18 +108,16 @@ def command(
     from cgan_runtime.noise import check_seed_and_start
 
     generate_shards: Any = local_engine.generate_shards
-    planning_provider = provider
     if engine == "ray":
         ray_engine.check_installed()
         generate_shards = partial(ray_engine.generate_shards, debug=debug)
-        planning_provider = "cpu"  # this machine may not have the workers' GPU
+    # The machine that starts a Ray job may not have the workers' GPU.
+    own_provider = "cpu" if engine == "ray" else provider
     try:
         if seed is None:
             existing = read_job(output)
             seed = existing.seed if existing else int.from_bytes(os.urandom(4), "little")
-        with ImageGenerator(
-            model, planning_provider, threads=1, expect_sha256=expect_sha256
-        ) as generator:
+        with ImageGenerator(model, own_provider, 1, expect_sha256=expect_sha256) as generator:
             info, path = generator.info, generator.model_path
             check_seed_and_start(seed, start, count)
             job = Job(
@@ -137,9 +136,9 @@ def command(
         with open_folder(output, job, path):
             with progress_bar(job.count) as advance:
                 missing, generated = shards.missing_shards(output, job, advance), 0
-                with closing(
-                    generate_shards(output, job, missing, workers, provider, _warn)
-                ) as numbers:
+                on_kill = partial(click.echo, WORKER_KILLED, err=True)
+                arguments = (output, job, missing, workers, provider, on_kill)
+                with closing(generate_shards(*arguments)) as numbers:
                     for number in numbers:
                         generated += 1
                         advance(job.shard(number).count)
@@ -156,10 +155,6 @@ def command(
         f"shard{'s' * (job.shards > 1)}{kept}",
         color=True,  # otherwise click removes an escape sequence from the path
     )
-
-
-def _warn(message: str) -> None:
-    click.echo(f"note: {message}", err=True)
 
 
 def main() -> None:

@@ -105,10 +105,9 @@ def json_text(value: object) -> str:
 
 def _encode_for_stdout(error: UnicodeError) -> tuple[str | bytes, int]:
     """Write a path with its original bytes, and escape other characters that stdout lacks."""
-    for handler in ("surrogateescape", "backslashreplace"):
-        with suppress(UnicodeEncodeError):
-            return codecs.lookup_error(handler)(error)
-    raise error
+    with suppress(UnicodeEncodeError):
+        return codecs.lookup_error("surrogateescape")(error)
+    return codecs.backslashreplace_errors(error)
 
 
 codecs.register_error(_STDOUT_ERRORS, _encode_for_stdout)

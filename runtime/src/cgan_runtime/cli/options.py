@@ -1,6 +1,7 @@
 """Command-line options that several commands have, and their types."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,15 +23,12 @@ class _Integer(click.ParamType):  # type: ignore[type-arg]  # not generic in old
         self._minimum, self._maximum = minimum, maximum
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            number = None
-        if number is None or not self._minimum <= number <= self._maximum:
-            limits = f"from {self._minimum} to {self._maximum}"
-            name = param.opts[0] if param else "value"
-            raise click.UsageError(f"{name} must be an integer {limits}, got {value!r}", ctx)
-        return number
+        with suppress(ValueError):
+            if self._minimum <= (number := int(value)) <= self._maximum:
+                return number
+        limits = f"from {self._minimum} to {self._maximum}"
+        name = param.opts[0] if param else "value"
+        raise click.UsageError(f"{name} must be an integer {limits}, got {value!r}", ctx)
 
 
 def integer(name: str, minimum: int, maximum: int, text: str, **settings: Any) -> Decorator:

@@ -17,7 +17,6 @@ from cgan_runtime.errors import InputError
 from cgan_runtime.files import atomic_write, write_all
 
 STDOUT = "-"
-FORMATS = ("png", "npy", "pngs", "idx", "idx-gz")
 FILE_FORMATS = ("png", "npy")  # the others are folders
 # Options that apply to some formats only.
 OPTION_FORMATS = {"columns": ("png",), "scale": ("png", "pngs"), "split": ("idx", "idx-gz")}
@@ -100,7 +99,7 @@ def _select_format(output: str | None, file_format: str | None) -> str:
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(FORMATS),
+    type=click.Choice(["png", "npy", "pngs", "idx", "idx-gz"]),
     help="png: one picture of all images. npy: one uint8 array [n, 1, height, width]. pngs: a "
     "folder with a PNG per image. idx: a folder with a labeled dataset in MNIST's format, which "
     "torchvision.datasets.MNIST loads. idx-gz: the same, compressed.  [default: by the ending of "
@@ -178,31 +177,22 @@ def command(
     with ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
         info = generator.info
         labels = find_labels(requested, info.class_names, by_digit=not label)
-        path = output or _default_output(
-            [info.class_names[each] for each in labels], seed, file_format, shard
-        )
+        names = [info.class_names[each] for each in labels]
+        path = output or _default_output(names, seed, file_format, shard)
         offset, count = _shard_range(len(labels) * count, shard)
         columns = columns or (len(labels) if len(labels) > 1 else math.ceil(count**0.5))
-        first_class = offset % len(labels)
+        first_class, start = offset % len(labels), start + offset
         labels = labels[first_class:] + labels[:first_class]
-        whole_rows = max(1, BATCH_SIZE // columns) * columns
-        stream = generator.stream(
-            labels,
-            seed=seed,
-            start=start + offset,
-            count=count,
-            batch_size=whole_rows if file_format == "png" else BATCH_SIZE,
-        )
+        # The batches of a PNG are whole rows.
+        size = BATCH_SIZE if file_format != "png" else max(1, BATCH_SIZE // columns) * columns
+        stream = generator.stream(labels, seed=seed, start=start, count=count, batch_size=size)
         shown: list[Any] = []
         batches = keep_first(with_progress(stream, count), shown)
-        text = {
-            "Software": f"cgan-runtime {__version__}",
-            "cgan:model": generator.model_sha256,
-            "cgan:seed": str(seed),
-        }
+        text = {"Software": f"cgan-runtime {__version__}", "cgan:model": generator.model_sha256}
+        text["cgan:seed"] = str(seed)
         if file_format == "png":
             text["cgan:label"] = ",".join(info.class_names[each] for each in labels)
-            text["cgan:index"] = str(start + offset)
+            text["cgan:index"] = str(start)
             _write_file(path, writers.png_chunks(batches, info, count, columns, scale or 1, text))
         elif file_format == "npy":
             _write_file(path, writers.npy_chunks(batches, info, count))

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from cgan_runtime.generator import Batch
 
 MAX_PREVIEW_IMAGES = 20
@@ -23,9 +20,9 @@ def is_terminal(stream: Any) -> bool:
 
 
 @contextmanager
-def progress_bar(count: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar of count images if stderr is a terminal; yield what advances it."""
-    if not is_terminal(sys.stderr):
+def progress_bar(count: int, minimum: int = 0) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar of count >= minimum images on a terminal; yield what advances it."""
+    if count < minimum or not is_terminal(sys.stderr):
         yield lambda _: None
         return
     with click.progressbar(length=count, label="generating", file=sys.stderr) as bar:
@@ -34,17 +31,14 @@ def progress_bar(count: int) -> Iterator[Callable[[int], None]]:
 
 def with_progress(batches: "Iterable[Batch]", count: int) -> "Iterator[Batch]":
     """Yield the batches of a run of count images, with a progress bar if there are many."""
-    if count < MIN_PROGRESS_IMAGES:
-        yield from batches
-        return
-    with progress_bar(count) as advance:
+    with progress_bar(count, MIN_PROGRESS_IMAGES) as advance:
         for batch in batches:
             yield batch
             advance(len(batch.labels))
 
 
-def keep_first(batches: "Iterable[Batch]", kept: "list[NDArray[np.uint8]]") -> "Iterator[Batch]":
-    """Yield the batches, and append a copy of the run's first images to a list."""
+def keep_first(batches: "Iterable[Batch]", kept: list[Any]) -> "Iterator[Batch]":
+    """Yield the batches, and append copies of the run's first images to a list of arrays."""
     missing = MAX_PREVIEW_IMAGES
     for batch in batches:
         if missing > 0:
@@ -53,7 +47,7 @@ def keep_first(batches: "Iterable[Batch]", kept: "list[NDArray[np.uint8]]") -> "
         yield batch
 
 
-def show_preview(kept: "list[NDArray[np.uint8]]", count: int) -> None:
+def show_preview(kept: list[Any], count: int) -> None:
     """Print the kept images of a run of count images, as many per row as fit the terminal."""
     from shutil import get_terminal_size
 

@@ -18,13 +18,10 @@ GRAYSCALE, BIT_DEPTH, NO_FILTER = 0, 8, 0
 def encode_png(
     bands: Iterable[NDArray[np.uint8]], height: int, width: int, text: Mapping[str, str]
 ) -> Iterator[bytes]:
-    """Yield the parts of a PNG file.
+    """Yield the parts of a PNG file of height x width pixels, 1 to 2**31 - 1 each.
 
-    Args:
-        bands: rows of pixels from top to bottom, uint8 [rows, width] each.
-        height: total number of rows, 1 to 2**31 - 1.
-        width: pixels per row, 1 to 2**31 - 1.
-        text: metadata of the file; the keywords have 1 to 79 Latin-1 characters.
+    The bands, uint8 [rows, width] each, follow each other from top to bottom. The text is metadata,
+    whose keywords have 1 to 79 Latin-1 characters.
     """
     header = struct.pack(">IIBBBBB", width, height, BIT_DEPTH, GRAYSCALE, 0, 0, 0)
     yield SIGNATURE + _chunk(b"IHDR", header)

@@ -22,7 +22,6 @@ from cgan_runtime.model_file.contract import ModelInfo
 MAX_PNG_SIDE = 1_000_000  # pixels; libpng's default limit for reading
 IDX_FOLDER = Path("MNIST", "raw")  # torchvision.datasets.MNIST looks here below its root
 IDX_NAMES = ("{}-images-idx3-ubyte", "{}-labels-idx1-ubyte")
-SPLITS = ("train", "t10k")  # MNIST's names of the training and the test split
 IDX_UINT8 = 8  # the IDX format's code of the type uint8
 
 
@@ -85,8 +84,8 @@ def write_idx(
     The files are in root/MNIST/raw, with the class names in classes.txt. torchvision requires the
     files of both splits. If those of the other split do not exist, they are written without images.
 
-    The split is "train" or "t10k". With gz, the files are compressed and have names that end in
-    .gz; torchvision does not read these.
+    The split is "train" or "t10k", which is MNIST's test split. With gz, the files are compressed,
+    and their names end in .gz; torchvision does not read these.
 
     Raises:
         InputError: there are more images or classes than the format supports.
@@ -100,7 +99,7 @@ def write_idx(
     folder = root / IDX_FOLDER
     make_folder(folder)
     write_idx_split(folder, batches, info, count, split, gz=gz)
-    (other_split,) = set(SPLITS) - {split}
+    other_split = "t10k" if split == "train" else "train"
     if not any(folder.glob(f"{other_split}-*")):
         write_idx_split(folder, [], info, 0, other_split, gz=gz)
     with atomic_write(folder / "classes.txt") as file:
@@ -111,9 +110,8 @@ def write_idx_split(
     folder: Path, batches: Iterable[Batch], info: ModelInfo, count: int, split: str, *, gz: bool
 ) -> None:
     """Write the file of images and the file of labels of one split; raise OutputError."""
-    images_path, labels_path = (
-        folder / (name.format(split) + (".gz" if gz else "")) for name in IDX_NAMES
-    )
+    suffix = ".gz" if gz else ""
+    images_path, labels_path = (folder / f"{name.format(split)}{suffix}" for name in IDX_NAMES)
     with (
         _idx_file(images_path, (count, info.height, info.width), gz=gz) as images,
         _idx_file(labels_path, (count,), gz=gz) as labels,
@@ -140,9 +138,8 @@ def _idx_file(path: Path, shape: tuple[int, ...], *, gz: bool) -> Iterator[Binar
 
 def to_file_name(class_name: str) -> str:
     """Return a class name in a form that is valid in a file name."""
-    return (
-        "".join(letter if letter.isalnum() else "-" for letter in class_name).strip("-") or "class"
-    )
+    letters = (letter if letter.isalnum() else "-" for letter in class_name)
+    return "".join(letters).strip("-") or "class"
 
 
 def make_folder(folder: Path) -> None:

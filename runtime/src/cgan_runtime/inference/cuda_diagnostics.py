@@ -1,4 +1,4 @@
-"""Find out why a session did not get CUDA. Imported only after that has happened."""
+"""Find out why a session did not get CUDA."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ INSTALL_LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]', or use --provide
 
 
 def onnxruntime_distributions() -> dict[str, str]:
-    """Return the versions of all installed distributions, which overwrite each other's files."""
+    """Return the installed distributions of onnxruntime: versions by name."""
     versions = {each.metadata["Name"] or "": each.version for each in distributions()}
     return {name: versions[name] for name in sorted(versions) if name.startswith("onnxruntime")}
 
@@ -34,7 +34,7 @@ def explain_cuda_not_offered() -> str:
 
 
 def explain_cuda_not_obtained(onnxruntime: Any, reason: str = "") -> str:
-    """Return why a session did not get CUDA (reason: onnxruntime's message), and what to do."""
+    """Return why a session did not get CUDA and what to do, given onnxruntime's own reason."""
     return (
         _driver_problem()
         or _library_problem(Path(onnxruntime.__file__).parent / "capi")

@@ -28,9 +28,8 @@ class SingleImageGenerator:
 
     def generate(self, label: int, seed: int, index: int) -> NDArray[np.uint8]:
         """Return image number index of a seed, uint8 [1, 1, height, width], for valid arguments."""
-        try:
-            bound: _BoundTensors = self._thread_state.bound
-        except AttributeError:
+        bound: _BoundTensors | None = getattr(self._thread_state, "bound", None)
+        if bound is None:
             bound = _BoundTensors(self._sessions.for_batch(1), self._info)
             self._thread_state.bound = bound
         bound.set_inputs(label, seed, index)

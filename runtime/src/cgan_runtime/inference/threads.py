@@ -15,8 +15,7 @@ CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 def available_threads() -> int:
     """Return how many CPUs this process may use, 1 or more."""
-    has_affinity = hasattr(os, "sched_getaffinity")  # on Linux
-    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(cpus, cpu_quota())))
 
 

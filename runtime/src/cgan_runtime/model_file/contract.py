@@ -116,7 +116,7 @@ def read_info(
     outputs: Sequence[TensorSpec],
     source: str,
 ) -> ModelInfo:
-    """Return a model's metadata; raise ModelError if it or the tensors break the contract."""
+    """Return a model's metadata; raise ModelError if the metadata or tensors break the contract."""
     check_version(metadata, source)
     info = _read_metadata(metadata, outputs, source)
     expected_inputs, expected_outputs = tensor_specs(info.noise_dim, info.height, info.width)
@@ -214,10 +214,7 @@ def _in_range(value: object, end: int, *, minimum: int = 0) -> int:
 
 
 def _decompress(text: object, size: int) -> bytes:
-    """Return the pixels of a golden sample.
-
-    A decompression bomb is not decompressed beyond the expected size, which is given in bytes.
-    """
+    """Return the pixels of a golden sample of a given size in bytes; never decompress more."""
     if not isinstance(text, str) or size > MAX_GOLDEN_BYTES:
         raise ValueError(f"a golden sample of {size:,} bytes")
     packed = decompressobj()

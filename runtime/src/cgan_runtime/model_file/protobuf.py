@@ -77,20 +77,20 @@ class _Reader:
         """Return a field's number, wire type and value, and the position after it."""
         self._count(1)
         key, at = self._varint(at, end)
-        wire = key & 7
+        number, wire = key >> 3, key & 7
         if wire == VARINT:
             value, at = self._int64(at, end)
-            return key >> 3, wire, value, at
+            return number, wire, value, at
         if wire == LENGTH:
             size, at = self._varint(at, end)
         elif wire in (FIXED32, FIXED64):
             size = 4 if wire == FIXED32 else 8
         else:
             raise ProtobufError(f"wire type {wire}")
-        after = at + size
-        if after > end:
+        start, at = at, at + size
+        if at > end:
             raise ProtobufError("truncated")
-        return key >> 3, wire, (at, after) if wire == LENGTH else self._content[at:after], after
+        return number, wire, (start, at) if wire == LENGTH else self._content[start:at], at
 
     def _text(self, start: int, end: int) -> str:
         try:

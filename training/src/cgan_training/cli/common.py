@@ -9,7 +9,7 @@ MIN_MEGABYTES = 1280  # of address space: Python, PyTorch and its libraries
 
 
 def prepare_for_torch() -> None:
-    """Set the environment variable that PyTorch's OpenMP reads at import, and check the memory limit.
+    """Set an environment variable that PyTorch reads at import, and check the memory limit.
 
     GNU OpenMP's threads spin while they wait for each other. Beside another busy process this makes
     training ten times slower, so they sleep sooner here. On an idle machine it costs nothing.
