@@ -16,8 +16,7 @@ import click
 
 from cgan_runtime.cli import conventions
 from cgan_training.errors import TrainingError
-from cgan_training.run import read_config
-from cgan_training.run.directory import read_metrics
+from cgan_training.run import read_config, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -145,7 +145,7 @@ def test_constant_inputs_form_the_bias(hidden: tuple[int, int]) -> None:
 def test_the_sums_of_the_first_layer_are_exact(
     modules: dict[str, ContractGenerator], quantized: dict[str, QuantizedGenerator], kind: str
 ) -> None:
-    first = quantized[kind].first
+    first = quantized[kind].module
     noise = torch.from_numpy(standard_normal(5, 0, 500, len(first.noise_weight)))
     noise[0], noise[1] = 127 / 32, -127 / 32  # the extremes of the noise
     label = torch.arange(500) % len(first.label_table)
@@ -210,7 +210,7 @@ def test_an_activation_other_than_relu_is_rejected(other: type[nn.Module]) -> No
     module = tiny_module()
     layers = [other() if isinstance(layer, nn.ReLU) else layer for layer in module.rest]
     module.rest = nn.Sequential(*layers)
-    with pytest.raises(VerificationError, match="int8 needs a ReLU before each layer"):
+    with pytest.raises(VerificationError, match="int8 needs a bias in each layer after the first"):
         quantize(module)
 
 

@@ -8,14 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from torch import Tensor
-
-from cgan_training.data import Dataset
-from cgan_training.evaluation import classifier
-from cgan_training.evaluation.classifier import load_or_train_classifier
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
@@ -80,17 +74,3 @@ def with_mount() -> Callable[[str], tuple[str, ...]]:
         return start
 
     return words
-
-
-@pytest.fixture(scope="session")
-def untrained_classifier_cache(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A --cache-dir with an untrained classifier of optdigits, which costs no time."""
-
-    def train_classifier(images: Tensor, _labels: Tensor, *, classes: int, **_: Any) -> Any:
-        return classifier._untrained_classifier(classes, images).eval()
-
-    folder = tmp_path_factory.mktemp("classifiers")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier, "train_classifier", train_classifier)
-        load_or_train_classifier(digits, folder)
-    return folder

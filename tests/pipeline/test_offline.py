@@ -31,10 +31,10 @@ def offline(run: Callable[..., Any]) -> Offline:
 
 
 def test_the_commands_need_no_network(
-    offline: Offline, small_toml: Path, untrained_classifier_cache: Path
+    offline: Offline, small_toml: Path, classifier_cache: Path
 ) -> None:
     train = ("--recipe", small_toml, "--dataset", "optdigits", "--run-dir", "run")
-    cache = ("--cache-dir", untrained_classifier_cache)
+    cache = ("--cache-dir", classifier_cache)
     bulk = ("--count", 300, "--shard-images", 100, "--format", "idx", "--output", "bulk")
     for words in (
         ("cgan-train", *train, "--threads", 1),

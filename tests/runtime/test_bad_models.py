@@ -16,7 +16,7 @@ from cgan_runtime.generator import ImageGenerator
         ("directory", "cannot read the model"),
         ("below-a-file", "cannot read the model"),
         ("empty", "is empty"),
-        ("truncated", "is not an ONNX model, is truncated or damaged (truncated)"),
+        ("truncated", "is not an ONNX model, or is truncated or damaged (truncated)"),
         ("text", "is not an ONNX model"),
         ("zeros", "is not an ONNX model"),
         ("damaged", "was changed after its export"),

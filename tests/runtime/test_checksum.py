@@ -101,7 +101,7 @@ def test_expected_hash(file_hash: str, tiny_model: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "g" * 64, "²" * 64, "0" * 64 + "\n", 5])
 def test_expected_hash_that_is_not_a_hash(tiny_model: Path, text: str) -> None:
-    with pytest.raises(InputError, match="is not a SHA-256; give its 64 hexadecimal digits"):
+    with pytest.raises(InputError, match="is not a SHA-256 hash; give 64 hexadecimal digits"):
         ImageGenerator(tiny_model, expect_sha256=text)
 
 
@@ -116,4 +116,4 @@ def test_command_line_checks_the_hash(cgan_run: Command, folder: Path, file_hash
     assert not list(folder.iterdir())
     done = cgan_run("--digit", 3, "--expect-sha256", "abc")
     assert done.returncode == 2
-    assert b"'abc' is not a SHA-256; give its 64 hexadecimal digits (see cgan-run" in done.stderr
+    assert b"'abc' is not a SHA-256 hash; give 64 hexadecimal digits (see cgan-run" in done.stderr

@@ -65,7 +65,7 @@ def test_valid_message(content: bytes, expected: dict[int, Any]) -> None:
         (b"\x08" + b"\x80" * 10 + b"\x01", "a number of more than 64 bits"),
         (b"\x08" + b"\xff" * 9 + b"\x02", "a number of more than 64 bits"),
         (b"\x08" + 2**16 * b"\xff", "a number of more than 64 bits"),
-        (b"\x08\x05\x08\x05", "field 1 twice"),
+        (b"\x08\x05\x08\x05", "field 1 occurs twice"),
         (field(2, b"\xff"), "text that is not UTF-8"),
         (field(2, b"\xed\xa0\x80"), "text that is not UTF-8"),  # a lone surrogate
         (field(1, b"\x05"), "wire type 2 of field 1"),

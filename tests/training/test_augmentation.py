@@ -5,15 +5,12 @@ from cgan_training.data import Dataset
 from cgan_training.engine.augmentation import augment
 from cgan_training.networks import to_float
 
-
-@pytest.fixture
-def random() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+RANDOM = torch.Generator().manual_seed(0)
 
 
-def test_the_given_share_of_images_is_changed(digits: Dataset, random: torch.Generator) -> None:
+def test_the_given_share_of_images_is_changed(digits: Dataset) -> None:
     images = to_float(digits.images[:400])
-    after = augment(images, 0.25, random)
+    after = augment(images, 0.25, RANDOM)
     assert after.shape == images.shape
     same = torch.isclose(after, images, atol=1e-5).flatten(1).all(1)
     assert same.float().mean().item() == pytest.approx(0.75, abs=0.07)
@@ -21,9 +18,9 @@ def test_the_given_share_of_images_is_changed(digits: Dataset, random: torch.Gen
     assert after.max() <= 1 + 1e-5
 
 
-def test_digits_move_and_stretch_only_slightly(digits: Dataset, random: torch.Generator) -> None:
+def test_digits_move_and_stretch_only_slightly(digits: Dataset) -> None:
     images = to_float(digits.images[:200])
-    before, after = images.add(1), augment(images, 1.0, random).add(1)
+    before, after = images.add(1), augment(images, 1.0, RANDOM).add(1)
     sums = [each.flatten(1).sum(1) for each in (before, after)]
     assert ((sums[1] / sums[0] - 1).abs() < 0.35).all()
     rows = torch.arange(28.0).view(1, 1, 28, 1)
@@ -33,8 +30,14 @@ def test_digits_move_and_stretch_only_slightly(digits: Dataset, random: torch.Ge
     assert shifts.std() > 0.5
 
 
-def test_gradients_pass_through(random: torch.Generator) -> None:
+def test_gradients_pass_through() -> None:
     images = torch.zeros(3, 1, 8, 8, requires_grad=True)
-    augment(images, 1.0, random).sum().backward()
+    augment(images, 1.0, RANDOM).sum().backward()
     assert images.grad is not None
     assert images.grad[:, :, 2:-2, 2:-2].gt(0).all()
+
+
+def test_a_probability_of_zero_changes_nothing() -> None:
+    images, before = torch.zeros(3, 1, 8, 8), RANDOM.get_state()
+    assert augment(images, 0.0, RANDOM) is images
+    assert torch.equal(before, RANDOM.get_state())

@@ -2,15 +2,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from torch import Tensor
 
 import cgan_training
-from cgan_training.evaluation import classifier
 from cgan_training.model_file import load_model
-from cgan_training.run.directory import read_metrics
+from cgan_training.run import read_metrics
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 # Nothing listens at this address, so that a download fails at once.
@@ -66,18 +63,14 @@ def test_a_run_can_be_repeated_from_its_config_and_resumed(
 
 
 def test_a_resumed_run_keeps_its_options(
-    call: Command, tmp_path: Path, small_toml: Path, monkeypatch: pytest.MonkeyPatch
+    call: Command, tmp_path: Path, small_toml: Path, classifier_cache: Path
 ) -> None:
-    def train_classifier(images: Tensor, _labels: Tensor, *, classes: int, **_: Any) -> Any:
-        return classifier._untrained_classifier(classes, images).eval()
-
-    monkeypatch.setattr(classifier, "train_classifier", train_classifier)
     run = ["--recipe", small_toml, "--dataset", "optdigits", "--threads", 1, "--run-dir", "run"]
     for arguments in (
-        [*run, "--minutes", 1e-6, "--eval-every", 1, "--cache-dir", "cache", "--tensorboard"],
-        ["--resume", "run", "--cache-dir", "cache"],
+        [*run, "--minutes", 1e-6, "--eval-every", 1, "--tensorboard"],
+        ["--resume", "run"],
     ):
-        done = call("cgan-train", *arguments)
+        done = call("cgan-train", *arguments, "--cache-dir", classifier_cache)
         assert done.returncode == 0, done.stderr
     last = read_metrics(tmp_path / "run")[-1]
     assert {"label_accuracy", "frechet", "recall", "coverage", "density"} <= last.keys()

@@ -48,29 +48,18 @@ def test_each_process_of_a_host_uses_its_own_cuda_device(monkeypatch: Patch) -> 
         choose_device("cuda", ProcessGroup(2, 4, 2))
 
 
-@pytest.mark.parametrize(
-    ("device", "bf16", "capability", "expected"),
-    [
-        (CPU, True, (), "bf16"),
-        (CPU, False, (), "fp32"),
-        (GPU, False, (9, 0), "tf32"),
-        (GPU, False, (8, 0), "tf32"),
-        (GPU, False, (7, 5), "fp32"),
-    ],
-)
 def test_auto_precision_is_the_fastest_in_hardware(
-    small_recipe: Recipe,
-    monkeypatch: Patch,
-    device: torch.device,
-    bf16: bool,
-    capability: tuple[int, ...],
-    expected: str,
+    small_recipe: Recipe, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bf16}, raising=False)
     auto = dataclasses.replace(small_recipe, precision="auto")
-    assert precision.resolve_precision(auto, device).precision == expected
-    assert precision.resolve_precision(small_recipe, device) == small_recipe
+    for bf16, expected in ((True, "bf16"), (False, "fp32")):
+        capabilities = {"avx512_bf16": bf16}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", capabilities.copy, raising=False)
+        assert precision.resolve_precision(auto, CPU).precision == expected
+    for capability, expected in (((9, 0), "tf32"), ((8, 0), "tf32"), ((7, 5), "fp32")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", {GPU: capability}.get)
+        assert precision.resolve_precision(auto, GPU).precision == expected
+    assert precision.resolve_precision(small_recipe, CPU) == small_recipe
 
 
 def test_tf32_is_rejected_without_hardware_for_it(small_recipe: Recipe, monkeypatch: Patch) -> None:

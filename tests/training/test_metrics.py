@@ -8,6 +8,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from cgan_training.data import Dataset, load_dataset
+from cgan_training.errors import DatasetError
 from cgan_training.evaluation.classifier import (
     EvaluationClassifier,
     classification_accuracy_score,
@@ -92,6 +93,15 @@ def test_overlap_of_points_on_a_line() -> None:
 def test_a_single_point_has_no_neighbors() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         Neighborhood.fit(torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("indices", [[0], [0, 0, 0]])
+def test_a_test_set_without_variety_is_refused(
+    classifier: EvaluationClassifier, test_set: Dataset, digits: Dataset, indices: list[int]
+) -> None:
+    same = replace(test_set, images=test_set.images[indices], labels=test_set.labels[indices])
+    with pytest.raises(DatasetError, match="at least two different test images; add some"):
+        Reference.fit(classifier, same, digits)
 
 
 def test_memorization_of_copies_and_of_new_images(digits: Dataset, test_set: Dataset) -> None:

@@ -16,8 +16,7 @@ import torch
 from cgan_training.data import Dataset
 from cgan_training.hardware.processes import ProcessGroup, Vote
 from cgan_training.recipe import Recipe
-from cgan_training.run import RunOptions, train
-from cgan_training.run.directory import read_metrics
+from cgan_training.run import RunOptions, read_metrics, train
 
 Launch = Callable[..., "subprocess.Popen[str]"]
 CPU = torch.device("cpu")
@@ -139,10 +138,10 @@ def test_an_error_of_all_ranks_is_reported_once(
     small_toml.write_text(small_toml.read_text().replace("batch_size = 100", "batch_size = 99"))
     stdout, stderr = finish(launch("--recipe", small_toml, "--run-dir", "run"), code=1)
     assert stdout == ""
-    assert errors(stderr) == [
+    (error,) = errors(stderr)
+    assert error.startswith(
         "error: recipe 'small': 2 processes cannot share batches of 99 evenly; "
-        "change batch_size or the number of processes"
-    ]
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -23,9 +23,8 @@ from cgan_training.data import Dataset
 from cgan_training.errors import CheckpointError
 from cgan_training.model_file import load_model
 from cgan_training.recipe import Recipe
-from cgan_training.run import RunOptions, read_config, train
+from cgan_training.run import RunOptions, read_config, read_metrics, train
 from cgan_training.run.checkpoint import NAME, NEXT_NAME, PREVIOUS_NAME, load_checkpoint
-from cgan_training.run.directory import read_metrics
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Change = Callable[[dict[str, Any]], object]
@@ -33,8 +32,8 @@ CPU = torch.device("cpu")
 KILLS = 14
 RESUME = RunOptions(resume=True)
 
-# Trains in forked children, so that torch is imported once. Each line of stdin is the time after
-# which a child is killed; the child of the line "wait" may finish.
+# Trains in forked children, so that torch is imported once. Each line of stdin names a run
+# directory and the time after which the child is killed, or "wait" if the child may finish.
 FORKING_TRAINER = """
     import os, shutil, signal, sys, time
     from pathlib import Path
@@ -42,10 +41,10 @@ FORKING_TRAINER = """
     from cgan_training import RunOptions, load_dataset, load_recipe, train
 
     torch.set_num_threads(1)
-    recipe, folder = load_recipe(sys.argv[1]), Path(sys.argv[2])
-    data = load_dataset("optdigits", Path())[0]
+    recipe, data = load_recipe(sys.argv[1]), load_dataset("optdigits", Path())[0]
     for line in sys.stdin:
-        child = os.fork()
+        name, seconds = line.split()
+        folder, child = Path(name), os.fork()
         if child == 0:
             resume = (folder / "checkpoint.pt").exists()
             if not resume:
@@ -53,8 +52,8 @@ FORKING_TRAINER = """
             options = RunOptions(resume=resume, checkpoint_seconds=0.03)
             train(recipe, data, folder, device=torch.device("cpu"), options=options)
             os._exit(0)
-        if line.strip() != "wait":
-            time.sleep(float(line))
+        if seconds != "wait":
+            time.sleep(float(seconds))
             os.kill(child, signal.SIGKILL)
         print(os.waitpid(child, 0)[1], flush=True)
 """
@@ -88,24 +87,20 @@ def files(folder: Path) -> dict[Path, bytes]:
 def test_a_run_killed_at_random_moments_ends_bit_identical(
     long_recipe: Recipe, recipe_file: Callable[[Recipe], Path], tmp_path: Path
 ) -> None:
-    recipe = recipe_file(long_recipe)
     random_times = random.Random(2014)
-
-    def run(folder: Path, times: list[str]) -> list[int]:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(FORKING_TRAINER), recipe, folder],
-            input="\n".join([*times, "wait"]) + "\n",
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return [int(line) for line in done.stdout.split()]
-
-    uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
-    assert run(uninterrupted, []) == [0]
-    codes = run(killed, [str(random_times.uniform(0.02, 0.5)) for _ in range(KILLS)])
+    kills = [f"killed {random_times.uniform(0.02, 0.5)}" for _ in range(KILLS)]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FORKING_TRAINER), recipe_file(long_recipe)],
+        cwd=tmp_path,
+        input="".join(f"{line}\n" for line in ["uninterrupted wait", *kills, "killed wait"]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, *codes, last = [int(line) for line in done.stdout.split()]
+    assert first == last == 0
     assert codes.count(signal.SIGKILL) >= KILLS - 4  # the others finished before their time
-    assert codes[-1] == 0
+    uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     assert weights(killed) == weights(uninterrupted)
     assert losses(killed) == losses(uninterrupted)
     assert not (killed / NEXT_NAME).exists()

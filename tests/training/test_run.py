@@ -13,8 +13,7 @@ from cgan_training.errors import CollapsedError
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator
 from cgan_training.recipe import Recipe
-from cgan_training.run import RunOptions, artifacts, train
-from cgan_training.run.directory import read_metrics
+from cgan_training.run import RunOptions, artifacts, read_metrics, train
 
 CPU = torch.device("cpu")
 

@@ -8,9 +8,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cgan_training.data import Dataset
 from cgan_training.errors import MissingExtraError
 from cgan_training.recipe import Recipe
-from cgan_training.run import RunOptions, train
-from cgan_training.run.directory import read_metrics
-from cgan_training.run.tensorboard import TensorBoardWriter
+from cgan_training.run import RunOptions, read_metrics, train
+from cgan_training.run.tensorboard import open_tensorboard
 
 CPU = torch.device("cpu")
 
@@ -37,4 +36,4 @@ def test_a_missing_tensorboard_is_reported_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'cgan-training\[tensorboard\]'"):
-        TensorBoardWriter(tmp_path)
+        open_tensorboard(tmp_path, 0)

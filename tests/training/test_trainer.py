@@ -2,6 +2,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -25,17 +26,24 @@ from cgan_training.recipe import (
 )
 
 CPU = torch.device("cpu")
+Make = Callable[..., Trainer]
 
 
 @pytest.fixture
-def trainer(small_recipe: Recipe, digits: Dataset) -> Trainer:
-    return Trainer(small_recipe, digits, CPU)
+def make(small_recipe: Recipe, digits: Dataset) -> Make:
+    """Make a trainer of the small recipe with some changes."""
+    return lambda **changes: Trainer(replace(small_recipe, **changes), digits, CPU)
 
 
 @pytest.fixture
-def full_recipe() -> Recipe:
-    """The edge recipe, which uses every feature of training, with tiny networks."""
-    return replace(
+def trainer(make: Make) -> Trainer:
+    return make()
+
+
+@pytest.fixture
+def make_full(digits: Dataset) -> Make:
+    """Make a trainer of edge, which uses every feature of training, with tiny networks."""
+    recipe = replace(
         load_recipe("edge"),
         generator=ConvolutionalGenerator(hidden=16, channels=4, convolutions=1),
         discriminator=ConvolutionalDiscriminator(
@@ -48,6 +56,7 @@ def full_recipe() -> Recipe:
         min_images_per_epoch=1,
         precision="fp32",
     )
+    return lambda **changes: Trainer(replace(recipe, **changes), digits, CPU)
 
 
 def weights(trainer: Trainer) -> list[Tensor]:
@@ -61,14 +70,13 @@ def steps(count: int) -> Callable[[int, Tensor], bool]:
 
 
 def test_an_epoch_computes_the_weights_of_the_textbook_loop(
-    trainer: Trainer, small_recipe: Recipe, digits: Dataset
+    trainer: Trainer, digits: Dataset
 ) -> None:
-    generator = copy.deepcopy(trainer.state.generator)
-    discriminator = copy.deepcopy(trainer.state.discriminator.discriminator)
+    networks = (trainer.state.generator, trainer.state.discriminator.discriminator)
+    generator, discriminator = networks = copy.deepcopy(networks)
     trainer.train_epoch()
 
-    random = torch.Generator().manual_seed(small_recipe.seed)
-    networks = (generator, discriminator)
+    random = torch.Generator().manual_seed(trainer.recipe.seed)
     optimizer_g, optimizer_d = (torch.optim.Adam(net.parameters(), 2e-4) for net in networks)
     ones, zeros = torch.ones(100), torch.zeros(100)
 
@@ -92,15 +100,12 @@ def test_an_epoch_computes_the_weights_of_the_textbook_loop(
         torch.testing.assert_close(weight, other, rtol=1e-3, atol=2e-5)
 
 
-def test_the_seed_determines_the_weights(
-    trainer: Trainer, small_recipe: Recipe, digits: Dataset
-) -> None:
-    same = Trainer(small_recipe, digits, CPU)
-    other = Trainer(replace(small_recipe, seed=1), digits, CPU)
-    for each in (trainer, same, other):
+def test_the_seed_determines_the_weights(make: Make) -> None:
+    first, same, other = make(), make(), make(seed=1)
+    for each in (first, same, other):
         each.train_epoch(steps(3))
-    assert all(map(torch.equal, weights(trainer), weights(same)))
-    assert not any(map(torch.equal, weights(trainer), weights(other)))
+    assert all(map(torch.equal, weights(first), weights(same)))
+    assert not any(map(torch.equal, weights(first), weights(other)))
 
 
 def test_epochs_report_their_metrics(trainer: Trainer) -> None:
@@ -118,10 +123,10 @@ def test_epochs_report_their_metrics(trainer: Trainer) -> None:
     assert epochs[0].seconds < epochs[1].seconds < epochs[2].seconds
 
 
-def test_an_epoch_repeats_a_small_dataset(small_recipe: Recipe, digits: Dataset) -> None:
+def test_an_epoch_repeats_a_small_dataset(make: Make, trainer: Trainer, digits: Dataset) -> None:
     few = replace(digits, images=digits.images[:30], labels=digits.labels[:30])
-    assert Trainer(small_recipe, few, CPU).train_epoch().step == 1
-    trainer = Trainer(replace(small_recipe, min_images_per_epoch=4000), digits, CPU)
+    assert Trainer(trainer.recipe, few, CPU).train_epoch().step == 1
+    trainer = make(min_images_per_epoch=4000)
     assert (trainer.passes, trainer.steps_per_epoch) == (3, 45)  # 4,500 images
 
 
@@ -142,22 +147,17 @@ def test_sample_images_use_the_noise_of_the_runtime(trainer: Trainer) -> None:
     assert torch.equal(images, trainer.sample_images())
 
 
-def test_only_small_datasets_are_augmented(small_recipe: Recipe, digits: Dataset) -> None:
-    recipe, times = replace(small_recipe, augment_probability=0.5), SMALL_DATASET // 1500 + 1
+def test_only_small_datasets_are_augmented(make: Make, digits: Dataset) -> None:
+    trainers, times = (make(), make(augment_probability=0.5)), SMALL_DATASET // 1500 + 1
     images, labels = digits.images.repeat(times, 1, 1, 1), digits.labels.repeat(times)
     large = replace(digits, images=images, labels=labels)
-    assert Trainer(recipe, large, CPU).augment_probability == 0
-    losses = {
-        Trainer(each, digits, CPU).train_epoch(steps(2)).loss_discriminator
-        for each in (small_recipe, recipe)
-    }
+    assert Trainer(trainers[1].recipe, large, CPU).augment_probability == 0
+    losses = {each.train_epoch(steps(2)).loss_discriminator for each in trainers}
     assert len(losses) == 2
 
 
-def test_the_finished_generator_has_the_averaged_weights(
-    trainer: Trainer, small_recipe: Recipe, digits: Dataset
-) -> None:
-    averaging = Trainer(replace(small_recipe, ema_decay=0.9), digits, CPU)
+def test_the_finished_generator_has_the_averaged_weights(make: Make) -> None:
+    plain, averaging = make(), make(ema_decay=0.9)
     average: list[Tensor] = []
 
     def average_weights(_done: int, _sums: Tensor) -> bool:
@@ -169,19 +169,17 @@ def test_the_finished_generator_has_the_averaged_weights(
         return True
 
     averaging.train_epoch(average_weights)
-    trainer.train_epoch()
+    plain.train_epoch()
     for weight, mean in zip(averaging.finished_generator().parameters(), average, strict=True):
         torch.testing.assert_close(weight, mean)
     assert not torch.equal(average[0], weights(averaging)[0])
-    assert all(map(torch.equal, weights(averaging), weights(trainer)))  # training is not affected
+    assert all(map(torch.equal, weights(averaging), weights(plain)))  # training is not affected
 
 
-def test_the_finished_generator_applies_noise_std(
-    trainer: Trainer, small_recipe: Recipe, digits: Dataset
-) -> None:
-    wide, plain = Trainer(replace(small_recipe, noise_std=1.5), digits, CPU), trainer
+def test_the_finished_generator_applies_noise_std(make: Make) -> None:
+    plain, wide = make(), make(noise_std=1.5)
     assert all(map(torch.equal, weights(plain), weights(wide)))
-    noise, label = torch.randn(10, small_recipe.noise_dim), torch.arange(10)
+    noise, label = torch.randn(10, plain.recipe.noise_dim), torch.arange(10)
     generated = wide.finished_generator()(noise, label)
     torch.testing.assert_close(generated, plain.finished_generator()(noise * 1.5, label))
 
@@ -193,19 +191,17 @@ def test_the_finished_generator_is_cached_until_the_next_step(trainer: Trainer) 
     assert trainer.finished_generator() is not first
 
 
-def test_bf16_trains_almost_like_fp32(
-    trainer: Trainer, small_recipe: Recipe, digits: Dataset
-) -> None:
-    rounded = Trainer(replace(small_recipe, precision="bf16"), digits, CPU)
-    one, other = trainer.train_epoch(), rounded.train_epoch()
+def test_bf16_trains_almost_like_fp32(make: Make) -> None:
+    exact, rounded = make(precision="fp32"), make(precision="bf16")
+    one, other = exact.train_epoch(), rounded.train_epoch()
     assert one.loss_generator != other.loss_generator
     assert one.loss_generator == pytest.approx(other.loss_generator, rel=0.1)
     assert one.loss_discriminator == pytest.approx(other.loss_discriminator, rel=0.1)
     assert all(weight.dtype == torch.float32 for weight in weights(rounded))
 
 
-def test_a_restored_state_continues_bit_for_bit(full_recipe: Recipe, digits: Dataset) -> None:
-    first, second = (Trainer(full_recipe, digits, CPU) for _ in range(2))
+def test_a_restored_state_continues_bit_for_bit(make_full: Make) -> None:
+    first, second = make_full(), make_full()
     first.train_epoch(steps(7))
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     assert first.train_epoch().loss_generator == second.train_epoch().loss_generator
@@ -214,25 +210,18 @@ def test_a_restored_state_continues_bit_for_bit(full_recipe: Recipe, digits: Dat
 
 
 @pytest.fixture
-def capturing(
-    full_recipe: Recipe, digits: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], Trainer]:
-    """Make trainers whose steps read tensors, as on a GPU, but run directly."""
+def capturing(make_full: Make, monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    """A trainer whose steps read tensors, as on a GPU, but run directly."""
     monkeypatch.setattr(trainer_module, "CudaGraphStep", lambda step, _random: step)
-
-    def make() -> Trainer:
-        with monkeypatch.context() as patch:
-            patch.setattr(trainer_module, "can_capture", lambda _device, _processes: True)
-            return Trainer(full_recipe, digits, CPU)
-
-    return make
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "can_capture", lambda _device, _processes: True)
+        return make_full()
 
 
-def test_a_capturable_step_trains_the_same_weights(
-    full_recipe: Recipe, digits: Dataset, capturing: Callable[[], Trainer]
-) -> None:
-    first, second = capturing(), Trainer(full_recipe, digits, CPU)
+def test_a_capturable_step_trains_the_same_weights(capturing: Trainer, make_full: Make) -> None:
+    first, second = capturing, make_full()
     rate, progress = first.state.optimizer_g.param_groups[0]["lr"], first.step_progress
+    before = torch.cat([each.detach().flatten() for each in weights(first)])
     for trainer in (first, second):
         trainer.train_epoch(steps(12))
     # A captured graph reads these very tensors.
@@ -240,14 +229,12 @@ def test_a_capturable_step_trains_the_same_weights(
     assert first.step_progress is progress
     assert float(progress) == pytest.approx(float(second.step_progress))
     assert float(rate) == pytest.approx(second.state.optimizer_g.param_groups[0]["lr"])
-    for weight, other in zip(weights(first), weights(second), strict=True):
-        torch.testing.assert_close(weight, other, rtol=1e-3, atol=2e-3)
+    after, other = (torch.cat([each.flatten() for each in weights(t)]) for t in (first, second))
+    assert (after - other).abs().mean() < 0.01 * (after - before).abs().mean()
 
 
-def test_a_state_moves_between_a_gpu_and_a_cpu(
-    full_recipe: Recipe, digits: Dataset, capturing: Callable[[], Trainer]
-) -> None:
-    plain, gpu = Trainer(full_recipe, digits, CPU), capturing()
+def test_a_state_moves_between_a_gpu_and_a_cpu(capturing: Trainer, make_full: Make) -> None:
+    plain, gpu, back = make_full(), capturing, make_full()
     plain.train_epoch(steps(7))
     old_graphs, group = gpu.graph_step, gpu.state.optimizer_d.param_groups[0]
     rate = group["lr"]
@@ -256,7 +243,6 @@ def test_a_state_moves_between_a_gpu_and_a_cpu(
     (group,) = gpu.state.optimizer_d.param_groups
     assert group["lr"] is rate
     assert group["capturable"]
-    back = Trainer(full_recipe, digits, CPU)
     back.load_state_dict(copy.deepcopy(gpu.state_dict()))
     (group,) = back.state.optimizer_d.param_groups
     assert group["capturable"] is False
@@ -266,12 +252,10 @@ def test_a_state_moves_between_a_gpu_and_a_cpu(
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_the_r1_penalty_changes_the_weights_but_not_the_reported_loss(
-    full_recipe: Recipe, digits: Dataset
-) -> None:
+def test_the_r1_penalty_changes_the_weights_but_not_the_reported_loss(make_full: Make) -> None:
     losses, sizes = [], []
     for loss in (LogisticLoss(), LogisticLoss(r1_weight=1e3, r1_interval=1)):
-        trainer = Trainer(replace(full_recipe, loss=loss), digits, CPU)
+        trainer = make_full(loss=loss)
         losses.append(trainer.train_epoch(steps(1)).loss_discriminator)
         trainer.train_epoch(steps(12))
         sizes.append(next(trainer.state.discriminator.parameters()).abs().mean().item())
@@ -279,18 +263,14 @@ def test_the_r1_penalty_changes_the_weights_but_not_the_reported_loss(
     assert sizes[0] > sizes[1]  # a flat discriminator has smaller weights
 
 
-@pytest.mark.parametrize(
-    ("key", "weight"), [("classification_weight", 30.0), ("noise_reconstruction_weight", 10.0)]
-)
-def test_auxiliary_terms_improve_their_prediction(
-    full_recipe: Recipe, digits: Dataset, key: str, weight: float
-) -> None:
+@pytest.mark.parametrize("key", ["classification_weight", "noise_reconstruction_weight"])
+def test_auxiliary_terms_improve_their_prediction(make_full: Make, key: str) -> None:
     losses = []
-    noise = torch.randn(500, full_recipe.noise_dim, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(500, 10, generator=torch.Generator().manual_seed(1))
     inputs = GeneratorInputs(noise, torch.arange(500) % 10)
-    for each in (1e-6, weight):
-        recipe = replace(full_recipe, epochs=9, loss=replace(LogisticLoss(), **{key: each}))
-        trainer = Trainer(recipe, digits, CPU)
+    for weight in (1e-6, 30.0):
+        loss = LogisticLoss(**dict[str, Any]({key: weight}))
+        trainer = make_full(epochs=9, loss=loss)
         for _ in range(3):
             trainer.train_epoch()
         (term,) = trainer.state.discriminator.terms
@@ -302,8 +282,8 @@ def test_auxiliary_terms_improve_their_prediction(
     assert losses[1] < 0.85 * losses[0]
 
 
-def test_the_learning_rate_falls_to_zero(small_recipe: Recipe, digits: Dataset) -> None:
-    trainer = Trainer(replace(small_recipe, lr_decay=0.5), digits, CPU)
+def test_the_learning_rate_falls_to_zero(make: Make) -> None:
+    trainer = make(lr_decay=0.5)
     rates: list[float] = []
 
     def record(_done: int, _sums: Tensor) -> bool:
@@ -317,18 +297,14 @@ def test_the_learning_rate_falls_to_zero(small_recipe: Recipe, digits: Dataset) 
     assert rates[16:] == pytest.approx([2e-4 * (1 - step / 30) / 0.5 for step in range(16, 30)])
 
 
-def test_until_a_restart_the_run_equals_one_that_ends_there(
-    small_recipe: Recipe, digits: Dataset
-) -> None:
-    recipe = replace(small_recipe, lr_decay=1.0, epochs=3, lr_restarts=(1,))
-    trainer = Trainer(recipe, digits, CPU)
-    short = Trainer(replace(recipe, epochs=1, lr_restarts=()), digits, CPU)
+def test_until_a_restart_the_run_equals_one_that_ends_there(make: Make) -> None:
+    trainer, short = make(lr_decay=1.0, epochs=3, lr_restarts=(1,)), make(lr_decay=1.0, epochs=1)
     assert trainer.train_epoch().loss_generator == short.train_epoch().loss_generator
     assert (short.progress, trainer.progress) == (1.0, 1 / 3)
 
 
-def test_a_time_limit_shortens_the_schedule(small_recipe: Recipe, digits: Dataset) -> None:
-    trainer = Trainer(replace(small_recipe, lr_decay=1.0), digits, CPU)
+def test_a_time_limit_shortens_the_schedule(make: Make) -> None:
+    trainer = make(lr_decay=1.0)
     trainer.state.seconds, trainer.seconds_limit = 30.0, 40.0
     trainer.train_epoch(steps(0))
     rate = trainer.state.optimizer_g.param_groups[0]["lr"]

@@ -1,6 +1,6 @@
 /**
- * The model contract, version 1, which docs/contract.md states. Only this module of the page
- * spells the names of tensors and metadata keys.
+ * The model contract, version 1, which docs/contract.md specifies. No other module of the page
+ * contains the names of tensors and metadata keys.
  */
 import { ModelError } from "./errors.mjs";
 import { metadataProps } from "./protobuf.mjs";

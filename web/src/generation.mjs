@@ -42,7 +42,7 @@ export class SeedNoise {
 export async function* generateSlices(generator, labels, from, to, position) {
   const { noiseDim } = generator.info;
   for (let first = 0; first < labels.length;) {
-    // A GPU works while the page stays responsive, and each call is expensive: use full slices.
+    // A GPU does not block the page, and each call has a fixed cost, so slices are full.
     const largest = MAX_SLICE_IMAGES[generator.provider];
     const inTime = Math.floor(MAX_SLICE_MILLISECONDS / generator.millisecondsPerImage);
     const size = generator.provider === "webgpu" ? largest : Math.min(largest, inTime);

@@ -63,7 +63,7 @@ function maxCount(labels) {
   return Math.max(1, Math.floor(MAX_IMAGES / labels.length));
 }
 
-/** Update the state from a field, or show what is wrong with the field and leave the sheet. */
+/** Update the state from a field, or show what is wrong with the field and keep the sheet. */
 function applyField(field, parse) {
   try {
     Object.assign(state, parse(field.value.trim()));
@@ -140,7 +140,7 @@ function readAddress() {
 let requests = 0; // sheets requested so far
 let generation = null; // promise of the generation in progress
 
-/** Generate the state's sheet. Of several requests during a generation only the newest counts. */
+/** Generate the state's sheet. Requests during a generation are replaced by the newest of them. */
 function requestSheet() {
   requests++;
   generation ??= generateRequestedSheets().finally(() => (generation = null));

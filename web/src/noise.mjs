@@ -1,5 +1,6 @@
 /**
- * Noise that is the same on every platform. docs/contract.md states the rule, with test vectors.
+ * Noise that is the same on every platform. docs/contract.md specifies the algorithm, with test
+ * vectors.
  *
  * The seed is the key of Philox4x64-10 (Salmon et al. 2011), and image i owns a fixed block of
  * counters. BigInt arithmetic takes about 10 µs per image (benchmarks/browser.mjs), less than the
@@ -10,7 +11,7 @@ export const SEEDS = 2n ** 64n; // seeds are 0n <= seed < SEEDS
 const MULTIPLIERS = [0xd2e7470ee14c6c93n, 0xca5a826395121157n];
 const INCREMENTS = [0x9e3779b97f4a7c15n, 0xbb67ae8584caa73bn];
 const ROUNDS = 10;
-const LOW = 2n ** 64n - 1n;
+const LOW = 2n ** 64n - 1n; // mask of the low 64 bits
 const PER_COUNTER = 16; // 16-bit numbers in the four words of a counter
 const STEPS = 32; // noise values are multiples of 1 / STEPS ...
 const MAX_STEP = 127; // ... from -MAX_STEP / STEPS to MAX_STEP / STEPS
@@ -27,7 +28,7 @@ const LOWER_THRESHOLDS = [
   31543, 32359,
 ];
 
-/** Return, for k = -127 .. 126, how many of the 65,536 16-bit numbers map to k or less. */
+/** Return, for k = -127 .. 126, how many of the 65,536 16-bit numbers map to at most k / 32. */
 export function thresholds() {
   return [...LOWER_THRESHOLDS, ...LOWER_THRESHOLDS.map((count) => 2 ** 16 - count).reverse()];
 }

@@ -1,8 +1,9 @@
 /**
  * Sessions of onnxruntime-web, each on exactly one provider.
  *
- * The page hosts three builds of onnxruntime-web, and a browser fetches one of them. Without a GPU
- * it is the small build, otherwise a build with both providers, which is smaller with JSPI.
+ * The page hosts three builds of onnxruntime-web, and a browser fetches one of them. A browser
+ * without a GPU gets a small build. The others get a build with both providers, which is smaller for
+ * browsers that support JSPI.
  */
 import { BUILDS, filesOf } from "./builds.mjs";
 import { ONNXRUNTIME } from "./built.mjs"; // its version, written by build.mjs
@@ -98,7 +99,7 @@ async function importBuild(build) {
     throw startError(cause);
   }
   ort.env.logLevel = "error";
-  ort.env.wasm.numThreads = 1; // more threads need special headers and gain nothing
+  ort.env.wasm.numThreads = 1; // more threads need cross-origin isolation and gain nothing
   ort.env.wasm.wasmPaths = { mjs, wasm };
   return ort;
 }

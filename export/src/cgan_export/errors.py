@@ -1,4 +1,4 @@
-"""The errors that this package raises on purpose.
+"""The exceptions of this package.
 
 ExportError
 ├── EvaluationError    a model's images do not have the classes or the size of the dataset

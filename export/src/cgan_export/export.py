@@ -150,7 +150,7 @@ def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:
 
 
 def _model_info(model: Model, precision: str) -> ModelInfo:
-    """Return the metadata that are known before verification, with a blank golden sample."""
+    """Return the metadata that is known before verification, with a blank golden sample."""
     generator = model.generator
     training = {key: value for key, value in model.training.items() if key != "versions"}
     return ModelInfo(

@@ -134,6 +134,6 @@ def _verify_independence(generator: ImageGenerator, tolerance: Tolerance) -> Non
 def _require_at_most(maximum: float, error: float, subject: str) -> None:
     if error > maximum:
         raise VerificationError(
-            f"{subject} is {error:.4g}, the maximum is {maximum}; nothing was written, report "
-            "this as a bug"
+            f"{subject} is {error:.4g}, more than the maximum of {maximum}, so nothing was "
+            "written; report this as a bug"
         )

@@ -1,4 +1,4 @@
-"""The errors that this package raises on purpose, and the escaping of texts for one line.
+"""The exceptions of this package, and printable(), which escapes text for one-line messages.
 
 CganError            base class of the errors of all three packages
 ├── InstallError     onnxruntime or an optional package is not installed
@@ -14,7 +14,7 @@ cgan_training and cgan_export add the branches TrainingError and ExportError.
 
 
 class CganError(Exception):
-    """Base class of the errors that cgan's packages raise on purpose.
+    """Base class of the exceptions of cgan's three packages.
 
     The message is one line that says what is wrong, then what to do.
     """
@@ -33,7 +33,7 @@ class ProviderError(CganError):
 
 
 class InputError(CganError, ValueError):
-    """An argument, such as a label, seed or number of threads, is invalid."""
+    """An argument, such as a label, seed or count, is invalid."""
 
 
 class OutputError(CganError):

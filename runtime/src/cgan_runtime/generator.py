@@ -43,7 +43,7 @@ class ImageGenerator:
             the file only detects damage; this argument detects a replaced file.
 
     Attributes:
-        info: metadata of the model, which stay available after close().
+        info: metadata of the model, which stays available after close().
         model_path: path of the model file.
         model_sha256: SHA-256 of the model file, in hexadecimal.
 
@@ -92,8 +92,7 @@ class ImageGenerator:
         """Generate one image for each label.
 
         Image number i depends on the model, the seed, its label and i, but not on the other images
-        of a call. The second half of a list of labels, with start set to its first index, gives
-        the same images as the second half of a call with the whole list.
+        of a call. So generate(labels[n:], seed=s, start=n) equals generate(labels, seed=s)[n:].
 
         Args:
             labels: one class index or name, or a one-dimensional sequence of either kind, such as
@@ -146,7 +145,8 @@ class ImageGenerator:
             batch_size: images of one batch, 1 to 2**31 - 1; the last batch may be smaller.
 
         Raises:
-            InputError: immediately, for the reasons of generate() or a value out of range.
+            InputError: as for generate(), or a value is out of range. The call itself raises it,
+                before the first batch.
             ModelError: while iterating, if onnxruntime cannot run the model.
         """
         indices, sessions = parse_labels(labels, self.info.class_names), self._open_sessions()
@@ -204,9 +204,7 @@ def _read_model_file(path: Path) -> bytes:
             chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
             content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
     except FileNotFoundError as error:
-        raise ModelError(
-            f"there is no model {path}; check the path, or leave it out for the built-in model"
-        ) from error
+        raise ModelError(f"there is no model {path}; check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read the model {path}: {reason}; check the path") from error

@@ -16,11 +16,13 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
     """Return class indices, int64 [n], each 0 <= label < classes.
 
     Args:
-        labels: class indices or class names, one or a one-dimensional sequence of one kind.
+        labels: a class index, a class name, or a one-dimensional sequence of only indices or only
+            names.
         class_names: names of the model's classes, by index.
 
     Raises:
-        InputError: the labels are of another kind, are mixed, or are not classes of the model.
+        InputError: the labels have another type or shape, mix indices and names, or are not classes
+            of the model.
     """
     try:
         values = np.atleast_1d(np.asarray(labels))
@@ -46,7 +48,7 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
 def single_label(labels: Labels, classes: int) -> int | None:
     """Return the label of a valid int or one-element list; None for all other labels.
 
-    This shortcut skips numpy: parse_labels() takes half as long as generating a single image.
+    This fast path avoids numpy: parse_labels() takes half as long as generating the image.
     """
     label = labels[0] if type(labels) is list and len(labels) == 1 else labels
     return label if type(label) is int and 0 <= label < classes else None
@@ -69,7 +71,8 @@ def _find_label(name: str, class_names: Sequence[str]) -> int:
 def find_labels(names: Sequence[str], class_names: Sequence[str], *, by_digit: bool) -> list[int]:
     """Return the labels of class names from the command line, or all labels if there are none.
 
-    If the model lacks a class, the InputError suggests --label for names from --digit or --digits.
+    With by_digit, the names come from --digit or --digits, and the error for a missing class
+    suggests --label.
     """
     if not names:
         return list(range(len(class_names)))
@@ -80,7 +83,7 @@ def find_labels(names: Sequence[str], class_names: Sequence[str], *, by_digit: b
 
 
 def _parse_names(names: list[Any], class_names: Sequence[str]) -> NDArray[np.int64]:
-    if not all(isinstance(name, str) for name in names):  # numpy converts numbers to text
+    if not all(isinstance(name, str) for name in names):  # numpy has converted the numbers
         raise InputError(f"labels mix names and numbers; {EXPECTED}")
     plain = [str(name) for name in names]  # messages would show the type numpy.str_
     label_of = {name: _find_label(name, class_names) for name in set(plain)}

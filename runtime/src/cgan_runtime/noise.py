@@ -1,11 +1,11 @@
 """Standard normal noise with the same bits on every machine.
 
-docs/contract.md states the rule, with test vectors. Philox4x64-10 (Salmon et al. 2011) is keyed
-with the seed, and image i owns a fixed block of counters, so that its noise depends on the seed, i
-and noise_dim only. numpy guarantees the raw words of this generator, but not its normal deviates,
-for all future versions. Each word is cut into four 16-bit numbers, which a table of integers maps
-to standard normals rounded to multiples of 1/32. No logarithm or cosine is involved, so that
-every machine and language computes the same bits (docs/design/0003).
+docs/contract.md specifies the algorithm, with test vectors. The seed is the key of Philox4x64-10
+(Salmon et al. 2011), and image i owns a fixed block of counters, so that its noise depends on the
+seed, i and noise_dim only. numpy guarantees that the raw output of Philox never changes, but not
+that of Generator.standard_normal(). Each word is cut into four 16-bit numbers, which a table of
+integers maps to standard normals rounded to multiples of 1/32. No logarithm or cosine is involved,
+so that every machine and language computes the same bits (docs/design/0003).
 """
 
 import math
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError
 
-WORDS = 4  # 64-bit words that Philox4x64 makes of one counter
+WORDS = 4  # 64-bit words that Philox4x64 computes from one counter
 NUMBERS_PER_COUNTER = 16  # 16-bit numbers in these words
 SEEDS = 2**64  # seeds are 0 <= seed < SEEDS
 INDICES = 2**63  # image indices are 0 <= index < INDICES
@@ -39,14 +39,14 @@ _thread_state = _ThreadState()
 
 
 def check_seed_and_start(seed: SupportsIndex, start: SupportsIndex, count: int) -> tuple[int, int]:
-    """Return seed and start as Python integers; raise InputError if the images are out of range."""
+    """Return seed and start as Python integers; raise InputError if one is out of range."""
     seed, start = require_integer("seed", seed), require_integer("start", start)
     if not 0 <= seed < SEEDS:
         raise InputError(f"seed {seed} is out of range; choose one from 0 to 2**64 - 1")
     if start < 0 or count < 0 or start + count > INDICES:
         raise InputError(
-            f"images {start} to {start + count} are out of range; give a start and a count of 0 or "
-            "more whose sum is at most 2**63"
+            f"start {start} and count {count} are out of range; give values of 0 or more whose sum "
+            "is at most 2**63"
         )
     return seed, start
 
@@ -60,7 +60,7 @@ def require_integer(name: str, value: SupportsIndex) -> int:
 
 
 def thresholds() -> list[int]:
-    """Return, for k = -127 .. 126, how many of the 65,536 16-bit numbers map to k or less."""
+    """Return, for k = -127 .. 126, how many of the 65,536 16-bit numbers map to at most k / 32."""
     return [
         round(32768 * math.erfc(-(k + 0.5) / (STEPS_PER_UNIT * math.sqrt(2))))
         for k in range(-MAX_NOISE_STEP, MAX_NOISE_STEP)
@@ -118,8 +118,8 @@ def fill_noise(noise: NDArray[np.float32], seed: int, start: int) -> None:
     _noise_table().take(numbers, out=noise, mode="clip")
 
 
-def _random_words(seed: int, counter: int, counters: int) -> NDArray[np.uint64]:
-    """Return the words of counters counter + 1, counter + 2, ...: little-endian uint64."""
+def _random_words(seed: int, counter: int, count: int) -> NDArray[np.uint64]:
+    """Return the words of counters counter + 1 to counter + count: little-endian uint64."""
     philox = _thread_state.philox
     philox.state = {
         "bit_generator": "Philox",
@@ -130,5 +130,5 @@ def _random_words(seed: int, counter: int, counters: int) -> NDArray[np.uint64]:
         "has_uint32": 0,
         "uinteger": 0,
     }
-    words: NDArray[np.uint64] = philox.random_raw(counters * WORDS).astype("<u8")
+    words: NDArray[np.uint64] = philox.random_raw(count * WORDS).astype("<u8")
     return words

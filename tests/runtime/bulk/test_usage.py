@@ -19,7 +19,7 @@ from cgan_runtime.errors import InputError
     [
         (["--count", 0], "--count must be an integer from 1 to 9223372036854775807, got '0'"),
         (["--workers", 0], "--workers must be an integer from 1 to 100000, got '0'"),
-        (["--digit", 1, "--label", "2"], "--digit and --label exclude each other; give one of"),
+        (["--digit", 1, "--label", "2"], "--digit and --label cannot be combined; give only"),
     ],
 )
 def test_wrong_usage(bulk: Bulk, tmp_path: Path, arguments: list[object], message: str) -> None:

@@ -12,8 +12,8 @@ USAGE_ERRORS = [
     (["--digits", "20a6"], "--digits must contain only 0-9, got '20a6'"),
     (["--digits", ""], "--digits must contain only 0-9, got ''"),
     (["--digits", "2²"], "--digits must contain only 0-9, got '2²'"),
-    (["--label", "3", "--digit", "4"], "--digit and --label exclude each other; give one"),
-    (["--digits", "4", "--label", "3"], "--digits and --label exclude each other; give one"),
+    (["--label", "3", "--digit", "4"], "--digit and --label cannot be combined; give only one"),
+    (["--digits", "4", "--label", "3"], "--digits and --label cannot be combined; give only one"),
     (["--count", "1.5"], "--count must be an integer from 1 to 9223372036854775807, got '1.5'"),
     (["--seed", str(2**64)], "--seed must be an integer from 0 to 18446744073709551615, got"),
     (["--start", "-1"], "--start must be an integer from 0 to 9223372036854775807, got '-1'"),
@@ -26,7 +26,7 @@ USAGE_ERRORS = [
     (["--format", "idx", "--output", "-"], "format idx cannot be written to stdout; set --output"),
     (["--output", "digit.jpg"], "--output must end in .png or .npy, got 'digit.jpg'; for other"),
     (["--output", ""], "--output must end in .png or .npy, got ''"),
-    (["--expect-sha256", "xyz"], "--expect-sha256: 'xyz' is not a SHA-256; "),
+    (["--expect-sha256", "xyz"], "--expect-sha256: 'xyz' is not a SHA-256 hash; "),
     (["--digt", "3"], "Did you mean"),
 ]
 
@@ -72,7 +72,7 @@ def test_output_that_cannot_be_written(
     ("arguments", "message"),
     [
         (["--model", "{missing}"], "there is no model {missing}; "),
-        (["--model", "{truncated}"], "{truncated} is not an ONNX model, is truncated or damaged"),
+        (["--model", "{truncated}"], "{truncated} is not an ONNX model, or is truncated or"),
         (["--model", "{newer}"], "{newer} follows model contract 2"),
         (["--provider", "cuda"], "pip install 'cgan-runtime[gpu]', or use --provider cpu"),
         (["--provider", "tpu"], "'tpu'"),

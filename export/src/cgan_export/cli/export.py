@@ -23,8 +23,8 @@ HELP = """\
 Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
 
 OUTPUT is written only after verification: its images must match those of the trained network.
-The maximum pixel error is 1 of 255. An int8 file may differ more, but must match its integer
-arithmetic as PyTorch computes it.
+The maximum pixel error is 1 of 255. An int8 file may differ more, but must match the same integer
+arithmetic in PyTorch.
 """
 EXAMPLES = """\b
 Examples:

@@ -23,7 +23,7 @@ from cgan_training.evaluation.quality import Reference
 
 # As many images are generated as the test set has, within these limits.
 MIN_IMAGES, MAX_IMAGES = 1_000, 10_000
-MIN_CAS_IMAGES = 10_000  # for CAS, as many as the training set has, but at least this number
+MIN_CAS_IMAGES = 10_000  # for the classification accuracy score, at least the training set's size
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,10 @@ class Evaluator:
         self._log = log
         self.train: Dataset = load_dataset(dataset, data_dir)[0]
         self.test: Dataset = load_dataset(dataset, data_dir, train=False)[0]
-        log(f"loading the evaluation classifier of {self.train.name} (training takes minutes)")
+        log(
+            f"loading the evaluation classifier of {self.train.name}, or training it, which takes "
+            "some minutes"
+        )
         self.classifier = load_or_train_classifier(self.train, cache_dir)
         self.classifier_accuracy = label_accuracy(
             self.classifier, self.test.images, self.test.labels
@@ -159,5 +162,5 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
 
 
 def _cycled(labels: Tensor, count: int) -> Tensor:
-    """Repeat labels up to a number, which keeps their proportions."""
+    """Repeat the labels up to count, which keeps their proportions."""
     return labels.repeat(-(-count // len(labels)))[:count]

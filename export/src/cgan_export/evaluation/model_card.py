@@ -129,7 +129,7 @@ def _summary(run: Mapping[str, Any]) -> str:
 
 
 def _commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the commands that reproduce the training, if the metadata contain all options."""
+    """Return the commands that reproduce the training, if the metadata contains all options."""
     lines, start_from = [], ""
     for number, run in enumerate(runs, 1):
         try:

@@ -36,7 +36,8 @@ def compare_accuracy(
 ) -> GateResult:
     """Compare the label accuracy of an exported file with that of the trained network.
 
-    Both generate the same 10,000 images, and the evaluation classifier predicts their labels.
+    Both generate 10,000 images from the same noise, and the evaluation classifier predicts their
+    labels.
 
     Args:
         generator: the exported file.
@@ -65,9 +66,9 @@ def compare_accuracy(
     change = round(exported - trained, 4)
     if change < -MAX_ACCURACY_LOSS:
         raise VerificationError(
-            f"the label accuracy of the exported file is {exported:.2%}, that of the trained "
-            f"network {trained:.2%}, and the maximum loss is {MAX_ACCURACY_LOSS:.1%}; nothing was "
-            "written, try --precision fp16"
+            f"the label accuracy of the exported file is {exported:.2%}, more than "
+            f"{MAX_ACCURACY_LOSS * 100} points below the {trained:.2%} of the trained network, so "
+            "nothing was written; try another --precision"
         )
     return GateResult(round(exported, 4), change)
 

@@ -42,10 +42,10 @@ def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> on
     Raises:
         VerificationError: int8 does not support a layer.
     """
-    module, layers = quantized.first, quantized.layers
+    module, layers = quantized.module, quantized.layers
     scales = [*(layer.input_scale for layer in layers.values()), LOGIT_SCALE]
     zeros = [*(0 for _ in layers), LOGIT_ZERO]
-    # Number of constant inputs of each layer, which form its bias. The last output has none.
+    # Number of constant inputs of each layer, which form its bias. The graph's output needs none.
     constants = [*(_constant_inputs(layer) for layer in layers.values()), 0]
     graph = _Graph()
     state = graph.quantize(graph.first(module, constants[0], scales[0]), scales[0], zeros[0])
@@ -94,8 +94,8 @@ def _with_constants(
     """Replace a linear layer's bias by weights of constant inputs, and add constant outputs.
 
     The constants are 255, 1, 255, 0, 255, 0, ... A 0 precedes them if the number of the other
-    inputs is odd. No pair of adjacent inputs then exceeds the 16 bits of x86 without VNNI, because
-    255 * 127 + 127 is below 2**15.
+    inputs is odd. The products of two adjacent inputs then add up to at most 255 * 127 + 127, which
+    fits into the 16 bits of x86 without VNNI.
 
     Args:
         layer: a linear layer.
@@ -106,7 +106,7 @@ def _with_constants(
     Returns:
         The layer with these inputs and outputs, and a bias of zeros.
     """
-    bias, large = layer.bias.double(), inputs % 2  # index of the first 255
+    bias, large = layer.bias.double(), inputs % 2  # large: index of the first 255
     multiples = (bias / MAX_ACTIVATION).round()  # [outputs], of 255
     columns = torch.zeros(len(bias), inputs, dtype=torch.float64)
     columns[:, large + 1] = bias - multiples * MAX_ACTIVATION
@@ -114,8 +114,8 @@ def _with_constants(
         columns[:, column] = multiples.clamp(-MAX_WEIGHT, MAX_WEIGHT)
         multiples = multiples - columns[:, column]
     weight = torch.cat([layer.weight.double(), columns], dim=1)
-    # The weights that generate the constants. The outputs for 255 are twice as large, so that
-    # saturation makes them 255 whatever the rounding is.
+    # The weights that generate the constants. A constant of 255 is computed as 510, which saturates
+    # to 255 in spite of rounding errors.
     rows = torch.zeros(outputs, weight.shape[1], dtype=torch.float64)
     scale = torch.full([outputs], output_scale / (MAX_ACTIVATION * layer.input_scale))
     first = outputs % 2

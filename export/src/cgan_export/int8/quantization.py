@@ -54,8 +54,8 @@ class QuantizedLayer:
 class QuantizedGenerator:
     """A generator in integers, from which an int8 file is made."""
 
-    first: ContractGenerator  # its first layer is used, and the order of the layers
-    layers: dict[str, QuantizedLayer]  # the layers after the first, by their name in first.rest
+    module: ContractGenerator  # float32, with the first layer and the order of the others
+    layers: dict[str, QuantizedLayer]  # the layers after the first, by their name in module.rest
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
         """Compute the images of the int8 file with integer arithmetic.
@@ -71,9 +71,9 @@ class QuantizedGenerator:
         """
         with torch.no_grad():
             scales = [*(layer.input_scale for layer in self.layers.values()), LOGIT_SCALE]
-            hidden = self.first.hidden(noise, label)
+            hidden = self.module.hidden(noise, label)
             state = divide_by_scale(hidden, scales.pop(0)).clamp(0, 255).double()
-            for name, layer in self.first.rest.named_children():
+            for name, layer in self.module.rest.named_children():
                 if isinstance(layer, nn.Linear | nn.Conv2d):
                     zero = LOGIT_ZERO if len(scales) == 1 else 0
                     outputs = self._apply(layer, self.layers[name], state, scales.pop(0))
@@ -81,7 +81,7 @@ class QuantizedGenerator:
                 elif not isinstance(layer, nn.ReLU):  # which the uint8 range implies
                     state = layer(state)
             pixels = (state * LOGIT_SCALE).sigmoid().div(IMAGE_SCALE).round().clamp(0, 255)
-        return pixels.to(torch.uint8).view(-1, 1, self.first.height, self.first.width)
+        return pixels.to(torch.uint8).view(-1, 1, self.module.height, self.module.width)
 
     @staticmethod
     def _apply(
@@ -114,8 +114,8 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 if not follows_relu or layer.bias is None:
                     raise VerificationError(
-                        "int8 needs a ReLU before each layer and a bias in it; export "
-                        "with --precision fp16"
+                        "int8 needs a bias in each layer after the first, and a ReLU before it; "
+                        "export with --precision fp16"
                     )
                 layers[name], exact, rounded = _quantize_layer(layer, layer.bias, exact, rounded)
                 follows_relu = False
@@ -146,7 +146,7 @@ def _quantize_layer(
         The quantized layer, and the outputs for both kinds of inputs.
     """
     scale = weight_scales(weight_matrix(layer.weight))
-    # uint8 covers the inputs, and the bias in units of the sums stays in its range.
+    # With this scale, uint8 covers the inputs, and the integer bias is at most max_bias.
     max_bias = MAX_LINEAR_BIAS if isinstance(layer, nn.Linear) else MAX_CONVOLUTION_BIAS
     needed = exact.max().item() / MAX_ACTIVATION, (bias.abs() / scale).max().item() / max_bias
     input_scale = max(*needed, MIN_SCALE)
@@ -177,8 +177,8 @@ def _make_first_layer_exact(module: ContractGenerator) -> None:
     """Round the weights of the first layer so that its float32 sums need no rounding.
 
     The runtime's noise is n / 32 with |n| <= 127. The rounded weights of a unit are integers below
-    2**11 times a power of two. Every partial sum is then such an integer below 2**24, which float32
-    represents exactly, so the order of summation does not matter.
+    2**11 times a power of two. Every partial sum is then an integer below 2**24 times the same
+    power of two, which float32 represents exactly, so the order of summation does not matter.
 
     Raises:
         VerificationError: the magnitudes of the weights differ too much.

@@ -35,7 +35,7 @@ def round_weights(
     Raises:
         VerificationError: the inputs are constant or not finite.
     """
-    free = weight_matrix(layer.weight).double()  # [outputs, inputs]
+    free = weight_matrix(layer.weight).double()  # [outputs, inputs], adjusted until rounded
     rows = _input_rows(layer, inputs).double()
     moments = rows.T @ rows / len(rows)
     damping = DAMPING * moments.diagonal().mean().clamp(min=1e-12)
@@ -76,6 +76,6 @@ def _input_rows(layer: nn.Linear | nn.Conv2d, inputs: Tensor) -> Tensor:
         layer.kernel_size,
         padding=layer.padding,  # type: ignore[arg-type]
         stride=layer.stride,
-    )  # [images, channels * taps, positions]
+    )  # [images, channels * kernel size, positions]
     channels_last: Tensor = patches.unflatten(1, (layer.in_channels, -1)).permute(0, 3, 2, 1)
     return channels_last.flatten(2).flatten(0, 1)

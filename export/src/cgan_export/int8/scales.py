@@ -24,7 +24,7 @@ def divide_by_scale(values: Tensor, scale: float) -> Tensor:
 
 
 def weight_scales(weight: Tensor) -> Tensor:
-    """Return a scale per output with which its weights and pairs of weights fit int8.
+    """Return a scale per output that keeps its weights and weight pairs within their limits.
 
     Args:
         weight: [outputs, inputs].

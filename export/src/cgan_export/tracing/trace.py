@@ -30,7 +30,7 @@ class ContractGenerator(nn.Module):
     therefore needs no one-hot vector and computes nothing for the other labels.
 
     The image is 255 * (tanh(x) + 1) / 2, which equals 255 * sigmoid(2 x). The weights of the last
-    layer are doubled, so a sigmoid that is quantized with the scale 1/255 is the whole head.
+    layer are doubled, so quantizing the sigmoid with the scale 1/255 yields the pixels.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -98,7 +98,7 @@ def export_to_onnx(module: ContractGenerator, opset: int = OPSET) -> onnx.ModelP
                 external_data=False,
                 verbose=False,
             )
-    except ImportError as error:  # every torch release imports a module of its own there
+    except ImportError as error:  # torch.onnx needs a matching onnxscript
         raise ExportError(
             f"onnxscript is too old for torch {torch.__version__}, or broken ({error}); "
             "pip install --upgrade onnxscript"

@@ -1,4 +1,4 @@
-"""The job of a folder: which images it holds, in which files. It does not depend on the workers.
+"""A bulk job: which images its folder holds, and in which files, for any number of workers.
 
     DIR/job.json                      description of the job; written first
     DIR/model.onnx                    copy of the model
@@ -63,11 +63,11 @@ class Shard:
 
     first: int  # index of the first image
     count: int  # number of images
-    labels: tuple[int, ...]  # repeated in order, beginning at the first image
+    labels: tuple[int, ...]  # image first + j has label j modulo the number of labels
 
     @property
     def name(self) -> str:
-        """Beginning of the names of its files."""
+        """Prefix of its file names."""
         return f"{self.first:0{MIN_NAME_DIGITS}}"
 
     def __str__(self) -> str:
@@ -75,7 +75,11 @@ class Shard:
 
 
 def read_job(folder: Path) -> Job | None:
-    """Return the job of a folder, or None if it has no job.json; raise OutputError if it is bad."""
+    """Return the job of a folder, or None if it has no job.json.
+
+    Raises:
+        OutputError: job.json is damaged, cannot be read, or was written by a newer version.
+    """
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_bytes())
@@ -95,9 +99,12 @@ def read_job(folder: Path) -> Job | None:
 def open_folder(folder: Path, job: Job, model: Path) -> Iterator[None]:
     """Create the folder of a job, or open an existing one, and lock it against other runs.
 
-    It receives job.json and a copy of the model. Temporary files of killed runs are deleted.
-    Another job is replaced if it has no shards; with shards, other files, or another run that uses
-    the folder, OutputError is raised.
+    It receives job.json and a copy of the model. Temporary files of killed runs are deleted. The
+    job.json of another job is replaced if that job has no shards.
+
+    Raises:
+        OutputError: the folder contains shards of another job or other files, is in use by another
+            run, or cannot be written.
     """
     _require_same_job(folder, job)
     make_folder(folder)
@@ -162,11 +169,10 @@ def _lock(folder: Path) -> Iterator[bool]:
 
 
 def _delete_temporary_files(folder: Path) -> None:
-    # The names are those of files.atomic_write and of the engines' own files.
-    for pattern in (f".{16 * '?'}.part", f"{SHARDS}/.*"):
-        for path in folder.glob(pattern):
-            with suppress(OSError):
-                path.unlink()
+    name = f".{16 * '?'}.part"  # of the temporary files of files.atomic_write
+    for path in (*folder.glob(name), *(folder / SHARDS).glob(name)):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _has_visible_files(folder: Path) -> bool:

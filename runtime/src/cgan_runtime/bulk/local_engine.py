@@ -101,7 +101,7 @@ def generate_shards(
             pool.shutdown(cancel_futures=True)
 
 
-_workers: list[Worker] = []  # the worker of this process, if it is one
+_workers: list[Worker] = []  # in a worker process, its only Worker
 
 
 def _start_worker(folder: Path, job: Job, provider: str, stop: Event) -> None:

@@ -144,7 +144,9 @@ def _cluster(workers: int | None) -> Iterator[tuple[Any, int]]:
     try:
         cpus = int(ray.cluster_resources().get("CPU", 0))
         if (required := workers or 1) > cpus:
-            raise InputError(f"the Ray cluster has {cpus} CPUs for {required} --workers; use fewer")
+            raise InputError(
+                f"the Ray cluster has {cpus} CPUs, but --workers is {required}; use fewer"
+            )
         yield ray, cpus
     finally:
         ray.shutdown()
@@ -180,7 +182,7 @@ def _generate_chunk(
         while queue and idle:
             number, actor = queue.popleft(), idle.pop()
             pending[actor.generate.remote(number)] = number, actor
-        # Ray ends an actor without references, which frees its CPU for one that waits for it.
+        # Ray ends an actor to which no reference is left. Its CPU is then free for a new actor.
         del actor
         idle.clear()
         (task,), _ = ray.wait([*pending])

@@ -28,7 +28,7 @@ class StopWorker(Exception):  # noqa: N818 - not an error
 class Worker:
     """Generates shards of the job that a folder holds, with one session and one thread.
 
-    It calls should_stop before each batch, and abandons the shard if that returns True.
+    It calls should_stop once per batch, and abandons the shard if that returns True.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
 
 
 def missing_shards(folder: Path, job: Job, advance: Callable[[int], None]) -> Iterator[int]:
-    """Yield the numbers of the shards to generate; call advance with the size of each other one."""
+    """Yield the numbers of incomplete shards; pass the image count of each other one to advance."""
     for number in range(job.shards):
         shard = job.shard(number)
         if is_complete(folder, job, shard):

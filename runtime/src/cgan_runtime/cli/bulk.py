@@ -13,8 +13,8 @@ from cgan_runtime.cli import conventions, options
 from cgan_runtime.cli.terminal import progress_bar
 from cgan_runtime.errors import StoppedError
 
-# A shard is 100 whole batches, so each image is generated in the same batch as in one process. Its
-# images take 80 MB at MNIST's size, or 23 MB as Parquet.
+# A shard is 100 batches of MAX_BATCH images, so the split into shards does not change the batches.
+# Its images take 80 MB at MNIST's size, or 23 MB as Parquet.
 SHARD_IMAGES = 102_400
 WORKER_KILLED = "note: a worker was killed; its shard is generated again"
 
@@ -39,7 +39,7 @@ Examples:
     "--count",
     1,
     options.MAX_INT64,
-    "Total number of images. The requested classes take turns, image by image.",
+    "Total number of images. The requested classes alternate from image to image.",
     required=True,
 )
 @options.digit

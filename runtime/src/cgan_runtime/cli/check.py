@@ -50,9 +50,9 @@ def command(
     click.echo(conventions.json_text(_as_json(report)) if as_json else _as_table(report))
     if not report.passed:
         raise CganError(
-            f"generated images differ from the golden images by up to {report.golden_max_error} of "
-            f"255, the maximum is {report.golden_tolerance}; copy the model again, or use another "
-            "onnxruntime or provider"
+            f"the max pixel error of the golden images is {report.golden_max_error} of 255, more "
+            f"than the tolerance of {report.golden_tolerance}; copy the model again, or use "
+            "another onnxruntime or provider"
         )
 
 
@@ -104,4 +104,4 @@ def _as_table(report: "DeviceReport") -> str:
 
 def main() -> None:
     """Run cgan-check and exit with its exit code."""
-    conventions.run_and_exit(command)
+    conventions.run_quickly(command)

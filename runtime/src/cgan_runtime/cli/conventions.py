@@ -25,7 +25,7 @@ _STDOUT_ERRORS = "cgan-stdout"  # name of the encoding error handler of stdout
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Like KeyboardInterrupt, it runs the cleanup code on its way out."""
+    """SIGTERM arrived. `except Exception` must not catch it, so it derives from BaseException."""
 
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
@@ -55,11 +55,12 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
         _exit(description, getattr(error, "exit_code", FAILED))
 
 
-def run_and_exit(command: click.Command) -> NoReturn:
-    """Run a command as the whole process, with a fast start and an immediate end.
+def run_quickly(command: click.Command) -> NoReturn:
+    """Do what run() does with a faster start and exit, for commands that do not need PyTorch.
 
-    NumPy's OpenBLAS would start a thread per core, which these commands do not need and which costs
-    25 ms of CPU time. os._exit() skips the teardown of NumPy and ONNX Runtime, another 25 ms.
+    NumPy's OpenBLAS would start a thread per core, which these commands do not need and which takes
+    25 ms of CPU time. os._exit() skips the teardown of NumPy and ONNX Runtime, which takes another
+    25 ms.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -74,10 +75,10 @@ def run_and_exit(command: click.Command) -> NoReturn:
 
 
 def require_memory(megabytes: int = MIN_MEGABYTES, purpose: str = "generating images") -> None:
-    """Raise click.ClickException if less than megabytes (MiB) of address space are allowed.
+    """Raise click.ClickException if the address space is limited to fewer megabytes (MiB).
 
-    OpenBLAS and PyTorch would end the process with messages of their own. The message names the
-    purpose, which is the activity that needs the memory.
+    Without this check, OpenBLAS or PyTorch would end the process with a message of its own. The
+    purpose is the activity that needs the memory; the message names it.
     """
     try:
         import resource
@@ -104,7 +105,7 @@ def json_text(value: object) -> str:
 
 
 def _encode_for_stdout(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Write a path with its original bytes, and escape other characters that stdout lacks."""
+    """Write a path with its original bytes; escape other characters that stdout cannot encode."""
     with suppress(UnicodeEncodeError):
         return codecs.lookup_error("surrogateescape")(error)
     return codecs.backslashreplace_errors(error)

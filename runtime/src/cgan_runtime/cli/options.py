@@ -77,7 +77,7 @@ def select_classes(
     values = {"--digit": digit, "--digits": digits is not None, "--label": label}
     given = [option for option, value in values.items() if value]
     if len(given) > 1:
-        raise click.UsageError(f"{' and '.join(given)} exclude each other; give one of them")
+        raise click.UsageError(f"{' and '.join(given)} cannot be combined; give only one")
     return label or tuple(map(str, digit or digits or ()))
 
 
@@ -118,7 +118,7 @@ provider = click.option(
     default="auto",
     show_default=True,
     help="Execution provider of ONNX Runtime: cpu, cuda, or another that the installed onnxruntime "
-    "offers. auto is CUDA if a session obtains it, otherwise the CPU.",
+    "offers. auto uses CUDA if it works, otherwise the CPU.",
 )
 debug = click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
 version = click.version_option(__version__, message="%(prog)s %(version)s")

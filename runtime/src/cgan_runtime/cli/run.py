@@ -55,19 +55,19 @@ def _parse_shard(
 
 
 def _select_format(output: str | None, file_format: str | None) -> str:
-    """Return the requested format, or the one that the ending of the output path stands for."""
+    """Return the requested format, or the format that the file extension of the output implies."""
     if output == STDOUT and file_format not in (None, *FILE_FORMATS):
         raise click.UsageError(
             f"format {file_format} cannot be written to stdout; set --output to a folder"
         )
     if file_format or output is None or output == STDOUT:
         return file_format or "png"
-    ending = Path(output).suffix.lower().removeprefix(".")
-    if ending not in FILE_FORMATS:
+    extension = Path(output).suffix.lower().removeprefix(".")
+    if extension not in FILE_FORMATS:
         raise click.UsageError(
             f"--output must end in .png or .npy, got {output!r}; for other formats, give --format"
         )
-    return ending
+    return extension
 
 
 @click.command("cgan-run", help=HELP, epilog=EXAMPLES)
@@ -88,7 +88,7 @@ def _select_format(output: str | None, file_format: str | None) -> str:
     "--shard",
     metavar="I/N",
     callback=_parse_shard,
-    help="Split the images into N equal parts and generate only part I.",
+    help="Split the images into N parts of nearly equal size and generate only part I.",
 )
 @click.option(
     "--output",
@@ -102,8 +102,8 @@ def _select_format(output: str | None, file_format: str | None) -> str:
     type=click.Choice(["png", "npy", "pngs", "idx", "idx-gz"]),
     help="png: one picture of all images. npy: one uint8 array [n, 1, height, width]. pngs: a "
     "folder with a PNG per image. idx: a folder with a labeled dataset in MNIST's format, which "
-    "torchvision.datasets.MNIST loads. idx-gz: the same, compressed.  [default: by the ending of "
-    "--output, otherwise png]",
+    "torchvision.datasets.MNIST loads. idx-gz: the same, compressed.  [default: by the file "
+    "extension of --output, otherwise png]",
 )
 @options.integer(
     "--columns",
@@ -228,8 +228,8 @@ def _default_output(names: list[str], seed: int, file_format: str, shard: tuple[
         slug = joined[:MAX_SLUG_LENGTH].strip("-") or "class"
     number, shards = shard
     part = f"-shard-{number}-of-{shards}" if shards > 1 else ""
-    ending = f".{file_format}" if file_format in FILE_FORMATS else ""
-    return f"{slug}-seed-{seed}{part}{ending}"
+    extension = f".{file_format}" if file_format in FILE_FORMATS else ""
+    return f"{slug}-seed-{seed}{part}{extension}"
 
 
 def _write_file(path: str, chunks: Iterable[bytes]) -> None:
@@ -243,4 +243,4 @@ def _write_file(path: str, chunks: Iterable[bytes]) -> None:
 
 def main() -> None:
     """Run cgan-run and exit with its exit code."""
-    conventions.run_and_exit(command)
+    conventions.run_quickly(command)

@@ -21,7 +21,7 @@ def is_terminal(stream: Any) -> bool:
 
 @contextmanager
 def progress_bar(count: int, minimum: int = 0) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar of count >= minimum images on a terminal; yield what advances it."""
+    """Show a progress bar on a terminal if count >= minimum; yield a function that advances it."""
     if count < minimum or not is_terminal(sys.stderr):
         yield lambda _: None
         return

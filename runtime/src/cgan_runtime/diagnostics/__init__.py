@@ -1,1 +1,1 @@
-"""Internal: what cgan-check reports: providers, the result of the golden sample, and speed."""
+"""Internal: the measurements and device properties that cgan-check reports."""

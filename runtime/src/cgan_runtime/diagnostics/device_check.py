@@ -1,4 +1,4 @@
-"""Check whether this device generates the expected images, and report what it has."""
+"""Check whether this device generates the expected images, and report its providers and speed."""
 
 import platform
 import time
@@ -31,11 +31,11 @@ class DeviceReport:
     onnxruntime_distributions: dict[str, str]  # installed ones: versions by name
     available_providers: list[str]  # onnxruntime's names
     provider: str  # provider of the session
-    no_cuda_reason: str | None  # why it is not CUDA, and what to do; None if it is
+    no_cuda_reason: str | None  # why the provider is not CUDA, and what to do
     model: dict[str, Any]  # path, size, hash and metadata
     golden_images: int
     golden_max_error: int  # maximum pixel error, 0-255
-    golden_tolerance: int  # its allowed value
+    golden_tolerance: int  # largest allowed golden_max_error
     load_seconds: float
     speed: Speed
 

@@ -29,7 +29,7 @@ def grid(images: NDArray[np.uint8], columns: int, scale: int = 1) -> NDArray[np.
 def to_block_characters(
     images: NDArray[np.uint8], columns: int, *, ascii_only: bool = False
 ) -> str:
-    """Show a grid of images as text, with one character for two pixels of a column.
+    """Show a grid of images as text, with one character per pair of vertically adjacent pixels.
 
     The lines have at most columns * width characters: half blocks, or ASCII. Empty lines at the top
     and bottom are removed.

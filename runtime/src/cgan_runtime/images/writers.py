@@ -123,7 +123,7 @@ def write_idx_split(
 
 @contextmanager
 def _idx_file(path: Path, shape: tuple[int, ...], *, gz: bool) -> Iterator[BinaryIO]:
-    """Open an atomic file of uint8 values, and write its header."""
+    """Open an IDX file of uint8 values with atomic_write(), and write its header."""
     with ExitStack() as stack:
         file: Any = stack.enter_context(atomic_write(path))
         if gz:

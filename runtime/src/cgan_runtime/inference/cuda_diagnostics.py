@@ -57,7 +57,7 @@ def _driver_problem() -> str | None:
 
 
 def _library_problem(folder: Path) -> str | None:
-    """Load onnxruntime's CUDA library, whose error names the library that it needs."""
+    """Load onnxruntime's CUDA library; if that fails, return which library is missing."""
     if os.name == "nt":  # the Windows loader does not name it
         return f"a CUDA or cuDNN library is missing; {INSTALL_LIBRARIES}"
     try:

@@ -18,7 +18,7 @@ CPU_PROVIDER = f"CPU{SUFFIX}"
 # unless this option disables it (since 1.18). TF32 would break the exact sums of int8 models.
 PROVIDER_OPTIONS = {f"CUDA{SUFFIX}": {"use_tf32": "0"}}
 REMOTE_PROVIDER = f"Azure{SUFFIX}"  # calls a server, so it is never used
-OUT_OF_MEMORY = "failed to map segment|annot allocate memory"  # messages of the dynamic linker
+OUT_OF_MEMORY = "failed to map segment|[Cc]annot allocate memory"  # messages of the dynamic linker
 MAX_THREADS = 1024  # onnxruntime has no limit of its own and would start any number
 # One thread is faster up to this number of bytes: the size of the model times the batch size.
 MAX_SINGLE_THREAD_BYTES = 32 * 2**20
@@ -61,7 +61,7 @@ def import_onnxruntime() -> Any:
         import onnxruntime
 
         onnxruntime.set_default_logger_severity(4)  # fatal; other errors are raised as exceptions
-    except (ImportError, AttributeError) as error:  # an emptied folder imports without attributes
+    except (ImportError, AttributeError) as error:  # a folder without files is an empty module
         if re.search(OUT_OF_MEMORY, str(error)):
             raise MemoryError(str(error)) from error
         raise InstallError(
@@ -163,7 +163,7 @@ def _open(onnxruntime: Any, providers: list[str], model: bytes, source: str, opt
 
 
 def convert_run_error(error: Exception, source: str) -> Exception:
-    """Return the ModelError or MemoryError to raise for an exception of a session's run."""
+    """Return the ModelError or MemoryError to raise for an exception of session.run()."""
     reason = " ".join(str(error).split())
     if "bad_alloc" in reason or "Failed to allocate" in reason:
         return MemoryError(reason)

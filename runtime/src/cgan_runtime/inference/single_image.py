@@ -53,7 +53,7 @@ class _BoundTensors:
         self.binding.bind_output(IMAGE, *_buffer(self.image))
         self.prefetched = np.zeros((PREFETCHED, info.noise_dim), np.float32)
         self.prefetched_start = -PREFETCHED  # index of its first image; negative: it is empty
-        self.seed = self.next_index = -1  # of the image that follows the last one
+        self.seed = self.next_index = -1  # seed of the last image, and its index plus 1
 
     def set_inputs(self, label: int, seed: int, index: int) -> None:
         """Set the label and the noise of an image."""

@@ -1,4 +1,4 @@
-"""How many threads are useful, by the CPU affinity and the cgroup quota of the process.
+"""The number of CPUs that the process may use, from its CPU affinity and its cgroup quota.
 
 Containers and systemd limit CPU time by the quota (docker run --cpus, CPUQuota=), which does not
 change the affinity.
@@ -49,7 +49,7 @@ def _quota_of(folder: Path) -> float:
         quota, period = (folder / "cpu.max").read_text().split()
         return int(quota) / int(period)
     with suppress(OSError, ValueError):
-        used = int((folder / "cpu.cfs_quota_us").read_text())
+        limit = int((folder / "cpu.cfs_quota_us").read_text())
         period = (folder / "cpu.cfs_period_us").read_text()
-        return used / int(period) if used > 0 else math.inf
+        return limit / int(period) if limit > 0 else math.inf
     return math.inf

@@ -52,7 +52,7 @@ def verify_checksum(content: bytes, source: str) -> str:
 def parse_sha256(text: str) -> str:
     """Return a SHA-256 in lower case; raise InputError if it is not 64 hexadecimal digits."""
     if not isinstance(text, str) or not re.fullmatch(f"[0-9a-fA-F]{{{DIGITS}}}", text):
-        raise InputError(f"{text!r:.80} is not a SHA-256; give its {DIGITS} hexadecimal digits")
+        raise InputError(f"{text!r:.80} is not a SHA-256 hash; give {DIGITS} hexadecimal digits")
     return text.lower()
 
 

@@ -4,8 +4,9 @@
     input   label   int64    [batch]                       class index, 0 <= label < classes
     output  image   uint8    [batch, 1, height, width]     0 background .. 255 foreground
 
-`batch` is dynamic, 1 or more, and equal in all three. The metadata hold the fields of ModelInfo.
-cgan-export writes files by this contract, ImageGenerator checks it, docs/contract.md explains it.
+`batch` is dynamic, 1 or more, and equal in all three. The metadata contains the fields of
+ModelInfo. cgan-export writes files that follow this contract, ImageGenerator checks them, and
+docs/contract.md specifies it.
 """
 
 import json
@@ -36,15 +37,15 @@ CONTENT_KEY = f"{PREFIX}content_sha256"  # the last entry; checksum.py writes an
 EXPORT_AGAIN = "export it again with cgan-export"
 T = TypeVar("T")
 _TEXT_FIELDS = ("dataset", "precision", "weights_sha256")
-_TABLE_FIELDS = ("recipe", "training", "versions", "quality", "verification")
+_OBJECT_FIELDS = ("recipe", "training", "versions", "quality", "verification")
 
 
 class TensorSpec(NamedTuple):
-    """Name, type and shape of an input or output, named like those of onnxruntime.NodeArg."""
+    """Name, type and shape of an input or output, with the field names of onnxruntime.NodeArg."""
 
     name: str
     type: str  # onnxruntime's name, such as "tensor(float)"
-    shape: Sequence[int | str | None]  # a dynamic axis is its name
+    shape: Sequence[int | str | None]  # a dynamic axis is given by its name
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class ModelInfo:
             **{f"{PREFIX}{key}": getattr(self, key) for key in _TEXT_FIELDS},
             **{
                 f"{PREFIX}{key}": json.dumps(dict(getattr(self, key)), ensure_ascii=False)
-                for key in _TABLE_FIELDS
+                for key in _OBJECT_FIELDS
             },
         }
 
@@ -116,7 +117,7 @@ def read_info(
     outputs: Sequence[TensorSpec],
     source: str,
 ) -> ModelInfo:
-    """Return a model's metadata; raise ModelError if the metadata or tensors break the contract."""
+    """Return a model's metadata; raise ModelError if that or a tensor breaks the contract."""
     check_version(metadata, source)
     info = _read_metadata(metadata, outputs, source)
     expected_inputs, expected_outputs = tensor_specs(info.noise_dim, info.height, info.width)
@@ -131,11 +132,11 @@ def read_info(
 
 
 def check_version(metadata: Mapping[str, str], source: str) -> None:
-    """Raise ModelError unless a model's metadata_props name this version of the contract."""
+    """Raise ModelError unless the contract version in a model's metadata_props is this one."""
     version = metadata.get(CONTRACT_KEY)
     if version is None:
         raise ModelError(
-            f"{source} is an ONNX model, but not one that cgan-export wrote (its metadata lack "
+            f"{source} is an ONNX model, but not one that cgan-export wrote (its metadata lacks "
             f"{CONTRACT_KEY}); export one with cgan-export"
         )
     if not re.fullmatch("0|[1-9][0-9]{0,8}", version):
@@ -156,10 +157,10 @@ def _read_metadata(
     try:
         height, width = _image_size(outputs)
         class_names = _list_of(str, _parse_json(metadata[f"{PREFIX}class_names"]))
-        golden = _parse_table(metadata[f"{PREFIX}golden"])
+        golden = _parse_object(metadata[f"{PREFIX}golden"])
         labels = _list_of(int, golden["labels"])
         fields: dict[str, Any] = {key: metadata[f"{PREFIX}{key}"] for key in _TEXT_FIELDS}
-        fields |= {key: _parse_table(metadata[f"{PREFIX}{key}"]) for key in _TABLE_FIELDS}
+        fields |= {key: _parse_object(metadata[f"{PREFIX}{key}"]) for key in _OBJECT_FIELDS}
         return ModelInfo(
             class_names=class_names,
             noise_dim=_in_range(_parse_json(metadata[f"{PREFIX}noise_dim"]), 2**31, minimum=1),
@@ -194,16 +195,16 @@ def _parse_json(text: str) -> object:
     return value
 
 
-def _parse_table(text: str) -> dict[str, Any]:
+def _parse_object(text: str) -> dict[str, Any]:
     value = _parse_json(text)
     if not isinstance(value, dict):
-        raise TypeError(f"{text!r:.40} is not a table")
+        raise TypeError(f"{text!r:.40} is not a JSON object")
     return value
 
 
 def _list_of(kind: type[T], values: object) -> tuple[T, ...]:
     if not isinstance(values, list) or not values or {type(value) for value in values} != {kind}:
-        raise TypeError(f"{values!r:.40} is not a list of {kind.__name__}")
+        raise TypeError(f"{values!r:.40} is not a non-empty list of {kind.__name__}")
     return tuple(values)
 
 
@@ -216,11 +217,11 @@ def _in_range(value: object, end: int, *, minimum: int = 0) -> int:
 def _decompress(text: object, size: int) -> bytes:
     """Return the pixels of a golden sample of a given size in bytes; never decompress more."""
     if not isinstance(text, str) or size > MAX_GOLDEN_BYTES:
-        raise ValueError(f"a golden sample of {size:,} bytes")
+        raise ValueError(f"the golden sample is not text, or exceeds {MAX_GOLDEN_BYTES:,} bytes")
     packed = decompressobj()
     content = packed.decompress(b64decode(text, validate=True), size + 1)
     if len(content) != size or not packed.eof:
-        raise ValueError("a golden sample of the wrong size")
+        raise ValueError("the golden sample has the wrong size")
     return content
 
 
@@ -230,7 +231,7 @@ def _image_size(outputs: Sequence[TensorSpec]) -> tuple[int, int]:
             height, width = output.shape[2:]
             if isinstance(height, int) and isinstance(width, int):
                 return height, width
-    raise ValueError(f"no output {IMAGE!r} of a fixed height and width")
+    raise ValueError(f"the model has no output {IMAGE!r} with a fixed height and width")
 
 
 def _describe(specs: Sequence[TensorSpec]) -> str:

@@ -21,6 +21,7 @@ from cgan_runtime.model_file.protobuf import Field, Message, ProtobufError, read
 MAX_FILE_BYTES = 2**27
 MAX_METADATA = 2**23  # characters
 MAX_NODES, MAX_TENSORS, MAX_AXES = 1024, 4096, 6
+MAX_INPUTS_AND_OUTPUTS = 6
 # For a batch of MAX_BATCH images:
 MAX_ELEMENTS = 2**28  # of all tensors together: 2 GiB if all were int64 and kept in memory
 MAX_MULTIPLICATIONS = 2**38
@@ -55,7 +56,7 @@ Shape: TypeAlias = tuple[int, ...]
 class Node(NamedTuple):
     """The properties of a node that determine its output shape and cost."""
 
-    inputs: list[Shape]
+    inputs: list[Shape]  # the shapes of its inputs
     attributes: dict[str, Any]  # by name: int, list of int, or str
     constant: list[int] | None  # value of its second input, if that is an int64 initializer
 
@@ -73,7 +74,7 @@ class _InvalidGraphError(Exception):
 
 
 def validate_model(content: bytes, source: str) -> str:
-    """Check that cgan-export wrote a file and nobody changed it; return its SHA-256.
+    """Check that a file has the form that cgan-export writes; return its SHA-256.
 
     Raises:
         ModelError: the file is not an ONNX model, has no contract or another version of it, does
@@ -83,7 +84,7 @@ def validate_model(content: bytes, source: str) -> str:
         entries = read_message(content, {14: _ENTRY}, strict=False)[14]
     except ProtobufError as error:
         raise ModelError(
-            f"{source} is not an ONNX model, is truncated or damaged ({error}); "
+            f"{source} is not an ONNX model, or is truncated or damaged ({error}); "
             "copy or export it again"
         ) from error
     check_version({entry.get(1, ""): entry.get(2, "") for entry in entries}, source)
@@ -104,8 +105,12 @@ def infer_shapes(content: bytes) -> dict[str, Shape]:
     _check_header(model)
     graph = model[7]
     nodes, tensors, inputs, outputs = graph[1], graph[5], graph[11], graph[12]
-    if len(nodes) > MAX_NODES or len(tensors) > MAX_TENSORS or len(inputs + outputs) > MAX_AXES:
-        raise _InvalidGraphError(f"{len(nodes)} nodes, {len(tensors)} tensors")
+    counts = len(nodes), len(tensors), len(inputs + outputs)
+    limits = MAX_NODES, MAX_TENSORS, MAX_INPUTS_AND_OUTPUTS
+    if any(count > limit for count, limit in zip(counts, limits, strict=True)):
+        raise _InvalidGraphError(
+            "too large: {} nodes, {} tensors, {} inputs and outputs".format(*counts)
+        )
     inference = _ShapeInference()
     for value in inputs:
         inference.add(value.get(1, ""), _declared_shape(value))
@@ -158,7 +163,7 @@ class _ShapeInference:
         (start, end), kind = tensor.get(9, (0, 0)), tensor.get(2)
         if kind not in BYTES or end - start != BYTES[kind] * math.prod(shape):
             raise _InvalidGraphError(f"tensor {name!r:.40} whose size does not match its shape")
-        if kind == INT64:  # only Reshape takes one: the shape that it makes
+        if kind == INT64:  # only Reshape has one: its target shape
             if len(shape) != 1 or shape[0] > MAX_AXES:
                 raise _InvalidGraphError(f"int64 tensor {name!r:.40} that is not a shape")
             self._constants[name] = list(unpack_from(f"<{shape[0]}q", content, start))
@@ -192,7 +197,7 @@ class _ShapeInference:
         self._multiplications += multiplications
         if self._elements > MAX_ELEMENTS or self._multiplications > MAX_MULTIPLICATIONS:
             raise _InvalidGraphError(
-                f"{self._elements:,} tensor elements and {self._multiplications:,} "
+                f"too large: {self._elements:,} tensor elements and {self._multiplications:,} "
                 "multiplications per batch"
             )
 

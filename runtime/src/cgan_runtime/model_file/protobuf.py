@@ -1,8 +1,8 @@
 """A small protobuf reader, to look into an ONNX file before another library opens it.
 
 A schema lists the fields that a message may have. Repeated singular fields, wrong wire types and
-lengths beyond the end are rejected. Other readers tolerate some of these, and could otherwise find
-something else in the same bytes (encoding: https://protobuf.dev/programming-guides/encoding/).
+lengths beyond the end are rejected. Other readers tolerate some of these, and might interpret the
+same bytes differently (encoding: https://protobuf.dev/programming-guides/encoding/).
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -53,14 +53,14 @@ class _Reader:
             field = schema.get(number)
             if field is None:
                 if self._strict or not number:
-                    raise ProtobufError(f"field {number}")
+                    raise ProtobufError(f"unknown field {number}")
                 continue
             kind, repeated = field
             if wire == LENGTH and kind is int and repeated:
                 message[number] += self._packed(*value)
                 continue
             if wire != (VARINT if kind is int else FIXED32 if kind is float else LENGTH):
-                raise ProtobufError(f"wire type {wire} of field {number}")
+                raise ProtobufError(f"unexpected wire type {wire} of field {number}")
             if kind is str:
                 value = self._text(*value)
             elif isinstance(kind, dict):
@@ -68,7 +68,7 @@ class _Reader:
             if repeated:
                 message[number].append(value)
             elif number in message:
-                raise ProtobufError(f"field {number} twice")
+                raise ProtobufError(f"field {number} occurs twice")
             else:
                 message[number] = value
         return message
@@ -86,7 +86,7 @@ class _Reader:
         elif wire in (FIXED32, FIXED64):
             size = 4 if wire == FIXED32 else 8
         else:
-            raise ProtobufError(f"wire type {wire}")
+            raise ProtobufError(f"unknown wire type {wire}")
         start, at = at, at + size
         if at > end:
             raise ProtobufError("truncated")

@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +23,6 @@ from cgan_training.hardware.processes import ProcessGroup, exit_process
 from cgan_training.recipe import MAX_EPOCHS, PRECISIONS, load_recipe, recipe_names
 
 T = TypeVar("T")
-RANK_ZERO_HEAD_START = 1.0  # seconds in which rank 0 reports an error before torchrun ends it
 # Not the docstring of the command: python -OO removes docstrings.
 HELP = """\
 Train a conditional GAN: a network that generates images of a given class.
@@ -49,9 +49,7 @@ def option(name: str, text: str, **settings: Any) -> options.Decorator:
     return click.option(name, help=text, **settings)
 
 
-def directory(name: str, text: str, **settings: Any) -> options.Decorator:
-    """Return an option whose value is the path of a directory."""
-    return option(name, text, type=click.Path(path_type=Path, file_okay=False), **settings)
+directory = partial(option, type=click.Path(path_type=Path, file_okay=False))
 
 
 def check_minutes(_ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -215,21 +213,20 @@ def command(
     import torch
 
     from cgan_training.data import load_dataset
+    from cgan_training.engine import Trainer
     from cgan_training.hardware.devices import choose_device
     from cgan_training.hardware.precision import resolve_precision
-    from cgan_training.run import RunOptions, train
+    from cgan_training.run import RunOptions, plan_run, train
 
     torch.set_num_threads(setting("threads", threads) or torch.get_num_threads())
     data_dir = Path(setting("data_dir", data_dir))
     data, problem = processes.rank_zero_first(lambda: load_dataset(dataset, data_dir))
     if problem is not None:
-        click.secho(
+        warning = (
             f"WARNING: {problem}. Training on {data.source} instead: {len(data.labels):,} images, "
-            "enlarged from 8 x 8 pixels, so the digits will be coarser.",
-            fg="yellow",
-            bold=True,
-            err=True,
+            "enlarged from 8 x 8 pixels, so the digits will be coarser."
         )
+        click.secho(warning, fg="yellow", bold=True, err=True)
     torch_device = processes.on_all(lambda: choose_device(setting("device", device), processes))
     chosen = resolve_precision(chosen, torch_device)
     kind, size = torch_device.type, processes.size
@@ -239,24 +236,18 @@ def command(
         f"({data.source}) on {place}, into {run_dir}"
     )
     if dry_run:
-        from cgan_training.run.plan import plan_run
-
-        plan = plan_run(chosen, data, torch_device, processes, start_from)
+        plan = plan_run(Trainer(chosen, data, torch_device, processes), start_from)
         click.echo(format_table(chosen.to_dict() | plan))
         return
 
-    is_folder, evaluator = is_dataset_folder(dataset), None
-    dataset_name = str(Path(dataset).resolve()) if is_folder else data.name
-    eval_every = setting("eval_every", eval_every)
+    dataset_name = str(Path(dataset).resolve()) if is_dataset_folder(dataset) else data.name
+    evaluator, eval_every = None, setting("eval_every", eval_every)
     if eval_every:
         from cgan_training.evaluation.epoch_evaluator import EpochEvaluator
 
         echo_line("the evaluation classifier is trained on first use, which takes some minutes")
-        evaluator = processes.on_all(
-            lambda: (
-                None if processes.rank else EpochEvaluator(data, dataset_name, data_dir, cache_dir)
-            )
-        )
+        create_evaluator = partial(EpochEvaluator, data, dataset_name, data_dir, cache_dir)
+        evaluator = processes.on_all(lambda: None if processes.rank else create_evaluator())
     run_options = RunOptions(
         seconds_limit=None if minutes is None else minutes * 60,
         checkpoint_seconds=checkpoint_minutes * 60,
@@ -280,8 +271,8 @@ def format_table(values: dict[str, Any]) -> str:
     """Return a line per value; the values of a nested table follow its name and a dot."""
     rows: dict[str, Any] = {}
     for name, value in values.items():
-        nested = isinstance(value, dict)
-        rows |= {f"{name}.{key}": each for key, each in value.items()} if nested else {name: value}
+        table = value if isinstance(value, dict) else {"": value}
+        rows |= {f"{name}.{key}" if key else name: each for key, each in table.items()}
     width = max(map(len, rows))
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())
 
@@ -319,6 +310,6 @@ def main() -> None:
                 stack.enter_context(redirect_stderr(devnull))
             conventions.run(command)
     except SystemExit as exiting:
-        if exiting.code and processes.rank != 0:  # its exit makes torchrun end rank 0
-            time.sleep(RANK_ZERO_HEAD_START)
+        if exiting.code and processes.rank != 0:
+            time.sleep(1)  # Its exit makes torchrun end rank 0, which first reports the error.
         exit_process(int(exiting.code or 0))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cgan_training.data import Dataset
+from cgan_training.errors import DatasetError
 from cgan_training.evaluation.classifier import EvaluationClassifier, predict_with_features
 from cgan_training.evaluation.frechet import Gaussian, frechet_distance
 from cgan_training.evaluation.neighbors import Neighborhood, measure_overlap
@@ -42,9 +43,17 @@ class Reference:
 
     @classmethod
     def fit(cls, classifier: EvaluationClassifier, test: Dataset, train: Dataset) -> "Reference":
-        """Compute the features of a test and a training set of at least 2 images each."""
+        """Compute the features of a test and a training set.
+
+        Raises:
+            DatasetError: the test set has fewer than two different images.
+        """
         features = predict_with_features(classifier, test.images)[0]
         overall = Gaussian.fit(features)
+        if not overall.total_variance:
+            raise DatasetError(
+                f"{test.source}: evaluation needs at least two different test images; add some"
+            )
         return cls(
             test=overall,
             test_by_class=_fit_by_class(features, test.labels),

@@ -1,7 +1,7 @@
 """A training run: its directory, checkpoints, progress and the files that it leaves behind."""
 
-from cgan_training.run.config import read_config
-from cgan_training.run.options import RunOptions
-from cgan_training.run.training import train
+from cgan_training.run.artifacts import read_metrics
+from cgan_training.run.config import RunOptions, read_config
+from cgan_training.run.training import plan_run, train
 
-__all__ = ["RunOptions", "read_config", "train"]
+__all__ = ["RunOptions", "plan_run", "read_config", "read_metrics", "train"]

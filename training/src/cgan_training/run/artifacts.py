@@ -1,6 +1,7 @@
-"""Write the files of a run: checkpoints, metrics, sample sheets, curves and models."""
+"""The files of a run: config, metrics, sample sheets, curves, checkpoints and models."""
 
 import copy
+import json
 import os
 import platform
 import time
@@ -10,40 +11,30 @@ from typing import Any
 
 import torch
 
+from cgan_runtime.errors import OutputError
+from cgan_runtime.files import atomic_write
 from cgan_training.engine import EpochMetrics, Trainer
 from cgan_training.errors import CollapsedError
 from cgan_training.model_file import Model, save_model
 from cgan_training.pictures.curves import draw_curves
-from cgan_training.pictures.sample_sheet import draw_sample_sheet
+from cgan_training.pictures.sample_sheet import draw_animation, draw_sample_sheet
 from cgan_training.run.checkpoint import save_checkpoint
-from cgan_training.run.config import build_config, package_versions
-from cgan_training.run.directory import RunDirectory
-from cgan_training.run.options import RunOptions
-from cgan_training.run.tensorboard import TensorBoardWriter
+from cgan_training.run.config import RunOptions, config_json, package_versions
+from cgan_training.run.tensorboard import add_epoch, open_tensorboard
 
 MIN_SHEET_DEVIATION = 0.5  # of the pixel values of a sheet's images; below it they are all the same
 
 
 class RunArtifacts:
-    """Writes the files of a run. All processes call every method; only rank 0 writes.
+    """Writes the files of a run, each of them atomically.
 
-    An error on rank 0 is raised in every process.
+    All processes call is_checkpoint_due() and save_checkpoint(); only rank 0 calls the others.
 
     Args:
-        trainer: the run's trainer.
-        run_dir: the run's directory.
-        identity: "recipe" and "dataset_sha256", for checkpoints.
-        options: the run's options.
+        identity: the keys of a checkpoint that resume() compares.
         metrics: metrics of the completed epochs of a resumed run; None for a new run.
-        started_from: the run that initialized the networks, as check_provenance() returns it.
-
-    Raises:
-        OutputError: the directory cannot be written, or contains another run.
-        MissingExtraError: TensorBoard is requested but not installed.
+        started_from: the record of the run that this one started from, if there is one.
     """
-
-    _directory: RunDirectory  # exists on rank 0 only
-    _tensorboard: TensorBoardWriter | None = None
 
     def __init__(
         self,
@@ -54,85 +45,93 @@ class RunArtifacts:
         metrics: list[dict[str, Any]] | None,
         started_from: dict[str, Any] | None,
     ) -> None:
-        self._trainer, self._identity, self._options = trainer, identity, options
+        self._trainer, self._run_dir, self._options = trainer, run_dir, options
+        self._identity = identity
         self._origin = {} if started_from is None else {"started_from": started_from}
-        self._processes, self._saved_at = trainer.processes, time.perf_counter()
-        self._processes.on_rank_zero(lambda: self._open(run_dir, metrics))
+        self._is_new, self._metrics = metrics is None, list(metrics or [])
+        self._tensorboard: Any = None  # the SummaryWriter
+        self._saved_at = time.perf_counter()
 
-    def _open(self, run_dir: Path, metrics: list[dict[str, Any]] | None) -> None:
-        options = self._options
-        keep_models = bool(options.keep_every)
-        self._directory = RunDirectory(run_dir, keep_models=keep_models, metrics=metrics)
-        if metrics is None:
-            self._directory.write_config(build_config(self._trainer, options) | self._origin)
+    def open(self) -> None:
+        """Create the directory and its first files; raise OutputError if it holds another run."""
+        path, options = self._run_dir, self._options
+        if self._is_new and (path / "config.json").exists():
+            raise OutputError(
+                f"{path} already contains a run; continue it with --resume {path}, "
+                "or choose another --run-dir"
+            )
+        try:
+            (path / "samples").mkdir(parents=True, exist_ok=True)
+            if options.keep_every:
+                (path / "models").mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {path}: {error.strerror}; choose another --run-dir"
+            ) from error
+        self._write_metrics()
+        if self._is_new:
+            self._write("config.json", config_json(self._trainer, options, self._origin))
         if options.tensorboard:
-            self._tensorboard = TensorBoardWriter(run_dir / "tensorboard", self._trainer.epoch)
+            self._tensorboard = open_tensorboard(path / "tensorboard", self._trainer.epoch)
 
     def is_checkpoint_due(self) -> bool:
         """Return whether the last checkpoint is older than options.checkpoint_seconds."""
         return time.perf_counter() - self._saved_at >= self._options.checkpoint_seconds
 
     def save_checkpoint(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint. All processes call this together."""
         state = self._trainer.state_dict()
-        content = self._identity | self._origin
-        self._processes.on_rank_zero(
-            lambda: save_checkpoint(
-                {**content, "metrics": self._directory.metrics, "trainer": state},
-                self._directory.path,
-            )
-        )
+        content = {**self._identity, **self._origin, "metrics": self._metrics, "trainer": state}
+        self._trainer.processes.on_rank_zero(lambda: save_checkpoint(content, self._run_dir))
         self._saved_at = time.perf_counter()
 
     def record(self, epoch: EpochMetrics) -> None:
-        """Write the metrics and the sample sheet of an epoch, and its model if it is to be kept.
-
-        Raises:
-            OutputError: a file cannot be written.
-            CollapsedError: the epoch is complete, and all images of the sheet are the same.
-        """
-        self._processes.on_rank_zero(lambda: self._record(epoch))
-
-    def _record(self, epoch: EpochMetrics) -> None:
+        """Write the metrics and the sample sheet of an epoch, and its model if it is to be kept."""
         trainer, options = self._trainer, self._options
         metrics = asdict(epoch)
-        if options.evaluator is not None and self._is_due(epoch, options.eval_every):
+        if options.evaluator is not None and self._is_due(options.eval_every):
             metrics |= options.evaluator(trainer.finished_generator())
-        self._directory.add_metrics(metrics)
+        self._metrics.append(metrics)
+        self._write_metrics()
         images = trainer.sample_images()
-        number = f"{epoch.epoch:04d}"
-        self._directory.write(f"samples/epoch-{number}.png", self._draw_sheet(images))
+        self._write(f"samples/epoch-{epoch.epoch:04d}.png", self._draw_sheet(images))
         # Within its first epoch a generator often returns blank images, so the check comes later.
         deviation = images.float().std(dim=0).mean()
         if trainer.epoch_is_complete and deviation < MIN_SHEET_DEVIATION:
             raise CollapsedError(
                 f"after epoch {epoch.epoch} the generator returns the same image for every noise "
-                f"and label (see {self._directory.path}/samples); lower the recipe's "
-                "learning_rate, or change its seed"
+                f"and label (see {self._run_dir}/samples); lower the recipe's learning_rate, or "
+                "change its seed"
             )
         if self._tensorboard is not None:
-            self._tensorboard.add(metrics, images)
-        if self._is_due(epoch, options.keep_every):
-            path = self._directory.path / "models" / f"epoch-{number}.pt"
-            save_model(self._build_model(), path)
-
-    def _is_due(self, epoch: EpochMetrics, interval: int) -> bool:
-        return bool(interval) and self._trainer.epoch_is_complete and epoch.epoch % interval == 0
+            add_epoch(self._tensorboard, metrics, images)
+        if self._is_due(options.keep_every):
+            save_model(self._build_model(), self._run_dir / f"models/epoch-{epoch.epoch:04d}.pt")
 
     def finish(self) -> Path:
         """Write the grid, the animation, the curves and the model; return the model's path."""
-        return self._processes.on_rank_zero(self._finish)
-
-    def _finish(self) -> Path:
-        directory = self._directory
         if self._tensorboard is not None:
             self._tensorboard.close()
-        directory.write("grid.png", self._draw_sheet(self._trainer.sample_images()))
-        directory.write_animation()
-        directory.write("curves.png", draw_curves(directory.metrics, self._title()))
-        path = directory.path / "model.pt"
+        self._write("grid.png", self._draw_sheet(self._trainer.sample_images()))
+        sheets = sorted((self._run_dir / "samples").glob("epoch-*.png"))
+        self._write("samples.webp", draw_animation(sheets))
+        self._write("curves.png", draw_curves(self._metrics, self._title()))
+        path = self._run_dir / "model.pt"
         save_model(self._build_model(), path)
         return path
+
+    def _is_due(self, interval: int) -> bool:
+        trainer = self._trainer
+        return bool(interval) and trainer.epoch_is_complete and trainer.epoch % interval == 0
+
+    def _write(self, name: str, content: bytes) -> None:
+        with atomic_write(self._run_dir / name) as file:
+            file.write(content)
+
+    def _write_metrics(self) -> None:
+        # The whole file is rewritten: appending to it on a full disk would leave half a line.
+        lines = "".join(f"{json.dumps(each)}\n" for each in self._metrics)
+        self._write("metrics.jsonl", lines.encode())
 
     def _draw_sheet(self, images: torch.Tensor) -> bytes:
         return draw_sample_sheet(images, self._trainer.dataset.class_names, self._title())
@@ -162,6 +161,12 @@ class RunArtifacts:
             recipe=trainer.recipe.to_dict(),
             training=training,
         )
+
+
+def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """Read a run's metrics.jsonl: one table per epoch."""
+    with (run_dir / "metrics.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def _describe_machine(device: torch.device) -> str:

@@ -13,15 +13,7 @@ NEXT_NAME = "checkpoint-following.pt"  # a complete new checkpoint, before it is
 
 
 def save_checkpoint(content: dict[str, Any], run_dir: Path) -> None:
-    """Write checkpoint.pt atomically, after renaming the existing one to checkpoint-previous.pt.
-
-    Args:
-        content: tensors and plain values.
-        run_dir: the run's directory.
-
-    Raises:
-        OutputError: the file cannot be written; an existing checkpoint is still there.
-    """
+    """Write tensors and plain values to checkpoint.pt; keep the old one as the previous one."""
     path, next_path = run_dir / NAME, run_dir / NEXT_NAME
     save_archive({"format": FORMAT, "version": FORMAT_VERSION, **content}, next_path)
     try:
@@ -37,9 +29,6 @@ def load_checkpoint(run_dir: Path) -> tuple[dict[str, Any], str | None]:
 
     Returns:
         The content, and what is wrong with the newest checkpoint if the previous one was used.
-
-    Raises:
-        CheckpointError: there is no usable checkpoint.
     """
     newest = run_dir / NAME
     if not newest.exists() and (run_dir / NEXT_NAME).exists():

@@ -1,7 +1,9 @@
-"""config.json of a run: its recipe, dataset, options and environment."""
+"""The options of a run, and config.json: its recipe, dataset, options and environment."""
 
 import json
 import platform
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,37 @@ from cgan_training import __version__
 from cgan_training.engine import Trainer
 from cgan_training.errors import CheckpointError
 from cgan_training.hardware import DEVICES
+from cgan_training.networks import Generator
 from cgan_training.recipe import MAX_EPOCHS
-from cgan_training.run.options import RunOptions
 
-RANGES = {"threads": (1, 1024), "keep_every": (0, MAX_EPOCHS), "eval_every": (0, MAX_EPOCHS)}
+EPOCHS = range(MAX_EPOCHS + 1)
+RANGES = {"threads": range(1, 1025), "keep_every": EPOCHS, "eval_every": EPOCHS}
 
 
-def build_config(trainer: Trainer, options: RunOptions) -> dict[str, Any]:
-    """Return the content of config.json for a new run, as plain values."""
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run does besides training: limits, checkpoints, evaluation and extra files.
+
+    None of the options changes the trained weights, except by ending the run early.
+    """
+
+    seconds_limit: float | None = None  # stop after this much training, even within an epoch
+    checkpoint_seconds: float = 300.0  # maximum time between two checkpoints
+    keep_every: int = 0  # keep the generator of every n-th epoch in models/; 0 keeps none
+    resume: bool = False  # continue the run in the run directory
+    start_from: Path | None = None  # run directory whose networks initialize a new run
+    evaluator: Callable[[Generator], dict[str, float]] | None = None  # measures the quality
+    eval_every: int = 0  # evaluate every n-th epoch; 0 evaluates none
+    tensorboard: bool = False  # also write TensorBoard event files to tensorboard/
+    progress_bar: bool = False  # show a bar on stderr instead of logging a line per epoch
+    dataset_argument: str = ""  # --dataset as given, for config.json
+    data_dir: str = ""  # --data-dir as given, for config.json
+
+
+def config_json(trainer: Trainer, options: RunOptions, origin: dict[str, Any]) -> bytes:
+    """Return the content of config.json for a new run; origin adds keys."""
     dataset = trainer.dataset
-    return {
+    config = {
         "recipe": trainer.recipe.to_dict(),
         "dataset": {
             "name": dataset.name,
@@ -38,7 +61,11 @@ def build_config(trainer: Trainer, options: RunOptions) -> dict[str, Any]:
         "eval_every": options.eval_every,
         "tensorboard": options.tensorboard,
         "versions": package_versions(),
+        **origin,
     }
+    # A path that is not valid UTF-8 contains lone surrogates, which JSON can hold escaped.
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")
 
 
 def package_versions() -> dict[str, str]:
@@ -65,17 +92,13 @@ def read_config(run_dir: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{run_dir} contains no run (no config.json); check the path"
         ) from error
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"cannot read {path}, or it is damaged; start a new run") from error
     return dict(config)
 
 
 def saved_options(run_dir: Path) -> dict[str, Any]:
-    """Return the command-line options that a resumed run takes from its config.json, by name.
-
-    Raises:
-        CheckpointError: the directory contains no run, or its config.json is damaged.
-    """
+    """Return the command-line options that --resume takes from config.json; see read_config()."""
     config = read_config(run_dir)
     dataset = config.get("dataset", {})
     return {
@@ -86,20 +109,13 @@ def saved_options(run_dir: Path) -> dict[str, Any]:
 
 
 def _check(config: Any) -> None:
-    """Check the values that --resume uses.
-
-    Raises:
-        TypeError, ValueError: a value has an unexpected type or is out of range.
-    """
-    if not isinstance(config, dict) or config.get("device", "cpu") not in DEVICES:
-        raise TypeError("device")
-    for key, kind in {"dataset": dict, "tensorboard": bool}.items():
-        if type(config.get(key, kind())) is not kind:
-            raise TypeError(key)
+    """Raise an error unless it is a table whose values for --resume are valid or missing."""
     dataset = config.get("dataset", {})
-    if not all(isinstance(dataset.get(key, ""), str) for key in ("dataset", "data_dir")):
-        raise TypeError("dataset")
-    for key, (minimum, maximum) in RANGES.items():
-        value = config.get(key, minimum)
-        if type(value) is not int or not minimum <= value <= maximum:
-            raise ValueError(key)
+    integers = {key: config.get(key, valid.start) for key, valid in RANGES.items()}
+    if (
+        config.get("device", "cpu") not in DEVICES
+        or type(config.get("tensorboard", False)) is not bool
+        or not all(isinstance(dataset.get(key, ""), str) for key in ("dataset", "data_dir"))
+        or not all(type(value) is int and value in RANGES[key] for key, value in integers.items())
+    ):
+        raise ValueError("it contains invalid values")

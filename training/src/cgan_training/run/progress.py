@@ -15,17 +15,13 @@ _logger = logging.getLogger(__name__)
 class Progress:
     """Reports the epoch, the losses, images per second and the time left.
 
-    Args:
-        trainer: the run's trainer.
-        seconds_limit: seconds of training after which the run ends.
-        bar: show a bar on stderr instead of logging a line per epoch.
+    `bar` is a context manager, at whose end the bar is removed.
     """
 
-    def __init__(self, trainer: Trainer, seconds_limit: float, *, bar: bool) -> None:
-        self._epochs, self._batch_size = trainer.recipe.epochs, trainer.batch_size
-        self._seconds_limit, self._has_bar, self._refreshed = seconds_limit, bar, 0.0
-        self._bar = tqdm(
-            total=self._epochs * trainer.steps_per_epoch * self._batch_size,
+    def __init__(self, trainer: Trainer, *, bar: bool) -> None:
+        self._trainer, self._epochs, self._refreshed = trainer, trainer.recipe.epochs, 0.0
+        self.bar = tqdm(
+            total=self._epochs * trainer.steps_per_epoch * trainer.batch_size,
             unit="img",
             unit_scale=True,
             dynamic_ncols=True,
@@ -33,52 +29,33 @@ class Progress:
             disable=not bar,
         )
 
-    def start_epoch(self, epoch: int, step: int) -> None:
-        """Show which epoch begins, counted from 1, and at which step of the run."""
-        self._bar.set_description(f"epoch {epoch}/{self._epochs}")
-        if self._bar.n == 0:  # the steps before a resume do not count for the bar's speed
-            self._bar.initial = self._bar.n = step * self._batch_size
+    def start_epoch(self) -> None:
+        """Show the number of the epoch that begins."""
+        self.bar.set_description(f"epoch {self._trainer.epoch + 1}/{self._epochs}")
+        if self.bar.n == 0:  # the steps before a resume do not count for the bar's speed
+            self.bar.initial = self.bar.n = self._trainer.step * self._trainer.batch_size
 
     def step(self, steps: int, sums: Tensor) -> None:
-        """Count one step.
-
-        Args:
-            steps: completed steps of this epoch.
-            sums: [4], over these steps; see Trainer.train_epoch().
-        """
-        if not self._has_bar:
+        """Count one step. The arguments are those of Trainer.train_epoch()'s on_step."""
+        if self.bar.disable:
             return
-        self._bar.update(self._batch_size)
+        self.bar.update(self._trainer.batch_size)
         now = time.perf_counter()
         if now - self._refreshed >= REFRESH_SECONDS:
             self._refreshed = now
             loss_g, loss_d = (sums[:2] / steps).tolist()
-            self._bar.set_postfix_str(f"G {loss_g:.3f} D {loss_d:.3f}", refresh=False)
+            self.bar.set_postfix_str(f"G {loss_g:.3f} D {loss_d:.3f}", refresh=False)
 
     def end_epoch(self, epoch: EpochMetrics) -> None:
         """Log the results of the epoch, unless there is a bar."""
-        if self._has_bar:
+        if not self.bar.disable:
             return
         seconds = (self._epochs - epoch.epoch) * epoch.seconds / epoch.epoch
-        seconds = max(0.0, min(seconds, self._seconds_limit - epoch.seconds))
-        _logger.info(
-            "epoch %d/%d  loss G %.3f D %.3f  D(real) %.2f D(fake) %.2f  %s images/s  %s left",
-            epoch.epoch,
-            self._epochs,
-            epoch.loss_generator,
-            epoch.loss_discriminator,
-            epoch.mean_d_real,
-            epoch.mean_d_fake,
-            f"{epoch.images_per_second:,.0f}",
-            _clock(seconds),
+        seconds = max(0.0, min(seconds, self._trainer.seconds_limit - epoch.seconds))
+        text = (
+            f"epoch {epoch.epoch}/{self._epochs}  loss G {epoch.loss_generator:.3f} "
+            f"D {epoch.loss_discriminator:.3f}  D(real) {epoch.mean_d_real:.2f} "
+            f"D(fake) {epoch.mean_d_fake:.2f}  {epoch.images_per_second:,.0f} images/s  "
+            f"{tqdm.format_interval(round(seconds))} left"
         )
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._bar.close()
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+        _logger.info("%s", text)

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import fields
 from pathlib import Path
+from pprint import saferepr
 from typing import Any
 
 from cgan_training.engine import EpochMetrics, Trainer
@@ -20,19 +21,12 @@ _logger = logging.getLogger(__name__)
 def resume(
     trainer: Trainer, run_dir: Path, identity: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Restore the trainer's state from the checkpoint of its run.
+    """Restore a new trainer's state from the checkpoint of its run.
 
-    Args:
-        trainer: a new trainer with the run's recipe and dataset.
-        run_dir: the run's directory.
-        identity: "recipe" and "dataset_sha256"; both must equal those of the checkpoint.
+    Raises CheckpointError unless the checkpoint has this identity: "recipe" and "dataset_sha256".
 
     Returns:
-        The metrics of the completed epochs, and what the run was started from, or None.
-
-    Raises:
-        CheckpointError: there is no usable checkpoint, it belongs to another recipe or dataset, or
-            its parts do not fit each other.
+        The metrics of the completed epochs, and the record of the run that this one started from.
     """
     checkpoint = _load_checkpoint(trainer.processes, run_dir)
     saved, expected = checkpoint.get("recipe"), identity["recipe"]
@@ -52,7 +46,7 @@ def resume(
             "give its --dataset and --data-dir"
         )
     try:
-        metrics = _check_metrics(checkpoint["metrics"])
+        metrics = [_check_metrics(dict(line)) for line in checkpoint["metrics"]]
         started_from = checkpoint.get("started_from")
         if started_from is not None:
             started_from = check_provenance(started_from)
@@ -67,19 +61,12 @@ def resume(
 
 
 def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
-    """Copy the networks of another run into the trainer.
-
-    Returns:
-        Facts about that run, as check_provenance() returns them.
-
-    Raises:
-        CheckpointError: the directory contains no run, or its networks have other shapes.
-    """
+    """Copy the networks of another run into the trainer, and return a record of that run."""
     config = trainer.processes.on_rank_zero(lambda: read_config(run_dir))
     checkpoint = _load_checkpoint(trainer.processes, run_dir)
     try:
         state = checkpoint["trainer"]
-        facts = {
+        record = {
             "recipe": recipe_from_dict(checkpoint["recipe"], str(run_dir)).to_dict(),
             "dataset": config["dataset"]["name"],
             "threads": config["threads"],
@@ -88,15 +75,15 @@ def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
             "seconds": round(state["seconds"], 1),
         }
         if "started_from" in checkpoint:
-            facts["started_from"] = checkpoint["started_from"]
-        facts = check_provenance(facts)
+            record["started_from"] = checkpoint["started_from"]
+        check_provenance(record)
         trainer.state.load_networks(state)
     except Exception as error:  # torch raises errors of many types for a state that does not fit
         raise CheckpointError(
             f"this recipe and dataset cannot start from the networks in {run_dir} "
             f"({one_line(error)}); start from a run with the same networks, image size and classes"
         ) from error
-    return facts
+    return record
 
 
 def _load_checkpoint(processes: ProcessGroup, run_dir: Path) -> dict[str, Any]:
@@ -108,27 +95,16 @@ def _load_checkpoint(processes: ProcessGroup, run_dir: Path) -> dict[str, Any]:
 
 
 def _equal(value: object, expected: object) -> bool:
-    """Return whether an untrusted value equals a plain one. A tensor's == is not a bool."""
-    if type(value) is not type(expected):
-        return False
-    if isinstance(value, dict) and isinstance(expected, dict):
-        return value.keys() == expected.keys() and all(
-            _equal(value[key], expected[key]) for key in expected
-        )
-    if isinstance(value, list) and isinstance(expected, list):
-        return len(value) == len(expected) and all(map(_equal, value, expected))
-    return value == expected
+    """Return whether an untrusted value has the types and content of a plain one.
 
-
-def _check_metrics(metrics: Any) -> list[dict[str, Any]]:
-    """Return the metrics of a checkpoint: one dict of numbers per epoch.
-
-    Raises:
-        TypeError, ValueError: they are not.
+    Texts are compared, because a tensor's == is not a bool and False == 0. The keys are sorted.
     """
-    lines = [dict(line) for line in metrics]
-    for line in lines:
-        numeric = all(type(value) in (int, float) for value in line.values())
-        if not line.keys() >= _METRICS or not numeric or {type(key) for key in line} != {str}:
-            raise ValueError("metrics must be one table of numbers per epoch")
-    return lines
+    return saferepr(value) == saferepr(expected)
+
+
+def _check_metrics(metrics: dict[Any, Any]) -> dict[str, Any]:
+    """Return the metrics of an epoch; raise ValueError if they are not numbers with names."""
+    numeric = all(type(value) in (int, float) for value in metrics.values())
+    if not metrics.keys() >= _METRICS or not numeric or {*map(type, metrics)} != {str}:
+        raise ValueError("metrics must be one table of numbers per epoch")
+    return metrics

@@ -3,8 +3,12 @@
 import hashlib
 import math
 import signal
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import torch
 from torch import Tensor
@@ -14,12 +18,14 @@ from cgan_training.data import Dataset
 from cgan_training.engine import Trainer
 from cgan_training.hardware.precision import resolve_precision
 from cgan_training.hardware.processes import SINGLE_PROCESS, ProcessGroup, Vote
+from cgan_training.networks import parameter_count
 from cgan_training.recipe import Recipe
 from cgan_training.run.artifacts import RunArtifacts
-from cgan_training.run.options import RunOptions
+from cgan_training.run.config import RunOptions
 from cgan_training.run.progress import Progress
 from cgan_training.run.resume import resume, start_from
-from cgan_training.run.signals import record_stop_signals
+
+PLAN_WARM_UP_STEPS, PLAN_TIMED_STEPS = 20, 40  # of a dry run
 
 
 def train(
@@ -57,8 +63,7 @@ def train(
         DeviceError: the device does not support the recipe's precision.
         DatasetError: the processes have different datasets.
         OutputError: the run directory cannot be written, or contains another run.
-        CheckpointError: the run cannot be resumed or started from: there is no usable checkpoint,
-            or it belongs to another recipe, dataset or kind of network.
+        CheckpointError: the run to continue or to start from is damaged or does not fit.
         DivergedError: the losses are not finite numbers.
         CollapsedError: the generator returns the same image for every noise and label.
         MissingExtraError: options.tensorboard is set, but TensorBoard is not installed.
@@ -75,15 +80,15 @@ def train(
     elif options.start_from is not None:
         started_from = start_from(trainer, options.start_from)
     artifacts = RunArtifacts(trainer, run_dir, identity, options, metrics, started_from)
+    processes.on_rank_zero(artifacts.open)
 
-    seconds_limit = trainer.seconds + (options.seconds_limit or math.inf)
-    trainer.seconds_limit = seconds_limit
+    trainer.seconds_limit = trainer.seconds + (options.seconds_limit or math.inf)
     vote, time_is_up = Vote(processes), 0.0
-    progress = Progress(trainer, seconds_limit, bar=options.progress_bar)
-    with record_stop_signals() as received, closing(progress):
+    progress = Progress(trainer, bar=options.progress_bar)
+    with _record_stop_signals() as received, progress.bar:
 
         def stop_conditions() -> tuple[int, bool]:
-            return received[-1] if received else 0, trainer.seconds >= seconds_limit
+            return received[-1] if received else 0, trainer.seconds >= trainer.seconds_limit
 
         def on_step(steps: int, sums: Tensor) -> bool:
             progress.step(steps, sums)
@@ -93,11 +98,11 @@ def train(
             return not any(stopping)
 
         while trainer.epoch < recipe.epochs and not time_is_up:
-            progress.start_epoch(trainer.epoch + 1, trainer.step)
+            progress.start_epoch()
             epoch = trainer.train_epoch(on_step)
             if trainer.epoch_is_complete:
                 progress.end_epoch(epoch)
-                artifacts.record(epoch)
+                processes.on_rank_zero(partial(artifacts.record, epoch))
             artifacts.save_checkpoint()
             signal_number, time_is_up = processes.maximum(*stop_conditions())
             if signal_number:
@@ -109,8 +114,49 @@ def train(
                 )
         if not trainer.epoch_is_complete:  # the time limit ended the run within an epoch
             progress.end_epoch(epoch)
-            artifacts.record(epoch)
-    return artifacts.finish()
+            processes.on_rank_zero(partial(artifacts.record, epoch))
+    return processes.on_rank_zero(artifacts.finish)
+
+
+def plan_run(trainer: Trainer, start_from_run: Path | None) -> dict[str, str]:
+    """Return the sizes and the time of a run as a table of text, after training a few steps."""
+    if start_from_run is not None:
+        start_from(trainer, start_from_run)
+    trainer.train_epoch(lambda steps, _sums: steps < PLAN_WARM_UP_STEPS)
+    seconds, steps = trainer.seconds, trainer.step
+    trainer.train_epoch(lambda done, _sums: done < steps + PLAN_TIMED_STEPS)
+    seconds_per_step = (trainer.seconds - seconds) / (trainer.step - steps)
+    total = trainer.recipe.epochs * trainer.steps_per_epoch
+    return {
+        "generator size": f"{parameter_count(trainer.state.generator):,} parameters",
+        "discriminator size": f"{parameter_count(trainer.state.discriminator):,} parameters",
+        "steps": f"{total:,} ({trainer.steps_per_epoch:,} per epoch)",
+        "estimated time": f"{total * seconds_per_step / 60:,.0f} minutes",
+    }
+
+
+@contextmanager
+def _record_stop_signals() -> Iterator[list[int]]:
+    """Record SIGINT and SIGTERM within the block instead of ending the process; yield the record.
+
+    A second signal of that kind has its usual effect. Only the main thread can handle signals.
+    """
+    received: list[int] = []
+
+    def record(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, previous[signal.Signals(number)])
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+    previous = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, record)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _hash_dataset(dataset: Dataset) -> str:
