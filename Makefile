@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME_VENV := .venv-runtime
 BENCH_VENV := .venv-bench
 # Other runtimes in the benchmarks: OpenVINO (Intel), LiteRT and its quantizer (Google), ncnn
-# (Tencent). The benchmarks report those that cannot be installed as missing.
+# (Tencent). A benchmark reports a runtime as missing if it cannot be installed.
 OTHER_RUNTIMES := openvino ai-edge-litert ai-edge-quantizer ncnn
 # Packages that also wrap onnxruntime around a model, for the startup benchmark.
 COMPARABLE_PACKAGES := piper-tts rembg[cpu] fastembed
@@ -62,7 +62,7 @@ model: $(VENV)/.installed  ## train the shipped model again on MNIST, from scrat
 	$(BIN)/cgan-export $(MODEL_DIR) $(SHIPPED) --precision int8 --evaluate --card \
 		--cache-dir benchmarks/models
 
-test: $(VENV)/.installed  ## run all tests on all cores
+test: $(VENV)/.installed  ## run all tests, in up to four processes
 	$(BIN)/python -m pytest $(TEST_FLAGS) $(PYTEST_FLAGS)
 
 test-haswell: $(VENV)/.installed  ## compare images with an emulated x86-64 without VNNI (needs qemu)
@@ -85,7 +85,7 @@ fuzz: $(VENV)/.installed  ## feed 40,000 damaged and hostile files to the comman
 		--seed $(FUZZ_SEED) --summary $(FUZZ_SUMMARY) || exit 1; done
 	$(BIN)/python tests/fuzz/guided.py --runs $(FUZZ_GUIDED) --seed $(FUZZ_SEED)
 
-faults: $(VENV)/.installed  ## make every file operation of every command fail (an hour)
+faults: $(VENV)/.installed  ## inject a fault into every file operation of every command (an hour)
 	$(BIN)/python tests/faults/faults.py --summary docs/reliability/faults.json
 
 load: $(VENV)/.installed  ## generate under load for ten minutes, and check every image

@@ -16,7 +16,7 @@ import click
 import harness
 from quality_curve import read_run
 
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import runner
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,4 +71,4 @@ def plot(points: list[dict[str, Any]]) -> "Figure":
 
 
 if __name__ == "__main__":
-    conventions.run(main)
+    runner.run(main)

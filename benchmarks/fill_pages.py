@@ -94,8 +94,8 @@ def inference() -> str:
             ]
         )
     head = ["images/s", *(f"{network}, batch {batch:,}" for network, batch in columns)]
-    its = line["machine"]
-    core = f"{its['processor']} ({', '.join(its['features'])}), {line['time'][:10]}"
+    host = line["machine"]
+    core = f"{host['processor']} ({', '.join(host['features'])}), {line['time'][:10]}"
     text = harness.table([*head, "mean pixel error"], lines)
     return f"{text}\n*One core of {core}.*\n"
 
@@ -198,7 +198,7 @@ def min_memory(limits: Mapping[str, Any]) -> int:
     return min(int(size) for size, outcome in limits.items() if outcome == "generated")
 
 
-def test_strength() -> str:
+def coverage_and_mutation() -> str:
     """Return the table in docs/reliability.md of coverage and mutation scores."""
     folder = DOCS / "reliability"
     coverage = json.loads((folder / "coverage.json").read_text("utf-8"))
@@ -246,7 +246,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     },
     DOCS / "precisions.md": {"precisions": copied(DOCS / "precisions" / "table.md")},
     DOCS / "scaling.md": {"generation": generation},
-    DOCS / "reliability.md": {"robustness": robustness, "test-strength": test_strength},
+    DOCS / "reliability.md": {"robustness": robustness, "test-strength": coverage_and_mutation},
     DOCS / "classic.md": {"classic": copied(DOCS / "classic" / "curve.md")},
 }
 

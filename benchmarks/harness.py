@@ -77,8 +77,8 @@ class Timing:
     def summary(self, base: "Timing | None" = None) -> dict[str, float]:
         """Return the values that the history keeps.
 
-        They are medians and the quartiles of the wall time in microseconds and, with a base, the
-        speedups over it in wall and CPU time: the medians of the per-round ratios.
+        They are medians in microseconds, and the quartiles of the wall time. With a base they
+        include the speedups over it in wall and CPU time: medians of the per-round ratios.
         """
         wall = self.wall * 2 if len(self.wall) == 1 else self.wall
         low, middle, high = statistics.quantiles(wall, n=4, method="inclusive")
@@ -261,7 +261,7 @@ def record(
 
 
 def _commit() -> str | None:
-    """Return the current commit; a trailing + marks changes other than benchmark results."""
+    """Return the current commit; a trailing + marks uncommitted changes of other files."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
@@ -317,12 +317,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def conditions(line: Mapping[str, Any]) -> str:
     """Return a sentence on the machine and the versions of a record, and what is missing."""
-    its = line["machine"]
-    features = f" ({', '.join(its['features'])})" if its["features"] else ""
+    host = line["machine"]
+    features = f" ({', '.join(host['features'])})" if host["features"] else ""
     packages = ", ".join(f"{name} {version}" for name, version in line["versions"].items())
     text = (
-        f"Measured {line['time'][:10]} on {its['cpus']} CPUs of {its['processor']}{features}, "
-        f"{its['system']}, Python {its['python']}, {packages}."
+        f"Measured {line['time'][:10]} on {host['cpus']} CPUs of {host['processor']}{features}, "
+        f"{host['system']}, Python {host['python']}, {packages}."
     )
     for name, reason in line["missing"].items():
         text += f"\n\n**Missing: {name}**: {reason}."

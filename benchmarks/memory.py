@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import runner
 from cgan_training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -86,4 +86,4 @@ def plot(result: dict[str, Any]) -> "Figure":
 
 
 if __name__ == "__main__":
-    conventions.run(main)
+    runner.run(main)

@@ -28,7 +28,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import runner
 from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.model_file.contract import LABEL
 from cgan_training.model_file import Model, load_model, save_model
@@ -44,7 +44,7 @@ class Network:
 
     name: str
     model: Model
-    int8_file: Path | None  # the existing int8 file, where none is to be exported
+    int8_file: Path | None  # an existing int8 file to measure; None: export one
 
     @property
     def generator(self) -> Generator:
@@ -184,4 +184,4 @@ def main(run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    conventions.run(main)
+    runner.run(main)

@@ -27,7 +27,7 @@ from cgan_export.evaluation.image_sources import open_onnx_source
 from cgan_export.evaluation.quality_gate import compare_accuracy
 from cgan_export.export import TOLERANCES, export_model
 from cgan_runtime import ImageGenerator
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import runner
 from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE
 from cgan_runtime.noise import standard_normal
 
@@ -124,4 +124,4 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    conventions.run(main)
+    runner.run(main)

@@ -4,7 +4,7 @@
 
 Measures each NAME=MODEL with everything that `cgan-eval` measures, and adds the controls. Figures
 are means over four image sets; CAS is measured on one. Writes rows.json and table.md
-into docs/quality/, and of the last model sheet.png, confusion.png and nearest.png.
+into docs/quality/, and sheet.png, confusion.png and nearest.png of the last model.
 
 The figures depend on the evaluation classifier, and every machine trains a slightly different one.
 MNIST's is kept in benchmarks/models, so that figures of different days and machines are comparable:
@@ -28,7 +28,7 @@ import torch
 from cgan_export.evaluation.evaluator import Evaluator
 from cgan_export.evaluation.image_sources import ImageSource, open_source
 from cgan_export.evaluation.pictures import confusion_picture, nearest_picture, sheet_picture
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import runner
 from cgan_training.evaluation.classifier import classifier_file_name
 from cgan_training.evaluation.controls import CONTROLS, SHIFTED, make_controls
 
@@ -112,7 +112,7 @@ def main(
 
 
 def controls_to_measure(existing: Rows, classifier: str) -> set[str]:
-    """Return the controls that this classifier has not measured, and the last model's."""
+    """Return the controls that this classifier has not measured, and the one made from a model."""
     return {SHIFTED} | {
         name for name in CONTROLS if existing.get(name, {}).get("classifier") != classifier
     }
@@ -138,4 +138,4 @@ def table(rows: Mapping[str, Mapping[str, Any]], classifier: str) -> str:
 
 
 if __name__ == "__main__":
-    conventions.run(main)
+    runner.run(main)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import runner
 from cgan_training.errors import TrainingError
 from cgan_training.run import read_config, read_metrics
 
@@ -78,4 +78,4 @@ def plot(runs: dict[str, dict[str, Any]]) -> "Figure":
 
 
 if __name__ == "__main__":
-    conventions.run(main)
+    runner.run(main)

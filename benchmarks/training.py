@@ -25,7 +25,7 @@ import harness
 import torch
 from torch import Tensor, nn
 
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import runner
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.data.torchvision_sets import import_torchvision_datasets
 from cgan_training.engine import Trainer
@@ -266,4 +266,4 @@ def plot(rows: list[dict[str, Any]]) -> "Figure":
 
 
 if __name__ == "__main__":
-    conventions.run(main)
+    runner.run(main)

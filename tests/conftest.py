@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from cgan_export import export_model
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import runner
 from cgan_runtime.model_file import contract, graph_validation
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.evaluation.classifier import load_or_train_classifier
@@ -75,7 +75,7 @@ def run_in_process(name: str, *arguments: str) -> "subprocess.CompletedProcess[b
     threads, sigterm_handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
     code: Any = None
     try:
-        conventions.run(import_module(COMMAND_MODULES[name]).command, arguments)
+        runner.run(import_module(COMMAND_MODULES[name]).command, arguments)
     except SystemExit as exiting:
         code = exiting.code
     finally:
@@ -156,12 +156,18 @@ def run_dir(
     return folder
 
 
+@pytest.fixture
+def run_copy(run_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, at tmp_path / "run"."""
+    return Path(shutil.copytree(run_dir, tmp_path / "run"))
+
+
 @pytest.fixture(scope="session")
 def classifier_cache(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A --cache-dir that holds the evaluation classifier of optdigits."""
     folder = tmp_path_factory.mktemp("classifiers")
     for path in (ROOT / "benchmarks" / "models").glob("classifier-*.pt"):
-        shutil.copy(path, folder)  # saves the training, unless sklearn or Pillow make other digits
+        shutil.copy(path, folder)  # saves the training if the resampled digits are the same
     load_or_train_classifier(digits, folder)
     return folder
 
@@ -176,7 +182,7 @@ def onnx_file(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shapes_of() -> Callable[[bytes], dict[str, tuple[int, ...]]]:
-    """Return the shapes that graph validation infers, after a comparison with onnx's inference."""
+    """Return the shapes that graph validation infers, and check that onnx infers the same."""
 
     def infer(content: bytes) -> dict[str, tuple[int, ...]]:
         graph_validation.validate_model(content, "m.onnx")

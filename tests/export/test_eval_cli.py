@@ -103,7 +103,7 @@ def test_slow_figures_are_measured_without_quick(
         (["none.onnx"], 1, "none.onnx"),
         (["{run}", "--dataset", "shapes"], 1, "'shapes'; choose "),
         (["{convolutional}", "--dataset", "optdigits"], 1, "generates 4 classes of 8 x 12 pixels"),
-        (["{run}", "--repeats", 0], 2, "'--repeats': 0 is not in the range 1<=x<=20"),
+        (["{run}", "--repeats", 0], 2, "--repeats must be an integer from 1 to 20, got '0'"),
         (["{run}", "--quick", "--output", "text/folder"], 1, "cannot create the folder text/fol"),
         ([], 2, "Missing argument 'MODEL'"),
     ],

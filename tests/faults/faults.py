@@ -123,7 +123,7 @@ def run_in_child(
 
 def run(scenario: Scenario, folder: Path, kind: str, number: int | None) -> None:
     """Run a scenario in this process, which is the child, and exit."""
-    from cgan_runtime.cli import conventions
+    from cgan_runtime.cli import runner
 
     signal.alarm(MAX_SECONDS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -134,7 +134,7 @@ def run(scenario: Scenario, folder: Path, kind: str, number: int | None) -> None
     injector.install()
     code: Any = 70
     try:
-        conventions.run(scenario.command, scenario.arguments)
+        runner.run(scenario.command, scenario.arguments)
     except SystemExit as exiting:
         code = exiting.code or 0
     except BaseException as error:  # noqa: BLE001 - the parent reports it

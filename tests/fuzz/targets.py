@@ -35,7 +35,7 @@ def call(command: click.Command, arguments: Sequence[object]) -> Completed:
     Raises:
         WrongError: it raises an exception or does not report its error in one line.
     """
-    from cgan_runtime.cli import conventions
+    from cgan_runtime.cli import runner
 
     name, code, error = command.name or "", None, None
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -45,7 +45,7 @@ def call(command: click.Command, arguments: Sequence[object]) -> Completed:
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
         try:
-            conventions.run(command, [*map(str, arguments)])
+            runner.run(command, [*map(str, arguments)])
         except SystemExit as exiting:
             code = exiting.code
         except BaseException as raised:  # noqa: BLE001 - reported below

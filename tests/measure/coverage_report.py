@@ -31,7 +31,7 @@ def main() -> None:
     print(json.dumps(packages, indent=2))
     low = [name for name, each in packages.items() if each["percent"] < MIN_PERCENT]
     if low:
-        sys.exit(f"error: {', '.join(low)} below {MIN_PERCENT} %; test the files listed above")
+        sys.exit(f"error: {', '.join(low)}: below {MIN_PERCENT} %; test the files listed above")
 
 
 def summarize(stage: str, files: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ SUBJECTS = {  # a module, and pytest's arguments for its tests
         ["tests/export/test_verification.py"],
     ),
 }
-# An operator has a dozen replacements; only the most similar one is used. X | Y are annotations.
+# Of the replacements of an operator, only the most similar one is used. BitOr is in annotations.
 REPLACEMENTS = {
     "Binary": "Add_Sub|Sub_Add|Mul_FloorDiv|Div_Mul|FloorDiv_Mul|Mod_FloorDiv|Pow_Mul|"
     "LShift_RShift|RShift_LShift|BitAnd_BitXor|BitXor_BitAnd",
@@ -66,7 +66,7 @@ def main() -> None:
 def mutate(tree: Path, module: str, tests: list[str]) -> dict[str, Any]:
     """Run all mutants of a module in a copy of the tree, and print those that survive."""
     tree.mkdir()
-    # Python would use stale bytecode if a mutant had the time and size of its source.
+    # Python would use stale bytecode for a mutant with the mtime and size of the original.
     no_bytecode = shutil.ignore_patterns("__pycache__")
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, tree / folder, ignore=no_bytecode)

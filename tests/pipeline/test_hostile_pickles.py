@@ -30,7 +30,7 @@ class MaliciousValue:
 
 @pytest.fixture
 def infect(tmp_path: Path) -> Iterator[Infect]:
-    """A function that adds a malicious value to a file. The test fails if the value is loaded."""
+    """Add a malicious value to a file; the test fails if the value is ever loaded."""
     value = MaliciousValue(tmp_path / "executed")
 
     def add(path: Path) -> None:
@@ -42,11 +42,6 @@ def infect(tmp_path: Path) -> Iterator[Infect]:
     value.folder.rmdir()  # it exists: the value works
     yield add
     assert not value.folder.exists()
-
-
-@pytest.fixture
-def run_copy(run_dir: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(run_dir, tmp_path / "run"))
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_import_is_light(code: str) -> None:
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_is_light(tmp_path: Path, command: str, option: str) -> None:
     modules = modules_of_command(command, option, folder=tmp_path)
-    assert "cgan_runtime.cli.conventions" in modules
+    assert "cgan_runtime.cli.runner" in modules
     assert not modules & HEAVY
 
 

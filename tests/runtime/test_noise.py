@@ -209,10 +209,10 @@ def test_neighbors_are_uncorrelated(power: int) -> None:
     [(-1, 0, 1), (2**64, 0, 1), (0, -1, 1), (0, 0, -1), (0, 2**63, 1), (0, 2**63 - 1, 2)],
 )
 def test_values_out_of_range(seed: int, start: int, count: int) -> None:
-    with pytest.raises(InputError, match=r"^(seed|images) .* out of range") as caught:
+    with pytest.raises(InputError, match=r"^(seed|start) .* out of range") as caught:
         standard_normal(seed, start, count, 6)
     if 0 <= seed < 2**64:
-        assert f"images {start} to {start + count} are " in str(caught.value)
+        assert f"start {start} and count {count} are " in str(caught.value)
 
 
 @pytest.mark.parametrize("noise_dim", [0, -1, 2**31, 2**63])

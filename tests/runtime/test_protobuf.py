@@ -68,15 +68,15 @@ def test_valid_message(content: bytes, expected: dict[int, Any]) -> None:
         (b"\x08\x05\x08\x05", "field 1 occurs twice"),
         (field(2, b"\xff"), "text that is not UTF-8"),
         (field(2, b"\xed\xa0\x80"), "text that is not UTF-8"),  # a lone surrogate
-        (field(1, b"\x05"), "wire type 2 of field 1"),
-        (b"\x10\x05", "wire type 0 of field 2"),
-        (b"\x20\x05", "wire type 0 of field 4"),
-        (field(4, b"abcd"), "wire type 2 of field 4"),
-        (b"\x0b\x0c", "wire type 3"),  # a group
-        (b"\x0f", "wire type 7"),
-        (b"\x00\x00", "field 0"),
-        (field(7, b""), "field 7"),
-        (field(5, b"\x18\x01"), "field 3"),
+        (field(1, b"\x05"), "unexpected wire type 2 of field 1"),
+        (b"\x10\x05", "unexpected wire type 0 of field 2"),
+        (b"\x20\x05", "unexpected wire type 0 of field 4"),
+        (field(4, b"abcd"), "unexpected wire type 2 of field 4"),
+        (b"\x0b\x0c", "unknown wire type 3"),  # a group
+        (b"\x0f", "unknown wire type 7"),
+        (b"\x00\x00", "unknown field 0"),
+        (field(7, b""), "unknown field 7"),
+        (field(5, b"\x18\x01"), "unknown field 3"),
     ],
 )
 def test_malformed_message(content: bytes, reason: str) -> None:

@@ -99,7 +99,7 @@ def indirect_dependencies(name: str, direct: set[str]) -> list[str]:
 
 
 def wheel_files() -> str:
-    """Return the files of the runtime package that belong into its wheel, as a Markdown list."""
+    """Return the files of the runtime package that belong in its wheel, as a Markdown list."""
     source, suffixes = ROOT / "runtime" / "src", {".py", ".onnx", ".typed", ".md"}
     files = (path for path in source.rglob("*") if path.is_file() and path.suffix in suffixes)
     return "\n".join(sorted(f"- `{path.relative_to(source).as_posix()}`" for path in files))

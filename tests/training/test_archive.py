@@ -152,10 +152,10 @@ def cyclic_list() -> Any:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (nested_list(50, 1), "it holds too many values"),
-        (nested_list(60, 2), "it holds too many values"),
-        (cyclic_list(), "it holds too many values"),
-        ([0] * 200_001, "it holds too many values"),
+        (nested_list(50, 1), "it holds too many or too deeply nested values"),
+        (nested_list(60, 2), "it holds too many or too deeply nested values"),
+        (cyclic_list(), "it holds too many or too deeply nested values"),
+        ([0] * 200_001, "it holds too many or too deeply nested values"),
         (torch.zeros(1).expand(2**20, 2**20), "a tensor has more elements than its storage"),
         (torch.zeros(2).to_sparse(), "its pickle names"),
         (torch.empty(2**40, device="meta"), "its pickle names"),

@@ -59,7 +59,7 @@ def test_a_run_can_be_repeated_from_its_config_and_resumed(
     assert len(hashes) == 1
     done = call("cgan-train", "--resume", "three", "--epochs", 5)
     assert done.returncode == 1
-    assert b"has a different recipe (epochs differs from 5)" in done.stderr
+    assert b"has a different recipe (epochs is 2, not 5)" in done.stderr
 
 
 def test_a_resumed_run_keeps_its_options(

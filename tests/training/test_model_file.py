@@ -58,12 +58,12 @@ def test_a_truncated_file_is_rejected(run_dir: Path, tmp_path: Path, size: int) 
 
 def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
-    missing = f"there is no {path}; make one with cgan-train, or check the path"
+    missing = f"there is no model {path}; train one with cgan-train, or check the path"
     assert error_of(path) == error_of(tmp_path) == missing
     path.mkdir()
     assert error_of(tmp_path) == f"cannot read {path}: Is a directory; check the path"
     assert error_of(Path("x" * 300)).endswith("x: File name too long; check the path")
-    assert error_of(Path("a\0b")) == "there is no 'a\\x00b'; check the path"
+    assert error_of(Path("a\0b")) == "there is no model 'a\\x00b'; check the path"
 
 
 def test_a_checkpoint_is_rejected(run_dir: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from cgan_training.data import Dataset
-from cgan_training.hardware.processes import ProcessGroup, Vote
+from cgan_training.hardware.processes import PeriodicMaximum, ProcessGroup
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_metrics, train
 
@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from cgan_training import TrainingError, load_dataset, load_recipe
 from cgan_training.engine import Trainer
-from cgan_training.hardware.processes import ProcessGroup, Vote, exit_process
+from cgan_training.hardware.processes import ProcessGroup, PeriodicMaximum, exit_process
 
 def fail():
     raise TrainingError("only rank 1 failed")
@@ -41,9 +41,9 @@ with ProcessGroup.from_environment().joined() as processes:
         processes.on_all(fail if processes.rank == 1 else lambda: None)
     except TrainingError as error:
         result["on_all"] = str(error)
-    vote = Vote(processes)
-    votes = [vote(processes.rank == 1 and call >= 5) for call in range(100_000)]
-    result["votes"] = votes.index([1.0])
+    maximum = PeriodicMaximum(processes)
+    maxima = [maximum(processes.rank == 1 and call >= 5) for call in range(100_000)]
+    result["first_maximum"] = maxima.index([1.0])
     recipe, data = load_recipe(sys.argv[1]), load_dataset("optdigits", Path())[0]
     trainer = Trainer(recipe, data, torch.device("cpu"), processes)
     for _ in range(recipe.epochs):
@@ -113,7 +113,7 @@ def test_all_ranks_agree(launch: Launch, small_toml: Path, tmp_path: Path) -> No
     assert first == second
     assert first["on_rank_zero"] == 0
     assert first["on_all"] == "only rank 1 failed"
-    assert first["votes"] >= 5
+    assert first["first_maximum"] >= 5
     assert (tmp_path / "turns").read_text() == "01"
 
 
@@ -181,4 +181,4 @@ def test_a_single_process_initializes_nothing() -> None:
         assert processes.with_synced_gradients(network) is network
         assert processes.mean(numbers) is numbers
         assert torch.equal(processes.shard(numbers), numbers)
-        assert processes.maximum(1, 2) == Vote(processes)(1, 2) == [1, 2]
+        assert processes.maximum(1, 2) == PeriodicMaximum(processes)(1, 2) == [1, 2]

@@ -9,7 +9,7 @@
 
 export const SEEDS = 2n ** 64n; // seeds are 0n <= seed < SEEDS
 const MULTIPLIERS = [0xd2e7470ee14c6c93n, 0xca5a826395121157n];
-const INCREMENTS = [0x9e3779b97f4a7c15n, 0xbb67ae8584caa73bn];
+const INCREMENTS = [0x9e3779b97f4a7c15n, 0xbb67ae8584caa73bn]; // of the keys
 const ROUNDS = 10;
 const LOW = 2n ** 64n - 1n; // mask of the low 64 bits
 const PER_COUNTER = 16; // 16-bit numbers in the four words of a counter

@@ -43,7 +43,7 @@ GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", *ITEM_B
 
 
 class ArchiveError(Exception):
-    """A file is damaged, or is not an archive of tensors and plain values. Gives the reason."""
+    """A file is damaged, or is not an archive of tensors and plain values. Its text says why."""
 
 
 def load_archive(path: Path) -> Any:
@@ -108,7 +108,9 @@ def _check_pickle(pickle: bytes, sizes: dict[str, int]) -> None:
     memo: dict[Any, Any] = {}
     arguments: list[Any] = []  # of all opcodes since the last MARK
     for number, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
-        if opcode.name not in OPCODES or number > 4 * MAX_VALUES:
+        if number > 4 * MAX_VALUES:
+            raise ArchiveError("its pickle is too long")
+        if opcode.name not in OPCODES:
             raise ArchiveError(f"its pickle uses {opcode.name}")
         if opcode.name == "PROTO" and argument != 2:  # the protocol of torch.save()
             raise ArchiveError(f"its pickle has protocol {argument}")
@@ -129,7 +131,7 @@ def _check_pickle(pickle: bytes, sizes: dict[str, int]) -> None:
 def _checked_copy(value: Any, counter: Iterator[int], depth: int = 0) -> Any:
     """Copy a value of the allowed types; the counter counts all values from 1."""
     if next(counter) > MAX_VALUES or depth > MAX_DEPTH:
-        raise ArchiveError("it holds too many values")
+        raise ArchiveError("it holds too many or too deeply nested values")
     if isinstance(value, dict):
         return {
             _checked_copy(key, counter): _checked_copy(each, counter, depth + 1)

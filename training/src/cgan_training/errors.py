@@ -1,4 +1,4 @@
-"""The errors that this package raises on purpose.
+"""The exception classes of this package.
 
 CganError (cgan_runtime.errors)
 └── TrainingError

@@ -89,7 +89,7 @@ def load_model(path: Path) -> Model:
             return Model(generator, **_checked_fields(content))
     except Exception as error:  # torch raises many types for invalid values
         raise ModelFileError(
-            f"{path} is damaged: its content is inconsistent ({one_line(error)}); train it again"
+            f"{path} is damaged: its content is inconsistent ({one_line(error)}); train anew"
         ) from error
 
 
@@ -108,7 +108,7 @@ def _read_content(path: Path) -> dict[str, Any]:
             f"{path} is a PyTorch file, but not a model that cgan-train wrote; give a model.pt"
         )
     version = content.get("version")
-    if type(version) is not int or version != FORMAT_VERSION:  # a tensor must not be compared
+    if type(version) is not int or version != FORMAT_VERSION:  # comparing a tensor returns a tensor
         raise ModelFileError(
             f"{path} has model format {version!r:.20}, but this release reads "
             f"format {FORMAT_VERSION}; install the release that wrote it"
@@ -120,7 +120,7 @@ def _build_generator(network: dict[str, Any], weights: dict[str, Tensor], source
     """Build the network and load its weights; raises many types of errors if they do not match."""
     arguments = dict(network)
     settings = build_table(GENERATORS, arguments.pop("settings"), source, "generator")
-    # Damaged settings can describe a huge network, so it is first built without memory.
+    # Damaged settings can describe a huge network, so the network is first built without memory.
     with torch.device("meta"):
         generator = build_generator(settings, **arguments)
     for name, expected in generator.state_dict().items():

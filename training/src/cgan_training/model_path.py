@@ -13,13 +13,13 @@ def find_model(path: Path) -> Path:
         ModelFileError: the file does not exist or cannot be accessed.
     """
     if "\0" in str(path):
-        raise ModelFileError(f"there is no {str(path)!r}; check the path")
+        raise ModelFileError(f"there is no model {str(path)!r}; check the path")
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir() raises if the name is too long
         path /= "model.pt"
     try:
         path.stat()
     except FileNotFoundError as error:
-        message = f"there is no {path}; make one with cgan-train, or check the path"
+        message = f"there is no model {path}; train one with cgan-train, or check the path"
         raise ModelFileError(message) from error
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}; check the path") from error

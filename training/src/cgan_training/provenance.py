@@ -15,7 +15,7 @@ FIELD_TYPES: dict[str, type] = {
     "seconds": float,
 }
 RECIPE_FIELD_TYPES: dict[str, type] = {"name": str, "seed": int}
-MAX_CHAIN_LENGTH = 100  # runs that started from each other
+MAX_CHAIN_LENGTH = 100  # runs, each of which started from the one before
 
 
 def check_provenance(record: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def check_provenance(record: Any) -> dict[str, Any]:
             break
         run = run["started_from"]
     else:
-        raise ValueError(f"more than {MAX_CHAIN_LENGTH} runs started from each other")
+        raise ValueError(f"started_from records are nested more than {MAX_CHAIN_LENGTH} deep")
     # The export writes the record into the ONNX file's metadata as UTF-8 JSON.
     json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
     return dict(record)

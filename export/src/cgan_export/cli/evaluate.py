@@ -8,7 +8,7 @@ import click
 from cgan_export.cli import options
 from cgan_export.cli.table import format_table
 from cgan_export.evaluation.figures import FIGURES
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import runner
 from cgan_runtime.errors import printable
 from cgan_runtime.model_file.contract import REFERENCE_SEED
 from cgan_training.cli.common import prepare_for_torch
@@ -48,19 +48,17 @@ Examples:
 @options.dataset
 @options.data_dir
 @options.cache_dir
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    default=REFERENCE_SEED,
-    show_default=True,
-    help="Seed of the noise.",
+@options.integer(
+    "--seed", 0, options.MAX_INT64, "Seed of the noise.", default=REFERENCE_SEED, show_default=True
 )
-@click.option(
+@options.integer(
     "--repeats",
-    type=click.IntRange(1, 20),
+    1,
+    20,
+    "Number of image sets to generate and evaluate, 1 to 20. The table shows means and standard "
+    "deviations.",
     default=1,
     show_default=True,
-    help="Number of image sets to generate and evaluate; reports means and standard deviations.",
 )
 @click.option(
     "--quick",
@@ -80,11 +78,7 @@ Examples:
     help="Folder for pictures: a sample sheet, the confusion matrix and the nearest training "
     "images.",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    help="Number of CPU threads.  [default: one per core]",
-)
+@options.threads(default="one per core")
 @options.debug
 @options.version
 def command(
@@ -139,7 +133,7 @@ def command(
             "repeats": repeats,
             "models": [each.to_dict() for each in results],
         }
-        click.echo(conventions.json_text(values))
+        click.echo(runner.json_text(values))
     else:
         click.echo(results_table(results, first.class_names))
 
@@ -190,4 +184,4 @@ def write_pictures(
 
 def main() -> None:
     """Run cgan-eval and exit with its exit code."""
-    conventions.run(command)
+    runner.run(command)

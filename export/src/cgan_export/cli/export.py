@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cgan_export.cli import options
-from cgan_runtime.cli import conventions
+from cgan_runtime.cli import runner
 from cgan_runtime.errors import OutputError
 from cgan_runtime.model_file.contract import MAX_OPSET, OPSET
 from cgan_training.cli.common import prepare_for_torch
@@ -48,12 +48,13 @@ Examples:
     help="fp16 halves the size of the weights and computes in float32. int8 quarters their size "
     "and multiplies integers. Repeat the option for several files, named OUTPUT-PRECISION.",
 )
-@click.option(
+@options.integer(
     "--opset",
-    type=click.IntRange(OPSET, MAX_OPSET),
+    OPSET,
+    MAX_OPSET,
+    f"ONNX opset version, {OPSET} to {MAX_OPSET}.",
     default=OPSET,
     show_default=True,
-    help="ONNX opset version.",
 )
 @click.option(
     "--quality-gate/--no-quality-gate",
@@ -148,7 +149,7 @@ def command(
             if triton:
                 values["triton"] = str(write_repository(path, triton, generator.info))
         files.append(values)
-    click.echo(conventions.json_text(files) if as_json else report_table(files))
+    click.echo(runner.json_text(files) if as_json else report_table(files))
 
 
 def check_path(path: Path, model: Path, *, card: bool) -> None:
@@ -187,4 +188,4 @@ def write_card(generator: "ImageGenerator", speed: "Speed") -> None:
 
 def main() -> None:
     """Run cgan-export and exit with its exit code."""
-    conventions.run(command)
+    runner.run(command)

@@ -1,11 +1,23 @@
-"""Options that cgan-export and cgan-eval share."""
+"""Options that cgan-export and cgan-eval share with each other or with the runtime's commands."""
 
 from pathlib import Path
 
 import click
 
 from cgan_export import __version__
+from cgan_runtime.cli.options import MAX_INT64, debug, integer, threads
 from cgan_training.cli.common import default_cache_dir
+
+__all__ = [
+    "MAX_INT64",
+    "cache_dir",
+    "data_dir",
+    "dataset",
+    "debug",
+    "integer",
+    "threads",
+    "version",
+]
 
 dataset = click.option(
     "--dataset",
@@ -28,5 +40,4 @@ cache_dir = click.option(
     show_default="~/.cache/cgan",
     help="Folder of the evaluation classifier.",
 )
-debug = click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
 version = click.version_option(__version__, message="%(prog)s %(version)s")

@@ -168,7 +168,8 @@ def _quality(info: ModelInfo) -> list[str]:
         return ["Not measured; `cgan-export --evaluate` measures it."]
     return [
         "Measured on images generated with this file, by a classifier trained on the real training",
-        "set. The total variance of the real test set is 100. `cgan-eval` explains the figures.",
+        "set. Fréchet distances are scaled so that the total variance of the real test set is 100.",
+        "`cgan-eval --help` explains this.",
         "",
         *_table(figures),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cgan_runtime.cli import conventions, options
+from cgan_runtime.cli import options, runner
 from cgan_runtime.cli.terminal import progress_bar
 from cgan_runtime.errors import StoppedError
 
@@ -100,7 +100,7 @@ def command(
 ) -> None:
     """Generate millions of images in shards, with many processes or machines."""
     names = options.select_classes(digit, digits, label)
-    conventions.require_memory()
+    runner.require_memory()
     from cgan_runtime.bulk import local_engine, ray_engine, shards
     from cgan_runtime.bulk.job import Job, open_folder, read_job
     from cgan_runtime.generator import ImageGenerator
@@ -143,7 +143,7 @@ def command(
                         generated += 1
                         advance(job.shard(number).count)
             shards.require_complete(output, job)
-    except (KeyboardInterrupt, conventions.Terminated) as error:
+    except (KeyboardInterrupt, runner.Terminated) as error:
         raise StoppedError(
             f"stopped; {output} keeps its complete shards, run the same command again to "
             "generate the others",
@@ -159,4 +159,4 @@ def command(
 
 def main() -> None:
     """Run cgan-bulk and exit with its exit code."""
-    conventions.run(command)
+    runner.run(command)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cgan_runtime.cli import conventions, options
+from cgan_runtime.cli import options, runner
 from cgan_runtime.errors import CganError, printable
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def command(
     debug: bool,
 ) -> None:
     """Check that this device generates correct images, and measure its speed."""
-    conventions.require_memory()
+    runner.require_memory()
     from cgan_runtime.diagnostics.device_check import check_device
 
     report = check_device(model, provider, threads, expect_sha256)
-    click.echo(conventions.json_text(_as_json(report)) if as_json else _as_table(report))
+    click.echo(runner.json_text(_as_json(report)) if as_json else _as_table(report))
     if not report.passed:
         raise CganError(
             f"the max pixel error of the golden images is {report.golden_max_error} of 255, more "
@@ -104,4 +104,4 @@ def _as_table(report: "DeviceReport") -> str:
 
 def main() -> None:
     """Run cgan-check and exit with its exit code."""
-    conventions.run_quickly(command)
+    runner.run_quickly(command)

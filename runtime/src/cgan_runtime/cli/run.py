@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from cgan_runtime import __version__
-from cgan_runtime.cli import conventions, options
+from cgan_runtime.cli import options, runner
 from cgan_runtime.cli.terminal import is_terminal, keep_first, show_preview, with_progress
 from cgan_runtime.errors import InputError
 from cgan_runtime.files import atomic_write, write_all
@@ -166,7 +166,7 @@ def command(
                 f"{file_format}; leave it out"
             )
 
-    conventions.require_memory()
+    runner.require_memory()
     from cgan_runtime.generator import ImageGenerator
     from cgan_runtime.images import writers
     from cgan_runtime.labels import find_labels
@@ -243,4 +243,4 @@ def _write_file(path: str, chunks: Iterable[bytes]) -> None:
 
 def main() -> None:
     """Run cgan-run and exit with its exit code."""
-    conventions.run_quickly(command)
+    runner.run_quickly(command)

@@ -1,9 +1,9 @@
-"""Setup that the commands which load PyTorch share."""
+"""Setup for all commands that load PyTorch."""
 
 import os
 from pathlib import Path
 
-from cgan_runtime.cli.conventions import require_memory
+from cgan_runtime.cli.runner import require_memory
 
 MIN_MEGABYTES = 1280  # of address space: Python, PyTorch and its libraries
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from cgan_runtime.cli import conventions, options
+from cgan_runtime.cli import options, runner
 from cgan_runtime.errors import printable
 from cgan_training import __version__
 from cgan_training.cli import common
@@ -34,7 +34,7 @@ cgan-export.
 EXAMPLES = """\b
 Examples:
   cgan-train                                   the default recipe into runs/digits
-  cgan-train --recipe classic                  the network of 2014, about an hour
+  cgan-train --recipe classic                  the original conditional GAN of 2014, about an hour
   cgan-train --data-dir ~/data --epochs 100
   cgan-train --resume runs/digits
   cgan-train --dataset optdigits --minutes 5 --run-dir runs/quick
@@ -104,7 +104,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 )
 @directory(
     "--data-dir",
-    "Root folder of torchvision's datasets. MNIST is read from, or downloaded to, its MNIST/raw.",
+    "Root folder of torchvision's datasets. MNIST is in MNIST/raw, and downloaded if missing.",
     default=Path("data"),
     envvar="CGAN_DATA_DIR",
     show_envvar=True,
@@ -112,7 +112,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @options.integer("--epochs", 1, MAX_EPOCHS, "Number of epochs.  [default: the recipe's]")
 @option(
     "--precision",
-    "Precision of matrix multiplications; auto selects it by the device.  [default: the recipe's]",
+    "Precision of matrix multiplications; auto is the device's fastest.  [default: the recipe's]",
     type=click.Choice(PRECISIONS),
 )
 @options.integer("--seed", 0, options.MAX_INT64, "Random seed.  [default: the recipe's]")
@@ -232,8 +232,8 @@ def command(
     kind, size = torch_device.type, processes.size
     place = f"{kind} in {size} processes" if size > 1 else torch_device
     echo_line(
-        f"recipe {chosen.name}: {chosen.epochs} epochs of {len(data.labels):,} images "
-        f"({data.source}) on {place}, into {run_dir}"
+        f"recipe {chosen.name}: {chosen.epochs} epoch{'s' * (chosen.epochs > 1)} of "
+        f"{len(data.labels):,} images ({data.source}) on {place}, into {run_dir}"
     )
     if dry_run:
         plan = plan_run(Trainer(chosen, data, torch_device, processes), start_from)
@@ -268,7 +268,7 @@ def command(
 
 
 def format_table(values: dict[str, Any]) -> str:
-    """Return a line per value; the values of a nested table follow its name and a dot."""
+    """Return a line per value; a value in a nested table is named TABLE.KEY."""
     rows: dict[str, Any] = {}
     for name, value in values.items():
         table = value if isinstance(value, dict) else {"": value}
@@ -301,14 +301,14 @@ def main() -> None:
     """Run cgan-train and exit with its exit code. Of several processes only rank 0 prints."""
     processes = ProcessGroup.from_environment()
     if processes.size == 1:
-        conventions.run(command)
+        runner.run(command)
     try:
         with ExitStack() as stack:
             if processes.rank != 0:
                 devnull = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
                 stack.enter_context(redirect_stdout(devnull))
                 stack.enter_context(redirect_stderr(devnull))
-            conventions.run(command)
+            runner.run(command)
     except SystemExit as exiting:
         if exiting.code and processes.rank != 0:
             time.sleep(1)  # Its exit makes torchrun end rank 0, which first reports the error.

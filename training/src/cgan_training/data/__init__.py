@@ -28,7 +28,7 @@ def load_dataset(name: str, data_dir: Path, *, train: bool = True) -> tuple[Data
         train: whether to load the training part or the test part.
 
     Returns:
-        The dataset. For "auto", also the reason why it is optdigits, otherwise None.
+        The dataset, and why "auto" chose optdigits; None if it did not.
 
     Raises:
         DatasetError: the dataset does not exist, cannot be downloaded, or a file is damaged.

@@ -1,8 +1,8 @@
 """Differentiable augmentation, which keeps a discriminator from memorizing a small dataset.
 
-Real and generated images are transformed in the same way before the discriminator sees them. It
-cannot tell a generated image by the transformation, so the generator learns the images without it
-(Karras et al. 2020a, sec. 2; Zhao et al. 2020).
+Real and generated images are transformed in the same way before the discriminator sees them. The
+transformation does not reveal whether an image is generated, so the generator learns to generate
+untransformed images (Karras et al. 2020a, sec. 2; Zhao et al. 2020).
 """
 
 import torch

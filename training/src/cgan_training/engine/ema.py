@@ -6,7 +6,7 @@ from cgan_training.networks import Generator
 
 
 def update_ema(averaged: AveragedModel, generator: Generator, decay: float, step: int) -> None:
-    """Move the average toward the generator's weights after a step, counted from 1.
+    """Move the average toward the generator's weights after step number `step`, counted from 1.
 
     AveragedModel.update_parameters() would do the same, but it synchronizes with the device.
     """
@@ -17,5 +17,5 @@ def update_ema(averaged: AveragedModel, generator: Generator, decay: float, step
 
 
 def warm_up_decay(decay: float, step: int) -> float:
-    """Return the decay at a step, counted from 1: lower at first, so that early weights fade."""
+    """Return the decay at step number `step`: lower at first, so that early weights fade."""
     return min(decay, step / (step + 9))

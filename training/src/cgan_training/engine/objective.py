@@ -32,17 +32,17 @@ class Loss(NamedTuple):
 
     total: Tensor  # scalar, which the network minimizes
     adversarial: Tensor  # scalar, the part without auxiliary terms and penalty
-    logits: Tensor  # float32: of generated images; the discriminator's: of real and generated ones
+    logits: Tensor  # float32, of generated images; for the discriminator, of real ones first
 
 
 class Objective:
     """Compute both networks' losses, including the forward passes (Mirza & Osindero 2014, eq. 2).
 
-    The networks are passed to each call, because a wrapper may synchronize their gradients.
+    The networks are passed to each call, because they may be wrapped in DistributedDataParallel.
 
     Args:
         settings: weights of the terms.
-        networks: the discriminator with the auxiliary terms, not wrapped.
+        discriminator: with the auxiliary terms, not wrapped.
         augment: changes images before the discriminator sees them.
         autocast: returns the context for forward passes in lower precision.
     """
@@ -50,14 +50,14 @@ class Objective:
     def __init__(
         self,
         settings: LossSettings,
-        networks: DiscriminatorWithTerms,
+        discriminator: DiscriminatorWithTerms,
         augment: Callable[[Tensor], Tensor],
         autocast: Callable[[], AbstractContextManager[object]],
     ) -> None:
-        self._settings, self._networks = settings, networks
+        self._settings, self._discriminator = settings, discriminator
         self._augment, self._autocast = augment, autocast
         self._adversarial = adversarial_loss(settings)
-        self._terms = cast(list[AuxiliaryTerm], list(networks.terms))
+        self._terms = cast(list[AuxiliaryTerm], list(discriminator.terms))
 
     def generator_loss(
         self, generator: nn.Module, inputs: GeneratorInputs, progress: float | Tensor
@@ -65,7 +65,7 @@ class Objective:
         """Return the generator's loss at a progress of 0..1: its images should look real."""
         with self._autocast():
             image = self._augment(generator(*inputs))  # [batch, 1, height, width]
-            logits, predictions = self._networks(image, inputs.label, progress=progress)
+            logits, predictions = self._discriminator(image, inputs.label, progress=progress)
         total = adversarial = self._adversarial.of_generator(logits)
         for term, prediction in zip(self._terms, predictions, strict=True):
             total = total + term.weight_at(progress) * term.generator_loss(prediction, inputs)
@@ -73,7 +73,7 @@ class Objective:
 
     def discriminator_loss(
         self,
-        networks: nn.Module,
+        discriminator: nn.Module,
         generator: nn.Module,
         real: tuple[Tensor, Tensor],
         inputs: GeneratorInputs,
@@ -84,7 +84,7 @@ class Objective:
         """Return the discriminator's loss: it should tell real images from generated ones.
 
         Args:
-            networks: the discriminator with the auxiliary terms.
+            discriminator: with the auxiliary terms.
             generator: makes the generated images, and gets no gradients.
             real: images, float32 [batch, 1, height, width], and labels, int64 [batch].
             inputs: noise and labels of the generated images, as many as there are real ones.
@@ -97,13 +97,13 @@ class Objective:
         image, fake = self._augment(image), self._augment(fake)
         images, labels = torch.cat([image, fake]), torch.cat([label, inputs.label])
         with self._autocast():
-            logits, predictions = networks(images, labels, groups=2, progress=progress)
+            logits, predictions = discriminator(images, labels, groups=2, progress=progress)
         total = adversarial = self._adversarial.of_discriminator(*logits.split(len(label)))
         for term, prediction in zip(self._terms, predictions, strict=True):
             loss = term.discriminator_loss(prediction, label, inputs)
             total = total + term.weight_at(progress) * loss
         if apply_r1:
             with self._autocast():
-                penalty = r1_penalty(self._networks.discriminator, image, label, progress)
+                penalty = r1_penalty(self._discriminator.discriminator, image, label, progress)
             total = total + self._settings.r1_weight * self._settings.r1_interval * penalty
         return Loss(total, adversarial, logits)

@@ -1,4 +1,4 @@
-"""Adam, with a learning rate that captured CUDA graphs can read and a portable saved state."""
+"""Adam for captured CUDA graphs, whose saved state can be loaded on any device."""
 
 from typing import Any
 

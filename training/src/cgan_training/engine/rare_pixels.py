@@ -15,12 +15,12 @@ from cgan_training.engine.batch_norm import random_inputs
 from cgan_training.networks import Generator
 
 FOREGROUND = 16  # the lowest pixel value that counts as foreground
-FOREGROUND_LOGIT = math.atanh((FOREGROUND - 0.5) / 127.5 - 1)  # that tanh and rounding map to it
+FOREGROUND_LOGIT = math.atanh((FOREGROUND - 0.5) / 127.5 - 1)  # the lowest that becomes it
 IMAGES, BATCH_SIZE = 100_000, 5_000  # generated to measure how often a pixel is foreground
 
 
 def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float, seed: int) -> None:
-    """Lower the biases of rare pixels until they are as rare in generated images.
+    """Lower the biases of rare pixels until generated images have them as rarely as the dataset.
 
     Args:
         generator: in eval mode; its last layer is linear with one output per pixel.

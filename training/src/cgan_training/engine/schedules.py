@@ -11,11 +11,11 @@ def run_progress(
     restarts: Sequence[int] = (),
     time_share: float = 0.0,
 ) -> float:
-    """Return the completed share of the run, 0..1: of its steps or of its time, if that is more.
+    """Return the completed share of the run, 0..1: of its steps or its time, whichever is larger.
 
     The arguments `epoch` and `step` count the completed ones, and `time_share` is the used share of
-    a time limit. The schedule restarts at the epochs `restarts`: before the first of them that is
-    still ahead, the run counts as one that ends there (Loshchilov & Hutter 2017, sec. 3).
+    a time limit. The schedule restarts at the epochs `restarts`: until the next restart, the
+    progress is that of a run which ends there (Loshchilov & Hutter 2017, sec. 3).
     """
     end = min([*(each for each in restarts if epoch < each), epochs])
     return min(1.0, max(step / (end * steps_per_epoch), time_share))

@@ -69,7 +69,7 @@ class TrainingState:
             KeyError, RuntimeError, TypeError, ValueError, AttributeError: a part does not fit.
         """
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch warns of values that no checkpoint contains
+            warnings.simplefilter("ignore")  # damaged values can cause warnings of PyTorch
             self._validate(values)
             order, steps = values["epoch_order"], values["epoch_steps"]
             require_image_order(order, steps, images, length, max_steps)
@@ -90,7 +90,7 @@ class TrainingState:
         )
 
     def load_networks(self, values: dict[str, Any]) -> None:
-        """Take over the networks of another run's state and nothing else; raise as load() does."""
+        """Load only the networks of another run's state. The errors are those of load()."""
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         for name, network in networks.items():
             require_same_structure(values[name], network.state_dict(), name)

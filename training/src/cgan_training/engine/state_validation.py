@@ -46,7 +46,7 @@ def require_adam_state(value: Any, expected: Any, shapes: list[torch.Size], name
         if not same_type or group[key] != expected_group[key]:
             raise ValueError(f"{name}.{key} differs from the recipe's")
     if value["state"] and value["state"].keys() != set(range(len(shapes))):
-        raise ValueError(f"{name} has other parameters")
+        raise ValueError(f"{name} has a different number of parameters")
     for number, state in value["state"].items():
         require_same_structure(state["step"], torch.zeros(()), f"{name}.{number}.step")
         for moment in ADAM_MOMENTS:

@@ -91,7 +91,7 @@ class Trainer:
         self.labels = dataset.labels.to(device)  # int64 [n]
         self.passes = math.ceil(recipe.min_images_per_epoch / len(dataset.labels))  # per epoch
         self.steps_per_epoch = self.passes * len(dataset.labels) // self.batch_size
-        self.seconds_limit = math.inf  # of training; the schedules end with it
+        self.seconds_limit = math.inf  # time limit of the training, at which the schedules also end
 
         shape = dataset.classes, dataset.height, dataset.width
         generator = build_generator(recipe.generator, recipe.noise_dim, *shape).to(device)
@@ -131,7 +131,7 @@ class Trainer:
                 Returning False interrupts the epoch.
 
         Returns:
-            The metrics of the epoch so far; the epoch is complete if epoch_is_complete.
+            The metrics of the epoch so far; epoch_is_complete says whether it is complete.
 
         Raises:
             DivergedError: the losses are not finite.
@@ -160,7 +160,7 @@ class Trainer:
         return metrics
 
     def _scheduled_step(self, indices: Tensor) -> Tensor:
-        """Set what depends on the schedules, then run one step and update the average."""
+        """Apply the schedules, run one step, and update the averaged weights."""
         state, recipe, progress = self.state, self.recipe, self.progress
         self.step_progress = set_value(self.step_progress, progress)
         if recipe.lr_decay:

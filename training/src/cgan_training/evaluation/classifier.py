@@ -145,7 +145,7 @@ def predict_with_features(
 ) -> tuple[Tensor, Tensor]:
     """Return features, float32 [n, 128], and predicted labels, int64 [n].
 
-    The classifier must be in eval mode. Images and errors are those of its features().
+    The classifier must be in eval mode. See features() for the images and errors.
     """
     with torch.inference_mode():
         features = [classifier.features(batch) for batch in images.split(BATCH_SIZE)]
@@ -156,7 +156,7 @@ def predict_with_features(
 def label_accuracy(classifier: EvaluationClassifier, images: Tensor, labels: Tensor) -> float:
     """Return the share of images, 0 to 1, whose predicted label equals the given label, int64 [n].
 
-    The classifier must be in eval mode. Images and errors are those of its features().
+    The classifier must be in eval mode. See features() for the images and errors.
     """
     return (predict_with_features(classifier, images)[1] == labels).double().mean().item()
 

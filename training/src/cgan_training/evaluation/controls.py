@@ -1,4 +1,4 @@
-"""Control generators with known faults, or none, which the quality figures must rank correctly."""
+"""Control generators, most with a known fault, to check that the quality figures rank them."""
 
 from collections.abc import Callable
 

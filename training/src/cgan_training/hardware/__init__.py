@@ -1,3 +1,3 @@
-"""The hardware: devices, numeric precision, CUDA graphs and several processes."""
+"""The hardware: devices, numeric precision, CUDA graphs and data-parallel processes."""
 
 DEVICES = ("cpu", "cuda", "mps")

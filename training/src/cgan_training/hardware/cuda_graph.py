@@ -47,7 +47,7 @@ class CudaGraphStep:
         """Run one step and return its result, in memory that the next step may overwrite.
 
         Raises:
-            DeviceError: the step cannot be captured, and its direct runs did not show it.
+            DeviceError: the capture failed, although the warm-up found no synchronization.
         """
         if not self._runs:
             self._indices.resize_(indices.shape)
@@ -62,7 +62,7 @@ class CudaGraphStep:
         return result
 
     def _run_directly(self, variant: bool) -> Tensor:
-        """Run a step on the stream of the later capture, where its state must be allocated."""
+        """Run a step on the capture stream, because its state must be allocated there."""
         current = torch.cuda.current_stream(self._random.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -102,5 +102,5 @@ class CudaGraphStep:
 
 
 def set_value(target: float | Tensor, value: float) -> float | Tensor:
-    """Return the value, in place if the target is a tensor, so that captured graphs read it."""
+    """Fill a tensor with the value, so that captured graphs read it, or return the number."""
     return target.fill_(value) if isinstance(target, Tensor) else value

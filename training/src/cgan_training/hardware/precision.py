@@ -23,8 +23,8 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
     """
     if recipe.precision == "tf32" and not _is_ampere(device):
         raise DeviceError(
-            f"precision tf32 needs an NVIDIA GPU of the Ampere generation or later, the device is "
-            f"{device.type}; use --precision auto, fp32 or bf16"
+            f"precision tf32 needs an NVIDIA GPU of the Ampere generation or later, but the device "
+            f"is {device.type}; use --precision auto, fp32 or bf16"
         )
     if recipe.precision != "auto":
         return recipe
@@ -44,7 +44,7 @@ def supports_bf16(device: torch.device) -> bool:
 def matmul_precision(precision: str, device: torch.device) -> Iterator[None]:
     """Set whether an NVIDIA GPU uses TF32 within the block.
 
-    It uses TF32 for the precision "tf32" alone. PyTorch's default is TF32 for convolutions and
+    It uses TF32 only for the precision "tf32". PyTorch's default is TF32 for convolutions and
     float32 for matrix multiplications.
     """
     if device.type != "cuda":

@@ -2,7 +2,7 @@
 
 Every process holds the whole dataset, the same weights and the same random numbers, and takes its
 share of each batch; DistributedDataParallel averages the gradients. So the number of processes
-changes the result only by the rounding of sums. A single process initializes nothing.
+changes the result only by the rounding of sums. A single process does not use torch.distributed.
 """
 
 import os
@@ -19,7 +19,7 @@ from cgan_training.errors import DatasetError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-VOTE_SECONDS = 0.2  # between two votes: far longer than a vote takes, too short for users to notice
+SYNC_SECONDS = 0.2  # between two maxima: far longer than one takes, too short for users to notice
 T = TypeVar("T")
 
 
@@ -121,7 +121,7 @@ class ProcessGroup:
         """Raise DatasetError unless all processes have the same recipe and data (collective)."""
         if self.size > 1 and any(each != identity for each in self._gather(identity)):
             raise DatasetError(
-                "the processes found different data; give each host the same --dataset and files"
+                "the processes have different recipes or data; give each the same options and files"
             )
 
     def _gather(self, value: T) -> list[T]:
@@ -133,7 +133,7 @@ class ProcessGroup:
 
 
 def exit_process(code: int) -> NoReturn:
-    """End this process at once, after all files are written and the group is left.
+    """End this process at once, after all files are written and the process group is destroyed.
 
     Python's normal exit sometimes aborts with "terminate called without an active exception",
     because gloo's threads are destroyed while they run.
@@ -146,32 +146,32 @@ def exit_process(code: int) -> NoReturn:
 SINGLE_PROCESS = ProcessGroup()
 
 
-class Vote:
-    """Agree with the other processes, about every VOTE_SECONDS, on what has happened.
+class PeriodicMaximum:
+    """Compute maxima over all processes, but only about every SYNC_SECONDS, to save time.
 
-    Clocks differ between processes but step counts do not, so each vote also sets the number of
+    Clocks differ between processes but step counts do not, so each maximum also sets the number of
     calls until the next one.
     """
 
     def __init__(self, processes: ProcessGroup) -> None:
         self._processes = processes
-        self._calls, self._calls_until_vote, self._last = 0, 1, time.perf_counter()
+        self._calls, self._calls_until_next, self._last = 0, 1, time.perf_counter()
 
     def __call__(self, *values: float) -> list[float]:
-        """Return the maximum of each value over all processes, or zeros between two votes.
+        """Return the maximum of each value over all processes, or zeros between two maxima.
 
         All processes must call this equally often. A single process gets its own values.
         """
         if self._processes.size == 1:
             return list(values)
         self._calls += 1
-        if self._calls < self._calls_until_vote:
+        if self._calls < self._calls_until_next:
             return [0.0] * len(values)
         now = time.perf_counter()
         seconds_per_call = (now - self._last) / self._calls
         *maxima, seconds_per_call = self._processes.maximum(*values, seconds_per_call)
         self._calls, self._last = 0, now
-        self._calls_until_vote = max(1, int(VOTE_SECONDS / seconds_per_call))
+        self._calls_until_next = max(1, int(SYNC_SECONDS / seconds_per_call))
         return maxima
 
 

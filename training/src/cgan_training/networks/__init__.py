@@ -60,5 +60,5 @@ def build_discriminator(
 
 
 def parameter_count(network: nn.Module) -> int:
-    """Return the number of trainable numbers in a network."""
+    """Return the number of parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -27,7 +27,7 @@ class Discriminator(nn.Module, ABC):
         Args:
             image: float32 [batch, 1, height, width] in -1..1.
             label: int64 [batch], 0 <= label < classes: the class that each image should show.
-            groups: number of equally long groups in the batch, such as real and generated images.
+            groups: number of groups of equal size in the batch, such as real and generated images.
                 Minibatch statistics are computed within each group.
             progress: completed share of the run, 0..1.
         """

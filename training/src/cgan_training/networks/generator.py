@@ -57,7 +57,7 @@ class Generator(nn.Module):
         return torch.cat([noise, one_hot], dim=1)
 
     def scale_noise(self, std: float) -> None:
-        """Change the weights so that standard normal noise acts like noise of this deviation."""
+        """Scale the weights of the noise, so that its standard deviation becomes `std`."""
         first = cast(nn.Linear, self.layers[0])
         with torch.no_grad():
             first.weight[:, : self.noise_dim].mul_(std)

@@ -29,7 +29,7 @@ class MinibatchStddev(nn.Module):
         Args:
             features: [batch, features].
             label: int64 [batch].
-            groups: number of equally long groups in the batch.
+            groups: number of groups of equal size in the batch.
         """
         offset = torch.arange(groups, device=label.device)[:, None] * self.classes
         subset = (label.view(groups, -1) + offset).flatten()  # [batch], one per group and label

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def plain_text_style() -> Iterator[None]:
-    """Render texts in matplotlib figures literally: as a context manager or as a decorator.
+    """Render texts in matplotlib figures literally (a context manager and decorator).
 
     Without it, matplotlib interprets a $ in a class name as the start of a formula. Its warnings
     are silenced too, because it warns at length if its font cache is not writable.

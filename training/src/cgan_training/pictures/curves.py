@@ -17,7 +17,7 @@ def draw_curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
         metrics: the content of metrics.jsonl, one mapping per epoch.
         title: printed above the plots.
     """
-    from matplotlib.figure import Figure  # takes half a second, which only finished runs need
+    from matplotlib.figure import Figure  # imported here: it takes half a second
 
     measured = [line for line in metrics if "label_accuracy" in line]
     figure = Figure(figsize=(15 if measured else 10, 4), layout="constrained")

@@ -54,7 +54,7 @@ def load_recipe(name_or_path: str) -> Recipe:
         ) from error
     except (ValueError, RecursionError) as error:  # raised by both parsers and by the decoder
         language = path.suffix[1:].upper()
-        raise RecipeError(f"the recipe {path} is not {language}: {error}; correct it") from error
+        raise RecipeError(f"the recipe {path} is invalid {language}: {error}; fix it") from error
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:

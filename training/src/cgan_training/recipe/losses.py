@@ -1,4 +1,4 @@
-"""Settings of the losses: the kinds that [loss] of a recipe accepts."""
+"""Settings of the losses: the dataclasses of the table [loss]."""
 
 from dataclasses import dataclass
 from typing import ClassVar

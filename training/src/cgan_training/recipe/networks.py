@@ -1,4 +1,4 @@
-"""Settings of the networks: the kinds that [generator] and [discriminator] of a recipe accept."""
+"""Settings of the networks: the dataclasses of the tables [generator] and [discriminator]."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from cgan_training.recipe.settings import TableSettings
 
-MAX_UNITS = 2**20  # of one layer; the memory of any machine is exhausted long before
+MAX_UNITS = 2**20  # of one layer; more than fits into the memory of any machine
 MAX_LAYERS = 100
 UNITS_RANGE = f"1 to {MAX_UNITS}"
-LAYERS_RANGE = f"one to {MAX_LAYERS} layers of 1 to {MAX_UNITS} units"
+LAYERS_RANGE = f"a list of 1 to {MAX_LAYERS} numbers, each {UNITS_RANGE}"
 
 
 class GeneratorSettings(TableSettings):
@@ -72,14 +72,14 @@ class ConvolutionalDiscriminator(DiscriminatorSettings):
     kind: ClassVar[str] = "convolutional"
     has_features: ClassVar[bool] = True
     channels: tuple[int, ...]  # of the three convolutions
-    hidden: int  # features, on which the label embedding is projected
+    hidden: int  # length of the feature vector and of the label embeddings
     negative_slope: float = 0.2  # of the leaky ReLU, 0 <= slope < 1
     minibatch_stddev: bool = False  # whether the logits depend on how much a label's images vary
     minibatch_stddev_fades: bool = False  # whether that influence falls linearly to 0 over the run
 
     def __post_init__(self) -> None:
         valid = len(self.channels) == 3 and _are_valid_layers(self.channels)
-        self.require("channels", valid, f"three numbers of {UNITS_RANGE}")
+        self.require("channels", valid, f"three numbers, each {UNITS_RANGE}")
         self.require("hidden", 1 <= self.hidden <= MAX_UNITS, UNITS_RANGE)
         self.require("negative_slope", 0 <= self.negative_slope < 1, "0 or more and below 1")
         consistent = self.minibatch_stddev or not self.minibatch_stddev_fades

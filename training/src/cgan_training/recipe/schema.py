@@ -28,10 +28,10 @@ TABLES: dict[str, Mapping[str, type[TableSettings]]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to train. Every value is checked when the recipe is built.
+    """The settings of a training run. Every value is checked when the recipe is built.
 
     Raises:
-        RecipeError: names the field, its value and the allowed values.
+        RecipeError: a value is invalid; the message names the field and the allowed values.
     """
 
     name: str
@@ -44,22 +44,22 @@ class Recipe:
     learning_rate: float  # of both Adam optimizers
     adam_betas: tuple[float, float]  # of both Adam optimizers, 0 <= beta < 1
     seed: int  # of the weights, the shuffling and the noise, 0 <= seed < 2**63
-    # An epoch passes over the dataset until it has shown at least this many images.
+    # An epoch repeats the whole dataset until it has at least this many images.
     min_images_per_epoch: int = 60_000
-    # Probability that an image is moved slightly before the discriminator sees it, for datasets of
-    # fewer than 10,000 images.
+    # Probability that an image is augmented before the discriminator sees it, for datasets of fewer
+    # than 10,000 images.
     augment_probability: float = 0.0
-    lr_decay: float = 0.0  # the last share of the run, in which the learning rate falls to 0
-    # Epochs at which the learning-rate schedule restarts (Loshchilov & Hutter 2017, sec. 3): until
-    # each of them the schedule is that of a run which ends there.
+    lr_decay: float = 0.0  # share of the run, at its end, in which the learning rate falls to 0
+    # Epochs at which the learning-rate schedule restarts (Loshchilov & Hutter 2017, sec. 3). Before
+    # each restart, the learning rate falls as in a run that ends there.
     lr_restarts: tuple[int, ...] = ()
     # Precision of matrix multiplications and convolutions: "fp32"; "tf32", which is float32 with a
-    # mantissa of 10 bits, on NVIDIA GPUs; "bf16" by autocast; "auto", the fastest in hardware.
+    # mantissa of 10 bits, on NVIDIA GPUs; "bf16" by autocast; "auto", the fastest on the device.
     precision: str = "fp32"
-    ema_decay: float = 0.0  # per step, of the weights that model.pt holds; 0 disables the average
-    noise_std: float = 1.0  # of the noise of model.pt's generator; training uses 1
-    # Pixels that are foreground in fewer than this share of the training images are suppressed in
-    # model.pt's generator until they are as rare in generated images. 0 disables it.
+    ema_decay: float = 0.0  # per step, of the averaged weights in model.pt; 0: no averaging
+    noise_std: float = 1.0  # standard deviation of the noise in model.pt; in training it is 1
+    # A pixel that is foreground in less than this share of the training images is rare. Rare pixels
+    # are suppressed in model.pt until they are as rare in generated images; 0: no suppression.
     rare_pixel_threshold: float = 0.0
 
     def __post_init__(self) -> None:

@@ -66,7 +66,7 @@ def build_table(kinds: Mapping[str, type[T]], values: object, source: str, name:
     try:
         return build_settings(kinds[kind], rest, source, f"{name}.")
     except RecipeError as error:
-        text = str(error)  # from require(), it lacks the source
+        text = str(error)  # a message of require() lacks the source
         raise RecipeError(
             text if text.startswith("recipe ") else f"recipe {source}: {name}.{text}"
         ) from None

@@ -22,7 +22,7 @@ from cgan_training.run.checkpoint import save_checkpoint
 from cgan_training.run.config import RunOptions, config_json, package_versions
 from cgan_training.run.tensorboard import add_epoch, open_tensorboard
 
-MIN_SHEET_DEVIATION = 0.5  # of the pixel values of a sheet's images; below it they are all the same
+MIN_SHEET_DEVIATION = 0.5  # mean over the pixels of a sheet's images; below it, all are the same
 
 
 class RunArtifacts:
@@ -95,7 +95,7 @@ class RunArtifacts:
         self._write_metrics()
         images = trainer.sample_images()
         self._write(f"samples/epoch-{epoch.epoch:04d}.png", self._draw_sheet(images))
-        # Within its first epoch a generator often returns blank images, so the check comes later.
+        # Within its first epoch a generator often returns blank images: check only complete epochs.
         deviation = images.float().std(dim=0).mean()
         if trainer.epoch_is_complete and deviation < MIN_SHEET_DEVIATION:
             raise CollapsedError(

@@ -1,4 +1,4 @@
-"""checkpoint.pt: the state from which a run continues. The previous one is kept as a spare."""
+"""checkpoint.pt: the state from which a run continues. The previous one is kept as a backup."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from cgan_training.errors import CheckpointError
 
 FORMAT, FORMAT_VERSION = "cgan-checkpoint", 1
 NAME, PREVIOUS_NAME = "checkpoint.pt", "checkpoint-previous.pt"
-NEXT_NAME = "checkpoint-following.pt"  # a complete new checkpoint, before it is renamed
+NEXT_NAME = "checkpoint-next.pt"  # a complete new checkpoint, before it is renamed
 
 
 def save_checkpoint(content: dict[str, Any], run_dir: Path) -> None:

@@ -25,7 +25,7 @@ RANGES = {"threads": range(1, 1025), "keep_every": EPOCHS, "eval_every": EPOCHS}
 class RunOptions:
     """What a run does besides training: limits, checkpoints, evaluation and extra files.
 
-    None of the options changes the trained weights, except by ending the run early.
+    Only start_from and seconds_limit affect the trained weights: the schedules end with the limit.
     """
 
     seconds_limit: float | None = None  # stop after this much training, even within an epoch
@@ -37,8 +37,8 @@ class RunOptions:
     eval_every: int = 0  # evaluate every n-th epoch; 0 evaluates none
     tensorboard: bool = False  # also write TensorBoard event files to tensorboard/
     progress_bar: bool = False  # show a bar on stderr instead of logging a line per epoch
-    dataset_argument: str = ""  # --dataset as given, for config.json
-    data_dir: str = ""  # --data-dir as given, for config.json
+    dataset_argument: str = ""  # name or absolute path of the dataset, for config.json
+    data_dir: str = ""  # absolute path of --data-dir, for config.json
 
 
 def config_json(trainer: Trainer, options: RunOptions, origin: dict[str, Any]) -> bytes:

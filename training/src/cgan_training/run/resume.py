@@ -35,7 +35,8 @@ def resume(
         differing = [key for key in expected if not _equal(saved.get(key), expected[key])]
         reason = "it has additional keys"
         if differing:
-            reason = f"{differing[0]} differs from {expected[differing[0]]!r}"
+            key = differing[0]
+            reason = f"{key} is {saferepr(saved.get(key)):.80}, not {expected[key]!r}"
         raise CheckpointError(
             f"the run in {run_dir} has a different recipe ({reason}); resume it without --recipe, "
             "--epochs, --precision and --seed, or start a new run"
@@ -95,9 +96,9 @@ def _load_checkpoint(processes: ProcessGroup, run_dir: Path) -> dict[str, Any]:
 
 
 def _equal(value: object, expected: object) -> bool:
-    """Return whether an untrusted value has the types and content of a plain one.
+    """Return whether an untrusted value equals a plain value, also in its types.
 
-    Texts are compared, because a tensor's == is not a bool and False == 0. The keys are sorted.
+    Their repr() with sorted keys is compared, because a tensor's == is no bool, and False == 0.
     """
     return saferepr(value) == saferepr(expected)
 

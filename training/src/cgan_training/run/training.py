@@ -17,7 +17,7 @@ from cgan_runtime.errors import StoppedError
 from cgan_training.data import Dataset
 from cgan_training.engine import Trainer
 from cgan_training.hardware.precision import resolve_precision
-from cgan_training.hardware.processes import SINGLE_PROCESS, ProcessGroup, Vote
+from cgan_training.hardware.processes import SINGLE_PROCESS, PeriodicMaximum, ProcessGroup
 from cgan_training.networks import parameter_count
 from cgan_training.recipe import Recipe
 from cgan_training.run.artifacts import RunArtifacts
@@ -83,7 +83,7 @@ def train(
     processes.on_rank_zero(artifacts.open)
 
     trainer.seconds_limit = trainer.seconds + (options.seconds_limit or math.inf)
-    vote, time_is_up = Vote(processes), 0.0
+    maximum, time_is_up = PeriodicMaximum(processes), 0.0
     progress = Progress(trainer, bar=options.progress_bar)
     with _record_stop_signals() as received, progress.bar:
 
@@ -92,7 +92,7 @@ def train(
 
         def on_step(steps: int, sums: Tensor) -> bool:
             progress.step(steps, sums)
-            *stopping, is_due = vote(*stop_conditions(), artifacts.is_checkpoint_due())
+            *stopping, is_due = maximum(*stop_conditions(), artifacts.is_checkpoint_due())
             if is_due:
                 artifacts.save_checkpoint()
             return not any(stopping)

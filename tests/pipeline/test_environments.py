@@ -66,8 +66,8 @@ def test_any_home_directory(run: Run, tmp_path: Path, pixels: bytes, home: str |
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    place = str(tmp_path / home) if home in ("missing", "file", "folder") else home
-    variables = {"HOME": place, "XDG_CACHE_HOME": None, "XDG_CONFIG_HOME": None}
+    home_path = str(tmp_path / home) if home in ("missing", "file", "folder") else home
+    variables = {"HOME": home_path, "XDG_CACHE_HOME": None, "XDG_CONFIG_HOME": None}
     done = run(*GENERATE, "--format", "npy", "--output", "-", env=variables)
     done.require_success()
     assert done.stdout.endswith(pixels)
@@ -82,7 +82,7 @@ def test_a_user_without_a_home_directory(run: Run, tmp_path: Path) -> None:
     variables = {"HOME": None, "XDG_CACHE_HOME": None}
     run(*words, *GENERATE, "--output", "a.png", env=variables).require_success()
     done = run(*words, "cgan-export", "none.pt", "a.onnx", env=variables)
-    assert done.error().startswith("error: there is no none.pt; ")
+    assert done.error().startswith("error: there is no model none.pt; ")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 

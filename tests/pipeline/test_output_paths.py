@@ -89,8 +89,8 @@ FULL = "No space left on device; "
         ("cgan-check --threads 1 --json | head -c 1", 0, None),  # the report fits into the pipe
         ("cgan-run --help > /dev/full", 1, FULL),
         ("cgan-train --list-recipes > /dev/full", 1, FULL),
-        ("cgan-eval none.pt >&-", 1, "there is no none.pt; "),
-        ("cgan-export none.pt a.onnx > /dev/full", 1, "there is no none.pt; "),
+        ("cgan-eval none.pt >&-", 1, "there is no model none.pt; "),
+        ("cgan-export none.pt a.onnx > /dev/full", 1, "there is no model none.pt; "),
     ],
 )
 def test_a_closed_or_full_output(
