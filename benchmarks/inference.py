@@ -31,10 +31,10 @@ ERROR_IMAGES = 1024
 INTRODUCTION = """\
 Images per second by network and number of threads. The number in parentheses is the speedup over
 onnxruntime on a plain export of the same network with the same threads (median of the per-round
-ratios). On one thread, a second is a second of CPU time: that equals the wall time of an idle
-machine, and other programs hardly affect it. On all threads it is a second of wall time. Pixel
-errors are measured against PyTorch in float32 over 1,024 images, on the scale 0-255. Our timings
-include noise generation; the others' do not."""
+ratios). On one thread, the time is CPU time, which other programs hardly affect and which equals
+the wall time on an idle machine. On all threads, it is wall time. Pixel errors are measured against
+PyTorch in float32 over 1,024 images, on the scale 0-255. Our timings include noise generation; the
+others' do not."""
 
 
 @click.command()

@@ -45,19 +45,19 @@ CURVE = harness.ROOT / "docs" / "quality" / "curve.json"
 TYPICAL = "typical PyTorch loop"
 
 INTRODUCTION = """\
-Images of real MNIST per second, medians of interleaved rounds of {steps} steps. On one thread, a
-second is a second of CPU time, which equals the wall time of an idle machine. Ratios are speedups
-over the typical loop with the same number of threads. The minutes until a label accuracy of 97 and
-99 % over 10,000 images are the number of images that full training runs needed
-(`docs/quality/curve.json`, evaluated at every second epoch of edge and every tenth of classic),
-divided by the images per second measured here."""
+Images of real MNIST per second, medians of interleaved rounds of {steps} steps. On one thread, the
+time is CPU time, which equals the wall time on an idle machine. Ratios are speedups over the
+typical loop with the same number of threads. The minutes to a label accuracy of 97 and 99 % are
+calculated: the number of images until a full training run reached it (`docs/quality/curve.json`,
+evaluated over 10,000 images at every second epoch of edge and every tenth of classic), divided by
+the images per second measured here."""
 
 CUDA_INTRODUCTION = """\
 Images of real MNIST per second on one {gpu}, medians of interleaved rounds of {steps} steps, wall
 time. Ratios are speedups over the typical loop with a default DataLoader. The typical loop is also
-shown with {workers} DataLoader workers, the usual remedy for slow data loading. The seconds until a
-label accuracy of 97 and 99 % over 10,000 images are the number of images that full training runs
-needed (`docs/quality/curve.json`, on a CPU), divided by the images per second measured here."""
+shown with {workers} DataLoader workers, the usual remedy for slow data loading. The seconds to a
+label accuracy of 97 and 99 % are calculated: the number of images until a full training run on a
+CPU reached it (`docs/quality/curve.json`), divided by the images per second measured here."""
 
 Loop = tuple[Callable[[int], None], int, str]  # trains for n steps; batch size; recipe
 

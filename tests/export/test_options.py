@@ -60,7 +60,7 @@ def folder(tmp_path: Path, call: Call, digits: Dataset, monkeypatch: pytest.Monk
 
 @examples(60)
 @given(st.data(), st.booleans(), st.just("run") | VALUES, st.just("a.onnx") | VALUES)
-def test_any_value_of_any_option(
+def test_any_option_value_works_or_gives_one_error_line(
     call: Call, folder: Path, run_dir: Path, data: Any, exports: bool, model: str, output: str
 ) -> None:
     for path in folder.iterdir():

@@ -27,7 +27,7 @@ def fuzz(target: str, models: Path, count: int) -> dict[str, Any]:
     return summary
 
 
-def test_hostile_onnx_files_are_refused_or_work(onnx_file: Path, tmp_path: Path) -> None:
+def test_hostile_onnx_files_are_rejected_or_work(onnx_file: Path, tmp_path: Path) -> None:
     for path in (onnx_file, SHIPPED_MODEL):
         shutil.copy(path, tmp_path)
     summary = fuzz("onnx", tmp_path, 120)
@@ -36,5 +36,5 @@ def test_hostile_onnx_files_are_refused_or_work(onnx_file: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("target", "count"), [("model", 25), ("checkpoint", 40)])
-def test_hostile_archives_are_refused_or_work(run_dir: Path, target: str, count: int) -> None:
+def test_hostile_archives_are_rejected_or_work(run_dir: Path, target: str, count: int) -> None:
     fuzz(target, run_dir.parent, count)

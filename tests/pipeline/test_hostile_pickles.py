@@ -53,7 +53,7 @@ def infect(tmp_path: Path) -> Iterator[Infect]:
     ],
     ids=" ".join,
 )
-def test_a_malicious_model(
+def test_a_malicious_model_is_rejected(
     call: Command, run_copy: Path, infect: Infect, arguments: list[str]
 ) -> None:
     shutil.copy(run_copy / "model.pt", run_copy.with_name("valid.pt"))
@@ -66,7 +66,7 @@ def test_a_malicious_model(
 
 
 @pytest.mark.parametrize("names", [[NAME], [NAME, PREVIOUS_NAME]], ids=" ".join)
-def test_a_malicious_checkpoint(
+def test_a_malicious_checkpoint_is_rejected(
     call: Command, run_copy: Path, infect: Infect, names: list[str]
 ) -> None:
     for name in names:

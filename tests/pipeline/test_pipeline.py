@@ -8,10 +8,13 @@ import onnxruntime
 from PIL import Image
 
 from cgan_export.verification import generate_with_torch
+from cgan_runtime import ImageGenerator
 from cgan_training.model_file import load_model
+from cgan_training.pictures.sample_sheet import GAP, MARGIN, SCALE
+from cgan_training.recipe import Recipe
 
 
-def test_train_export_and_generate(
+def test_an_exported_model_generates_the_images_of_the_trained_network(
     call: Callable[..., Any], tmp_path: Path, runtime_environment: Callable[[str], Path]
 ) -> None:
     """The images of an environment without PyTorch are those of the trained network."""
@@ -33,3 +36,19 @@ def test_train_export_and_generate(
     trained = generate_with_torch(load_model(tmp_path / "run"), [*range(10)] * 3, seed=3, start=0)
     np.testing.assert_allclose(images.astype(int), trained, atol=1)
     assert len(np.unique(images, axis=0)) == len(images)
+
+
+def test_the_last_sample_sheet_shows_the_images_of_the_exported_model(
+    run_dir: Path, onnx_file: Path, small_recipe: Recipe
+) -> None:
+    """They are those of `cgan-run --count 10 --seed SEED`, with the recipe's seed."""
+    with ImageGenerator(onnx_file, "cpu") as generator:
+        images = generator.generate([*range(10)] * 10, seed=small_recipe.seed)
+    with Image.open(run_dir / "samples" / "epoch-0002.png") as file:
+        sheet = np.asarray(file.convert("L"))
+    pitch = 28 * SCALE + GAP
+    for index, image in enumerate(images[:, 0]):
+        row, column = divmod(index, 10)
+        top, left = MARGIN + row * pitch, GAP + column * pitch
+        tile = sheet[top : top + 28 * SCALE : SCALE, left : left + 28 * SCALE : SCALE]
+        np.testing.assert_allclose(tile.astype(int), image, atol=1)

@@ -75,7 +75,9 @@ def test_the_installed_check_passes(scripts: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is a GPU: run make test-gpu")
-def test_the_cuda_build_without_a_gpu(runtime_environment: Environment, tmp_path: Path) -> None:
+def test_the_cuda_build_without_a_gpu_reports_why_cuda_is_missing(
+    runtime_environment: Environment, tmp_path: Path
+) -> None:
     scripts = runtime_environment("gpu")
     generate = (scripts / "cgan-run", "--digit", 9, "--seed", 1)
     done = run(*generate, "--provider", "cuda", folder=tmp_path)

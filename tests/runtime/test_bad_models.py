@@ -51,12 +51,12 @@ def test_error_names_file_and_problem(
 
 
 @pytest.mark.parametrize("name", ["m\0.onnx", "m\ud800.onnx", "n" * 5000])
-def test_path_that_no_file_can_have(name: str) -> None:
+def test_impossible_path_is_rejected(name: str) -> None:
     with pytest.raises(ModelError, match="cannot read the model"):
         ImageGenerator(name)
 
 
-def test_model_truncated_anywhere(tiny_model: Path, tmp_path: Path) -> None:
+def test_model_truncated_anywhere_is_rejected(tiny_model: Path, tmp_path: Path) -> None:
     content, path = tiny_model.read_bytes(), tmp_path / "cut.onnx"
     sizes = {*range(1, 40), *range(len(content) - 60, len(content))}
     for size in sizes.union(range(40, len(content), 211)):

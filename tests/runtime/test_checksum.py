@@ -69,11 +69,11 @@ def test_any_changed_byte_is_detected(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, CHECKSUM_BYTES - 1, CHECKSUM_BYTES, -CHECKSUM_BYTES, -1])
-def test_truncated_file(content: bytes, size: int) -> None:
+def test_truncated_file_is_rejected(content: bytes, size: int) -> None:
     assert f"does not end with {CONTENT_KEY}" in error_of(content[:size])
 
 
-def test_appended_bytes(content: bytes) -> None:
+def test_appended_bytes_are_rejected(content: bytes) -> None:
     assert "does not end with" in error_of(content + b"\x08\x01")
     checksum = content[-CHECKSUM_BYTES:]
     assert "was changed after" in error_of(add_checksum(content)[:-CHECKSUM_BYTES] + checksum)
@@ -89,7 +89,7 @@ def test_changed_weight_is_rejected(content: bytes, tmp_path: Path) -> None:
         ImageGenerator(path)
 
 
-def test_expected_hash(file_hash: str, tiny_model: Path) -> None:
+def test_only_the_file_with_the_expected_hash_is_opened(file_hash: str, tiny_model: Path) -> None:
     for expected in (file_hash, file_hash.upper()):
         ImageGenerator(tiny_model, "cpu", 1, expect_sha256=expected).close()
     with pytest.raises(ModelError) as caught:
@@ -100,7 +100,7 @@ def test_expected_hash(file_hash: str, tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "g" * 64, "²" * 64, "0" * 64 + "\n", 5])
-def test_expected_hash_that_is_not_a_hash(tiny_model: Path, text: str) -> None:
+def test_malformed_expected_hash_is_rejected(tiny_model: Path, text: str) -> None:
     with pytest.raises(InputError, match="is not a SHA-256 hash; give 64 hexadecimal digits"):
         ImageGenerator(tiny_model, expect_sha256=text)
 

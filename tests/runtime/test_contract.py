@@ -88,7 +88,7 @@ def test_metadata_round_trip(info: ModelInfo) -> None:
     assert read(info).classes == 10
 
 
-def test_text_beyond_ascii(info: ModelInfo) -> None:
+def test_text_beyond_ascii_is_kept(info: ModelInfo) -> None:
     changed = dataclasses.replace(
         info,
         class_names=("零", "één", 'a "b"\n', *"3456"),
@@ -106,7 +106,7 @@ def test_unknown_keys_are_ignored(info: ModelInfo) -> None:
     assert read_info(metadata, *tensor_specs(6, 12, 9), SOURCE) == info
 
 
-def test_tensors_and_constants() -> None:
+def test_tensors_and_constants_never_change() -> None:
     inputs, outputs = tensor_specs(6, 12, 9)
     assert inputs == (
         ("noise", "tensor(float)", ("batch", 6)),
@@ -148,7 +148,9 @@ def test_document_lists_the_keys_and_tensors(info: ModelInfo) -> None:
         ],
     ],
 )
-def test_contract_of_another_version(info: ModelInfo, version: str | None, reason: str) -> None:
+def test_contract_of_another_version_is_rejected(
+    info: ModelInfo, version: str | None, reason: str
+) -> None:
     metadata = info.to_metadata() | {CONTRACT_KEY: version or ""}
     if version is None:
         del metadata[CONTRACT_KEY]
@@ -159,40 +161,42 @@ def test_contract_of_another_version(info: ModelInfo, version: str | None, reaso
 
 
 @pytest.mark.parametrize("noise_dim", [1, 2**31 - 1])
-def test_noise_dim_at_its_limits(info: ModelInfo, noise_dim: int) -> None:
+def test_noise_dim_at_its_limits_is_accepted(info: ModelInfo, noise_dim: int) -> None:
     assert read(dataclasses.replace(info, noise_dim=noise_dim)).noise_dim == noise_dim
 
 
 @pytest.mark.parametrize("noise_dim", [0, -1, 2**31, 2**31 + 1])
-def test_noise_dim_out_of_range(info: ModelInfo, noise_dim: int) -> None:
+def test_noise_dim_out_of_range_is_rejected(info: ModelInfo, noise_dim: int) -> None:
     reason = f"{noise_dim} is not a whole number from 1 to {2**31 - 1}"
     assert reason in error_of(info, noise_dim=str(noise_dim))
 
 
 @pytest.mark.parametrize("seed", [0, 2**64 - 1])
-def test_golden_seed_at_its_limits(info: ModelInfo, seed: int) -> None:
+def test_golden_seed_at_its_limits_is_accepted(info: ModelInfo, seed: int) -> None:
     assert read(info, golden=golden_with(info, seed=seed)).golden.seed == seed
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 2**64 + 1])
-def test_golden_seed_out_of_range(info: ModelInfo, seed: int) -> None:
+def test_golden_seed_out_of_range_is_rejected(info: ModelInfo, seed: int) -> None:
     reason = f"{seed} is not a whole number from 0 to {2**64 - 1}"
     assert reason in error_of(info, golden=golden_with(info, seed=seed))
 
 
 @pytest.mark.parametrize("images", [None, 7, ["AAAA"]])
-def test_golden_images_that_are_not_text(info: ModelInfo, images: object) -> None:
+def test_golden_images_that_are_not_text_are_rejected(info: ModelInfo, images: object) -> None:
     message = error_of(info, golden=golden_with(info, images=images))
     assert "ValueError: the golden sample is not text" in message
 
 
-def test_golden_images_that_are_not_base64(info: ModelInfo) -> None:
+def test_golden_images_that_are_not_base64_are_rejected(info: ModelInfo) -> None:
     images = json.loads(info.to_metadata()[f"{PREFIX}golden"])["images"]
     for damaged in (images + "!", f" {images}", images[:-1]):
         assert "Error: " in error_of(info, golden=golden_with(info, images=damaged))
 
 
-def test_golden_sample_of_maximum_size(info: ModelInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_golden_sample_of_at_most_the_maximum_size_is_accepted(
+    info: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert contract.MAX_GOLDEN_BYTES == 67_108_864
     size = len(info.golden.images)
     monkeypatch.setattr(contract, "MAX_GOLDEN_BYTES", size)
@@ -202,14 +206,14 @@ def test_golden_sample_of_maximum_size(info: ModelInfo, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("size", [0, 1, 4 * 12 * 9 - 1, 4 * 12 * 9 + 1, 4 * 28 * 28])
-def test_golden_sample_of_wrong_size(info: ModelInfo, size: int) -> None:
+def test_golden_sample_of_wrong_size_is_rejected(info: ModelInfo, size: int) -> None:
     golden = Golden(info.golden.seed, info.golden.labels, bytes(size))
     message = error_of(info, dataclasses.replace(info, golden=golden).to_metadata())
     assert "golden sample has the wrong size" in message
     assert message.endswith(EXPORT_AGAIN)
 
 
-def test_truncated_golden_sample(info: ModelInfo) -> None:
+def test_truncated_golden_sample_is_rejected(info: ModelInfo) -> None:
     images = b64encode(compress(info.golden.images)[:-9]).decode()
     message = error_of(info, golden=golden_with(info, images=images))
     assert "malformed contract metadata" in message
@@ -265,7 +269,7 @@ def test_missing_key_is_named(info: ModelInfo, key: str) -> None:
         ("versions", ["null"]),
     ],
 )
-def test_malformed_metadata(info: ModelInfo, key: str, values: list[str]) -> None:
+def test_malformed_metadata_is_rejected(info: ModelInfo, key: str, values: list[str]) -> None:
     for value in values:
         metadata = info.to_metadata() | {f"{PREFIX}{key}": value}
         assert error_of(info, metadata).endswith(EXPORT_AGAIN)
@@ -286,7 +290,7 @@ def test_malformed_metadata(info: ModelInfo, key: str, values: list[str]) -> Non
         ("output", lambda each: each._replace(shape=(1, 1, 12, 9))),
     ],
 )
-def test_tensor_that_differs(
+def test_tensor_that_differs_is_rejected(
     info: ModelInfo, kind: str, change: Callable[[TensorSpec], TensorSpec]
 ) -> None:
     (noise, label), (image,) = tensor_specs(info.noise_dim, info.height, info.width)
@@ -310,7 +314,7 @@ def test_tensor_that_differs(
         lambda each: each._replace(shape=(BATCH_AXIS, 1, 12, None)),
     ],
 )
-def test_output_without_a_fixed_size(
+def test_output_without_a_fixed_size_is_rejected(
     info: ModelInfo, change: Callable[[TensorSpec], TensorSpec]
 ) -> None:
     _, (image,) = tensor_specs(info.noise_dim, info.height, info.width)
@@ -319,7 +323,7 @@ def test_output_without_a_fixed_size(
     assert message.endswith(EXPORT_AGAIN)
 
 
-def test_missing_extra_or_reordered_tensors(info: ModelInfo) -> None:
+def test_missing_extra_or_reordered_tensors_are_rejected(info: ModelInfo) -> None:
     (noise, label), (image,) = tensor_specs(info.noise_dim, info.height, info.width)
     extra = TensorSpec("more", "tensor(float)", ())
     for inputs in ((noise,), (label, noise), (noise, label, extra)):

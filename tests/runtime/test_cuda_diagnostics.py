@@ -39,7 +39,7 @@ def driver(devices: int, code: int = 0) -> SimpleNamespace:
     return SimpleNamespace(cuInit=lambda _: code, cuDeviceGetCount=count)
 
 
-def test_missing_driver(libraries: Loader) -> None:
+def test_missing_driver_is_named(libraries: Loader) -> None:
     libraries()
     assert explain_cuda_not_obtained(ONNXRUNTIME) == (
         "NVIDIA's driver is missing (libcuda.so.1); install it, or use --provider cpu"
@@ -47,14 +47,14 @@ def test_missing_driver(libraries: Loader) -> None:
 
 
 @pytest.mark.parametrize(("devices", "code"), [(0, 0), (1, 100)])
-def test_missing_device(libraries: Loader, devices: int, code: int) -> None:
+def test_missing_device_is_reported(libraries: Loader, devices: int, code: int) -> None:
     libraries(libcuda=driver(devices, code))
     assert explain_cuda_not_obtained(ONNXRUNTIME) == (
         f"NVIDIA's driver finds no device (code {code}); use --provider cpu"
     )
 
 
-def test_missing_library(libraries: Loader) -> None:
+def test_missing_library_is_named(libraries: Loader) -> None:
     libraries(
         libcuda=driver(1),
         providers_shared=object(),

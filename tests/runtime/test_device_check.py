@@ -30,7 +30,7 @@ def no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_check, "measure_speed", lambda _: Speed(1.0, 1.0))
 
 
-def test_shipped_model(command: Command) -> None:
+def test_shipped_model_passes(command: Command) -> None:
     done = command("cgan-check", "--provider", "cpu", "--json")
     assert done.returncode == 0, done.stderr
     assert done.stderr == b""
@@ -52,7 +52,7 @@ def test_shipped_model(command: Command) -> None:
 
 
 @pytest.mark.usefixtures("no_measurement")
-def test_report_in_words(call: Command, tiny_model: Path) -> None:
+def test_text_report_shows_provider_versions_and_speed(call: Command, tiny_model: Path) -> None:
     done = call("cgan-check", "--provider", "cpu", "--model", tiny_model)
     assert done.returncode == 0, done.stderr
     rows = {line[:13].strip(): line[15:] for line in done.stdout.decode().splitlines()}
@@ -67,7 +67,7 @@ def test_report_in_words(call: Command, tiny_model: Path) -> None:
     ("error", "precision", "passed"),
     [(1, "fp32", True), (2, "fp32", False), (1, "int8", False), (200, "fp16", False)],
 )
-def test_tolerance_of_the_golden_sample(
+def test_golden_sample_is_compared_with_a_tolerance(
     call: Command,
     info: ModelInfo,
     make_model: Callable[..., Path],
@@ -93,7 +93,7 @@ def test_tolerance_of_the_golden_sample(
         assert f" {error} " in line
 
 
-def test_cuda_on_a_cpu_build(call: Command) -> None:
+def test_cuda_on_a_cpu_build_is_one_error_line(call: Command) -> None:
     done = call("cgan-check", "--provider", "cuda")
     assert done.returncode == 1
     assert done.stdout == b""
@@ -102,7 +102,7 @@ def test_cuda_on_a_cpu_build(call: Command) -> None:
     assert "pip install 'cgan-runtime[gpu]'" in line
 
 
-def test_file_that_is_not_a_model(call: Command, tmp_path: Path) -> None:
+def test_file_that_is_not_a_model_is_rejected(call: Command, tmp_path: Path) -> None:
     done = call("cgan-check", "--model", "none.onnx")
     assert done.returncode == 1
     assert done.stderr.decode().startswith("error: there is no model none.onnx")
@@ -112,7 +112,9 @@ def test_file_that_is_not_a_model(call: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_measurement")
-def test_installed_distributions(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+def test_report_lists_installed_onnx_distributions(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+) -> None:
     installed = [
         SimpleNamespace(metadata={"Name": name}, version=version)
         for name, version in (
@@ -128,7 +130,7 @@ def test_installed_distributions(monkeypatch: pytest.MonkeyPatch, tiny_model: Pa
 
 
 @pytest.mark.usefixtures("no_measurement")
-def test_reason_why_cuda_was_not_obtained(
+def test_report_tells_why_cuda_was_not_obtained(
     monkeypatch: pytest.MonkeyPatch, tiny_model: Path
 ) -> None:
     offered = ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -146,6 +148,6 @@ def test_reason_why_cuda_was_not_obtained(
     assert check_device(tiny_model, "cpu").no_cuda_reason == "CUDA works, but was not requested"
 
 
-def test_measured_speed(tiny_model: Path) -> None:
+def test_batch_is_cheaper_than_single_images(tiny_model: Path) -> None:
     speed = check_device(tiny_model, "cpu", threads=1).speed
     assert speed.throughput * speed.latency > 1  # a batch is cheaper than single images

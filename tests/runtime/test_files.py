@@ -66,7 +66,7 @@ def test_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["none/digit.png", "file/digit.png", f"{300 * 'n'}.png"], ids=["none", "file", "long"]
 )
-def test_path_that_cannot_be_written(tmp_path: Path, name: str) -> None:
+def test_unwritable_path_is_reported(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError) as caught:
         write(tmp_path / name, b"new")
@@ -75,12 +75,12 @@ def test_path_that_cannot_be_written(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_null_character() -> None:
+def test_null_character_in_a_path_is_reported() -> None:
     with pytest.raises(OutputError, match="'a\\\\x00' contains a null character; choose another"):
         write(Path("a\0"), b"new")
 
 
-def test_longest_name_of_the_file_system(tmp_path: Path) -> None:
+def test_longest_name_of_the_file_system_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / f"{'n' * 251}.png"
     path.touch()
     write(path, b"new")
@@ -88,7 +88,9 @@ def test_longest_name_of_the_file_system(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EPERM])
-def test_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_read_only_folder_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     """The calls are patched because root ignores permissions."""
 
     def fail(*_: object, **__: object) -> NoReturn:
@@ -104,7 +106,7 @@ def test_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code:
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link to a device"])
-def test_path_that_is_not_a_regular_file(tmp_path: Path, kind: str) -> None:
+def test_path_that_is_not_a_regular_file_is_rejected(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "digit.png"
     if kind == "folder":
         path.mkdir()
@@ -153,7 +155,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "digit.png").stat().st_mode) == 0o640
 
 
-def test_name_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_without_a_folder_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(Path("digit.png"), b"new")
     assert (tmp_path / "digit.png").read_bytes() == b"new"
@@ -184,7 +186,7 @@ def test_write_all_repeats_partial_writes(size: int) -> None:
     assert stream.flushed
 
 
-def test_write_all_to_a_full_stream() -> None:
+def test_write_all_reports_a_full_stream() -> None:
     stream: Any = SlowStream(capacity=10)
     with pytest.raises(OSError, match="No space left"):
         write_all(bytes(11), stream)

@@ -38,12 +38,14 @@ def shipped() -> Mapping[int, ImageGenerator]:
     return {threads: ImageGenerator(None, "cpu", threads) for threads in (1, 2, 5)}
 
 
-def test_info_and_provider(generator: ImageGenerator, info: ModelInfo) -> None:
+def test_info_and_provider_are_those_of_the_model(
+    generator: ImageGenerator, info: ModelInfo
+) -> None:
     assert generator.info == info
     assert generator.provider == "cpu"
 
 
-def test_golden_sample(generator: ImageGenerator, info: ModelInfo) -> None:
+def test_golden_sample_is_generated(generator: ImageGenerator, info: ModelInfo) -> None:
     golden = np.frombuffer(info.golden.images, np.uint8).reshape(-1, *SHAPE)
     images = generator.generate(info.golden.labels, seed=info.golden.seed)
     assert_close(images, golden)
@@ -61,7 +63,7 @@ def test_label_seed_and_index_change_the_image(generator: ImageGenerator) -> Non
     assert all(image.any() for image in images)
 
 
-def test_labels_of_every_kind(generator: ImageGenerator) -> None:
+def test_labels_of_every_kind_are_accepted(generator: ImageGenerator) -> None:
     expected = generator.generate([3, 0, 9], seed=5)
     for labels in ((3, 0, 9), np.array([3, 0, 9], np.uint8), ["3", "0", "9"]):
         np.testing.assert_array_equal(generator.generate(labels, seed=5), expected)
@@ -102,7 +104,7 @@ def test_image_does_not_depend_on_the_others_of_its_batch(
     assert_close(np.concatenate(parts), whole)
 
 
-def test_more_labels_than_one_batch(generator: ImageGenerator) -> None:
+def test_more_labels_than_one_batch_are_accepted(generator: ImageGenerator) -> None:
     labels = np.arange(2 * MAX_BATCH + 5) % 10
     images = generator.generate(labels, seed=3, start=11)
     assert images.shape == (len(labels), *SHAPE)
@@ -208,7 +210,7 @@ def test_stream_continues_after_the_generator_is_closed(tiny_model: Path) -> Non
         ([], 0, 2**63 + 1),
     ],
 )
-def test_seed_or_start_out_of_range(
+def test_seed_or_start_out_of_range_is_rejected(
     generator: ImageGenerator, labels: list[int], seed: int, start: int
 ) -> None:
     with pytest.raises(InputError, match="out of range"):
@@ -216,14 +218,14 @@ def test_seed_or_start_out_of_range(
 
 
 @pytest.mark.parametrize("number", [np.int64, np.uint32])
-def test_seed_and_start_as_numpy_integers(generator: ImageGenerator, number: Any) -> None:
+def test_seed_and_start_may_be_numpy_integers(generator: ImageGenerator, number: Any) -> None:
     start = int(np.iinfo(number).max) - 5
     actual = generator.generate([3, 4], seed=number(7), start=number(start))
     np.testing.assert_array_equal(actual, generator.generate([3, 4], seed=7, start=start))
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1025, 10**12])
-def test_threads_out_of_range(tiny_model: Path, threads: int) -> None:
+def test_threads_out_of_range_are_rejected(tiny_model: Path, threads: int) -> None:
     with pytest.raises(InputError, match=f"threads is {threads}; give 1 to 1024"):
         ImageGenerator(tiny_model, "cpu", threads)
 
@@ -234,7 +236,7 @@ def test_generation_prints_nothing(tiny_model: Path, capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", "")
 
 
-def test_concurrent_calls(generator: ImageGenerator) -> None:
+def test_concurrent_calls_generate_the_right_images(generator: ImageGenerator) -> None:
     calls = [([label % 10] * (label + 1), label % 3, label) for label in range(48)]
 
     def generate(call: tuple[list[int], int, int]) -> Images:

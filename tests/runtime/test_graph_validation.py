@@ -102,17 +102,17 @@ def test_shapes_equal_those_that_onnx_infers(tiny_model: Path, shapes_of: Shapes
         ("relu", [NOISE], {}),
     ],
 )
-def test_operator_that_is_not_allowed(
+def test_operator_that_is_not_allowed_is_rejected(
     model: onnx.ModelProto, operator: str, inputs: list[Any], attributes: dict[str, Any]
 ) -> None:
     message = error_after(model, lambda it: add_node(it, operator, *inputs, **attributes))
-    assert f"(operator '{operator}' of ''); export it again" in message
+    assert f"(operator '{operator}' of domain ''); export it again" in message
 
 
 @pytest.mark.parametrize("domain", ["ai.onnx", "com.microsoft", "ai.onnx.ml"])
-def test_operator_of_another_domain(model: onnx.ModelProto, domain: str) -> None:
+def test_operator_of_another_domain_is_rejected(model: onnx.ModelProto, domain: str) -> None:
     message = error_after(model, lambda it: add_node(it, "Gemm", NOISE, NOISE, domain=domain))
-    assert f"operator 'Gemm' of '{domain}'" in message
+    assert f"operator 'Gemm' of domain '{domain}'" in message
 
 
 def loop(model: onnx.ModelProto) -> None:
@@ -166,7 +166,7 @@ def external(model: onnx.ModelProto) -> None:
         (lambda it: node(it, "Add").output.append("more"), "2 inputs and 2 outputs"),
         (lambda it: node(it, "Add").ClearField("output"), "2 inputs and 0 outputs"),
         (lambda it: node(it, "Add").output.__setitem__(0, NOISE), f"'{NOISE}' defined twice"),
-        (lambda it: node(it, "Add").output.__setitem__(0, ""), "'' defined twice"),
+        (lambda it: node(it, "Add").output.__setitem__(0, ""), "'' without a name"),
         (lambda it: it.graph.initializer.append(tensor(it, "weight")), "'weight' defined twice"),
         (lambda it: it.graph.input.append(it.graph.input[0]), f"'{NOISE}' defined twice"),
         (lambda it: it.graph.output.add(name="nowhere"), "an output whose shape differs"),
@@ -203,7 +203,7 @@ def external(model: onnx.ModelProto) -> None:
         (lambda it: add_node(it, "Relu", np.arange(4).reshape(2, 2)), "that is not a shape"),
     ],
 )
-def test_graph_that_cgan_export_does_not_write(
+def test_graph_that_cgan_export_does_not_write_is_rejected(
     model: onnx.ModelProto, edit: Edit, reason: str
 ) -> None:
     message = error_after(model, edit)
@@ -258,7 +258,7 @@ def test_graph_that_cgan_export_does_not_write(
         ("Transpose", [zeros(2, 3)], {}),
     ],
 )
-def test_inputs_that_do_not_fit(
+def test_operator_inputs_that_do_not_fit_are_rejected(
     model: onnx.ModelProto, operator: str, inputs: list[Any], attributes: dict[str, Any]
 ) -> None:
     message = error_after(model, lambda it: add_node(it, operator, *inputs, **attributes))
@@ -291,7 +291,7 @@ def test_inputs_that_do_not_fit(
         ("Transpose", [zeros(2, 3, 5)], {"perm": [2, 0, 1]}, (5, 2, 3)),
     ],
 )
-def test_output_shape_of_every_operator(
+def test_output_shape_of_every_operator_is_inferred(
     model: onnx.ModelProto,
     operator: str,
     inputs: list[Any],
@@ -307,7 +307,7 @@ def test_output_shape_of_every_operator(
 def test_no_operator_is_untested() -> None:
     (mark,) = [
         mark
-        for mark in test_output_shape_of_every_operator.pytestmark
+        for mark in test_output_shape_of_every_operator_is_inferred.pytestmark
         if mark.name == "parametrize"
     ]
     assert {case[0] for case in mark.args[1]} == set(OPERATORS)
@@ -346,12 +346,12 @@ def wide_convolution(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     "edit", [outer_product, broadcast, many_nodes, large_layers, wide_convolution]
 )
-def test_too_much_memory_or_computation(model: onnx.ModelProto, edit: Edit) -> None:
+def test_too_much_memory_or_computation_is_rejected(model: onnx.ModelProto, edit: Edit) -> None:
     message = error_after(model, edit)
     assert "multiplications per batch); export it again" in message
 
 
-def test_two_graphs_in_one_file(tiny_model: Path) -> None:
+def test_two_graphs_in_one_file_are_rejected(tiny_model: Path) -> None:
     """Other protobuf readers merge them."""
     content = tiny_model.read_bytes()[:-CHECKSUM_BYTES]
     graph = onnx.ModelProto(graph=onnx.ModelProto.FromString(content).graph)
@@ -368,7 +368,9 @@ def test_newer_contract_may_contain_anything(model: onnx.ModelProto) -> None:
     )  # without a checksum
 
 
-def test_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_is_too_large_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert MAX_FILE_BYTES == 134_217_728
     monkeypatch.setattr(generator_module, "MAX_FILE_BYTES", 2**20)
     path = tmp_path / "large.onnx"
@@ -380,7 +382,7 @@ def test_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert str(caught.value) == message
 
 
-def test_model_that_fails_during_a_run(model: onnx.ModelProto, tmp_path: Path) -> None:
+def test_model_that_fails_during_a_run_is_reported(model: onnx.ModelProto, tmp_path: Path) -> None:
     """Its table has rows for five classes, but its metadata list ten."""
     table = tensor(model, "table")
     table.dims[0] = 5

@@ -86,7 +86,7 @@ def test_generating_one_image_imports_only_what_it_needs(tmp_path: Path) -> None
     assert not modules & {"cgan_training", "cgan_export"}
 
 
-def test_public_names() -> None:
+def test_package_exports_its_public_names() -> None:
     assert cgan_runtime.__all__ == PUBLIC
     names: dict[str, Any] = {}
     exec("from cgan_runtime import *", names)
@@ -98,12 +98,12 @@ def test_public_names() -> None:
 
 
 @pytest.mark.parametrize("name", ["Generator", "np", "_Golden", "__wrapped__"])
-def test_unknown_name(name: str) -> None:
+def test_unknown_name_raises_attribute_error(name: str) -> None:
     with pytest.raises(AttributeError, match=f"'cgan_runtime' has no attribute '{name}'"):
         getattr(cgan_runtime, name)
 
 
-def test_error_tree() -> None:
+def test_all_errors_derive_from_cgan_error() -> None:
     errors = [getattr(cgan_runtime, name) for name in PUBLIC if name.endswith("Error")]
     assert len(errors) == 6
     assert all(issubclass(each, cgan_runtime.CganError) for each in errors)

@@ -33,7 +33,7 @@ INTEGERS = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4", ">i8"]
     ],
     ids=repr,
 )
-def test_indices(labels: Any, expected: list[int]) -> None:
+def test_indices_of_any_kind_become_an_int64_array(labels: Any, expected: list[int]) -> None:
     before = np.array(labels)
     if isinstance(labels, np.ndarray):
         labels.setflags(write=False)
@@ -45,7 +45,7 @@ def test_indices(labels: Any, expected: list[int]) -> None:
 
 
 @pytest.mark.parametrize("labels", [10, -1, [3, 10], [-1, 3], 2**40, np.array([2**64 - 1], "u8")])
-def test_index_that_the_model_lacks(labels: Any) -> None:
+def test_unknown_index_is_rejected(labels: Any) -> None:
     assert single_label(labels, 10) is None
     with pytest.raises(InputError, match=r"the model has no label -?\d+; choose from 0 to 9$"):
         parse_labels(labels, DIGITS)
@@ -81,7 +81,7 @@ def test_index_that_the_model_lacks(labels: Any) -> None:
     ],
     ids=repr,
 )
-def test_labels_of_another_kind(labels: Any) -> None:
+def test_labels_of_another_type_are_rejected(labels: Any) -> None:
     with pytest.raises(InputError, match="; give a one-dimensional sequence of whole") as caught:
         parse_labels(labels, DIGITS)
     assert isinstance(caught.value, ValueError)
@@ -106,12 +106,12 @@ def test_labels_of_another_kind(labels: Any) -> None:
     ],
     ids=repr,
 )
-def test_class_names(names: Any, expected: Sequence[int]) -> None:
+def test_class_names_become_indices(names: Any, expected: Sequence[int]) -> None:
     assert parse_labels(names, NAMES).tolist() == expected
 
 
 @pytest.mark.parametrize("name", ["boot", "", " Coat", "Coat\0", "Coat\n", "\ud800"], ids=repr)
-def test_name_that_the_model_lacks(name: str) -> None:
+def test_unknown_class_name_is_rejected(name: str) -> None:
     choices = ", ".join(map(repr, NAMES))
     for labels in (name, [name], ["Coat", name]):
         with pytest.raises(InputError) as caught:
@@ -119,12 +119,12 @@ def test_name_that_the_model_lacks(name: str) -> None:
         assert str(caught.value) == f"the model has no class {name!r}; choose from {choices}"
 
 
-def test_ambiguous_name() -> None:
+def test_ambiguous_class_name_is_rejected() -> None:
     with pytest.raises(InputError, match=r"no class 'Bag'; choose from 'bag', 'BAG'$"):
         parse_labels("Bag", ("bag", "BAG", *NAMES[2:]))
 
 
-def test_names_of_the_command_line() -> None:
+def test_command_line_accepts_names_and_digits() -> None:
     assert find_labels((), NAMES, by_digit=False) == list(range(10))
     assert find_labels(("Coat", "7"), NAMES, by_digit=True) == [7, 8]
     with pytest.raises(InputError, match=r"no class '9'; .*'Ankle boot'$"):

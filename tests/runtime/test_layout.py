@@ -68,12 +68,12 @@ def test_scaled_grid_repeats_each_pixel(images: Images) -> None:
     ],
     ids=["even height", "odd height", "empty lines", "empty image"],
 )
-def test_block_characters(rows: list[str], blocks: str, ascii_text: str) -> None:
+def test_images_become_block_characters(rows: list[str], blocks: str, ascii_text: str) -> None:
     assert to_block_characters(image(*rows), 1) == blocks
     assert to_block_characters(image(*rows), 1, ascii_only=True) == ascii_text
 
 
-def test_blocks_of_several_images() -> None:
+def test_several_images_share_a_row_of_blocks() -> None:
     images = np.concatenate([image("#.", "#."), image("..", "##"), image("##", "..")])
     assert to_block_characters(images, 3) == "█ ▄▄▀▀"
     assert to_block_characters(images, 2) == "█ ▄▄\n▀▀"

@@ -100,7 +100,7 @@ def test_noise_never_changes(seed: int, index: int, steps: list[int]) -> None:
     np.testing.assert_array_equal(standard_normal(seed, index, 1, 100)[0, :8] * 32, steps)
 
 
-def test_vectors_of_the_document() -> None:
+def test_vectors_in_the_document_are_right() -> None:
     section = DOCUMENT.read_text(encoding="utf-8").partition("### Test vectors")[2]
     rows = [
         [cell.strip().replace(",", "") for cell in re.split(r"\|", line)[1:-1]]
@@ -117,7 +117,7 @@ def test_vectors_of_the_document() -> None:
         np.testing.assert_array_equal(actual[[0, 1, 2, 3, 4, -1]], expected)
 
 
-def test_thresholds_of_the_document() -> None:
+def test_thresholds_in_the_document_are_right() -> None:
     section = DOCUMENT.read_text(encoding="utf-8").partition("### The thresholds")[2]
     block = section.partition("### ")[0]
     assert [int(each) for each in re.findall(r"\d+", block.partition("    ")[2])] == thresholds()
@@ -159,14 +159,14 @@ def test_noise_is_contiguous_and_in_range(seed: int, start: int, noise_dim: int)
     np.testing.assert_array_equal(sample * 32, (sample * 32).round())
 
 
-def test_table_of_all_16_bit_numbers() -> None:
+def test_noise_table_equals_the_thresholds_for_all_16_bit_numbers() -> None:
     bounds = thresholds()
     expected = [bisect.bisect_right(bounds, number) - 127 for number in range(2**16)]
     np.testing.assert_array_equal(noise._noise_table() * 32, expected)
 
 
 @pytest.mark.parametrize(("word", "value"), [(0, -127 / 32), (2**64 - 1, 127 / 32)])
-def test_smallest_and_largest_word(
+def test_smallest_and_largest_word_give_the_limits(
     monkeypatch: pytest.MonkeyPatch, word: int, value: float
 ) -> None:
     """These words are too rare to wait for."""
@@ -178,7 +178,7 @@ def test_smallest_and_largest_word(
     np.testing.assert_array_equal(standard_normal(0, 0, 1, 2)[0], [value, value])
 
 
-def test_moments_of_a_standard_normal() -> None:
+def test_noise_has_the_moments_of_a_standard_normal() -> None:
     sample = standard_normal(11, 0, 10_000, 100).astype(np.float64)  # a million numbers
     assert abs(sample.mean()) < 0.004
     assert abs(sample.std() - 1) < 0.003
@@ -208,7 +208,7 @@ def test_neighbors_are_uncorrelated(power: int) -> None:
     ("seed", "start", "count"),
     [(-1, 0, 1), (2**64, 0, 1), (0, -1, 1), (0, 0, -1), (0, 2**63, 1), (0, 2**63 - 1, 2)],
 )
-def test_values_out_of_range(seed: int, start: int, count: int) -> None:
+def test_seed_or_start_out_of_range_is_rejected(seed: int, start: int, count: int) -> None:
     with pytest.raises(InputError, match=r"^(seed|start) .* out of range") as caught:
         standard_normal(seed, start, count, 6)
     if 0 <= seed < 2**64:
@@ -216,24 +216,24 @@ def test_values_out_of_range(seed: int, start: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("noise_dim", [0, -1, 2**31, 2**63])
-def test_noise_dim_out_of_range(noise_dim: int) -> None:
+def test_noise_dim_out_of_range_is_rejected(noise_dim: int) -> None:
     with pytest.raises(InputError, match="noise_dim is "):
         standard_normal(0, 0, 1, noise_dim)
 
 
-def test_more_numbers_than_can_be_addressed() -> None:
+def test_unaddressable_amount_of_noise_is_a_memory_error() -> None:
     assert standard_normal(0, 0, 0, 2**31 - 1).shape == (0, 2**31 - 1)
     with pytest.raises(MemoryError):
         standard_normal(0, 0, 2**62, 2**31 - 1)
 
 
-def test_last_image_and_no_images() -> None:
+def test_last_image_and_zero_images_are_supported() -> None:
     assert standard_normal(0, 2**63 - 1, 1, 6).shape == (1, 6)
     assert standard_normal(0, 5, 0, 6).shape == (0, 6)
 
 
 @pytest.mark.parametrize("number", [np.int64, np.uint64, np.int32, np.uint32])
-def test_numpy_integers(number: Any) -> None:
+def test_numpy_integers_give_the_same_noise(number: Any) -> None:
     index = int(np.iinfo(number).max) // 4  # fits, but its counters do not
     actual = standard_normal(number(7), number(index), 2, 100)
     np.testing.assert_array_equal(actual, standard_normal(7, index, 2, 100))

@@ -47,7 +47,7 @@ def field(number: int, content: bytes) -> bytes:
         (field(6, b"\x01" + varint(300)) + b"\x30\x02", {6: [1, 300, 2]}),
     ],
 )
-def test_valid_message(content: bytes, expected: dict[int, Any]) -> None:
+def test_valid_message_is_read(content: bytes, expected: dict[int, Any]) -> None:
     assert read_message(content, SCHEMA) == EMPTY | expected
 
 
@@ -79,7 +79,7 @@ def test_valid_message(content: bytes, expected: dict[int, Any]) -> None:
         (field(5, b"\x18\x01"), "unknown field 3"),
     ],
 )
-def test_malformed_message(content: bytes, reason: str) -> None:
+def test_malformed_message_is_rejected(content: bytes, reason: str) -> None:
     with pytest.raises(ProtobufError, match=f"^{reason}$"):
         read_message(content, SCHEMA)
 
@@ -97,7 +97,7 @@ def test_unknown_fields_are_skipped_if_not_strict() -> None:
     ids=["repeated", "packed", "submessages"],
 )
 @pytest.mark.parametrize("strict", [True, False])
-def test_too_many_fields(content: bytes, strict: bool) -> None:
+def test_too_many_fields_are_rejected(content: bytes, strict: bool) -> None:
     with pytest.raises(ProtobufError, match="more than 131,072 fields"):
         read_message(content + b"\x30\x01", SCHEMA, strict=strict)
 
@@ -109,6 +109,6 @@ def test_any_bytes_are_read_or_rejected(content: bytes) -> None:
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
-def test_signed_numbers(value: int) -> None:
+def test_signed_numbers_are_read(value: int) -> None:
     content = onnx.AttributeProto(i=value).SerializeToString()
     assert read_message(content, {3: Field(int)})[3] == value

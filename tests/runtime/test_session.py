@@ -84,7 +84,7 @@ def open_on(provider: str, threads: int | None = None) -> Any:
 
 
 @pytest.mark.parametrize("provider", ["tpu", "", "CPU", CUDA, "azure"])
-def test_unknown_provider(tiny_model: Path, provider: str) -> None:
+def test_unknown_provider_is_rejected(tiny_model: Path, provider: str) -> None:
     with pytest.raises(ProviderError) as caught:
         ImageGenerator(tiny_model, provider)
     message = f"provider {provider!r} is not available; choose from auto, cpu"
@@ -105,7 +105,7 @@ def test_cpu_build_uses_the_cpu_silently(
 
 
 @pytest.mark.parametrize("provider", ["cuda", "auto"])
-def test_session_that_gets_cuda(fake: Fake, provider: str) -> None:
+def test_cuda_session_disables_tf32(fake: Fake, provider: str) -> None:
     module = fake([CUDA, CPU], [CUDA, CPU])
     assert open_on(provider).get_providers() == [CUDA, CPU]
     assert module.provider_options == [{"use_tf32": "0"}, {}]
@@ -129,7 +129,7 @@ def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_driver")
 @pytest.mark.parametrize("failure", [None, RuntimeError("no\ndevice"), RuntimeError()], ids=repr)
-def test_session_that_does_not_get_cuda(
+def test_missing_cuda_is_explained(
     fake: Fake,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -177,7 +177,7 @@ ImageGenerator({str(tiny_model)!r})
     ],
     ids=["no error", "a message", "a message with its location", "no message"],
 )
-def test_session_that_does_not_get_another_provider(
+def test_another_missing_provider_is_explained(
     fake: Fake, failure: Exception | None, ending: str
 ) -> None:
     fake([COREML, CPU], [CPU]).failure = failure
@@ -186,7 +186,7 @@ def test_session_that_does_not_get_another_provider(
     assert str(caught.value).endswith(ending)
 
 
-def test_session_that_gets_another_provider(fake: Fake) -> None:
+def test_another_provider_is_used_only_on_request(fake: Fake) -> None:
     module = fake([COREML, AZURE, CPU], [COREML, CPU])
     assert open_on("coreml").get_providers() == [COREML, CPU]
     open_on("auto")
@@ -257,7 +257,7 @@ def test_stdout_is_restored_after_two_concurrent_sessions(
 
 
 @pytest.mark.parametrize("threads", [1, 3, None])
-def test_threads_of_a_session(fake: Fake, threads: int | None) -> None:
+def test_session_has_the_requested_threads(fake: Fake, threads: int | None) -> None:
     module = fake([CPU], [CPU])
     open_on("cpu", threads)
     (_, options) = module.opened[0]
@@ -272,12 +272,12 @@ def test_threads_of_a_session(fake: Fake, threads: int | None) -> None:
             ["onnxruntime"],
             "it is the CPU build; pip uninstall -y onnxruntime onnxruntime-gpu, then",
         ),
-        (["onnxruntime", "onnxruntime-gpu"], "both installed, and the former overwrote the latter"),
+        (["onnxruntime", "onnxruntime-gpu"], "both installed, and overwrite each other's files"),
         (["onnxruntime-gpu"], "the installed onnxruntime-gpu has no CUDA for this platform"),
     ],
     ids=" and ".join,
 )
-def test_why_onnxruntime_has_no_cuda(
+def test_installed_onnxruntime_without_cuda_is_explained(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, installed: list[str], reason: str
 ) -> None:
     found = [SimpleNamespace(metadata={"Name": name}, version="1.99") for name in installed]
@@ -292,7 +292,7 @@ def test_why_onnxruntime_has_no_cuda(
 
 
 @pytest.mark.parametrize("left_over", [None, ModuleType("onnxruntime")], ids=["missing", "empty"])
-def test_onnxruntime_is_not_installed(
+def test_missing_onnxruntime_is_reported(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, left_over: ModuleType | None
 ) -> None:
     """If one of two wheels was uninstalled, a folder remains that imports without attributes."""
@@ -305,7 +305,7 @@ def test_onnxruntime_is_not_installed(
     assert "\n" not in message
 
 
-def test_not_enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_import_for_lack_of_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(ModuleType):
         def __getattr__(self, _: str) -> Any:
             raise ImportError("lib.so: failed to map segment from shared object")

@@ -76,7 +76,7 @@ def test_prefetched_noise_is_right_in_any_order_of_images(
             assert two is None or np.abs(alone[0].astype(int) - two[0]).max() <= 1
 
 
-def test_last_image_of_a_seed(generator: ImageGenerator) -> None:
+def test_last_image_of_a_seed_can_be_generated(generator: ImageGenerator) -> None:
     last = 2**63 - 1
     alone = [generator.generate(4, seed=1, start=each) for each in (last - 1, last)]
     both = generator.generate([4, 4], seed=1, start=last - 1)

@@ -18,7 +18,7 @@ class Terminal(StringIO):
     [(Terminal(), 0, True), (Terminal(), 4, False), (StringIO(), 0, False), (None, 0, False)],
     ids=["many images", "few images", "not a terminal", "no stderr"],
 )
-def test_progress_bar(
+def test_progress_bar_appears_for_many_images_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, stream: StringIO | None, missing: int, shown: bool
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stream)

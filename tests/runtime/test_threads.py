@@ -39,7 +39,7 @@ def test_threads_follow_the_quota(
     assert available_threads() == expected
 
 
-def test_smallest_quota_of_all_parent_groups(tmp_path: Path, own_cgroups: Path) -> None:
+def test_smallest_quota_of_all_parent_groups_counts(tmp_path: Path, own_cgroups: Path) -> None:
     own_cgroups.write_text("0::/machine/box/task\n")
     write_files(tmp_path / "groups", cpu__max="400000 100000\n")
     write_files(tmp_path / "groups/machine", cpu__max="150000 100000\n")
@@ -48,7 +48,7 @@ def test_smallest_quota_of_all_parent_groups(tmp_path: Path, own_cgroups: Path) 
     assert cpu_quota(tmp_path / "groups", own_cgroups) == 1.5
 
 
-def test_cgroups_version_1(tmp_path: Path, own_cgroups: Path) -> None:
+def test_quota_of_cgroups_version_1_is_read(tmp_path: Path, own_cgroups: Path) -> None:
     own_cgroups.write_text("5:memory:/box\n4:cpu,cpuacct:/box\n1:name=systemd:/box\n")
     write_files(tmp_path / "cpu", cpu__cfs_quota_us="-1\n", cpu__cfs_period_us="100000\n")
     write_files(tmp_path / "cpu/box", cpu__cfs_quota_us="50000\n", cpu__cfs_period_us="100000\n")
@@ -56,14 +56,18 @@ def test_cgroups_version_1(tmp_path: Path, own_cgroups: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["max 100000\n", "", "nonsense\n"])
-def test_no_quota(tmp_path: Path, own_cgroups: Path, content: str) -> None:
+def test_cgroup_without_a_quota_is_unlimited(
+    tmp_path: Path, own_cgroups: Path, content: str
+) -> None:
     own_cgroups.write_text("0::/\n")
     write_files(tmp_path / "groups", cpu__max=content)
     assert cpu_quota(tmp_path / "groups", own_cgroups) == math.inf
 
 
 @pytest.mark.parametrize("content", [None, "0::/../../elsewhere\n"])
-def test_no_cgroups(tmp_path: Path, own_cgroups: Path, content: str | None) -> None:
+def test_system_without_cgroups_is_unlimited(
+    tmp_path: Path, own_cgroups: Path, content: str | None
+) -> None:
     if content:
         own_cgroups.write_text(content)
     assert cpu_quota(tmp_path / "groups", own_cgroups) == math.inf

@@ -40,7 +40,9 @@ def size(labels: Any) -> int:
 
 @examples(200)
 @given(labels=LABELS, seed=NUMBERS, start=st.just(0) | NUMBERS)
-def test_generate(generator: ImageGenerator, labels: Any, seed: Any, start: Any) -> None:
+def test_generate_returns_images_or_raises_input_error(
+    generator: ImageGenerator, labels: Any, seed: Any, start: Any
+) -> None:
     try:
         images = generator.generate(labels, seed=seed, start=start)
     except InputError:
@@ -51,7 +53,7 @@ def test_generate(generator: ImageGenerator, labels: Any, seed: Any, start: Any)
 
 @examples(150)
 @given(labels=LABELS, seed=NUMBERS, count=NUMBERS, start=st.just(0) | NUMBERS, batch_size=SMALL)
-def test_stream(
+def test_stream_yields_batches_or_raises_input_error(
     generator: ImageGenerator, labels: Any, seed: Any, count: Any, start: Any, batch_size: Any
 ) -> None:
     try:
@@ -70,7 +72,9 @@ def test_stream(
 
 @examples(150)
 @given(seed=NUMBERS, start=NUMBERS, count=SMALL, noise_dim=SMALL)
-def test_standard_normal(seed: Any, start: Any, count: Any, noise_dim: Any) -> None:
+def test_standard_normal_returns_noise_or_raises_input_error(
+    seed: Any, start: Any, count: Any, noise_dim: Any
+) -> None:
     try:
         noise = standard_normal(seed, start, count, noise_dim)
     except (InputError, MemoryError):
@@ -87,7 +91,7 @@ def test_standard_normal(seed: Any, start: Any, count: Any, noise_dim: Any) -> N
     expect_sha256=st.none() | st.sampled_from(["", "0" * 64, 5, b"0"]),
     use_tiny_model=st.booleans(),
 )
-def test_constructor(
+def test_constructor_opens_a_model_or_raises_cgan_error(
     tiny_model: Path,
     model: str | None,
     provider: str,
@@ -144,7 +148,7 @@ def command_lines(name: str) -> st.SearchStrategy[tuple[str, list[str]]]:
 
 @examples(300)
 @given(line=command_lines("cgan-run") | command_lines("cgan-check"))
-def test_command_lines(
+def test_commands_work_or_give_one_error_line(
     call: Call,
     tmp_path: Path,
     tiny_model: Path,

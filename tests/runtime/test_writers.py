@@ -34,7 +34,7 @@ def read_files(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("gz", [False, True])
 @pytest.mark.parametrize(("split", "other"), [("train", "t10k"), ("t10k", "train")])
-def test_idx_dataset(
+def test_idx_dataset_is_reproducible_and_readable(
     tmp_path: Path, batches: list[Batch], info: ModelInfo, split: str, other: str, gz: bool
 ) -> None:
     for folder in ("one", "two"):
@@ -64,7 +64,7 @@ def test_existing_split_is_kept(tmp_path: Path, batches: list[Batch], info: Mode
         assert read_idx(files[f"{split}-labels-idx1-ubyte"])[0] == [COUNT]
 
 
-def test_more_images_than_idx_supports(tmp_path: Path, info: ModelInfo) -> None:
+def test_more_images_than_idx_supports_are_rejected(tmp_path: Path, info: ModelInfo) -> None:
     with pytest.raises(InputError, match="; generate fewer, or use --format npy"):
         writers.write_idx(tmp_path, [], info, 2**32, "train", gz=False)
     assert not list(tmp_path.iterdir())
@@ -82,7 +82,7 @@ def test_failed_dataset_leaves_no_files(
     assert not read_files(tmp_path)
 
 
-def test_folder_of_pngs(
+def test_each_png_is_named_after_its_class_and_index(
     tmp_path: Path, batches: list[Batch], generator: ImageGenerator, info: ModelInfo
 ) -> None:
     writers.write_pngs(tmp_path / "all", batches, info, 2, {"cgan:seed": "7"})
@@ -101,7 +101,9 @@ def test_folder_of_pngs(
         assert np.abs(pixels.astype(int) - expected).max() <= 1
 
 
-def test_folder_that_is_a_file(tmp_path: Path, batches: list[Batch], info: ModelInfo) -> None:
+def test_folder_that_is_a_file_is_rejected(
+    tmp_path: Path, batches: list[Batch], info: ModelInfo
+) -> None:
     path = tmp_path / "taken"
     path.write_text("mine")
     with pytest.raises(OutputError, match=r"cannot create .*taken: .*; choose another path"):
@@ -114,10 +116,10 @@ def test_folder_that_is_a_file(tmp_path: Path, batches: list[Batch], info: Model
     [("9", "9"), ("Ankle boot", "Ankle-boot"), ("T-shirt/top", "T-shirt-top"), ("+", "class"),
      ("お茶", "お茶"), ("../..", "class")],
 )  # fmt: skip
-def test_class_name_in_a_file_name(name: str, expected: str) -> None:
+def test_class_names_become_safe_file_names(name: str, expected: str) -> None:
     assert writers.to_file_name(name) == expected
 
 
-def test_png_that_is_too_large(info: ModelInfo) -> None:
+def test_png_that_is_too_large_is_rejected(info: ModelInfo) -> None:
     with pytest.raises(InputError, match="--format npy"):
         writers.png_chunks([], info, count=2**31, columns=1, scale=1, text={})

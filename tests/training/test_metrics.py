@@ -79,7 +79,7 @@ def test_a_gaussian_is_fitted_without_bias() -> None:
     assert Gaussian.fit(points[:1]).total_variance == 0
 
 
-def test_overlap_of_points_on_a_line() -> None:
+def test_overlap_is_computed_from_the_fifth_neighbors() -> None:
     """The fifth neighbors of the real points 0..9 are 5, 4, 3, ..., 3, 4, 5 away."""
     real = torch.tensor([*range(10), 200.0])[:, None]
     generated = torch.tensor([0, 1, 2, 3, 4, 4.4, -300])[:, None]
@@ -96,7 +96,7 @@ def test_a_single_point_has_no_neighbors() -> None:
 
 
 @pytest.mark.parametrize("indices", [[0], [0, 0, 0]])
-def test_a_test_set_without_variety_is_refused(
+def test_a_test_set_without_variety_is_rejected(
     classifier: EvaluationClassifier, test_set: Dataset, digits: Dataset, indices: list[int]
 ) -> None:
     same = replace(test_set, images=test_set.images[indices], labels=test_set.labels[indices])
@@ -104,7 +104,9 @@ def test_a_test_set_without_variety_is_refused(
         Reference.fit(classifier, same, digits)
 
 
-def test_memorization_of_copies_and_of_new_images(digits: Dataset, test_set: Dataset) -> None:
+def test_memorization_distinguishes_copies_from_new_images(
+    digits: Dataset, test_set: Dataset
+) -> None:
     new = nearest_training_images(test_set.images, test_set.labels, digits)
     copies = nearest_training_images(digits.images[300:600], digits.labels[300:600], digits)
     assert copies.index.tolist() == list(range(300, 600))

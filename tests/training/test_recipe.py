@@ -19,7 +19,7 @@ from cgan_training.recipe import (
 )
 
 
-def test_the_classic_recipe() -> None:
+def test_the_classic_recipe_has_the_documented_values() -> None:
     assert load_recipe("classic") == Recipe(
         name="classic",
         noise_dim=100,

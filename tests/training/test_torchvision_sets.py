@@ -94,7 +94,7 @@ def test_files_on_disk_are_read_as_torchvision_reads_them(
     assert data.labels.tolist() == [reference[number][1] for number in range(len(reference))]
 
 
-def test_class_names(data_dir: Path) -> None:
+def test_each_dataset_has_its_class_names(data_dir: Path) -> None:
     names = {name: load_dataset(name, data_dir)[0].class_names for name in SETS}
     assert names["mnist"] == names["qmnist"] == tuple("0123456789")
     assert names["fashion-mnist"][0] == "T-shirt/top"

@@ -54,7 +54,7 @@ KEYS = [*EDGE, *(f"{name}.{key}" for name in EDGE if name in TABLES for key in E
 
 @examples(45)
 @given(options=st.lists(st.tuples(OPTIONS, WORDS), max_size=3))
-def test_any_value_of_any_option(
+def test_any_option_value_trains_or_gives_one_error_line(
     call: Call, small_toml: Path, options: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = small_toml.parent
@@ -81,7 +81,7 @@ def test_any_value_of_any_option(
 
 @examples(400)
 @given(name=st.sampled_from(["edge", "classic"]), key=st.sampled_from(KEYS), value=VALUES)
-def test_any_value_in_a_recipe(name: str, key: str, value: Any) -> None:
+def test_any_recipe_value_is_accepted_or_rejected(name: str, key: str, value: Any) -> None:
     values = json.loads(json.dumps(load_recipe(name).to_dict()))
     table, _, last = key.rpartition(".")
     (values[table] if table else values)[last] = value

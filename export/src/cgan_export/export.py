@@ -32,6 +32,7 @@ from cgan_training.model_file import Model, load_model
 from cgan_training.networks import parameter_count
 
 # The accepted pixel errors of each precision. fp32 differs from PyTorch only in the order of sums.
+# The limits of int8 find gross errors only: verify_against_integers() and the gate are stricter.
 TOLERANCES = {
     "fp32": Tolerance(1, 0.01),
     "fp16": Tolerance(1, 0.05),

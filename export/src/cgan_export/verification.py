@@ -17,7 +17,7 @@ from cgan_training.model_file import Model
 from cgan_training.networks import to_uint8
 
 BATCH_SIZES = (1, 2, 33, 256)
-INTEGER_IMAGES = 500  # images compared with the integer arithmetic, of all labels
+INTEGER_IMAGES = 500  # images of all labels that are compared with the integer arithmetic
 INDEPENDENCE_IMAGES = 64  # images generated in one batch and then one at a time
 
 
@@ -30,8 +30,8 @@ class Tolerance:
     batch_error: int = 1  # between an image generated alone and the same image in a batch
 
 
-# The measured error is 0. Another ONNX Runtime may round a value that lies halfway between two
-# quantization steps to the other step, which changes a pixel or two.
+# The measured error is 0. Another version of ONNX Runtime may round a value that lies halfway
+# between two quantization steps to the other step, which changes a pixel or two.
 INTEGER_TOLERANCE = Tolerance(8, 0.005)
 
 
@@ -127,7 +127,7 @@ def _verify_independence(generator: ImageGenerator, tolerance: Tolerance) -> Non
     for index, label in enumerate(labels):
         alone = generator.generate([label], seed=REFERENCE_SEED, start=index)
         error = int(np.abs(batch[index] - alone[0]).max())
-        subject = f"the difference of an image generated alone and in a batch of {len(labels)}"
+        subject = f"the difference between an image generated alone and in a batch of {len(labels)}"
         _require_at_most(tolerance.batch_error, error, subject)
 
 

@@ -1,4 +1,4 @@
-"""Generate images with a conditional GAN on onnxruntime, such as handwritten digits.
+"""Generate images, such as handwritten digits, with a conditional GAN on onnxruntime.
 
     from cgan_runtime import ImageGenerator
 

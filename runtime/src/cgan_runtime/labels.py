@@ -83,7 +83,7 @@ def find_labels(names: Sequence[str], class_names: Sequence[str], *, by_digit: b
 
 
 def _parse_names(names: list[Any], class_names: Sequence[str]) -> NDArray[np.int64]:
-    if not all(isinstance(name, str) for name in names):  # numpy has converted the numbers
+    if not all(isinstance(name, str) for name in names):  # np.asarray turned the numbers into text
         raise InputError(f"labels mix names and numbers; {EXPECTED}")
     plain = [str(name) for name in names]  # messages would show the type numpy.str_
     label_of = {name: _find_label(name, class_names) for name in set(plain)}

@@ -33,6 +33,7 @@ MAX_NOISE_STEP = 127  # the largest noise value is MAX_NOISE_STEP / STEPS_PER_UN
 class _ThreadState(local):
     def __init__(self) -> None:
         self.philox: Any = Philox(key=0)
+        self.new_state = self.philox.state  # its buffer holds no words
 
 
 _thread_state = _ThreadState()
@@ -119,16 +120,10 @@ def fill_noise(noise: NDArray[np.float32], seed: int, start: int) -> None:
 
 
 def _random_words(seed: int, counter: int, count: int) -> NDArray[np.uint64]:
-    """Return the words of counters counter + 1 to counter + count: little-endian uint64."""
+    """Return the words of the `count` counters after `counter`, as little-endian uint64."""
     philox = _thread_state.philox
-    philox.state = {
-        "bit_generator": "Philox",
-        # Philox increments its counter before it computes words.
-        "state": {"counter": (counter % SEEDS, counter // SEEDS, 0, 0), "key": (seed, 0)},
-        "buffer": (0, 0, 0, 0),
-        "buffer_pos": WORDS,
-        "has_uint32": 0,
-        "uinteger": 0,
-    }
+    # Philox increments its counter before it computes words.
+    state = {"counter": (counter % 2**64, counter // 2**64, 0, 0), "key": (seed, 0)}
+    philox.state = _thread_state.new_state | {"state": state}
     words: NDArray[np.uint64] = philox.random_raw(count * WORDS).astype("<u8")
     return words

@@ -51,7 +51,7 @@ def test_float_model_gives_the_bytes_of_one_process(
     jobs.check_shards(tmp_path / "tiny", generator, range(10), 0, 3000)
 
 
-def test_parquet_schema_metadata_and_row_groups(
+def test_parquet_files_have_the_documented_schema_and_row_groups(
     bulk: Bulk, tmp_path: Path, shipped: ImageGenerator
 ) -> None:
     count, group = 17 * MAX_BATCH, 16 * MAX_BATCH

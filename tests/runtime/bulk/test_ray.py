@@ -44,7 +44,7 @@ def test_complete_job_needs_no_cluster(bulk: Bulk, job_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense"])
-def test_unreachable_cluster(bulk: Bulk, address: str) -> None:
+def test_unreachable_cluster_is_reported(bulk: Bulk, address: str) -> None:
     options = ("--count", 5, "--output", "digits", "--engine", "ray")
     line = jobs.error_of(bulk(*options, RAY_ADDRESS=address))
     assert line.startswith("cannot reach or start Ray: ")

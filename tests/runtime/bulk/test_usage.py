@@ -22,7 +22,9 @@ from cgan_runtime.errors import InputError
         (["--digit", 1, "--label", "2"], "--digit and --label cannot be combined; give only"),
     ],
 )
-def test_wrong_usage(bulk: Bulk, tmp_path: Path, arguments: list[object], message: str) -> None:
+def test_wrong_usage_exits_with_2_and_writes_nothing(
+    bulk: Bulk, tmp_path: Path, arguments: list[object], message: str
+) -> None:
     done = bulk("--count", 5, "--output", "x", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {message}")
@@ -40,7 +42,7 @@ def test_wrong_usage(bulk: Bulk, tmp_path: Path, arguments: list[object], messag
         (["--output", "file/below"], "cannot read file/below/job.json: Not a directory"),
     ],
 )
-def test_requests_that_fail(
+def test_failed_requests_give_one_line_and_write_nothing(
     bulk: Bulk, tmp_path: Path, arguments: list[object], message: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -63,7 +65,7 @@ def test_only_parquet_and_ray_need_more_packages(
     assert len(jobs.shards_in(tmp_path / "digits")) == 2
 
 
-def test_too_many_classes_for_idx() -> None:
+def test_too_many_classes_for_idx_are_rejected() -> None:
     job = Job("0" * 64, 1, 0, 5, (1,), tuple(map(str, range(257))), 28, 28, "idx", 5)
     with pytest.raises(InputError, match="at most 256 classes, got 257; use --format parquet"):
         check_format(job)

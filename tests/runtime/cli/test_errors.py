@@ -34,7 +34,9 @@ USAGE_ERRORS = [
 @pytest.mark.parametrize(
     ("arguments", "message"), USAGE_ERRORS, ids=[" ".join(each) for each, _ in USAGE_ERRORS]
 )
-def test_wrong_usage(run: Command, folder: Path, arguments: list[str], message: str) -> None:
+def test_wrong_usage_exits_with_2_and_writes_nothing(
+    run: Command, folder: Path, arguments: list[str], message: str
+) -> None:
     done = run(*arguments)
     line = error_line(done)
     assert message in line
@@ -54,7 +56,7 @@ def test_wrong_usage(run: Command, folder: Path, arguments: list[str], message: 
     ],
     ids=["missing folder", "below a file", "folder", "long", "read-only"],
 )
-def test_output_that_cannot_be_written(
+def test_unwritable_output_is_reported_and_changes_nothing(
     run: Command, folder: Path, output: str, reason: str
 ) -> None:
     (folder / "folder.png").mkdir()
@@ -81,7 +83,7 @@ def test_output_that_cannot_be_written(
         (["--count", "2", "--shard", "1/3"], "shard 1/3 of 2 images is empty; use fewer shards"),
     ],
 )
-def test_requests_that_fail(
+def test_failed_requests_give_one_line_and_write_nothing(
     run: Command, folder: Path, bad_models: dict[str, Path], arguments: list[str], message: str
 ) -> None:
     done = run("--digit", 3, *(word.format(**bad_models) for word in arguments))

@@ -27,7 +27,7 @@ from cgan_runtime.images.layout import grid
         (["--digit", 3, "--count", 5, "--columns", 9], "digit-3-seed-7.png", 1, 9),
     ],
 )
-def test_name_and_size_of_a_picture(
+def test_default_picture_has_the_documented_name_and_size(
     run: Command, folder: Path, arguments: list[object], name: str, rows: int, columns: int
 ) -> None:
     done = run(*arguments, "--seed", 7)
@@ -46,7 +46,7 @@ def test_rows_of_a_picture_repeat_the_classes(
     assert close(read_png(folder / "a.png"), expected)
 
 
-def test_scaled_picture_and_array_of_the_same_image(
+def test_scaled_picture_and_array_show_the_same_image(
     run: Command, folder: Path, generator: ImageGenerator
 ) -> None:
     run("--digit", 9, "--seed", 7, "--output", "LARGE.PNG", "--scale", 5)
@@ -78,7 +78,9 @@ def test_default_seed_is_random_and_can_be_repeated(run: Command, folder: Path) 
     assert len({path.read_bytes() for path in folder.iterdir()}) == 3
 
 
-def test_metadata_of_a_picture(run: Command, folder: Path, generator: ImageGenerator) -> None:
+def test_picture_contains_its_seed_and_model_as_metadata(
+    run: Command, folder: Path, generator: ImageGenerator
+) -> None:
     run("--digits", "2026", "--seed", 7, "--start", 5, "--output", "year.png")
     with Image.open(folder / "year.png") as picture:
         picture.load()
@@ -125,7 +127,7 @@ def test_torchvision_loads_an_idx_dataset(
     assert len(mnist(root=folder / "set", train=False, download=False)) == 20
 
 
-def test_default_names_of_other_formats(run: Command, folder: Path) -> None:
+def test_default_names_contain_classes_and_seed(run: Command, folder: Path) -> None:
     run("--digits", "26", "--seed", 7, "--format", "pngs")
     run("--digit", 2, "--seed", 7, "--format", "idx-gz")
     run("--digit", 2, "--seed", 7, "--format", "npy")

@@ -24,11 +24,11 @@ def test_installed_command_writes_nothing_but_its_output(cgan_run: Command, fold
     assert not list(home.iterdir())
 
 
-def test_version(cgan_run: Command) -> None:
+def test_version_is_printed(cgan_run: Command) -> None:
     assert cgan_run("--version").stdout.decode() == f"cgan-run {__version__}\n"
 
 
-def test_path_that_stdout_cannot_encode(cgan_run: Command, folder: Path) -> None:
+def test_path_that_stdout_cannot_encode_is_written(cgan_run: Command, folder: Path) -> None:
     path = os.fsdecode(b"\xff\xc3\xbc.png")
     done = cgan_run("--digit", 3, "--seed", 7, "--output", path, LC_ALL="C")
     assert (done.returncode, done.stderr) == (0, b"")
@@ -43,7 +43,7 @@ def start(model: Path, folder: Path, output: str, **options: Any) -> Any:
 @pytest.mark.parametrize(
     ("stdout", "output"), [("pipe", "-"), ("/dev/full", "-"), ("/dev/full", "digit.png")]
 )
-def test_stdout_that_cannot_be_written(
+def test_unwritable_stdout_is_reported(
     tiny_model: Path, folder: Path, stdout: str, output: str
 ) -> None:
     if stdout == "pipe":  # whose reading end is closed
@@ -59,7 +59,7 @@ def test_stdout_that_cannot_be_written(
     assert re.fullmatch(error, stderr)
 
 
-def test_stdout_that_is_closed_from_the_start(tiny_model: Path, folder: Path) -> None:
+def test_closed_stdout_does_not_prevent_the_output_file(tiny_model: Path, folder: Path) -> None:
     process = start(tiny_model, folder, "a.png", preexec_fn=lambda: os.close(1))
     _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, b"")
@@ -71,7 +71,9 @@ def test_stdout_that_is_closed_from_the_start(tiny_model: Path, folder: Path) ->
     [(signal.SIGINT, 130, "error: interrupted\n"), (signal.SIGTERM, 143, "error: terminated\n")],
     ids=["SIGINT", "SIGTERM"],
 )
-def test_signals(folder: Path, number: int, code: int, message: str) -> None:
+def test_signals_end_the_command_with_their_exit_code(
+    folder: Path, number: int, code: int, message: str
+) -> None:
     model = folder / "model.onnx"
     os.mkfifo(model)  # reading it blocks until the signal arrives
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child inherits SIG_IGN

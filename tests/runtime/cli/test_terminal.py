@@ -37,7 +37,9 @@ def on_terminal(tiny_model: Path, folder: Path) -> OnTerminal:
 
 
 @pytest.mark.parametrize(("encoding", "glyphs"), [("utf-8", BLOCKS), ("ascii", ASCII)])
-def test_preview(on_terminal: OnTerminal, folder: Path, encoding: str, glyphs: set[str]) -> None:
+def test_preview_is_shown_on_a_terminal(
+    on_terminal: OnTerminal, folder: Path, encoding: str, glyphs: set[str]
+) -> None:
     code, text, stderr = on_terminal("--digits", 2026, "--seed", 7, PYTHONIOENCODING=encoding)
     assert (code, stderr) == (0, "")
     *picture, last = text.splitlines()
@@ -62,7 +64,7 @@ def test_preview_shows_only_the_first_images(on_terminal: OnTerminal) -> None:
     assert text.endswith("(the first 20 of 30 images)\ndigit-3-seed-7.png  seed 7\n")
 
 
-def test_no_preview(on_terminal: OnTerminal) -> None:
+def test_no_preview_prints_only_the_path_and_seed(on_terminal: OnTerminal) -> None:
     shown = on_terminal("--digit", 3, "--seed", 7, "--no-preview")
     assert shown == (0, "digit-3-seed-7.png  seed 7\n", "")
 

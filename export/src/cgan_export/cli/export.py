@@ -59,9 +59,9 @@ Examples:
 @click.option(
     "--quality-gate/--no-quality-gate",
     default=True,
-    help="For fp16 and int8: fail if the label accuracy of the file is more than 0.1 points lower "
-    "than that of the trained network. On by default. Needs the dataset and the evaluation "
-    "classifier.",
+    help="For fp16 and int8: fail if the label accuracy of the file is more than 0.1 percentage "
+    "points lower than that of the trained network. On by default. Needs the dataset and the "
+    "evaluation classifier.",
 )
 @click.option(
     "--evaluate",
@@ -153,11 +153,11 @@ def command(
 
 
 def check_path(path: Path, model: Path, *, card: bool) -> None:
-    """Check that the folder exists and that neither the model nor OUTPUT would be overwritten.
+    """Check that the folder exists and that OUTPUT differs from the model and the card's files.
 
     Raises:
         OutputError: the folder does not exist.
-        click.UsageError: a file would be overwritten.
+        click.UsageError: OUTPUT is the model, or has the suffix of one of the card's files.
     """
     if not path.parent.is_dir():
         raise OutputError(

@@ -40,7 +40,7 @@ def report_table(files: Sequence[dict[str, Any]]) -> str:
     images = files[0]["images_compared"]
     return (
         f"{table}\nPixel errors: scale 0 to 255, {images:,} images. "
-        "Speed: one CPU thread, with noise generation."
+        "Speed: one CPU thread, including noise generation."
     )
 
 

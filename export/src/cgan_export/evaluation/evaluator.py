@@ -23,7 +23,8 @@ from cgan_training.evaluation.quality import Reference
 
 # As many images are generated as the test set has, within these limits.
 MIN_IMAGES, MAX_IMAGES = 1_000, 10_000
-MIN_CAS_IMAGES = 10_000  # for the classification accuracy score, at least the training set's size
+# For the classification accuracy score, as many as the training set has, but at least these.
+MIN_CAS_IMAGES = 10_000
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ CHUNK = 1000  # images generated at a time
 class ImageSource:
     """A function that generates images, and what the images show."""
 
-    name: str  # for messages and tables: the path that the user passed
+    name: str  # for messages and tables: the path that the user passed, or a control
     dataset: str  # name of the dataset it was trained on
     class_names: tuple[str, ...]  # one per label
     shape: tuple[int, int]  # height and width of an image

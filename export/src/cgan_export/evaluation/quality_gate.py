@@ -67,8 +67,8 @@ def compare_accuracy(
     if change < -MAX_ACCURACY_LOSS:
         raise VerificationError(
             f"the label accuracy of the exported file is {exported:.2%}, more than "
-            f"{MAX_ACCURACY_LOSS * 100} points below the {trained:.2%} of the trained network, so "
-            "nothing was written; try another --precision"
+            f"{MAX_ACCURACY_LOSS * 100} percentage points below the {trained:.2%} of the trained "
+            "network, so nothing was written; try another --precision"
         )
     return GateResult(round(exported, 4), change)
 

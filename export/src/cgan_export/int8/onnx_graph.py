@@ -186,7 +186,7 @@ class _Graph:
         return self.node("Conv", [inputs, weight, bias], pads=pads, strides=strides)
 
     def weight(self, name: str, values: Tensor, scale: str, axis: int) -> str:
-        """Add an int8 weight with one scale per output; return its dequantized output's name."""
+        """Add an int8 weight with one scale per output; return the dequantized weight's name."""
         zero = self.constant(f"{name}_zero", np.zeros(values.shape[axis], np.int8))
         stored = self.constant(f"{name}_weight", values.numpy())
         return self.node("DequantizeLinear", [stored, scale, zero], axis=axis)

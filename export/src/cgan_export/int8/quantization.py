@@ -54,7 +54,7 @@ class QuantizedLayer:
 class QuantizedGenerator:
     """A generator in integers, from which an int8 file is made."""
 
-    module: ContractGenerator  # float32, with the first layer and the order of the others
+    module: ContractGenerator  # float32: gives the first layer and the order of the others
     layers: dict[str, QuantizedLayer]  # the layers after the first, by their name in module.rest
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class QuantizedGenerator:
                     zero = LOGIT_ZERO if len(scales) == 1 else 0
                     outputs = self._apply(layer, self.layers[name], state, scales.pop(0))
                     state = outputs.add(zero).clamp(0, 255).sub(zero).double()
-                elif not isinstance(layer, nn.ReLU):  # which the uint8 range implies
+                elif not isinstance(layer, nn.ReLU):  # clamp(0, 255) replaces it
                     state = layer(state)
             pixels = (state * LOGIT_SCALE).sigmoid().div(IMAGE_SCALE).round().clamp(0, 255)
         return pixels.to(torch.uint8).view(-1, 1, self.module.height, self.module.width)
@@ -155,9 +155,9 @@ def _quantize_layer(
 
     def nearest(weights: Tensor, column: int, others: Tensor) -> Tensor:
         neighbor = column ^ 1  # the other column of the pair
-        has_none = neighbor == others.shape[1]
+        unpaired = neighbor == others.shape[1]
         low, high = weight_bounds(
-            torch.zeros(len(step)) if has_none else others[:, neighbor] / step
+            torch.zeros(len(step)) if unpaired else others[:, neighbor] / step
         )
         return (weights / step).round().clamp(low, high) * step
 
@@ -176,9 +176,9 @@ def _quantize_layer(
 def _make_first_layer_exact(module: ContractGenerator) -> None:
     """Round the weights of the first layer so that its float32 sums need no rounding.
 
-    The runtime's noise is n / 32 with |n| <= 127. The rounded weights of a unit are integers below
-    2**11 times a power of two. Every partial sum is then an integer below 2**24 times the same
-    power of two, which float32 represents exactly, so the order of summation does not matter.
+    The runtime's noise is n / 32 with |n| <= 127. Each rounded weight of a unit is an integer below
+    2**11 times the unit's step, a power of two. Every partial sum is then an integer below 2**24
+    times step / 32, which float32 represents exactly, so the order of summation does not matter.
 
     Raises:
         VerificationError: the magnitudes of the weights differ too much.

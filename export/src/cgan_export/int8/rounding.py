@@ -41,7 +41,7 @@ def round_weights(
     damping = DAMPING * moments.diagonal().mean().clamp(min=1e-12)
     moments += damping * torch.eye(len(moments))
     try:
-        inverse = torch.linalg.cholesky(torch.linalg.inv(moments), upper=True)
+        factor = torch.linalg.cholesky(torch.linalg.inv(moments), upper=True)
     except RuntimeError as error:  # torch.linalg.LinAlgError
         raise VerificationError(
             "int8 quantization fails for a layer whose inputs are constant or not finite; export "
@@ -50,14 +50,14 @@ def round_weights(
     rounded = torch.zeros_like(free)
     for column in range(free.shape[1]):
         rounded[:, column] = nearest(free[:, column], column, rounded)
-        error_of_column = (free[:, column] - rounded[:, column]) / inverse[column, column]
-        free[:, column + 1 :] -= error_of_column.outer(inverse[column, column + 1 :])
+        error_of_column = (free[:, column] - rounded[:, column]) / factor[column, column]
+        free[:, column + 1 :] -= error_of_column.outer(factor[column, column + 1 :])
     channels_last = layer.weight.movedim(1, -1)
     return rounded.view(channels_last.shape).movedim(-1, 1).contiguous()
 
 
 def weight_matrix(weight: Tensor) -> Tensor:
-    """Return [outputs, inputs] in the order of summation, in which channels vary fastest."""
+    """Return a weight as [outputs, inputs] in the order of ONNX Runtime's sums: channels fastest."""
     return weight.movedim(1, -1).flatten(1)
 
 

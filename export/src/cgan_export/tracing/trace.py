@@ -18,8 +18,8 @@ from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 from cgan_training.networks import Generator
 
-FLOAT_IMAGE = "float_image"  # name in the graph of the image before quantization, float32 in 0 .. 1
-TRACED_BATCH = 3  # torch.export would treat 0 and 1 as constants
+FLOAT_IMAGE = "float_image"  # tensor of the image before quantization to uint8, float32 in 0 .. 1
+TRACED_BATCH = 3  # torch.export would treat a batch size of 0 or 1 as constant
 
 
 class ContractGenerator(nn.Module):

@@ -182,7 +182,8 @@ def _generate_chunk(
         while queue and idle:
             number, actor = queue.popleft(), idle.pop()
             pending[actor.generate.remote(number)] = number, actor
-        # Ray ends an actor to which no reference is left. Its CPU is then free for a new actor.
+        # No shard is left for an actor that is still idle. Without a reference to it, Ray ends it,
+        # and its CPU is free for the successor of a killed worker.
         del actor
         idle.clear()
         (task,), _ = ray.wait([*pending])

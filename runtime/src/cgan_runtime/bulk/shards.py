@@ -99,7 +99,7 @@ def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
 
 
 def missing_shards(folder: Path, job: Job, advance: Callable[[int], None]) -> Iterator[int]:
-    """Yield the numbers of incomplete shards; pass the image count of each other one to advance."""
+    """Yield the numbers of incomplete shards; call advance with the size of each complete one."""
     for number in range(job.shards):
         shard = job.shard(number)
         if is_complete(folder, job, shard):

@@ -29,8 +29,8 @@ MAX_SLUG_LENGTH = 20  # characters of the class names in a default file name
 HELP = """\
 Generate images of handwritten digits, or of the classes that another model was trained on.
 
-Writes the requested classes, by default one image of every class, and prints the path of the
-output and the seed. On a terminal, the command also shows the images.
+Writes images of the requested classes, by default one image of every class, and prints the path
+of the output and the seed. On a terminal, the command also shows the images.
 """
 EXAMPLES = """\b
 Examples:

@@ -109,7 +109,11 @@ def write_idx(
 def write_idx_split(
     folder: Path, batches: Iterable[Batch], info: ModelInfo, count: int, split: str, *, gz: bool
 ) -> None:
-    """Write the file of images and the file of labels of one split; raise OutputError."""
+    """Write the images and the labels of a split to two IDX files, whose names begin with it.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
     suffix = ".gz" if gz else ""
     images_path, labels_path = (folder / f"{name.format(split)}{suffix}" for name in IDX_NAMES)
     with (

@@ -27,8 +27,8 @@ def explain_cuda_not_offered() -> str:
         return f"it is the CPU build; {REINSTALL}"
     if "onnxruntime" in installed:
         return (
-            "onnxruntime and onnxruntime-gpu are both installed, and the former overwrote the "
-            f"latter; {REINSTALL}"
+            "onnxruntime and onnxruntime-gpu are both installed, and overwrite each other's files; "
+            f"{REINSTALL}"
         )
     return "the installed onnxruntime-gpu has no CUDA for this platform; use --provider cpu"
 

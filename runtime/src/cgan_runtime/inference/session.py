@@ -61,7 +61,7 @@ def import_onnxruntime() -> Any:
         import onnxruntime
 
         onnxruntime.set_default_logger_severity(4)  # fatal; other errors are raised as exceptions
-    except (ImportError, AttributeError) as error:  # a folder without files is an empty module
+    except (ImportError, AttributeError) as error:  # AttributeError: an empty folder was imported
         if re.search(OUT_OF_MEMORY, str(error)):
             raise MemoryError(str(error)) from error
         raise InstallError(
@@ -83,7 +83,7 @@ def available_providers(onnxruntime: Any) -> dict[str, str]:
 
 
 def open_session(model: bytes, source: str, provider: str, threads: int | None) -> Any:
-    """Open a session on the requested provider, and on no other.
+    """Open a session; raise ProviderError if it does not get the requested provider.
 
     The provider is "cpu", "cuda" or another of available_providers(). "auto" uses CUDA if a session
     gets it, otherwise the CPU, with a logged warning if onnxruntime offers CUDA. The CPU provider
@@ -125,7 +125,7 @@ def open_session(model: bytes, source: str, provider: str, threads: int | None) 
 def _open_on(onnxruntime: Any, provider: str, model: bytes, source: str, options: Any) -> Any:
     """Open a session on a provider other than the CPU."""
     is_cuda = short_name(provider) == CUDA
-    if is_cuda and hasattr(onnxruntime, "preload_dlls"):  # since 1.21: finds NVIDIA's own wheels
+    if is_cuda and hasattr(onnxruntime, "preload_dlls"):  # since 1.21: loads NVIDIA's wheels
         with _suppress_stdout():
             onnxruntime.preload_dlls()
     # Open the model on the CPU first, so that a broken file is not reported as a missing device.

@@ -16,7 +16,7 @@ DIGITS = 64  # hexadecimal digits of a SHA-256
 
 
 def _entry(digest: str) -> bytes:
-    """Return a field of a ModelProto: metadata_props (14), with a key (1) and a value (2)."""
+    """Return the encoded metadata entry: field 14 of ModelProto, with a key (1) and a value (2)."""
     parts = ((1, CONTENT_KEY.encode()), (2, digest.encode()))
     entry = b"".join(bytes([number << 3 | 2, len(text)]) + text for number, text in parts)
     return bytes([14 << 3 | 2, len(entry)]) + entry

@@ -24,7 +24,8 @@ CONTRACT_VERSION = 1
 NOISE, LABEL, IMAGE = "noise", "label", "image"
 BATCH_AXIS = "batch"
 MIN_ONNXRUNTIME = "1.20"
-OPSET, MAX_OPSET, IR_VERSION = 19, 21, 10  # MIN_ONNXRUNTIME can load them
+# OPSET is the minimum and the default. MIN_ONNXRUNTIME can load all three.
+OPSET, MAX_OPSET, IR_VERSION = 19, 21, 10
 MAX_BATCH = 1024  # images of one session.run: limits memory, and larger batches are not faster
 MAX_GOLDEN_BYTES = 2**26
 # Random seed of golden samples, verification and evaluation: the year of the paper by Mirza and
@@ -69,7 +70,7 @@ class ModelInfo:
     precision: str  # "fp32"; "fp16" (weights only); "int8" (weights and matrix multiplications)
     weights_sha256: str  # of the trained weights, before any conversion
     recipe: Mapping[str, Any]  # recipe of the training run
-    training: Mapping[str, Any]  # epochs, steps, seconds, device
+    training: Mapping[str, Any]  # facts of the training run, such as epochs and seconds
     versions: Mapping[str, str]  # of the packages that made the file
     quality: Mapping[str, float]  # measured metrics, by name
     verification: Mapping[str, Any]  # results of the checks during export
@@ -117,7 +118,7 @@ def read_info(
     outputs: Sequence[TensorSpec],
     source: str,
 ) -> ModelInfo:
-    """Return a model's metadata; raise ModelError if that or a tensor breaks the contract."""
+    """Return a model's metadata; raise ModelError if they or a tensor break the contract."""
     check_version(metadata, source)
     info = _read_metadata(metadata, outputs, source)
     expected_inputs, expected_outputs = tensor_specs(info.noise_dim, info.height, info.width)
@@ -132,7 +133,7 @@ def read_info(
 
 
 def check_version(metadata: Mapping[str, str], source: str) -> None:
-    """Raise ModelError unless the contract version in a model's metadata_props is this one."""
+    """Raise ModelError unless a model's metadata_props state the version CONTRACT_VERSION."""
     version = metadata.get(CONTRACT_KEY)
     if version is None:
         raise ModelError(
@@ -184,7 +185,7 @@ def _parse_json(text: str) -> object:
     """Return the value of a JSON text that holds no NaN, no lone surrogate and no deep nesting."""
 
     def reject(name: str) -> object:
-        raise ValueError(f"{name} is not a number")
+        raise ValueError(f"JSON does not allow {name}")
 
     try:
         value: object = json.loads(text, parse_constant=reject)
@@ -203,7 +204,7 @@ def _parse_object(text: str) -> dict[str, Any]:
 
 
 def _list_of(kind: type[T], values: object) -> tuple[T, ...]:
-    if not isinstance(values, list) or not values or {type(value) for value in values} != {kind}:
+    if not isinstance(values, list) or {type(value) for value in values} != {kind}:
         raise TypeError(f"{values!r:.40} is not a non-empty list of {kind.__name__}")
     return tuple(values)
 

@@ -77,8 +77,8 @@ def validate_model(content: bytes, source: str) -> str:
     """Check that a file has the form that cgan-export writes; return its SHA-256.
 
     Raises:
-        ModelError: the file is not an ONNX model, has no contract or another version of it, does
-            not match its checksum, or holds a graph that the tables above do not allow.
+        ModelError: the file is not an ONNX model, lacks the version CONTRACT_VERSION, does not
+            match its checksum, or holds a graph that the tables of this module do not allow.
     """
     try:
         entries = read_message(content, {14: _ENTRY}, strict=False)[14]
@@ -150,7 +150,8 @@ class _ShapeInference:
     def add(self, name: str, shape: Shape) -> None:
         """Add an input, an initializer or the output of a node."""
         if not name or name in self.shapes:
-            raise _InvalidGraphError(f"tensor {name!r:.40} defined twice")
+            reason = "defined twice" if name else "without a name"
+            raise _InvalidGraphError(f"tensor {name!r:.40} {reason}")
         if len(shape) > MAX_AXES or min(shape, default=1) < 1:
             raise _InvalidGraphError(f"tensor {name!r:.40} of shape {list(shape)!r:.60}")
         self.shapes[name] = shape
@@ -172,7 +173,7 @@ class _ShapeInference:
         """Add a node, whose inputs must have been added before."""
         names, outputs, kind, domain = node[1], node[2], node.get(4, ""), node.get(7, "")
         if domain or kind not in OPERATORS:
-            raise _InvalidGraphError(f"operator {kind!r:.40} of {domain!r:.40}")
+            raise _InvalidGraphError(f"operator {kind!r:.40} of domain {domain!r:.40}")
         minimum, maximum, allowed, cost_of = OPERATORS[kind]
         attributes = {each.get(1, ""): _attribute_value(each) for each in node[5]}
         if not attributes.keys() <= allowed or len(attributes) != len(node[5]):
@@ -310,8 +311,8 @@ def _depth_to_space(node: Node) -> Cost:
     return Cost((batch, channels // side**2, height * side, width * side))
 
 
-# The operators that cgan-export writes, and Add and Clip, with which a float32 graph may end:
-# minimum and maximum number of inputs, allowed attributes, cost.
+# The operators that cgan-export writes, and Add and Clip for simple graphs, such as those of tests.
+# Each has a minimum and a maximum number of inputs, its allowed attributes, and its cost function.
 OPERATORS: dict[str, tuple[int, int, set[str], Callable[[Node], Cost]]] = {
     "Add": (2, 2, set(), _broadcast),
     "Cast": (1, 1, {"to"}, _cast),

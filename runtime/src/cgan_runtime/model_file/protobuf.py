@@ -1,8 +1,8 @@
 """A small protobuf reader, to look into an ONNX file before another library opens it.
 
-A schema lists the fields that a message may have. Repeated singular fields, wrong wire types and
-lengths beyond the end are rejected. Other readers tolerate some of these, and might interpret the
-same bytes differently (encoding: https://protobuf.dev/programming-guides/encoding/).
+A schema lists the fields that a message may have. Singular fields that occur twice, wrong
+wire types and lengths beyond the end are rejected. Other readers tolerate some of these, and might
+interpret the same bytes differently (encoding: https://protobuf.dev/programming-guides/encoding/).
 """
 
 from typing import Any, NamedTuple, TypeAlias

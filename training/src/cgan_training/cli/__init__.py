@@ -1,1 +1,1 @@
-"""."""
+"""The command cgan-train, and what the commands that load PyTorch share."""
