@@ -57,7 +57,7 @@ def round_weights(
 
 
 def weight_matrix(weight: Tensor) -> Tensor:
-    """Return a weight as [outputs, inputs] in the order of ONNX Runtime's sums: channels fastest."""
+    """Return [outputs, inputs] in ONNX Runtime's order of summation: channels vary fastest."""
     return weight.movedim(1, -1).flatten(1)
 
 
