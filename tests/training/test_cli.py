@@ -51,7 +51,7 @@ def test_a_run_can_be_repeated_from_its_config_and_resumed(
         assert done.returncode == 0, done.stderr
     assert done.stdout == b"three/model.pt\n"
     plan, resumed, one, two = done.stderr.decode().splitlines()
-    assert plan.startswith("recipe small: 2 epochs of 1,500 images (scikit-learn")
+    assert plan.startswith("recipe small: 2 epochs on 1,500 images (scikit-learn")
     assert plan.endswith(" on cpu, into three")
     assert resumed == "resumed at epoch 1, step 1"
     assert (one[:19], two[:19]) == ("epoch 1/2  loss G 0", "epoch 2/2  loss G 0")

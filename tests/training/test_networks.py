@@ -89,7 +89,7 @@ def test_convolutional_networks_support_any_grid_of_cells(height: int, width: in
 
 
 def test_convolutional_networks_reject_other_sizes() -> None:
-    with pytest.raises(RecipeError, match="multiples of 4, got 28 x 30; use a recipe"):
+    with pytest.raises(RecipeError, match="multiples of 4, got 28 x 30; use the recipe classic"):
         build_generator(CONVOLUTIONAL[0], 10, 5, 28, 30)
     with pytest.raises(RecipeError, match="got 9 x 8"):
         build_discriminator(CONVOLUTIONAL[1], 5, 9, 8)

@@ -20,7 +20,7 @@ class TrainingError(CganError):
 
 
 class RecipeError(TrainingError):
-    """A recipe is missing, malformed or out of range."""
+    """A recipe is missing or invalid, or does not fit the dataset or the number of processes."""
 
 
 class DatasetError(TrainingError):
@@ -28,7 +28,7 @@ class DatasetError(TrainingError):
 
 
 class DeviceError(TrainingError):
-    """A requested device does not exist."""
+    """A requested device is not available, or cannot train this recipe."""
 
 
 class CheckpointError(TrainingError):

@@ -33,7 +33,8 @@ class Model:
     class_names: tuple[str, ...]  # one per label
     dataset: str  # name of the training dataset
     recipe: dict[str, Any]  # the resolved recipe, as plain values
-    training: dict[str, Any]  # epochs, steps, seconds, device, versions, started_from
+    # epochs, steps, seconds, device, machine, threads, versions, and perhaps started_from
+    training: dict[str, Any]
     quality: dict[str, float] = field(default_factory=dict)  # measured figures by name
 
     @property
@@ -89,7 +90,7 @@ def load_model(path: Path) -> Model:
             return Model(generator, **_checked_fields(content))
     except Exception as error:  # torch raises many types for invalid values
         raise ModelFileError(
-            f"{path} is damaged: its content is inconsistent ({one_line(error)}); train anew"
+            f"{path} is damaged: its content is inconsistent ({one_line(error)}); train it again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The record of which run another run started from.
+"""The record of the run that a new run started from.
 
 `cgan-train --start-from` stores it under "started_from" in the config, checkpoint and model file.
 """

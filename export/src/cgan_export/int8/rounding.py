@@ -57,7 +57,7 @@ def round_weights(
 
 
 def weight_matrix(weight: Tensor) -> Tensor:
-    """Return [outputs, inputs] in ONNX Runtime's order of summation: channels vary fastest."""
+    """Return [outputs, inputs] in the order of summation: a position's channels are adjacent."""
     return weight.movedim(1, -1).flatten(1)
 
 

@@ -232,8 +232,8 @@ def command(
     kind, size = torch_device.type, processes.size
     place = f"{kind} in {size} processes" if size > 1 else torch_device
     echo_line(
-        f"recipe {chosen.name}: {chosen.epochs} epoch{'s' * (chosen.epochs > 1)} of "
-        f"{len(data.labels):,} images ({data.source}) on {place}, into {run_dir}"
+        f"recipe {chosen.name}: {chosen.epochs} epoch{'s' * (chosen.epochs > 1)} on "
+        f"{len(data.labels):,} images ({data.source}), on {place}, into {run_dir}"
     )
     if dry_run:
         plan = plan_run(Trainer(chosen, data, torch_device, processes), start_from)
@@ -261,10 +261,10 @@ def command(
         dataset_argument=dataset_name,
         data_dir=str(data_dir.resolve()),
     )
-    model = train(
+    model_path = train(
         chosen, data, run_dir, device=torch_device, options=run_options, processes=processes
     )
-    click.echo(model, color=True)  # without color=True click removes escape codes from a path
+    click.echo(model_path, color=True)  # without color=True click removes escape codes from a path
 
 
 def format_table(values: dict[str, Any]) -> str:
@@ -311,5 +311,5 @@ def main() -> None:
             runner.run(command)
     except SystemExit as exiting:
         if exiting.code and processes.rank != 0:
-            time.sleep(1)  # Its exit makes torchrun end rank 0, which first reports the error.
+            time.sleep(1)  # torchrun ends rank 0 after this exit, so rank 0 reports the error first
         exit_process(int(exiting.code or 0))

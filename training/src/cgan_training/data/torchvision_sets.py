@@ -82,7 +82,12 @@ SETS = {
 
 
 def load(name: str, data_dir: Path, *, train: bool = True) -> Dataset:
-    """Load a dataset of SETS for load_dataset(); download it first, or raise a DownloadError."""
+    """Load a dataset of SETS for load_dataset(); download it first if it is missing.
+
+    Raises:
+        DownloadError: it is missing and cannot be downloaded.
+        DatasetError: a file is damaged.
+    """
     dataset = SETS[name]
     part = dataset.train if train else dataset.test
     raw = data_dir / dataset.class_name / "raw"

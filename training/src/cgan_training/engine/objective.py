@@ -32,7 +32,9 @@ class Loss(NamedTuple):
 
     total: Tensor  # scalar, which the network minimizes
     adversarial: Tensor  # scalar, the part without auxiliary terms and penalty
-    logits: Tensor  # float32, of generated images; for the discriminator, of real ones first
+    # float32; of the generated images in the generator's loss, of the real images and then the
+    # generated ones in the discriminator's.
+    logits: Tensor
 
 
 class Objective:

@@ -2,7 +2,8 @@
 
 Such a pixel gives the generator almost no gradient: if it is foreground in one image of a thousand,
 one image of a thousand contributes. Without suppression it is foreground twelve times as often in
-generated images as in MNIST, and appears as an isolated dot near the edge (docs/design/0016).
+generated images as in MNIST, and appears as an isolated dot near the image border
+(docs/design/0016).
 """
 
 import math
@@ -15,12 +16,13 @@ from cgan_training.engine.batch_norm import random_inputs
 from cgan_training.networks import Generator
 
 FOREGROUND = 16  # the lowest pixel value that counts as foreground
-FOREGROUND_LOGIT = math.atanh((FOREGROUND - 0.5) / 127.5 - 1)  # the lowest that becomes it
+# The lowest value before tanh that becomes foreground.
+FOREGROUND_BEFORE_TANH = math.atanh((FOREGROUND - 0.5) / 127.5 - 1)
 IMAGES, BATCH_SIZE = 100_000, 5_000  # generated to measure how often a pixel is foreground
 
 
 def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float, seed: int) -> None:
-    """Lower the biases of rare pixels until generated images have them as rarely as the dataset.
+    """Lower the biases of rare pixels until they are foreground as rarely as in the dataset.
 
     Args:
         generator: in eval mode; its last layer is linear with one output per pixel.
@@ -33,7 +35,8 @@ def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float,
     rare = (share < threshold).nonzero().squeeze(1)
     random = torch.Generator(images.device).manual_seed(seed)
     with torch.no_grad():
-        allowed = (share[rare] * IMAGES).long().clamp(max=IMAGES - 1)  # generated images
+        # In how many generated images each rare pixel may be foreground.
+        allowed = (share[rare] * IMAGES).long().clamp(max=IMAGES - 1)
         highest = head.weight.new_empty(0, len(rare))  # the highest logits so far, descending
         for _ in range(IMAGES // BATCH_SIZE):
             inputs = generator.inputs(*random_inputs(generator, BATCH_SIZE, random))
@@ -42,4 +45,4 @@ def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float,
             logits = torch.cat([highest, logits])
             highest = logits.topk(min(int(threshold * IMAGES) + 1, len(logits)), dim=0).values
         first_excess = highest.gather(0, allowed[None]).squeeze(0)
-        head.bias[rare] -= (first_excess - FOREGROUND_LOGIT).clamp(min=0)
+        head.bias[rare] -= (first_excess - FOREGROUND_BEFORE_TANH).clamp(min=0)

@@ -23,7 +23,7 @@ from cgan_training.networks import Generator
 class EpochProgress:
     """Progress within the current epoch."""
 
-    sums: Tensor  # [4], over the steps and this process's images; see Trainer.train_epoch()
+    sums: Tensor  # [4], over the steps, of this process's results; see Trainer.train_epoch()
     order: Tensor | None = None  # indices of the epoch's images; None before its first step
     steps: int = 0
     seconds: float = 0.0
@@ -45,7 +45,7 @@ class TrainingState:
     seconds: float = 0.0  # spent training
 
     def to_dict(self, sums: Tensor) -> dict[str, Any]:
-        """Return the state as tensors and plain values, with the sums over all processes."""
+        """Return the state as tensors and plain values; `sums` is the mean over all processes."""
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
@@ -63,7 +63,9 @@ class TrainingState:
         }
 
     def load(self, values: dict[str, Any], images: int, length: int, max_steps: int) -> None:
-        """Restore what to_dict() returned, after checking all of it; see require_image_order().
+        """Restore what to_dict() returned, after checking all of it.
+
+        The other arguments are those of require_image_order().
 
         Raises:
             KeyError, RuntimeError, TypeError, ValueError, AttributeError: a part does not fit.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ADAM_MOMENTS = ("exp_avg", "exp_avg_sq")  # that Adam stores for each parameter, beside its step
+ADAM_MOMENTS = ("exp_avg", "exp_avg_sq")  # that Adam stores for each parameter, besides its step
 LEARNING_RATE = "lr"  # the only optimizer setting that changes during training
 MAX_COUNT = 2**53
 
@@ -30,7 +30,7 @@ def require_same_structure(value: Any, expected: Any, name: str) -> None:
     else:
         valid = type(value) is int and 0 <= value < MAX_COUNT
     if not valid:
-        raise ValueError(f"{name} has an unexpected type, shape or value")
+        raise ValueError(f"{name} has unexpected keys, or an unexpected type, shape or value")
     if isinstance(expected, Mapping):
         for key, part in expected.items():
             require_same_structure(value[key], part, f"{name}.{key}")

@@ -126,9 +126,9 @@ class Trainer:
         """Train for one epoch, or continue one that was interrupted.
 
         Args:
-            on_step: called after each step with the number of steps of the epoch and the sums over
-                them, [4]: losses of generator and discriminator, mean D(real) and D(fake).
-                Returning False interrupts the epoch.
+            on_step: called after each step with the number of completed steps of the epoch and the
+                sums over them, [4]: losses of generator and discriminator, mean D(real) and
+                D(fake). Returning False interrupts the epoch.
 
         Returns:
             The metrics of the epoch so far; epoch_is_complete says whether it is complete.

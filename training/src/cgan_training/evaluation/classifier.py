@@ -34,7 +34,7 @@ class ClassifierSettings:
     pooled_after: tuple[int, ...] = (0, 2)  # indices of convolutions before a 2x2 max pooling
     batch_size: int = 128
     epochs: int = 10
-    min_steps: int = 200  # small datasets are trained for more epochs to reach it
+    min_steps: int = 200  # on a small dataset, epochs are added to reach it
     max_learning_rate: float = 0.15
     warmup_fraction: float = 0.25
     momentum: float = 0.9
@@ -164,7 +164,7 @@ def label_accuracy(classifier: EvaluationClassifier, images: Tensor, labels: Ten
 def classification_accuracy_score(
     images: Tensor, labels: Tensor, test: Dataset, *, epochs: int = 3
 ) -> float:
-    """Return the accuracy on a real test set, 0 to 1, of a classifier of generated images.
+    """Return the accuracy on real test images, 0 to 1, of a classifier trained on generated ones.
 
     It shows how well generated images replace real training images (Ravuri & Vinyals 2019,
     section 3). It also drops if they lack variety, which the other figures may miss.

@@ -1,4 +1,4 @@
-"""Quality figures of generated images that take seconds, based on the evaluation classifier."""
+"""Quality figures of generated images, computed in seconds with the evaluation classifier."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from cgan_training.evaluation.classifier import EvaluationClassifier, predict_wi
 from cgan_training.evaluation.frechet import Gaussian, frechet_distance
 from cgan_training.evaluation.neighbors import Neighborhood, measure_overlap
 
-TOTAL_VARIANCE = 100.0  # of the test set's features, after the scaling of Fréchet distances
+TOTAL_VARIANCE = 100.0  # Fréchet distances are scaled as if the test set had this variance
 MIN_CLASS_IMAGES = 2  # smaller classes do not count in the mean over the classes
 
 
@@ -27,7 +27,7 @@ class Quality:
     frechet_train: float  # distance from the training set, on the same scale
     precision: float  # share of generated images in the ball of a real one, 0 to 1; neighbors.py
     recall: float  # share of real images in the ball of a generated one, 0 to 1
-    density: float  # mean number of real balls around a generated image, over k; 1 is best
+    density: float  # mean number of real balls around a generated image, divided by k
     coverage: float  # share of real balls that contain a generated image, 0 to 1
 
 

@@ -102,5 +102,5 @@ class CudaGraphStep:
 
 
 def set_value(target: float | Tensor, value: float) -> float | Tensor:
-    """Fill a tensor with the value, so that captured graphs read it, or return the number."""
+    """Return the value, written into `target` if that is a tensor that captured graphs read."""
     return target.fill_(value) if isinstance(target, Tensor) else value

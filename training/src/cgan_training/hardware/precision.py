@@ -21,21 +21,21 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
     Raises:
         DeviceError: the recipe asks for tf32 and the device does not support it.
     """
-    if recipe.precision == "tf32" and not _is_ampere(device):
+    if recipe.precision == "tf32" and not _is_ampere_or_later(device):
         raise DeviceError(
             f"precision tf32 needs an NVIDIA GPU of the Ampere generation or later, but the device "
             f"is {device.type}; use --precision auto, fp32 or bf16"
         )
     if recipe.precision != "auto":
         return recipe
-    fastest = "tf32" if _is_ampere(device) else "bf16" if supports_bf16(device) else "fp32"
+    fastest = "tf32" if _is_ampere_or_later(device) else "bf16" if supports_bf16(device) else "fp32"
     return replace(recipe, precision=fastest)
 
 
 def supports_bf16(device: torch.device) -> bool:
     """Return whether the device multiplies bfloat16 in hardware."""
     if device.type != "cpu":
-        return _is_ampere(device)
+        return _is_ampere_or_later(device)
     capabilities = getattr(torch.cpu, "get_capabilities", None)  # missing in the oldest PyTorch
     return capabilities is not None and bool(capabilities().get("avx512_bf16"))
 
@@ -59,5 +59,5 @@ def matmul_precision(precision: str, device: torch.device) -> Iterator[None]:
         matmul.allow_tf32, convolution.allow_tf32 = before
 
 
-def _is_ampere(device: torch.device) -> bool:
+def _is_ampere_or_later(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= AMPERE

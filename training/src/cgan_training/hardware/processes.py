@@ -19,7 +19,9 @@ from cgan_training.errors import DatasetError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SYNC_SECONDS = 0.2  # between two maxima: far longer than one takes, too short for users to notice
+# Time between two exchanges of PeriodicMaximum: far longer than an exchange takes, and too short
+# for users to notice.
+SYNC_SECONDS = 0.2
 T = TypeVar("T")
 
 

@@ -14,7 +14,7 @@ class GeneratorInputs(NamedTuple):
 
 
 class AuxiliaryTerm(nn.Module, ABC):
-    """A term that both networks minimize beside the adversarial loss.
+    """A term that both networks minimize in addition to the adversarial loss.
 
     A linear head, trained together with the discriminator, makes a prediction from its features.
 

@@ -9,10 +9,11 @@ from cgan_training.networks import Discriminator
 def r1_penalty(
     discriminator: Discriminator, real: Tensor, label: Tensor, progress: float | Tensor = 0.0
 ) -> Tensor:
-    """Return half the mean squared gradient of the logits with respect to real images, a scalar.
+    """Return the R1 penalty, a scalar: half the mean squared norm of the logits' gradient.
 
-    Mescheder et al. 2018, equation 9. The penalty itself is differentiable. The arguments are those
-    of the discriminator.
+    The gradient is with respect to the real images, and the mean is over the batch (Mescheder et
+    al. 2018, equation 9). The penalty itself is differentiable. The arguments are those of the
+    discriminator.
     """
     image = real.detach().requires_grad_()
     logits = discriminator(image, label, progress=progress).logits.float()

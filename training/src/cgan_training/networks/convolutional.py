@@ -1,4 +1,4 @@
-"""Small convolutional networks that work on a coarse grid of 4 x 4 pixel cells."""
+"""Small convolutional networks that work on a coarse grid, whose cells are 4 x 4 pixels."""
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +99,7 @@ def _grid(height: int, width: int) -> tuple[int, int]:
     if height % CELL or width % CELL:
         raise RecipeError(
             f"convolutional networks need image sides that are multiples of {CELL}, got "
-            f"{height} x {width}; use a recipe with perceptrons"
+            f"{height} x {width}; use the recipe classic, or resize the images"
         )
     return height // CELL, width // CELL
 

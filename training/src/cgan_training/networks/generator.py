@@ -16,9 +16,9 @@ class Generator(nn.Module):
     is what makes the GAN conditional.
 
     Args:
-        layers: from [noise; one-hot label], float32 [batch, noise_dim + classes], to the logits of
-            the pixels before tanh, height * width numbers per image in any shape. The first layer
-            is an nn.Linear: the exporter turns its label columns into a lookup table.
+        layers: from [noise; one-hot label], float32 [batch, noise_dim + classes], to the
+            pixels before tanh, height * width numbers per image in any shape. The first layer is an
+            nn.Linear: the exporter turns its label columns into a lookup table.
         settings: the settings that the layers were built from; a model file stores them.
         noise_dim: length of the noise vector.
         classes: number of labels.
@@ -57,7 +57,7 @@ class Generator(nn.Module):
         return torch.cat([noise, one_hot], dim=1)
 
     def scale_noise(self, std: float) -> None:
-        """Scale the weights of the noise, so that its standard deviation becomes `std`."""
+        """Multiply the noise's weights by `std`, as if the noise had this standard deviation."""
         first = cast(nn.Linear, self.layers[0])
         with torch.no_grad():
             first.weight[:, : self.noise_dim].mul_(std)

@@ -13,7 +13,7 @@ class LossSettings(TableSettings):
     """The weights of the loss terms besides the adversarial loss. A weight of 0 omits the term."""
 
     r1_weight: float = 0.0  # gradient penalty on real images
-    r1_interval: int = 8  # steps between two penalties; the weight is multiplied by it
+    r1_interval: int = 8  # every n-th step has the penalty, with n times its weight
     classification_weight: float = 0.0  # at the start; it falls linearly to 0 over the run
     noise_reconstruction_weight: float = 0.0  # at the start; it falls linearly to 0 over the run
 

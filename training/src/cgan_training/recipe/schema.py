@@ -49,7 +49,7 @@ class Recipe:
     # Probability that an image is augmented before the discriminator sees it, for datasets of fewer
     # than 10,000 images.
     augment_probability: float = 0.0
-    lr_decay: float = 0.0  # share of the run, at its end, in which the learning rate falls to 0
+    lr_decay: float = 0.0  # last share of the run, over which the learning rate falls to 0
     # Epochs at which the learning-rate schedule restarts (Loshchilov & Hutter 2017, sec. 3). Before
     # each restart, the learning rate falls as in a run that ends there.
     lr_restarts: tuple[int, ...] = ()
@@ -57,7 +57,7 @@ class Recipe:
     # mantissa of 10 bits, on NVIDIA GPUs; "bf16" by autocast; "auto", the fastest on the device.
     precision: str = "fp32"
     ema_decay: float = 0.0  # per step, of the averaged weights in model.pt; 0: no averaging
-    noise_std: float = 1.0  # standard deviation of the noise in model.pt; in training it is 1
+    noise_std: float = 1.0  # factor of the noise in model.pt, for more variety; in training it is 1
     # A pixel that is foreground in less than this share of the training images is rare. Rare pixels
     # are suppressed in model.pt until they are as rare in generated images; 0: no suppression.
     rare_pixel_threshold: float = 0.0

@@ -22,7 +22,8 @@ from cgan_training.run.checkpoint import save_checkpoint
 from cgan_training.run.config import RunOptions, config_json, package_versions
 from cgan_training.run.tensorboard import add_epoch, open_tensorboard
 
-MIN_SHEET_DEVIATION = 0.5  # mean over the pixels of a sheet's images; below it, all are the same
+# Mean standard deviation of a pixel among the images of a sheet; below it, all images are the same.
+MIN_SHEET_DEVIATION = 0.5
 
 
 class RunArtifacts:
@@ -31,7 +32,7 @@ class RunArtifacts:
     All processes call is_checkpoint_due() and save_checkpoint(); only rank 0 calls the others.
 
     Args:
-        identity: the keys of a checkpoint that resume() compares.
+        identity: the part of a checkpoint that resume() compares.
         metrics: metrics of the completed epochs of a resumed run; None for a new run.
         started_from: the record of the run that this one started from, if there is one.
     """

@@ -15,7 +15,7 @@ _logger = logging.getLogger(__name__)
 class Progress:
     """Reports the epoch, the losses, images per second and the time left.
 
-    `bar` is a context manager, at whose end the bar is removed.
+    `bar` is a context manager that closes the bar at its end.
     """
 
     def __init__(self, trainer: Trainer, *, bar: bool) -> None:

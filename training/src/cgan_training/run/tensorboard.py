@@ -15,7 +15,7 @@ from cgan_training.errors import MissingExtraError
 def open_tensorboard(folder: Path, epoch: int) -> Any:
     """Return a SummaryWriter of a run with the given number of completed epochs.
 
-    TensorBoard hides what an earlier part of the run wrote about later epochs.
+    If files of the run already contain later epochs, TensorBoard hides those.
 
     Raises:
         MissingExtraError: TensorBoard is not installed.
