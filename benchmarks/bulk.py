@@ -4,10 +4,9 @@
 
 Times whole commands in interleaved rounds, and reports medians and the medians of the per-round
 ratios to cgan-run. Each engine runs two jobs with the same number of shards: full-size shards, and
-shards of one image. The first job gives images per second and the second the time per shard,
-both from the times at which shards were finished. The rest of a command's time
-is its start and end. Ray starts
-and stops a cluster of its own in every run.
+shards of one image. The first job gives images per second and the second the time per shard, both
+from the times at which shards were finished. The rest of a command's time is its start and end. Ray
+starts and stops a cluster of its own in every run.
 
 CPU time covers all processes of a command, including Ray's. It comes from a version 2 control group
 below the folder that --cgroup names, which must be writable. On a busy machine CPU time stays

@@ -41,7 +41,7 @@ def read_table(path: Path) -> Table:
 
 
 def select(table: Table, columns: Mapping[str, str], rows: Sequence[str] = ()) -> str:
-    """Return some columns, under new names, and the named rows or all, as Markdown."""
+    """Return a Markdown table of some columns, renamed, and of the given rows or else all."""
     selected = [row for row in table if not rows or row[""] in rows]
     missing = set(rows) - {row[""] for row in selected}
     if missing:

@@ -261,7 +261,7 @@ def record(
 
 
 def _commit() -> str | None:
-    """Return the current commit; a trailing + marks uncommitted changes of other files."""
+    """Return the current commit; a trailing + marks uncommitted changes, except of results."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]

@@ -161,7 +161,7 @@ class _ConstantGraph:
         self.producers = {each.output[0]: each for each in model.graph.node}
 
     def value(self, name: str) -> NDArray[np.float32]:
-        """Return a constant float32 tensor: an initializer, cast or dequantized."""
+        """Return a constant float32 tensor: an initializer, possibly cast or dequantized."""
         if name in self.constants:
             return self.constants[name]
         node = self.producers[name]

@@ -33,7 +33,7 @@ from cgan_runtime.noise import standard_normal
 
 BATCHES = (1, 1024)
 ROUNDS = 21
-SECONDS = 0.02  # minimum length of one file's measurement
+SECONDS = 0.02  # approximate length of one measurement
 
 
 @click.command()

@@ -3,8 +3,9 @@
     python benchmarks/quality.py 'classic, epoch 200=runs/classic' 'edge, seed 0=runs/edge-0' ...
 
 Measures each NAME=MODEL with everything that `cgan-eval` measures, and adds the controls. Figures
-are means over four image sets; CAS is measured on one. Writes rows.json and table.md
-into docs/quality/, and sheet.png, confusion.png and nearest.png of the last model.
+are means over four image sets, but the classification accuracy score (CAS) is measured on one.
+Writes rows.json and table.md into docs/quality/, and sheet.png, confusion.png and nearest.png of
+the last model.
 
 The figures depend on the evaluation classifier, and every machine trains a slightly different one.
 MNIST's is kept in benchmarks/models, so that figures of different days and machines are comparable:

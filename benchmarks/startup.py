@@ -53,7 +53,7 @@ print([os.waitstatus_to_exitcode(status), wall, cpu, usage.ru_maxrss])
 
 INTRODUCTION = """\
 Whole processes, medians of interleaved rounds, one CPU. Ratios compare CPU time with `import
-onnxruntime`, which every program that runs the model with it needs. Memory is the peak of the
+onnxruntime`, which every program that uses onnxruntime needs. Memory is the peak of the
 process. The installed size is that of its environment, without pip."""
 
 
@@ -87,7 +87,7 @@ def find_processes() -> tuple[dict[str, Process], dict[str, str]]:
     for package, name, command in (
         ("piper-tts", "import piper", ["python", "-c", "import piper"]),
         ("piper-tts", "piper --help", ["piper", "--help"]),
-        ("rembg", "import rembg", ["python", "-c", "import rembg"]),  # its command needs more
+        ("rembg", "import rembg", ["python", "-c", "import rembg"]),  # its CLI needs an extra
         ("fastembed", "import fastembed", ["python", "-c", "import fastembed"]),
     ):
         path = PACKAGES / package

@@ -4,8 +4,9 @@ ExportError
 ├── EvaluationError    a model's images do not have the classes or the size of the dataset
 └── VerificationError  an exported file fails verification
 
-Reading a model and writing a file raise ModelFileError of cgan_training, and ModelError and
-OutputError of cgan_runtime.
+This package also raises errors of the others: ModelFileError of cgan_training if a model.pt cannot
+be read, and of cgan_runtime ModelError if an .onnx file cannot be opened, and OutputError if a file
+cannot be written.
 """
 
 from cgan_runtime.errors import CganError

@@ -44,8 +44,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 def write_all(content: bytes, stream: BinaryIO) -> None:
     """Write all bytes to a stream such as stdout, then flush it; raise OSError if that fails.
 
-    An unbuffered stdout (PYTHONUNBUFFERED) may accept only a part of the bytes and return their
-    number. Only the next write then fails, for example on a full disk.
+    An unbuffered stdout (PYTHONUNBUFFERED) may accept only a part of the bytes, for example if the
+    disk becomes full. It returns their number, and only the next write raises the error.
     """
     remaining = memoryview(content)
     while remaining:

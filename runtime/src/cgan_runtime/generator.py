@@ -134,7 +134,7 @@ class ImageGenerator:
     ) -> Iterator[Batch]:
         """Generate any number of images in batches, with constant memory use.
 
-        The labels are repeated in order: image start + j has label j modulo the number of labels.
+        The labels are repeated in order: image start + j has labels[j % len(labels)].
         The images are those that generate() returns for the repeated labels.
 
         Args:

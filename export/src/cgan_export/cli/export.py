@@ -23,8 +23,8 @@ HELP = """\
 Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
 
 OUTPUT is written only after verification: its images must match those of the trained network.
-The maximum pixel error is 1 of 255. An int8 file may differ more, but must match the same integer
-arithmetic in PyTorch.
+A pixel may differ by at most 1 of 255. The pixels of an int8 file may differ more, but must match
+those that PyTorch computes with the file's integer arithmetic.
 """
 EXAMPLES = """\b
 Examples:

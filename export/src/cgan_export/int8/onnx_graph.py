@@ -93,9 +93,10 @@ def _with_constants(
 ) -> QuantizedLayer:
     """Replace a linear layer's bias by weights of constant inputs, and add constant outputs.
 
-    The constants are 255, 1, 255, 0, 255, 0, ... A 0 precedes them if the number of the other
-    inputs is odd. The products of two adjacent inputs then add up to at most 255 * 127 + 127, which
-    fits into the 16 bits of x86 without VNNI.
+    The constants are 255, 1, 255, 0, 255, 0, ... If the number of the other inputs is odd, a 0
+    precedes them and completes the last pair of these. The products of a pair of constants with
+    their weights add up to at most 255 * 127 + 127, which fits into the 16 bits of x86 without
+    VNNI.
 
     Args:
         layer: a linear layer.

@@ -143,7 +143,8 @@ def _quantize_layer(
         rounded: its inputs if the layers before it are quantized.
 
     Returns:
-        The quantized layer, and the outputs for both kinds of inputs.
+        The quantized layer, the outputs of the float32 layer for `exact`, and the outputs of the
+        quantized layer for `rounded`.
     """
     scale = weight_scales(weight_matrix(layer.weight))
     # With this scale, uint8 covers the inputs, and the integer bias is at most max_bias.

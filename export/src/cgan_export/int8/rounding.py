@@ -33,7 +33,7 @@ def round_weights(
         float64, in the shape of the layer's weight.
 
     Raises:
-        VerificationError: the inputs are constant or not finite.
+        VerificationError: the inputs are not finite.
     """
     free = weight_matrix(layer.weight).double()  # [outputs, inputs], adjusted until rounded
     rows = _input_rows(layer, inputs).double()
@@ -44,8 +44,8 @@ def round_weights(
         factor = torch.linalg.cholesky(torch.linalg.inv(moments), upper=True)
     except RuntimeError as error:  # torch.linalg.LinAlgError
         raise VerificationError(
-            "int8 quantization fails for a layer whose inputs are constant or not finite; export "
-            "with --precision fp16"
+            "int8 quantization fails for a layer whose inputs are not finite; export with "
+            "--precision fp16"
         ) from error
     rounded = torch.zeros_like(free)
     for column in range(free.shape[1]):
@@ -57,7 +57,10 @@ def round_weights(
 
 
 def weight_matrix(weight: Tensor) -> Tensor:
-    """Return [outputs, inputs] in the order of summation: a position's channels are adjacent."""
+    """Return the weights as [outputs, inputs], in the order of summation.
+
+    In a convolution, the channels of each kernel position are adjacent.
+    """
     return weight.movedim(1, -1).flatten(1)
 
 

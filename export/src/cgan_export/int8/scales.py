@@ -34,20 +34,20 @@ def weight_scales(weight: Tensor) -> Tensor:
     """
     largest = weight.abs().amax(1) / MAX_WEIGHT
     least = largest.maximum(pair_sums(weight).amax(1) / MAX_WEIGHT_PAIR)
-    # The distance of neighboring float16 values just below that power of two.
+    # The distance between neighboring float16 values just below the next power of two.
     step = (next_power_of_two(least) / FLOAT16_INTEGERS).clamp(min=MIN_SCALE)
     scales: Tensor = (least / step).ceil().clamp(min=1) * step
     return scales
 
 
 def pair_sums(weight: Tensor) -> Tensor:
-    """Return, for each pair of adjacent weights, the sum of its positive or of its negative ones.
+    """Return, for each pair of adjacent weights, the largest sum of weights of one sign.
 
     Args:
         weight: [outputs, inputs]. The last input has no partner if their number is odd.
 
     Returns:
-        [outputs, pairs]: the magnitude of the larger of the two sums.
+        [outputs, pairs]: the magnitude of the sum.
     """
     pairs = functional.pad(weight, [0, weight.shape[1] % 2]).unflatten(1, (-1, 2))
     sums: Tensor = pairs.clamp(min=0).sum(2).maximum((-pairs).clamp(min=0).sum(2))

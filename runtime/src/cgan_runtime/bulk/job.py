@@ -34,7 +34,7 @@ class Job:
     seed: int
     start: int  # index of the first image
     count: int  # total number of images, 1 or more
-    labels: tuple[int, ...]  # image start + j has label j modulo the number of labels
+    labels: tuple[int, ...]  # image start + j has labels[j % len(labels)]
     class_names: tuple[str, ...]  # of the model, by label
     height: int  # of an image, in pixels
     width: int
@@ -63,7 +63,7 @@ class Shard:
 
     first: int  # index of the first image
     count: int  # number of images
-    labels: tuple[int, ...]  # image first + j has label j modulo the number of labels
+    labels: tuple[int, ...]  # image first + j has labels[j % len(labels)]
 
     @property
     def name(self) -> str:

@@ -27,7 +27,10 @@ class SingleImageGenerator:
         self._thread_state = local()
 
     def generate(self, label: int, seed: int, index: int) -> NDArray[np.uint8]:
-        """Return image number index of a seed, uint8 [1, 1, height, width], for valid arguments."""
+        """Return the image of a seed with this index, uint8 [1, 1, height, width].
+
+        The arguments must be valid: the caller checks them.
+        """
         bound: _BoundTensors | None = getattr(self._thread_state, "bound", None)
         if bound is None:
             bound = _BoundTensors(self._sessions.for_batch(1), self._info)

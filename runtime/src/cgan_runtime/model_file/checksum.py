@@ -57,7 +57,7 @@ def parse_sha256(text: str) -> str:
 
 
 def require_sha256(content: bytes, expected: str, source: str) -> None:
-    """Raise ModelError if the SHA-256 of a whole file is not the expected one, in lower case."""
+    """Raise ModelError if the SHA-256 of a whole file is not `expected`, which is in lower case."""
     actual = sha256(content).hexdigest()
     if actual != expected:
         raise ModelError(

@@ -24,7 +24,7 @@ CONTRACT_VERSION = 1
 NOISE, LABEL, IMAGE = "noise", "label", "image"
 BATCH_AXIS = "batch"
 MIN_ONNXRUNTIME = "1.20"
-# OPSET is the minimum and the default. MIN_ONNXRUNTIME can load all three.
+# OPSET is the minimum and the default. MIN_ONNXRUNTIME loads these opsets and this IR version.
 OPSET, MAX_OPSET, IR_VERSION = 19, 21, 10
 MAX_BATCH = 1024  # images of one session.run: limits memory, and larger batches are not faster
 MAX_GOLDEN_BYTES = 2**26

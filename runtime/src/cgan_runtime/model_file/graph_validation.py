@@ -280,7 +280,8 @@ def _conv(node: Node) -> Cost:
         (size[i] + pads[i] + pads[i + 2] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
         for i in (0, 1)  # the axes of the image
     ]
-    # onnxruntime copies the input patches of one image and group to a matrix (im2col).
+    # onnxruntime copies the input patches of an image to a matrix (im2col) for each group. This is
+    # the number of elements of one such matrix.
     patches = inputs * math.prod(kernel) * math.prod(positions)
     return Cost((batch, outputs, *positions), batch * outputs * patches, group * patches)
 

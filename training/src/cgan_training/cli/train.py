@@ -311,5 +311,6 @@ def main() -> None:
             runner.run(command)
     except SystemExit as exiting:
         if exiting.code and processes.rank != 0:
-            time.sleep(1)  # torchrun ends rank 0 after this exit, so rank 0 reports the error first
+            # torchrun ends rank 0 when this process exits: let rank 0 report the error before that.
+            time.sleep(1)
         exit_process(int(exiting.code or 0))

@@ -32,8 +32,8 @@ class Loss(NamedTuple):
 
     total: Tensor  # scalar, which the network minimizes
     adversarial: Tensor  # scalar, the part without auxiliary terms and penalty
-    # float32; of the generated images in the generator's loss, of the real images and then the
-    # generated ones in the discriminator's.
+    # float32. Generator: [batch], of the generated images. Discriminator: [2 * batch], of the real
+    # images, then of the generated ones.
     logits: Tensor
 
 

@@ -23,7 +23,7 @@ from cgan_training.networks import Generator
 class EpochProgress:
     """Progress within the current epoch."""
 
-    sums: Tensor  # [4], over the steps, of this process's results; see Trainer.train_epoch()
+    sums: Tensor  # [4], of this process's completed steps; see Trainer.train_epoch()
     order: Tensor | None = None  # indices of the epoch's images; None before its first step
     steps: int = 0
     seconds: float = 0.0
@@ -45,7 +45,10 @@ class TrainingState:
     seconds: float = 0.0  # spent training
 
     def to_dict(self, sums: Tensor) -> dict[str, Any]:
-        """Return the state as tensors and plain values; `sums` is the mean over all processes."""
+        """Return the state as tensors and plain values.
+
+        The argument `sums` is current.sums, averaged over all processes.
+        """
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),

@@ -37,7 +37,7 @@ def nearest_training_images(images: Tensor, labels: Tensor, train: Dataset) -> N
 
 
 def memorization_rate(generated: Nearest, test: Nearest) -> float:
-    """Return the share of generated images closer to a training image than 99 % of test images.
+    """Return the share of generated images with a smaller distance than 99 % of the test images.
 
     A generator of new images scores about 0.01, one that copies training images up to 1. Blurred
     images also score more than 0.01. (Meehan et al. 2020 introduced this comparison of distances.)

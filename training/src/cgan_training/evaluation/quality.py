@@ -22,10 +22,10 @@ class Quality:
 
     label_accuracy: float  # share of images classified as the requested label, 0 to 1
     worst_label_accuracy: float  # label accuracy of the worst label
-    frechet: float  # distance from the test set, whose features have total variance 100
+    frechet: float  # distance from the test set; its total variance is scaled to 100
     frechet_by_class: float  # mean distance over the classes, on the same scale
     frechet_train: float  # distance from the training set, on the same scale
-    precision: float  # share of generated images in the ball of a real one, 0 to 1; neighbors.py
+    precision: float  # share of generated images in the ball of a real one, 0 to 1 (neighbors.py)
     recall: float  # share of real images in the ball of a generated one, 0 to 1
     density: float  # mean number of real balls around a generated image, divided by k
     coverage: float  # share of real balls that contain a generated image, 0 to 1

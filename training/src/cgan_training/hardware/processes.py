@@ -151,8 +151,8 @@ SINGLE_PROCESS = ProcessGroup()
 class PeriodicMaximum:
     """Compute maxima over all processes, but only about every SYNC_SECONDS, to save time.
 
-    Clocks differ between processes but step counts do not, so each maximum also sets the number of
-    calls until the next one.
+    The clocks of the processes differ, so they cannot agree on a time for the next exchange, but
+    all make the same calls. Each exchange therefore sets the number of calls until the next one.
     """
 
     def __init__(self, processes: ProcessGroup) -> None:
@@ -160,7 +160,7 @@ class PeriodicMaximum:
         self._calls, self._calls_until_next, self._last = 0, 1, time.perf_counter()
 
     def __call__(self, *values: float) -> list[float]:
-        """Return the maximum of each value over all processes, or zeros between two maxima.
+        """Return the maximum of each value over all processes, or zeros in a call without exchange.
 
         All processes must call this equally often. A single process gets its own values.
         """

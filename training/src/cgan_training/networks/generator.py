@@ -16,9 +16,9 @@ class Generator(nn.Module):
     is what makes the GAN conditional.
 
     Args:
-        layers: from [noise; one-hot label], float32 [batch, noise_dim + classes], to the
-            pixels before tanh, height * width numbers per image in any shape. The first layer is an
-            nn.Linear: the exporter turns its label columns into a lookup table.
+        layers: map [noise; one-hot label], float32 [batch, noise_dim + classes], to the pixels
+            before tanh. Their output has height * width numbers per image, in any shape. The first
+            layer is an nn.Linear: the exporter turns its label columns into a lookup table.
         settings: the settings that the layers were built from; a model file stores them.
         noise_dim: length of the noise vector.
         classes: number of labels.

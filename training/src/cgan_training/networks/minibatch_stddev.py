@@ -31,8 +31,9 @@ class MinibatchStddev(nn.Module):
             label: int64 [batch].
             groups: number of groups of equal size in the batch.
         """
+        # A subset is the images of one label in one group.
         offset = torch.arange(groups, device=label.device)[:, None] * self.classes
-        subset = (label.view(groups, -1) + offset).flatten()  # [batch], one per group and label
+        subset = (label.view(groups, -1) + offset).flatten()  # [batch], each image's subset
         # bfloat16 has too few digits for differences from a mean.
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(self.weight.dtype)

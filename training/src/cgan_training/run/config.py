@@ -25,7 +25,8 @@ RANGES = {"threads": range(1, 1025), "keep_every": EPOCHS, "eval_every": EPOCHS}
 class RunOptions:
     """What a run does besides training: limits, checkpoints, evaluation and extra files.
 
-    Only start_from and seconds_limit affect the trained weights: the schedules end with the limit.
+    Only start_from and seconds_limit affect the trained weights. The time limit does so because the
+    schedules end with it.
     """
 
     seconds_limit: float | None = None  # stop after this much training, even within an epoch

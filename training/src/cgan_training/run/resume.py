@@ -23,7 +23,8 @@ def resume(
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
     """Restore a new trainer's state from the checkpoint of its run.
 
-    Raises CheckpointError unless the checkpoint has this identity: "recipe" and "dataset_sha256".
+    Raises CheckpointError unless "recipe" and "dataset_sha256" in the checkpoint equal those in
+    `identity`.
 
     Returns:
         The metrics of the completed epochs, and the record of the run that this one started from.
@@ -98,13 +99,18 @@ def _load_checkpoint(processes: ProcessGroup, run_dir: Path) -> dict[str, Any]:
 def _equal(value: object, expected: object) -> bool:
     """Return whether an untrusted value equals a plain value, also in its types.
 
-    Their repr() with sorted keys is compared, because a tensor's == is no bool, and False == 0.
+    Their repr() with sorted keys is compared, because == of tensors returns a tensor, and because
+    False == 0.
     """
     return saferepr(value) == saferepr(expected)
 
 
 def _check_metrics(metrics: dict[Any, Any]) -> dict[str, Any]:
-    """Return the metrics of an epoch; raise ValueError if they are not numbers with names."""
+    """Return the metrics of an epoch, after a check of their names and types.
+
+    Raises:
+        ValueError: a field of EpochMetrics is missing, a name is no string, or a value no number.
+    """
     numeric = all(type(value) in (int, float) for value in metrics.values())
     if not metrics.keys() >= _METRICS or not numeric or {*map(type, metrics)} != {str}:
         raise ValueError("metrics must be one table of numbers per epoch")
