@@ -15,7 +15,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
-from zlib import compress, decompressobj
+from zlib import Z_BEST_COMPRESSION, compress, decompressobj
 from zlib import error as zlib_error
 
 from cgan_runtime.errors import ModelError
@@ -86,7 +86,7 @@ class ModelInfo:
         golden = {
             "seed": self.golden.seed,
             "labels": self.golden.labels,
-            "images": b64encode(compress(self.golden.images, 9)).decode(),
+            "images": b64encode(compress(self.golden.images, Z_BEST_COMPRESSION)).decode(),
         }
         return {
             CONTRACT_KEY: str(CONTRACT_VERSION),
