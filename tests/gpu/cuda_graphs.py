@@ -80,7 +80,7 @@ def check_synchronizing_step(recipe: Recipe, data: Dataset) -> list[str]:
         losses[0].item()
         return losses
 
-    trainer.graph_step = CudaGraphStep(synchronizing_step, trainer.state.random)
+    trainer.graph_step = CudaGraphStep(synchronizing_step, trainer.state.rng)
     train_steps(trainer, STEPS)
     direct = trained(recipe, data, capture=False)
     equal = torch.equal(weights(trainer), weights(direct))

@@ -80,8 +80,8 @@ def doubling_step(
 
 def test_each_variant_of_a_step_is_captured_after_its_warm_up(cuda: FakeCuda) -> None:
     calls: list[bool] = []
-    random = torch.Generator()
-    run = CudaGraphStep(doubling_step(cuda, calls), random)
+    rng = torch.Generator()
+    run = CudaGraphStep(doubling_step(cuda, calls), rng)
     for number in range(20):
         assert run(torch.tensor([number, 5]), number % 4 == 0).tolist() == [2 * number, 10]
     assert calls.count(True) == calls.count(False) == WARM_UP_STEPS + 1
@@ -89,7 +89,7 @@ def test_each_variant_of_a_step_is_captured_after_its_warm_up(cuda: FakeCuda) ->
     counts = [graph.replay.call_count for graph in cuda.graphs]
     assert counts == [15 - WARM_UP_STEPS, 5 - WARM_UP_STEPS]
     for graph in cuda.graphs:
-        graph.register_generator_state.assert_called_once_with(random)
+        graph.register_generator_state.assert_called_once_with(rng)
     assert cuda.mode == 0
 
 

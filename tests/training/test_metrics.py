@@ -64,8 +64,8 @@ def test_frechet_distance_of_diagonal_gaussians() -> None:
 
 
 def test_frechet_distance_of_covariances_that_do_not_commute() -> None:
-    random = torch.Generator().manual_seed(0)
-    a, b = (Gaussian.fit(torch.randn(40, 6, generator=random) * s + s) for s in (1.0, 2.0))
+    rng = torch.Generator().manual_seed(0)
+    a, b = (Gaussian.fit(torch.randn(40, 6, generator=rng) * s + s) for s in (1.0, 2.0))
     root = sqrtm((a.covariance @ b.covariance).numpy()).real.trace()
     expected = (a.mean - b.mean).square().sum() + a.total_variance + b.total_variance - 2 * root
     assert frechet_distance(a, b) == pytest.approx(expected.item())

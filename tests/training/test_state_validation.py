@@ -57,7 +57,7 @@ INVALID: dict[str, list[Any]] = {
     "epoch_sums": [None, torch.zeros(4), torch.tensor([NAN] * 4, dtype=torch.float64)],
     "epoch_order": [MISSING, "x", None, torch.arange(1499), torch.arange(1500).int()],
     "epoch_order/0": [-1, 10**6],
-    "random": [MISSING, torch.zeros(5056, dtype=torch.uint8), torch.zeros(9, dtype=torch.uint8)],
+    "rng": [MISSING, torch.zeros(5056, dtype=torch.uint8), torch.zeros(9, dtype=torch.uint8)],
     "generator": [MISSING, "x"],
     "generator/more": [torch.zeros(1)],
     WEIGHT: [MISSING, torch.zeros(20, 32), torch.zeros(32, 20).double()],

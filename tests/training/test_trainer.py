@@ -76,15 +76,15 @@ def test_an_epoch_computes_the_weights_of_the_textbook_loop(
     generator, discriminator = networks = copy.deepcopy(networks)
     trainer.train_epoch()
 
-    random = torch.Generator().manual_seed(trainer.recipe.seed)
+    rng = torch.Generator().manual_seed(trainer.recipe.seed)
     optimizer_g, optimizer_d = (torch.optim.Adam(net.parameters(), 2e-4) for net in networks)
     ones, zeros = torch.ones(100), torch.zeros(100)
 
     def generate() -> tuple[Tensor, Tensor]:
-        label = torch.randint(10, (100,), generator=random)
-        return generator(torch.randn(100, 10, generator=random), label), label
+        label = torch.randint(10, (100,), generator=rng)
+        return generator(torch.randn(100, 10, generator=rng), label), label
 
-    for batch in torch.randperm(1500, generator=random).split(100):
+    for batch in torch.randperm(1500, generator=rng).split(100):
         optimizer_g.zero_grad()
         cross_entropy(discriminator(*generate()).logits, ones).backward()
         optimizer_g.step()
@@ -212,7 +212,7 @@ def test_a_restored_state_continues_bit_for_bit(make_full: Make) -> None:
 @pytest.fixture
 def capturing(make_full: Make, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     """A trainer whose steps read tensors, as on a GPU, but run directly."""
-    monkeypatch.setattr(trainer_module, "CudaGraphStep", lambda step, _random: step)
+    monkeypatch.setattr(trainer_module, "CudaGraphStep", lambda step, _rng: step)
     with monkeypatch.context() as patch:
         patch.setattr(trainer_module, "can_capture", lambda _device, _processes: True)
         return make_full()

@@ -15,19 +15,19 @@ SMALL_DATASET = 10_000  # images; larger datasets need no augmentation
 MAX_CHANGE = 0.1
 
 
-def augment(images: Tensor, probability: float, random: torch.Generator) -> Tensor:
+def augment(images: Tensor, probability: float, rng: torch.Generator) -> Tensor:
     """Return the images stretched, rotated and shifted slightly, each by its own random amount.
 
     Args:
         images: float32 [n, 1, height, width] in -1 (background) .. 1. Gradients pass through.
         probability: that an image is changed at all, 0..1. At 0 no random numbers are generated.
-        random: on the images' device.
+        rng: on the images' device.
     """
     if not probability:
         return images
     count, device = len(images), images.device
-    change = torch.rand(count, 2, 3, generator=random, device=device) * 2 - 1
-    chosen = torch.rand(count, 1, 1, generator=random, device=device) < probability
+    change = torch.rand(count, 2, 3, generator=rng, device=device) * 2 - 1
+    chosen = torch.rand(count, 1, 1, generator=rng, device=device) < probability
     theta = torch.eye(2, 3, device=device) + change * MAX_CHANGE * chosen  # [n, 2, 3]
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     # Pixels from outside the image become background, which must be 0 for grid_sample.

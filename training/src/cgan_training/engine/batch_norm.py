@@ -21,20 +21,18 @@ def calibrate_batch_norm(generator: Generator, seed: int) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
-    random = torch.Generator(next(generator.parameters()).device).manual_seed(seed)
+    rng = torch.Generator(next(generator.parameters()).device).manual_seed(seed)
     generator.train()
     with torch.no_grad():
         for _ in range(BATCHES if norms else 0):
-            generator(*random_inputs(generator, BATCH_SIZE, random))
+            generator(*random_inputs(generator, BATCH_SIZE, rng))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     generator.eval()
 
 
-def random_inputs(
-    generator: Generator, count: int, random: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def random_inputs(generator: Generator, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return random noise, float32 [count, noise_dim], and labels, int64 [count]."""
-    shape, device = (count, generator.noise_dim), random.device
-    noise = torch.randn(shape, generator=random, device=device)
-    return noise, torch.randint(generator.classes, (count,), generator=random, device=device)
+    shape, device = (count, generator.noise_dim), rng.device
+    noise = torch.randn(shape, generator=rng, device=device)
+    return noise, torch.randint(generator.classes, (count,), generator=rng, device=device)

@@ -33,13 +33,13 @@ def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float,
     head = cast(nn.Linear, generator.layers[-1])
     share = (images >= FOREGROUND).flatten(1).sum(0).double() / len(images)  # [pixels]
     rare = (share < threshold).nonzero().squeeze(1)
-    random = torch.Generator(images.device).manual_seed(seed)
+    rng = torch.Generator(images.device).manual_seed(seed)
     with torch.no_grad():
         # In how many generated images each rare pixel may be foreground.
         allowed = (share[rare] * IMAGES).long().clamp(max=IMAGES - 1)
         highest = head.weight.new_empty(0, len(rare))  # the highest logits so far, descending
         for _ in range(IMAGES // BATCH_SIZE):
-            inputs = generator.inputs(*random_inputs(generator, BATCH_SIZE, random))
+            inputs = generator.inputs(*random_inputs(generator, BATCH_SIZE, rng))
             hidden = generator.layers[:-1](inputs)
             logits = nn.functional.linear(hidden, head.weight[rare], head.bias[rare])
             logits = torch.cat([highest, logits])

@@ -38,7 +38,7 @@ class TrainingState:
     optimizer_g: Adam
     optimizer_d: Adam
     ema: AveragedModel | None  # the generator with averaged weights
-    random: torch.Generator
+    rng: torch.Generator
     current: EpochProgress
     epoch: int = 0  # completed epochs
     step: int = 0  # completed steps
@@ -55,7 +55,7 @@ class TrainingState:
             "optimizer_g": optimizer_state(self.optimizer_g),
             "optimizer_d": optimizer_state(self.optimizer_d),
             **({"ema": self.ema.state_dict()} if self.ema is not None else {}),
-            "random": self.random.get_state(),
+            "rng": self.rng.get_state(),
             "epoch": self.epoch,
             "step": self.step,
             "seconds": self.seconds,
@@ -84,7 +84,7 @@ class TrainingState:
         load_optimizer_state(self.optimizer_d, values["optimizer_d"])
         if self.ema is not None:
             self.ema.load_state_dict(values["ema"])
-        self.random.set_state(values["random"])
+        self.rng.set_state(values["rng"])
         self.epoch, self.step, self.seconds = (values[k] for k in ("epoch", "step", "seconds"))
         device = self.current.sums.device
         self.current = EpochProgress(
@@ -109,7 +109,7 @@ class TrainingState:
             if name in networks:
                 shapes = [each.shape for each in networks[name].parameters()]
                 require_adam_state(values[name], expected, shapes, name)
-            elif name == "random":
-                torch.Generator(self.random.device).set_state(values[name])
+            elif name == "rng":
+                torch.Generator(self.rng.device).set_state(values[name])
             elif name != "epoch_order":
                 require_same_structure(values[name], expected, name)

@@ -105,11 +105,11 @@ class Trainer:
             optimizer_g=create_adam(generator, recipe, capturable=capture),
             optimizer_d=create_adam(discriminator, recipe, capturable=capture),
             ema=AveragedModel(generator) if recipe.ema_decay else None,
-            random=torch.Generator(device).manual_seed(recipe.seed),
+            rng=torch.Generator(device).manual_seed(recipe.seed),
             current=EpochProgress(self._zero_sums()),
         )
-        random, bf16 = self.state.random, self.precision == "bf16"
-        change = partial(augment, probability=self.augment_probability, random=random)
+        rng, bf16 = self.state.rng, self.precision == "bf16"
+        change = partial(augment, probability=self.augment_probability, rng=rng)
         autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=bf16)
         self.objective = Objective(recipe.loss, discriminator, change, autocast)
         # Gradients of a call through these are averaged over all processes.
@@ -117,7 +117,7 @@ class Trainer:
         self.synced_discriminator = processes.with_synced_gradients(discriminator)
         # The progress that a step reads: a tensor, so that a captured graph sees new values.
         self.step_progress: float | Tensor = torch.zeros((), device=device) if capture else 0.0
-        self.graph_step = CudaGraphStep(self._step, random) if capture else None
+        self.graph_step = CudaGraphStep(self._step, rng) if capture else None
         self._finished: tuple[int, Generator] | None = None  # the step and its generator
 
     def train_epoch(
@@ -295,7 +295,7 @@ class Trainer:
         self.state.load(values, images, images * self.passes, self.steps_per_epoch)
         self._finished = None
         if self.graph_step is not None:  # captured graphs refer to the replaced tensors
-            self.graph_step = CudaGraphStep(self._step, self.state.random)
+            self.graph_step = CudaGraphStep(self._step, self.state.rng)
 
     def _metrics(self, sums: Tensor) -> EpochMetrics:
         current, epoch = self.state.current, self.epoch + 1
@@ -316,17 +316,17 @@ class Trainer:
 
     def _random_inputs(self) -> GeneratorInputs:
         """Sample inputs for the whole batch, as every process does, and return this one's share."""
-        random, batch, shard = self.state.random, self.batch_size, self.processes.shard
+        rng, batch, shard = self.state.rng, self.batch_size, self.processes.shard
         classes, shape = self.dataset.classes, (batch, self.recipe.noise_dim)
-        label = torch.randint(classes, (batch,), generator=random, device=self.device)
-        noise = torch.randn(shape, generator=random, device=self.device)
+        label = torch.randint(classes, (batch,), generator=rng, device=self.device)
+        noise = torch.randn(shape, generator=rng, device=self.device)
         return GeneratorInputs(shard(noise), shard(label))
 
     def _image_order(self) -> Tensor:
         """Return the indices of the epoch's images, shuffled within each pass over the dataset."""
-        random, count, device = self.state.random, len(self.labels), self.device
+        rng, count, device = self.state.rng, len(self.labels), self.device
         passes = range(self.passes)
-        return torch.cat([torch.randperm(count, generator=random, device=device) for _ in passes])
+        return torch.cat([torch.randperm(count, generator=rng, device=device) for _ in passes])
 
     def _zero_sums(self) -> Tensor:
         # Apple's GPUs have no float64; the few hundred terms of an epoch do not need it.

@@ -29,11 +29,11 @@ def make_controls(train: Dataset, generate: GenerateImages) -> dict[str, Generat
 
     def real(requested: Tensor) -> Tensor:
         """Return shuffled training images; none is repeated before all of its class were used."""
-        random = torch.Generator().manual_seed(0)
+        rng = torch.Generator().manual_seed(0)
         chosen = torch.empty_like(requested)
         for label in requested.unique().tolist():
             positions, of_label = requested == label, indices[label]
-            order = of_label[torch.randperm(len(of_label), generator=random)]
+            order = of_label[torch.randperm(len(of_label), generator=rng)]
             chosen[positions] = order[torch.arange(int(positions.sum())) % len(order)]
         return images[chosen]
 

@@ -38,8 +38,8 @@ class EpochEvaluator:
     def __call__(self, generator: Generator) -> dict[str, float]:
         """Return the fields of quality.Quality by name, for a generator in eval mode."""
         device = next(generator.parameters()).device
-        random = torch.Generator().manual_seed(REFERENCE_SEED)
-        noise = torch.randn((len(self._labels), generator.noise_dim), generator=random)
+        rng = torch.Generator().manual_seed(REFERENCE_SEED)
+        noise = torch.randn((len(self._labels), generator.noise_dim), generator=rng)
         batches = zip(noise.split(BATCH_SIZE), self._labels.split(BATCH_SIZE), strict=True)
         with torch.inference_mode():
             images = [

@@ -32,13 +32,13 @@ class CudaGraphStep:
     Args:
         step: takes the indices of the real images, int64 [batch], and a variant; each variant, such
             as a step with a gradient penalty, gets a graph of its own. Returns a tensor.
-        random: the generator of the random numbers that the step uses.
+        rng: the generator of the random numbers that the step uses.
     """
 
-    def __init__(self, step: Callable[[Tensor, bool], Tensor], random: torch.Generator) -> None:
-        self._step, self._random = step, random
-        self._stream = torch.cuda.Stream(random.device)
-        self._indices = torch.empty(0, dtype=torch.int64, device=random.device)  # graph input
+    def __init__(self, step: Callable[[Tensor, bool], Tensor], rng: torch.Generator) -> None:
+        self._step, self._rng = step, rng
+        self._stream = torch.cuda.Stream(rng.device)
+        self._indices = torch.empty(0, dtype=torch.int64, device=rng.device)  # graph input
         self._runs: Counter[bool] = Counter()  # steps of each variant
         self._synchronizing: set[bool] = set()  # variants that cannot be captured
         self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor]] = {}  # of each variant
@@ -63,7 +63,7 @@ class CudaGraphStep:
 
     def _run_directly(self, variant: bool) -> Tensor:
         """Run a step on the capture stream, because its state must be allocated there."""
-        current = torch.cuda.current_stream(self._random.device)
+        current = torch.cuda.current_stream(self._rng.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             if self._runs[variant] == WARM_UP_STEPS:
@@ -87,8 +87,8 @@ class CudaGraphStep:
         return result
 
     def _capture(self, variant: bool) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._random.device)
-        graph.register_generator_state(self._random)
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._rng.device)
+        graph.register_generator_state(self._rng)
         try:
             with torch.cuda.graph(graph, stream=self._stream):
                 result = self._step(self._indices, variant)
