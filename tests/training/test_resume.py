@@ -28,7 +28,7 @@ from cgan_training.run.checkpoint import NAME, NEXT_NAME, PREVIOUS_NAME, load_ch
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Change = Callable[[dict[str, Any]], object]
 CPU = torch.device("cpu")
-KILLS = 14
+KILLS = 24
 RESUME = RunOptions(resume=True)
 
 # Trains in forked children, so that torch is imported once. Each line of stdin names a run
