@@ -14,7 +14,9 @@ from cgan_runtime.inference.single_image import SingleImageGenerator
 from cgan_runtime.labels import Labels, parse_labels, single_label
 from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
 from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE, read_info
-from cgan_runtime.model_file.graph_validation import MAX_FILE_BYTES, validate_model
+from cgan_runtime.model_file.graph_validation import validate_model
+from cgan_runtime.model_file.messages import message
+from cgan_runtime.model_file.rules import MAX_FILE_BYTES
 from cgan_runtime.noise import check_seed_and_start, fill_noise, require_integer
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
@@ -209,9 +211,7 @@ def _read_model_file(path: Path) -> bytes:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read the model {path}: {reason}; check the path") from error
     if not content:
-        raise ModelError(f"{path} is empty; copy or export it again")
+        raise ModelError(message("empty", source=path))
     if len(content) > MAX_FILE_BYTES:
-        raise ModelError(
-            f"{path} is larger than the limit of {MAX_FILE_BYTES:,} bytes; check the path"
-        )
+        raise ModelError(message("too large", source=path, limit=f"{MAX_FILE_BYTES:,}"))
     return content
