@@ -1,11 +1,15 @@
 /** Generator: turns noise and labels into images. */
-import { readInfo, readMetadata } from "./contract.mjs";
-import { ProviderError } from "./errors.mjs";
-import { standardNormal } from "./noise.mjs";
-import { hasGpu, openSession } from "./session.mjs";
+import { readInfo } from "./contract.js";
+import { ProviderError } from "./errors.js";
+import { standardNormal } from "./noise.js";
+import { hasGpu, openSession } from "./session.js";
+import { validateModel } from "./validation.js";
 
 const MAX_PIXEL_ERROR = 1; // that a correct device may have on the golden sample
 const REPEATS = 5;
+// A hostile golden sample could keep the page busy for hours.
+const MAX_GOLDEN_IMAGES = 256;
+const GOLDEN_SLICE = 64; // images
 
 export class Generator {
   /**
@@ -17,9 +21,8 @@ export class Generator {
    * @throws {ModelError} the file is damaged, is not a cgan model, or breaks the contract
    */
   static async open(bytes, source) {
-    const metadata = readMetadata(bytes, source);
+    const info = await readInfo(await validateModel(bytes, source), source);
     const session = await openSession(bytes, "wasm", source);
-    const info = await readInfo(metadata, session, source);
     const generator = new Generator(bytes, source, info, session);
     generator.goldenErrors.wasm = await generator.#measureGoldenError("wasm");
     return generator;
@@ -95,16 +98,27 @@ export class Generator {
     for (const session of Object.values(this.#sessions)) await session.release();
   }
 
-  #generateGolden(provider) {
-    const { seed, labels } = this.info.golden;
-    const noise = standardNormal(seed, 0n, labels.length, this.info.noiseDim);
-    return this.#sessions[provider].run(noise, labels);
+  /** Yield the golden sample in slices: the position of the first pixel, and the pixels. */
+  async *#generateGolden(provider) {
+    const { golden, noiseDim, height, width } = this.info;
+    const labels = golden.labels.slice(0, MAX_GOLDEN_IMAGES);
+    for (let first = 0; first < labels.length; first += GOLDEN_SLICE) {
+      const slice = labels.slice(first, first + GOLDEN_SLICE);
+      const noise = standardNormal(golden.seed, BigInt(first), slice.length, noiseDim);
+      const pixels = await this.#sessions[provider].run(noise, slice);
+      yield { start: first * height * width, pixels };
+    }
   }
 
   async #measureGoldenError(provider) {
-    const generated = await this.#generateGolden(provider);
     const { images } = this.info.golden;
-    return generated.reduce((max, value, i) => Math.max(max, Math.abs(value - images[i])), 0);
+    let max = 0;
+    for await (const { start, pixels } of this.#generateGolden(provider)) {
+      for (let i = 0; i < pixels.length; i++) {
+        max = Math.max(max, Math.abs(pixels[i] - images[start + i]));
+      }
+    }
+    return max;
   }
 
   /** Return the median time in milliseconds. #measureGoldenError has warmed the session up. */
@@ -112,7 +126,7 @@ export class Generator {
     const times = [];
     for (let repeat = 0; repeat < REPEATS; repeat++) {
       const start = performance.now();
-      await this.#generateGolden(provider);
+      for await (const _ of this.#generateGolden(provider));
       times.push(performance.now() - start);
     }
     return times.sort((a, b) => a - b)[(REPEATS - 1) / 2];

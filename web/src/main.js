@@ -1,12 +1,14 @@
 /** The page: reads what the visitor requests and shows the generated images. */
-import { InputError, ModelError, PageError, ProviderError } from "./errors.mjs";
-import * as facts from "./facts.mjs";
-import { SeedNoise, generateSlices } from "./generation.mjs";
-import { Generator } from "./generator.mjs";
-import { SEEDS } from "./noise.mjs";
-import { keepOffline } from "./offline.mjs";
-import { toPng } from "./png.mjs";
-import { Sheet } from "./sheet.mjs";
+import { InputError, ModelError, PageError, ProviderError } from "./errors.js";
+import * as facts from "./facts.js";
+import { SeedNoise, generateSlices } from "./generation.js";
+import { Generator } from "./generator.js";
+import { SEEDS } from "./noise.js";
+import { keepOffline } from "./offline.js";
+import { toPng } from "./png.js";
+import { Sheet } from "./sheet.js";
+import { displayed, printable } from "./texts.js";
+import { checkSize } from "./validation.js";
 
 const SHIPPED_MODEL = "digits.onnx";
 const MAX_IMAGES = 1000;
@@ -233,8 +235,12 @@ function isShipped() {
 }
 
 async function openShipped() {
-  const response = await fetch(SHIPPED_MODEL);
-  if (!response.ok) throw new ModelError(`${SHIPPED_MODEL} is missing; build the page again`);
+  const response = await fetch(SHIPPED_MODEL).catch(() => ({ ok: false }));
+  if (!response.ok) {
+    throw new ModelError(
+      `${SHIPPED_MODEL} cannot be loaded; check the connection and reload the page`,
+    );
+  }
   return Generator.open(new Uint8Array(await response.arrayBuffer()), SHIPPED_MODEL);
 }
 
@@ -243,7 +249,7 @@ async function switchTo(opened) {
   const previous = generator;
   generator = opened;
   const { classNames } = opened.info;
-  if (previous?.info.classNames.join("\n") !== classNames.join("\n")) {
+  if (JSON.stringify(previous?.info.classNames) !== JSON.stringify(classNames)) {
     Object.assign(state, withLabels(allLabels()));
     listClasses();
   }
@@ -266,15 +272,25 @@ function listClasses() {
         applyState();
       });
       const label = document.createElement("label");
-      label.append(radio, name);
+      label.append(radio, value === "all" ? name : displayed(name));
       return label;
     }),
   );
 }
 
+async function readFile(file) {
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch (cause) {
+    const message = `cannot read ${printable(file.name)} (${cause.message}); open another file`;
+    throw new ModelError(message, { cause }); // a folder, or a file that changed meanwhile
+  }
+}
+
 async function openFile(file) {
   try {
-    await switchTo(await Generator.open(new Uint8Array(await file.arrayBuffer()), file.name));
+    checkSize(file.size, file.name);
+    await switchTo(await Generator.open(await readFile(file), file.name));
   } catch (error) {
     return showError(error); // the current model and sheet stay
   }
@@ -372,4 +388,5 @@ async function start() {
   if (await keepOffline()) $("offline").textContent = "The page now works offline.";
 }
 
+document.documentElement.dataset.started = ""; // started.js looks for it
 start();

@@ -41,8 +41,8 @@ MAX_JSON_LEVELS = 64  # of a metadata entry
 MAX_SHOWN = 200  # characters of a description in a message
 T = TypeVar("T")
 _TEXT_FIELDS = ("dataset", "precision", "weights_sha256")
-_OBJECT_FIELDS = ("recipe", "training", "versions", "quality", "verification")
-FIELDS = ("class_names", "noise_dim", "golden", *_TEXT_FIELDS, *_OBJECT_FIELDS)
+OBJECT_FIELDS = ("recipe", "training", "versions", "quality", "verification")
+FIELDS = ("class_names", "noise_dim", "golden", *_TEXT_FIELDS, *OBJECT_FIELDS)
 _JSON_KINDS = {
     str: "a text",
     list: "a list",
@@ -109,7 +109,7 @@ class ModelInfo:
             **{f"{PREFIX}{key}": getattr(self, key) for key in _TEXT_FIELDS},
             **{
                 f"{PREFIX}{key}": json.dumps(dict(getattr(self, key)), ensure_ascii=False)
-                for key in _OBJECT_FIELDS
+                for key in OBJECT_FIELDS
             },
         }
 
@@ -174,7 +174,7 @@ def _read_metadata(
             if f"{PREFIX}{name}" not in metadata:
                 _reject("missing key", key=f"{PREFIX}{name}")
         texts: dict[str, Any] = {key: metadata[f"{PREFIX}{key}"] for key in _TEXT_FIELDS}
-        objects: dict[str, Any] = {key: _parse_object(metadata, key) for key in _OBJECT_FIELDS}
+        objects: dict[str, Any] = {key: _parse_object(metadata, key) for key in OBJECT_FIELDS}
         class_names = _read_list(_parse_json(metadata, "class_names"), "class_names", str)
         return ModelInfo(
             class_names=class_names,

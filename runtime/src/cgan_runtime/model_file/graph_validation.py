@@ -114,7 +114,8 @@ def _quoted(text: str) -> str:
 
 
 def _check_header(model: Message) -> None:
-    opsets = [f"{each.get(1, '')} {each.get(2, 0)}".strip() for each in model[8]]
+    names = [f"{each[1]} " if each.get(1) else "" for each in model[8]]
+    opsets = [f"{name}{each.get(2, 0)}" for name, each in zip(names, model[8], strict=True)]
     if opsets not in [[str(opset)] for opset in range(OPSET, MAX_OPSET + 1)]:
         _reject("operator sets", opsets=_quoted(", ".join(opsets)))
     if model.get(1) != IR_VERSION:
