@@ -469,13 +469,19 @@ def large_layers(model: onnx.ModelProto) -> None:
         add_node(model, "Gemm", model.graph.node[-1].output[0], "square")
 
 
+def computed_constant(model: onnx.ModelProto) -> None:
+    """A matrix product that onnxruntime would compute for seconds while it opens the file."""
+    add_node(model, "Gemm", zeros(800, 700), zeros(700, 900))
+
+
 def wide_convolution(model: onnx.ModelProto) -> None:
     """A kernel of 1 MB at 512 x 512 positions: the copied patches alone have 275 GB."""
     add_node(model, "Conv", zeros(1, 1, 1023, 1023), zeros(1, 1, 512, 512))
 
 
 @pytest.mark.parametrize(
-    "edit", [outer_product, broadcast, many_nodes, large_layers, wide_convolution]
+    "edit",
+    [outer_product, broadcast, many_nodes, large_layers, computed_constant, wide_convolution],
 )
 def test_too_much_memory_or_computation_is_rejected(model: onnx.ModelProto, edit: Edit) -> None:
     message = error_after(model, edit)

@@ -7,9 +7,10 @@ import { validateModel } from "./validation.js";
 
 const MAX_PIXEL_ERROR = 1; // that a correct device may have on the golden sample
 const REPEATS = 5;
-// A hostile golden sample could keep the page busy for hours.
-const MAX_GOLDEN_IMAGES = 256;
-const GOLDEN_SLICE = 64; // images
+const GOLDEN_SLICE = 16; // images of the first slice; a slow model stays at this size
+const MAX_GOLDEN_SLICE = 64;
+const SLOW_MILLISECONDS = 100;
+const MAX_GOLDEN_MILLISECONDS = 5000; // a hostile golden sample could take hours
 
 export class Generator {
   /**
@@ -98,15 +99,22 @@ export class Generator {
     for (const session of Object.values(this.#sessions)) await session.release();
   }
 
-  /** Yield the golden sample in slices: the position of the first pixel, and the pixels. */
+  /**
+   * Yield the golden sample in slices: the position of the first pixel, and the pixels. It ends
+   * after MAX_GOLDEN_MILLISECONDS.
+   */
   async *#generateGolden(provider) {
     const { golden, noiseDim, height, width } = this.info;
-    const labels = golden.labels.slice(0, MAX_GOLDEN_IMAGES);
-    for (let first = 0; first < labels.length; first += GOLDEN_SLICE) {
-      const slice = labels.slice(first, first + GOLDEN_SLICE);
+    const begin = performance.now();
+    let [first, size] = [0, GOLDEN_SLICE];
+    while (first < golden.labels.length && performance.now() - begin < MAX_GOLDEN_MILLISECONDS) {
+      const slice = golden.labels.slice(first, first + size);
+      const start = performance.now();
       const noise = standardNormal(golden.seed, BigInt(first), slice.length, noiseDim);
       const pixels = await this.#sessions[provider].run(noise, slice);
+      if (performance.now() - start < SLOW_MILLISECONDS) size = MAX_GOLDEN_SLICE;
       yield { start: first * height * width, pixels };
+      first += slice.length;
     }
   }
 

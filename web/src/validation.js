@@ -173,8 +173,12 @@ class Inference {
     node.constant = this.#constants.get(names[1]);
     const { output, multiplications, temporary } = costOf(kind, operator, node);
     const isConstant = inputs.every((each) => each.isConstant);
-    // onnxruntime keeps the result of such a node twice while it opens the file.
-    this.#count(temporary + (isConstant ? elementsOf(output) : 0n), multiplications);
+    if (isConstant) {
+      // onnxruntime computes the result while it opens the file, and keeps it twice. That may take
+      // no longer than the work for one image.
+      this.#count(elementsOf(output), multiplications * BigInt(LIMITS.MAX_BATCH - 1));
+    }
+    this.#count(temporary, multiplications);
     const type = operator.output === "to" ? attributes.to : types[operator.output];
     this.add(outputs[0], output, type, isConstant);
   }

@@ -14,6 +14,7 @@ from cgan_runtime.errors import ModelError
 from cgan_runtime.model_file.checksum import verify_checksum
 from cgan_runtime.model_file.contract import (
     IR_VERSION,
+    MAX_BATCH,
     MAX_OPSET,
     OPSET,
     TensorSpec,
@@ -191,9 +192,11 @@ class _Inference:
         except MisfitError as error:
             raise _InvalidGraphError(message("misfit", operator=kind)) from error
         is_constant = all(each.is_constant for each in inputs)
-        # onnxruntime keeps the result of such a node twice while it opens the file.
-        copies = cost.output.elements if is_constant else 0
-        self._count(cost.temporary + copies, cost.multiplications)
+        if is_constant:
+            # onnxruntime computes the result while it opens the file, and keeps it twice. That may
+            # take no longer than the work for one image.
+            self._count(cost.output.elements, cost.multiplications * (MAX_BATCH - 1))
+        self._count(cost.temporary, cost.multiplications)
         result = attributes["to"] if operator.output == "to" else type_of[operator.output]
         self.add(outputs[0], cost.output, result, is_constant=is_constant)
 
