@@ -36,6 +36,9 @@ GARMENTS = (
 )
 
 
+MANY_CLASSES = 5000
+
+
 def main() -> None:
     """Write the models and the images."""
     folder = Path(sys.argv[1])
@@ -54,6 +57,7 @@ def write_valid_models(folder: Path) -> None:
     write(folder / "garments.onnx", shipped(), dataclasses.replace(info, class_names=GARMENTS))
     names = ("a\n\x1b[31mb", "cafe\u0301", " ", *GARMENTS[3:])
     write(folder / "hostile-names.onnx", shipped(), dataclasses.replace(info, class_names=names))
+    write(folder / "many-names.onnx", with_many_classes(shipped()), many_names(info))
     info, as_float = dataclasses.replace(info, precision="fp32"), with_float_arithmetic(shipped())
     write(folder / "float.onnx", as_float, info)
     with ImageGenerator(folder / "float.onnx", "cpu", threads=1) as generator:
@@ -89,6 +93,20 @@ def write_invalid_models(folder: Path) -> None:
     retyped = shipped()
     retyped.graph.input[1].type.tensor_type.elem_type = TensorProto.INT32
     write(folder / "retyped.onnx", retyped, metadata)
+
+
+def many_names(info: ModelInfo) -> ModelInfo:
+    """Return metadata with 5,000 classes."""
+    names = ("é" * 300_000, *map(str, range(1, MANY_CLASSES)))
+    return dataclasses.replace(info, class_names=names)
+
+
+def with_many_classes(model: ModelProto) -> ModelProto:
+    """Return the model with rows for 5,000 labels, which repeat those of the ten digits."""
+    (table,) = [each for each in model.graph.initializer if each.name == "table"]
+    rows = np.resize(numpy_helper.to_array(table), (MANY_CLASSES, *table.dims[1:]))
+    table.CopyFrom(numpy_helper.from_array(rows, table.name))
+    return model
 
 
 def with_endless_loop(model: ModelProto) -> ModelProto:

@@ -3,7 +3,6 @@ import { CONTROLS, displayed, firstOf } from "./texts.js";
 
 const PROVIDERS = { wasm: "WebAssembly", webgpu: "WebGPU" };
 const MAX_SLUG_LENGTH = 20; // characters of a file name that are class names
-const MAX_SHOWN = 200; // characters of a file name or dataset
 
 /** Return whether the classes of a model are digits, so that a number can be typed. */
 export function hasDigitClasses({ classNames }) {
@@ -42,7 +41,7 @@ export function provider({ provider: current, goldenErrors, milliseconds, passes
 export function model({ bytes, source, info }) {
   const kilobytes = Math.round(bytes.length / 1000).toLocaleString("en");
   const texts = [source, `${kilobytes} kB`, info.precision, info.dataset];
-  return texts.map((text) => firstOf(displayed(text), MAX_SHOWN)).join(", ");
+  return texts.map(displayed).join(", ");
 }
 
 /**

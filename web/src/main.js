@@ -11,7 +11,11 @@ import { displayed, printable } from "./texts.js";
 import { checkSize } from "./validation.js";
 
 const SHIPPED_MODEL = "digits.onnx";
-const MAX_IMAGES = 1000;
+const MAX_IMAGES = 1000; // of a sheet, and classes of a model that are listed
+// Browsers do not draw larger canvases, and a model's images may be large.
+const MAX_SHEET_PIXELS = 2 ** 22;
+const MAX_SHEET_WIDTH = 2 ** 14; // in pixels
+const MAX_COMMAND_LENGTH = 4000; // characters; a class name may be longer
 const MAX_NUMBER_LENGTH = 20; // digits
 const PNG_SCALE = 4;
 const MAX_OUTDATED_MILLISECONDS = 100; // how long an outdated sheet may still be generated
@@ -25,7 +29,7 @@ let noises = []; // SeedNoise of both seeds of the interpolation
 /* Input */
 
 function allLabels() {
-  return generator.info.classNames.map((_, label) => label);
+  return [...generator.info.classNames.keys()].slice(0, maxImages());
 }
 
 function isAllLabels(labels) {
@@ -54,15 +58,20 @@ function parseCount(text, labels) {
   const count = Number(text);
   if (!/^[0-9]{1,9}$/.test(text) || count < 1 || count > maxCount(labels)) {
     throw new InputError(
-      `a sheet holds at most ${MAX_IMAGES} images; choose a count from 1 to ${maxCount(labels)}`,
+      `a sheet holds at most ${maxImages()} images; choose a count from 1 to ${maxCount(labels)}`,
     );
   }
   return count;
 }
 
+function maxImages() {
+  const { height, width } = generator.info;
+  return Math.max(1, Math.min(MAX_IMAGES, Math.floor(MAX_SHEET_PIXELS / (height * width))));
+}
+
 /** Return how many images of each of these labels fit on a sheet. */
 function maxCount(labels) {
-  return Math.max(1, Math.floor(MAX_IMAGES / labels.length));
+  return Math.max(1, Math.floor(maxImages() / labels.length));
 }
 
 /** Update the state from a field, or show what is wrong with the field and keep the sheet. */
@@ -175,7 +184,8 @@ async function generateSheet(request, requested) {
   const { height, width, noiseDim } = generator.info;
   const classes = requested.labels.length;
   const labels = Array(requested.count).fill(requested.labels).flat();
-  const columns = classes > 1 ? classes : Math.ceil(Math.sqrt(requested.count));
+  const widest = Math.max(1, Math.floor(MAX_SHEET_WIDTH / width));
+  const columns = Math.min(widest, classes > 1 ? classes : Math.ceil(Math.sqrt(requested.count)));
   noises = [noiseOf(requested.seed, noiseDim), noiseOf(requested.to, noiseDim)];
   sheet.layOut(labels.length, columns, height, width);
   const start = performance.now();
@@ -216,9 +226,11 @@ function showFacts(requested, images, milliseconds) {
   $("latency").textContent = facts.latency(images, milliseconds);
   $("runs-on").textContent = facts.provider(generator);
   $("model").textContent = facts.model(generator);
-  $("command-row").hidden = requested.position !== 0; // cgan-run does not interpolate
   const path = isShipped() ? null : generator.source;
-  const spans = facts.command(requested, generator.info, path).map((part) => {
+  const words = facts.command(requested, generator.info, path);
+  const isLong = words.join(" ").length > MAX_COMMAND_LENGTH;
+  $("command-row").hidden = requested.position !== 0 || isLong; // cgan-run does not interpolate
+  const spans = (isLong ? [] : words).map((part) => {
     const span = document.createElement("span"); // an option and its value share a line
     span.textContent = part;
     return [span, " "];
@@ -262,7 +274,8 @@ function listClasses() {
   $("classes-legend").textContent = isDigits ? "Digit" : "Class";
   $("number-field").hidden = !isDigits;
   $("classes").classList.toggle("named", !isDigits);
-  const choices = [["all", "All"], ...generator.info.classNames.entries()];
+  const listed = generator.info.classNames.slice(0, MAX_IMAGES);
+  const choices = [["all", "All"], ...listed.entries()];
   $("classes").replaceChildren(
     ...choices.map(([value, name]) => {
       const radio = document.createElement("input");

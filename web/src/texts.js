@@ -2,6 +2,7 @@
 import { MESSAGES } from "./rules.js";
 
 const MAX_SHOWN = 40; // characters of a name in a message
+const MAX_DISPLAYED = 100; // characters of a class name or file name
 // Line breaks, and characters that change the order of other text (bidirectional formatting).
 export const CONTROLS = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 const ESCAPES = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
@@ -25,8 +26,9 @@ export function printable(text) {
 
 /** Return a class name or file name as it is shown: composed, without control characters. */
 export function displayed(name) {
-  const text = name.normalize("NFC").replace(CONTROLS, escaped);
-  return text.trim() ? text : `"${text}"`;
+  const start = firstOf(name, MAX_DISPLAYED);
+  const text = start.normalize("NFC").replace(CONTROLS, escaped);
+  return `${text.trim() ? text : `"${text}"`}${start.length < name.length ? "…" : ""}`;
 }
 
 /** Return repr(text) of Python, cut off. */

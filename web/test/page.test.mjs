@@ -359,6 +359,35 @@ test("class names with control characters are shown on one line", async () => {
   await other.close();
 });
 
+test("a model of very many classes and long names is shown in part", async () => {
+  const other = await visit("#digits=2026&count=1&seed=1");
+  await waitForSheet(() => open("many-names.onnx", other), other);
+  assert.equal(await other.locator("#classes label").count(), 1001); // and "All"
+  assert.match(await text("latency", other), /^1000 images/);
+  const longest = await other.locator("#classes label").nth(1).textContent();
+  assert.equal(longest, `${"é".repeat(100)}…`);
+  await waitForSheet(() => other.locator("#classes label").nth(1).click(), other);
+  assert.ok(await other.locator("#command-row").isHidden());
+  await waitForSheet(() => other.locator("#classes label").nth(2).click(), other);
+  assert.ok(await other.locator("#command-row").isVisible());
+  await other.close();
+});
+
+test("the page works without a secure context", async () => {
+  const other = await context.newPage();
+  await other.addInitScript(() => {
+    Object.defineProperty(crypto, "subtle", { value: undefined });
+    Object.defineProperty(navigator, "serviceWorker", { value: undefined });
+  });
+  await other.goto(`${address}#digits=9&count=1&seed=7`);
+  await other.locator("#save:enabled").waitFor();
+  assert.deepEqual(difference((await saved(1, other)).images, "nine"), EQUAL);
+  await open("swapped.onnx", other);
+  await other.locator("#error:not(:empty)").waitFor();
+  assert.match(await text("error", other), /^swapped\.onnx was changed after its export/);
+  await other.close();
+});
+
 test("the page works on a host that knows few file names", async () => {
   // The types of a stock nginx before 1.21.
   const types = { ".html": "text/html", ".css": "text/css", ".js": "application/javascript" };
