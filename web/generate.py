@@ -6,6 +6,7 @@ writes web/src/rules.js, and the operator table of docs/contract.md.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ START, END = "<!-- operators: web/generate.py -->\n", "<!-- end of operators -->
 
 def rules_js() -> str:
     """Return a JavaScript module with the tables."""
-    tables = {
+    tables: dict[str, Mapping[Any, Any]] = {
         "LIMITS": {
             name: getattr(module, name)
             for module in (rules, contract, protobuf)

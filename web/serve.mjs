@@ -64,7 +64,7 @@ export function serve(folder, port, base = "/", extraHeaders = {}, types = TYPES
 
 /** Return the path of a file below the folder, or null if a request names none. */
 function filePath(url, base) {
-  const [path] = url.split(/[?#]/);
+  const [path] = url.replace(/^https?:\/\/[^/?#]*/i, "").split(/[?#]/);
   if (!path.startsWith(base)) return null;
   let parts;
   try {
