@@ -1,8 +1,9 @@
 /** Generator: turns noise and labels into images. */
 import { readInfo } from "./contract.js";
-import { ProviderError } from "./errors.js";
+import { ModelError, ProviderError } from "./errors.js";
 import { standardNormal } from "./noise.js";
 import { hasGpu, openSession } from "./session.js";
+import { printable } from "./texts.js";
 import { validateModel } from "./validation.js";
 
 const MAX_PIXEL_ERROR = 1; // that a correct device may have on the golden sample
@@ -55,7 +56,7 @@ export class Generator {
    * @returns {Promise<Uint8Array>} [labels * height * width], 0 (background) to 255 (foreground)
    */
   generate(noise, labels) {
-    return this.#sessions[this.provider].run(noise, labels);
+    return this.#run(this.provider, noise, labels);
   }
 
   /**
@@ -94,6 +95,19 @@ export class Generator {
     await this.useProvider("wasm");
   }
 
+  /** Return the pixels of one image per label, and check that the model returned as many. */
+  async #run(provider, noise, labels) {
+    const { type, dims, data } = await this.#sessions[provider].run(noise, labels);
+    const expected = [labels.length, 1, this.info.height, this.info.width];
+    if (type !== "uint8" || String(dims) !== String(expected)) {
+      throw new ModelError(
+        `${printable(this.source)} returned ${type} [${dims.join(", ")}] for ${labels.length} ` +
+          `labels instead of uint8 [${expected.join(", ")}]; export it again`,
+      );
+    }
+    return data;
+  }
+
   /** Release the sessions. */
   async close() {
     for (const session of Object.values(this.#sessions)) await session.release();
@@ -111,7 +125,7 @@ export class Generator {
       const slice = golden.labels.slice(first, first + size);
       const start = performance.now();
       const noise = standardNormal(golden.seed, BigInt(first), slice.length, noiseDim);
-      const pixels = await this.#sessions[provider].run(noise, slice);
+      const pixels = await this.#run(provider, noise, slice);
       if (performance.now() - start < SLOW_MILLISECONDS) size = MAX_GOLDEN_SLICE;
       yield { start: first * height * width, pixels };
       first += slice.length;

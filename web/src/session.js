@@ -50,8 +50,8 @@ export async function openSession(bytes, provider, source) {
     }
     if (/no available backend/.test(cause.message)) throw startError(cause);
     throw new ModelError(
-      `${printable(source)} is damaged or needs an onnxruntime newer than ${ONNXRUNTIME}; ` +
-        "copy or export it again",
+      `${printable(source)} cannot be opened (${oneLine(cause)}); ` +
+        "use a newer version of the page, or export it again",
       { cause },
     );
   }
@@ -69,7 +69,7 @@ class Session {
    *
    * @param {Float32Array} noise - [labels * noiseDim]
    * @param {number[]} labels
-   * @returns {Promise<Uint8Array>} [labels * height * width], 0 (background) to 255 (foreground)
+   * @returns {Promise<Tensor>} uint8 [labels, 1, height, width]
    * @throws {ModelError} onnxruntime-web cannot run the model
    */
   async run(noise, labels) {
@@ -78,22 +78,14 @@ class Session {
       [CONTRACT.noise]: new Tensor("float32", noise, [labels.length, noise.length / labels.length]),
       [CONTRACT.label]: new Tensor("int64", BigInt64Array.from(labels, BigInt), [labels.length]),
     };
-    let image;
     try {
-      image = await enqueue(async () => (await this.session.run(feeds))[CONTRACT.image]);
+      return await enqueue(async () => (await this.session.run(feeds))[CONTRACT.image]);
     } catch (cause) {
       throw new ModelError(
-        `${this.source} can be opened, but not run (${oneLine(cause)}); copy or export it again`,
+        `${this.source} can be opened, but not run (${oneLine(cause)}); export it again`,
         { cause },
       );
     }
-    if (image.dims[0] !== labels.length) {
-      throw new ModelError(
-        `${this.source} returned ${image.dims[0]} images for ${labels.length} labels; ` +
-          "export it again with cgan-export",
-      );
-    }
-    return image.data;
   }
 
   release() {

@@ -359,6 +359,18 @@ test("class names with control characters are shown on one line", async () => {
   await other.close();
 });
 
+test("another number of images than labels is reported", async () => {
+  const message = await page.evaluate(async () => {
+    const { Generator } = await import("./generator.js");
+    const session = { run: async () => ({ type: "uint8", dims: [2, 1, 28, 28], data: [] }) };
+    const info = { height: 28, width: 28 };
+    const generator = new Generator(new Uint8Array(), "m.onnx", info, session);
+    return generator.generate(new Float32Array(3), [0, 1, 2]).catch((error) => error.message);
+  });
+  const expected = "returned uint8 [2, 1, 28, 28] for 3 labels instead of uint8 [3, 1, 28, 28]";
+  assert.equal(message, `m.onnx ${expected}; export it again`);
+});
+
 test("a model of very many classes and long names is shown in part", async () => {
   const other = await visit("#digits=2026&count=1&seed=1");
   await waitForSheet(() => open("many-names.onnx", other), other);
