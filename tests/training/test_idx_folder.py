@@ -166,8 +166,8 @@ def test_a_class_without_training_images_is_rejected(
 def test_images_and_labels_are_counted_before_they_are_read(shapes: Path) -> None:
     (shapes / "train-labels-idx1-ubyte").write_bytes(idx((2**31,), b""))
     assert error_of(shapes) == (
-        "FOLDER/train-images-idx3-ubyte holds 4 images, but FOLDER/train-labels-idx1-ubyte "
-        "2,147,483,648 labels; provide one label per image"
+        "FOLDER/train-labels-idx1-ubyte holds 2,147,483,648 numbers, expected 4; copy it again, or "
+        "provide one label per image"
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from cgan_training.errors import DatasetError
 from cgan_training.input_files import Readable, open_input, read_up_to
 
 TYPES = {8: "uint8", 9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
+ExpectedShape: TypeAlias = Sequence[int | None]
 REMEDY = "copy it again, or fix the program that wrote it"
 MAX_BYTES = 2**32  # of numbers in a file; a dataset is held in memory
 MARGIN = 2**20  # bytes that a gzip file may have in addition to its content
@@ -42,16 +43,16 @@ def find_idx(folder: Path, name: str) -> list[Path]:
 
 
 def read_equal_files(
-    paths: Sequence[Path], dtype: str, dimensions: int, remedy: str = REMEDY
+    paths: Sequence[Path], dtype: str, shape: ExpectedShape, remedy: str = REMEDY
 ) -> Tensor:
     """Read files that must hold the same numbers, such as one and its gzipped copy.
 
     Raises:
         DatasetError: two files differ, or read_idx() cannot read one of them.
     """
-    numbers = read_idx(paths[0], dtype, dimensions, remedy)
+    numbers = read_idx(paths[0], dtype, shape, remedy)
     for path in paths[1:]:
-        if not torch.equal(numbers, read_idx(path, dtype, dimensions, remedy)):
+        if not torch.equal(numbers, read_idx(path, dtype, shape, remedy)):
             raise DatasetError(
                 f"{paths[0]} and {path} hold different numbers; delete the outdated one, together "
                 "with the other file of its part"
@@ -59,7 +60,7 @@ def read_equal_files(
     return numbers
 
 
-def read_idx(path: Path, dtype: str, dimensions: int, remedy: str = REMEDY) -> Tensor:
+def read_idx(path: Path, dtype: str, shape: ExpectedShape, remedy: str = REMEDY) -> Tensor:
     """Read an IDX file, which is gzipped if its name ends in .gz.
 
     Of a larger file no more is read than its header declares, and one byte.
@@ -67,7 +68,7 @@ def read_idx(path: Path, dtype: str, dimensions: int, remedy: str = REMEDY) -> T
     Args:
         path: the file.
         dtype: the expected type of its numbers, a value of TYPES.
-        dimensions: the expected number of dimensions.
+        shape: the expected size of each dimension; None allows any size.
         remedy: the advice at the end of error messages.
 
     Returns:
@@ -78,12 +79,11 @@ def read_idx(path: Path, dtype: str, dimensions: int, remedy: str = REMEDY) -> T
         DatasetError: the file cannot be read, is damaged, too large, or has another type or shape.
     """
     with _open(path, remedy) as (stream, file):
-        shape = _read_shape(stream, path, dtype, dimensions, remedy)
+        actual_shape = _read_shape(stream, path, dtype, shape, remedy)
         stored = np.dtype(dtype).newbyteorder(">")
-        header_size, size = 4 + 4 * dimensions, math.prod(shape) * stored.itemsize
-        declared = (
-            f"its header declares {header_size + size:,} ({format_shape(shape)} numbers); {remedy}"
-        )
+        header_size, size = 4 + 4 * len(shape), math.prod(actual_shape) * stored.itemsize
+        numbers = f"{_format(actual_shape)} numbers"
+        declared = f"its header declares {header_size + size:,} ({numbers}); {remedy}"
         if size > MAX_BYTES:
             raise DatasetError(f"{path} may have at most {MAX_BYTES:,} bytes, but {declared}")
         file.allow(size)
@@ -91,25 +91,22 @@ def read_idx(path: Path, dtype: str, dimensions: int, remedy: str = REMEDY) -> T
     if len(content) != size:
         more, actual = "more than " * (len(content) > size), min(len(content), size)
         raise DatasetError(f"{path} has {more}{header_size + actual:,} bytes, but {declared}")
-    if 0 in shape:
-        raise EmptyFileError(f"{path} is empty: it holds {format_shape(shape)} numbers; {remedy}")
-    return torch.from_numpy(np.frombuffer(content, stored).reshape(shape).astype(dtype, copy=False))
+    if 0 in actual_shape:
+        raise EmptyFileError(f"{path} is empty: it holds {numbers}; {remedy}")
+    array = np.frombuffer(content, stored).reshape(actual_shape)
+    return torch.from_numpy(array.astype(dtype, copy=False))
 
 
-def read_shape(path: Path, dtype: str, dimensions: int, remedy: str = REMEDY) -> list[int]:
-    """Return the shape that read_idx() would return, from the header alone."""
+def read_shape(path: Path, dtype: str, shape: ExpectedShape, remedy: str = REMEDY) -> list[int]:
+    """Return the shape of what read_idx() would return, from the header alone."""
     with _open(path, remedy) as (stream, _):
-        return _read_shape(stream, path, dtype, dimensions, remedy)
-
-
-def format_shape(shape: Sequence[int]) -> str:
-    """Return a shape as messages write it, such as 60,000 x 28 x 28."""
-    return " x ".join(f"{size:,}" for size in shape)
+        return _read_shape(stream, path, dtype, shape, remedy)
 
 
 def _read_shape(
-    stream: Readable, path: Path, dtype: str, dimensions: int, remedy: str
+    stream: Readable, path: Path, dtype: str, expected: ExpectedShape, remedy: str
 ) -> list[int]:
+    dimensions = len(expected)
     header = bytes(read_up_to(stream, 4 + 4 * dimensions))
     size = len(header)
     if size >= 4 and header[:2] != b"\0\0":
@@ -123,7 +120,19 @@ def _read_shape(
             f"{path} holds {actual_dtype} numbers in {header[3]} dimensions, expected {dtype} "
             f"numbers in {dimensions}; {remedy}"
         )
-    return [int(size) for size in np.frombuffer(header, ">u4", dimensions, offset=4)]
+    shape = [int(size) for size in np.frombuffer(header, ">u4", dimensions, offset=4)]
+    wanted = [
+        size if size is not None else actual for size, actual in zip(expected, shape, strict=True)
+    ]
+    if 0 not in shape and shape != wanted:
+        raise DatasetError(
+            f"{path} holds {_format(shape)} numbers, expected {_format(wanted)}; {remedy}"
+        )
+    return shape
+
+
+def _format(shape: Sequence[int]) -> str:
+    return " x ".join(f"{size:,}" for size in shape)
 
 
 class _LimitedFile:

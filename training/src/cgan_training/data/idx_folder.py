@@ -23,6 +23,7 @@ from cgan_training.errors import DatasetError
 
 IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
 RAW = Path("MNIST", "raw")
+ANY_IMAGES = (None, None, None)
 
 
 def load(root: Path, *, train: bool = True) -> Dataset:
@@ -55,24 +56,18 @@ def _find_folder(root: Path) -> Path:
 
 def _read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
     """Return images, uint8 [n, 1, height, width], and labels, int64 [n]."""
-    images, labels = (_find(folder, name.format(part)) for name in (IMAGES, LABELS))
-    counts = read_shape(images[0], "uint8", 3)[0], read_shape(labels[0], "uint8", 1)[0]
-    if counts[0] != counts[1]:
-        raise DatasetError(
-            f"{images[0]} holds {counts[0]:,} images, but {labels[0]} {counts[1]:,} labels; "
-            "provide one label per image"
-        )
+    images = _find(folder, IMAGES.format(part))
     try:
-        pixels = read_equal_files(images, "uint8", 3)
-        return pixels.unsqueeze(1), _read_labels(folder, part)
+        pixels = read_equal_files(images, "uint8", ANY_IMAGES)
     except EmptyFileError as error:
-        if counts[0]:
+        if read_shape(images[0], "uint8", ANY_IMAGES)[0]:
             raise
         title = "training" if part == "train" else "test"
         raise DatasetError(
             f"{folder} has no {title} images ({images[0].name} is empty); add some, for example "
             f"with cgan-run --format idx --split {part}"
         ) from error
+    return pixels.unsqueeze(1), _read_labels(folder, part, len(pixels))
 
 
 def _read_test_part(folder: Path) -> tuple[Tensor, Tensor]:
@@ -81,7 +76,7 @@ def _read_test_part(folder: Path) -> tuple[Tensor, Tensor]:
     if not any(find_idx(folder, name) for name in names):
         raise DatasetError(f"{folder} has no test part; add {names[0]} and {names[1]}")
     images, labels = _read_part(folder, "t10k")
-    _, *size = read_shape(_find(folder, IMAGES.format("train"))[0], "uint8", 3)
+    _, *size = read_shape(_find(folder, IMAGES.format("train"))[0], "uint8", ANY_IMAGES)
     if list(images.shape[2:]) != size:
         raise DatasetError(
             f"{folder} has training images of {size[0]} x {size[1]} pixels, but test images of "
@@ -92,8 +87,10 @@ def _read_test_part(folder: Path) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def _read_labels(folder: Path, part: str) -> Tensor:
-    return read_equal_files(_find(folder, LABELS.format(part)), "uint8", 1).long()
+def _read_labels(folder: Path, part: str, count: int | None = None) -> Tensor:
+    paths = _find(folder, LABELS.format(part))
+    remedy = "copy it again, or provide one label per image"
+    return read_equal_files(paths, "uint8", [count], remedy).long()
 
 
 def _numbers(train_labels: Tensor) -> tuple[str, ...]:

@@ -22,13 +22,7 @@ from torch import Tensor
 from cgan_runtime.errors import printable
 from cgan_training.data.class_names import CLASSES
 from cgan_training.data.dataset import Dataset, check_labels
-from cgan_training.data.idx import (
-    find_idx,
-    format_shape,
-    read_equal_files,
-    read_idx,
-    read_shape,
-)
+from cgan_training.data.idx import find_idx, read_equal_files, read_idx
 from cgan_training.errors import DatasetError
 
 DOWNLOAD_TIMEOUT = 15  # seconds without an answer
@@ -111,12 +105,14 @@ def load(name: str, data_dir: Path, *, train: bool = True) -> Dataset:
         if is_generated:
             raise DatasetError(f"{raw} holds a generated dataset, not {dataset.title}; {remedy}")
         _download(dataset, part, data_dir, train=train)
-    images = _read(raw, part.images, "uint8", [part.count, SIDE, SIDE], dataset, remedy)
+    image_md5, label_md5 = map(dataset.md5.get, (part.images, part.labels))
+    shape = [part.count, SIDE, SIDE]
+    images = _read(raw, part.images, "uint8", shape, image_md5, remedy)
     if dataset.label_fields is None:
-        labels = _read(raw, part.labels, "uint8", [part.count], dataset, remedy)
+        labels = _read(raw, part.labels, "uint8", [part.count], label_md5, remedy)
     else:
         shape = [part.count, dataset.label_fields]
-        labels = _read(raw, part.labels, "int32", shape, dataset, remedy)[:, 0]
+        labels = _read(raw, part.labels, "int32", shape, label_md5, remedy)[:, 0]
     class_names = dataset.class_names or tuple(_torchvision_class(dataset).classes)
     check_labels(labels, len(class_names), raw / part.labels, remedy)
     source = f"{dataset.title} in {raw}"
@@ -147,27 +143,18 @@ def import_torchvision_datasets() -> ModuleType:
 
 
 def _read(
-    raw: Path, name: str, dtype: str, shape: list[int], dataset: TorchvisionSet, remedy: str
+    raw: Path, name: str, dtype: str, shape: list[int], md5: str | None, remedy: str
 ) -> Tensor:
     """Read a file, and check its shape and, if it is known, its MD5."""
     paths = find_idx(raw, name)
-    actual_shape = read_shape(paths[0], dtype, len(shape), remedy)
-    if actual_shape != shape:
-        raise DatasetError(
-            f"{paths[0]} holds {format_shape(actual_shape)} numbers, but {dataset.title} has "
-            f"{format_shape(shape)}; {remedy}"
-        )
-    md5 = dataset.md5.get(name)
     if md5 is None:
-        return read_equal_files(paths, dtype, len(shape), remedy)
-    numbers = read_idx(paths[0], dtype, len(shape), remedy)
+        return read_equal_files(paths, dtype, shape, remedy)
+    numbers = read_idx(paths[0], dtype, shape, remedy)
     header = struct.pack(f">4B{len(shape)}I", 0, 0, 8, len(shape), *shape)
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(numbers.numpy().data)
     if digest.hexdigest() != md5:
-        raise DatasetError(
-            f"{paths[0]} is not {dataset.title}'s file (its MD5 is not {md5}); {remedy}"
-        )
+        raise DatasetError(f"{paths[0]} is not the original file (its MD5 is not {md5}); {remedy}")
     return numbers
 
 
