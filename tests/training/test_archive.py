@@ -282,6 +282,23 @@ def test_an_invalid_pickle_is_rejected(path: Path, pickle_bytes: bytes, reason: 
     assert reason in error_of(path)
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        lambda number: b"\x8a\x0b" + (number * (2**61 - 1)).to_bytes(11, "little"),
+        lambda number: b"".join(
+            b"J\xff\xff\xff\xff" if number >> bit & 1 else b"J\xfe\xff\xff\xff" for bit in range(15)
+        ).join((b"(", b"t")),
+    ],
+    ids=["integers", "tuples"],
+)
+def test_many_keys_with_equal_hashes_are_rejected(path: Path, key: Callable[[int], bytes]) -> None:
+    """A dict of n such keys needs time in proportion to the square of n."""
+    items = b"".join(key(number) + b"N" for number in range(20_001))
+    rewrite_archive(path, {"data.pkl": b"\x80\2}(" + items + b"u."})
+    assert error_of(path) == "its pickle is too long"
+
+
 def nested_list(levels: int, references: int) -> Any:
     value: Any = ["x"]
     for _ in range(levels):
@@ -302,6 +319,7 @@ def cyclic_list() -> Any:
         (nested_list(60, 2), "it holds too many or too deeply nested values"),
         (cyclic_list(), "it holds too many or too deeply nested values"),
         ([0] * 200_001, "it holds too many or too deeply nested values"),
+        (["x" * 2**20] * 17, "it holds too many or too deeply nested values"),
         (torch.zeros(1).expand(2**20, 2**20), "a tensor has more elements than its storage"),
         (torch.zeros(2).to_sparse(), "its pickle names"),
         (torch.empty(2**40, device="meta"), "its pickle names"),

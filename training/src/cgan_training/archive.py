@@ -9,7 +9,6 @@ entries, so that no difference between two readers of ZIP matters.
 """
 
 import io
-import itertools
 import math
 import pickle
 import pickletools
@@ -17,7 +16,6 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,12 @@ MAX_BYTES = 2**32
 MAX_ENTRIES = 10_000
 MAX_PICKLE_BYTES = 2**24
 MAX_VALUES = 200_000  # a value that is referenced several times counts each time
+MAX_CHARACTERS = 2**24  # of all strings; also counted for each reference
 MAX_DEPTH = 40  # nested containers
+# Attackers can choose tuples and large integers with equal hashes. As the keys of a dict they need
+# quadratic time: 20 s for this number of them.
+MAX_HASHES = 20_000
+HASH_OPCODES = {"LONG1", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
 
 PUT_OPCODES, GET_OPCODES = {"BINPUT", "LONG_BINPUT"}, {"BINGET", "LONG_BINGET"}
 OPCODES = {
@@ -81,7 +84,7 @@ def load_archive(path: Path) -> Any:
         archive = _build_archive(entries)
         del content, entries  # their memory
         values = torch.load(archive, map_location="cpu", weights_only=True)
-        return _checked_copy(values, itertools.count(1))
+        return _Copier().copy(values)
     except DAMAGE as error:
         raise ArchiveError(type(error).__name__) from error
 
@@ -161,9 +164,11 @@ def _check_pickle(content: bytes, entries: dict[str, memoryview]) -> None:
         raise ArchiveError("its pickle is too long")
     memo: dict[Any, Any] = {}
     arguments: list[Any] = []  # of all opcodes since the last MARK
+    hashes = 0
     last = ""  # opcode other than those that only store in the memo
     for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-        if number > 4 * MAX_VALUES:
+        hashes += opcode.name in HASH_OPCODES
+        if number > 4 * MAX_VALUES or hashes > MAX_HASHES:
             raise ArchiveError("its pickle is too long")
         _check_opcode(opcode.name, argument)
         if opcode.name in PUT_OPCODES:
@@ -190,22 +195,29 @@ def _check_opcode(name: str, argument: object) -> None:
         raise ArchiveError(f"its pickle names {argument!r:.60}")
 
 
-def _checked_copy(value: Any, counter: Iterator[int], depth: int = 0) -> Any:
-    """Copy a value of the allowed types; the counter counts all values from 1."""
-    if next(counter) > MAX_VALUES or depth > MAX_DEPTH:
-        raise ArchiveError("it holds too many or too deeply nested values")
-    if isinstance(value, dict):
-        return {
-            _checked_copy(key, counter): _checked_copy(each, counter, depth + 1)
-            for key, each in value.items()
-        }
-    if type(value) in (list, tuple):
-        return type(value)(_checked_copy(each, counter, depth + 1) for each in value)
-    if isinstance(value, Tensor):
-        # An expanded tensor can have far more elements than its storage.
-        if math.prod(value.shape) > value.untyped_storage().nbytes() // value.element_size():
-            raise ArchiveError("a tensor has more elements than its storage")
-        return value.detach()
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    raise ArchiveError(f"it holds a {type(value).__name__}")
+class _Copier:
+    """Copies values of the allowed types, up to a total size."""
+
+    def __init__(self) -> None:
+        self._values, self._characters = 0, 0
+
+    def copy(self, value: Any, depth: int = 0) -> Any:
+        self._count(value, depth)
+        if isinstance(value, dict):
+            return {self.copy(key): self.copy(each, depth + 1) for key, each in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(self.copy(each, depth + 1) for each in value)
+        if isinstance(value, Tensor):
+            # An expanded tensor can have far more elements than its storage.
+            if math.prod(value.shape) > value.untyped_storage().nbytes() // value.element_size():
+                raise ArchiveError("a tensor has more elements than its storage")
+            return value.detach()
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        raise ArchiveError(f"it holds a {type(value).__name__}")
+
+    def _count(self, value: Any, depth: int) -> None:
+        self._values += 1
+        self._characters += len(value) if isinstance(value, str) else 0
+        if self._values > MAX_VALUES or self._characters > MAX_CHARACTERS or depth > MAX_DEPTH:
+            raise ArchiveError("it holds too many or too deeply nested values")
