@@ -12,12 +12,20 @@ CganError            base class of the errors of all three packages
 cgan_training and cgan_export add the branches TrainingError and ExportError.
 """
 
+MAX_MESSAGE = 2000  # characters
+
 
 class CganError(Exception):
     """Base class of the exceptions of cgan's three packages.
 
-    The message is one line that says what is wrong, then what to do.
+    The message is one line that says what is wrong, then what to do. The middle of a line of more
+    than MAX_MESSAGE characters is left out.
     """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        half = MAX_MESSAGE // 2
+        return text if len(text) <= MAX_MESSAGE else f"{text[: half - 5]} ... {text[-half:]}"
 
 
 class InstallError(CganError):
