@@ -157,7 +157,9 @@ def test_a_different_recipe_or_dataset_is_rejected(
     with pytest.raises(CheckpointError, match=r"different recipe \(learning_rate is"):
         train(other, digits, run_dir, device=CPU, options=RESUME)
     fewer = dataclasses.replace(digits, images=digits.images[1:], labels=digits.labels[1:])
-    with pytest.raises(CheckpointError, match="was trained on other images than"):
+    with pytest.raises(
+        CheckpointError, match="was trained on other images, labels or class names than"
+    ):
         train(small_recipe, fewer, run_dir, device=CPU, options=RESUME)
     with pytest.raises(CheckpointError, match=r"there is no checkpoint .*; start a new run"):
         train(small_recipe, digits, tmp_path / "none", device=CPU, options=RESUME)
@@ -212,7 +214,7 @@ def test_a_run_directory_moved_during_training_ends_the_run(
         run.rename(elsewhere)
         return {}
 
-    options = RunOptions(evaluator=move, eval_every=2)
+    options = RunOptions(create_evaluator=lambda: move, eval_every=2)
     with pytest.raises(OutputError, match=r"cannot write .*/run/.*: No such file or directory; "):
         train(small_recipe, digits, run, device=CPU, options=options)
     assert load_checkpoint(elsewhere)[0]["trainer"]["epoch"] == 1

@@ -1,6 +1,7 @@
 """Atomic writes: a file appears complete or not at all."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,3 +52,68 @@ def write_all(content: bytes, stream: BinaryIO) -> None:
     while remaining:
         remaining = remaining[stream.write(remaining) :]
     stream.flush()
+
+
+@contextmanager
+def lock_folder(folder: Path, message: str) -> Iterator[bool]:
+    """Lock a folder against other processes; yield whether the system supports the lock.
+
+    The lock is on the file .lock in the folder, which exists only within the block. A process that
+    dies loses its locks, so that a .lock which it left has no effect.
+
+    Raises:
+        OutputError: the folder cannot be written, or another process holds the lock; the message
+            is that of the second case.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    path = folder / ".lock"
+    while True:
+        try:
+            file = path.open("ab")  # NFS locks only files that are open for writing
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to {folder}: {error.strerror}; check its permissions"
+            ) from error
+        with file:  # closing the file releases the lock
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(message) from error
+            except OSError:  # the file system has no locks
+                yield False
+                return
+            if not _is_same_file(path, file):  # its holder deleted it meanwhile
+                continue
+            try:
+                yield True
+            finally:
+                with suppress(OSError):
+                    path.unlink()
+            return
+
+
+def _is_same_file(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def read_limited(path: Path, max_bytes: int) -> bytes:
+    """Read a regular file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a regular file, or longer than max_bytes.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for a writer
+        raise ValueError("it is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"it has more than {max_bytes:,} bytes")
+    return content

@@ -1,0 +1,63 @@
+"""The run directory: only one process writes to it, and what a killed one left is deleted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from cgan_runtime.errors import OutputError
+from cgan_runtime.files import lock_folder
+from cgan_training.run.checkpoint import NAME, NEXT_NAME
+
+
+@contextmanager
+def open_run_dir(run_dir: Path, *, resume: bool) -> Iterator[None]:
+    """Create the directory of a run, or open that of a resumed one, and lock it for the block.
+
+    Raises:
+        OutputError: the directory cannot be written, contains another run, or is in use.
+    """
+    if resume and not run_dir.exists():  # resume() says that there is no checkpoint
+        yield
+        return
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {run_dir}: {error.strerror}; choose another --run-dir"
+        ) from error
+    remedy = "wait for it" if resume else "choose another --run-dir"
+    try:
+        with lock_folder(
+            run_dir, f"another cgan-train is writing to {run_dir}; {remedy}"
+        ) as locked:
+            if not resume:
+                require_no_run(run_dir)
+            elif locked:
+                _delete_leftovers(run_dir)
+            yield
+    finally:
+        if not resume:
+            with suppress(OSError):  # the directory is empty if the run was rejected
+                run_dir.rmdir()
+
+
+def require_no_run(run_dir: Path) -> None:
+    """Raise OutputError if a directory already contains a run."""
+    if (run_dir / "config.json").exists():
+        raise OutputError(
+            f"{run_dir} already contains a run; continue it with --resume {run_dir}, "
+            "or choose another --run-dir"
+        )
+
+
+def _delete_leftovers(run_dir: Path) -> None:
+    """Delete the temporary files of a killed process."""
+    name = f".{16 * '?'}.part"  # of the temporary files of files.atomic_write
+    leftovers = [
+        path for each in (".", "samples", "models") for path in (run_dir / each).glob(name)
+    ]
+    if (run_dir / NAME).exists():  # otherwise the next one is the only checkpoint
+        leftovers.append(run_dir / NEXT_NAME)
+    for path in leftovers:
+        with suppress(OSError):
+            path.unlink()
