@@ -10,14 +10,16 @@ from cgan_training.run.checkpoint import NAME, NEXT_NAME
 
 
 @contextmanager
-def open_run_dir(run_dir: Path, *, resume: bool) -> Iterator[None]:
+def open_run_dir(run_dir: Path, *, resume: bool) -> Iterator[bool]:
     """Create the directory of a run, or open that of a resumed one, and lock it for the block.
+
+    Yields whether the directory is locked, which some file systems do not support.
 
     Raises:
         OutputError: the directory cannot be written, contains another run, or is in use.
     """
     if resume and not run_dir.exists():  # resume() says that there is no checkpoint
-        yield
+        yield False
         return
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -26,15 +28,12 @@ def open_run_dir(run_dir: Path, *, resume: bool) -> Iterator[None]:
             f"cannot write {run_dir}: {error.strerror}; choose another --run-dir"
         ) from error
     remedy = "wait for it" if resume else "choose another --run-dir"
+    message = f"another cgan-train is writing to {run_dir}; {remedy}"
     try:
-        with lock_folder(
-            run_dir, f"another cgan-train is writing to {run_dir}; {remedy}"
-        ) as locked:
+        with lock_folder(run_dir, message) as locked:
             if not resume:
                 require_no_run(run_dir)
-            elif locked:
-                _delete_leftovers(run_dir)
-            yield
+            yield locked
     finally:
         if not resume:
             with suppress(OSError):  # the directory is empty if the run was rejected
@@ -50,8 +49,8 @@ def require_no_run(run_dir: Path) -> None:
         )
 
 
-def _delete_leftovers(run_dir: Path) -> None:
-    """Delete the temporary files of a killed process."""
+def delete_leftovers(run_dir: Path) -> None:
+    """Delete the temporary files of a killed process from a locked run directory."""
     name = f".{16 * '?'}.part"  # of the temporary files of files.atomic_write
     leftovers = [
         path for each in (".", "samples", "models") for path in (run_dir / each).glob(name)

@@ -22,7 +22,7 @@ from cgan_training.networks import parameter_count
 from cgan_training.recipe import Recipe
 from cgan_training.run.artifacts import RunArtifacts
 from cgan_training.run.config import RunOptions
-from cgan_training.run.directory import open_run_dir
+from cgan_training.run.directory import delete_leftovers, open_run_dir
 from cgan_training.run.history import History
 from cgan_training.run.progress import Progress
 from cgan_training.run.resume import resume, start_from
@@ -95,14 +95,17 @@ def _open_artifacts(
     processes, metrics, history = trainer.processes, None, History()
     if options.start_from is not None and not options.resume:
         history = History(started_from=start_from(trainer, options.start_from))
+    locked: list[bool] = []  # empty unless this is rank 0
     with ExitStack() as stack:
 
         def lock() -> None:
-            stack.enter_context(open_run_dir(run_dir, resume=options.resume))
+            locked.append(stack.enter_context(open_run_dir(run_dir, resume=options.resume)))
 
         processes.on_rank_zero(lock)
         if options.resume:
             metrics, history = resume(trainer, run_dir, identity)
+            if any(locked):
+                delete_leftovers(run_dir)
         artifacts = RunArtifacts(trainer, run_dir, identity, options, metrics, history)
         processes.on_rank_zero(artifacts.open)
         yield artifacts
