@@ -148,7 +148,7 @@ def _train(trainer: Trainer, artifacts: RunArtifacts, run_dir: Path, options: Ru
             progress.end_epoch(epoch)
             processes.on_rank_zero(partial(artifacts.record, epoch))
     if time_is_up and trainer.epoch < trainer.recipe.epochs:
-        artifacts.history.stopped_after_seconds = round(trainer.seconds, 1)
+        artifacts.history.stopped_after_seconds = math.ceil(trainer.seconds * 10) / 10
     return processes.on_rank_zero(artifacts.finish)
 
 
