@@ -16,7 +16,7 @@ from cgan_runtime.errors import OutputError
 from cgan_runtime.files import atomic_write
 from cgan_training.data import Dataset
 from cgan_training.engine import Trainer
-from cgan_training.errors import CollapsedError
+from cgan_training.errors import CheckpointError, CollapsedError
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator
 from cgan_training.pictures.sample_sheet import MAX_FRAME_PIXELS
@@ -51,6 +51,14 @@ def test_metrics_have_one_line_per_epoch(run_dir: Path) -> None:
         *("epoch", "step", "loss_generator", "loss_discriminator"),
         *("mean_d_real", "mean_d_fake", "images_per_second", "seconds"),
     }
+
+
+@pytest.mark.parametrize("content", [b"", b"{}\n[[1]]\n", b"{\n", b"\xff\n", b"5\n", b"[" * 99_999])
+def test_damaged_metrics_are_rejected(tmp_path: Path, content: bytes) -> None:
+    if content:
+        (tmp_path / "metrics.jsonl").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"cannot read .*metrics\.jsonl, or it is damaged \("):
+        read_metrics(tmp_path)
 
 
 def test_sample_sheets_show_ten_by_ten_digits(run_dir: Path) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import atomic_write
+from cgan_runtime.files import atomic_write, read_limited
 from cgan_training.engine import EpochMetrics, Trainer
-from cgan_training.errors import CollapsedError, one_line
+from cgan_training.errors import CheckpointError, CollapsedError, one_line
 from cgan_training.model_file import Model, save_model
 from cgan_training.pictures.curves import draw_curves
 from cgan_training.pictures.sample_sheet import draw_animation, draw_sample_sheet
@@ -27,6 +27,7 @@ from cgan_training.run.tensorboard import add_epoch, open_tensorboard
 
 # Mean standard deviation of a pixel among the images of a sheet; below it, all images are the same.
 MIN_SHEET_DEVIATION = 0.5
+MAX_METRICS_BYTES = 2**26
 _logger = logging.getLogger(__name__)
 
 
@@ -192,6 +193,16 @@ def _optional(name: str) -> Iterator[None]:
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Read a run's metrics.jsonl: one table per epoch."""
-    with (run_dir / "metrics.jsonl").open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+    """Read a run's metrics.jsonl: one table per epoch.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or too large.
+    """
+    path = run_dir / "metrics.jsonl"
+    try:
+        lines = read_limited(path, MAX_METRICS_BYTES).decode("utf-8").splitlines()
+        return [dict(json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"cannot read {path}, or it is damaged ({one_line(error)}); check the path"
+        ) from error
