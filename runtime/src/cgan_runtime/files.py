@@ -1,7 +1,6 @@
 """Atomic writes: a file appears complete or not at all."""
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -101,19 +100,3 @@ def _is_same_file(path: Path, file: BinaryIO) -> bool:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
         return False
-
-
-def read_limited(path: Path, max_bytes: int) -> bytes:
-    """Read a regular file.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is not a regular file, or longer than max_bytes.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for a writer
-        raise ValueError("it is not a regular file")
-    with path.open("rb") as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise ValueError(f"it has more than {max_bytes:,} bytes")
-    return content

@@ -7,7 +7,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from cgan_runtime.files import read_limited
 from cgan_training.errors import RecipeError
 from cgan_training.recipe.schema import TABLES, Recipe
 from cgan_training.recipe.settings import build_settings, build_table
@@ -17,7 +16,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-MAX_BYTES = 2**24  # of a recipe file
 BUILT_IN = resources.files("cgan_training.recipe") / "recipes"
 
 
@@ -43,7 +41,7 @@ def load_recipe(name_or_path: str) -> Recipe:
             "or give the path of a .toml file or of a run's config.json"
         )
     try:
-        text = read_limited(path, MAX_BYTES).decode("utf-8")
+        text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)["recipe"]
         return recipe_from_dict(values, name_or_path)
     except OSError as error:

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import atomic_write, read_limited
+from cgan_runtime.files import atomic_write
 from cgan_training.engine import EpochMetrics, Trainer
 from cgan_training.errors import CheckpointError, CollapsedError, one_line
+from cgan_training.input_files import read_bounded
 from cgan_training.model_file import Model, save_model
 from cgan_training.pictures.curves import draw_curves
 from cgan_training.pictures.sample_sheet import draw_animation, draw_sample_sheet
@@ -200,7 +201,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """
     path = run_dir / "metrics.jsonl"
     try:
-        lines = read_limited(path, MAX_METRICS_BYTES).decode("utf-8").splitlines()
+        lines = read_bounded(path, MAX_METRICS_BYTES).decode("utf-8").splitlines()
         return [dict(json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from cgan_runtime.files import read_limited
 from cgan_training import __version__
 from cgan_training.engine import Trainer
 from cgan_training.errors import CheckpointError
 from cgan_training.hardware import DEVICES
+from cgan_training.input_files import read_bounded
 from cgan_training.networks import Generator
 from cgan_training.recipe import MAX_EPOCHS
 
@@ -93,7 +93,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     """
     path = run_dir / "config.json"
     try:
-        config = json.loads(read_limited(path, MAX_CONFIG_BYTES).decode("utf-8"))
+        config = json.loads(read_bounded(path, MAX_CONFIG_BYTES).decode("utf-8"))
         _check(config)
     except FileNotFoundError as error:
         raise CheckpointError(
