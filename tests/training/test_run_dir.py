@@ -12,13 +12,12 @@ import pytest
 import torch
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import lock_folder
 from cgan_training.data import Dataset
 from cgan_training.errors import DatasetError, RecipeError, TrainingError
 from cgan_training.recipe import PerceptronGenerator, Recipe, load_recipe
 from cgan_training.run import RunOptions, train
 from cgan_training.run.checkpoint import NAME, NEXT_NAME
-from cgan_training.run.directory import open_run_dir
+from cgan_training.run.directory import lock_folder, open_run_dir
 
 CPU = torch.device("cpu")
 PART = f".{'0123456789abcdef'}.part"
