@@ -17,10 +17,12 @@ from torch.nn import functional
 from cgan_runtime.errors import OutputError
 from cgan_training.archive import load_archive, save_archive
 from cgan_training.data import Dataset
+from cgan_training.errors import DatasetError
 from cgan_training.hardware.precision import supports_bf16
 
 VERSION = "1"  # increment it if a change of the code, not of a setting, alters weights
 SEED = 0  # of the weights, the shuffling and the augmentation
+MIN_SIDE = 4  # pixels of an image, which are pooled twice
 BATCH_SIZE = 1000  # images per forward pass after training; limits the memory
 
 _log = logging.getLogger(__name__)
@@ -49,10 +51,19 @@ SETTINGS = ClassifierSettings()
 
 
 class EvaluationClassifier(nn.Module):
-    """A convolutional classifier of gray images, whose sides have at least 4 pixels."""
+    """A convolutional classifier of gray images, whose sides have at least MIN_SIDE pixels.
+
+    Raises:
+        DatasetError: the images are smaller.
+    """
 
     def __init__(self, classes: int, height: int, width: int) -> None:
         super().__init__()
+        if min(height, width) < MIN_SIDE:
+            raise DatasetError(
+                f"the evaluation classifier needs images of {MIN_SIDE} x {MIN_SIDE} pixels or "
+                f"more, got {height} x {width}; omit the evaluation"
+            )
         self.height, self.width = height, width
         layers: list[nn.Module] = []
         inputs = 1
