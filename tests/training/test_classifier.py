@@ -127,9 +127,12 @@ def test_a_killed_training_continues_with_the_same_weights(
             load_or_train_classifier(few, tmp_path)
     (state,) = tmp_path.glob("*.state.pt")
     steps.clear()
-    monkeypatch.setattr(
-        classifier_module, "_augment", lambda *each: (steps.append(1), augment(*each))[1]
-    )
+
+    def count_all(images: Tensor, generator: torch.Generator) -> Tensor:
+        steps.append(len(images))
+        return augment(images, generator)
+
+    monkeypatch.setattr(classifier_module, "_augment", count_all)
     classifier = load_or_train_classifier(few, tmp_path)
     assert len(steps) == 2 * (4 - epoch)
     for name, tensor in classifier.state_dict().items():
@@ -164,16 +167,16 @@ def test_a_damaged_state_of_the_training_is_ignored(
 def test_two_trainings_of_one_classifier_do_not_disturb_each_other(
     few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second one begins and ends while the first is in its third epoch."""
-    augment, steps, others = classifier_module._augment, [], []
+    """The second one begins and ends after the second epoch of the first."""
+    save = classifier_state.TrainingState.save
+    others: list[EvaluationClassifier] = []
 
-    def begin_another(images: Tensor, generator: torch.Generator) -> Tensor:
-        steps.append(len(images))
-        if len(steps) == 6:
+    def begin_another(state: classifier_state.TrainingState, epoch: int) -> None:
+        save(state, epoch)
+        if epoch == 2 and not others:
             others.append(load_or_train_classifier(few, tmp_path))
-        return augment(images, generator)
 
-    monkeypatch.setattr(classifier_module, "_augment", begin_another)
+    monkeypatch.setattr(classifier_state.TrainingState, "save", begin_another)
     trained = load_or_train_classifier(few, tmp_path)
     assert torch.equal(trained(few.images), others[0](few.images))
     assert len([*tmp_path.iterdir()]) == 1

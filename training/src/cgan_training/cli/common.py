@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +43,8 @@ class StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        echo_line(record.getMessage())
+        with suppress(OSError):  # a closed terminal must not end the work
+            echo_line(record.getMessage())
 
 
 def log_to_stderr(*packages: str) -> None:

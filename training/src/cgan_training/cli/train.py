@@ -1,5 +1,6 @@
 """The command cgan-train."""
 
+import logging
 import os
 import sys
 import time
@@ -13,9 +14,9 @@ import click
 from click.core import ParameterSource
 
 from cgan_runtime.cli import options, runner
+from cgan_runtime.errors import printable
 from cgan_training import __version__
 from cgan_training.cli import common
-from cgan_training.cli.common import echo_line
 from cgan_training.data import DATASETS, is_dataset_folder
 from cgan_training.hardware import DEVICES
 from cgan_training.hardware.processes import ProcessGroup, exit_process
@@ -189,7 +190,7 @@ def command(
             "--resume continues a run and --start-from begins a new one; give one of them"
         )
     common.prepare_for_torch()
-    common.log_to_stderr("cgan_training")
+    log_to_stderr()
     context = click.get_current_context()
     processes = context.with_resource(ProcessGroup.from_environment().joined())
 
@@ -274,6 +275,26 @@ def format_table(values: dict[str, Any]) -> str:
         rows |= {f"{name}.{key}" if key else name: each for key, each in table.items()}
     width = max(map(len, rows))
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())
+
+
+def echo_line(text: str) -> None:
+    """Print a text to stderr on one line."""
+    click.echo(printable(text), err=True)
+
+
+class StderrHandler(logging.Handler):
+    """Prints log records to stderr, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        echo_line(record.getMessage())
+
+
+def log_to_stderr() -> None:
+    """Print what the package logs until the command ends."""
+    logger, handler = logging.getLogger("cgan_training"), StderrHandler()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    click.get_current_context().call_on_close(lambda: logger.removeHandler(handler))
 
 
 def main() -> None:
