@@ -249,7 +249,7 @@ def test_no_command_causes_a_warning(
         (("cgan-check", "--threads", "1"), 0),
         (BULK, 0),
         ((*train, "--run-dir", "run", "--epochs", "1"), 2),
-        (("cgan-export", "run", "a.onnx"), 0),
+        (("cgan-export", "run", "a.onnx"), 2),
     ):
         done = run(*words, *command, env=env)
         assert done.code == 0, done.stderr

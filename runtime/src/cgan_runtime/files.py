@@ -41,6 +41,15 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
+def make_folder(folder: Path, remedy: str = "choose another path") -> None:
+    """Create a folder and its parents unless they exist; raise OutputError if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot create {folder}: {reason}; {remedy}") from error
+
+
 def write_all(content: bytes, stream: BinaryIO) -> None:
     """Write all bytes to a stream such as stdout, then flush it; raise OSError if that fails.
 

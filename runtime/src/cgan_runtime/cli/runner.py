@@ -93,10 +93,14 @@ def require_memory(megabytes: int = MIN_MEGABYTES, purpose: str = "generating im
 
 
 def json_text(value: object) -> str:
-    """Return a value as JSON; characters that stdout cannot encode are escaped."""
+    """Return a value as JSON; characters that stdout cannot encode are escaped.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot express.
+    """
     import json
 
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cgan_runtime.errors import InputError, OutputError
-from cgan_runtime.files import atomic_write
+from cgan_runtime.errors import InputError
+from cgan_runtime.files import atomic_write, make_folder
 from cgan_runtime.generator import Batch
 from cgan_runtime.images.layout import grid
 from cgan_runtime.images.png import encode_png
@@ -144,13 +144,3 @@ def to_file_name(class_name: str) -> str:
     """Return a class name in a form that is valid in a file name."""
     letters = (letter if letter.isalnum() else "-" for letter in class_name)
     return "".join(letters).strip("-") or "class"
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder and its parents unless they exist; raise OutputError if that fails."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot create {folder}: {error.strerror or error}; choose another path"
-        ) from error
