@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
-from cgan_runtime.inference import session
-from cgan_runtime.inference.session import MAX_SINGLE_THREAD_BYTES, SessionPool
+from cgan_runtime.inference import session_pool
+from cgan_runtime.inference.session_pool import MAX_SINGLE_THREAD_BYTES, SessionPool
 
 
 def threads(opened: Any) -> int:
@@ -32,7 +32,7 @@ def test_small_batches_use_one_thread(model: bytes) -> None:
 
 
 def test_large_model_uses_all_threads(model: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "MAX_SINGLE_THREAD_BYTES", len(model) - 1)
+    monkeypatch.setattr(session_pool, "MAX_SINGLE_THREAD_BYTES", len(model) - 1)
     pool = SessionPool(model, "m.onnx", "cpu", 2)
     assert pool.for_batch(1) is pool.main
 
@@ -44,13 +44,13 @@ def test_one_thread_needs_one_session(model: bytes) -> None:
 
 def test_second_session_is_opened_once(model: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = SessionPool(model, "m.onnx", "cpu", 2)
-    calls, open_session = [], session.open_session
+    calls, open_session = [], session_pool.open_session
 
     def counted(*arguments: Any) -> Any:
         calls.append(arguments)
         return open_session(*arguments)
 
-    monkeypatch.setattr(session, "open_session", counted)
+    monkeypatch.setattr(session_pool, "open_session", counted)
     with ThreadPoolExecutor(8) as executor:
         assert len(set(map(id, executor.map(pool.for_batch, [1] * 8)))) == 1
     assert len(calls) == 1
