@@ -132,14 +132,16 @@ def test_a_signal_handler_may_generate(tiny_model: Path) -> None:
         def handle(*_: object) -> None:
             name = (*CALLS,)[len(handled) % len(CALLS)]
             handled.append(CALLS[name](model) == expected[name])
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
 
         previous = signal.signal(signal.SIGALRM, handle)
         try:
-            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
             while len(handled) < 200:
                 for name, call in CALLS.items():
                     assert call(model) == expected[name]
         finally:
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)  # a late handler would set it again
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
         assert all(handled)

@@ -9,6 +9,7 @@ import pytest
 
 from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
 from cgan_runtime.inference import session_pool
+from cgan_runtime.inference.session import open_session
 from cgan_runtime.inference.session_pool import MAX_SINGLE_THREAD_BYTES, SessionPool
 
 
@@ -44,7 +45,7 @@ def test_one_thread_needs_one_session(model: bytes) -> None:
 
 def test_second_session_is_opened_once(model: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = SessionPool(model, "m.onnx", "cpu", 2)
-    calls, open_session = [], session_pool.open_session
+    calls: list[Any] = []
 
     def counted(*arguments: Any) -> Any:
         calls.append(arguments)
