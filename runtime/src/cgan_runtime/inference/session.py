@@ -151,7 +151,8 @@ def _create(onnxruntime: Any, providers: list[str], model: bytes, options: Any) 
 
     def create() -> Any:
         with NATIVE_LOCK:
-            return Session(model, options, providers, provider_options, enable_fallback=0)
+            session = Session(model, options, providers, provider_options, enable_fallback=0)
+        return session
 
     try:
         return create()
