@@ -149,18 +149,16 @@ def _create(onnxruntime: Any, providers: list[str], model: bytes, options: Any) 
         # it to true, and old releases ignore enable_fallback=0.
         _enable_fallback = property(lambda _: False, lambda *_: None)
 
-    def create() -> Any:
-        with NATIVE_LOCK:
-            session = Session(model, options, providers, provider_options, enable_fallback=0)
-        return session
-
-    try:
-        return create()
-    except Exception as error:
-        if options.intra_op_num_threads == 1 or not lacks_thread(error):
-            raise
-    options.intra_op_num_threads = 1
-    return create()
+    arguments = model, options, providers, provider_options
+    with NATIVE_LOCK:
+        try:
+            session = Session(*arguments, enable_fallback=0)
+        except Exception as error:
+            if options.intra_op_num_threads == 1 or not lacks_thread(error):
+                raise
+            options.intra_op_num_threads = 1
+            session = Session(*arguments, enable_fallback=0)
+    return session
 
 
 def _without_print(function: FunctionType) -> FunctionType:
