@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.inference.native_errors import convert_run_error, is_native
+from cgan_runtime.inference.native_errors import convert_run_error, is_native, raised_in
 from cgan_runtime.inference.session import CPU, MAX_THREADS
 from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.inference.single_image import SingleImageGenerator
@@ -229,9 +229,11 @@ def _read_model_file(path: Path) -> bytes:
             # buffer of that size for every file. So the file is read in chunks, up to the limit.
             chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
             content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
-    except FileNotFoundError as error:
-        raise ModelError(f"there is no model {path}; check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
+        if not raised_in(error, "cgan_runtime", "pathlib"):
+            raise  # such as TimeoutError, an OSError, of the caller's signal handler
+        if isinstance(error, FileNotFoundError):
+            raise ModelError(f"there is no model {path}; check the path") from error
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read the model {path}: {reason}; check the path") from error
     if not content:

@@ -16,14 +16,22 @@ NO_THREAD = "pthread_create failed|_beginthreadex|CreateThread"  # the latter tw
 THREAD_REMEDY = "raise the limit on threads (ulimit -u, or the pids limit of the container)"
 
 
+def raised_in(error: Exception, *packages: str) -> bool:
+    """Return whether a function of these packages raised an exception, or called C code that did.
+
+    The function of a signal handler would be the last one in the traceback.
+    """
+    trace, module = error.__traceback__, ""
+    while trace is not None:
+        module, trace = trace.tb_frame.f_globals.get("__name__") or "", trace.tb_next
+    return module.partition(".")[0] in packages
+
+
 def is_native(error: Exception) -> bool:
     """Return whether onnxruntime raised an exception, not a callback that ran meanwhile."""
     if type(error).__module__.partition(".")[0] == PACKAGE:
         return True
-    trace, module = error.__traceback__, ""
-    while trace is not None:  # to the frame that raised the exception
-        module, trace = trace.tb_frame.f_globals.get("__name__") or "", trace.tb_next
-    return type(error) in TRANSLATED and module.partition(".")[0] == PACKAGE
+    return type(error) in TRANSLATED and raised_in(error, PACKAGE)
 
 
 def lacks_thread(error: Exception) -> bool:
