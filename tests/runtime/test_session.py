@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import onnxruntime
 import pytest
 
 from cgan_runtime.errors import CganError, InstallError, ModelError, ProviderError
@@ -94,6 +95,7 @@ def preload_dlls() -> None:
     print("text that preload_dlls() prints")
 
 
+Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Fake = Callable[[list[str], list[str]], FakeOnnxruntime]
 
 
@@ -263,6 +265,23 @@ from cgan_runtime import ImageGenerator
 ImageGenerator(provider="cpu").generate(1, seed=0)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("cgan-run", ()),
+        ("cgan-check", ()),
+        ("cgan-bulk", ("--count", 1, "--output", "folder")),
+    ],
+)
+def test_commands_limit_the_log(
+    call: Command, monkeypatch: pytest.MonkeyPatch, name: str, arguments: tuple[object, ...]
+) -> None:
+    severities: list[int] = []
+    monkeypatch.setattr(onnxruntime, "set_default_logger_severity", severities.append)
+    assert call(name, "--model", "none.onnx", *arguments).returncode == 1
+    assert severities == [4]
 
 
 @pytest.mark.parametrize("provider", ["auto", "cpu", "cuda"])

@@ -2,11 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cgan_runtime.errors import ProviderError
 from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
 from cgan_runtime.inference import session_pool
 from cgan_runtime.inference.session import open_session
@@ -71,3 +73,22 @@ def test_file_can_be_deleted_after_loading(tmp_path: Path, model: bytes) -> None
     with ImageGenerator(path, "cpu", threads=2) as generator:
         path.unlink()
         assert generator.generate(7, seed=1).shape == (1, 1, 28, 28)
+
+
+def test_forked_process_cannot_use_the_parents_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA cannot be initialized again after a fork."""
+    in_parent = SimpleNamespace(
+        get_providers=lambda: ["CUDAExecutionProvider"],
+        get_session_options=lambda: SimpleNamespace(intra_op_num_threads=1),
+    )
+
+    def fail(*_: object) -> None:
+        raise ProviderError("NVIDIA's driver finds no device (code 3)")
+
+    monkeypatch.setattr(session_pool, "open_session", lambda *_: in_parent)
+    pool = SessionPool(b"model", "m.onnx", "cuda", 1)
+    assert pool.main is in_parent
+    pool.abandon_sessions()
+    monkeypatch.setattr(session_pool, "open_session", fail)
+    with pytest.raises(ProviderError, match="forked process cannot use cuda, .* spawn instead"):
+        _ = pool.main

@@ -28,10 +28,12 @@ class SessionPool:
     def __init__(self, content: bytes, source: str, provider: str, threads: int | None) -> None:
         requested = threads or available_threads()
         self._content, self._source = content, source
-        self._main = open_session(content, source, provider, requested)
+        self._main: Any = None
         self._single_threaded: Any = None
-        self.provider = short_name(self._main.get_providers()[0])
-        self._threads: int = self._main.get_session_options().intra_op_num_threads
+        abandon_after_fork(self)
+        main = self._main = open_session(content, source, provider, requested)
+        self.provider = short_name(main.get_providers()[0])
+        self._threads: int = main.get_session_options().intra_op_num_threads
         if self._threads < requested:
             import logging  # takes 2 ms or more, rarely needed
 
@@ -41,7 +43,6 @@ class SessionPool:
             )  # fmt: skip
         use_two = self.provider == CPU and self._threads > 1
         self._max_single_thread_batch = MAX_SINGLE_THREAD_BYTES // len(content) if use_two else 0
-        abandon_after_fork(self)
 
     @property
     def main(self) -> Any:
