@@ -90,5 +90,5 @@ def test_forked_process_cannot_use_the_parents_device(monkeypatch: pytest.Monkey
     assert pool.main is in_parent
     pool.abandon_sessions()
     monkeypatch.setattr(session_pool, "open_session", fail)
-    with pytest.raises(ProviderError, match="forked process cannot use cuda, .* spawn instead"):
+    with pytest.raises(ProviderError, match=r"forked process cannot use cuda, .* spawn instead"):
         _ = pool.main
