@@ -15,6 +15,7 @@ from cgan_runtime.errors import InputError, InstallError, ModelError, OutputErro
 from cgan_runtime.files import atomic_write
 from cgan_runtime.generator import Batch, ImageGenerator
 from cgan_runtime.images.writers import IDX_NAMES, write_idx_split
+from cgan_runtime.inference.session import limit_log
 from cgan_runtime.model_file.contract import IMAGE, LABEL, PREFIX
 
 ROW_GROUP_BATCHES = 16  # batches per row group of Parquet: 13 MB at MNIST's image size
@@ -63,6 +64,7 @@ class Worker:
                 f"a worker does not see this job's {self._folder / MANIFEST}; set --output to a "
                 "folder that all machines share, at the same path"
             )
+        limit_log()
         generator = ImageGenerator(self._folder / MODEL, self._provider, threads=1)
         if generator.model_sha256 != self._job.model_sha256:
             raise ModelError(

@@ -104,9 +104,11 @@ def command(
     from cgan_runtime.bulk import local_engine, ray_engine, shards
     from cgan_runtime.bulk.job import Job, open_folder, read_job
     from cgan_runtime.generator import ImageGenerator
+    from cgan_runtime.inference.session import limit_log
     from cgan_runtime.labels import find_labels
     from cgan_runtime.noise import check_seed_and_start
 
+    limit_log()
     generate_shards: Any = local_engine.generate_shards
     if engine == "ray":
         ray_engine.check_installed()

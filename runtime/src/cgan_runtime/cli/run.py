@@ -169,8 +169,10 @@ def command(
     runner.require_memory()
     from cgan_runtime.generator import ImageGenerator
     from cgan_runtime.images import writers
+    from cgan_runtime.inference.session import limit_log
     from cgan_runtime.labels import find_labels
 
+    limit_log()
     if threads is None and (len(requested) or TYPICAL_CLASSES) * count <= MAX_SINGLE_THREAD_IMAGES:
         threads = 1
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
