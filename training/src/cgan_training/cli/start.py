@@ -1,9 +1,8 @@
 """What cgan-train does with the values of its options."""
 
-import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cgan_runtime.errors import printable
+from cgan_training.cli.common import echo_line
 from cgan_training.data import is_dataset_folder
 from cgan_training.errors import LaunchError
 from cgan_training.hardware.processes import ProcessGroup
@@ -163,24 +162,3 @@ def format_table(values: dict[str, Any]) -> str:
         rows |= {f"{name}.{key}" if key else name: each for key, each in table.items()}
     width = max(map(len, rows))
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())
-
-
-def echo_line(text: str) -> None:
-    """Print a text to stderr on one line."""
-    click.echo(printable(text), err=True)
-
-
-class StderrHandler(logging.Handler):
-    """Prints log records to stderr, one line each."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):  # the terminal was closed, which must not end the training
-            echo_line(record.getMessage())
-
-
-def log_to_stderr() -> None:
-    """Print what the package logs until the command ends."""
-    logger, handler = logging.getLogger("cgan_training"), StderrHandler()
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    click.get_current_context().call_on_close(lambda: logger.removeHandler(handler))

@@ -12,7 +12,7 @@ import click
 from cgan_runtime.cli import options, runner
 from cgan_training import __version__
 from cgan_training.cli import common
-from cgan_training.cli.start import Arguments, join_processes, log_to_stderr, start
+from cgan_training.cli.start import Arguments, join_processes, start
 from cgan_training.data import DATASETS, is_dataset_folder
 from cgan_training.errors import LaunchError
 from cgan_training.hardware import DEVICES
@@ -166,7 +166,7 @@ def command(list_recipes: bool, debug: bool, **values: Any) -> None:
             "--resume continues a run and --start-from begins a new one; give one of them"
         )
     common.prepare_for_torch()
-    log_to_stderr()
+    common.log_to_stderr("cgan_training")
     with join_processes() as processes:
         start(arguments, processes)
 
