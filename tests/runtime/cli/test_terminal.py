@@ -1,14 +1,13 @@
 """cgan-run on a terminal."""
 
 import os
-import pty
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 from cli_runs import HEIGHT, SCRIPT, WIDTH, names_in
-from terminals import read_terminal
+from terminals import run_on_terminal
 
 OnTerminal = Callable[..., tuple[int, str, str]]
 BLOCKS, ASCII = set("▀▄█"), set("'.:")
@@ -19,19 +18,15 @@ def on_terminal(tiny_model: Path, folder: Path) -> OnTerminal:
     """Run the command; return its exit code, the text on the terminal, and stderr."""
 
     def run(*arguments: object, **environment: str) -> tuple[int, str, str]:
-        terminal, other_end = pty.openpty()
-        process = subprocess.Popen(
-            [SCRIPT, "--model", tiny_model, *map(str, arguments)],
-            cwd=folder,
-            env=os.environ | {"COLUMNS": "60", "PYTHONIOENCODING": "utf-8"} | environment,
-            stdin=other_end,
-            stdout=other_end,
-            stderr=subprocess.PIPE,
-        )
-        os.close(other_end)
-        text = read_terminal(terminal)
-        _, stderr = process.communicate(timeout=60)
-        return process.returncode, text.decode().replace("\r\n", "\n"), stderr.decode()
+        with TemporaryFile() as stderr:
+            code, text = run_on_terminal(
+                [SCRIPT, "--model", tiny_model, *map(str, arguments)],
+                stderr=stderr,
+                cwd=folder,
+                env=os.environ | {"COLUMNS": "60", "PYTHONIOENCODING": "utf-8"} | environment,
+            )
+            stderr.seek(0)
+            return code, text.decode().replace("\r\n", "\n"), stderr.read().decode()
 
     return run
 
