@@ -333,3 +333,19 @@ def test_telemetry_is_off_before_the_import(
         monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
     assert session.import_onnxruntime().seen == seen
     monkeypatch.delitem(sys.modules, "onnxruntime")
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, TimeoutError])
+def test_exception_of_a_signal_handler_is_not_a_missing_onnxruntime(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    """A native module turns an exception that is raised during its import into an ImportError."""
+
+    def fail(*_: object) -> None:
+        raise ImportError("initialization failed") from kind()
+
+    fake = FakeOnnxruntime([CPU], [CPU])
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    monkeypatch.setattr(fake, "set_default_logger_severity", fail)
+    with pytest.raises(kind):
+        session.import_onnxruntime()

@@ -64,11 +64,22 @@ def import_onnxruntime() -> Any:
     except (ImportError, AttributeError) as error:  # AttributeError: an empty folder was imported
         if re.search(OUT_OF_MEMORY, str(error)):
             raise MemoryError(str(error)) from error
+        _raise_callers_exception(error)
         raise InstallError(
             "onnxruntime is missing or broken; pip install 'cgan-runtime[cpu]', "
             f"or 'cgan-runtime[gpu]' for CUDA ({error})"
         ) from error
     return onnxruntime
+
+
+def _raise_callers_exception(error: BaseException) -> None:
+    """Raise the exception of a signal handler that a native module has turned into this error."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        if isinstance(cause, TimeoutError) or not isinstance(cause, Exception):
+            error.__cause__ = error.__context__ = None  # otherwise the chain would be a cycle
+            raise cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def short_name(provider: str) -> str:
