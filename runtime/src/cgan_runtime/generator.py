@@ -35,8 +35,8 @@ class ImageGenerator:
 
     Args:
         model: path of the .onnx file; None uses the model in this package.
-        provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name in
-            lower case without "ExecutionProvider"; "auto" uses CUDA if a session gets it.
+        provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name with
+            or without "ExecutionProvider"; "auto" uses CUDA if a session gets it.
         threads: maximum number of threads of the CPU provider, 1 to 1024; None uses one for each
             CPU of the process. Small batches of a small model are faster on one thread and use one.
         expect_sha256: required SHA-256 of the whole file, 64 hexadecimal digits. The checksum in
@@ -45,6 +45,7 @@ class ImageGenerator:
     Attributes:
         info: metadata of the model, which stays available after close().
         model_path: path of the model file.
+        model_size: size of the model file in bytes.
         model_sha256: SHA-256 of the model file, in hexadecimal.
 
     Raises:
@@ -69,6 +70,7 @@ class ImageGenerator:
         expected = None if expect_sha256 is None else parse_sha256(expect_sha256)
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
         content = _read_model_file(self.model_path)
+        self.model_size = len(content)
         source = str(self.model_path)
         if expected is not None:
             require_sha256(content, expected, source)
@@ -203,7 +205,9 @@ def _read_model_file(path: Path) -> bytes:
             # buffer of that size for every file. So the file is read in chunks, up to the limit.
             chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
             content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if path == SHIPPED_MODEL:
+            return _read_shipped_model()
         raise ModelError(f"there is no model {path}; check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
         reason = getattr(error, "strerror", None) or error
@@ -215,3 +219,16 @@ def _read_model_file(path: Path) -> bytes:
             f"{path} is larger than the limit of {MAX_FILE_BYTES:,} bytes; check the path"
         )
     return content
+
+
+def _read_shipped_model() -> bytes:
+    """Return the model of a package that is not installed as files, such as a zip archive."""
+    from importlib.resources import files
+
+    try:
+        return files("cgan_runtime").joinpath("models", SHIPPED_MODEL.name).read_bytes()
+    except (OSError, KeyError) as error:
+        raise ModelError(
+            f"cgan-runtime was installed without its model {SHIPPED_MODEL}; install it again, or "
+            "give another model with --model"
+        ) from error

@@ -96,16 +96,17 @@ def available_providers(onnxruntime: Any) -> dict[str, str]:
 def open_session(model: bytes, source: str, provider: str, threads: int | None) -> Any:
     """Open a session; raise ProviderError if it does not get the requested provider.
 
-    The provider is "cpu", "cuda" or another of available_providers(). "auto" uses CUDA if a session
-    gets it, otherwise the CPU, with a logged warning if onnxruntime offers CUDA. The CPU provider
-    uses one thread for each CPU of the process if threads is None.
+    The provider is "cpu", "cuda" or another of available_providers(), by its short or its full
+    name. "auto" uses CUDA if a session gets it, otherwise the CPU, with a logged warning if
+    onnxruntime offers CUDA. The CPU provider uses one thread for each CPU of the process if threads
+    is None.
 
     Raises:
         InstallError: onnxruntime is not installed.
         ProviderError: the provider is unknown, or the session did not get it.
         ModelError: this onnxruntime cannot open the model.
     """
-    onnxruntime = import_onnxruntime()
+    onnxruntime, provider = import_onnxruntime(), short_name(provider)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or available_threads()
