@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import atomic_write, write_all
+from cgan_runtime.files import atomic_write, to_file_name, write_all
 
 
 def write(path: Path, *parts: bytes | BaseException) -> None:
@@ -274,3 +274,25 @@ def test_write_all_reports_a_full_stream() -> None:
     with pytest.raises(OSError, match="No space left"):
         write_all(bytes(11), stream)
     assert len(stream.written) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("9", "9"),
+        ("Ankle boot", "Ankle-boot"),
+        ("T-shirt/top", "T-shirt-top"),
+        ("+", "class"),
+        ("お茶", "お茶"),
+        ("../..", "class"),
+        ("a\n\x1b[1m\0b\ud800", "a-1m-b"),
+        ("cafe\u0301", "caf\xe9"),
+        ("हिन्दी", "हिन्दी"),
+        (300 * "n", 150 * "n"),
+        (300 * "茶", 50 * "茶"),
+        (100 * "木é", 30 * "木é"),
+    ],
+    ids=lambda name: ascii(name[:12]),
+)
+def test_class_names_become_safe_file_names(name: str, expected: str) -> None:
+    assert to_file_name(name) == expected

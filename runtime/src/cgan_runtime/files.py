@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import re
 import stat
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -16,6 +18,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+MAX_NAME_BYTES = 150  # file systems allow 255 for a whole name
 CLEANED_NAMES = 8  # temporary names of a target that are cleaned; more are used if all are in use
 _unfinished: set[Path] = set()  # temporary files of this process
 
@@ -128,3 +131,17 @@ def write_all(content: bytes, stream: BinaryIO) -> None:
     while remaining:
         remaining = remaining[stream.write(remaining) :]
     stream.flush()
+
+
+def to_file_name(name: str) -> str:
+    """Return a class name in a form that is valid within a file name, of at most 150 bytes.
+
+    Only letters, digits and the marks that belong to them stay.
+    """
+    text = unicodedata.normalize("NFC", name)
+    kept = (
+        each if each.isalnum() or unicodedata.category(each).startswith("M") else "-"
+        for each in text
+    )
+    joined = re.sub("-+", "-", "".join(kept)).encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    return joined.strip("-") or "class"

@@ -64,6 +64,13 @@ def test_no_preview_prints_only_the_path_and_seed(on_terminal: OnTerminal) -> No
     assert shown == (0, "digit-3-seed-7.png  seed 7\n", "")
 
 
+def test_control_characters_of_a_path_are_escaped(on_terminal: OnTerminal, folder: Path) -> None:
+    path = "a\x1b[1m\nb.png"
+    shown = on_terminal("--digit", 3, "--seed", 7, "--no-preview", "--output", path)
+    assert shown == (0, "a\\x1b[1m\\nb.png  seed 7\n", "")
+    assert names_in(folder) == [path]
+
+
 def test_image_data_is_not_written_to_a_terminal(on_terminal: OnTerminal, folder: Path) -> None:
     code, text, stderr = on_terminal("--digit", 3, "--output", "-")
     assert (code, text) == (2, "")

@@ -104,6 +104,14 @@ def require_memory(megabytes: int = MIN_MEGABYTES, purpose: str = "generating im
         )
 
 
+def echo_path(path: object, text: str = "") -> None:
+    """Print a path and a text, for a script with all its characters, on a terminal without risk."""
+    line = f"{path}{text}"
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    # With color=True, click does not remove an escape sequence from the path.
+    click.echo(printable(line) if is_terminal else line, color=True)
+
+
 def json_text(value: object) -> str:
     """Return a value as JSON; characters that stdout cannot encode are escaped."""
     import json
