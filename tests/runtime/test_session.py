@@ -115,12 +115,18 @@ def open_on(provider: str, threads: int | None = None) -> Any:
     return session.open_session(b"model", "m.onnx", provider, threads)
 
 
-@pytest.mark.parametrize("provider", ["tpu", "", "CPU", CUDA, "azure"])
+@pytest.mark.parametrize("provider", ["tpu", "", "azure", AZURE])
 def test_unknown_provider_is_rejected(tiny_model: Path, provider: str) -> None:
     with pytest.raises(ProviderError) as caught:
         ImageGenerator(tiny_model, provider)
-    message = f"provider {provider!r} is not available; choose from auto, cpu"
-    assert str(caught.value) == message
+    name = provider.removesuffix("ExecutionProvider").lower()
+    assert str(caught.value) == f"provider {name!r} is not available; choose from auto, cpu"
+
+
+@pytest.mark.parametrize("provider", [CPU, "CPU", "Cpu"])
+def test_provider_is_accepted_by_its_full_name(tiny_model: Path, provider: str) -> None:
+    with ImageGenerator(tiny_model, provider) as generator:
+        assert generator.provider == "cpu"
 
 
 @pytest.mark.parametrize("provider", ["auto", "cpu"])
@@ -389,21 +395,24 @@ def test_session_has_the_requested_threads(fake: Fake, threads: int | None) -> N
         ),
         (["onnxruntime", "onnxruntime-gpu"], "both installed, and overwrite each other's files"),
         (["onnxruntime-gpu"], "the installed onnxruntime-gpu has no CUDA for this platform"),
+        (["onnxruntime-openvino"], "it is onnxruntime-openvino; use --provider cpu, or another"),
+        ([], "it is a build of its own; use --provider cpu, or another of its providers"),
     ],
     ids=" and ".join,
 )
 def test_installed_onnxruntime_without_cuda_is_explained(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, installed: list[str], reason: str
 ) -> None:
-    found = [SimpleNamespace(metadata={"Name": name}, version="1.99") for name in installed]
-    monkeypatch.setattr(cuda_diagnostics, "distributions", lambda: found)
+    monkeypatch.setattr(
+        cuda_diagnostics, "onnxruntime_distributions", lambda: dict.fromkeys(installed, "1.99")
+    )
     fake([CPU], [CPU])
     with pytest.raises(ProviderError) as caught:
         open_on("cuda")
     message = str(caught.value)
     assert reason in message
     assert "\n" not in message
-    assert message.endswith((", or use --provider cpu", "; use --provider cpu"))
+    assert "use --provider cpu" in message.partition("; ")[2]
 
 
 @pytest.mark.parametrize("left_over", [None, ModuleType("onnxruntime")], ids=["missing", "empty"])
@@ -444,3 +453,19 @@ def test_telemetry_is_off_before_the_import(
         monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
     assert session.import_onnxruntime().seen == seen
     monkeypatch.delitem(sys.modules, "onnxruntime")
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, TimeoutError])
+def test_exception_of_a_signal_handler_is_not_a_missing_onnxruntime(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    """A native module turns an exception that is raised during its import into an ImportError."""
+
+    def fail(*_: object) -> None:
+        raise ImportError("initialization failed") from kind()
+
+    fake = FakeOnnxruntime([CPU], [CPU])
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    monkeypatch.setattr(fake, "set_default_logger_severity", fail)
+    with pytest.raises(kind):
+        session.import_onnxruntime()

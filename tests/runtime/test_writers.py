@@ -111,15 +111,6 @@ def test_folder_that_is_a_file_is_rejected(
     assert path.read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("9", "9"), ("Ankle boot", "Ankle-boot"), ("T-shirt/top", "T-shirt-top"), ("+", "class"),
-     ("お茶", "お茶"), ("../..", "class")],
-)  # fmt: skip
-def test_class_names_become_safe_file_names(name: str, expected: str) -> None:
-    assert writers.to_file_name(name) == expected
-
-
 def test_png_that_is_too_large_is_rejected(info: ModelInfo) -> None:
     with pytest.raises(InputError, match="--format npy"):
         writers.png_chunks([], info, count=2**31, columns=1, scale=1, text={})

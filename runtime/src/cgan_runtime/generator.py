@@ -44,8 +44,8 @@ class ImageGenerator:
 
     Args:
         model: path of the .onnx file; None uses the model in this package.
-        provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name in
-            lower case without "ExecutionProvider"; "auto" uses CUDA if a session gets it.
+        provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name with
+            or without "ExecutionProvider"; "auto" uses CUDA if a session gets it.
         threads: maximum number of threads of the CPU provider, 1 to 1024; None uses one for each
             CPU of the process. Small batches of a small model are faster on one thread and use one.
         expect_sha256: required SHA-256 of the whole file, 64 hexadecimal digits. The checksum in
@@ -54,6 +54,7 @@ class ImageGenerator:
     Attributes:
         info: metadata of the model, which stays available after close().
         model_path: path of the model file.
+        model_size: size of the model file in bytes.
         model_sha256: SHA-256 of the model file, in hexadecimal.
 
     Raises:
@@ -83,6 +84,7 @@ class ImageGenerator:
         path = None if model is None else self.model_path.absolute()
         self._arguments = path, provider, threads
         content = _read_model_file(self.model_path)
+        self.model_size = len(content)
         source = str(self.model_path)
         if expected is not None:
             require_sha256(content, expected, source)
@@ -234,7 +236,9 @@ def _read_model_file(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
         if not raised_in(error, "cgan_runtime", "pathlib"):
             raise  # such as TimeoutError, an OSError, of the caller's signal handler
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            if path == SHIPPED_MODEL:
+                return _read_shipped_model()
             raise ModelError(f"there is no model {path}; check the path") from error
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read the model {path}: {reason}; check the path") from error
@@ -243,3 +247,16 @@ def _read_model_file(path: Path) -> bytes:
     if len(content) > MAX_FILE_BYTES:
         raise ModelError(message("too large", source=path, limit=f"{MAX_FILE_BYTES:,}"))
     return content
+
+
+def _read_shipped_model() -> bytes:
+    """Return the model of a package that is not installed as files, such as a zip archive."""
+    from importlib.resources import files
+
+    try:
+        return files("cgan_runtime").joinpath("models", SHIPPED_MODEL.name).read_bytes()
+    except (OSError, KeyError) as error:
+        raise ModelError(
+            f"cgan-runtime was installed without its model {SHIPPED_MODEL}; install it again, or "
+            "give another model with --model"
+        ) from error

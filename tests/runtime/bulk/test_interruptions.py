@@ -1,11 +1,9 @@
 """Signals, killed workers and the memory use of cgan-bulk."""
 
 import os
-import pty
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import bulk_jobs as jobs
@@ -13,7 +11,7 @@ import pytest
 from bulk_jobs import START_BULK, Start
 from cli_runs import names_in
 from pyarrow import parquet
-from terminals import read_terminal
+from terminals import run_on_terminal
 
 from cgan_runtime.generator import ImageGenerator
 
@@ -43,22 +41,15 @@ def test_signal_leaves_only_complete_shards(
 
 def test_ctrl_c_on_a_terminal_prints_one_error(tmp_path: Path) -> None:
     """The terminal sends the signal to the workers too."""
-    pid, terminal = pty.fork()
-    if not pid:
-        os.chdir(tmp_path)
-        options = ["--count", str(ENDLESS), "--shard-images", "10240", "--workers", "2"]
-        os.execv(sys.executable, [*jobs.BULK_PROCESS, *options, "--output", "digits"])
+    options = ["--count", str(ENDLESS), "--shard-images", "10240", "--workers", "2"]
 
-    def press_ctrl_c() -> None:
+    def press_ctrl_c(terminal: int) -> None:
         jobs.wait_for(lambda: len(jobs.shards_in(tmp_path / "digits")) >= 2, None)
         os.write(terminal, b"\x03")
 
-    thread = threading.Thread(target=press_ctrl_c)
-    thread.start()
-    text = read_terminal(terminal)
-    thread.join()
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 130
+    words = [*jobs.BULK_PROCESS, *options, "--output", "digits"]
+    code, text = run_on_terminal(words, press_ctrl_c, cwd=tmp_path)
+    assert code == 130
     assert b"generating  [" in text
     assert text.endswith(b"run the same command again to generate the others\r\n")
     assert text.count(b"error: ") == 1

@@ -149,7 +149,7 @@ def command(
         raise StoppedError(
             f"stopped; {output} keeps its complete shards, run the same command again to "
             "generate the others",
-            signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM,
+            getattr(error, "signal_number", signal.SIGINT),
         ) from None
     kept = f", {job.shards - generated:,} of them kept" if generated < job.shards else ""
     click.echo(

@@ -14,7 +14,7 @@ from cgan_runtime import __version__
 from cgan_runtime.cli import options, runner
 from cgan_runtime.cli.terminal import is_terminal, keep_first, show_preview, with_progress
 from cgan_runtime.errors import InputError
-from cgan_runtime.files import atomic_write, write_all
+from cgan_runtime.files import atomic_write, to_file_name, write_all
 
 STDOUT = "-"
 FILE_FORMATS = ("png", "npy")  # the others are folders
@@ -207,8 +207,7 @@ def command(
         return
     if preview and is_terminal(sys.stdout):
         show_preview(shown, count)
-    # With color=True, click does not remove an escape sequence from the path.
-    click.echo(f"{path}  seed {seed}", color=True)
+    runner.echo_path(path, f"  seed {seed}")
 
 
 def _shard_range(total: int, shard: tuple[int, int]) -> tuple[int, int]:
@@ -226,8 +225,8 @@ def _default_output(names: list[str], seed: int, file_format: str, shard: tuple[
         prefix = "digit" if len(names) == 1 else "digits"
         slug = f"{prefix}-{''.join(names)[:MAX_SLUG_LENGTH]}"
     else:
-        joined = re.sub(r"\W+", "-", "-".join(names).casefold()).strip("-")
-        slug = joined[:MAX_SLUG_LENGTH].strip("-") or "class"
+        joined = to_file_name("-".join(names).casefold())
+        slug = joined[:MAX_SLUG_LENGTH].strip("-")
     number, shards = shard
     part = f"-shard-{number}-of-{shards}" if shards > 1 else ""
     extension = f".{file_format}" if file_format in FILE_FORMATS else ""

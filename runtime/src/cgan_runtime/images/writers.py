@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cgan_runtime.errors import InputError
-from cgan_runtime.files import atomic_write, make_folder
+from cgan_runtime.files import atomic_write, make_folder, to_file_name
 from cgan_runtime.generator import Batch
 from cgan_runtime.images.layout import grid
 from cgan_runtime.images.png import encode_png
@@ -138,9 +138,3 @@ def _idx_file(path: Path, shape: tuple[int, ...], *, gz: bool) -> Iterator[Binar
             file = stack.enter_context(compressed)
         file.write(struct.pack(f">BBBB{len(shape)}I", 0, 0, IDX_UINT8, len(shape), *shape))
         yield file
-
-
-def to_file_name(class_name: str) -> str:
-    """Return a class name in a form that is valid in a file name."""
-    letters = (letter if letter.isalnum() else "-" for letter in class_name)
-    return "".join(letters).strip("-") or "class"

@@ -34,6 +34,7 @@ def import_onnxruntime() -> Any:
     except (ImportError, AttributeError) as error:
         if re.search(LINKER_OUT_OF_MEMORY, str(error)):
             raise MemoryError(str(error)) from error
+        _raise_callers_exception(error)
         raise InstallError(
             "onnxruntime is missing or broken; pip install 'cgan-runtime[cpu]', "
             f"or 'cgan-runtime[gpu]' for CUDA ({error})"
@@ -47,6 +48,16 @@ def limit_log() -> None:
     The setting applies to the whole process, so only a command calls this function.
     """
     import_onnxruntime().set_default_logger_severity(4)
+
+
+def _raise_callers_exception(error: BaseException) -> None:
+    """Raise the exception of a signal handler that a native module has turned into this error."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        if isinstance(cause, TimeoutError) or not isinstance(cause, Exception):
+            error.__cause__ = error.__context__ = None  # otherwise the chain would be a cycle
+            raise cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def short_name(provider: str) -> str:
@@ -63,10 +74,10 @@ def available_providers(onnxruntime: Any) -> dict[str, str]:
 def open_session(model: bytes, source: str, provider: str, threads: int | None) -> Any:
     """Open a session; raise ProviderError if it does not get the requested provider.
 
-    The provider is "cpu", "cuda" or another of available_providers(). "auto" uses CUDA if a session
-    gets it, otherwise the CPU, with a logged warning if onnxruntime offers CUDA. The CPU provider
-    uses one thread for each CPU of the process if threads is None, and fewer if the system does not
-    let it start as many.
+    The provider is "cpu", "cuda" or another of available_providers(), by its short or its full
+    name. "auto" uses CUDA if a session gets it, otherwise the CPU, with a logged warning if
+    onnxruntime offers CUDA. The CPU provider uses one thread for each CPU of the process if threads
+    is None, and fewer if the system does not let it start as many.
 
     Raises:
         InstallError: onnxruntime is not installed.
@@ -75,7 +86,7 @@ def open_session(model: bytes, source: str, provider: str, threads: int | None) 
         MemoryError: there is not enough memory.
         CganError: onnxruntime cannot start a thread.
     """
-    onnxruntime = import_onnxruntime()
+    onnxruntime, provider = import_onnxruntime(), short_name(provider)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = startable_threads(threads or available_threads())
