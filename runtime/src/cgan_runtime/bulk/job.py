@@ -18,7 +18,7 @@ from typing import Any
 from cgan_runtime import __version__
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import atomic_write
-from cgan_runtime.images.writers import make_folder
+from cgan_runtime.images.publication import make_folder
 
 VERSION = 1  # of job.json
 MANIFEST, MODEL, SHARDS, LOCK = "job.json", "model.onnx", "shards", ".lock"
