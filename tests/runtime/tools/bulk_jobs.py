@@ -29,6 +29,13 @@ Bulk = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
+def invalid_note(first: int, last: int) -> str:
+    return (
+        f"note: the shard of images {first} to {last} is damaged, incomplete or of another job; it "
+        "is generated again\n"
+    )
+
+
 def shards_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("shards/[0-9]*"))
 

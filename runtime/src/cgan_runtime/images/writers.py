@@ -5,8 +5,8 @@ Every writer handles one batch at a time, so its memory use does not depend on t
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -123,47 +123,43 @@ def write_idx(
     other_split = "t10k" if split == "train" else "train"
     with staged(folder, _idx_key, _is_empty_idx) as stage:
         other_shape = _require_same_kind(folder, info, other_split)
-        write_idx_split(stage, batches, info, count, split, gz=gz)
+        _write_idx_split(stage, batches, info, count, split, gz=gz)
         if not other_shape:
-            write_idx_split(stage, [], info, 0, other_split, gz=gz)
+            _write_idx_split(stage, [], info, 0, other_split, gz=gz)
         if not (folder / CLASSES).exists():
             with atomic_write(stage / CLASSES) as file:
                 file.writelines(f"{name}\n".encode() for name in info.class_names)
     return None if other_shape and other_shape[0] else other_split
 
 
-def write_idx_split(
+def write_idx_pair(
+    files: Sequence[BinaryIO], batches: Iterable[Batch], height: int, width: int, count: int
+) -> None:
+    """Write a split to two open IDX files: one for its images, and one for their labels."""
+    images, labels = files
+    for file, shape in ((images, (count, height, width)), (labels, (count,))):
+        file.write(struct.pack(f">BBBB{len(shape)}I", 0, 0, IDX_UINT8, len(shape), *shape))
+    for batch in batches:
+        images.write(batch.images.tobytes())
+        labels.write(batch.labels.astype(np.uint8).tobytes())
+
+
+def _write_idx_split(
     folder: Path, batches: Iterable[Batch], info: ModelInfo, count: int, split: str, *, gz: bool
 ) -> None:
-    """Write the images and the labels of a split to two IDX files, whose names begin with it.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
-    suffix = ".gz" if gz else ""
-    images_path, labels_path = (folder / f"{name.format(split)}{suffix}" for name in IDX_NAMES)
-    with (
-        _idx_file(images_path, (count, info.height, info.width), gz=gz) as images,
-        _idx_file(labels_path, (count,), gz=gz) as labels,
-    ):
-        for batch in batches:
-            images.write(batch.images.tobytes())
-            labels.write(batch.labels.astype(np.uint8).tobytes())
-
-
-@contextmanager
-def _idx_file(path: Path, shape: tuple[int, ...], *, gz: bool) -> Iterator[BinaryIO]:
-    """Open an IDX file of uint8 values with atomic_write(), and write its header."""
     with ExitStack() as stack:
-        file: Any = stack.enter_context(atomic_write(path))
-        if gz:
-            import gzip  # here, because other formats do not need it
+        files: list[Any] = []
+        for name in IDX_NAMES:
+            path = folder / f"{name.format(split)}{'.gz' if gz else ''}"
+            file: Any = stack.enter_context(atomic_write(path))
+            if gz:
+                import gzip  # here, because other formats do not need it
 
-            # Without a name and a time stamp, the same images give the same bytes.
-            compressed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
-            file = stack.enter_context(compressed)
-        file.write(struct.pack(f">BBBB{len(shape)}I", 0, 0, IDX_UINT8, len(shape), *shape))
-        yield file
+                # Without a name and a time stamp, the same images give the same bytes.
+                compressed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
+                file = stack.enter_context(compressed)
+            files.append(file)
+        write_idx_pair(files, batches, info.height, info.width, count)
 
 
 def _idx_key(name: str) -> str:
