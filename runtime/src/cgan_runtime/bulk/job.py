@@ -23,6 +23,7 @@ from cgan_runtime.files import atomic_write
 from cgan_runtime.images.publication import make_folder
 
 VERSION = 1  # of job.json
+MAX_MANIFEST_BYTES = 2**26
 MANIFEST, MODEL, SHARDS, CHECKSUMS, LOCK = (
     "job.json", "model.onnx", "shards", "checksums", ".lock"
 )  # fmt: skip
@@ -90,15 +91,18 @@ def read_job(folder: Path) -> Job | None:
         OutputError: job.json is damaged, cannot be read, or was written by a newer version.
     """
     path = folder / MANIFEST
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is not a regular file; {CHOOSE_FOLDER}")
     try:
-        manifest = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            manifest = json.loads(file.read(MAX_MANIFEST_BYTES))
         if manifest["version"] > VERSION:
             raise OutputError(f"{path} was written by a newer cgan-bulk; upgrade cgan-runtime")
         values = {field.name: manifest[field.name] for field in fields(Job)}
         return Job(**values | {key: tuple(values[key]) for key in ("labels", "class_names")})
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise OutputError(f"{path} is damaged; {CHOOSE_FOLDER}") from error
     except OSError as error:
         raise OutputError(f"cannot read {path}: {error.strerror}; {CHOOSE_FOLDER}") from error
@@ -125,7 +129,7 @@ def open_folder(folder: Path, job: Job, model: bytes) -> Iterator[None]:
             with replace_file(folder / MANIFEST) as file:
                 file.write(text.encode() + b"\n")
         copy = folder / MODEL
-        if not copy.is_file() or sha256(copy.read_bytes()).hexdigest() != job.model_sha256:
+        if not copy.is_file() or _read_bytes(copy, len(model) + 1) != model:
             with replace_file(copy) as file:
                 file.write(model)
         make_folder(folder / SHARDS)
@@ -179,6 +183,13 @@ def _lock(folder: Path) -> Iterator[None]:
         except OSError:
             pass  # a file system without locks
         yield
+
+
+def _read_bytes(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file, or nothing if it cannot be read."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(size)
+    return b""
 
 
 def _has_visible_files(folder: Path) -> bool:

@@ -112,18 +112,29 @@ class _HashingFile:
 
 
 def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
-    """Return whether a shard's files equal the checksums that were written with them."""
+    """Return whether a shard's files equal the checksums that were written with them.
+
+    Raises:
+        OutputError: a file exists, but cannot be read.
+    """
+    path = _checksums_path(folder, shard)
+    if not path.is_file():
+        return False
     try:
-        with _checksums_path(folder, shard).open("rb") as file:
+        with path.open("rb") as file:
             expected = json.loads(file.read(MAX_CHECKSUMS_BYTES))
         hashes = [_hash_file(path) for path in _paths(folder, job, shard)]
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return False
+    except OSError as error:
+        if error.errno is None:  # raised by a signal handler
+            raise
+        raise OutputError(f"cannot read {error.filename}: {error.strerror}; check it") from error
     return bool(expected == _describe(job, shard, hashes))
 
 
 def _hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file; raise OSError if it is not a regular file."""
+    """Return the SHA-256 of a file; raise FileNotFoundError if it is not a regular file."""
     if not path.is_file():
         raise FileNotFoundError(path)
     digest = sha256()

@@ -74,8 +74,9 @@ Examples:
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="local: processes on this machine. ray: a Ray cluster, at RAY_ADDRESS or started on this "
-    "machine; needs cgan-runtime[ray], and --output on a disk that all machines share.",
+    help="local: processes on this machine. ray: the Ray cluster at RAY_ADDRESS, such as auto for "
+    "the one that runs on this machine, or without RAY_ADDRESS a new one that only this command "
+    "can reach; needs cgan-runtime[ray], and --output on a disk that all machines share.",
 )
 @options.integer(
     "--workers", 1, 100_000, "Number of processes, with one thread each.  [default: one per CPU]"
