@@ -44,12 +44,8 @@ def staged(
         _delete_leftovers(parent)
         with _stage(parent, folder) as stage:
             yield stage
-            try:
+            with _output_errors("write", folder):
                 _publish(stage, target, key, may_replace)
-            except OSError as error:
-                raise OutputError(
-                    f"cannot write {folder}: {error.strerror or error}; choose another path"
-                ) from error
     finally:
         for each in created:
             with suppress(OSError):  # it is not empty
@@ -58,11 +54,20 @@ def staged(
 
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents unless they exist; raise OutputError if that fails."""
-    try:
+    with _output_errors("create", folder):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _output_errors(verb: str, folder: Path) -> Iterator[None]:
+    """Raise OutputError for an error of the operating system."""
+    try:
+        yield
     except OSError as error:
+        if error.errno is None:  # raised by a signal handler
+            raise
         raise OutputError(
-            f"cannot create {folder}: {error.strerror or error}; choose another path"
+            f"cannot {verb} {folder}: {error.strerror}; choose another path"
         ) from error
 
 
@@ -70,12 +75,8 @@ def make_folder(folder: Path) -> None:
 def _stage(parent: Path, folder: Path) -> Iterator[Path]:
     """Create a locked folder for the files; delete it with what is left in it at the end."""
     stage = parent / f".cgan-run-{os.urandom(8).hex()}.part"
-    try:
+    with _output_errors("write", folder):
         stage.mkdir()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {folder}: {error.strerror or error}; choose another path"
-        ) from error
     try:
         with _lock(stage):  # it tells other processes that this one is alive
             yield stage

@@ -176,6 +176,8 @@ def _idx_shape(path: Path) -> tuple[int, ...]:
             header = file.read(4)
             dimensions = header[3] if header[:3] == bytes([0, 0, IDX_UINT8]) else 0
             return struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
+    except TimeoutError:  # raised by a signal handler
+        raise
     except (OSError, EOFError, IndexError, struct.error, zlib.error):
         return ()
 
