@@ -257,11 +257,12 @@ def _write_dataset(
     count: int,
     split: str,
 ) -> None:
-    """Write an IDX dataset, and say which part of it is still missing."""
+    """Write an IDX dataset; on a terminal, say which part of it is still missing."""
     from cgan_runtime.images.writers import write_idx
 
     gz = file_format == "idx-gz"
-    if empty_split := write_idx(Path(path), batches, info, count, split, gz=gz):
+    empty_split = write_idx(Path(path), batches, info, count, split, gz=gz)
+    if empty_split and is_terminal(sys.stderr):
         click.echo(EMPTY_SPLIT.format(empty_split), err=True)
 
 
