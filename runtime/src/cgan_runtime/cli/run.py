@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,10 @@ from cgan_runtime.cli.terminal import is_terminal, keep_first, show_preview, wit
 from cgan_runtime.errors import InputError
 from cgan_runtime.files import atomic_write, to_file_name, write_all
 
+if TYPE_CHECKING:
+    from cgan_runtime.generator import Batch
+    from cgan_runtime.model_file.contract import ModelInfo
+
 STDOUT = "-"
 FILE_FORMATS = ("png", "npy")  # the others are folders
 # Options that apply to some formats only.
@@ -23,6 +27,10 @@ OPTION_FORMATS = {"columns": ("png",), "scale": ("png", "pngs"), "split": ("idx"
 TYPICAL_CLASSES = 10  # number of classes that is assumed before the model is open
 MAX_SINGLE_THREAD_IMAGES = 64  # one thread generates these before several threads have started
 BATCH_SIZE = 1024
+EMPTY_SPLIT = (
+    "note: the {0} part has no images, and torchvision's MNIST cannot load it; add it with "
+    "--split {0} and another --seed"
+)
 MAX_SLUG_LENGTH = 20  # characters of the class names in a default file name
 
 # Python -OO removes docstrings, so the help is not one.
@@ -117,7 +125,8 @@ def _select_format(output: str | None, file_format: str | None) -> str:
 @click.option(
     "--split",
     type=click.Choice(["train", "t10k"]),
-    help="Write an IDX dataset as MNIST's training or test split.  [default: train]",
+    help="Write an IDX dataset as MNIST's training or test split. A second run adds the other "
+    "split; until then, torchvision cannot load that one.  [default: train]",
 )
 @click.option(
     "--preview/--no-preview",
@@ -201,8 +210,7 @@ def command(
         elif file_format == "pngs":
             writers.write_pngs(Path(path), batches, info, scale or 1, text)
         else:
-            gz = file_format == "idx-gz"
-            writers.write_idx(Path(path), batches, info, count, split or "train", gz=gz)
+            _write_dataset(path, file_format, batches, info, count, split or "train")
     if path == STDOUT:
         return
     if preview and is_terminal(sys.stdout):
@@ -240,6 +248,23 @@ def _write_file(path: str, chunks: Iterable[bytes]) -> None:
         return
     with atomic_write(Path(path)) as file:
         file.writelines(chunks)
+
+
+def _write_dataset(
+    path: str,
+    file_format: str,
+    batches: "Iterable[Batch]",
+    info: "ModelInfo",
+    count: int,
+    split: str,
+) -> None:
+    """Write an IDX dataset; on a terminal, say which part of it is still missing."""
+    from cgan_runtime.images.writers import write_idx
+
+    gz = file_format == "idx-gz"
+    empty_split = write_idx(Path(path), batches, info, count, split, gz=gz)
+    if empty_split and is_terminal(sys.stderr):
+        click.echo(EMPTY_SPLIT.format(empty_split), err=True)
 
 
 def main() -> None:
