@@ -19,9 +19,9 @@ export function firstOf(text, count) {
     .join("");
 }
 
-/** Return a text on one line, with control characters and lone surrogates escaped. */
+/** Return a text on one line, with control characters and lone surrogates, but not joiners, escaped. */
 export function printable(text) {
-  return text.replace(/[\p{C}\p{Z}]/gu, (each) => (each === " " ? each : escaped(each)));
+  return text.replace(/(?![ \u200c\u200d])[\p{C}\p{Z}]/gu, escaped);
 }
 
 /** Return a class name or file name as it is shown: composed, without control characters. */

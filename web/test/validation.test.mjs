@@ -135,7 +135,7 @@ test("texts are quoted as Python quotes them", () => {
   ]) {
     assert.equal(quoted(text), expected);
   }
-  assert.equal(printable("a b\n\u200d\x1b é"), "a b\\n\\u200d\\x1b é");
+  assert.equal(printable("a b\n\u200d\x1b é"), "a b\\n\u200d\\x1b é");
 });
 
 test("whole numbers in JSON are exact, and other texts than JSON are rejected", () => {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cgan_runtime.errors import OutputError
+from cgan_runtime.files import remove_if_abandoned
 from cgan_training.run.checkpoint import NAME, NEXT_NAME
 
 
@@ -53,14 +54,12 @@ def require_no_run(run_dir: Path) -> None:
 def delete_leftovers(run_dir: Path) -> None:
     """Delete the temporary files of a killed process from a locked run directory."""
     name = f".{16 * '?'}.part"  # of the temporary files of files.atomic_write
-    leftovers = [
-        path for each in (".", "samples", "models") for path in (run_dir / each).glob(name)
-    ]
+    for folder in (".", "samples", "models"):
+        for path in (run_dir / folder).glob(name):
+            remove_if_abandoned(path)
     if (run_dir / NAME).exists():  # otherwise the next one is the only checkpoint
-        leftovers.append(run_dir / NEXT_NAME)
-    for path in leftovers:
         with suppress(OSError):
-            path.unlink()
+            (run_dir / NEXT_NAME).unlink()
 
 
 @contextmanager
