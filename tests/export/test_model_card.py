@@ -101,7 +101,7 @@ def test_a_recipe_from_a_file_is_saved_from_the_card(card: Card, tmp_path: Path)
 
 
 def test_a_folder_is_a_path_to_replace_quoted_for_the_shell(card: Card) -> None:
-    text = card(dataset="my shapes; rm")
+    text = card({"dataset_is_folder": True}, dataset="my shapes; rm")
     words = command_of(text)
     assert words[words.index("--dataset") + 1] == "path/to/my shapes; rm"
     assert "is a folder; replace `path/to` by the path to it" in text

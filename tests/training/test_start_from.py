@@ -149,7 +149,7 @@ def test_the_model_card_shows_the_commands_of_all_runs(
         assert done.returncode == 0, done.stderr
     text = (tmp_path / "third.md").read_text()
     first, _, third = (line for line in text.splitlines() if line.startswith("    cgan-train"))
-    assert first.startswith("    cgan-train --recipe small --dataset optdigits --epochs 2 --seed 0")
+    assert first.startswith("    cgan-train --recipe recipe-1.json --dataset optdigits --epochs 2 ")
     assert first.endswith(" --run-dir runs/step-1")
-    assert third.startswith("    cgan-train --start-from runs/step-2 --recipe small ")
+    assert third.startswith("    cgan-train --start-from runs/step-2 --recipe recipe-3.json ")
     assert "| started from | small, 2 epochs of optdigits, " in text

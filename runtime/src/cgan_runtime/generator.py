@@ -236,9 +236,9 @@ def _read_model_file(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
         if not raised_in(error, "cgan_runtime", "pathlib"):
             raise  # such as TimeoutError, an OSError, of the caller's signal handler
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            if path == SHIPPED_MODEL:
-                return _read_shipped_model()
+        if path == SHIPPED_MODEL and isinstance(error, FileNotFoundError | NotADirectoryError):
+            return _read_shipped_model()
+        if isinstance(error, FileNotFoundError):
             raise ModelError(f"there is no model {path}; check the path") from error
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read the model {path}: {reason}; check the path") from error

@@ -73,15 +73,15 @@ def load_evaluation_data(
     With train, the training part is already loaded.
 
     Raises:
-        DatasetError: the dataset is not available, or has no test part.
-        EvaluationError: it does not fit the model, or its parts do not fit each other.
+        DatasetError: the dataset is not available, or has no test part, or its parts do not fit.
+        EvaluationError: it does not fit the model, or all of its test images are equal.
     """
     train = train or load_training_images(source, dataset, data_dir)
     name, folder = _locate(source, dataset, data_dir)
     if name == "auto":  # it could choose another dataset for the test part
         name = train.name
     test = load_dataset(name, folder, train=False)[0]
-    _require_parts_fit(train, test)
+    _require_variety(test)
     return EvaluationData(train, test)
 
 
@@ -125,37 +125,12 @@ def _locate(source: ImageSource, dataset: str | None, data_dir: Path | None) -> 
     return path, folder
 
 
-def _require_parts_fit(train: Dataset, test: Dataset) -> None:
-    """Check that images can be compared with both parts, before a classifier is trained.
-
-    Raises:
-        EvaluationError: the parts differ in size or classes, the test part has fewer than two
-            different images, or the training part lacks a class of the test part.
-    """
-    parts = [(each.class_names, (each.height, each.width)) for each in (train, test)]
-    if parts[0] != parts[1]:
-        one, other = (_describe(len(names), size) for names, size in parts)
-        raise EvaluationError(
-            f"the training part of {train.source} has {one}, but the test part has {other}; make "
-            "both parts alike"
-        )
+def _require_variety(test: Dataset) -> None:
+    """Raise EvaluationError if the images of a test part, which has two or more, are all equal."""
     if bool((test.images == test.images[0]).all()):
         raise EvaluationError(
             f"{test.source}: evaluation needs at least two different test images; add some"
         )
-    counts = [each.labels.bincount(minlength=train.classes).tolist() for each in (train, test)]
-    for name, trained, tested in zip(train.class_names, *counts, strict=True):
-        if tested and not trained:
-            raise EvaluationError(
-                f"{train.source}: the test part has images of class {name!r}, but the training "
-                "part has none; add some"
-            )
-        if not tested:
-            _log.info(
-                "note: the test part of %s has no image of class %r, so nothing is measured for it",
-                train.name,
-                name,
-            )
 
 
 def _describe(classes: int, size: tuple[int, int]) -> str:
