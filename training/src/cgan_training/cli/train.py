@@ -1,6 +1,7 @@
 """The command cgan-train."""
 
 import os
+import signal
 import time
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from functools import partial
@@ -189,5 +190,6 @@ def main() -> None:
     except SystemExit as exiting:
         if exiting.code and processes.rank != 0:
             # torchrun ends rank 0 when this process exits: let rank 0 report the error before that.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(1)
         exit_process(int(exiting.code or 0))
