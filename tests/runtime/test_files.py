@@ -296,3 +296,9 @@ def test_write_all_reports_a_full_stream() -> None:
 )
 def test_class_names_become_safe_file_names(name: str, expected: str) -> None:
     assert to_file_name(name) == expected
+
+
+def test_the_exception_of_a_signal_handler_is_not_an_error_of_the_path(tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError), atomic_write(tmp_path / "a.txt"):
+        raise TimeoutError
+    assert not list(tmp_path.iterdir())

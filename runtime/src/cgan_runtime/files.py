@@ -38,7 +38,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     if "\0" in str(path):
         raise OutputError(f"{str(path)!r} contains a null character; choose another path")
     target = Path(os.path.realpath(path))
-    try:
+    with output_errors("write", path):
         if target.exists() and not target.is_file():
             raise OutputError(f"{path} is not a regular file; choose another path")
         for number in range(CLEANED_NAMES):
@@ -58,10 +58,20 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
                     temporary.unlink()
             if lock is not None:
                 os.close(lock)
+
+
+@contextmanager
+def output_errors(verb: str, path: Path, remedy: str = "choose another path") -> Iterator[None]:
+    """Raise OutputError for an error of the operating system within the block.
+
+    A signal handler can raise an OSError too, such as TimeoutError. It has no errno, and passes.
+    """
+    try:
+        yield
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; choose another path"
-        ) from error
+        if error.errno is None:
+            raise
+        raise OutputError(f"cannot {verb} {path}: {error.strerror}; {remedy}") from error
 
 
 def is_writing() -> bool:
@@ -124,10 +134,10 @@ def _open_temporary(target: Path) -> tuple[BinaryIO, Path, int | None]:
 def make_folder(folder: Path, remedy: str = "choose another path") -> None:
     """Create a folder and its parents unless they exist; raise OutputError if that fails."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a null character
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"cannot create {folder}: {reason}; {remedy}") from error
+        with output_errors("create", folder, remedy):
+            folder.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:  # a null character
+        raise OutputError(f"cannot create {folder}: {error}; {remedy}") from error
 
 
 def write_all(content: bytes, stream: BinaryIO) -> None:

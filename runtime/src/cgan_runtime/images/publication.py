@@ -9,7 +9,7 @@ from filecmp import cmp
 from pathlib import Path
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import make_folder
+from cgan_runtime.files import make_folder, output_errors
 
 _STAGE_NAME = re.compile(r"\.cgan-run-[0-9a-f]{16}\.part")
 
@@ -45,7 +45,7 @@ def staged(
         _delete_leftovers(parent)
         with _stage(parent, folder) as stage:
             yield stage
-            with _output_errors("write", folder):
+            with output_errors("write", folder):
                 _publish(stage, target, key, may_replace)
     finally:
         for each in created:
@@ -54,23 +54,10 @@ def staged(
 
 
 @contextmanager
-def _output_errors(verb: str, folder: Path) -> Iterator[None]:
-    """Raise OutputError for an error of the operating system."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:  # raised by a signal handler
-            raise
-        raise OutputError(
-            f"cannot {verb} {folder}: {error.strerror}; choose another path"
-        ) from error
-
-
-@contextmanager
 def _stage(parent: Path, folder: Path) -> Iterator[Path]:
     """Create a locked folder for the files; delete it with what is left in it at the end."""
     stage = parent / f".cgan-run-{os.urandom(8).hex()}.part"
-    with _output_errors("write", folder):
+    with output_errors("write", folder):
         stage.mkdir()
     try:
         with _lock(stage):  # it tells other processes that this one is alive
