@@ -1,13 +1,15 @@
 """The command cgan-export."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from cgan_export.cli import options
 from cgan_runtime.cli import runner
-from cgan_runtime.errors import OutputError
+from cgan_runtime.errors import OutputError, printable
 from cgan_runtime.model_file.contract import MAX_OPSET, OPSET
 from cgan_training.cli.common import prepare_for_torch
 from cgan_training.model_path import find_model
@@ -22,6 +24,8 @@ CARD_SUFFIXES = (".png", ".md")  # the files that --card writes
 HELP = """\
 Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
 
+If MODEL is an int8 .onnx file already, --c writes it as C, and there is no OUTPUT.
+
 OUTPUT is written only after verification: its images must match those of the trained network.
 A pixel may differ by at most 1 of 255. The pixels of an int8 file may differ more, but must match
 those that PyTorch computes with the file's integer arithmetic.
@@ -31,13 +35,14 @@ Examples:
   cgan-export runs/digits/model.pt digits.onnx
   cgan-export runs/digits digits.onnx --precision int8 --evaluate --card
   cgan-export runs/digits digits.onnx --triton repository
+  cgan-export digits.onnx --c firmware
   cgan-export runs/digits digits.onnx && cgan-run --model digits.onnx --digit 9
 """
 
 
 @click.command("cgan-export", help=HELP, epilog=EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option(
     "--precision",
     "precisions",
@@ -84,12 +89,20 @@ Examples:
     help="Also add the file to DIR, a model repository of NVIDIA's Triton Inference Server, as the "
     "newest version of a model with OUTPUT's name.",
 )
+@click.option(
+    "--c",
+    "c_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Also write the int8 file as self-contained C99 to DIR, for microcontrollers and other "
+    "languages. It generates the same bytes as cgan-run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @options.debug
 @options.version
 def command(
     model: Path,
-    output: Path,
+    output: Path | None,
     precisions: tuple[str, ...],
     opset: int,
     quality_gate: bool,
@@ -99,15 +112,18 @@ def command(
     cache_dir: Path,
     card: bool,
     triton: Path | None,
+    c_folder: Path | None,
     as_json: bool,
     debug: bool,
 ) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT."""
+    if model.suffix.lower() == ".onnx" and not model.is_dir():
+        export_onnx_to_c(model, output, c_folder, as_json=as_json)
+        return
     prepare_for_torch()
     # Check the arguments before torch is imported, which takes seconds.
     find_model(model)
-    if not output.name:
-        raise click.UsageError(f"OUTPUT {str(output)!r} has no file name; choose another path")
+    output = require_name(output)
     requested = dict.fromkeys(precisions)  # without duplicates, in order
     outputs = {
         precision: output.with_name(f"{output.stem}-{precision}{output.suffix}")
@@ -117,11 +133,13 @@ def command(
     }
     for path in outputs.values():
         check_path(path, model, card=card)
+    check_c_option(c_folder, outputs, model)
     from functools import partial
 
     from cgan_export.cli.report import report_table, report_values
     from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
     from cgan_export.export import export_model
+    from cgan_export.targets.c.source import write_c
     from cgan_export.targets.triton import check_model_name, write_repository
     from cgan_runtime import ImageGenerator
     from cgan_runtime.diagnostics.speed import measure_speed
@@ -148,8 +166,19 @@ def command(
                 write_card(generator, speed)
             if triton:
                 values["triton"] = str(write_repository(path, triton, generator.info))
+        if c_folder:
+            values["c"] = str(write_c(path, c_folder)) if precision == "int8" else None
         files.append(values)
     click.echo(runner.json_text(files) if as_json else report_table(files))
+
+
+def require_name(output: Path | None) -> Path:
+    """Return OUTPUT; raise click.UsageError if it is missing or has no file name."""
+    if output is None:
+        raise click.UsageError("Missing argument 'OUTPUT'.")
+    if not output.name:
+        raise click.UsageError(f"OUTPUT {str(output)!r} has no file name; choose another path")
+    return output
 
 
 def check_path(path: Path, model: Path, *, card: bool) -> None:
@@ -172,6 +201,63 @@ def check_path(path: Path, model: Path, *, card: bool) -> None:
             f"--card would overwrite OUTPUT with its {path.suffix} file; choose a name that ends "
             "in .onnx"
         )
+
+
+def export_onnx_to_c(
+    model: Path, output: Path | None, folder: Path | None, *, as_json: bool
+) -> None:
+    """Write an existing int8 file as C and print the report."""
+    context = click.get_current_context()
+    given = {
+        each
+        for each in context.params
+        if context.get_parameter_source(each) is ParameterSource.COMMANDLINE
+    }
+    others = given - {"model", "c_folder", "as_json", "debug"}
+    if folder is None or others:
+        raise click.UsageError(
+            f"MODEL {model} is an .onnx file, which needs --c DIR, without OUTPUT and any other "
+            "option than --json; give a model.pt or a run directory to export one"
+        )
+    check_c_files(model, folder, [model])
+    from cgan_export.targets.c.source import write_c
+
+    source = write_c(model, folder)
+    values = {"path": str(model), "c": str(source)}
+    click.echo(runner.json_text([values]) if as_json else f"C source: {printable(str(source))}")
+
+
+def check_c_option(folder: Path | None, outputs: dict[str, Path], model: Path) -> None:
+    """Check --c, if it is given, before an export; raise what check_c_files() raises."""
+    if folder and "int8" not in outputs:
+        raise click.UsageError("--c writes an int8 file as C; add --precision int8")
+    if folder:
+        check_c_files(outputs["int8"], folder, [model, model / "model.pt", *outputs.values()])
+
+
+def check_c_files(path: Path, folder: Path, others: list[Path]) -> None:
+    """Check that the C files of an .onnx file can be written to a folder.
+
+    Args:
+        path: the .onnx file, which may not exist yet.
+        folder: the folder, which may not exist yet.
+        others: files that the C files must not replace.
+
+    Raises:
+        OutputError: the folder cannot be written, or has a file of another origin.
+        click.UsageError: a C file would replace the model or OUTPUT.
+    """
+    from cgan_export.targets.c import c_files
+
+    for file in c_files(path, folder):
+        ancestor = next(each for each in (file.parent, *file.parent.parents) if each.exists())
+        if file.is_dir() or not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
+            raise OutputError(f"--c cannot write {file}; choose another folder")
+        if any(file.resolve() == each.resolve() for each in others):
+            raise click.UsageError(f"--c would replace {file}; choose another folder or name")
+        generated = file.suffix in (".c", ".h") and file.parent == folder
+        if generated and file.exists() and not file.read_bytes().startswith(b"/* cgan-export "):
+            raise OutputError(f"{file} is not a file of cgan-export; choose another folder")
 
 
 def write_card(generator: "ImageGenerator", speed: "Speed") -> None:

@@ -1,13 +1,9 @@
-"""Write an int8 file as C source.
-
-    DIR/NAME.h, DIR/NAME.c                           the model
-    DIR/example/NAME_main.c, DIR/example/Makefile    a program that writes a picture; never
-                                                     overwritten, because users edit it
-"""
+"""Write an int8 file as C source."""
 
 import re
 from contextlib import ExitStack
 from functools import reduce
+from importlib.metadata import version
 from pathlib import Path
 from string import Template
 from textwrap import fill
@@ -15,8 +11,8 @@ from textwrap import fill
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cgan_export import __version__
 from cgan_export.errors import ExportError
+from cgan_export.targets.c import c_files, c_name
 from cgan_export.targets.c.network import Integers, Layer, Network, read_network
 from cgan_runtime import ImageGenerator
 from cgan_runtime.errors import OutputError
@@ -25,30 +21,14 @@ from cgan_runtime.model_file.contract import REFERENCE_SEED, ModelInfo
 from cgan_runtime.noise import STEPS_PER_UNIT, standard_normal, thresholds
 
 COMPARED_IMAGES = 500
-MAX_SHIFT = 60  # of a scale; every scaled sum is below half a step then
+MAX_SHIFT = 55  # of a scale: products that would need a larger one are below half a step
 MAKEFILE = "CFLAGS ?= -O3 -std=c99\n%: %_main.c ../%.c\n\t$(CC) $(CFLAGS) -o $@ $^\n"
-# Names that clash with a header of C99 if DIR is searched for headers.
-HEADERS = frozenset(
-    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg "
-    "stdbool stddef stdint stdio stdlib string tgmath time wchar wctype".split()
-)
-
-
-def c_name(path: Path) -> str:
-    """Return the name of a model in C: the file's name without suffix, as an identifier."""
-    name = re.sub("[^0-9A-Za-z]+", "_", path.stem).strip("_")
-    return f"model_{name}".strip("_") if not name[:1].isalpha() or name in HEADERS else name
-
-
-def c_files(path: Path, folder: Path) -> list[Path]:
-    """Return the files that write_c() writes: source, header, example and its Makefile."""
-    name = c_name(path)
-    names = f"{name}.c", f"{name}.h", f"example/{name}_main.c", "example/Makefile"
-    return [folder / each for each in names]
+TEMPLATES = ("template.c", "template.h", "template_main.c")
+HASH_START, HASH_FACTOR = 0xCBF29CE484222325, 0x100000001B3  # of the 64-bit hash FNV-1a
 
 
 def write_c(path: Path, folder: Path) -> Path:
-    """Write an int8 file as C source, after comparing its integers with ONNX Runtime's images.
+    """Write an int8 file as C source, after comparing its images with those of ONNX Runtime.
 
     Args:
         path: the .onnx file.
@@ -58,139 +38,137 @@ def write_c(path: Path, folder: Path) -> Path:
         The path of the .c file.
 
     Raises:
-        ExportError: the file is not int8, or does not give the same images in integers.
+        ExportError: the file is not int8, or integers give other images.
         cgan_runtime.ModelError: the file cannot be opened.
-        cgan_runtime.OutputError: a file cannot be written.
+        cgan_runtime.OutputError: a C file cannot be written.
     """
     with ImageGenerator(path, provider="cpu") as generator:
-        info = generator.info
-        if info.precision != "int8":
+        if generator.info.precision != "int8":
             raise ExportError(
-                f"{path} is an {info.precision} file, and only int8 files give the same bytes in C; "
-                "export the model with --precision int8"
+                f"{path} is an {generator.info.precision} file, whose images differ between "
+                "processors; export the model with --precision int8 to get C"
             )
         network = read_network(path.read_bytes(), str(path))
-        _compare(network, generator)
-        values = _values(c_name(path), network, info)
-        values |= {"sha256": generator.model_sha256, "about": _about(path.name, info)}
+        compare_images(network, generator)
+        values = template_values(path, network, generator.info, generator.model_sha256)
     files = c_files(path, folder)
-    texts = [
-        Template(Path(__file__).with_name(name).read_text()).substitute(values)
-        for name in ("template.c", "template.h", "template_main.c")
-    ]
     try:
         files[-1].parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"cannot create {files[-1].parent}: {error.strerror}; choose another folder"
         ) from error
-    with ExitStack() as stack:  # renames the files when all are complete
-        for file, text in zip(files, [*texts, MAKEFILE], strict=True):
+    texts = [Path(__file__).with_name(name).read_text() for name in TEMPLATES]
+    contents = [*(Template(text).substitute(values) for text in texts), MAKEFILE]
+    with ExitStack() as stack:  # renames the files when all of them are complete
+        for file, content in zip(files, contents, strict=True):
             if file in files[:2] or not file.exists():
                 stream = stack.enter_context(atomic_write(file))
-                stream.write(text.encode())
+                stream.write(content.encode())
                 stream.flush()
     return files[0]
 
 
-def _compare(network: Network, generator: ImageGenerator) -> None:
-    """Raise ExportError unless the integers give ONNX Runtime's images and the golden sample."""
+def compare_images(network: Network, generator: ImageGenerator) -> None:
+    """Raise ExportError unless integers give ONNX Runtime's images and the golden sample."""
     info, golden = generator.info, generator.info.golden
     labels = np.arange(COMPARED_IMAGES) % info.classes
-    images = generator.generate(labels, seed=REFERENCE_SEED)
-    expected = {"ONNX Runtime": (REFERENCE_SEED, labels, images.tobytes())}
-    expected["the golden sample"] = golden.seed, np.array(golden.labels), golden.images
-    for name, (seed, label, content) in expected.items():
+    images = generator.generate(labels, seed=REFERENCE_SEED).tobytes()
+    for seed, label, expected in (
+        (REFERENCE_SEED, labels, images),
+        (golden.seed, np.array(golden.labels), golden.images),
+    ):
         noise = standard_normal(seed, 0, len(label), info.noise_dim) * STEPS_PER_UNIT
-        if network.generate(noise.astype(np.int64), label).tobytes() != content:
+        if network.generate(noise.astype(np.int64), label).tobytes() != expected:
             raise ExportError(
-                f"{generator.model_path} cannot become C: in integers it gives other images than "
-                f"{name}; export the model again"
+                f"{generator.model_path} cannot become C: integers give other images than ONNX "
+                "Runtime; export the model again with --precision int8"
             )
 
 
-def _values(name: str, network: Network, info: ModelInfo) -> dict[str, object]:
-    """Return the values of the templates' variables, without those that describe the file."""
-    first, layers = network.first, network.layers
-    channels, height, width = network.shape
-    step = np.diff(first.steps.astype(float)).mean(1).clip(1)  # sums of a byte, by group
+def template_values(
+    path: Path, network: Network, info: ModelInfo, sha256: str
+) -> dict[str, object]:
+    """Return the values of the templates' variables."""
+    first, layers, name = network.first, network.layers, c_name(path)
+    offsets = network.positions[0, 0]
+    permuted = bool((np.diff(offsets) != 1).any())
     arrays = {
-        "uint16_t thresholds": thresholds()[:127],
+        "int32_t thresholds": thresholds()[:127],
         "int32_t label_table": first.table,
         "int16_t noise_weights": first.weight,
         "uint8_t unit_groups": first.groups,
         "int32_t byte_steps": first.steps,
-        "uint32_t reciprocals": (2**32 - 1) / step,
         "uint8_t pixels": network.pixels,
         "int32_t golden_labels": info.golden.labels,
+        **({"uint32_t last_offsets": offsets} if permuted else {}),
     }
-    if permuted := (network.offsets != np.arange(len(network.offsets))).any():
-        arrays["uint32_t offsets"] = network.offsets
     for number, layer in enumerate(layers):
         arrays[f"int8_t weights{number}"] = layer.weight
         arrays[f"uint32_t scales{number}"] = _scales(layer)
         if layer.bias.any():
             arrays[f"int32_t biases{number}"] = layer.bias
+    hidden = [int(np.prod(each.output_size)) * len(each.bias) for each in layers[:-1]]
+    recipe = f"recipe {info.recipe.get('name')}, dataset {info.dataset}"
+    about = f"cgan-export {version('cgan-export')} made this from {path.name} ({recipe}):"
+    # Characters that could end the comment or continue its line are replaced.
+    about = re.sub(r"[^\w .,():-]", "_", f"{about} cgan-export {path.name} --c DIR", flags=re.ASCII)
     return {
+        **dict(zip(("channels", "height", "width"), network.shape, strict=True)),
+        "about": fill(about, 96, subsequent_indent=" * ", break_on_hyphens=False),
         "name": name,
         "NAME": name.upper(),
+        "sha256": sha256,
         "classes": info.classes,
         "class_names": ",\n    ".join(map(_quoted, info.class_names)),
-        "channels": channels,
-        "height": height,
-        "width": width,
-        "image_bytes": channels * height * width,
+        "image_bytes": network.positions.size,
         "noise_dim": info.noise_dim,
         "units": len(first.groups),
-        "state_bytes": max(len(first.groups), *(each.output_bytes for each in layers[:-1])),
-        "max_rows": max(each.rows for each in layers),
+        "state_bytes": max(len(first.groups), *hidden, 1),
+        "max_rows": max(each.weight[..., 0].size for each in layers),
         "arrays": "\n".join(_array(f"{name.upper()}_CONST", *each) for each in arrays.items()),
-        "layers": _layers(network, "offsets" if permuted else "NULL"),
+        "layers": ",\n    ".join(_layers(network, "last_offsets" if permuted else "NULL")),
         "layer_count": len(layers),
         "golden_seed": info.golden.seed,
-        "golden_hash": reduce(_fnv1a, info.golden.images, 0xCBF29CE484222325),
+        "hash_start": HASH_START,
+        "hash_factor": HASH_FACTOR,
+        "golden_hash": reduce(
+            lambda value, byte: (value ^ byte) * HASH_FACTOR % 2**64, info.golden.images, HASH_START
+        ),
     }
-
-
-def _about(file_name: str, info: ModelInfo) -> str:
-    """Return what a comment says about the origin of the C files."""
-    recipe = f"recipe {info.recipe.get('name')}, dataset {info.dataset}"
-    text = f"Made by cgan-export {__version__} from {file_name} ({recipe}) with"
-    command = f"cgan-export {file_name} --c DIR"
-    # Whatever could end the comment, or continue its line, is replaced.
-    return re.sub(r"[^\w .,():-]", "_", f"{text}: {command}", flags=re.ASCII)
 
 
 def _scales(layer: Layer) -> Integers:
     """Return a layer's scales as C reads them: a fraction of 24 bits, then a shift of 8 bits."""
     fractions, exponents = np.frexp(layer.scale.astype(float))
-    shifts = (24 - exponents).clip(1, MAX_SHIFT)
-    return (fractions * 2**24).astype(np.int64) << 8 | shifts
+    shifts = 24 - exponents
+    integers = (fractions * 2**24).astype(np.int64) >> (shifts - MAX_SHIFT).clip(0, 24)
+    return np.asarray(integers << 8 | shifts.clip(1, MAX_SHIFT))
 
 
-def _layers(network: Network, last_offsets: str) -> str:
-    """Return the initializers of the array of layer_t."""
+def _layers(network: Network, offsets: str) -> list[str]:
+    """Return the initializers of the layer_t; `offsets` is the array of the last one."""
     rows = []
     for number, layer in enumerate(network.layers):
         height, width, inputs, outputs = layer.weight.shape
-        biases = f"biases{number}" if layer.bias.any() else "NULL"
-        offsets, pitch = "NULL", (layer.output_size[1] * outputs, outputs)
-        if layer is network.layers[-1]:
-            offsets, pitch = last_offsets, network.pitch
+        last = number == len(network.layers) - 1
+        pitch = [layer.output_size[1] * outputs, outputs]
+        if last:
+            corners = network.positions[:2, :2, 0]
+            pitch = [int(each.max() - corners.min()) for each in (corners[:, 0], corners[0])]
+        names = [f"biases{number}" if layer.bias.any() else "NULL", f"scales{number}"]
         sizes = inputs, outputs, *layer.input_size, *layer.output_size, height, width
-        numbers = map(str, (*sizes, *layer.padding, *layer.strides, *pitch, layer.zero))
-        rows.append(", ".join([f"weights{number}", biases, f"scales{number}", offsets, *numbers]))
-    return ",\n    ".join(f"{{{row}}}" for row in rows)
+        numbers = *sizes, *layer.padding, *layer.strides, *pitch, layer.zero
+        values = f"weights{number}", *names, offsets if last else "NULL", *map(str, numbers)
+        rows.append(f"{{{', '.join(values)}}}")
+    return rows
 
 
 def _array(macro: str, declaration: str, values: ArrayLike) -> str:
-    """Return the definition of an array, whose values are rounded down."""
+    """Return the definition of an array of integers; fractions are rounded down."""
     numbers = ", ".join(map(str, np.ravel(values).astype(np.int64)))
-    return f"static {macro} {declaration}[] = {{\n{fill(numbers, 100, break_on_hyphens=False)}\n}};"
-
-
-def _fnv1a(value: int, byte: int) -> int:
-    return (value ^ byte) * 0x100000001B3 % 2**64
+    text = fill(numbers, 100, break_on_hyphens=False)
+    return f"static {macro} {declaration}[] = {{\n{text}\n}};"
 
 
 def _quoted(text: str) -> str:
