@@ -50,7 +50,7 @@ def write_c(path: Path, folder: Path) -> Path:
             )
         network = read_network(path.read_bytes(), str(path))
         compare_images(network, generator)
-        values = template_values(path, network, generator.info, generator.model_sha256)
+        texts = c_texts(path, network, generator.info, generator.model_sha256)
     files = c_files(path, folder)
     try:
         files[-1].parent.mkdir(parents=True, exist_ok=True)
@@ -58,13 +58,11 @@ def write_c(path: Path, folder: Path) -> Path:
         raise OutputError(
             f"cannot create {files[-1].parent}: {error.strerror}; choose another folder"
         ) from error
-    texts = [Path(__file__).with_name(name).read_text() for name in TEMPLATES]
-    contents = [*(Template(text).substitute(values) for text in texts), MAKEFILE]
     with ExitStack() as stack:  # renames the files when all of them are complete
-        for file, content in zip(files, contents, strict=True):
+        for file, text in zip(files, texts, strict=True):
             if file in files[:2] or not file.exists():
                 stream = stack.enter_context(atomic_write(file))
-                stream.write(content.encode())
+                stream.write(text.encode())
                 stream.flush()
     return files[0]
 
@@ -86,10 +84,16 @@ def compare_images(network: Network, generator: ImageGenerator) -> None:
             )
 
 
-def template_values(
+def c_texts(path: Path, network: Network, info: ModelInfo, sha256: str) -> list[str]:
+    """Return the content of the files of c_files(), in order."""
+    values = _template_values(path, network, info, sha256)
+    texts = (Path(__file__).with_name(name).read_text() for name in TEMPLATES)
+    return [*(Template(text).substitute(values) for text in texts), MAKEFILE]
+
+
+def _template_values(
     path: Path, network: Network, info: ModelInfo, sha256: str
 ) -> dict[str, object]:
-    """Return the values of the templates' variables."""
     first, layers, name = network.first, network.layers, c_name(path)
     offsets = network.positions[0, 0]
     permuted = bool((np.diff(offsets) != 1).any())

@@ -45,7 +45,8 @@ static const layer_t layers[LAYERS] = {
 static uint64_t multiply(uint64_t a, uint64_t b, uint64_t *high)
 {
     uint64_t a0 = a & 0xffffffffu, a1 = a >> 32, b0 = b & 0xffffffffu, b1 = b >> 32;
-    uint64_t low = a0 * b0, middle = a1 * b0 + (low >> 32), other = a0 * b1 + (middle & 0xffffffffu);
+    uint64_t low = a0 * b0, middle = a1 * b0 + (low >> 32);
+    uint64_t other = a0 * b1 + (middle & 0xffffffffu);
     *high = a1 * b1 + (middle >> 32) + (other >> 32);
     return (other << 32) | (low & 0xffffffffu);
 }

@@ -1,0 +1,154 @@
+"""The generated C gives the bytes of ONNX Runtime, whatever compiles it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from int8_networks import NETWORKS, Images, Network, make_network
+from requantization import compare
+
+from cgan_export.targets.c.source import write_c
+from cgan_runtime import ImageGenerator
+from cgan_runtime.generator import SHIPPED_MODEL
+
+HERE = Path(__file__).parent
+IMAGES = 10_000
+WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+SANITIZERS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SEED, START = 2**64 - 1, 2**62 - 5_000  # the counter of an image exceeds 64 bits
+CORTEX = ["arm-none-eabi-gcc", "-mthumb", "--specs=rdimon.specs", "-T", str(HERE / "mps2.ld")]
+QEMU = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> Network:
+    return make_network(request.param)
+
+
+@pytest.fixture(scope="module")
+def source(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return network.write_c(tmp_path_factory.mktemp("c") / "net")
+
+
+@pytest.fixture(scope="module")
+def expected(network: Network) -> Images:
+    images = network.generate(SEED, START, IMAGES)
+    assert images.std() > 2
+    return images
+
+
+def compiled(source: Path, target: Path, command: list[str]) -> Path:
+    """Compile net.c with images.c; skip the test if the compiler is not installed."""
+    require(command[0])
+    files = [HERE / "images.c", source]
+    subprocess.run([*command, "-I", source.parent, "-o", target, *files], check=True)
+    return target
+
+
+def require(program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+
+
+def assert_images(command: list[str | Path], expected: Images, start: int = START) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=600)
+    images = np.frombuffer(done.stdout, np.uint8).reshape(expected.shape)
+    np.testing.assert_array_equal(images, expected)
+
+
+@pytest.mark.parametrize("options", [["-O0"], ["-O3"], SANITIZERS], ids=["O0", "O3", "sanitized"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_compilers_give_the_bytes_of_onnxruntime(
+    source: Path, expected: Images, tmp_path: Path, compiler: str, options: list[str]
+) -> None:
+    program = compiled(source, tmp_path / "images", [compiler, *WARNINGS, *options])
+    count = IMAGES // 10 if options is SANITIZERS else IMAGES
+    assert_images([program, str(SEED), str(START), str(count)], expected[:count])
+
+
+@pytest.mark.parametrize("kind", ["shipped", "convolutional, RGB"])
+@pytest.mark.parametrize(
+    ("compiler", "emulator"),
+    [
+        ("arm-linux-gnueabihf-gcc", "qemu-arm-static"),
+        ("s390x-linux-gnu-gcc", "qemu-s390x-static"),  # big endian
+    ],
+)
+def test_other_processors_give_the_same_bytes(
+    tmp_path: Path, kind: str, compiler: str, emulator: str
+) -> None:
+    require(emulator)
+    network = make_network(kind)
+    source = network.write_c(tmp_path / "net")
+    program = compiled(source, tmp_path / "images", [compiler, *WARNINGS, "-O2", "-static"])
+    command: list[str | Path] = [emulator, program, str(SEED), str(START), "500"]
+    assert_images(command, network.generate(SEED, START, 500))
+
+
+@pytest.mark.parametrize("kind", ["shipped", "convolutional, RGB"])
+@pytest.mark.parametrize("processor", ["cortex-m4", "cortex-m0plus"])
+def test_a_cortex_m_gives_the_same_bytes(tmp_path: Path, kind: str, processor: str) -> None:
+    require("qemu-system-arm")
+    network = make_network(kind)
+    source = network.write_c(tmp_path / "net")
+    command = [*CORTEX, f"-mcpu={processor}", "-O2", str(HERE / "mps2.c")]
+    program = compiled(source, tmp_path / "images.elf", command)
+    arguments = ",".join(f"arg={each}" for each in ("images", SEED, START, 200))
+    options = ["-semihosting-config", f"enable=on,target=native,{arguments}", "-kernel", program]
+    assert_images([*QEMU, *options], network.generate(SEED, START, 200))
+
+
+def test_the_last_index_has_an_image(tmp_path: Path) -> None:
+    network = make_network("perceptron, 4 layers")
+    program = compiled(network.write_c(tmp_path / "net"), tmp_path / "images", ["gcc", "-O1"])
+    assert_images([program, "0", str(2**63 - 1), "1"], network.generate(0, 2**63 - 1, 1))
+
+
+def test_a_changed_weight_fails_the_selftest(tmp_path: Path) -> None:
+    source = make_network("perceptron, 4 layers").write_c(tmp_path / "net")
+    text = source.read_text()
+    at = text.index("\n", text.index("label_table[]")) + 1
+    source.write_text(text[:at] + "1" + text[at:].lstrip("-"))
+    program = compiled(source, tmp_path / "images", ["gcc", "-O1"])
+    assert subprocess.run([program, "0", "0", "1"], check=False).returncode == 1
+
+
+def test_requantization_equals_that_of_onnxruntime(tmp_path: Path) -> None:
+    """Every reachable sum of a few outputs; `python tests/c/requantization.py` takes them all."""
+    require("gcc")
+    counts = np.array(list(compare(SHIPPED_MODEL, tmp_path, step=250)))
+    assert counts[:, 0].sum() > 1_000_000
+    assert counts[:, 1].sum() == 0
+
+
+def test_the_example_program_writes_a_picture(tmp_path: Path) -> None:
+    require("gcc")
+    for kind, header in (("shipped", b"P5\n28 28\n255\n"), ("perceptron, RGB", b"P6\n9 6\n255\n")):
+        network = make_network(kind)
+        folder = network.write_c(tmp_path / kind).parent / "example"
+        subprocess.run(["make", "-s", "net", "CC=gcc"], cwd=folder, check=True)
+        picture = subprocess.run(
+            [folder / "net", "0", "5", "7"], stdout=subprocess.PIPE, check=True
+        )
+        image = network.generate(5, 7, 1)[0]
+        assert picture.stdout == header + image.transpose(1, 2, 0).tobytes()
+        wrong = subprocess.run([folder / "net", "99"], capture_output=True, check=False)
+        assert (wrong.returncode, wrong.stdout) == (2, b"")
+        assert wrong.stderr.startswith(b"error: LABEL must be 0 to ")
+
+
+def test_a_rust_program_generates_the_same_image(tmp_path: Path) -> None:
+    require("rustc")
+    require("gcc")
+    write_c(SHIPPED_MODEL, tmp_path)
+    subprocess.run(["gcc", "-c", "digits.c", "-o", "digits.o"], cwd=tmp_path, check=True)
+    main = HERE.parents[1] / "examples" / "rust" / "main.rs"
+    subprocess.run(["rustc", main, "-C", "link-arg=digits.o"], cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "main", "3", "7"], stdout=subprocess.PIPE, check=True)
+    image = ImageGenerator().generate(3, seed=7)[0, 0]
+    lines = ["".join(" .:-=+*%@"[pixel // 29] for pixel in row) for row in image]
+    assert done.stdout.decode().splitlines() == lines
+    wrong = subprocess.run([tmp_path / "main", "10"], capture_output=True, check=False)
+    assert (wrong.returncode, wrong.stdout) == (2, b"")
