@@ -111,9 +111,10 @@ def convolutional(
         at = [i for i, each in enumerate(module.rest) if isinstance(each, nn.Conv2d)][-1]
         old = module.rest[at]
         assert isinstance(old, nn.Conv2d)
-        module.rest[at] = nn.Conv2d(old.in_channels, 16 * channels, 3, padding=1)
+        new = nn.Conv2d(old.in_channels, 16 * channels, 3, padding=1)
         with torch.no_grad():
-            module.rest[at].weight *= 12
+            new.weight *= 12
+        module.rest[at] = new
     model = export_to_int8_onnx(quantize(module))
     if channels > 1:
         _replace_constant(model, "shape_-1_4", [-1, channels, 4, 4, height // 4, width // 4])

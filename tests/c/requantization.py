@@ -66,9 +66,19 @@ def onnxruntime_requantization() -> Callable[
 ]:
     """Return a function of sums, their scale and the zero point: ONNX Runtime."""
     names = ["x", "one", "none", "w", "scale", "zero_w", "one", "zero", "sums"]
-    types = [TensorProto.UINT8, TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8]
+    types: list[int] = [TensorProto.UINT8, TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8]
     types += [TensorProto.FLOAT, TensorProto.INT8, 0, TensorProto.UINT8, TensorProto.INT32]
-    shapes = [[1, 1, 1, 1], [], [], ["n", 1, 1, 1], ["n"], ["n"], [], [], ["n"]]
+    shapes: list[list[int | str]] = [
+        [1, 1, 1, 1],
+        [],
+        [],
+        ["n", 1, 1, 1],
+        ["n"],
+        ["n"],
+        [],
+        [],
+        ["n"],
+    ]
     inputs = {
         name: helper.make_tensor_value_info(name, kind, shape)
         for name, kind, shape in zip(names, types, shapes, strict=True)

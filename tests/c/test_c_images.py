@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,9 @@ def require(program: str) -> None:
         pytest.skip(f"{program} is not installed")
 
 
-def assert_images(command: list[str | Path], expected: Images, start: int = START) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=600)
+def assert_images(command: Sequence[object], expected: Images, start: int = START) -> None:
+    arguments = [*map(str, command)]
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True, timeout=600)
     images = np.frombuffer(done.stdout, np.uint8).reshape(expected.shape)
     np.testing.assert_array_equal(images, expected)
 
@@ -83,7 +85,7 @@ def test_other_processors_give_the_same_bytes(
     network = make_network(kind)
     source = network.write_c(tmp_path / "net")
     program = compiled(source, tmp_path / "images", [compiler, *WARNINGS, "-O2", "-static"])
-    command: list[str | Path] = [emulator, program, str(SEED), str(START), "500"]
+    command = [emulator, program, str(SEED), str(START), "500"]
     assert_images(command, network.generate(SEED, START, 500))
 
 

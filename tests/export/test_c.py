@@ -7,10 +7,12 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from cgan_export.errors import ExportError
@@ -137,12 +139,12 @@ def test_a_failed_write_changes_no_file(
     (tmp_path / "c" / "digits.c").write_text("/* cgan-export of before */")
     (tmp_path / "c" / "example" / "Makefile").unlink()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    open_file = Path.open
+    open_file: Any = Path.open
 
-    def fail_for_the_last(path: Path, mode: str = "r") -> object:
+    def fail_for_the_last(path: Path, mode: str = "r", *arguments: object, **more: Any) -> object:
         if mode == "xb" and path.parent.name == "example":
             raise OSError(28, "No space left on device")
-        return open_file(path, mode)
+        return open_file(path, mode, *arguments, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", fail_for_the_last)
@@ -189,7 +191,7 @@ def test_texts_of_the_model_cannot_break_the_source() -> None:
     ]
 
 
-def changed(name: str, values: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def changed(name: str, values: NDArray[Any]) -> bytes:
     """Return the shipped file with another constant and a valid checksum."""
     model = onnx.ModelProto.FromString(SHIPPED_MODEL.read_bytes())
     (tensor,) = (each for each in model.graph.initializer if each.name == name)
@@ -215,8 +217,8 @@ def test_a_file_that_is_not_exact_is_refused(
     call: Command,
     tmp_path: Path,
     name: str,
-    values: np.ndarray,
-    message: str,  # type: ignore[type-arg]
+    values: NDArray[Any],
+    message: str,
 ) -> None:
     (tmp_path / "changed.onnx").write_bytes(changed(name, values))
     done = call("cgan-export", "changed.onnx", "--c", "c")
@@ -245,7 +247,9 @@ def test_another_network_is_not_accepted_for_a_file(exported: Exported) -> None:
 def test_bytes_of_the_first_layer_follow_float32_division() -> None:
     """For every sum of a unit with a step of 1/64, the bytes equal those of numpy's float32."""
     scale = np.float32(0.022271648)
-    layer = first_layer(np.float32([[1 / 64]]), np.float32([[0.5]]), np.asarray(scale))
+    layer = first_layer(
+        np.array([[1 / 64]], np.float32), np.array([[0.5]], np.float32), np.asarray(scale)
+    )
     sums = np.arange(-100, 2_000, dtype=np.int32)
     expected = np.rint(sums.astype(np.float32) / np.float32(64) / scale).clip(0, 255)
     assert layer.table.tolist() == [[1]]
