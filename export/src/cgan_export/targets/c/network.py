@@ -146,6 +146,9 @@ class _Reader:
             raise ValueError("its graph lacks a layer")
         last = self.layers[-1]
         positions = np.argsort(self.positions.ravel()).reshape(*last.output_size, -1)
+        steps = [np.diff(positions, axis=axis) for axis in (0, 1)]
+        if any(each.size and np.ptp(each) for each in steps) or positions[0, 0].min():
+            raise ValueError("the order of its pixels is not that of a pixel shuffle")
         channels, height, width = self.positions.shape
         return Network(self.first, self.layers, self.pixels, positions, (channels, height, width))
 
