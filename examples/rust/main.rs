@@ -2,7 +2,7 @@
 //
 //     cgan-export digits.onnx --c c
 //     cc -O3 -c c/digits.c -o digits.o
-//     rustc -O main.rs -C link-arg=digits.o && ./main 3 7
+//     rustc --edition 2021 -O main.rs -C link-arg=digits.o && ./main 3 7
 
 const HEIGHT: usize = 28; // DIGITS_HEIGHT and DIGITS_WIDTH of digits.h
 const WIDTH: usize = 28;

@@ -147,7 +147,9 @@ def test_a_rust_program_generates_the_same_image(tmp_path: Path) -> None:
     write_c(SHIPPED_MODEL, tmp_path)
     subprocess.run(["gcc", "-c", "digits.c", "-o", "digits.o"], cwd=tmp_path, check=True)
     main = HERE.parents[1] / "examples" / "rust" / "main.rs"
-    subprocess.run(["rustc", main, "-C", "link-arg=digits.o"], cwd=tmp_path, check=True)
+    subprocess.run(
+        ["rustc", "--edition", "2021", main, "-C", "link-arg=digits.o"], cwd=tmp_path, check=True
+    )
     done = subprocess.run([tmp_path / "main", "3", "7"], stdout=subprocess.PIPE, check=True)
     image = ImageGenerator().generate(3, seed=7)[0, 0]
     lines = ["".join(" .:-=+*%@"[pixel // 29] for pixel in row) for row in image]

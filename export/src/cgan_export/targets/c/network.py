@@ -105,8 +105,9 @@ def read_network(content: bytes, source: str) -> Network:
     try:
         return _Reader(onnx.ModelProto.FromString(content).graph).network()
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = error if isinstance(error, ValueError) else "its graph has an unknown form"
         raise ExportError(
-            f"{source} cannot become C ({error}); export the model again with --precision int8"
+            f"{source} cannot become C ({reason}); export the model again with --precision int8"
         ) from error
 
 

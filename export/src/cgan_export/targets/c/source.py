@@ -27,6 +27,7 @@ TEMPLATES = ("template.c", "template.h", "template_main.c")
 HASH_START, HASH_FACTOR = 0xCBF29CE484222325, 0x100000001B3  # of the 64-bit hash FNV-1a
 
 
+@np.errstate(all="ignore")  # of scales that a foreign file may have
 def write_c(path: Path, folder: Path) -> Path:
     """Write an int8 file as C source, after comparing its images with those of ONNX Runtime.
 
