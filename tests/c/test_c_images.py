@@ -21,6 +21,9 @@ SANITIZERS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"
 SEED, START = 2**64 - 1, 2**62 - 5_000  # the counter of an image exceeds 64 bits
 CORTEX = ["arm-none-eabi-gcc", "-mthumb", "--specs=rdimon.specs", "-T", str(HERE / "mps2.ld")]
 QEMU = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"]
+WEBASSEMBLY = ["clang", "--target=wasm32", "-std=c99", "-O2", "-ffreestanding", "-mbulk-memory"]
+WEBASSEMBLY += ["-nostdlib", "-Wl,--no-entry,--export=__heap_base"]
+WEBASSEMBLY += ["-Wl,--export=net_generate,--export=net_selftest"]
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -100,6 +103,16 @@ def test_a_cortex_m_gives_the_same_bytes(tmp_path: Path, kind: str, processor: s
     arguments = ",".join(f"arg={each}" for each in ("images", SEED, START, 200))
     options = ["-semihosting-config", f"enable=on,target=native,{arguments}", "-kernel", program]
     assert_images([*QEMU, *options], network.generate(SEED, START, 200))
+
+
+def test_webassembly_gives_the_same_bytes(tmp_path: Path) -> None:
+    for program in ("wasm-ld", "clang", "node"):
+        require(program)
+    network = make_network("shipped")
+    source = network.write_c(tmp_path / "net")
+    subprocess.run([*WEBASSEMBLY, "-o", tmp_path / "net.wasm", source], check=True)
+    command = ["node", HERE / "images.mjs", tmp_path / "net.wasm", SEED, START, 500, 10, 28 * 28]
+    assert_images(command, network.generate(SEED, START, 500))
 
 
 def test_the_last_index_has_an_image(tmp_path: Path) -> None:

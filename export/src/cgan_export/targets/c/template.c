@@ -149,12 +149,12 @@ static NOINLINE void add_noise(int32_t *restrict sums, const int16_t *restrict w
     int32_t j;
     if (length == BLOCK) { /* a constant length, which compilers vectorize */
         for (j = 0; j < BLOCK; j++) {
-            sums[j] += noise * weights[j];
+            sums[j] += (int32_t)noise * weights[j];
         }
         return;
     }
     for (j = 0; j < length; j++) {
-        sums[j] += noise * weights[j];
+        sums[j] += (int32_t)noise * weights[j];
     }
 }
 
@@ -176,6 +176,8 @@ static void run_first_layer(const int8_t *noise, int32_t label, uint8_t *output)
     }
 }
 
+#define PRODUCT(x, w) ((int32_t)((x) * (w)[j])) /* fits into 16 bits */
+
 /* Add four rows of weights, w, times four values, x. */
 static NOINLINE void add_rows(int32_t *restrict sums, const int8_t *const w[4], const uint8_t *x,
                               int32_t length)
@@ -185,12 +187,12 @@ static NOINLINE void add_rows(int32_t *restrict sums, const int8_t *const w[4], 
     int32_t j;
     if (length == BLOCK) {
         for (j = 0; j < BLOCK; j++) {
-            sums[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j];
+            sums[j] += PRODUCT(x0, w0) + PRODUCT(x1, w1) + PRODUCT(x2, w2) + PRODUCT(x3, w3);
         }
         return;
     }
     for (j = 0; j < length; j++) {
-        sums[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j];
+        sums[j] += PRODUCT(x0, w0) + PRODUCT(x1, w1) + PRODUCT(x2, w2) + PRODUCT(x3, w3);
     }
 }
 
