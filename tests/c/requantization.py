@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from cgan_export.targets.c.network import Layer, read_network
-from cgan_export.targets.c.source import write_c
+from cgan_export.targets.c.source import encoded_scales, write_c
 from cgan_runtime.generator import SHIPPED_MODEL
 
 CHUNK = 2**20  # sums that are compared at a time
@@ -35,14 +35,12 @@ void requantize_all(int32_t first, int32_t count, uint32_t scale, int32_t zero, 
         out[i] = requantize(first + i, scale, zero);
     }
 }
-uint32_t scale_of(int32_t layer, int32_t output);
-uint32_t scale_of(int32_t layer, int32_t output) { return layers[layer].scales[output]; }
 """
-Requantize = Callable[[int, int, int, int, int], NDArray[np.uint8]]
+Requantize = Callable[[int, int, int, int], NDArray[np.uint8]]
 
 
 def compile_requantization(model: Path, folder: Path) -> Requantize:
-    """Return a function of layer, output, zero point, first sum and count: the C code."""
+    """Return a function of an encoded scale, zero point, first sum and count: the C code."""
     net = folder / "net.onnx"
     net.write_bytes(model.read_bytes())
     write_c(net, folder)
@@ -50,12 +48,11 @@ def compile_requantization(model: Path, folder: Path) -> Requantize:
     command = ["gcc", "-std=c99", "-O2", "-shared", "-fPIC", "-o", "harness.so", "harness.c"]
     subprocess.run(command, cwd=folder, check=True)
     library = ctypes.CDLL(str(folder / "harness.so"))
-    library.scale_of.restype = ctypes.c_uint32
 
-    def requantize(layer: int, output: int, zero: int, first: int, count: int) -> NDArray[np.uint8]:
+    def requantize(scale: int, zero: int, first: int, count: int) -> NDArray[np.uint8]:
         values = np.empty(count, np.uint8)
-        scale = ctypes.c_uint32(library.scale_of(layer, output))
-        library.requantize_all(first, count, scale, zero, values.ctypes.data_as(ctypes.c_void_p))
+        pointer = values.ctypes.data_as(ctypes.c_void_p)
+        library.requantize_all(first, count, ctypes.c_uint32(scale), zero, pointer)
         return values
 
     return requantize
@@ -120,14 +117,15 @@ def reachable_sums(layer: Layer, output: int) -> tuple[int, int]:
 def compare(model: Path, folder: Path, step: int = 1) -> Iterator[tuple[int, int]]:
     """Yield the number of sums and of differences, for every step-th output of every layer."""
     ours, theirs = compile_requantization(model, folder), onnxruntime_requantization()
-    for number, layer in enumerate(read_network(model.read_bytes(), str(model)).layers):
+    for layer in read_network(model.read_bytes(), str(model)).layers:
+        scales = encoded_scales(layer)
         for output in range(0, len(layer.bias), step):
             low, high = reachable_sums(layer, output)
             for first in range(low, high + 1, CHUNK):
                 count = min(CHUNK, high + 1 - first)
                 sums = np.arange(first, first + count, dtype=np.int32)
                 expected = theirs(sums, layer.scale[output], layer.zero)
-                actual = ours(number, output, layer.zero, first, count)
+                actual = ours(int(scales[output]), layer.zero, first, count)
                 yield count, int((actual != expected).sum())
 
 

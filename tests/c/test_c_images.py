@@ -3,14 +3,16 @@
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from int8_networks import NETWORKS, Images, Network, make_network
-from requantization import compare
+from requantization import compare, compile_requantization, onnxruntime_requantization
 
-from cgan_export.targets.c.source import write_c
+from cgan_export.targets.c.network import read_network
+from cgan_export.targets.c.source import encoded_scales, write_c
 from cgan_runtime import ImageGenerator
 from cgan_runtime.generator import SHIPPED_MODEL
 
@@ -136,6 +138,25 @@ def test_requantization_equals_that_of_onnxruntime(tmp_path: Path) -> None:
     counts = np.array(list(compare(SHIPPED_MODEL, tmp_path, step=250)))
     assert counts[:, 0].sum() > 1_000_000
     assert counts[:, 1].sum() == 0
+
+
+def test_requantization_of_extreme_scales_and_sums(tmp_path: Path) -> None:
+    """Scales from 2**-70 to 2**20, and sums that float32 rounds."""
+    require("gcc")
+    ours, theirs = compile_requantization(SHIPPED_MODEL, tmp_path), onnxruntime_requantization()
+    layer = read_network(SHIPPED_MODEL.read_bytes(), "digits.onnx").layers[-1]
+    rng = np.random.default_rng(0)
+    scales = np.ldexp(rng.uniform(1, 2, 182), np.arange(-70, 21).repeat(2)).astype(np.float32)
+    encoded = encoded_scales(replace(layer, scale=scales))
+    for scale, code in zip(scales, encoded, strict=True):
+        half_steps = (np.arange(-130, 260) + 0.5) / scale
+        limits = np.array([-(2**31), -(2**24), 0, 2**24, 2**31 - 40])
+        starts = np.concatenate([half_steps, limits]).clip(-(2**31), 2**31 - 40).astype(int) - 5
+        for zero in (0, 128):
+            sums = (starts.clip(-(2**31))[:, None] + np.arange(12)).astype(np.int32)
+            actual = [ours(int(code), zero, int(first), 12) for first in sums[:, 0]]
+            expected = theirs(sums.ravel(), scale, zero).reshape(sums.shape)
+            np.testing.assert_array_equal(np.stack(actual), expected, str(scale))
 
 
 def test_the_example_program_writes_a_picture(tmp_path: Path) -> None:

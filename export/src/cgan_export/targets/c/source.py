@@ -110,7 +110,7 @@ def _template_values(
     }
     for number, layer in enumerate(layers):
         arrays[f"int8_t weights{number}"] = layer.weight
-        arrays[f"uint32_t scales{number}"] = _scales(layer)
+        arrays[f"uint32_t scales{number}"] = encoded_scales(layer)
         if layer.bias.any():
             arrays[f"int32_t biases{number}"] = layer.bias
     hidden = [int(np.prod(each.output_size)) * len(each.bias) for each in layers[:-1]]
@@ -130,7 +130,7 @@ def _template_values(
         "noise_dim": info.noise_dim,
         "units": len(first.groups),
         "state_bytes": max(len(first.groups), *hidden, 1),
-        "max_rows": max(each.weight[..., 0].size for each in layers),
+        "max_inputs": max(each.weight[..., 0].size for each in layers),
         "arrays": "\n".join(_array(f"{name.upper()}_CONST", *each) for each in arrays.items()),
         "layers": ",\n    ".join(_layers(network, "last_offsets" if permuted else "NULL")),
         "layer_count": len(layers),
@@ -143,7 +143,7 @@ def _template_values(
     }
 
 
-def _scales(layer: Layer) -> Integers:
+def encoded_scales(layer: Layer) -> Integers:
     """Return a layer's scales as C reads them: a fraction of 24 bits, then a shift of 8 bits."""
     fractions, exponents = np.frexp(layer.scale.astype(float))
     shifts = 24 - exponents
@@ -170,7 +170,7 @@ def _layers(network: Network, offsets: str) -> list[str]:
 
 
 def _array(macro: str, declaration: str, values: ArrayLike) -> str:
-    """Return the definition of an array of integers; fractions are rounded down."""
+    """Return the definition of an array of integers."""
     numbers = ", ".join(map(str, np.ravel(values).astype(np.int64)))
     text = fill(numbers, 100, break_on_hyphens=False)
     return f"static {macro} {declaration}[] = {{\n{text}\n}};"

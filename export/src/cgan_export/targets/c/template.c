@@ -18,7 +18,7 @@
 #define UNITS $units /* of the first layer */
 #define LAYERS $layer_count /* after the first */
 #define STATE_BYTES $state_bytes /* of a hidden layer */
-#define MAX_INPUTS $max_rows /* of a sum */
+#define MAX_INPUTS $max_inputs /* of a sum */
 #define BLOCK 128 /* sums that are computed at a time */
 
 /* A convolution of bytes [height][width][channels]. A linear layer is one of a single pixel. */
