@@ -1,6 +1,6 @@
 """Compare the C code's requantization with ONNX Runtime's for every reachable sum of a model.
 
-    python tests/c/requantization.py                   # the shipped model, some minutes
+    python tests/c/requantization.py                   # the shipped model, a minute or more
     python tests/c/requantization.py --model my.onnx
 
 A sum of a layer lies between 255 times the sum of its negative weights and 255 times that of its
