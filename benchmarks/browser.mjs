@@ -60,9 +60,9 @@ async function inBrowser(context, address, threads) {
   const page = await context.newPage();
   await page.goto(address);
   await page.evaluate(async (numThreads) => {
-    const { ONNXRUNTIME } = await import("./built.mjs");
-    const { BUILDS, filesOf } = await import("./builds.mjs");
-    const { standardNormal } = await import("./noise.mjs");
+    const { ONNXRUNTIME } = await import("./built.js");
+    const { BUILDS, filesOf } = await import("./builds.js");
+    const { standardNormal } = await import("./noise.js");
     const folder = new URL(`vendor/onnxruntime-web-${ONNXRUNTIME}/`, location.href);
     const [module, mjs, wasm] = filesOf(BUILDS.wasm).map((file) => new URL(file, folder).href);
     const ort = await import(module);

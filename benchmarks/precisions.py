@@ -22,8 +22,9 @@ import harness
 import numpy as np
 import onnxruntime
 
+from cgan_export.evaluation.datasets import load_evaluation_data
 from cgan_export.evaluation.evaluator import Evaluator
-from cgan_export.evaluation.image_sources import open_onnx_source
+from cgan_export.evaluation.image_sources import open_onnx_source, open_source
 from cgan_export.evaluation.quality_gate import compare_accuracy
 from cgan_export.export import TOLERANCES, export_model
 from cgan_runtime import ImageGenerator
@@ -46,8 +47,10 @@ def main(
     models: dict[str, Path], data_dir: Path, dataset: str, output: Path, cache_dir: Path
 ) -> None:
     """Export, measure and time the models, given as NAME=MODEL."""
-    evaluator = Evaluator(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
-    gate = partial(compare_accuracy, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
+    first = open_source(next(iter(models.values())))
+    data = load_evaluation_data(first, dataset, data_dir)
+    evaluator = Evaluator(data, cache_dir)
+    gate = partial(compare_accuracy, data=data.train, cache_dir=cache_dir)
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         files: dict[str, Path] = {}

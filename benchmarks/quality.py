@@ -26,6 +26,7 @@ import click
 import harness
 import torch
 
+from cgan_export.evaluation.datasets import load_evaluation_data
 from cgan_export.evaluation.evaluator import Evaluator
 from cgan_export.evaluation.image_sources import ImageSource, open_source
 from cgan_export.evaluation.pictures import confusion_picture, nearest_picture, sheet_picture
@@ -73,8 +74,9 @@ def main(
     """Measure the models, given as NAME=MODEL, and write the table."""
     if threads is not None:
         torch.set_num_threads(threads)
-    evaluator = Evaluator(dataset, data_dir, cache_dir, lambda line: click.echo(line, err=True))
     sources = {name: open_source(path) for name, path in models.items()}
+    first = next(iter(sources.values()))
+    evaluator = Evaluator(load_evaluation_data(first, dataset, data_dir), cache_dir)
     title, last = list(sources.items())[-1]
     classifier_path = cache_dir / classifier_file_name(evaluator.train)
     classifier = hashlib.sha256(classifier_path.read_bytes()).hexdigest()[:16]

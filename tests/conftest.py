@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import venv
@@ -72,7 +71,7 @@ def run_in_process(name: str, *arguments: str) -> "subprocess.CompletedProcess[b
     stdout, stderr = io.BytesIO(), io.BytesIO()
     sys.stdout = io.TextIOWrapper(stdout, "utf-8", write_through=True)
     sys.stderr = io.TextIOWrapper(stderr, "utf-8", "backslashreplace", write_through=True)
-    threads, sigterm_handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    threads = torch.get_num_threads()
     code: Any = None
     try:
         runner.run(import_module(COMMAND_MODULES[name]).command, arguments)
@@ -82,7 +81,6 @@ def run_in_process(name: str, *arguments: str) -> "subprocess.CompletedProcess[b
         sys.stdout.detach()
         sys.stderr.detach()
         sys.stdout, sys.stderr = streams
-        signal.signal(signal.SIGTERM, sigterm_handler)
         torch.set_num_threads(threads)
     return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
 

@@ -1,17 +1,28 @@
-/** Build dist/, the folder to host: src/, the shipped model and onnxruntime-web. */
+/** Build dist/, the folder to host: src/, the shipped model, onnxruntime-web and the licenses. */
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { BUILDS, filesOf } from "./src/builds.mjs";
+import { BUILDS, filesOf } from "./src/builds.js";
 
 const HERE = new URL("./", import.meta.url);
 const SOURCE = new URL("src/", HERE);
 const MODEL = new URL("../runtime/src/cgan_runtime/models/digits.onnx", HERE);
-const RUNTIME = new URL("node_modules/onnxruntime-web/", HERE);
+const PACKAGES = new URL("node_modules/", HERE);
+const RUNTIME = new URL("onnxruntime-web/", PACKAGES);
 export const DIST = fileURLToPath(new URL("dist/", HERE));
 
 const RUNTIME_FILES = Object.values(BUILDS).flatMap(filesOf);
+const WORKER = "service-worker.js";
+const LICENSES = "licenses.txt";
 
 /** Delete dist/ and build it again. */
 export function build() {
@@ -21,24 +32,60 @@ export function build() {
   rmSync(dist, { recursive: true, force: true });
   cpSync(SOURCE, dist, { recursive: true });
   cpSync(MODEL, new URL("digits.onnx", dist));
-  writeFileSync(new URL("built.mjs", dist), `export const ONNXRUNTIME = "${version}";\n`);
+  writeFileSync(new URL("built.js", dist), `export const ONNXRUNTIME = "${version}";\n`);
+  writeFileSync(new URL(LICENSES, dist), licenses(version));
   mkdirSync(new URL(vendor, dist), { recursive: true });
   for (const file of RUNTIME_FILES) {
-    cpSync(new URL(`dist/${file}`, RUNTIME), new URL(vendor + file, dist));
+    const original = file.replace(/\.js$/, ".mjs");
+    cpSync(new URL(`dist/${original}`, RUNTIME), new URL(vendor + file, dist));
   }
-  fillInWorker(new URL("service-worker.js", dist), dist, vendor);
+  fillInWorker(dist, vendor);
 }
 
-/** Write the list of files and a hash of their contents into the service worker. */
-function fillInWorker(worker, dist, vendor) {
-  const files = readdirSync(dist).filter((file) => !["service-worker.js", "vendor"].includes(file));
+/** Return the license texts of everything in dist/. */
+function licenses(version) {
+  const parts = {
+    cgan: new URL("../LICENSE", HERE),
+    [`onnxruntime-web ${version}`]: new URL("licenses/onnxruntime-LICENSE.txt", HERE),
+    "onnxruntime, third-party notices": new URL("licenses/onnxruntime-ThirdPartyNotices.txt", HERE),
+  };
+  const { packages } = JSON.parse(readFileSync(new URL("package-lock.json", HERE), "utf8"));
+  for (const [path, entry] of Object.entries(packages)) {
+    const file = new URL(`${path}/LICENSE`, HERE);
+    if (path && !entry.dev && existsSync(file)) {
+      parts[`${path.replace("node_modules/", "")} ${entry.version}`] = file;
+    }
+  }
+  const title = (name) => `${"=".repeat(80)}\n${name}\n${"=".repeat(80)}\n\n`;
+  return Object.entries(parts)
+    .map(([name, file]) => title(name) + readFileSync(file, "utf8").trimEnd())
+    .join("\n\n")
+    .concat("\n");
+}
+
+/** Write the files that the page consists of, with their SHA-256, into the service worker. */
+function fillInWorker(dist, vendor) {
+  const hashOf = (file) =>
+    createHash("sha256")
+      .update(readFileSync(new URL(file, dist)))
+      .digest("hex");
+  const skipped = [WORKER, LICENSES, "vendor"];
+  const files = readdirSync(dist)
+    .filter((file) => !skipped.includes(file))
+    .sort();
+  const hashes = { "": hashOf("index.html") };
+  for (const file of files) hashes[file] = hashOf(file);
+  const later = {};
+  for (const file of [LICENSES, ...RUNTIME_FILES.map((each) => vendor + each)]) {
+    later[file] = hashOf(file);
+  }
+  const worker = new URL(WORKER, dist);
   const template = readFileSync(worker, "utf8");
-  const hash = createHash("sha256").update(template).update(vendor);
-  for (const file of files.sort()) hash.update(file).update(readFileSync(new URL(file, dist)));
+  const contents = JSON.stringify([template, hashes, later]);
   const filled = template
-    .replace("__BUILD__", hash.digest("hex").slice(0, 12))
-    .replace('["__FILES__"]', JSON.stringify(["./", ...files]))
-    .replace('["__RUNTIME__"]', JSON.stringify(RUNTIME_FILES.map((file) => vendor + file)));
+    .replace("__BUILD__", createHash("sha256").update(contents).digest("hex").slice(0, 12))
+    .replace('{ __FILES__: "" }', JSON.stringify(hashes, null, 1))
+    .replace('{ __LATER__: "" }', JSON.stringify(later, null, 1));
   writeFileSync(worker, filled);
 }
 
@@ -46,7 +93,8 @@ function fillInWorker(worker, dist, vendor) {
 function printSizes() {
   const { version } = JSON.parse(readFileSync(new URL("package.json", RUNTIME), "utf8"));
   const files = readdirSync(DIST, { withFileTypes: true }).filter((entry) => entry.isFile());
-  const parts = { page: files.map(({ name }) => name).filter((name) => name !== "digits.onnx") };
+  const other = ["digits.onnx", LICENSES];
+  const parts = { page: files.map(({ name }) => name).filter((name) => !other.includes(name)) };
   parts.model = ["digits.onnx"];
   for (const [name, build] of Object.entries(BUILDS)) {
     parts[name] = filesOf(build).map((file) => `vendor/onnxruntime-web-${version}/${file}`);

@@ -1,7 +1,9 @@
+import copy
 import json
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,17 +12,29 @@ import torch
 from PIL import Image
 
 from cgan_export.cli.evaluate import results_table
+from cgan_export.cli.pictures import write_pictures
 from cgan_export.evaluation import evaluator as evaluator_module
+from cgan_export.evaluation import pictures
+from cgan_export.evaluation.datasets import EvaluationData
 from cgan_export.evaluation.evaluator import Evaluator
 from cgan_export.evaluation.image_sources import open_source
+from cgan_export.evaluation.pictures import confusion_picture, sheet_picture
+from cgan_runtime.cli import runner
+from cgan_training.data import load_dataset
 from cgan_training.evaluation.classifier import classification_accuracy_score
+from cgan_training.evaluation.memorization import nearest_training_images
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
+def defined(figures: dict[str, float | None]) -> dict[str, float]:
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
 @pytest.fixture(scope="module")
 def evaluator(classifier_cache: Path) -> Evaluator:
-    return Evaluator("optdigits", Path("none"), classifier_cache, lambda _: None)
+    train, test = (load_dataset("optdigits", Path("none"), train=each)[0] for each in (True, False))
+    return Evaluator(EvaluationData(train, test), classifier_cache)
 
 
 def test_a_run_and_its_export_have_the_same_figures(
@@ -74,11 +88,12 @@ def test_repeats_give_means_and_standard_deviations(evaluator: Evaluator, run_di
     second = confusion - first  # the first of the two sets is the single set
     assert torch.equal(first.sum(1), second.sum(1))
     assert (second >= 0).all()
-    assert two.deviations["frechet"] > 0  # each set has its own noise
+    means, deviations, single = map(defined, (two.figures, two.deviations, one.figures))
+    assert deviations["frechet"] > 0  # each set has its own noise
     for name in ("label_accuracy", "frechet", "recall", "memorized"):
         # Two numbers differ from their mean by sqrt(1/2) of their standard deviation.
-        difference = abs(two.figures[name] - one.figures[name])
-        assert difference == pytest.approx(two.deviations[name] / 2**0.5, abs=2e-4)
+        difference = abs(means[name] - single[name])
+        assert difference == pytest.approx(deviations[name] / 2**0.5, abs=2e-4)
     accuracies = (confusion.diagonal() / confusion.sum(1)).tolist()
     assert two.figures["worst_label_accuracy"] == pytest.approx(min(accuracies), abs=1e-4)
     assert two.accuracy_by_label == pytest.approx(accuracies, abs=1e-4)
@@ -92,8 +107,45 @@ def test_slow_figures_are_measured_without_quick(
     monkeypatch.setattr(evaluator_module, "MIN_CAS_IMAGES", 1000)
     short = partial(classification_accuracy_score, epochs=1)
     monkeypatch.setattr(evaluator_module, "classification_accuracy_score", short)
-    figures = evaluator.evaluate(open_source(run_dir)).figures
+    figures = defined(evaluator.evaluate(open_source(run_dir)).figures)
     assert 0 <= figures["cas"] <= 1
+
+
+def test_undefined_figures_are_null_and_a_dash(evaluator: Evaluator, run_dir: Path) -> None:
+    """The test part has no image of class 3."""
+    test = evaluator.test
+    kept = test.labels != 3
+    part = replace(test, images=test.images[kept], labels=test.labels[kept])
+    fewer = copy.copy(evaluator)
+    fewer.test = part
+    fewer._nearest_of_test = nearest_training_images(part.images, part.labels, fewer.train)
+    source = open_source(run_dir)
+    evaluation = fewer.evaluate(source, quick=True)
+    values = json.loads(runner.json_text(evaluation.to_dict()))
+    assert values["accuracy_by_label"][3] is None
+    assert None not in (*values["accuracy_by_label"][:3], *values["accuracy_by_label"][4:])
+    table = results_table([evaluation], source.class_names)
+    assert re.search(r"^label accuracy of 3 +-$", table, re.MULTILINE)
+    for picture in (sheet_picture, confusion_picture):
+        assert picture(evaluation, source.class_names, "title").startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_drawn_is_skipped(
+    evaluator: Evaluator,
+    run_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise ValueError("too\nlarge")
+
+    monkeypatch.setattr(pictures, "sheet_picture", fail)
+    source = open_source(run_dir)
+    write_pictures(evaluator.evaluate(source, quick=True), source, evaluator, tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["confusion.png", "nearest.png"]
+    note = "note: sheet.png cannot be drawn (ValueError: too large)\n"
+    assert capsys.readouterr().err == note
 
 
 @pytest.mark.parametrize(
@@ -104,7 +156,11 @@ def test_slow_figures_are_measured_without_quick(
         (["{run}", "--dataset", "shapes"], 1, "'shapes'; choose "),
         (["{convolutional}", "--dataset", "optdigits"], 1, "generates 4 classes of 8 x 12 pixels"),
         (["{run}", "--repeats", 0], 2, "--repeats must be an integer from 1 to 20, got '0'"),
-        (["{run}", "--quick", "--output", "text/folder"], 1, "cannot create the folder text/fol"),
+        (
+            ["{run}", "--quick", "--output", "text/folder"],
+            1,
+            "cannot create text/folder: Not a directory; ",
+        ),
         ([], 2, "Missing argument 'MODEL'"),
     ],
 )

@@ -131,13 +131,14 @@ def test_bad_arguments_are_rejected(run_dir: Path, tmp_path: Path) -> None:
 
 def test_the_verification_results_are_in_the_metadata(run_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "digits.onnx"
-    report = export_model(run_dir, path, gate=lambda *_: GateResult(0.9, -0.0003))
+    report = export_model(run_dir, path, gate=lambda *_: GateResult(0.9, -0.0003, 10_000, True))
     assert ImageGenerator(path).info.verification == {
         "largest_difference": report.max_pixel_error,
         "mean_difference": round(report.mean_pixel_error, 4),
         "images": report.images_compared,
         "quality_gate": "passed",
         "label_accuracy_change": -0.0003,
+        "label_accuracy_images": 10_000,
     }
     export_model(run_dir, path)
     assert ImageGenerator(path).info.verification["quality_gate"] == "not run"

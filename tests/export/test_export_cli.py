@@ -24,7 +24,10 @@ def test_the_command_writes_the_file_and_prints_a_table(
 ) -> None:
     done = command("cgan-export", run_dir / "model.pt", "digits.onnx")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == b""
+    assert done.stderr.decode().splitlines() == [
+        f"tracing {run_dir}/model.pt to an fp32 graph",
+        "verifying the images of the file",
+    ]
     lines = done.stdout.decode().splitlines()
     titles = [line.split("  ")[0] for line in lines]
     assert titles[:4] == ["file", "precision", "bytes", "parameters"]
@@ -41,7 +44,7 @@ def test_several_precisions_give_several_files(
     classifier_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quality_gate, "IMAGES", 1000)
+    monkeypatch.setattr(quality_gate, "BATCH_IMAGES", 1000)
     words = [word for each in ("fp32", "fp16", "int8", "fp32") for word in ("--precision", each)]
     done = call(
         *("cgan-export", run_dir, "digits.onnx", *words, "--opset", 20, "--json"),
@@ -128,6 +131,32 @@ def test_the_card_lists_earlier_training_runs(onnx_file: Path) -> None:
         (["{run}", "out.PNG", "--card"], 2, "--card would overwrite OUTPUT with its .PNG file"),
         (["{run}", "a\n.onnx", "--triton", "models"], 1, "cannot be a Triton model name"),
         (["{run}", "out.onnx", "--precision", "int4"], 2, "'int4' is not one of"),
+        (
+            ["{run}", "out.onnx", "--max-accuracy-loss", "nan"],
+            2,
+            "must be a number from 0 to 50, got",
+        ),
+        (
+            ["{run}", "out.onnx", "--max-accuracy-loss", "-1"],
+            2,
+            "must be a number from 0 to 50, got",
+        ),
+        (["{run}", "o" * 253, "--card"], 1, "File name too long; choose another path"),
+        (
+            ["{run}", f"{'o' * 245}.onnx", "--triton", "models"],
+            1,
+            "cannot write to models: File name",
+        ),
+        (
+            ["{run}", "out.onnx", "--triton", "text.pt/models"],
+            1,
+            "cannot write to text.pt/models: Not",
+        ),
+        (
+            ["{run}", "{run}/samples/out", "--card", "--dataset", "x", "--evaluate"],
+            1,
+            "'x'; choose ",
+        ),
         (
             ["{run}", "out.onnx", "--precision", "int8", "--dataset", "none"],
             1,

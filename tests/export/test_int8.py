@@ -210,7 +210,47 @@ def test_an_activation_other_than_relu_is_rejected(other: type[nn.Module]) -> No
     module = tiny_module()
     layers = [other() if isinstance(layer, nn.ReLU) else layer for layer in module.rest]
     module.rest = nn.Sequential(*layers)
-    with pytest.raises(VerificationError, match="int8 needs a bias in each layer after the first"):
+    with pytest.raises(
+        VerificationError, match=rf"layer 2 .* \({other.__name__}\): int8 supports no"
+    ):
+        quantize(module)
+    module.rest = nn.Sequential(*(each for each in layers if isinstance(each, nn.Linear)))
+    with pytest.raises(VerificationError, match=r"layer 2 .* \(Linear\): there is no ReLU between"):
+        quantize(module)
+
+
+@pytest.mark.parametrize(
+    ("index", "replacement", "message"),
+    [
+        (
+            -2,
+            [nn.Conv2d(5, 16, 3, padding=1, bias=False)],
+            r"layer 10 .* \(Conv2d\): it has no bias",
+        ),
+        (
+            -2,
+            [nn.Conv2d(5, 16, 3, padding="same")],
+            r"layer 10 .*\(Conv2d\): its padding is 'same'",
+        ),
+        (
+            2,
+            [nn.Flatten(), nn.Unflatten(1, (5, 2, 3))],
+            r"layer 4 .* \(Flatten\): int8 supports no ",
+        ),
+        (
+            -2,
+            [nn.PixelShuffle(1), nn.Conv2d(5, 16, 3, padding=1)],
+            r"layer 10 .* \(PixelShuffle\): int8 supports it only after the last convo",
+        ),
+    ],
+)
+def test_a_layer_that_int8_does_not_support_is_named(
+    convolutional_generator: Generator, index: int, replacement: list[nn.Module], message: str
+) -> None:
+    module = ContractGenerator(convolutional_generator).eval()
+    layers = [*module.rest]
+    module.rest = nn.Sequential(*layers[:index], *replacement, *layers[index:][1:])
+    with pytest.raises(VerificationError, match=message):
         quantize(module)
 
 

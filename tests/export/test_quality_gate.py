@@ -1,19 +1,30 @@
+import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 from cgan_export import VerificationError, export_model
 from cgan_export.evaluation import quality_gate
-from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
+from cgan_export.evaluation.datasets import EvaluationData
+from cgan_export.evaluation.image_sources import ImageSource
+from cgan_export.evaluation.quality_gate import GateResult, compare_accuracy, measure_quality
 from cgan_runtime import ImageGenerator
+from cgan_training.data import Dataset, load_dataset
+from cgan_training.model_file import load_model
+
+BATCH = 1000
 
 
 def test_the_measured_quality_is_in_the_metadata(
-    run_dir: Path, tmp_path: Path, classifier_cache: Path
+    run_dir: Path, tmp_path: Path, digits: Dataset, classifier_cache: Path
 ) -> None:
     path = tmp_path / "digits.onnx"
-    measure = partial(measure_quality, data_dir=tmp_path, cache_dir=classifier_cache)
+    data = EvaluationData(digits, load_dataset("optdigits", Path("none"), train=False)[0])
+    measure = partial(measure_quality, data=data, cache_dir=classifier_cache)
     report = export_model(run_dir, path, measure=measure)
     quality = ImageGenerator(path).info.quality
     assert report.quality == quality
@@ -23,25 +34,77 @@ def test_the_measured_quality_is_in_the_metadata(
     assert {"recall", "coverage", "worst_label_accuracy", "memorized"} <= quality.keys()
 
 
-@pytest.mark.parametrize(("max_loss", "passes"), [(2, True), (-2, False)])
-def test_the_gate_compares_the_accuracy_with_the_trained_network(
+@pytest.fixture
+def gate(
     run_dir: Path,
-    tmp_path: Path,
+    onnx_file: Path,
+    digits: Dataset,
     classifier_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
-    max_loss: float,
-    passes: bool,
+) -> Callable[[int, int, float], GateResult]:
+    """Run the gate with networks that generate training images, and an image of another label for
+    the first `trained` or `exported` labels of each batch.
+    """
+    monkeypatch.setattr(quality_gate, "BATCH_IMAGES", BATCH)
+    monkeypatch.setattr(quality_gate, "MAX_IMAGES", 5 * BATCH)
+    first = torch.stack([(digits.labels == label).nonzero()[0, 0] for label in range(10)])
+
+    def source(wrong: int) -> ImageSource:
+        def generate(labels: Tensor) -> Tensor:
+            shown = labels.clone()
+            shown[:wrong] = (shown[:wrong] + 1) % 10
+            return digits.images[first[shown]]
+
+        return ImageSource("", "optdigits", digits.class_names, (28, 28), generate)
+
+    def run(trained: int, exported: int, max_loss: float = 0.001) -> GateResult:
+        monkeypatch.setattr(quality_gate, "torch_source", lambda *_, **__: source(trained))
+        monkeypatch.setattr(quality_gate, "onnx_source", lambda *_, **__: source(exported))
+        with ImageGenerator(onnx_file, "cpu", threads=1) as generator:
+            return compare_accuracy(
+                generator,
+                load_model(run_dir),
+                data=digits,
+                cache_dir=classifier_cache,
+                max_loss=max_loss,
+            )
+
+    return run
+
+
+def test_a_proven_loss_is_refused(gate: Callable[..., GateResult]) -> None:
+    with pytest.raises(VerificationError, match=r"95\.00%, .* 100\.00%: 1,000 images") as caught:
+        gate(0, 50)
+    message = str(caught.value)
+    assert "more than 0.1 percentage points, so nothing was written; " in message
+    options = ("--dataset", "--precision", "--max-accuracy-loss", "--no-quality-gate")
+    assert sorted(options, key=message.index) == [*options]
+    assert gate(0, 50, 0.2).proven  # a larger limit
+
+
+def test_more_images_are_generated_until_the_result_is_decided(
+    gate: Callable[..., GateResult], caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(quality_gate, "MAX_ACCURACY_LOSS", max_loss)
-    monkeypatch.setattr(quality_gate, "IMAGES", 1000)
-    path = tmp_path / "digits.onnx"
-    gate = partial(compare_accuracy, data_dir=tmp_path, cache_dir=classifier_cache)
-    if passes:
-        report = export_model(run_dir, path, precision="fp16", gate=gate)
-        assert report.gate_result is not None
-        assert 0.05 < report.gate_result.label_accuracy < 0.5
-        assert abs(report.gate_result.change) < 0.01
-    else:
-        with pytest.raises(VerificationError, match=r"label accuracy .* nothing was written"):
-            export_model(run_dir, path, precision="fp16", gate=gate)
-        assert not path.exists()
+    assert gate(0, 0, 0.1) == GateResult(1.0, 0.0, BATCH, True)
+    caplog.set_level(logging.INFO)
+    assert gate(0, 1) == GateResult(0.999, -0.001, 5 * BATCH, False)  # a loss of the limit
+    assert "5,000 images do not decide whether the loss" in caplog.text
+
+
+def test_a_network_with_a_low_label_accuracy_gives_a_warning(
+    gate: Callable[..., GateResult], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not caplog.text
+    gate(800, 0)
+    assert "the label accuracy of the trained network is only 20.00%" in caplog.text
+    assert "check --dataset" in caplog.text
+
+
+def test_a_file_without_errors_passes(
+    run_dir: Path, onnx_file: Path, digits: Dataset, classifier_cache: Path
+) -> None:
+    with ImageGenerator(onnx_file, "cpu", threads=1) as generator:
+        model = load_model(run_dir)
+        result = compare_accuracy(generator, model, data=digits, cache_dir=classifier_cache)
+    assert 0.05 < result.label_accuracy < 0.5
+    assert (result.change, result.proven) == (0, True)

@@ -14,7 +14,12 @@ from tritonclient import grpc as triton
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from cgan_export.errors import ExportError
-from cgan_export.targets.triton import triton_config, write_repository
+from cgan_export.targets.triton import (
+    check_repository,
+    kserve_example,
+    triton_config,
+    write_repository,
+)
 from cgan_runtime import ImageGenerator, ModelInfo, OutputError
 from cgan_runtime.model_file.contract import LABEL, NOISE
 from cgan_runtime.noise import standard_normal
@@ -136,6 +141,27 @@ def test_the_kserve_example_serves_the_repository(
     write_repository(path, repository, info)
     service = yaml.safe_load((repository / "My_Digits 2.kserve.yaml").read_text())
     assert service["metadata"]["name"] == "my-digits-2"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "service"),
+    [
+        ("2 digits", "a: b # c", "model-2-digits"),
+        ("数字", 'it\'s "q" \\', "model"),
+        ("x" * 200, " spaces ", "x" * 50),
+        ("null", "[a]", "null"),
+    ],
+)
+def test_any_name_gives_valid_yaml(name: str, folder: str, service: str, tmp_path: Path) -> None:
+    text = kserve_example(name, tmp_path / folder)
+    values = yaml.safe_load(text)
+    assert values["metadata"] == {"name": service}
+    assert values["spec"]["predictor"]["model"]["storageUri"] == f"pvc://models/{folder}"
+
+
+def test_a_check_before_the_export_creates_nothing(tmp_path: Path, info: ModelInfo) -> None:
+    check_repository(Path("small.onnx"), tmp_path / "models" / "of" / "mine", info)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_changed_model_becomes_a_new_version(

@@ -6,7 +6,7 @@
 
 Each fault runs in its own process, forked from one that has imported everything. Afterwards every
 file must be unchanged or a complete new one, an error must be one line, and only a killed process
-may leave a .part file.
+may leave a .part or .lock file.
 """
 
 import argparse
@@ -165,7 +165,7 @@ def check_files(work: Path, before: dict[str, bytes], kind: str) -> None:
     from cgan_training.run.checkpoint import load_checkpoint
 
     after = read_files(work)
-    parts = {name for name in after if name.endswith(".part")}
+    parts = {name for name in after if name.endswith((".part", ".lock"))}
     if parts and kind not in ("kill", "half", "read-only"):
         raise WrongError(f"it leaves {sorted(parts)}")
     for name in after.keys() - parts:

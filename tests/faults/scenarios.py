@@ -112,19 +112,21 @@ def skip_tracing(prepared: Path) -> None:
 def skip_evaluation(prepared: Path) -> None:
     """Evaluate the run once, for every cgan-eval. It still writes the classifier."""
     from cgan_export.evaluation import evaluator
+    from cgan_export.evaluation.datasets import load_evaluation_data
     from cgan_export.evaluation.image_sources import open_source
     from cgan_training.evaluation import classifier
 
     vars(classifier)["train_classifier"] = lambda images, _labels, *, classes, **_: (
         classifier._untrained_classifier(classes, images).eval()
     )
-    real = evaluator.Evaluator("optdigits", Path("nowhere"), prepared / "classifiers", print)
-    quality = real.evaluate(open_source(prepared / "run"), quick=True)
+    source = open_source(prepared / "run")
+    real = evaluator.Evaluator(load_evaluation_data(source), prepared / "classifiers")
+    quality = real.evaluate(source, quick=True)
 
     class FakeEvaluator(evaluator.Evaluator):
         def __init__(self, *arguments: Any) -> None:
             vars(self).update(vars(real))
-            classifier.load_or_train_classifier(self.train, arguments[2])
+            classifier.load_or_train_classifier(self.train, arguments[1])
 
         def evaluate(self, *_: Any, **__: Any) -> Any:
             return quality

@@ -13,9 +13,9 @@ SCRIPT = Path(__file__).with_name("faults.py")
 @pytest.mark.parametrize(
     ("scenarios", "every", "min_faults"),
     [
-        (["cgan-run to .png", "cgan-run to .npy"], 1, 60),
+        (["cgan-run to .png", "cgan-run to .npy"], 1, 48),
         (["cgan-export --card"], 9, 15),
-        (["cgan-train", "cgan-train --resume"], 31, 36),
+        (["cgan-train", "cgan-train --resume"], 31, 30),
     ],
     ids=["cgan-run", "cgan-export", "cgan-train"],
 )

@@ -1,11 +1,7 @@
 """Mutants of model.pt and checkpoint.pt: damaged files and files that an attacker could make."""
 
-import gzip
 import io
-import os
-import pickle
 import pickletools
-import tarfile
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -15,8 +11,8 @@ from typing import Any
 
 import bytes_mutants
 import torch
+from archive_files import FILE_MUTATIONS, UNCHANGED, Entries, entries_of, load_values, save_values
 
-Entries = dict[str, bytes]  # of a zip archive, by name
 ENTRY_KINDS = (
     *("change entry", "change pickle", "insert opcode", "change number", "rename entry"),
     *("remove entries", "swap entries", "compress", "change byte order", "duplicate entries"),
@@ -32,32 +28,20 @@ def mutate(content: bytes, random: Random, canary: Path) -> tuple[bytes, str, bo
     if choice < 0.25:
         return *bytes_mutants.mutate(content, random), False
     if choice < 0.5:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = {name: archive.read(name) for name in archive.namelist()}
         kind = random.choice(ENTRY_KINDS)
-        return _mutate_entries(kind, entries, random), kind, True
-    if choice < 0.65:
+        return _mutate_entries(kind, entries_of(content), random), kind, True
+    if choice < 0.7:
         kind = random.choice([*FILE_MUTATIONS])
-        return FILE_MUTATIONS[kind](content, random, canary), kind, True
-    values = _load(content)
+        return FILE_MUTATIONS[kind](content, random, canary), kind, kind not in UNCHANGED
+    values = load_values(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             for _ in range(random.choice((1, 1, 2, 4))):
                 values = _change_value(values, random)
-            return _save(values), "change values", True
+            return save_values(values), "change values", True
         except Exception:  # noqa: BLE001 - torch cannot make or save these values, so try again
             return mutate(content, random, canary)
-
-
-def _load(content: bytes) -> Any:
-    return torch.load(io.BytesIO(content), weights_only=True)
-
-
-def _save(values: Any, **options: Any) -> bytes:
-    file = io.BytesIO()
-    torch.save(values, file, **options)
-    return file.getvalue()
 
 
 def _mutate_pickle(kind: str, pickled: bytes, random: Random) -> bytes:
@@ -194,80 +178,3 @@ def _arbitrary_value(random: Random) -> Any:
             [1] * 50_000,
         ]
     )
-
-
-class _RunsCode:
-    """An object whose pickle calls a function that creates the canary."""
-
-    def __init__(self, canary: Path, random: Random) -> None:
-        self.call = random.choice(
-            [
-                (os.mkdir, (str(canary),)),
-                (os.system, (f"touch '{canary}'",)),
-                (eval, (f"open({str(canary)!r}, 'w')",)),
-                (exec, (f"import os; os.mkdir({str(canary)!r})",)),
-                (open, (str(canary), "w")),
-            ]
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.call
-
-
-def add_code(content: bytes, random: Random, canary: Path) -> bytes:
-    """Add a pickle that runs code, in the current format or in an older format of torch."""
-    values = _load(content)
-    key = "bomb" if random.random() < 0.5 else random.choice([*values])
-    values[key] = _RunsCode(canary, random)
-    if random.random() < 0.3:
-        return pickle.dumps(values, protocol=random.randrange(6))
-    protocol, as_zip = random.randrange(2, 6), random.random() < 0.6
-    return _save(values, _use_new_zipfile_serialization=as_zip, pickle_protocol=protocol)
-
-
-def save_in_older_format(content: bytes, random: Random, _canary: Path) -> bytes:
-    protocol = random.randrange(2, 5)
-    return _save(_load(content), _use_new_zipfile_serialization=False, pickle_protocol=protocol)
-
-
-def save_as_tar(_content: bytes, random: Random, canary: Path) -> bytes:
-    """Use torch's oldest format, whose pickle runs in torch before 2.6."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for name in ("sys_info", "pickle", "storages", "tensors"):
-            pickled = pickle.dumps(_RunsCode(canary, random) if name == "pickle" else {})
-            entry = tarfile.TarInfo(name)
-            entry.size = len(pickled)
-            archive.addfile(entry, io.BytesIO(pickled))
-    return file.getvalue()
-
-
-def wrap(content: bytes, random: Random, _canary: Path) -> bytes:
-    """Compress the file, or add bytes before or after it."""
-    match random.randrange(4):
-        case 0:
-            return gzip.compress(content)
-        case 1:
-            return random.randbytes(random.choice((1, 100))) + content
-        case 2:
-            return content + random.randbytes(random.choice((1, 100)))
-        case _:
-            return content + content
-
-
-def save_torchscript(_content: bytes, _random: Random, _canary: Path) -> bytes:
-    """Return a TorchScript archive, for which torch.load uses another reader."""
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), file)
-    return file.getvalue()
-
-
-FILE_MUTATIONS = {
-    "run code": add_code,
-    "save in older format": save_in_older_format,
-    "save as tar": save_as_tar,
-    "wrap": wrap,
-    "save TorchScript": save_torchscript,
-}

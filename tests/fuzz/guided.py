@@ -19,7 +19,7 @@ import atheris
 
 with atheris.instrument_imports(include=["cgan_runtime"]):
     from cgan_runtime import errors
-    from cgan_runtime.model_file import checksum, contract, graph_validation, protobuf
+    from cgan_runtime.model_file import checksum, contract, graph_validation, protobuf, rules
 
 import onnx
 import onnx_mutants
@@ -43,7 +43,7 @@ def compare_readers(body: bytes) -> None:
         return
     COUNTS["accepted"] += 1
     expected = onnx.ModelProto.FromString(content)
-    actual = protobuf.read_message(content, graph_validation.MODEL_SCHEMA)
+    actual = protobuf.read_message(content, rules.MODEL_SCHEMA)
     assert [(node[1], node[2], node[4]) for node in actual[7][1]] == [
         (list(node.input), list(node.output), node.op_type) for node in expected.graph.node
     ]

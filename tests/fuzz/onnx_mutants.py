@@ -23,7 +23,7 @@ TYPES = (0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 14, 16, 17, 23, 99)
 # Operators that graph validation allows, with the number of weights that each takes.
 ALLOWED: dict[str, int] = {
     **dict.fromkeys(("Cast", "DepthToSpace", "Relu", "Sigmoid", "Transpose"), 0),
-    **dict.fromkeys(("Add", "Gather", "Mul", "Reshape"), 1),
+    **dict.fromkeys(("Add", "Gather", "MatMul", "Mul", "Reshape"), 1),
     **dict.fromkeys(("Clip", "Conv", "DequantizeLinear", "Gemm", "QuantizeLinear"), 2),
 }
 MEMORY_BOMBS: Sequence[tuple[str, list[str]]] = [
@@ -38,7 +38,7 @@ WEIGHT_KINDS = ["enlarge dimensions", "use external data", "resize weights", "ca
 WEIGHT_KINDS += ["set weights"]
 NODE_KINDS = ["create cycle", "remove nodes", "shuffle nodes", "change operator"]
 NODE_KINDS += ["change attribute"]
-FORBIDDEN = ("MatMul", "LSTM", "Softmax", "TopK", "Einsum", "NoSuch", "Loop", "Identity")
+FORBIDDEN = ("LSTM", "Softmax", "TopK", "Einsum", "NoSuch", "Loop", "Identity")
 ZEROS = (np.uint8(0), np.int8(0), np.uint8(255), np.int8(-128))
 Create = Callable[[ModelProto, str, str, Random], list[NodeProto]]
 

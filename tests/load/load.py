@@ -3,8 +3,9 @@
     python tests/load/load.py                           # ten minutes
     python tests/load/load.py --minutes 1 --threads 64
 
-Three scenarios: 16 threads share one generator, 64 commands run at once, and commands run with
-little memory. The counts are printed as JSON. The exit code is 1 if anything was wrong.
+Four scenarios: 16 threads share one generator; a signal handler and forked processes use the
+generator that the main thread and others use; 64 commands run at once; and commands run with little
+memory. The counts are printed as JSON. The exit code is 1 if anything was wrong.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
 from cgan_runtime import CganError, ImageGenerator
@@ -29,6 +31,10 @@ from cgan_runtime.model_file.contract import MAX_BATCH
 
 SCRIPT = Path(sys.executable).with_name("cgan-run")
 CALLS = 240  # different calls
+INTERVAL = 0.005  # seconds between two signals
+SIGNAL_SHARE = 0.2  # of the time that the threads take
+CHILD_CALLS = 4
+KINDS_OF_CALLERS = 4  # main thread, other threads, signal handler, child
 DEADLOCK_SECONDS = 180  # a longer call counts as a deadlock
 WARM_UP = 0.25  # share of the time in which memory may grow: each thread meets the largest batch
 MAX_GROWTH = 32  # megabytes, after the warm-up
@@ -113,12 +119,17 @@ def run_call(call: Call, generator: ImageGenerator) -> bytes:
         return repr(error).encode()
 
 
-def share_a_generator(threads: int, seconds: float) -> dict[str, Any]:
-    """Call one generator from many threads."""
+def make_calls() -> tuple[list[Call], list[bytes]]:
+    """Return calls of all kinds, and what they return without load."""
     source = random.Random(1)
     calls = [make_call(source, number % 8) for number in range(CALLS)]
     with ImageGenerator(provider="cpu", threads=1) as generator:
-        expected = [run_call(call, generator) for call in calls]
+        return calls, [run_call(call, generator) for call in calls]
+
+
+def share_a_generator(threads: int, seconds: float) -> dict[str, Any]:
+    """Call one generator from many threads."""
+    calls, expected = make_calls()
     records = [Record() for _ in range(threads)]
     begin = time.monotonic()
     end, last_results = begin + seconds, [begin] * threads
@@ -165,6 +176,71 @@ def share_a_generator(threads: int, seconds: float) -> dict[str, Any]:
         "megabytes": {"warm": round(warm, 1), "most": round(peak, 1), "end": round(final, 1)},
         "wrong": wrong,
     }
+
+
+class Interruptions:
+    """Calls of one generator by threads, a signal handler and forked processes."""
+
+    def __init__(self, generator: ImageGenerator) -> None:
+        self.generator = generator
+        self.calls, self.expected = make_calls()
+        self.counts, self.wrong = Counter[str](), list[str]()
+
+    def check(self, where: str, source: random.Random) -> None:
+        number = source.randrange(CALLS)
+        if run_call(self.calls[number], self.generator) != self.expected[number]:
+            self.wrong.append(f"{where}, call {number}: unexpected images")
+        self.counts[where] += 1
+
+    def handle_signal(self, *_: object) -> None:
+        self.check("signal handler", random.Random(self.counts["signal handler"]))
+        signal.setitimer(signal.ITIMER_REAL, INTERVAL)
+
+    def fork(self) -> None:
+        child = os.fork()
+        if not child:
+            for seed in range(CHILD_CALLS):
+                self.check("child", random.Random(seed + self.counts["child"]))
+            sys.exit(bool(self.wrong))  # destroys the objects of this process
+        limit = time.monotonic() + DEADLOCK_SECONDS
+        while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            if time.monotonic() > limit:
+                os.kill(child, signal.SIGKILL)
+            time.sleep(0.01)
+        if ended[1]:
+            self.wrong.append(f"a child ended with status {ended[1]}")
+        self.counts["child"] += CHILD_CALLS
+
+
+def interrupt_and_fork(threads: int, seconds: float) -> dict[str, Any]:
+    """Generate in a signal handler and in forked processes while the same generator is in use."""
+    source, stop = random.Random(threads), Event()
+
+    def work(thread: int) -> None:
+        own_source = random.Random(thread)
+        while not stop.is_set():
+            case.check("thread", own_source)
+
+    # A session with several threads, which a child lacks.
+    with ImageGenerator(provider="cpu", threads=max(2, os.cpu_count() or 1)) as generator:
+        case = Interruptions(generator)
+        workers = [Thread(target=work, args=(each,), daemon=True) for each in range(threads)]
+        for worker in workers:
+            worker.start()
+        previous = signal.signal(signal.SIGALRM, case.handle_signal)
+        signal.setitimer(signal.ITIMER_REAL, INTERVAL)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end or len(case.counts) < KINDS_OF_CALLERS:
+            case.check("main thread", source)
+            if case.counts["main thread"] % 8 == 0:
+                case.fork()
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)  # a late handler would set the timer again
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        stop.set()
+        for worker in workers:
+            worker.join()
+        signal.signal(signal.SIGALRM, previous)
+    return {"calls": dict(case.counts), "wrong": case.wrong}
 
 
 def memory() -> float:
@@ -240,6 +316,7 @@ def main() -> None:
     limits = limit_memory(options.every)  # first: it forks, which is safer without other threads
     summary = {
         "one generator": share_a_generator(options.threads, options.minutes * 60),
+        "signals and forks": interrupt_and_fork(2, options.minutes * 60 * SIGNAL_SHARE),
         "at once": run_commands_at_once(options.commands),
         "megabytes of address space": limits,
     }

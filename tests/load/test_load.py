@@ -17,6 +17,8 @@ def test_results_are_right_under_load() -> None:
     summary = json.loads(done.stdout)
     assert len(summary["one generator"]["calls"]) == 8
     assert summary["one generator"]["images"] > 1000
+    calls = summary["signals and forks"]["calls"]
+    assert calls.keys() == {"main thread", "thread", "signal handler", "child"}
     assert summary["at once"] == {"commands": 8, "wrong": []}
     limits = summary["megabytes of address space"]
     assert limits["64"] == limits["160"] == "refused"

@@ -1,7 +1,9 @@
 """Loading a .pt file never executes what is in it."""
 
+import pickle
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,13 @@ Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Infect = Callable[[Path], None]
 
 
+REASONS = {  # why a file is rejected, by the place of the malicious value
+    "value": b"'__builtin__ exec'",
+    "pickle before the archive": b"(it is not a ZIP archive)",
+    "entry of another case": b"(it has the unexpected entry 'archive/DATA.PKL')",
+}
+
+
 class MaliciousValue:
     """Creates a folder when pickle loads it."""
 
@@ -28,14 +37,23 @@ class MaliciousValue:
         return exec, (f"import os; os.mkdir({str(self.folder)!r})",)
 
 
-@pytest.fixture
-def infect(tmp_path: Path) -> Iterator[Infect]:
+@pytest.fixture(params=REASONS)
+def infect(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Infect]:
     """Add a malicious value to a file; the test fails if the value is ever loaded."""
     value = MaliciousValue(tmp_path / "executed")
 
     def add(path: Path) -> None:
-        content = torch.load(path, weights_only=True) | {"value": value}
-        torch.save(content, path)
+        if request.param == "value":
+            content = torch.load(path, weights_only=True) | {"value": value}
+            torch.save(content, path)
+        elif request.param == "pickle before the archive":
+            archive = path.read_bytes()
+            torch.save({"value": value}, path, _use_new_zipfile_serialization=False)
+            path.write_bytes(path.read_bytes() + archive)
+        else:
+            with zipfile.ZipFile(path, "a") as file:
+                name = next(each for each in file.namelist() if each.endswith("/data.pkl"))
+                file.writestr(name.replace("data.pkl", "DATA.PKL"), pickle.dumps(value, 2))
 
     torch.save(value, tmp_path / "malicious.pt")
     torch.load(tmp_path / "malicious.pt", weights_only=False)
@@ -54,14 +72,18 @@ def infect(tmp_path: Path) -> Iterator[Infect]:
     ids=" ".join,
 )
 def test_a_malicious_model_is_rejected(
-    call: Command, run_copy: Path, infect: Infect, arguments: list[str]
+    call: Command,
+    run_copy: Path,
+    infect: Infect,
+    arguments: list[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     shutil.copy(run_copy / "model.pt", run_copy.with_name("valid.pt"))
     infect(run_copy / "model.pt")
     done = call(*arguments)
     assert done.returncode == 1
     assert done.stderr.startswith(b"error: run/model.pt is not a model ")
-    assert b"'__builtin__ exec'" in done.stderr
+    assert REASONS[request.node.callspec.params["infect"]] in done.stderr
     assert not run_copy.with_name("digits.onnx").exists()
 
 

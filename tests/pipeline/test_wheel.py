@@ -1,7 +1,9 @@
 """The runtime's wheel, installed in an environment of its own without PyTorch."""
 
 import json
+import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +14,11 @@ import pytest
 from PIL import Image
 
 import cgan_runtime
+import cgan_runtime.pyinstaller
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import MIN_ONNXRUNTIME
 
+ROOT = Path(__file__).parents[2]
 MAX_BYTES, MAX_BYTES_WITHOUT_MODEL = 400_000, 70_000
 BUILDS = (f"{MIN_ONNXRUNTIME}.0", onnxruntime.__version__, "gpu")
 Environment = Callable[[str], Path]
@@ -40,6 +44,7 @@ def test_the_wheel_is_small_and_contains_only_the_package(wheel: Path) -> None:
     names = [file.filename for file in files]
     assert {"cgan_runtime/models/digits.onnx", "cgan_runtime/py.typed"} <= {*names}
     assert not [name for name in names if name.endswith(".png")]
+    assert f"cgan_runtime-{cgan_runtime.__version__}.dist-info/licenses/LICENSE" in names
     assert {name.split("/")[0] for name in names} == {
         "cgan_runtime",
         f"cgan_runtime-{cgan_runtime.__version__}.dist-info",
@@ -98,13 +103,15 @@ def test_the_cuda_build_without_a_gpu_reports_why_cuda_is_missing(
 def test_both_onnxruntime_wheels_at_once_are_reported(
     runtime_environment: Environment, tmp_path: Path
 ) -> None:
-    """The metadata of onnxruntime-gpu is enough to simulate its installation."""
+    """The metadata and the list of files of onnxruntime-gpu simulate its installation."""
     scripts = runtime_environment(onnxruntime.__version__)
     (packages,) = (scripts.parent / "lib").glob("python*/site-packages")
     distribution = packages / "onnxruntime_gpu-1.0.dist-info"
     distribution.mkdir()
     metadata = distribution / "METADATA"
     metadata.write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.0\n")
+    record = distribution / "RECORD"
+    record.write_text("onnxruntime/__init__.py,,\n")
     try:
         done = run(scripts / "cgan-run", "--digit", 9, "--provider", "cuda", folder=tmp_path)
         assert done.returncode == 1
@@ -113,4 +120,65 @@ def test_both_onnxruntime_wheels_at_once_are_reported(
         assert "onnxruntime-gpu 1.0; they overwrite each other, keep one" in done.stdout
     finally:
         metadata.unlink()
+        record.unlink()
         distribution.rmdir()
+
+
+def test_every_distribution_holds_the_license() -> None:
+    text = (ROOT / "LICENSE").read_bytes()
+    for name in ("runtime", "training", "export"):
+        assert (ROOT / name / "LICENSE").read_bytes() == text
+
+
+def test_the_wheel_of_a_repository_that_ignores_onnx_files_contains_the_model(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(ROOT / "runtime", tmp_path / "runtime")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".gitignore").write_text("*.onnx\nmodels/\n")
+    build = (sys.executable, "-m", "pip", "wheel", "--no-deps", tmp_path / "runtime")
+    assert run(*build, folder=tmp_path).returncode == 0
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "cgan_runtime/models/digits.onnx" in zipfile.ZipFile(wheel).namelist()
+
+
+def test_the_package_works_within_an_archive(wheel: Path, tmp_path: Path) -> None:
+    application = tmp_path / "application.pyz"
+    with zipfile.ZipFile(wheel) as package, zipfile.ZipFile(application, "w") as archive:
+        for name in package.namelist():
+            archive.writestr(name, package.read(name))
+        archive.writestr("__main__.py", "from cgan_runtime.cli import cgan_run; cgan_run()")
+    words = (sys.executable, application, "--digit", 3, "--seed", 1, "--format", "npy")
+    done = run(*words, "--output", "a.npy", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    with ImageGenerator() as generator:
+        np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), generator.generate(3, seed=1))
+
+
+def test_a_package_without_its_model_says_so(wheel: Path, tmp_path: Path) -> None:
+    for name in ("folder", "archive.zip"):
+        code = f"import sys; sys.path.insert(0, {name!r}); "
+        code += "from cgan_runtime.cli import cgan_run; cgan_run()"
+        with zipfile.ZipFile(wheel) as package:
+            names = [name for name in package.namelist() if not name.endswith(".onnx")]
+            if name == "folder":
+                package.extractall(tmp_path / name, names)
+            else:
+                with zipfile.ZipFile(tmp_path / name, "w") as archive:
+                    for each in names:
+                        archive.writestr(each, package.read(each))
+        done = run(sys.executable, "-c", code, folder=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("error: cgan-runtime was installed without its model ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_pyinstaller_finds_the_hook(wheel: Path) -> None:
+    """PyInstaller calls the function of the entry point, which returns the hooks' folders."""
+    (hooks,) = cgan_runtime.pyinstaller.hook_folders()
+    names = {path.name for path in Path(hooks).iterdir()}
+    assert "hook-cgan_runtime.py" in names
+    entry_points = zipfile.ZipFile(wheel).read(
+        f"cgan_runtime-{cgan_runtime.__version__}.dist-info/entry_points.txt"
+    )
+    assert b"[pyinstaller40]\nhook-dirs = cgan_runtime.pyinstaller:hook_folders" in entry_points

@@ -50,6 +50,21 @@ def test_error_names_file_and_problem(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("kind", [TimeoutError, FileNotFoundError, ValueError])
+def test_error_of_a_signal_handler_is_not_a_bad_path(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    raised = kind("the caller's alarm")
+
+    def interrupt(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(Path, "open", interrupt)
+    with pytest.raises(kind) as caught:
+        ImageGenerator(tiny_model)
+    assert caught.value is raised
+
+
 @pytest.mark.parametrize("name", ["m\0.onnx", "m\ud800.onnx", "n" * 5000])
 def test_impossible_path_is_rejected(name: str) -> None:
     with pytest.raises(ModelError, match="cannot read the model"):

@@ -3,8 +3,10 @@
 import dataclasses
 import hashlib
 import json
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,7 +61,6 @@ def test_text_report_shows_provider_versions_and_speed(call: Command, tiny_model
     assert rows["provider"] == "cpu"
     assert rows["model"] == f"{tiny_model}, {tiny_model.stat().st_size:,} bytes"
     assert "made up: 10 classes, 12 x 9 pixels, fp32, contract 1" in rows.values()
-    assert "pip install 'cgan-runtime[gpu]'" in rows["not CUDA"]
 
 
 @pytest.mark.usefixtures("no_measurement")
@@ -111,22 +112,50 @@ def test_file_that_is_not_a_model_is_rejected(call: Command, tmp_path: Path) -> 
         check_device(tmp_path / "text.onnx", "cpu")
 
 
-@pytest.mark.usefixtures("no_measurement")
-def test_report_lists_installed_onnx_distributions(
-    monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+INIT = "onnxruntime/__init__.py"
+IMPORTED = Path(onnxruntime.__file__).parents[1]
+
+
+class Installed(SimpleNamespace):
+    """A distribution whose RECORD lists these files below a folder."""
+
+    def __init__(self, name: str | None, *files: str, folder: Path = IMPORTED) -> None:
+        super().__init__(metadata={"Name": name}, version="1.2", files=files, folder=folder)
+
+    def read_text(self, name: str) -> str | None:
+        return "".join(f"{file},sha256=x,1\n" for file in self.files) if name == "RECORD" else None
+
+    def locate_file(self, path: str) -> Path:
+        return Path(self.folder / path)
+
+
+@pytest.mark.parametrize(
+    ("installed", "names"),
+    [
+        ([Installed("onnxruntime", INIT)], ["onnxruntime"]),
+        (
+            [Installed("onnxruntime-gpu", INIT), Installed("onnxruntime", "a", INIT)],
+            ["onnxruntime", "onnxruntime-gpu"],
+        ),
+        (
+            [Installed("onnxruntime-openvino", INIT), Installed("onnxruntime-extensions", "b/c")],
+            ["onnxruntime-openvino"],
+        ),
+        ([Installed("my-build", INIT), Installed("onnx", "onnx/__init__.py")], ["my-build"]),
+        (
+            [Installed("onnxruntime", INIT), Installed("other", INIT, folder=Path("/elsewhere"))],
+            ["onnxruntime"],
+        ),
+        ([Installed(None, INIT), Installed("similar", f"{INIT}.bak", f"a/{INIT}")], ["unknown"]),
+        ([], []),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if value and isinstance(value[0], str) else "",
+)
+def test_distributions_are_those_that_own_the_imported_onnxruntime(
+    monkeypatch: pytest.MonkeyPatch, installed: list[Installed], names: list[str]
 ) -> None:
-    installed = [
-        SimpleNamespace(metadata={"Name": name}, version=version)
-        for name, version in (
-            ("onnxruntime-gpu", "1.20"),
-            ("onnxruntime", "1.21"),
-            ("onnx", "1.18"),
-            (None, "0"),  # a broken installation
-        )
-    ]
     monkeypatch.setattr(cuda_diagnostics, "distributions", lambda: installed)
-    report = check_device(tiny_model, "cpu")
-    assert report.onnxruntime_distributions == {"onnxruntime": "1.21", "onnxruntime-gpu": "1.20"}
+    assert [*cuda_diagnostics.onnxruntime_distributions()] == names
 
 
 @pytest.mark.usefixtures("no_measurement")
@@ -140,12 +169,36 @@ def test_report_tells_why_cuda_was_not_obtained(
         raise ProviderError("a library is missing; install it")
 
     monkeypatch.setattr(session, "_open_on", fail)
-    report = check_device(tiny_model, "cpu")
+    report = check_device(tiny_model, "auto")
     assert report.provider == "cpu"
     assert report.no_cuda_reason == "a library is missing; install it"
     assert report.available_providers == offered
-    monkeypatch.setattr(session, "_open_on", lambda *_: None)
-    assert check_device(tiny_model, "cpu").no_cuda_reason == "CUDA works, but was not requested"
+
+
+@pytest.mark.usefixtures("no_measurement")
+@pytest.mark.parametrize(("provider", "shown"), [("auto", True), ("cpu", False)])
+def test_advice_about_cuda_is_given_only_for_auto(
+    call: Command, tiny_model: Path, provider: str, shown: bool
+) -> None:
+    done = call("cgan-check", "--provider", provider, "--model", tiny_model)
+    assert (b"pip install 'cgan-runtime[gpu]'" in done.stdout) == shown
+    assert (b"not CUDA" in done.stdout) == shown
+    assert done.stderr == b""
+
+
+@pytest.mark.usefixtures("no_measurement")
+def test_model_is_read_once(call: Command, tiny_model: Path, tmp_path: Path) -> None:
+    """As from a pipe, such as --model /dev/stdin."""
+    pipe, content = tmp_path / "pipe", tiny_model.read_bytes()
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    done = call("cgan-check", "--model", pipe, "--json")
+    writer.join()
+    assert done.returncode == 0, done.stderr
+    model = json.loads(done.stdout)["model"]
+    assert model["bytes"] == len(content)
+    assert model["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_batch_is_cheaper_than_single_images(tiny_model: Path) -> None:

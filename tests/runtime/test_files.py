@@ -1,6 +1,8 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -8,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import atomic_write, write_all
+from cgan_runtime.files import atomic_write, to_file_name, write_all
 
 
 def write(path: Path, *parts: bytes | BaseException) -> None:
@@ -150,9 +152,90 @@ def umask() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("umask")
-def test_permissions_follow_the_umask(tmp_path: Path) -> None:
-    write(tmp_path / "digit.png", b"new")
-    assert stat.S_IMODE((tmp_path / "digit.png").stat().st_mode) == 0o640
+@pytest.mark.parametrize("before", [None, 0o600, 0o666, 0o444, 0o755])
+def test_new_file_follows_the_umask_and_a_replaced_one_keeps_its_permissions(
+    tmp_path: Path, before: int | None
+) -> None:
+    path = tmp_path / "digit.png"
+    if before is not None:
+        path.touch()
+        path.chmod(before)
+    write(path, b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == (before or 0o640)
+
+
+def temporary_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(".*.part"))
+
+
+def killed_writer(path: Path, writers: int = 1) -> None:
+    """Kill a process while it writes to a path, several times at once."""
+    code = (
+        "import contextlib, os, pathlib, sys\nfrom cgan_runtime.files import atomic_write\n"
+        "with contextlib.ExitStack() as stack:\n"
+        "    for _ in range(int(sys.argv[2])):\n"
+        "        stack.enter_context(atomic_write(pathlib.Path(sys.argv[1]))).write(b'half')\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, path, str(writers)], check=False)
+
+
+@pytest.mark.parametrize("writers", [1, 3])
+def test_files_of_killed_writers_are_removed_by_the_next_one(tmp_path: Path, writers: int) -> None:
+    path = tmp_path / "digit.png"
+    killed_writer(path, writers)
+    assert len(temporary_files(tmp_path)) == writers
+    write(tmp_path / "another.png", b"new")
+    assert len(temporary_files(tmp_path)) == writers
+    with pytest.raises(ValueError, match="later"):  # also if it fails
+        write(path, ValueError("later"))
+    assert not temporary_files(tmp_path)
+
+
+def test_files_of_running_writers_stay(tmp_path: Path) -> None:
+    path = tmp_path / "digit.png"
+    with atomic_write(path) as first, atomic_write(path) as second:
+        first.write(b"first")
+        second.write(b"second")
+        write(path, b"third")
+        assert len(temporary_files(tmp_path)) == 2
+        assert path.read_bytes() == b"third"
+    assert path.read_bytes() == b"first"  # the last one that ended
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+def test_other_things_with_a_temporary_name_stay(tmp_path: Path, kind: str) -> None:
+    path, other = tmp_path / "digit.png", tmp_path / "other"
+    killed_writer(path)
+    (name,) = temporary_files(tmp_path)
+    name.unlink()
+    other.touch()
+    if kind == "folder":
+        name.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(name)
+    else:
+        name.symlink_to(other)
+    write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert temporary_files(tmp_path) == [name]
+    assert other.read_bytes() == b""
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_system_without_locks_keeps_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("cgan_runtime.files.fcntl.flock", fail)
+    path = tmp_path / "digit.png"
+    killed_writer(path)
+    write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert len(temporary_files(tmp_path)) == 1
 
 
 def test_name_without_a_folder_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,3 +274,25 @@ def test_write_all_reports_a_full_stream() -> None:
     with pytest.raises(OSError, match="No space left"):
         write_all(bytes(11), stream)
     assert len(stream.written) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("9", "9"),
+        ("Ankle boot", "Ankle-boot"),
+        ("T-shirt/top", "T-shirt-top"),
+        ("+", "class"),
+        ("お茶", "お茶"),
+        ("../..", "class"),
+        ("a\n\x1b[1m\0b\ud800", "a-1m-b"),
+        ("cafe\u0301", "caf\xe9"),
+        ("हिन्दी", "हिन्दी"),
+        (300 * "n", 150 * "n"),
+        (300 * "茶", 50 * "茶"),
+        (100 * "木é", 30 * "木é"),
+    ],
+    ids=lambda name: ascii(name[:12]),
+)
+def test_class_names_become_safe_file_names(name: str, expected: str) -> None:
+    assert to_file_name(name) == expected

@@ -1,18 +1,23 @@
-from collections.abc import Mapping
+import copy
+import pickle
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
-from cgan_runtime.errors import CganError, InputError
-from cgan_runtime.generator import ImageGenerator
-from cgan_runtime.model_file.contract import MAX_BATCH, ModelInfo
+from cgan_runtime.errors import CganError, InputError, ModelError
+from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
+from cgan_runtime.model_file.contract import IMAGE, MAX_BATCH, ModelInfo
 
 Images = NDArray[np.uint8]
 SHAPE = (1, 12, 9)  # of the tiny model
@@ -264,3 +269,93 @@ def test_block_closes_its_generator(tiny_model: Path, info: ModelInfo) -> None:
         with pytest.raises(CganError, match="closed"):
             _ = closed.provider
         assert closed.info == info
+
+
+def _pickle(generator: ImageGenerator) -> ImageGenerator:
+    copied: ImageGenerator = pickle.loads(pickle.dumps(generator))
+    return copied
+
+
+COPIES = [_pickle, copy.copy, copy.deepcopy]
+
+
+@pytest.mark.parametrize("make_copy", COPIES)
+def test_generator_can_be_copied(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_copy: Callable[[ImageGenerator], ImageGenerator],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.onnx").write_bytes(tiny_model.read_bytes())
+    with ImageGenerator("m.onnx", "cpu", 2) as generator:
+        expected = generator.generate([1, 2, 3], seed=7)
+        monkeypatch.chdir("/")
+        with make_copy(generator) as copied:
+            np.testing.assert_array_equal(copied.generate([1, 2, 3], seed=7), expected)
+            assert copied.model_sha256 == generator.model_sha256
+
+
+def test_copy_of_the_shipped_model_has_no_path() -> None:
+    assert str(SHIPPED_MODEL).encode() not in pickle.dumps(ImageGenerator(None, "cpu", 1))
+
+
+@pytest.mark.parametrize("make_copy", COPIES)
+def test_copy_needs_the_same_file(
+    tiny_model: Path, tmp_path: Path, make_copy: Callable[[ImageGenerator], ImageGenerator]
+) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(tiny_model.read_bytes())
+    with ImageGenerator(path, "cpu", 1) as generator:
+        path.write_bytes(SHIPPED_MODEL.read_bytes())
+        with pytest.raises(ModelError, match="SHA-256"):
+            make_copy(generator)
+        path.unlink()
+        with pytest.raises(ModelError, match="there is no model"):
+            make_copy(generator)
+    with pytest.raises(InputError, match="closed"):
+        make_copy(generator)
+
+
+@pytest.mark.parametrize("output", ["a row less", "a row more", "float32"])
+@pytest.mark.parametrize("count", [1, 2, MAX_BATCH, MAX_BATCH + 1])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_output_must_be_an_image_for_each_label(
+    make_model: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    count: int,
+    threads: int,
+) -> None:
+    """Graph validation refuses such a model. Here onnxruntime must not return its output either."""
+
+    def edit(graph: onnx.GraphProto) -> None:
+        graph.node[-1].output[0] = "images"
+        node = helper.make_node
+        if output == "float32":
+            graph.node.append(node("Cast", ["images"], [IMAGE], to=TensorProto.FLOAT))
+            graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+        elif output == "a row more":
+            graph.node.append(node("Concat", ["images", "images"], [IMAGE], axis=0))
+        else:
+            for name, value in (("first", 1), ("last", 2**31)):
+                value_proto = numpy_helper.from_array(np.array([value]), name)
+                graph.initializer.append(value_proto)
+            graph.node.append(node("Slice", ["images", "first", "last"], [IMAGE]))
+
+    path = make_model(tmp_path / "m.onnx", edit=edit)
+    monkeypatch.setattr("cgan_runtime.generator.validate_model", lambda *_: "0" * 64)
+    info = SimpleNamespace(
+        classes=10,
+        class_names=tuple("0123456789"),
+        noise_dim=6,
+        height=SHAPE[1],
+        width=SHAPE[2],
+    )
+    monkeypatch.setattr("cgan_runtime.generator.read_info", lambda *_: info)
+    with ImageGenerator(path, "cpu", threads) as generator:
+        with pytest.raises(ModelError, match="export it again"):
+            generator.generate([3] * count, seed=1)
+        with pytest.raises(ModelError, match="export it again"):
+            list(generator.stream([3], seed=1, count=count))

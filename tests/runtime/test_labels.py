@@ -1,9 +1,11 @@
 """Labels: class indices of any integer type, or class names."""
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cgan_runtime.errors import InputError
@@ -30,6 +32,9 @@ INTEGERS = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4", ">i8"]
         (np.array([], np.int32), []),
         *[(np.array([3, 0, 9, 9], dtype), [3, 0, 9, 9]) for dtype in INTEGERS],
         (np.arange(10, dtype=np.int64)[::-2], [9, 7, 5, 3, 1]),
+        (np.array([3, np.int8(9)], object), [3, 9]),
+        (pd.Series([3, 9]), [3, 9]),
+        (pd.Series([3, 9], dtype="Int64"), [3, 9]),
     ],
     ids=repr,
 )
@@ -78,6 +83,12 @@ def test_unknown_index_is_rejected(labels: Any) -> None:
         ["7", 3],
         ["7", 3.0],
         [True, "7"],
+        np.array([3, "7"], object),
+        np.array(["7", None], object),
+        np.array([3, 4.0], object),
+        np.array([True], object),
+        np.array([2**70], object),
+        np.array([["7"]], object),
     ],
     ids=repr,
 )
@@ -97,6 +108,11 @@ def test_labels_of_another_type_are_rejected(labels: Any) -> None:
         (["Trouser", "Coat", "Trouser"], [1, 7, 1]),
         (("Trouser", "Coat"), [1, 7]),
         (np.array(["Trouser", "Coat"]), [1, 7]),
+        (np.array("Coat"), [7]),
+        (np.array(["Trouser", "Coat"], object), [1, 7]),
+        (pd.Series(["Trouser", "Coat"]), [1, 7]),
+        (pd.Series(["Trouser", "Coat"], dtype=object), [1, 7]),
+        (pd.Categorical(["Trouser", "Coat"]), [1, 7]),
         ("ankle BOOT", [9]),
         ("STRASSE", [5]),
         (["a", "A", "B"], [2, 3, 4]),
@@ -117,6 +133,34 @@ def test_unknown_class_name_is_rejected(name: str) -> None:
         with pytest.raises(InputError) as caught:
             parse_labels(labels, NAMES)
         assert str(caught.value) == f"the model has no class {name!r}; choose from {choices}"
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 2.0 or newer has it")
+def test_names_of_a_numpy_string_array_become_indices() -> None:
+    names = np.array(["Trouser", "Coat"], np.dtypes.StringDType())
+    assert parse_labels(names, NAMES).tolist() == [1, 7]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("name", ["café", "CAFÉ", "Ångström", "ΐ", "한국", "Straße"])
+def test_names_match_in_any_unicode_form(form: Any, name: str) -> None:
+    other: Any = "NFD" if form == "NFC" else "NFC"
+    classes = [unicodedata.normalize(form, name), "b"]
+    assert parse_labels(unicodedata.normalize(other, name), classes).tolist() == [0]
+    assert parse_labels([unicodedata.normalize(other, name.swapcase())], classes).tolist() == [0]
+
+
+def test_case_decides_between_names_in_another_unicode_form() -> None:
+    classes = [unicodedata.normalize("NFD", name) for name in ("café", "CAFÉ")]
+    assert parse_labels("CAFÉ", classes).tolist() == [1]
+    with pytest.raises(InputError, match="no class 'Café'; choose from"):
+        parse_labels("Café", classes)
+
+
+def test_message_lists_a_limited_number_of_classes() -> None:
+    with pytest.raises(InputError, match=r"'c28', 'c29', \.\.\. \(60000 classes\)$") as caught:
+        parse_labels("none", [f"c{number}" for number in range(60_000)])
+    assert len(str(caught.value)) < 400
 
 
 def test_ambiguous_class_name_is_rejected() -> None:

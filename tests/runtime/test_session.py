@@ -1,15 +1,17 @@
+import itertools
 import logging
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import onnxruntime
 import pytest
 
-from cgan_runtime.errors import InstallError, ModelError, ProviderError
+from cgan_runtime.errors import CganError, InstallError, ModelError, ProviderError
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.inference import cuda_diagnostics, session
 from cgan_runtime.inference.threads import available_threads
@@ -25,8 +27,18 @@ class FakeOptions(SimpleNamespace):
         setattr(self, key, value)
 
 
+class NativeError(Exception):
+    """Looks like an exception class of onnxruntime."""
+
+
+NativeError.__module__ = "onnxruntime.capi.onnxruntime_pybind11_state"
+
+
 class FakeOnnxruntime(ModuleType):
-    """An onnxruntime whose sessions get only some of the offered providers, and which prints."""
+    """An onnxruntime whose sessions get only some of the offered providers.
+
+    Like old releases, it prints and falls back to the CPU after a failure.
+    """
 
     def __init__(self, offered: list[str], obtained: list[str]) -> None:
         super().__init__("onnxruntime")
@@ -35,35 +47,55 @@ class FakeOnnxruntime(ModuleType):
         self.SessionOptions = FakeOptions
         self.offered, self.obtained = offered, obtained
         self.failure: Exception | None = None  # of a session on another provider than the CPU
-        self.opened: list[tuple[list[str], FakeOptions]] = []
+        self.preload_dlls = preload_dlls
+        self.opened: list[tuple[list[str], int]] = []  # providers and number of threads
+        self.options: list[FakeOptions] = []
         self.provider_options: list[dict[str, str]] = []  # of the newest session
+        fake = self
 
-    def set_default_logger_severity(self, severity: int) -> None:
-        self.severity = severity
+        class InferenceSession:
+            _enable_fallback: bool
+
+            def __init__(
+                self,
+                model: bytes,
+                options: FakeOptions,
+                providers: list[str],
+                provider_options: list[dict[str, str]],
+                **_: object,
+            ) -> None:
+                self._enable_fallback = True
+                try:
+                    fake.open(model, options, providers)
+                except Exception as error:
+                    if self._enable_fallback:
+                        print(f"EP Error {error}")
+                        providers = [CPU]
+                    else:
+                        raise
+                fake.provider_options = provider_options
+                self._providers = [each for each in providers if each in fake.obtained]
+
+            def get_providers(self) -> list[str]:
+                return self._providers
+
+        self.InferenceSession = InferenceSession
+
+    def open(self, _model: bytes, options: FakeOptions, providers: list[str]) -> None:
+        self.opened.append((providers, options.intra_op_num_threads))
+        self.options.append(options)
+        if providers != [CPU] and self.failure:
+            raise self.failure
 
     def get_available_providers(self) -> list[str]:
         return self.offered
 
-    def preload_dlls(self) -> None:
-        print("text that preload_dlls() prints")
 
-    def InferenceSession(  # noqa: N802 - onnxruntime's name
-        self,
-        _model: bytes,
-        options: FakeOptions,
-        providers: list[str],
-        provider_options: list[dict[str, str]],
-        **_: object,
-    ) -> Any:
-        print("text that InferenceSession() prints")
-        self.opened.append((providers, options))
-        self.provider_options = provider_options
-        if providers != [CPU] and self.failure:
-            raise self.failure
-        obtained = [each for each in providers if each in self.obtained]
-        return SimpleNamespace(get_providers=lambda: obtained)
+def preload_dlls() -> None:
+    print("text that preload_dlls() prints")
 
 
+Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Fake = Callable[[list[str], list[str]], FakeOnnxruntime]
 
 
@@ -83,12 +115,18 @@ def open_on(provider: str, threads: int | None = None) -> Any:
     return session.open_session(b"model", "m.onnx", provider, threads)
 
 
-@pytest.mark.parametrize("provider", ["tpu", "", "CPU", CUDA, "azure"])
+@pytest.mark.parametrize("provider", ["tpu", "", "azure", AZURE])
 def test_unknown_provider_is_rejected(tiny_model: Path, provider: str) -> None:
     with pytest.raises(ProviderError) as caught:
         ImageGenerator(tiny_model, provider)
-    message = f"provider {provider!r} is not available; choose from auto, cpu"
-    assert str(caught.value) == message
+    name = provider.removesuffix("ExecutionProvider").lower()
+    assert str(caught.value) == f"provider {name!r} is not available; choose from auto, cpu"
+
+
+@pytest.mark.parametrize("provider", [CPU, "CPU", "Cpu"])
+def test_provider_is_accepted_by_its_full_name(tiny_model: Path, provider: str) -> None:
+    with ImageGenerator(tiny_model, provider) as generator:
+        assert generator.provider == "cpu"
 
 
 @pytest.mark.parametrize("provider", ["auto", "cpu"])
@@ -128,7 +166,7 @@ def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_driver")
-@pytest.mark.parametrize("failure", [None, RuntimeError("no\ndevice"), RuntimeError()], ids=repr)
+@pytest.mark.parametrize("failure", [None, NativeError("no\ndevice"), NativeError()], ids=repr)
 def test_missing_cuda_is_explained(
     fake: Fake,
     capfd: pytest.CaptureFixture[str],
@@ -168,12 +206,12 @@ ImageGenerator({str(tiny_model)!r})
     ("failure", "ending"),
     [
         (None, "it gives no reason; use --provider cpu"),
-        (RuntimeError("model too\nold"), "model too old; use --provider cpu"),
+        (NativeError("model too\nold"), "model too old; use --provider cpu"),
         (
-            RuntimeError("/src/a.cc:729 void f(int&, b) Install it"),
+            NativeError("/src/a.cc:729 void f(int&, b) Install it"),
             "Install it; use --provider cpu",
         ),
-        (RuntimeError(), "RuntimeError; use --provider cpu"),
+        (NativeError(), "NativeError; use --provider cpu"),
     ],
     ids=["no error", "a message", "a message with its location", "no message"],
 )
@@ -196,12 +234,60 @@ def test_another_provider_is_used_only_on_request(fake: Fake) -> None:
 
 
 @pytest.mark.parametrize("provider", ["auto", "cpu", "cuda"])
-def test_onnxruntime_prints_nothing_on_stdout(
-    fake: Fake, capfd: pytest.CaptureFixture[str], provider: str
+@pytest.mark.parametrize("failure", [None, NativeError("no device")], ids=repr)
+def test_sessions_print_nothing(
+    fake: Fake, capfd: pytest.CaptureFixture[str], provider: str, failure: Exception | None
 ) -> None:
-    fake([CUDA, CPU], [CUDA, CPU])
-    open_on(provider)
+    module = fake([CUDA, CPU], [CUDA, CPU])
+    module.failure = failure
+    with suppress(ProviderError):
+        open_on(provider)
     assert not capfd.readouterr().out
+    module.preload_dlls()
+    assert capfd.readouterr().out, "the module of the process was changed"
+
+
+def test_stdout_belongs_to_the_process_while_a_session_opens(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    module = fake([CUDA, CPU], [CUDA, CPU])
+    stdout, seen = sys.stdout, []
+
+    def look(*_: object) -> None:
+        seen.append(sys.stdout)
+        print("a line of another thread")
+
+    monkeypatch.setattr(module, "open", look)
+    open_on("cuda")
+    assert seen == [stdout, stdout]
+    assert capfd.readouterr().out == "a line of another thread\n" * 2
+
+
+def test_log_of_the_process_keeps_its_severity() -> None:
+    code = """
+import onnxruntime
+onnxruntime.set_default_logger_severity = None
+from cgan_runtime import ImageGenerator
+ImageGenerator(provider="cpu").generate(1, seed=0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("cgan-run", ()),
+        ("cgan-check", ()),
+        ("cgan-bulk", ("--count", 1, "--output", "folder")),
+    ],
+)
+def test_commands_limit_the_log(
+    call: Command, monkeypatch: pytest.MonkeyPatch, name: str, arguments: tuple[object, ...]
+) -> None:
+    severities: list[int] = []
+    monkeypatch.setattr(onnxruntime, "set_default_logger_severity", severities.append)
+    assert call(name, "--model", "none.onnx", *arguments).returncode == 1
+    assert severities == [4]
 
 
 @pytest.mark.parametrize("provider", ["auto", "cpu", "cuda"])
@@ -210,57 +296,92 @@ def test_bad_model_is_not_reported_as_a_missing_gpu(
 ) -> None:
     module = fake([CUDA, CPU], [CUDA, CPU])
 
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("Protobuf parsing failed")
+    def fail(*_: object) -> None:
+        raise NativeError("Protobuf parsing failed")
 
-    monkeypatch.setattr(module, "InferenceSession", fail)
-    with pytest.raises(ModelError, match=r"m\.onnx cannot be opened: .*than 1\.99; copy"):
+    monkeypatch.setattr(module, "open", fail)
+    with pytest.raises(ModelError) as caught:
         open_on(provider)
+    assert str(caught.value) == (
+        "m.onnx cannot be opened (Protobuf parsing failed); use a newer onnxruntime than 1.99, or "
+        "export it again"
+    )
 
 
-def test_stdout_is_restored_after_two_concurrent_sessions(
+CALLERS_ERRORS = [TimeoutError("alarm"), RuntimeError("mine"), ValueError("mine"), MemoryError()]
+
+
+@pytest.mark.parametrize("error", CALLERS_ERRORS, ids=repr)
+@pytest.mark.parametrize(
+    ("provider", "failing"), [("cpu", 1), ("auto", 1), ("auto", 2), ("cuda", 1), ("cuda", 2)]
+)
+def test_error_of_a_signal_handler_passes_through_unchanged(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, provider: str, failing: int, error: Exception
+) -> None:
+    """On CUDA the model is opened twice, first on the CPU."""
+    module = fake([CUDA, CPU], [CUDA, CPU])
+    calls = itertools.count(1)
+
+    def interrupt(*_: object) -> None:
+        if next(calls) == failing:
+            raise error
+
+    monkeypatch.setattr(module, "open", interrupt)
+    with pytest.raises(type(error)) as caught:
+        open_on(provider)
+    assert caught.value is error
+    assert error.__cause__ is None
+
+
+@pytest.mark.parametrize("provider", ["cpu", "cuda"])
+@pytest.mark.parametrize(
+    ("reason", "kind", "message"),
+    [
+        ("bad_alloc", MemoryError, "^bad_alloc$"),
+        ("Failed to allocate memory for requested buffer", MemoryError, "^Failed to allocate"),
+        ("pthread_create failed, error code: 11", CganError, "raise the limit on threads"),
+    ],
+)
+def test_lack_of_memory_or_threads_is_not_called_a_bad_model(
+    fake: Fake,
+    monkeypatch: pytest.MonkeyPatch,
+    provider: str,
+    reason: str,
+    kind: type[Exception],
+    message: str,
+) -> None:
+    module = fake([CUDA, CPU], [CUDA, CPU])
+
+    def fail(*_: object) -> None:
+        raise NativeError(reason)
+
+    monkeypatch.setattr(module, "open", fail)
+    with pytest.raises(kind, match=message) as caught:
+        open_on(provider, threads=1)
+    assert not isinstance(caught.value, ModelError | ProviderError)
+
+
+def test_session_has_one_thread_if_another_cannot_start(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first session is opened while the second is still being opened."""
     module = fake([CPU], [CPU])
-    first_entered, second_entered, first_done = (threading.Event() for _ in range(3))
-    open_fake = module.InferenceSession
+    open_fake = module.open
 
-    def slow(model: bytes, *arguments: Any, **options: Any) -> Any:
-        if model == b"first":
-            first_entered.set()
-            second_entered.wait(0.3)  # times out if only one session may be opened at a time
-        else:
-            second_entered.set()
-            first_done.wait(0.3)
-        return open_fake(model, *arguments, **options)
+    def fail(model: bytes, options: FakeOptions, providers: list[str]) -> None:
+        open_fake(model, options, providers)
+        if options.intra_op_num_threads > 1:
+            raise NativeError("pthread_create failed, error code: 11")
 
-    monkeypatch.setattr(module, "InferenceSession", slow)
-    stdout = sys.stdout
-    monkeypatch.setattr(sys, "stdout", stdout)  # restores it after a failed test
-
-    def open_first() -> None:
-        session.open_session(b"first", "m.onnx", "cpu", 1)
-        first_done.set()
-
-    def open_second() -> None:
-        first_entered.wait(1)
-        session.open_session(b"second", "m.onnx", "cpu", 1)
-
-    threads = [threading.Thread(target=each) for each in (open_first, open_second)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert len(module.opened) == 2
-    assert sys.stdout is stdout
+    monkeypatch.setattr(module, "open", fail)
+    open_on("cpu", threads=2)
+    assert [threads for _, threads in module.opened] == [2, 1]
 
 
 @pytest.mark.parametrize("threads", [1, 3, None])
 def test_session_has_the_requested_threads(fake: Fake, threads: int | None) -> None:
     module = fake([CPU], [CPU])
     open_on("cpu", threads)
-    (_, options) = module.opened[0]
+    (options,) = module.options
     assert options.intra_op_num_threads == (threads or available_threads())
     assert options.inter_op_num_threads == 1
 
@@ -274,21 +395,24 @@ def test_session_has_the_requested_threads(fake: Fake, threads: int | None) -> N
         ),
         (["onnxruntime", "onnxruntime-gpu"], "both installed, and overwrite each other's files"),
         (["onnxruntime-gpu"], "the installed onnxruntime-gpu has no CUDA for this platform"),
+        (["onnxruntime-openvino"], "it is onnxruntime-openvino; use --provider cpu, or another"),
+        ([], "it is a build of its own; use --provider cpu, or another of its providers"),
     ],
     ids=" and ".join,
 )
 def test_installed_onnxruntime_without_cuda_is_explained(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, installed: list[str], reason: str
 ) -> None:
-    found = [SimpleNamespace(metadata={"Name": name}, version="1.99") for name in installed]
-    monkeypatch.setattr(cuda_diagnostics, "distributions", lambda: found)
+    monkeypatch.setattr(
+        cuda_diagnostics, "onnxruntime_distributions", lambda: dict.fromkeys(installed, "1.99")
+    )
     fake([CPU], [CPU])
     with pytest.raises(ProviderError) as caught:
         open_on("cuda")
     message = str(caught.value)
     assert reason in message
     assert "\n" not in message
-    assert message.endswith((", or use --provider cpu", "; use --provider cpu"))
+    assert "use --provider cpu" in message.partition("; ")[2]
 
 
 @pytest.mark.parametrize("left_over", [None, ModuleType("onnxruntime")], ids=["missing", "empty"])
@@ -313,8 +437,6 @@ def test_failed_import_for_lack_of_memory_is_reported(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "onnxruntime", Broken("onnxruntime"))
     with pytest.raises(MemoryError, match="failed to map segment"):
         session.import_onnxruntime()
-    for text in ("std::bad_alloc", "Failed to allocate memory"):
-        assert isinstance(session.convert_run_error(RuntimeError(text), "m.onnx"), MemoryError)
 
 
 @pytest.mark.parametrize(("variable", "seen"), [(None, "1"), ("0", "0")])
@@ -322,9 +444,7 @@ def test_telemetry_is_off_before_the_import(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, seen: str
 ) -> None:
     (tmp_path / "onnxruntime.py").write_text(
-        "import os\n"
-        "seen = os.environ.get('ORT_DISABLE_TELEMETRY')\n"
-        "set_default_logger_severity = print\n"
+        "import os\nseen = os.environ.get('ORT_DISABLE_TELEMETRY')\nInferenceSession = None\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
@@ -333,3 +453,19 @@ def test_telemetry_is_off_before_the_import(
         monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
     assert session.import_onnxruntime().seen == seen
     monkeypatch.delitem(sys.modules, "onnxruntime")
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, TimeoutError])
+def test_exception_of_a_signal_handler_is_not_a_missing_onnxruntime(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    """A native module turns an exception that is raised during its import into an ImportError."""
+
+    def fail(*_: object) -> None:
+        raise ImportError("initialization failed") from kind()
+
+    fake = FakeOnnxruntime([CPU], [CPU])
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    monkeypatch.setattr(fake, "set_default_logger_severity", fail)
+    with pytest.raises(kind):
+        session.import_onnxruntime()

@@ -2,14 +2,17 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cgan_runtime.errors import ProviderError
 from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
-from cgan_runtime.inference import session
-from cgan_runtime.inference.session import MAX_SINGLE_THREAD_BYTES, SessionPool
+from cgan_runtime.inference import session_pool
+from cgan_runtime.inference.session import open_session
+from cgan_runtime.inference.session_pool import MAX_SINGLE_THREAD_BYTES, SessionPool
 
 
 def threads(opened: Any) -> int:
@@ -32,7 +35,7 @@ def test_small_batches_use_one_thread(model: bytes) -> None:
 
 
 def test_large_model_uses_all_threads(model: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "MAX_SINGLE_THREAD_BYTES", len(model) - 1)
+    monkeypatch.setattr(session_pool, "MAX_SINGLE_THREAD_BYTES", len(model) - 1)
     pool = SessionPool(model, "m.onnx", "cpu", 2)
     assert pool.for_batch(1) is pool.main
 
@@ -44,13 +47,13 @@ def test_one_thread_needs_one_session(model: bytes) -> None:
 
 def test_second_session_is_opened_once(model: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = SessionPool(model, "m.onnx", "cpu", 2)
-    calls, open_session = [], session.open_session
+    calls: list[Any] = []
 
     def counted(*arguments: Any) -> Any:
         calls.append(arguments)
         return open_session(*arguments)
 
-    monkeypatch.setattr(session, "open_session", counted)
+    monkeypatch.setattr(session_pool, "open_session", counted)
     with ThreadPoolExecutor(8) as executor:
         assert len(set(map(id, executor.map(pool.for_batch, [1] * 8)))) == 1
     assert len(calls) == 1
@@ -70,3 +73,22 @@ def test_file_can_be_deleted_after_loading(tmp_path: Path, model: bytes) -> None
     with ImageGenerator(path, "cpu", threads=2) as generator:
         path.unlink()
         assert generator.generate(7, seed=1).shape == (1, 1, 28, 28)
+
+
+def test_forked_process_cannot_use_the_parents_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA cannot be initialized again after a fork."""
+    in_parent = SimpleNamespace(
+        get_providers=lambda: ["CUDAExecutionProvider"],
+        get_session_options=lambda: SimpleNamespace(intra_op_num_threads=1),
+    )
+
+    def fail(*_: object) -> None:
+        raise ProviderError("NVIDIA's driver finds no device (code 3)")
+
+    monkeypatch.setattr(session_pool, "open_session", lambda *_: in_parent)
+    pool = SessionPool(b"model", "m.onnx", "cuda", 1)
+    assert pool.main is in_parent
+    pool.abandon_sessions()
+    monkeypatch.setattr(session_pool, "open_session", fail)
+    with pytest.raises(ProviderError, match=r"forked process cannot use cuda, .* spawn instead"):
+        _ = pool.main

@@ -1,6 +1,7 @@
 import math
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -55,19 +56,62 @@ def test_quota_of_cgroups_version_1_is_read(tmp_path: Path, own_cgroups: Path) -
     assert cpu_quota(tmp_path, own_cgroups) == 0.5
 
 
-@pytest.mark.parametrize("content", ["max 100000\n", "", "nonsense\n"])
-def test_cgroup_without_a_quota_is_unlimited(
+LIMITS = [
+    "max 100000\n",
+    "",
+    "nonsense\n",
+    "5",
+    "5 5 5",
+    "-5 100",
+    "5 0",
+    "0 0",
+    "\xff\xfe",
+    "1e3 1",
+]
+LIMITS += [f"{'9' * 4000} 1", "9" * 9000]
+
+
+@pytest.mark.parametrize("content", LIMITS, ids=lambda content: content[:9])
+def test_cgroup_without_a_valid_quota_is_unlimited(
     tmp_path: Path, own_cgroups: Path, content: str
 ) -> None:
-    own_cgroups.write_text("0::/\n")
-    write_files(tmp_path / "groups", cpu__max=content)
-    assert cpu_quota(tmp_path / "groups", own_cgroups) == math.inf
+    own_cgroups.write_text("0::/\n1:cpu:/\n")
+    groups = tmp_path / "groups"
+    write_files(groups)
+    (groups / "cpu.max").write_bytes(content.encode("latin-1"))
+    quota, _, period = content.partition(" ")
+    write_files(groups / "cpu")
+    (groups / "cpu" / "cpu.cfs_quota_us").write_bytes(quota.encode("latin-1"))
+    (groups / "cpu" / "cpu.cfs_period_us").write_bytes(period.encode("latin-1"))
+    assert cpu_quota(groups, own_cgroups) == math.inf
 
 
-@pytest.mark.parametrize("content", [None, "0::/../../elsewhere\n"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"0::/../../elsewhere\n", b"nonsense\n:\n::\n\n", b"0::/a\0b\n", b"0::/" + 5000 * b"n"],
+)
 def test_system_without_cgroups_is_unlimited(
-    tmp_path: Path, own_cgroups: Path, content: str | None
+    tmp_path: Path, own_cgroups: Path, content: bytes | None
 ) -> None:
     if content:
-        own_cgroups.write_text(content)
+        own_cgroups.write_bytes(content)
     assert cpu_quota(tmp_path / "groups", own_cgroups) == math.inf
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff\xfe", "é".encode(), b"a\x0cb", b"a:b", b"\xc2\x85"], ids=repr
+)
+def test_groups_may_have_any_name(tmp_path: Path, own_cgroups: Path, name: bytes) -> None:
+    own_cgroups.write_bytes(b"0::/" + name + b"\n")
+    write_files(tmp_path / "groups" / os.fsdecode(name), cpu__max="150000 100000\n")
+    assert cpu_quota(tmp_path / "groups", own_cgroups) == 1.5
+
+
+def test_sandbox_without_an_affinity_uses_the_cpu_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> NoReturn:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getaffinity", fail, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setattr(threads, "cpu_quota", lambda: math.inf)
+    assert available_threads() == 7

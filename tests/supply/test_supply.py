@@ -25,7 +25,8 @@ def test_the_page_lists_every_dependency(stage: str) -> None:
 
 def test_the_wheel_contains_the_listed_files(wheel: Path) -> None:
     folder = f"cgan_runtime-{cgan_runtime.__version__}.dist-info"
-    metadata = {f"{folder}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
+    names = ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
+    metadata = {f"{folder}/{name}" for name in names}
     listed = set(re.findall("^- `(cgan_runtime/[^`]+)`$", PAGE, re.MULTILINE))
     with zipfile.ZipFile(wheel) as archive:
         assert set(archive.namelist()) == listed | metadata, "run tests/supply/supply_table.py"

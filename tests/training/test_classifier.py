@@ -1,13 +1,17 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from cgan_runtime.errors import OutputError
+from cgan_training.archive import load_archive, save_archive
 from cgan_training.data import Dataset, optdigits
+from cgan_training.errors import DatasetError
 from cgan_training.evaluation import classifier as classifier_module
+from cgan_training.evaluation import classifier_state
 from cgan_training.evaluation.classifier import (
     EvaluationClassifier,
     label_accuracy,
@@ -77,7 +81,7 @@ def test_a_classifier_is_cached_and_a_damaged_file_replaced(
 ) -> None:
     trained_on = []
 
-    def train(images: Tensor, labels: Tensor, *, classes: int) -> EvaluationClassifier:
+    def train(images: Tensor, labels: Tensor, *, classes: int, **_: Any) -> EvaluationClassifier:
         trained_on.append(len(images))
         return train_classifier(images, labels, classes=classes, epochs=1)
 
@@ -94,6 +98,105 @@ def test_a_classifier_is_cached_and_a_damaged_file_replaced(
     assert trained_on == [256, 99, 256]
 
 
+class KilledError(Exception):
+    """Stands for the death of the process."""
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(classifier_module.SETTINGS, epochs=4, min_steps=1)
+    monkeypatch.setattr(classifier_module, "SETTINGS", settings)
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("epoch", [0, 1, 3])
+def test_a_killed_training_continues_with_the_same_weights(
+    few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    uninterrupted = load_or_train_classifier(few, tmp_path / "other").state_dict()
+    augment, steps = classifier_module._augment, []
+
+    def count(images: Tensor, generator: torch.Generator) -> Tensor:
+        steps.append(len(images))
+        if len(steps) == 2 * epoch + 2:  # in the middle of an epoch of 2 steps
+            raise KilledError
+        return augment(images, generator)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(classifier_module, "_augment", count)
+        with pytest.raises(KilledError):
+            load_or_train_classifier(few, tmp_path)
+    (state,) = tmp_path.glob("*.state.pt")
+    steps.clear()
+
+    def count_all(images: Tensor, generator: torch.Generator) -> Tensor:
+        steps.append(len(images))
+        return augment(images, generator)
+
+    monkeypatch.setattr(classifier_module, "_augment", count_all)
+    classifier = load_or_train_classifier(few, tmp_path)
+    assert len(steps) == 2 * (4 - epoch)
+    for name, tensor in classifier.state_dict().items():
+        assert torch.equal(tensor, uninterrupted[name]), name
+    assert not state.exists()
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("content", [b"", b"damaged", {"epoch": 1}, {"weights": {}}, {"random": 5}])
+def test_a_damaged_state_of_the_training_is_ignored(
+    few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | dict[str, Any]
+) -> None:
+    expected = load_or_train_classifier(few, tmp_path).state_dict()
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    state = path.with_suffix(".state.pt")
+    if isinstance(content, bytes):
+        state.write_bytes(content)
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", lambda *_, **__: None)
+            load_or_train_classifier(few, tmp_path)
+        path.unlink()
+        save_archive(load_archive(state) | content | {"epochs": 5}, state)
+    classifier = load_or_train_classifier(few, tmp_path)
+    for name, tensor in classifier.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+    assert [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.usefixtures("short")
+def test_two_trainings_of_one_classifier_do_not_disturb_each_other(
+    few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one begins and ends after the second epoch of the first."""
+    save = classifier_state.TrainingState.save
+    others: list[EvaluationClassifier] = []
+
+    def begin_another(state: classifier_state.TrainingState, epoch: int) -> None:
+        save(state, epoch)
+        if epoch == 2 and not others:
+            others.append(load_or_train_classifier(few, tmp_path))
+
+    monkeypatch.setattr(classifier_state.TrainingState, "save", begin_another)
+    trained = load_or_train_classifier(few, tmp_path)
+    assert torch.equal(trained(few.images), others[0](few.images))
+    assert len([*tmp_path.iterdir()]) == 1
+    assert torch.equal(load_or_train_classifier(few, tmp_path)(few.images), trained(few.images))
+
+
+@pytest.mark.usefixtures("short")
+def test_a_cache_that_becomes_full_costs_no_classifier(
+    few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(values: Any, path: Path) -> None:
+        if values:
+            raise OutputError("disk full")
+
+    for module in (classifier_module, classifier_state):
+        monkeypatch.setattr(module, "save_archive", save)
+    assert load_or_train_classifier(few, tmp_path)(few.images).isfinite().all()
+
+
 def test_a_cache_that_cannot_be_written_is_reported_before_training(
     few: Dataset, tmp_path: Path
 ) -> None:
@@ -108,3 +211,8 @@ def test_images_of_another_type_or_size_are_rejected(
     for images in (few.images.float(), few.images[:, :, 1:]):
         with pytest.raises(ValueError, match="the classifier expects uint8"):
             classifier(images)
+
+
+def test_images_that_cannot_be_pooled_are_rejected() -> None:
+    with pytest.raises(DatasetError, match="images of 4 x 4 pixels or more, got 3 x 9; omit the"):
+        EvaluationClassifier(classes=2, height=3, width=9)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -48,3 +50,19 @@ def test_training_and_test_part_of_optdigits_share_no_image(digits: Dataset) -> 
     assert len(digits.labels) + len(test.labels) == 1797
     train_images = {image.numpy().tobytes() for image in digits.images}
     assert not any(image.numpy().tobytes() in train_images for image in test.images)
+
+
+def test_the_hash_depends_on_the_content_only() -> None:
+    data = dataset(3, [0, 1, 1])
+    assert len(data.sha256) == 64
+    assert replace(data, name="other", source="elsewhere").sha256 == data.sha256
+    images = data.images.clone()
+    images[2, 0, 3, 5] = 1
+    others = [
+        replace(data, images=images),
+        replace(data, images=data.images.reshape(3, 1, 6, 4)),
+        replace(data, labels=torch.tensor([0, 1, 0])),
+        replace(data, class_names=("yes", "no")),
+        replace(data, class_names=("no", "yes", "maybe")),
+    ]
+    assert len({data.sha256, *(each.sha256 for each in others)}) == 1 + len(others)

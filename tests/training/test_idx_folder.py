@@ -63,11 +63,11 @@ def test_a_folder_without_class_names_is_loaded(shapes: Path) -> None:
     ("text", "names"),
     [
         ("bar\nT-shirt/top\nAnkle boot", ("bar", "T-shirt/top", "Ankle boot")),
-        ("bar\nring\nstar\ncross\n", ("bar", "ring", "star", "cross")),
+        ("cafe\u0301\nب\u200cب\n👩\u200d🚀\n", ("caf\u00e9", "ب\u200cب", "👩\u200d🚀")),
         ("\ufeffäöü\r\n お \r\nstar\r\n", ("äöü", "お", "star")),
         ("a\nA\nb\n", ("a", "A", "b")),
     ],
-    ids=["no last newline", "more names than labels", "Windows", "names that differ in case"],
+    ids=["no last newline", "NFD and joiners", "Windows", "names that differ in case"],
 )
 def test_class_names_come_from_classes_txt(shapes: Path, text: str, names: tuple[str, ...]) -> None:
     (shapes / "classes.txt").write_bytes(text.encode())
@@ -75,9 +75,9 @@ def test_class_names_come_from_classes_txt(shapes: Path, text: str, names: tuple
 
 
 def test_the_test_part_has_the_classes_of_the_training_part(shapes: Path) -> None:
-    write_part(shapes, "t10k", [1, 0], 5, 7)
+    write_part(shapes, "t10k", [1, 0, 2], 5, 7)
     test = load(shapes, train=False)
-    assert test.labels.tolist() == [1, 0]
+    assert test.labels.tolist() == [1, 0, 2]
     assert test.class_names == ("0", "1", "2")
     assert len(load(shapes).labels) == 4
 
@@ -126,6 +126,79 @@ def test_a_missing_test_part_is_reported(shapes: Path) -> None:
     assert error_of(shapes, train=False).startswith("FOLDER lacks t10k-labels-idx1-ubyte (or")
 
 
+@pytest.mark.parametrize(
+    ("labels", "size", "message"),
+    [
+        (
+            [0, 1, 2],
+            (7, 5),
+            "FOLDER has training images of 5 x 7 pixels, but test images of 7 x 5; ",
+        ),
+        ([0], (5, 7), "FOLDER has one test image; an evaluation needs at least 2, add some"),
+        ([0, 2], (5, 7), "class '1' has no test images in FOLDER; add some"),
+        ([], (5, 7), "FOLDER has no test images (t10k-images-idx3-ubyte is empty); add some, for "),
+    ],
+    ids=["other size", "one image", "class without images", "empty"],
+)
+def test_a_test_part_that_does_not_fit_is_rejected(
+    shapes: Path, labels: list[int], size: tuple[int, int], message: str
+) -> None:
+    write_part(shapes, "t10k", labels, *size)
+    assert error_of(shapes, train=False).startswith(message)
+    load(shapes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "missing"), [([0, 1, 2], "a\nb\nc\nd\n", "d"), ([0, 2], None, "1")]
+)
+def test_a_class_without_training_images_is_rejected(
+    shapes: Path, labels: list[int], names: str | None, missing: str
+) -> None:
+    write_part(shapes, "train", labels, 5, 7)
+    if names:
+        (shapes / "classes.txt").write_text(names)
+    assert error_of(shapes) == (
+        f"class {missing!r} has no training images in FOLDER; add some, or remove the class from "
+        "classes.txt and from the numbering of the labels"
+    )
+
+
+def test_images_and_labels_are_counted_before_they_are_read(shapes: Path) -> None:
+    (shapes / "train-labels-idx1-ubyte").write_bytes(idx((2**31,), b""))
+    assert error_of(shapes) == (
+        "FOLDER/train-labels-idx1-ubyte holds 2,147,483,648 numbers, expected 4; copy it again, or "
+        "provide one label per image"
+    )
+
+
+def test_a_folder_with_mnist_raw_inside_is_loaded(shapes: Path) -> None:
+    expected = load(shapes).sha256
+    raw = shapes / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in shapes.glob("train-*"):
+        path.rename(raw / path.name.replace("-idx", ".idx"))
+    assert (load(shapes).sha256, load(shapes).name) == (expected, "shapes")
+    (shapes / "classes.txt").write_text("x\ny\nz\n")
+    assert load(shapes).class_names == ("x", "y", "z")
+    (raw / "classes.txt").write_text("a\nb\nc\n")
+    assert load(shapes).class_names == ("a", "b", "c")
+    write_part(shapes, "t10k", [0, 1, 2], 5, 7)
+    assert error_of(shapes) == (
+        "FOLDER holds IDX files, and so does FOLDER/MNIST/raw; move one of the two sets away"
+    )
+
+
+@pytest.mark.parametrize("twin", ["train-labels.idx1-ubyte", "train-labels-idx1-ubyte.gz"])
+def test_outdated_twins_are_rejected(shapes: Path, twin: str) -> None:
+    old = shapes / "train-labels-idx1-ubyte"
+    content = idx((4,), bytes([1, 2, 0, 0]))
+    (shapes / twin).write_bytes(gzip.compress(content) if twin.endswith(".gz") else content)
+    assert error_of(shapes) == (
+        f"FOLDER/{old.name} and FOLDER/{twin} hold different numbers; delete the outdated one, "
+        "together with the other file of its part"
+    )
+
+
 def test_labels_beyond_the_classes_are_rejected(shapes: Path) -> None:
     write_part(shapes, "t10k", [1, 3], 5, 7)
     error = error_of(shapes, train=False)
@@ -145,9 +218,37 @@ def test_labels_beyond_the_classes_are_rejected(shapes: Path) -> None:
         (b"bar\nring\nstar\n \n", "line 4 of FOLDER/classes.txt is empty; "),
         (b"bar\nri\x1bng\nstar\n", "line 2 of FOLDER/classes.txt has unprintable characters; "),
         (b"bar\nring\nbar \n", "line 3 of FOLDER/classes.txt repeats the class name 'bar'; "),
+        (b"bar\n\xe2\x80\x8d\nstar\n", "line 2 of FOLDER/classes.txt is empty; "),
+        (b"bar\nri\xe2\x80\xaeng\nstar\n", "line 2 of FOLDER/classes.txt has unprintable "),
+        (
+            "é\nring\ne\u0301\n".encode(),
+            "line 3 of FOLDER/classes.txt repeats the class name 'é'; ",
+        ),
+        (b"x" * 201, "line 1 of FOLDER/classes.txt has 201 characters, more than 200; "),
+        (
+            "".join(f"{number}\n" for number in range(257)).encode(),
+            "FOLDER/classes.txt has 257 lines; write one class name per line, at most 256",
+        ),
+        (
+            "".join(f"{number}\n" for number in range(60_000)).encode(),
+            "cannot read FOLDER/classes.txt: it has more than 262,144 bytes; write one class name ",
+        ),
         (b"b\xffr\nring\n", "FOLDER/classes.txt is not UTF-8 (invalid start byte); save it as"),
     ],
-    ids=["nothing", "empty", "blank", "unprintable", "duplicate", "latin-1"],
+    ids=[
+        "nothing",
+        "empty",
+        "blank",
+        "unprintable",
+        "duplicate",
+        "only a joiner",
+        "override",
+        "NFC and NFD",
+        "long",
+        "too many",
+        "many bytes",
+        "latin-1",
+    ],
 )
 def test_invalid_class_names_are_rejected(shapes: Path, content: bytes, message: str) -> None:
     (shapes / "classes.txt").write_bytes(content)

@@ -7,13 +7,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from cgan_training.cli.train import main
 from cgan_training.data import Dataset
+from cgan_training.errors import LaunchError
+from cgan_training.hardware import rendezvous
 from cgan_training.hardware.processes import PeriodicMaximum, ProcessGroup
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_metrics, train
@@ -53,6 +56,31 @@ with ProcessGroup.from_environment().joined() as processes:
     Path(f"{processes.rank}.json").write_text(json.dumps(result))
 exit_process(0)
 """
+
+
+PEER_DIES = """
+import os, sys, time
+from cgan_training.errors import LaunchError
+from cgan_training.hardware.processes import ProcessGroup, exit_process
+
+try:
+    with ProcessGroup.from_environment().joined() as processes:
+        processes.maximum(1)
+        if processes.rank == 1:
+            time.sleep(1)
+            os._exit(0)
+        processes.on_all(lambda: None)
+except LaunchError as error:
+    print(error)
+exit_process(0)
+"""
+THREE = {
+    "WORLD_SIZE": "3",
+    "RANK": "2",
+    "LOCAL_RANK": "1",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+}
 
 
 @pytest.fixture
@@ -173,8 +201,8 @@ def test_a_single_process_initializes_nothing() -> None:
     assert ProcessGroup.from_environment({}) == ProcessGroup()
     one = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}
     assert ProcessGroup.from_environment(one) == ProcessGroup()
-    three = {"WORLD_SIZE": "3", "RANK": "2", "LOCAL_RANK": "1"}
-    assert ProcessGroup.from_environment(three) == ProcessGroup(rank=2, size=3, local_rank=1)
+    assert ProcessGroup.from_environment({"WORLD_SIZE": "1"}) == ProcessGroup()
+    assert ProcessGroup.from_environment(THREE) == ProcessGroup(rank=2, size=3, local_rank=1)
     with ProcessGroup().joined() as processes:
         assert not torch.distributed.is_initialized()
         network, numbers = torch.nn.Linear(1, 1), torch.ones(4)
@@ -182,3 +210,116 @@ def test_a_single_process_initializes_nothing() -> None:
         assert processes.mean(numbers) is numbers
         assert torch.equal(processes.shard(numbers), numbers)
         assert processes.maximum(1, 2) == PeriodicMaximum(processes)(1, 2) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        *(({name: None}, f"variable {name} is not set, but ") for name in THREE),
+        *(({name: ""}, f"variable {name} is empty, but ") for name in THREE),
+        ({"RANK": "x"}, "RANK must be a number from 0 to 2, got 'x'; "),
+        ({"RANK": "3"}, "RANK must be a number from 0 to 2, got '3'; "),
+        ({"RANK": "-1"}, "RANK must be a number from 0 to 2, got '-1'; "),
+        ({"RANK": "\N{ARABIC-INDIC DIGIT ONE}"}, "RANK must be a number from 0 to 2, got "),
+        ({"RANK": "0" * 10**6}, "RANK must be a number from 0 to 2, got '0000"),
+        ({"LOCAL_RANK": "3"}, "LOCAL_RANK must be a number from 0 to 2, got '3'; "),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE must be a number from 1 to 65536, got '0'; "),
+        ({"WORLD_SIZE": "1"}, "RANK must be a number from 0 to 0, got '2'; "),
+        ({"MASTER_PORT": "65536"}, "MASTER_PORT must be a number from 1 to 65535, got '65536'; "),
+    ],
+    ids=lambda each: ascii(each)[:40] if isinstance(each, dict) else "",
+)
+def test_a_wrong_environment_is_wrong_usage_except_for_help_and_version(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, str | None],
+    message: str,
+) -> None:
+    for name, value in (THREE | changes).items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    for arguments, code in ((["--help"], 0), (["--version"], 0), (["--dataset", "optdigits"], 2)):
+        monkeypatch.setattr(sys, "argv", ["cgan-train", *arguments])
+        with pytest.raises(SystemExit) as exiting:
+            main()
+        assert exiting.value.code == code
+    error = capsys.readouterr().err
+    assert error.startswith("error: the environment variable ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert len(error) < 400
+
+
+@pytest.fixture
+def start_one(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Start one of two processes by hand."""
+    processes = []
+
+    def start(rank: int, port: int) -> "subprocess.Popen[str]":
+        values = {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        train = [sys.executable, "-m", "cgan_training", "--dataset", "optdigits"]
+        processes.append(
+            subprocess.Popen(
+                train,
+                cwd=tmp_path,
+                env=os.environ | values | address,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_waiting_for_other_processes_is_reported_and_ends_with_a_signal(
+    start_one: Callable[..., "subprocess.Popen[str]"], rank: int, number: signal.Signals
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = start_one(rank, port)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith(f"process {rank} waits for the other processes of 2 at 127.0.0.1:{port}")
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert len(errors(stderr)) == 1
+    assert "Traceback" not in stderr
+
+
+def test_a_port_in_use_is_reported(start_one: Callable[..., "subprocess.Popen[str]"]) -> None:
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        process = start_one(0, other.getsockname()[1])
+        _, stderr = finish(process, code=1)
+    (error,) = stderr.splitlines()
+    assert error.startswith("error: cannot connect to the other processes (")
+    assert "address already in use" in error
+
+
+def test_waiting_for_other_processes_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendezvous, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(rendezvous, "NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr(rendezvous, "_initialize", lambda *_: time.sleep(60))
+    with (
+        pytest.raises(LaunchError, match=r"did not connect within 0\.2 seconds; start all of them"),
+        ProcessGroup(rank=1, size=2, local_rank=1).joined(),
+    ):
+        pass
+
+
+def test_a_process_whose_peer_dies_ends_with_one_line(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "dies.py").write_text(PEER_DIES)
+    stdout, _ = launch(script="dies.py").communicate(timeout=300)
+    assert stdout.startswith("the connection to another process broke (RuntimeError: ")

@@ -124,6 +124,26 @@ def test_an_invalid_key_or_value_is_rejected_by_name(path: str, value: Any, mess
         recipe_from_dict(values, "mine.toml")
 
 
+LONG = "x" * 10**6
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *(("epochs", LONG), (LONG, 1), ("name", LONG), ("generator", LONG), ("precision", LONG)),
+        *(("generator.kind", LONG), ("generator.hidden", [0] * 10**6), ("loss.kind", [LONG])),
+        *(("lr_restarts", [2, 1] * 10**6), ("loss.classification_weight", [LONG])),
+    ],
+)
+def test_the_message_about_a_long_value_is_short(path: str, value: Any) -> None:
+    values = load_recipe("edge").to_dict()
+    table, _, key = path.rpartition(".")
+    (values[table] if table else values)[key] = value
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_dict(values, "mine.toml")
+    assert len(caught.value.args[0]) < 700
+
+
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(RecipeError, match=r"unknown recipe 'clasic'; choose one of classic, edge"):
         load_recipe("clasic")
@@ -134,6 +154,9 @@ def test_an_unknown_recipe_lists_the_known_ones() -> None:
     [
         ("missing.toml", None, "cannot read the recipe"),
         ("broken.toml", "epochs = = 3", "is invalid TOML"),
+        ("latin-1.toml", "name = '\udcff'", "is invalid TOML"),
+        ("long.toml", "a." * 2**14, "it has more than 16,384 bytes; check the path"),
+        ("long.json", " " * (2**24 + 1), "it has more than 16,777,216 bytes; check the path"),
         ("config.json", "{", "is invalid JSON"),
         ("config.json", "{}", "does not contain a recipe; give"),
         ("config.json", "3", "does not contain a recipe; give"),
@@ -143,6 +166,6 @@ def test_an_unreadable_file_is_rejected(
     tmp_path: Path, name: str, content: str | None, message: str
 ) -> None:
     if content is not None:
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_text(content, "utf-8", "surrogateescape")
     with pytest.raises(RecipeError, match=message):
         load_recipe(str(tmp_path / name))

@@ -3,7 +3,9 @@
 import dataclasses
 import logging
 import os
+import pty
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from cgan_training.model_file import load_model
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_config, read_metrics, train
 from cgan_training.run.checkpoint import NAME, NEXT_NAME, PREVIOUS_NAME, load_checkpoint
+from cgan_training.run.config import MAX_CONFIG_BYTES
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Change = Callable[[dict[str, Any]], object]
@@ -157,14 +160,16 @@ def test_a_different_recipe_or_dataset_is_rejected(
     with pytest.raises(CheckpointError, match=r"different recipe \(learning_rate is"):
         train(other, digits, run_dir, device=CPU, options=RESUME)
     fewer = dataclasses.replace(digits, images=digits.images[1:], labels=digits.labels[1:])
-    with pytest.raises(CheckpointError, match="was trained on other images than"):
+    with pytest.raises(
+        CheckpointError, match="was trained on other images, labels or class names than"
+    ):
         train(small_recipe, fewer, run_dir, device=CPU, options=RESUME)
     with pytest.raises(CheckpointError, match=r"there is no checkpoint .*; start a new run"):
         train(small_recipe, digits, tmp_path / "none", device=CPU, options=RESUME)
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_the_run_and_sets_the_exit_code(
     call: Command,
     long_recipe: Recipe,
@@ -176,9 +181,7 @@ def test_a_signal_saves_the_run_and_sets_the_exit_code(
     script = Path(sys.executable).with_name("cgan-train")
     arguments: list[Any] = ["--recipe", recipe, "--dataset", "optdigits", "--run-dir", "run"]
     process = subprocess.Popen([script, *arguments], cwd=tmp_path, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / NAME).exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for_checkpoint(tmp_path / "run")
     process.send_signal(number)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 128 + number
@@ -188,6 +191,61 @@ def test_a_signal_saves_the_run_and_sets_the_exit_code(
     done = call("cgan-train", "--resume", "run", "--minutes", 0.0001)
     assert done.returncode == 0, done.stderr
     assert b"resumed at epoch " in done.stderr
+
+
+def wait_for_checkpoint(run_dir: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not (run_dir / NAME).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def test_an_ignored_signal_stays_ignored(
+    long_recipe: Recipe, recipe_file: Callable[[Recipe], Path], tmp_path: Path
+) -> None:
+    """As nohup and a shell's background jobs ask for."""
+    recipe = recipe_file(dataclasses.replace(long_recipe, epochs=1000))
+    arguments = ["--recipe", str(recipe), "--dataset", "optdigits", "--run-dir", "run"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cgan_training", *arguments],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_for_checkpoint(tmp_path / "run")
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert b"error: stopped by SIGTERM" in stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals need POSIX")
+def test_a_closed_terminal_saves_the_run(
+    long_recipe: Recipe, recipe_file: Callable[[Recipe], Path], tmp_path: Path
+) -> None:
+    recipe = recipe_file(dataclasses.replace(long_recipe, epochs=1000))
+    train_and_exit = f"""
+        import runpy, sys
+        sys.argv[1:] = ["--recipe", {str(recipe)!r}, "--dataset", "optdigits", "--run-dir", "run"]
+        runpy.run_module("cgan_training", run_name="__main__")
+    """
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execv(sys.executable, [sys.executable, "-c", textwrap.dedent(train_and_exit)])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / NAME).exists() and time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 4096)
+    os.close(terminal)
+    status = os.waitpid(pid, 0)[1]
+    assert os.waitstatus_to_exitcode(status) != -signal.SIGHUP
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
@@ -212,7 +270,7 @@ def test_a_run_directory_moved_during_training_ends_the_run(
         run.rename(elsewhere)
         return {}
 
-    options = RunOptions(evaluator=move, eval_every=2)
+    options = RunOptions(create_evaluator=lambda: move, eval_every=2)
     with pytest.raises(OutputError, match=r"cannot write .*/run/.*: No such file or directory; "):
         train(small_recipe, digits, run, device=CPU, options=options)
     assert load_checkpoint(elsewhere)[0]["trainer"]["epoch"] == 1
@@ -270,7 +328,8 @@ def test_a_checkpoint_with_inconsistent_content_is_rejected(
         *('{"dataset": []}', '{"dataset": {"dataset": 5}}', '{"dataset": {"data_dir": ["x"]}}'),
         *('{"device": "tpu"}', '{"device": 5}', '{"device": ["cpu"]}', '{"tensorboard": "yes"}'),
         *('{"threads": 0}', '{"threads": "2"}', '{"threads": 100000}', '{"threads": true}'),
-        *('{"keep_every": -1}', '{"eval_every": 1.5}'),
+        *('{"keep_every": -1}', '{"eval_every": 1.5}', '{"recipe_path": 5}'),
+        " " * MAX_CONFIG_BYTES + "{}",
     ],
     ids=lambda text: ascii(text[:40]),
 )
@@ -279,3 +338,51 @@ def test_a_damaged_config_is_rejected(tmp_path: Path, run_dir: Path, text: str) 
     (tmp_path / "config.json").write_bytes(text.encode(errors="surrogatepass"))
     with pytest.raises(CheckpointError, match=r"cannot read .*config\.json, or it is damaged; "):
         read_config(tmp_path)
+
+
+def test_a_config_that_is_a_pipe_is_rejected(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")  # reading it would wait for a writer
+    with pytest.raises(CheckpointError, match=r"cannot read .*config\.json, or it is damaged; "):
+        read_config(tmp_path)
+
+
+def test_the_model_says_how_its_weights_came_about(
+    small_recipe: Recipe, digits: Dataset, tmp_path: Path
+) -> None:
+    options = RunOptions(
+        dataset_argument="/a/\udce4/digits", data_dir="/data", recipe_path="/recipes/small.toml"
+    )
+    train(small_recipe, digits, tmp_path / "whole", device=CPU, options=options)
+    facts = load_model(tmp_path / "whole").training
+    assert facts["dataset_sha256"] == digits.sha256
+    assert facts["dataset_path"] == "/a/\\udce4/digits"
+    assert (facts["data_dir"], facts["recipe_path"]) == ("/data", "/recipes/small.toml")
+    assert (facts["device"], facts["processes"]) == ("cpu", 1)
+    assert facts["threads"] == torch.get_num_threads()
+    assert not {"resumed", "stopped_after_seconds", "seconds_limit"} & facts.keys()
+    config = read_config(tmp_path / "whole")
+    assert config["dataset"]["sha256"] == digits.sha256
+    assert config["recipe_path"] == "/recipes/small.toml"
+
+
+def test_the_model_says_whether_a_time_limit_or_another_machine_changed_the_run(
+    small_recipe: Recipe, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def facts(name: str, **options: Any) -> dict[str, Any]:
+        folder = tmp_path / name
+        train(small_recipe, digits, folder, device=CPU, options=RunOptions(**options))
+        return load_model(folder).training
+
+    limited = facts("limited", seconds_limit=1e-6)
+    assert 0 < limited["stopped_after_seconds"] <= limited["seconds"] + 0.1
+    assert limited["seconds_limit"] == 1e-6
+    resumed = facts("limited", resume=True)
+    assert resumed["resumed"] is True
+    assert not {"stopped_after_seconds", "seconds_limit"} & resumed.keys()
+    assert "resumed" not in facts("whole")
+    assert "resumed" not in facts("whole", resume=True)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    assert facts("whole", resume=True)["resumed"] is True  # the last calibration was another's
+    monkeypatch.undo()
+    assert facts("limited", resume=True)["resumed"] is True

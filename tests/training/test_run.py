@@ -1,17 +1,25 @@
 import dataclasses
+import io
 import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 
 from cgan_runtime.errors import OutputError
+from cgan_runtime.files import atomic_write
 from cgan_training.data import Dataset
-from cgan_training.errors import CollapsedError
+from cgan_training.engine import Trainer
+from cgan_training.errors import CheckpointError, CollapsedError
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator
+from cgan_training.pictures.sample_sheet import MAX_FRAME_PIXELS
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, artifacts, read_metrics, train
 
@@ -43,6 +51,14 @@ def test_metrics_have_one_line_per_epoch(run_dir: Path) -> None:
         *("epoch", "step", "loss_generator", "loss_discriminator"),
         *("mean_d_real", "mean_d_fake", "images_per_second", "seconds"),
     }
+
+
+@pytest.mark.parametrize("content", [b"", b"{}\n[[1]]\n", b"{\n", b"\xff\n", b"5\n", b"[" * 99_999])
+def test_damaged_metrics_are_rejected(tmp_path: Path, content: bytes) -> None:
+    if content:
+        (tmp_path / "metrics.jsonl").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"cannot read .*metrics\.jsonl, or it is damaged \("):
+        read_metrics(tmp_path)
 
 
 def test_sample_sheets_show_ten_by_ten_digits(run_dir: Path) -> None:
@@ -97,7 +113,7 @@ def test_quality_is_measured_every_n_epochs(
         return {"label_accuracy": 0.5, "recall": 0.4, "coverage": 0.3, "frechet": 20.0}
 
     recipe = dataclasses.replace(small_recipe, epochs=5)
-    options = RunOptions(evaluator=evaluator, eval_every=2)
+    options = RunOptions(create_evaluator=lambda: evaluator, eval_every=2)
     train(recipe, digits, tmp_path, device=CPU, options=options)
     measured = ["label_accuracy" in line for line in read_metrics(tmp_path)]
     assert measured == [False, True, False, True, False]
@@ -113,3 +129,105 @@ def test_a_collapsed_generator_ends_the_run(
     with pytest.raises(CollapsedError, match=r"after epoch 1 .*/samples\); lower the recipe's"):
         train(small_recipe, digits, tmp_path, device=CPU)
     assert (tmp_path / "samples" / "epoch-0001.png").exists()
+
+
+def fail(*_: object) -> Any:
+    raise ValueError("encoding error 5")
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "missing"),
+    [
+        (
+            artifacts,
+            "draw_sample_sheet",
+            "samples/epoch-0001.png, samples/epoch-0002.png, grid.png",
+        ),
+        (artifacts, "draw_animation", "samples.webp"),
+        (artifacts, "draw_curves", "curves.png"),
+        (artifacts, "open_tensorboard", "the TensorBoard files"),
+        (artifacts, "add_epoch", "epoch 2 in the TensorBoard files"),
+        (Trainer, "sample_images", "samples/epoch-0001.png"),
+        (ImageFont, "load_default", "grid.png"),
+    ],
+    ids=lambda each: each if isinstance(each, str) and " " not in each else "",
+)
+def test_a_picture_that_cannot_be_made_is_logged_and_the_model_written(
+    small_recipe: Recipe,
+    digits: Dataset,
+    run_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    target: object,
+    name: str,
+    missing: str,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, fail)
+        train(small_recipe, digits, tmp_path, device=CPU, options=RunOptions(tensorboard=True))
+    assert load_model(tmp_path).weights_sha256 == load_model(run_dir).weights_sha256
+    for each in missing.split(", "):
+        expected = (
+            f"{each} cannot be made (ValueError: encoding error 5); the run continues without"
+        )
+        assert expected in caplog.messages
+    train(small_recipe, digits, tmp_path, device=CPU, options=RunOptions(resume=True))
+    assert (tmp_path / "grid.png").exists()
+
+
+def test_a_disk_that_is_full_for_a_picture_only_does_not_end_the_run(
+    small_recipe: Recipe, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FullDisk(io.BytesIO):
+        def write(self, _content: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    @contextmanager
+    def write(path: Path) -> Iterator[Any]:
+        with atomic_write(path) as file:
+            yield FullDisk() if path.suffix in (".png", ".webp") else file
+
+    monkeypatch.setattr(artifacts, "atomic_write", write)
+    train(small_recipe, digits, tmp_path, device=CPU)
+    assert load_model(tmp_path).training["epochs"] == 2
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_an_evaluation_that_fails_or_has_no_result_does_not_end_the_run(
+    small_recipe: Recipe, digits: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    figures = iter([{"label_accuracy": 0.5, "recall": math.nan, "frechet": math.inf}])
+    options = RunOptions(create_evaluator=lambda: lambda _: next(figures), eval_every=1)
+    train(small_recipe, digits, tmp_path, device=CPU, options=options)
+    first, second = read_metrics(tmp_path)
+    assert first["label_accuracy"] == 0.5
+    assert not {"recall", "frechet", "label_accuracy"} & (
+        set(second) | set(first) - {"label_accuracy"}
+    )
+    assert any(each.startswith("the quality of epoch 2 cannot be made") for each in caplog.messages)
+    assert (tmp_path / "curves.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("classes", "side", "size"),
+    [(256, 32, (1876, 1968)), (62, 132, (2244, 1484)), (1, 8, None)],
+)
+def test_a_run_of_any_number_of_classes_ends_with_a_model_and_pictures(
+    small_recipe: Recipe, tmp_path: Path, classes: int, side: int, size: tuple[int, int] | None
+) -> None:
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (256, 1, side, side), dtype=torch.uint8, generator=rng)
+    names = tuple(f"class {label}" for label in range(classes))
+    data = Dataset("many", "a test", images, torch.arange(256) % classes, names)
+    recipe = dataclasses.replace(small_recipe, epochs=1)
+    for resume in (False, True):
+        train(recipe, data, tmp_path, device=CPU, options=RunOptions(resume=resume))
+        assert load_model(tmp_path).class_names == names
+        with Image.open(tmp_path / "grid.png") as grid:
+            assert size in (None, grid.size)
+        with Image.open(tmp_path / "samples.webp") as animation:
+            assert math.prod(animation.size) <= MAX_FRAME_PIXELS
+            assert animation.width / animation.height == pytest.approx(
+                grid.width / grid.height, 0.01
+            )

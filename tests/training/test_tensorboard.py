@@ -9,7 +9,6 @@ from cgan_training.data import Dataset
 from cgan_training.errors import MissingExtraError
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_metrics, train
-from cgan_training.run.tensorboard import open_tensorboard
 
 CPU = torch.device("cpu")
 
@@ -31,9 +30,11 @@ def test_a_resumed_run_shows_the_metrics_and_sheet_of_each_epoch_once(
     assert sheets[-2:] == [(1, 280, 280), (2, 280, 280)]
 
 
-def test_a_missing_tensorboard_is_reported_with_the_command_that_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_missing_tensorboard_is_reported_before_anything_is_written(
+    small_recipe: Recipe, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    options, run_dir = RunOptions(tensorboard=True), tmp_path / "run"
     with pytest.raises(MissingExtraError, match=r"pip install 'cgan-training\[tensorboard\]'"):
-        open_tensorboard(tmp_path, 0)
+        train(small_recipe, digits, run_dir, device=CPU, options=options)
+    assert not run_dir.exists()

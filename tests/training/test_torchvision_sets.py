@@ -1,11 +1,16 @@
+import gc
+import gzip
 import hashlib
 import importlib
 import math
 import os
 import struct
-from collections.abc import Sequence
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http.client import IncompleteRead
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from urllib.error import URLError
@@ -73,7 +78,11 @@ def fail_downloads(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(torchvision_sets, "_torchvision_class", lambda _: download)
 
 
-NO_NETWORK = RuntimeError("Error downloading train-images-idx3-ubyte.gz:\nTried 2 mirrors")
+NO_NETWORK = RuntimeError(
+    "Error downloading train-images-idx3-ubyte.gz:\n"
+    "Tried https://one/, got:\n<urlopen error no route to host>\n"
+    "Tried https://two/, got:\ntimed out\n"
+)
 
 
 @pytest.mark.parametrize(("train", "count"), [(True, 40), (False, 20)])
@@ -118,7 +127,7 @@ def test_a_file_of_the_wrong_size_is_named(data_dir: Path, name: str, file: str)
     size = math.prod(shape) * (4 if content[2] == 12 else 1)  # in bytes
     for wrong, message in (
         (content[:-1], "has .* bytes, but its header declares .*"),
-        (idx(shape, bytes(size), content[2]), f"holds 7.* numbers, but {SETS[name].title} has .*"),
+        (idx(shape, bytes(size), content[2]), "holds 7.* numbers, expected [24]0.*"),
     ):
         path.write_bytes(wrong)
         for dataset in (name, "auto") if name == "mnist" else (name,):
@@ -131,7 +140,7 @@ def test_a_file_of_the_wrong_size_is_named(data_dir: Path, name: str, file: str)
 def test_a_file_with_different_content_is_named(data_dir: Path, file: str) -> None:
     path = path_of(data_dir, "mnist", file)
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
-    with pytest.raises(DatasetError, match=f"{file} is not MNIST's file .*; delete the file"):
+    with pytest.raises(DatasetError, match=f"{file} is not the original file .*; delete the file"):
         load_dataset("mnist", data_dir, train="train" in file)
 
 
@@ -173,8 +182,8 @@ def test_a_missing_part_is_downloaded(
 @pytest.mark.parametrize(
     ("name", "error", "reason"),
     [
-        ("mnist", NO_NETWORK, r"Error downloading train-images-idx3-ubyte\.gz"),
-        ("fashion-mnist", URLError("no route"), "<urlopen error no route>"),
+        ("mnist", NO_NETWORK, r"no route to host, timed out"),
+        ("fashion-mnist", URLError("no route"), "no route"),
         ("kmnist", TimeoutError(), "TimeoutError"),
         ("qmnist", IncompleteRead(b"", 9), r"IncompleteRead\(0 bytes read, 9 more expected\)"),
     ],
@@ -191,6 +200,118 @@ def test_a_failed_download_is_explained(
         "give their torchvision root as --data-dir$",
     ):
         load_dataset(name, tmp_path)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers as the first part of the path says."""
+
+    def do_GET(self) -> None:
+        kind = self.path.split("/")[1]
+        if kind.isdecimal():
+            self.send_error(int(kind), "\x1b[2Jno" if kind == "503" else None)
+            return
+        content = b" <!doctype html>" if kind == "page" else b"\x1f\x8b"
+        self.send_response(200)
+        self.send_header("Content-Length", "16")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{http.server_port}"
+        http.shutdown()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # urllib's errors hold the answers open
+        gc.collect()
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://{}/407/", "HTTP Error 407: Proxy Authentication Required"),
+        ("http://{}/503/", r"HTTP Error 503: \x1b[2Jno"),
+        (
+            "http://{}/page/",
+            "a web page came instead of the file, perhaps the login of the network",
+        ),
+        ("http://{}/half/", "the server sent an incomplete or different file"),
+        ("https://{}/", "[SSL: WRONG_VERSION_NUMBER] wrong version number"),
+        ("http://127.0.0.1:9/", "Connection refused"),
+        ("http://nothing.invalid/", "[Errno "),
+        ("unknown://x/", "unknown url type: unknown"),
+    ],
+)
+def test_the_reason_of_a_failed_download_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    server: str,
+    name: str,
+    url: str,
+    reason: str,
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    dataset_class = getattr(import_torchvision_datasets(), SETS[name].class_name)
+    monkeypatch.setattr(dataset_class, "mirrors", [url.format(server)] * 2)
+    with pytest.raises(DownloadError) as caught:
+        load_dataset(name, tmp_path)
+    message = str(caught.value)
+    assert message.count(reason) == 1
+    assert message.isprintable()
+    assert len(message) < 600
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["mnist", "qmnist"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_other_spellings_and_gzipped_files_are_read_without_a_download(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str, suffix: str
+) -> None:
+    expected = load_dataset(name, data_dir)[0].sha256
+    fail_downloads(monkeypatch, NO_NETWORK)
+    for path in list(path_of(data_dir, name, "x").parent.iterdir()):
+        dotted = path.with_name(path.name.replace("-idx", ".idx"))
+        if suffix == ".gz":
+            dotted = dotted.with_name(f"{dotted.name}.gz")
+            dotted.write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+        else:
+            path.rename(dotted)
+    assert load_dataset(name, data_dir)[0].sha256 == expected
+
+
+def test_a_newer_gzipped_file_beside_an_old_one_is_rejected(data_dir: Path) -> None:
+    path = path_of(data_dir, "fashion-mnist", "train-labels-idx1-ubyte")
+    twin = path.with_name(f"{path.name}.gz")
+    twin.write_bytes(gzip.compress(path.read_bytes()))
+    load_dataset("fashion-mnist", data_dir)
+    twin.write_bytes(gzip.compress(path.read_bytes()[:-1] + b"\1"))
+    with pytest.raises(DatasetError, match=f"{path} and {twin} hold different numbers"):
+        load_dataset("fashion-mnist", data_dir)
+
+
+@pytest.mark.parametrize("change", ["missing", "content", "count"])
+def test_a_generated_dataset_is_not_taken_for_mnist(data_dir: Path, change: str) -> None:
+    """cgan-run --format idx writes MNIST/raw, which no download replaces."""
+    path = path_of(data_dir, "mnist", "train-images-idx3-ubyte")
+    path.with_name("classes.txt").write_text("0\n")
+    content = path.read_bytes()
+    path.unlink()
+    if change == "content":
+        path.write_bytes(content[:-1] + b"\1")
+    elif change == "count":
+        path.write_bytes(idx((1, 28, 28), bytes(784)))
+    with pytest.raises(DatasetError) as caught:
+        load_dataset("auto", data_dir)
+    assert str(caught.value).endswith(
+        f"; cgan-run wrote this folder; give --dataset {data_dir}, or another --data-dir"
+    )
 
 
 def test_auto_is_mnist_if_it_is_on_disk(data_dir: Path) -> None:

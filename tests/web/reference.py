@@ -36,6 +36,9 @@ GARMENTS = (
 )
 
 
+MANY_CLASSES = 5000
+
+
 def main() -> None:
     """Write the models and the images."""
     folder = Path(sys.argv[1])
@@ -52,6 +55,9 @@ def write_valid_models(folder: Path) -> None:
     """Write models with other class names, with float arithmetic and with a wrong golden sample."""
     info = ImageGenerator(None, "cpu", threads=1).info
     write(folder / "garments.onnx", shipped(), dataclasses.replace(info, class_names=GARMENTS))
+    names = ("a\n\x1b[31mb", "cafe\u0301", " ", *GARMENTS[3:])
+    write(folder / "hostile-names.onnx", shipped(), dataclasses.replace(info, class_names=names))
+    write(folder / "many-names.onnx", with_many_classes(shipped()), many_names(info))
     info, as_float = dataclasses.replace(info, precision="fp32"), with_float_arithmetic(shipped())
     write(folder / "float.onnx", as_float, info)
     with ImageGenerator(folder / "float.onnx", "cpu", threads=1) as generator:
@@ -70,7 +76,15 @@ def write_invalid_models(folder: Path) -> None:
     (folder / "empty.onnx").touch()
     (folder / "truncated.onnx").write_bytes(content[: len(content) // 2])
     (folder / "damaged.onnx").write_bytes(content.replace(b"Gather", b"Gotter"))
+    swapped = content.replace(b'["0", "1"', b'["1", "0"')
+    (folder / "swapped.onnx").write_bytes(swapped)
+    (folder / "line\n\x1b[31m.onnx").touch()
     write(folder / "foreign.onnx", model, {})
+    write(folder / "loop.onnx", with_endless_loop(shipped()), metadata)
+    info = ImageGenerator(None, "cpu", threads=1).info
+    more = dataclasses.replace(info, class_names=(*info.class_names, "more"))
+    golden = Golden(info.golden.seed, (10,), bytes(28 * 28))
+    write(folder / "few.onnx", model, dataclasses.replace(more, golden=golden))
     write(folder / "newer.onnx", model, metadata | {CONTRACT_KEY: "2"})
     write(folder / "invalid.onnx", model, metadata | {f"{PREFIX}golden": "{}"})
     renamed = shipped()
@@ -79,6 +93,33 @@ def write_invalid_models(folder: Path) -> None:
     retyped = shipped()
     retyped.graph.input[1].type.tensor_type.elem_type = TensorProto.INT32
     write(folder / "retyped.onnx", retyped, metadata)
+
+
+def many_names(info: ModelInfo) -> ModelInfo:
+    """Return metadata with 5,000 classes."""
+    names = ("é" * 300_000, *map(str, range(1, MANY_CLASSES)))
+    return dataclasses.replace(info, class_names=names)
+
+
+def with_many_classes(model: ModelProto) -> ModelProto:
+    """Return the model with rows for 5,000 labels, which repeat those of the ten digits."""
+    (table,) = [each for each in model.graph.initializer if each.name == "table"]
+    rows = np.resize(numpy_helper.to_array(table), (MANY_CLASSES, *table.dims[1:]))
+    table.CopyFrom(numpy_helper.from_array(rows, table.name))
+    return model
+
+
+def with_endless_loop(model: ModelProto) -> ModelProto:
+    """Return the model with a loop of 2^62 steps."""
+    types = {"i": TensorProto.INT64, "go": TensorProto.BOOL, "gone": TensorProto.BOOL}
+    number, go, gone = (helper.make_tensor_value_info(*each, []) for each in types.items())
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["gone"])], "body", [number, go], [gone]
+    )
+    for name, value in (("steps", np.array(2**62)), ("true", np.array(True))):
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    model.graph.node.append(helper.make_node("Loop", ["steps", "true"], [], body=body))
+    return model
 
 
 def shipped() -> ModelProto:

@@ -1,25 +1,33 @@
-// Answers requests from its cache, so that the page works offline after the first visit.
+// Answers requests from its cache, so that the page works offline after the first visit. A host may
+// answer with an error page or a login page, so it stores only files with the SHA-256 of the build.
 
-const BUILD = "__BUILD__"; // build.mjs fills in this and the two lists
-const FILES = ["__FILES__"]; // the page: cached at installation
-const RUNTIME = ["__RUNTIME__"]; // the onnxruntime-web builds: cached when fetched
+const BUILD = "__BUILD__"; // build.mjs fills in this and the two tables of SHA-256 by file
+const FILES = { __FILES__: "" }; // the page: cached at installation
+const LATER = { __LATER__: "" }; // onnxruntime-web and the licenses: cached when fetched
 
 const PREFIX = `cgan ${registration.scope} `;
 const CACHE = PREFIX + BUILD;
+const HASHES = { ...FILES, ...LATER };
 
 addEventListener("install", (event) => event.waitUntil(install()));
 addEventListener("activate", (event) => event.waitUntil(activate()));
 addEventListener("fetch", (event) => {
   const { method, url } = event.request;
-  if (method === "GET" && url.startsWith(registration.scope)) event.respondWith(answer(event));
+  const file = new URL(url).pathname.slice(new URL(registration.scope).pathname.length);
+  const isOurs =
+    method === "GET" && url.startsWith(registration.scope) && Object.hasOwn(HASHES, file);
+  if (isOurs) event.respondWith(answer(event.request, file));
 });
 
 async function install() {
   const cache = await caches.open(CACHE);
-  await cache.addAll(FILES.map((file) => new Request(file, { cache: "no-cache" })));
-  for (const file of RUNTIME) {
-    const cached = await caches.match(file); // by an earlier build of the page: several megabytes
-    if (cached) await cache.put(file, cached);
+  for (const file of Object.keys(FILES)) {
+    const response = await fetch(new Request(urlOf(file), { cache: "no-cache" }));
+    if (!(await store(cache, file, response))) throw new Error(`${file} is another file`);
+  }
+  for (const file of Object.keys(LATER)) {
+    const cached = await caches.match(urlOf(file)); // by an earlier build: several megabytes
+    if (cached) await store(cache, file, cached);
   }
   await skipWaiting();
 }
@@ -31,12 +39,31 @@ async function activate() {
   await clients.claim();
 }
 
-async function answer({ request }) {
+async function answer(request, file) {
   const cache = await caches.open(CACHE);
-  const cached = await cache.match(request, { ignoreSearch: true });
-  if (cached) return cached;
+  const cached = await cache.match(urlOf(file));
+  if (cached && (await isIntact(cached, file))) return cached;
   const response = await fetch(request);
-  const isRuntime = RUNTIME.some((file) => request.url === new URL(file, registration.scope).href);
-  if (response.ok && isRuntime) await cache.put(request, response.clone());
+  await store(cache, file, response).catch(() => {}); // the storage is full: works online
   return response;
+}
+
+function urlOf(file) {
+  return new URL(file, registration.scope).href;
+}
+
+/** Store a response if it is the file of this build; return whether it is. */
+async function store(cache, file, response) {
+  if (!response.ok || !(await isIntact(response, file))) return false;
+  const copy = response.clone();
+  // A redirected response cannot answer the request for a page.
+  const stored = response.redirected ? new Response(copy.body, { headers: copy.headers }) : copy;
+  await cache.put(urlOf(file), stored);
+  return true;
+}
+
+async function isIntact(response, file) {
+  const digest = await crypto.subtle.digest("SHA-256", await response.clone().arrayBuffer());
+  const bytes = Array.from(new Uint8Array(digest));
+  return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("") === HASHES[file];
 }

@@ -1,7 +1,7 @@
 /** The texts that describe the generated images. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import * as facts from "../src/facts.mjs";
+import * as facts from "../src/facts.js";
 
 const DIGITS = { classNames: [..."0123456789"] };
 const GARMENTS = { classNames: ["T-shirt/top", "Bag", "Ankle boot", "it's"] };
@@ -13,6 +13,13 @@ for (const [title, labels, info, path, expected] of [
   ["a number", [2, 0, 2, 6], DIGITS, null, `cgan-run --digits 2026 ${END}`],
   ["one class", [2], GARMENTS, "f.onnx", `cgan-run --model f.onnx --label 'Ankle boot' ${END}`],
   ["every class", [0, 1, 2, 3], GARMENTS, "my f.onnx", `cgan-run --model 'my f.onnx' ${END}`],
+  [
+    "control characters",
+    [0],
+    { classNames: ["a\x1b\n'\\", "b"] },
+    "-x\n.onnx",
+    `cgan-run --model $'./-x\\u000a.onnx' --label $'a\\u001b\\u000a\\'\\\\' ${END}`,
+  ],
   ["a quote", [3], GARMENTS, "f.onnx", `cgan-run --model f.onnx --label 'it'\\''s' ${END}`],
 ]) {
   test(`the command for ${title}`, () => {
@@ -25,7 +32,28 @@ test("a file name contains the classes and the seed", () => {
   assert.equal(facts.fileName(state, DIGITS), "digits-20-seed-7.png");
   const interpolated = { ...state, position: 0.29 };
   assert.equal(facts.fileName(interpolated, DIGITS), "digits-20-seed-7-to-2-29.png");
-  assert.equal(facts.fileName({ ...state, labels: [0] }, GARMENTS), "T-shirt-top-seed-7.png");
+  assert.equal(facts.fileName({ ...state, labels: [0] }, GARMENTS), "t-shirt-top-seed-7.png");
+});
+
+test("names are shown composed, on one line and without control characters", () => {
+  const info = {
+    classNames: ["cafe\u0301", "a\x1b[31m\nb\u202e", "\u0645\u06cc\u200c\u0631", " ", "x"],
+  };
+  const shown = (label) => facts.namesOf([label], info);
+  assert.equal(shown(0), "caf\u00e9");
+  assert.equal(shown(1), "a\\x1b[31m\\nb\\u202e");
+  assert.equal(shown(2), info.classNames[2]);
+  assert.equal(shown(3), '" "');
+  const name = (label) => facts.fileName({ ...stateOf([label]), seed: 7n }, info);
+  assert.equal(name(0), "caf\u00e9-seed-7.png");
+  assert.equal(name(1), "a-31m-b-seed-7.png");
+  assert.equal(name(3), "class-seed-7.png");
+  const model = {
+    bytes: { length: 1000 },
+    source: "a\n.onnx",
+    info: { precision: "fp32", dataset: "d\x07" },
+  };
+  assert.equal(facts.model(model), "a\\n.onnx, 1 kB, fp32, d\\x07");
 });
 
 test("the latency text of one image and of several images", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { interpolate, philox, standardNormal, thresholds } from "../src/noise.mjs";
+import { interpolate, philox, standardNormal, thresholds } from "../src/noise.js";
 
 const CONTRACT = readFileSync(new URL("../../docs/contract.md", import.meta.url), "utf8");
 const VECTORS = [

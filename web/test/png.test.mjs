@@ -1,7 +1,7 @@
 /** The PNG writer, checked with an independent reader. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { toPng } from "../src/png.mjs";
+import { toPng } from "../src/png.js";
 import { readPng } from "./png.mjs";
 
 const image = Uint8Array.from({ length: 6 * 5 }, (_, i) => (i * 41) % 256);

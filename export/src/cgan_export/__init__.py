@@ -7,9 +7,10 @@
 Importing this package is cheap. torch and onnx are imported when export_model is first accessed.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing typing takes milliseconds
 if TYPE_CHECKING:
+    from typing import Any
+
     from cgan_export.errors import EvaluationError, ExportError, VerificationError
     from cgan_export.export import ExportReport, export_model
 
@@ -18,7 +19,7 @@ __version__ = "0.1.0"
 __all__ = ["EvaluationError", "ExportError", "ExportReport", "VerificationError", "export_model"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,5 +1,6 @@
 """Export model.pt to model.onnx: trace, add metadata, verify, then write the file."""
 
+import logging
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +40,8 @@ TOLERANCES = {
     "int8": Tolerance(112, 2.0, batch_error=0),
 }
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class ExportReport:
@@ -66,8 +69,11 @@ def export_model(
     opset: int = OPSET,
     gate: Callable[[ImageGenerator, Model], GateResult] | None = None,
     measure: Callable[[ImageGenerator], dict[str, float]] | None = None,
+    threads: int | None = None,
 ) -> ExportReport:
     """Export a trained generator to one ONNX file that follows the model contract.
+
+    Each long step is logged before it begins.
 
     Args:
         model_path: a model.pt, or the run directory that contains one.
@@ -79,6 +85,7 @@ def export_model(
             the images are worse, for example quality_gate.compare_accuracy.
         measure: returns the quality figures of the exported file for its metadata. Without it,
             the file gets the figures that model.pt contains.
+        threads: number of threads of ONNX Runtime; None uses one for each core.
 
     Raises:
         ExportError: the precision or the opset is not supported.
@@ -93,16 +100,21 @@ def export_model(
     started = time.perf_counter()
     model = load_model(model_path)
     module = ContractGenerator(model.generator).eval()
-    quantized = quantize(module) if precision == "int8" else None
+    quantized = None
+    if precision == "int8":
+        _log.info("quantizing to int8")
+        quantized = quantize(module)
+    _log.info("tracing %s to an %s graph", model_path, precision)
     graph = export_to_int8_onnx(quantized, opset) if quantized else export_to_onnx(module, opset)
     if precision == "fp16":
         graph = store_weights_as_fp16(graph)
-    info = _model_info(model, precision)
+    info = model_info(model, precision)
     with atomic_write(output) as file:
         path = Path(file.name)
         _write(graph, info, file)
         check_graph(path)
-        with ImageGenerator(path, provider="cpu") as generator:
+        with ImageGenerator(path, provider="cpu", threads=threads) as generator:
+            _log.info("verifying the images of the file")
             errors = verify_against_torch(generator, model, TOLERANCES[precision])
             if quantized:
                 verify_against_integers(generator, quantized)
@@ -111,10 +123,13 @@ def export_model(
                 "largest_difference": errors.max,
                 "mean_difference": round(errors.mean, 4),
                 "images": errors.images,
-                "quality_gate": "passed" if gate_result else "not run",
+                "quality_gate": _gate_text(gate_result),
             }
             if gate_result:
                 verification["label_accuracy_change"] = gate_result.change
+                verification["label_accuracy_images"] = gate_result.images
+            if measure:
+                _log.info("measuring the quality of the images")
             info = replace(
                 info,
                 verification=verification,
@@ -122,7 +137,7 @@ def export_model(
                 quality=measure(generator) if measure else model.quality,
             )
         size = _write(graph, info, file)
-        ImageGenerator(path, provider="cpu").close()  # checks the final metadata
+        ImageGenerator(path, provider="cpu", threads=1).close()  # checks the final metadata
     return ExportReport(
         path=output,
         precision=precision,
@@ -150,10 +165,9 @@ def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:
     return len(content)
 
 
-def _model_info(model: Model, precision: str) -> ModelInfo:
+def model_info(model: Model, precision: str) -> ModelInfo:
     """Return the metadata that is known before verification, with a blank golden sample."""
     generator = model.generator
-    training = {key: value for key, value in model.training.items() if key != "versions"}
     return ModelInfo(
         class_names=model.class_names,
         noise_dim=generator.noise_dim,
@@ -163,7 +177,7 @@ def _model_info(model: Model, precision: str) -> ModelInfo:
         precision=precision,
         weights_sha256=model.weights_sha256,
         recipe=model.recipe,
-        training=training,
+        training=_without_paths(model.training),
         versions={
             **model.training["versions"],
             "python": platform.python_version(),
@@ -174,3 +188,23 @@ def _model_info(model: Model, precision: str) -> ModelInfo:
         verification={},
         golden=Golden(REFERENCE_SEED, (0,), bytes(generator.height * generator.width)),
     )
+
+
+def _without_paths(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a run without versions, and without paths of the machine it ran on."""
+    facts = {
+        key: _without_paths(value) if key == "started_from" else value
+        for key, value in training.items()
+        if key not in ("versions", "dataset_path", "data_dir", "recipe_path")
+    }
+    if training.get("dataset_path"):
+        facts["dataset_is_folder"] = Path(training["dataset_path"]).is_absolute()
+    if training.get("recipe_path"):
+        facts["recipe_file"] = Path(training["recipe_path"]).name
+    return facts
+
+
+def _gate_text(result: GateResult | None) -> str:
+    if result is None:
+        return "not run"
+    return "passed" if result.proven else "undecided"

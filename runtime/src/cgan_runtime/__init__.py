@@ -8,10 +8,10 @@ __all__ lists the public API. Importing this package is fast: numpy and onnxrunt
 when a name that needs them is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing typing takes milliseconds
 if TYPE_CHECKING:
+    from typing import Any
+
     from cgan_runtime.errors import (
         CganError,
         InputError,
@@ -43,7 +43,9 @@ _MODULES = {  # the others are in errors
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)

@@ -12,12 +12,23 @@ CganError            base class of the errors of all three packages
 cgan_training and cgan_export add the branches TrainingError and ExportError.
 """
 
+MAX_MESSAGE = 2000  # characters
+MAX_PRINTED = 8000  # characters of a message; a path has up to 4096
+# Many scripts and emoji need them, but str.isprintable() rejects them (Unicode Standard, 23.2).
+JOINERS = "\u200c\u200d"
+
 
 class CganError(Exception):
     """Base class of the exceptions of cgan's three packages.
 
-    The message is one line that says what is wrong, then what to do.
+    The message is one line that says what is wrong, then what to do. The middle of a line of more
+    than MAX_MESSAGE characters is left out.
     """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        half = MAX_MESSAGE // 2
+        return text if len(text) <= MAX_MESSAGE else f"{text[: half - 5]} ... {text[-half:]}"
 
 
 class InstallError(CganError):
@@ -56,5 +67,13 @@ class StoppedError(CganError):
 
 
 def printable(text: str) -> str:
-    """Return a text on one line, with control characters and lone surrogates escaped."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    """Return a text on one line of limited length, for messages.
+
+    Control characters and lone surrogates are escaped. Of a long text the middle is left out: its
+    beginning says what is wrong, and its end what to do.
+    """
+    if len(text) > MAX_PRINTED:
+        text = f"{text[: MAX_PRINTED // 2]} ... {text[-MAX_PRINTED // 4 :]}"
+    return "".join(
+        each if each.isprintable() or each in JOINERS else ascii(each)[1:-1] for each in text
+    )

@@ -1,12 +1,26 @@
 """Atomic writes: a file appears complete or not at all."""
 
+import hashlib
 import os
+import re
+import stat
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 from cgan_runtime.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+MAX_NAME_BYTES = 150  # file systems allow 255 for a whole name
+CLEANED_NAMES = 8  # temporary names of a target that are cleaned; more are used if all are in use
+_unfinished: set[Path] = set()  # temporary files of this process
 
 
 @contextmanager
@@ -15,7 +29,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     The content goes to a temporary file in the same folder, which is synced and then renamed. If
     the block raises, the temporary file is deleted and an existing file keeps its old content.
-    Symbolic links are followed.
+    A new file gets the permissions of the umask, and a replaced one keeps its own. Symbolic links
+    are followed. Temporary files that killed processes left for this path are removed.
 
     Raises:
         OutputError: the path cannot be written, or exists and is not a regular file.
@@ -23,22 +38,96 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     if "\0" in str(path):
         raise OutputError(f"{str(path)!r} contains a null character; choose another path")
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{os.urandom(8).hex()}.part")
     try:
         if target.exists() and not target.is_file():
             raise OutputError(f"{path} is not a regular file; choose another path")
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        for number in range(CLEANED_NAMES):
+            remove_if_abandoned(_temporary_path(target, number))
+        file, temporary, lock = _open_temporary(target)
+        _unfinished.add(temporary)
+        try:
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            _unfinished.discard(temporary)
+            with suppress(OSError):  # it was renamed
+                if lock is None or os.path.samestat(os.fstat(lock), temporary.lstat()):
+                    temporary.unlink()
+            if lock is not None:
+                os.close(lock)
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror or error}; choose another path"
         ) from error
-    finally:
-        with suppress(OSError):  # it was renamed, or could not be created
-            temporary.unlink()
+
+
+def is_writing() -> bool:
+    """Return whether a file of atomic_write() is unfinished in this process."""
+    return bool(_unfinished)
+
+
+def remove_if_abandoned(temporary: Path) -> None:
+    """Remove a temporary file of atomic_write() whose process has died.
+
+    A writer holds a lock on its file (flock), which ends with the process. The file stays if the
+    lock is held or the file system has no locks, and on Windows.
+    """
+    if fcntl is None:
+        return
+    with suppress(OSError):  # there is none, or it is in use
+        descriptor = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(descriptor)
+            # The name may have passed to another writer before the file was locked.
+            if stat.S_ISREG(status.st_mode) and os.path.samestat(status, temporary.lstat()):
+                temporary.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _temporary_path(target: Path, number: int) -> Path:
+    """Return one of the temporary names of a target, which its later writers find again."""
+    digest = hashlib.sha256(os.fsencode(f"{target.name}/{number}"))
+    return target.with_name(f".{digest.hexdigest()[:16]}.part")
+
+
+def _open_temporary(target: Path) -> tuple[BinaryIO, Path, int | None]:
+    """Create a temporary file; return it, its path, and a descriptor that keeps it locked."""
+    for number in count():
+        temporary = _temporary_path(target, number)
+        try:
+            file = temporary.open("xb")
+        except FileExistsError:  # another writer of the target
+            continue
+        if fcntl is None:
+            break
+        with suppress(OSError):  # there is no target, or the file system has no permissions
+            os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+        lock = os.dup(file.fileno())
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), temporary.lstat()):
+                return file, temporary, lock
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except OSError:  # a file system without locks
+            return file, temporary, lock
+        os.close(lock)  # another writer took the file for abandoned before it was locked
+        file.close()
+    return file, temporary, None
+
+
+def make_folder(folder: Path, remedy: str = "choose another path") -> None:
+    """Create a folder and its parents unless they exist; raise OutputError if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot create {folder}: {reason}; {remedy}") from error
 
 
 def write_all(content: bytes, stream: BinaryIO) -> None:
@@ -51,3 +140,17 @@ def write_all(content: bytes, stream: BinaryIO) -> None:
     while remaining:
         remaining = remaining[stream.write(remaining) :]
     stream.flush()
+
+
+def to_file_name(name: str) -> str:
+    """Return a class name in a form that is valid within a file name, of at most 150 bytes.
+
+    Only letters, digits and the marks that belong to them stay.
+    """
+    text = unicodedata.normalize("NFC", name)
+    kept = (
+        each if each.isalnum() or unicodedata.category(each).startswith("M") else "-"
+        for each in text
+    )
+    joined = re.sub("-+", "-", "".join(kept)).encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    return joined.strip("-") or "class"

@@ -1,20 +1,25 @@
 """ImageGenerator, the public API: labels in, images out."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.inference.session import CPU, MAX_THREADS, SessionPool, convert_run_error
+from cgan_runtime.inference.native_errors import convert_run_error, is_native, raised_in
+from cgan_runtime.inference.session import CPU, MAX_THREADS
+from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.inference.single_image import SingleImageGenerator
 from cgan_runtime.labels import Labels, parse_labels, single_label
 from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
 from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE, read_info
-from cgan_runtime.model_file.graph_validation import MAX_FILE_BYTES, validate_model
+from cgan_runtime.model_file.graph_validation import validate_model
+from cgan_runtime.model_file.messages import message
+from cgan_runtime.model_file.rules import MAX_FILE_BYTES
 from cgan_runtime.noise import check_seed_and_start, fill_noise, require_integer
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
@@ -31,12 +36,16 @@ class Batch(NamedTuple):
 
 
 class ImageGenerator:
-    """Generates images with a model that cgan-export wrote. Safe to use from several threads.
+    """Generates images with a model that cgan-export wrote.
+
+    Threads, signal handlers and forked processes can use a generator that exists. A forked process
+    opens sessions of its own, on the CPU only. Pickling a generator stores the path of its model,
+    which is opened again and must have the same SHA-256.
 
     Args:
         model: path of the .onnx file; None uses the model in this package.
-        provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name in
-            lower case without "ExecutionProvider"; "auto" uses CUDA if a session gets it.
+        provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name with
+            or without "ExecutionProvider"; "auto" uses CUDA if a session gets it.
         threads: maximum number of threads of the CPU provider, 1 to 1024; None uses one for each
             CPU of the process. Small batches of a small model are faster on one thread and use one.
         expect_sha256: required SHA-256 of the whole file, 64 hexadecimal digits. The checksum in
@@ -45,6 +54,7 @@ class ImageGenerator:
     Attributes:
         info: metadata of the model, which stays available after close().
         model_path: path of the model file.
+        model_size: size of the model file in bytes.
         model_sha256: SHA-256 of the model file, in hexadecimal.
 
     Raises:
@@ -52,6 +62,8 @@ class ImageGenerator:
         ModelError: the file is missing or damaged, breaks the contract, or has another SHA-256.
         ProviderError: the session did not get the provider.
         InputError: threads is out of range, or expect_sha256 is not a SHA-256.
+        CganError: onnxruntime cannot start a thread.
+        MemoryError: there is not enough memory.
     """
 
     def __init__(
@@ -68,7 +80,11 @@ class ImageGenerator:
                 raise InputError(f"threads is {threads}; give 1 to {MAX_THREADS}")
         expected = None if expect_sha256 is None else parse_sha256(expect_sha256)
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
+        # An unpickled copy may have another working directory, or another path of this package.
+        path = None if model is None else self.model_path.absolute()
+        self._arguments = path, provider, threads
         content = _read_model_file(self.model_path)
+        self.model_size = len(content)
         source = str(self.model_path)
         if expected is not None:
             require_sha256(content, expected, source)
@@ -107,7 +123,8 @@ class ImageGenerator:
         Raises:
             InputError: the model lacks a label, labels mix indices and names, the seed or start is
                 out of range, or the generator is closed.
-            ModelError: onnxruntime cannot run the model.
+            ModelError: onnxruntime cannot run the model, or its output is not one image per label.
+            ProviderError: this process was forked, and cannot use its parent's provider.
         """
         single = self._single  # another thread may close this generator meanwhile
         if single and (label := single_label(labels, self.info.classes)) is not None:
@@ -174,10 +191,18 @@ class ImageGenerator:
         noise = np.empty((len(labels), self.info.noise_dim), np.float32)
         fill_noise(noise, seed, first)
         session = sessions.for_batch(len(labels))
+        source, expected = str(self.model_path), (len(labels), 1, self.info.height, self.info.width)
         try:
             images: NDArray[np.uint8] = session.run([IMAGE], {NOISE: noise, LABEL: labels})[0]
         except Exception as error:  # onnxruntime's exceptions have no other common base class
-            raise convert_run_error(error, str(self.model_path)) from error
+            if not is_native(error):
+                raise
+            raise convert_run_error(error, source) from error
+        if images.dtype != np.uint8 or images.shape != expected:
+            raise ModelError(
+                f"{source} returned {images.dtype} {list(images.shape)} for {len(labels)} labels "
+                f"instead of uint8 {list(expected)}; export it again"
+            )
         return images
 
     def _open_sessions(self) -> SessionPool:
@@ -188,6 +213,11 @@ class ImageGenerator:
     def close(self) -> None:
         """Release the sessions."""
         self._sessions = self._single = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy or unpickle a generator by opening the file again; its SHA-256 must be the same."""
+        self._open_sessions()
+        return partial(type(self), expect_sha256=self.model_sha256), self._arguments
 
     def __enter__(self) -> "ImageGenerator":
         return self
@@ -203,15 +233,30 @@ def _read_model_file(path: Path) -> bytes:
             # buffer of that size for every file. So the file is read in chunks, up to the limit.
             chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
             content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
-    except FileNotFoundError as error:
-        raise ModelError(f"there is no model {path}; check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
+        if not raised_in(error, "cgan_runtime", "pathlib"):
+            raise  # such as TimeoutError, an OSError, of the caller's signal handler
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            if path == SHIPPED_MODEL:
+                return _read_shipped_model()
+            raise ModelError(f"there is no model {path}; check the path") from error
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read the model {path}: {reason}; check the path") from error
     if not content:
-        raise ModelError(f"{path} is empty; copy or export it again")
+        raise ModelError(message("empty", source=path))
     if len(content) > MAX_FILE_BYTES:
-        raise ModelError(
-            f"{path} is larger than the limit of {MAX_FILE_BYTES:,} bytes; check the path"
-        )
+        raise ModelError(message("too large", source=path, limit=f"{MAX_FILE_BYTES:,}"))
     return content
+
+
+def _read_shipped_model() -> bytes:
+    """Return the model of a package that is not installed as files, such as a zip archive."""
+    from importlib.resources import files
+
+    try:
+        return files("cgan_runtime").joinpath("models", SHIPPED_MODEL.name).read_bytes()
+    except (OSError, KeyError) as error:
+        raise ModelError(
+            f"cgan-runtime was installed without its model {SHIPPED_MODEL}; install it again, or "
+            "give another model with --model"
+        ) from error

@@ -1,6 +1,8 @@
 """Convert labels, given as class indices or class names, to the indices that a model takes."""
 
+import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -8,7 +10,8 @@ from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError
 
-Labels: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[np.integer[Any]]
+Labels: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[Any]
+MAX_CHOICES = 30  # class names that a message lists
 EXPECTED = "give a one-dimensional sequence of whole numbers or of class names"
 
 
@@ -17,7 +20,7 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
 
     Args:
         labels: a class index, a class name, or a one-dimensional sequence of only indices or only
-            names.
+            names, such as an array of integers, strings or objects.
         class_names: names of the model's classes, by index.
 
     Raises:
@@ -30,9 +33,11 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
         raise InputError(f"labels have a ragged shape; {EXPECTED}") from error
     if values.size == 0:
         values = values.astype(np.int64)
-    if values.ndim == 1 and values.dtype.kind == "U":
-        names = [labels] if isinstance(labels, str) else list(labels)  # type: ignore[arg-type]
-        return _parse_names(names, class_names)
+    elif values.ndim == 1 and values.dtype.kind in "UTO":  # T is NumPy's StringDType
+        items = _as_list(labels, values)
+        if any(isinstance(item, str) for item in items):
+            return _parse_names(items, class_names)
+        values = _to_integers(items, values)
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise InputError(
             f"labels have dtype {values.dtype} and {values.ndim} dimensions; {EXPECTED}"
@@ -54,18 +59,48 @@ def single_label(labels: Labels, classes: int) -> int | None:
     return label if type(label) is int and 0 <= label < classes else None
 
 
+def _as_list(labels: Any, values: NDArray[Any]) -> list[Any]:
+    """Return the labels as objects; NumPy would drop the null characters at the end of a name."""
+    if isinstance(labels, np.ndarray):
+        return list(values.tolist())
+    return list(labels) if np.ndim(labels) else [labels]
+
+
+def _to_integers(items: list[Any], values: NDArray[Any]) -> NDArray[Any]:
+    """Return objects as integers if all are integers, otherwise the values as they are."""
+    if all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in items):
+        with suppress(OverflowError):
+            return np.array(items, np.int64)
+    return values
+
+
 def _find_label(name: str, class_names: Sequence[str]) -> int:
-    """Return the index of a class by its name: an exact match, otherwise ignoring case."""
+    """Return the index of a class by its name: an exact match, otherwise an equivalent one.
+
+    Equivalent are first the names that Unicode shows alike, such as é in one or in two characters,
+    then those that also differ in upper and lower case (Unicode Standard, D145).
+    """
     if name in class_names:
         return class_names.index(name)
-    folded = name.casefold()
-    matches = [label for label, each in enumerate(class_names) if each.casefold() == folded]
-    if len(matches) == 1:
-        return matches[0]
-    choices = [class_names[label] for label in matches] or class_names
-    raise InputError(
-        f"the model has no class {name!r}; choose from {', '.join(map(repr, choices))}"
-    )
+    choices = class_names
+    for key in (_normalize, _fold):
+        wanted = key(name)
+        matches = [label for label, each in enumerate(class_names) if key(each) == wanted]
+        if len(matches) == 1:
+            return matches[0]
+        choices = [class_names[label] for label in matches] or choices
+    shown = [repr(each) for each in choices[:MAX_CHOICES]]
+    if len(choices) > MAX_CHOICES:
+        shown.append(f"... ({len(choices)} classes)")
+    raise InputError(f"the model has no class {name!r}; choose from {', '.join(shown)}")
+
+
+def _normalize(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFD", name)
+
+
+def _fold(name: str) -> str:
+    return _normalize(_normalize(name).casefold())
 
 
 def find_labels(names: Sequence[str], class_names: Sequence[str], *, by_digit: bool) -> list[int]:

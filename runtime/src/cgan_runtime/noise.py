@@ -11,7 +11,6 @@ so that every machine and language computes the same bits (docs/design/0003).
 import math
 from functools import cache
 from operator import index
-from threading import local
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -28,15 +27,11 @@ STEPS_PER_UNIT = 32  # noise values are multiples of 1 / STEPS_PER_UNIT
 MAX_NOISE_STEP = 127  # the largest noise value is MAX_NOISE_STEP / STEPS_PER_UNIT
 
 
-# Each thread keeps one generator and sets its state, because a new one asks the system for entropy.
-# That takes as long as generating an image (docs/design/0010).
-class _ThreadState(local):
-    def __init__(self) -> None:
-        self.philox: Any = Philox(key=0)
-        self.new_state = self.philox.state  # its buffer holds no words
-
-
-_thread_state = _ThreadState()
+# Generators that no call uses. A new one asks the system for entropy, which takes as long as
+# generating an image (docs/design/0010). Each call removes one from the list and puts it back, so
+# that threads, and a signal handler that interrupts a call, never share one.
+_idle_philoxes: list[Any] = [Philox(key=0)]
+_NEW_STATE: Any = _idle_philoxes[0].state  # its buffer holds no words
 
 
 def check_seed_and_start(seed: SupportsIndex, start: SupportsIndex, count: int) -> tuple[int, int]:
@@ -121,9 +116,13 @@ def fill_noise(noise: NDArray[np.float32], seed: int, start: int) -> None:
 
 def _random_words(seed: int, counter: int, count: int) -> NDArray[np.uint64]:
     """Return the words of the `count` counters after `counter`, as little-endian uint64."""
-    philox = _thread_state.philox
+    try:
+        philox = _idle_philoxes.pop()
+    except IndexError:
+        philox = Philox(key=0)
     # Philox increments its counter before it computes words.
     state = {"counter": (counter % 2**64, counter // 2**64, 0, 0), "key": (seed, 0)}
-    philox.state = _thread_state.new_state | {"state": state}
+    philox.state = _NEW_STATE | {"state": state}
     words: NDArray[np.uint64] = philox.random_raw(count * WORDS).astype("<u8")
+    _idle_philoxes.append(philox)
     return words

@@ -22,8 +22,7 @@ def bulk(call: Command, tmp_path: Path) -> Bulk:
     """Run the command in this process: bulk("--count", 9, "--output", "digits")."""
 
     def run(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-        home = {"HOME": str(tmp_path.parent)}  # Ray writes a token
-        done = call("cgan-bulk", *arguments, **(home | environment))
+        done = call("cgan-bulk", *arguments, **environment)
         stdout, stderr = done.stdout.decode(), done.stderr.decode()
         return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)
 
@@ -39,7 +38,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process = subprocess.Popen(
             [*jobs.BULK_PROCESS, *jobs.LONG_JOB, "--seed", str(jobs.SEED), *map(str, arguments)],
             cwd=tmp_path,
-            env=os.environ | jobs.OWN_CLUSTER | {"HOME": str(tmp_path.parent)},
+            env=os.environ | jobs.OWN_CLUSTER,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -29,8 +29,10 @@ def test_error_of_a_worker_is_the_error_of_the_command(
         path.unlink()
     shards[4].mkdir()
     options = ("--output", "digits", "--engine", "ray", "--workers", 1)
-    line = jobs.error_of(bulk(*jobs.JOB, *options, **jobs.OWN_CLUSTER))
-    assert line.startswith(f"{shards[4]} is not a regular file; ")
+    done = bulk(*jobs.JOB, *options, **jobs.OWN_CLUSTER)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(jobs.invalid_note(4013, 5011) + "error: ")
+    assert f"{shards[4]} is not a regular file; " in done.stderr
     assert capfd.readouterr() == ("", "")  # Ray prints nothing
     for path, expected in zip(shards[:3], jobs.shards_in(finished), strict=False):
         assert path.read_bytes() == expected.read_bytes()

@@ -11,7 +11,8 @@ from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.images.layout import grid
 from cgan_runtime.model_file.contract import ModelInfo
 
-NAMES = ("T-shirt/top", "Trouser", "Coat", "Dress", "+", "お茶", "Shirt", "7", "12", "Boot A")
+LONG = 60 * "木"  # 180 bytes in UTF-8
+NAMES = ("T-shirt/top", "Trouser", "Coat", "café", "+", "お茶", LONG, "7", "12", "Boot A")
 Named = Callable[..., Path]
 
 
@@ -36,6 +37,8 @@ def named(make_model: Callable[..., Path], info: ModelInfo, tmp_path: Path) -> N
         (["--label", "お茶"], [5], "お茶-seed-7.png"),
         (["--label", "+"], [4], "class-seed-7.png"),
         (["--label", "12"], [8], "12-seed-7.png"),
+        (["--label", "TROUSER", "--label", "cafe\u0301"], [1, 3], "trouser-café-seed-7.png"),
+        (["--label", LONG], [6], f"{20 * '木'}-seed-7.png"),
         (["--digits", "77"], [7, 7], "digits-77-seed-7.png"),
         (["--label", "Trouser", "--label", "7"], [1, 7], "trouser-7-seed-7.png"),
         ([], range(10), "t-shirt-top-trouser-seed-7.png"),  # at most 20 characters of the names

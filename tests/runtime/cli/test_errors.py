@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from cli_runs import Command, error_line
 
-from cgan_runtime.errors import ModelError
+from cgan_runtime.errors import MAX_PRINTED, ModelError, printable
 
 USAGE_ERRORS = [
     (["--digit", "10"], "--digit must be an integer from 0 to 9, got '10'"),
@@ -95,3 +95,23 @@ def test_failed_requests_give_one_line_and_write_nothing(
 def test_debug_raises_the_error(run: Command) -> None:
     with pytest.raises(ModelError, match=r"there is no model none\.onnx"):
         run("--model", "none.onnx", "--debug")
+
+
+def test_long_messages_keep_their_beginning_and_their_end(run: Command) -> None:
+    line = error_line(run("--digits", "x" * 100_000))
+    assert line.startswith("error: --digits must contain only 0-9, got 'xxx")
+    assert line.endswith("x'; see cgan-run --help")
+    assert len(line) < MAX_PRINTED
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("a\nb\x1b[1m\0", "a\\nb\\x1b[1m\\x00"),
+        ("\ud800 \u202e \u2028", "\\ud800 \\u202e \\u2028"),
+        ("é お茶 \U0001f469\u200d\U0001f52c \u0646\u200c\u0647", None),
+    ],
+    ids=ascii,
+)
+def test_control_characters_are_escaped_and_joiners_are_not(text: str, printed: str | None) -> None:
+    assert printable(text) == (printed or text)

@@ -68,8 +68,12 @@ def test_closed_stdout_does_not_prevent_the_output_file(tiny_model: Path, folder
 
 @pytest.mark.parametrize(
     ("number", "code", "message"),
-    [(signal.SIGINT, 130, "error: interrupted\n"), (signal.SIGTERM, 143, "error: terminated\n")],
-    ids=["SIGINT", "SIGTERM"],
+    [
+        (signal.SIGINT, 130, "error: interrupted\n"),
+        (signal.SIGTERM, 143, "error: terminated\n"),
+        (signal.SIGHUP, 129, "error: terminated\n"),
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGHUP"],
 )
 def test_signals_end_the_command_with_their_exit_code(
     folder: Path, number: int, code: int, message: str

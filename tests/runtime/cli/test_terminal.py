@@ -1,14 +1,13 @@
 """cgan-run on a terminal."""
 
 import os
-import pty
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 from cli_runs import HEIGHT, SCRIPT, WIDTH, names_in
-from terminals import read_terminal
+from terminals import run_on_terminal
 
 OnTerminal = Callable[..., tuple[int, str, str]]
 BLOCKS, ASCII = set("▀▄█"), set("'.:")
@@ -19,19 +18,15 @@ def on_terminal(tiny_model: Path, folder: Path) -> OnTerminal:
     """Run the command; return its exit code, the text on the terminal, and stderr."""
 
     def run(*arguments: object, **environment: str) -> tuple[int, str, str]:
-        terminal, other_end = pty.openpty()
-        process = subprocess.Popen(
-            [SCRIPT, "--model", tiny_model, *map(str, arguments)],
-            cwd=folder,
-            env=os.environ | {"COLUMNS": "60", "PYTHONIOENCODING": "utf-8"} | environment,
-            stdin=other_end,
-            stdout=other_end,
-            stderr=subprocess.PIPE,
-        )
-        os.close(other_end)
-        text = read_terminal(terminal)
-        _, stderr = process.communicate(timeout=60)
-        return process.returncode, text.decode().replace("\r\n", "\n"), stderr.decode()
+        with TemporaryFile() as stderr:
+            code, text = run_on_terminal(
+                [SCRIPT, "--model", tiny_model, *map(str, arguments)],
+                stderr=stderr,
+                cwd=folder,
+                env=os.environ | {"COLUMNS": "60", "PYTHONIOENCODING": "utf-8"} | environment,
+            )
+            stderr.seek(0)
+            return code, text.decode().replace("\r\n", "\n"), stderr.read().decode()
 
     return run
 
@@ -67,6 +62,13 @@ def test_preview_shows_only_the_first_images(on_terminal: OnTerminal) -> None:
 def test_no_preview_prints_only_the_path_and_seed(on_terminal: OnTerminal) -> None:
     shown = on_terminal("--digit", 3, "--seed", 7, "--no-preview")
     assert shown == (0, "digit-3-seed-7.png  seed 7\n", "")
+
+
+def test_control_characters_of_a_path_are_escaped(on_terminal: OnTerminal, folder: Path) -> None:
+    path = "a\x1b[1m\nb.png"
+    shown = on_terminal("--digit", 3, "--seed", 7, "--no-preview", "--output", path)
+    assert shown == (0, "a\\x1b[1m\\nb.png  seed 7\n", "")
+    assert names_in(folder) == [path]
 
 
 def test_image_data_is_not_written_to_a_terminal(on_terminal: OnTerminal, folder: Path) -> None:

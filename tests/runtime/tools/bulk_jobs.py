@@ -23,10 +23,19 @@ JOB += ["--digits", "381"]
 LONG_SHARDS, LONG_SHARD_SIZE = 30, 4 * MAX_BATCH
 LONG_COUNT = LONG_SHARDS * LONG_SHARD_SIZE
 LONG_JOB = f"--count {LONG_COUNT} --shard-images {LONG_SHARD_SIZE} --output digits".split()
-OWN_CLUSTER = {"RAY_ADDRESS": "local"}
+# Ray would kill workers when other processes on the machine use its memory.
+OWN_CLUSTER = {"RAY_ADDRESS": "local", "RAY_memory_monitor_refresh_ms": "0"}
 KILLED_NOTE = "note: a worker was killed; its shard is generated again\n"
+PATIENCE = 300  # seconds; the machine may be busy
 Bulk = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def invalid_note(first: int, last: int) -> str:
+    return (
+        f"note: the shard of images {first} to {last} is damaged, incomplete or of another job; it "
+        "is generated again\n"
+    )
 
 
 def shards_in(folder: Path) -> list[Path]:
@@ -53,8 +62,8 @@ def check_shards(
 
 
 def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str] | None") -> None:
-    """Wait up to a minute until a condition holds; fail if the process ends before."""
-    deadline = time.monotonic() + 60
+    """Wait until a condition holds; fail if the process ends before, or after minutes."""
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -72,6 +81,20 @@ def workers_of(pid: int, word: str = "spawn_main") -> list[int]:
         parents = set(children) - set(commands)
         commands |= children
     return [child for child, args in commands.items() if word in args]
+
+
+def listening_addresses(pids: list[int]) -> set[str]:
+    """Return the local addresses, as in /proc/net/tcp, on which processes accept connections."""
+    sockets = set()
+    for pid in pids:
+        with suppress(OSError):
+            for path in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    sockets.add(path.readlink().name)
+    text = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    rows = [line.split() for line in text.splitlines()]
+    is_listening = "0A"
+    return {row[1] for row in rows if row[3] == is_listening and f"socket:[{row[9]}]" in sockets}
 
 
 def is_alive(pid: int) -> bool:

@@ -11,10 +11,10 @@
 Importing this package does not import PyTorch. A name is imported when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing typing takes milliseconds
 if TYPE_CHECKING:
+    from typing import Any
+
     from cgan_training.data import Dataset, load_dataset
     from cgan_training.errors import (
         CheckpointError,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         DatasetError,
         DeviceError,
         DivergedError,
+        LaunchError,
         MissingExtraError,
         ModelFileError,
         RecipeError,
@@ -40,6 +41,7 @@ __all__ = [
     "DatasetError",
     "DeviceError",
     "DivergedError",
+    "LaunchError",
     "MissingExtraError",
     "Model",
     "ModelFileError",
@@ -63,7 +65,9 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)

@@ -1,6 +1,6 @@
 """Run ``cgan-train`` as ``python -m cgan_training``."""
 
-from cgan_training.cli.train import main
+from cgan_training.cli import cgan_train
 
 if __name__ == "__main__":
-    main()
+    cgan_train()

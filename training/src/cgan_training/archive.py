@@ -2,17 +2,20 @@
 
 torch.load(weights_only=True) prevents a pickle from running code. It does not prevent the pickle
 from allocating a terabyte, and releases before 2.6 can still run code from torch's older formats
-(CVE-2025-32434). Each file is therefore checked before torch.load() sees it: it must be the
-undamaged, uncompressed ZIP archive that torch.save() writes, and its pickle may only use the
-opcodes and globals that tensors and plain values need.
+(CVE-2025-32434). Each file is therefore read once and checked: it must be the undamaged,
+uncompressed ZIP archive that torch.save() writes, and its pickle may only use the opcodes and
+globals that tensors and plain values need. torch.load() then gets a new archive of the checked
+entries, so that no difference between two readers of ZIP matters.
 """
 
 import io
-import itertools
 import math
+import pickle
 import pickletools
+import re
+import struct
 import zipfile
-from collections.abc import Iterator
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,18 @@ import torch
 from torch import Tensor
 
 from cgan_runtime.files import atomic_write
+from cgan_training.input_files import read_bounded
 
+MAX_BYTES = 2**32
+MAX_ENTRIES = 10_000
 MAX_PICKLE_BYTES = 2**24
 MAX_VALUES = 200_000  # a value that is referenced several times counts each time
+MAX_CHARACTERS = 2**24  # of all strings; also counted for each reference
 MAX_DEPTH = 40  # nested containers
+# Attackers can choose tuples and large integers with equal hashes. As the keys of a dict they need
+# quadratic time: 20 s for this number of them.
+MAX_HASHES = 20_000
+HASH_OPCODES = {"LONG1", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
 
 PUT_OPCODES, GET_OPCODES = {"BINPUT", "LONG_BINPUT"}, {"BINGET", "LONG_BINGET"}
 OPCODES = {
@@ -39,6 +50,17 @@ ITEM_BYTES = {  # by storage type
     **dict.fromkeys(("torch IntStorage", "torch FloatStorage"), 4),
     **dict.fromkeys(("torch LongStorage", "torch DoubleStorage"), 8),
 }
+# The names of entries within the archive's only folder. torch.load() needs no dot entries.
+NAMES = re.compile(r"data\.pkl|data/[0-9]{1,9}|byteorder|version")
+DOT_NAMES = re.compile(r"\.data/serialization_id|\.format_version|\.storage_alignment")
+SIGNATURE, DIRECTORY_SIGNATURE = b"PK\3\4", b"PK\1\2"  # APPNOTE.TXT of PKWARE, section 4.3
+DESCRIPTOR_SIGNATURE, END_SIGNATURE = b"PK\7\x08", b"PK\5\6"
+DESCRIPTOR_BYTES, END_BYTES = 16, 22
+GAPS = "its entries overlap, or have other bytes around them"
+DAMAGE = (  # what torch, zipfile and pickletools raise for invalid content
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError),
+    *(TypeError, ValueError, pickle.PickleError, struct.error, zipfile.BadZipFile),
+)
 GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", *ITEM_BYTES}
 
 
@@ -52,18 +74,18 @@ def load_archive(path: Path) -> Any:
     Every tensor is loaded to the CPU.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or has more than MAX_BYTES.
         ArchiveError: the file has another format, is damaged, or holds other types.
     """
-    with path.open("rb"):  # raises an OSError with a clear reason, which zipfile's errors lack
-        pass
+    content = read_bounded(path, MAX_BYTES, SIGNATURE)
     try:
-        _check_archive(path)
-        values = torch.load(path, map_location="cpu", weights_only=True)
-        return _checked_copy(values, itertools.count(1))
-    except ArchiveError:
-        raise
-    except Exception as error:  # torch, zipfile and pickletools raise many types for damage
+        entries = _checked_entries(content)
+        _check_pickle(bytes(entries["data.pkl"]), entries)
+        archive = _build_archive(entries)
+        del content, entries  # their memory
+        values = torch.load(archive, map_location="cpu", weights_only=True)
+        return _Copier().copy(values)
+    except DAMAGE as error:
         raise ArchiveError(type(error).__name__) from error
 
 
@@ -80,70 +102,122 @@ def save_archive(values: Any, path: Path) -> None:
         file.write(content.getbuffer())
 
 
-def _check_archive(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ArchiveError("it is compressed")
-        if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise ArchiveError("its entries overlap")
-        if len({entry.filename for entry in entries}) != len(entries):
+def _checked_entries(content: bytes) -> dict[str, memoryview]:
+    """Return the contents of the entries that torch.load() needs, by name without the folder."""
+    listed, end = _list_entries(content)
+    only_folder = listed[0].orig_filename.partition("/")[0]
+    checked: dict[str, memoryview] = {}
+    position = 0
+    for entry in listed:
+        folder, _, name = entry.orig_filename.partition("/")
+        is_known = NAMES.fullmatch(name) or DOT_NAMES.fullmatch(name)
+        if not is_known or folder != only_folder:
+            raise ArchiveError(f"it has the unexpected entry {entry.orig_filename!r:.60}")
+        if name in checked:
             raise ArchiveError("it has two entries of the same name")
-        (pickle,) = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
-        if pickle.file_size > MAX_PICKLE_BYTES:
-            raise ArchiveError("its pickle is too long")
-        damaged = archive.testzip()  # torch.load() does not verify the checksums
-        if damaged is not None:
-            raise ArchiveError(f"{damaged!r:.60} is damaged")
-        sizes = {entry.filename.partition("/")[2]: entry.file_size for entry in entries}
-        _check_pickle(archive.read(pickle), sizes)
+        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+            raise ArchiveError("it is compressed")
+        if entry.header_offset != position or content[position : position + 4] != SIGNATURE:
+            raise ArchiveError(GAPS)
+        start = position + 30 + sum(struct.unpack_from("<HH", content, position + 26))
+        position = start + entry.file_size
+        checked[name] = memoryview(content)[start:position]
+        # torch.load() does not verify the checksums.
+        if position > end or zlib.crc32(checked[name]) != entry.CRC:
+            raise ArchiveError(f"{entry.orig_filename!r:.60} is damaged")
+        if content[position : position + 4] == DESCRIPTOR_SIGNATURE:
+            position += DESCRIPTOR_BYTES
+    if position != end:
+        raise ArchiveError(GAPS)
+    return {name: part for name, part in checked.items() if NAMES.fullmatch(name)}
 
 
-def _check_pickle(pickle: bytes, sizes: dict[str, int]) -> None:
+def _list_entries(content: bytes) -> tuple[list[zipfile.ZipInfo], int]:
+    """Return the entries of an archive in the order of the file, and the offset of their end."""
+    if not content.startswith(SIGNATURE):
+        raise ArchiveError("it is not a ZIP archive")
+    if content[-END_BYTES:-18] != END_SIGNATURE or content[-2:] != b"\0\0":  # no comment
+        raise ArchiveError("it is truncated, or has bytes after its end")
+    if content.count(DIRECTORY_SIGNATURE) > MAX_ENTRIES:
+        raise ArchiveError("it has too many entries")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return sorted(archive.infolist(), key=lambda each: each.header_offset), archive.start_dir
+
+
+def _build_archive(entries: dict[str, memoryview]) -> io.BytesIO:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in entries.items():
+            # A ZipInfo has a constant date; the clock of a device may be before 1980.
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), content)
+    file.seek(0)
+    return file
+
+
+def _check_pickle(content: bytes, entries: dict[str, memoryview]) -> None:
     """Check the opcodes of a pickle, and that each storage has the size that the pickle declares.
 
     torch itself checks these sizes since October 2025 (pytorch#165553). Earlier releases read
     beyond the end of the storage.
     """
+    if len(content) > MAX_PICKLE_BYTES:
+        raise ArchiveError("its pickle is too long")
     memo: dict[Any, Any] = {}
     arguments: list[Any] = []  # of all opcodes since the last MARK
-    for number, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
-        if number > 4 * MAX_VALUES:
+    hashes = 0
+    last = ""  # opcode other than those that only store in the memo
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        hashes += opcode.name in HASH_OPCODES
+        if number > 4 * MAX_VALUES or hashes > MAX_HASHES:
             raise ArchiveError("its pickle is too long")
-        if opcode.name not in OPCODES:
-            raise ArchiveError(f"its pickle uses {opcode.name}")
-        if opcode.name == "PROTO" and argument != 2:  # the protocol of torch.save()
-            raise ArchiveError(f"its pickle has protocol {argument}")
-        if opcode.name == "GLOBAL" and argument not in GLOBALS:
-            raise ArchiveError(f"its pickle names {argument!r:.60}")
+        _check_opcode(opcode.name, argument)
         if opcode.name in PUT_OPCODES:
             memo[argument] = arguments[-1] if arguments else None
-        elif opcode.name == "MARK":
+            continue
+        if opcode.name == "MARK":
             arguments = []
         elif opcode.name == "BINPERSID":
             tag, storage_type, key, _location, count, _tuple = arguments
-            if tag != "storage" or sizes[f"data/{key}"] != ITEM_BYTES[storage_type] * count:
+            size = ITEM_BYTES[storage_type] * count
+            if last != "TUPLE" or tag != "storage" or len(entries[f"data/{key}"]) != size:
                 raise ArchiveError("the size of a tensor differs from its declared size")
         else:
             arguments.append(memo[argument] if opcode.name in GET_OPCODES else argument)
+        last = opcode.name
 
 
-def _checked_copy(value: Any, counter: Iterator[int], depth: int = 0) -> Any:
-    """Copy a value of the allowed types; the counter counts all values from 1."""
-    if next(counter) > MAX_VALUES or depth > MAX_DEPTH:
-        raise ArchiveError("it holds too many or too deeply nested values")
-    if isinstance(value, dict):
-        return {
-            _checked_copy(key, counter): _checked_copy(each, counter, depth + 1)
-            for key, each in value.items()
-        }
-    if type(value) in (list, tuple):
-        return type(value)(_checked_copy(each, counter, depth + 1) for each in value)
-    if isinstance(value, Tensor):
-        # An expanded tensor can have far more elements than its storage.
-        if math.prod(value.shape) > value.untyped_storage().nbytes() // value.element_size():
-            raise ArchiveError("a tensor has more elements than its storage")
-        return value.detach()
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    raise ArchiveError(f"it holds a {type(value).__name__}")
+def _check_opcode(name: str, argument: object) -> None:
+    if name not in OPCODES:
+        raise ArchiveError(f"its pickle uses {name}")
+    if name == "PROTO" and argument != 2:  # the protocol of torch.save()
+        raise ArchiveError(f"its pickle has protocol {argument}")
+    if name == "GLOBAL" and argument not in GLOBALS:
+        raise ArchiveError(f"its pickle names {argument!r:.60}")
+
+
+class _Copier:
+    """Copies values of the allowed types, up to a total size."""
+
+    def __init__(self) -> None:
+        self._values, self._characters = 0, 0
+
+    def copy(self, value: Any, depth: int = 0) -> Any:
+        self._count(value, depth)
+        if isinstance(value, dict):
+            return {self.copy(key): self.copy(each, depth + 1) for key, each in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(self.copy(each, depth + 1) for each in value)
+        if isinstance(value, Tensor):
+            # An expanded tensor can have far more elements than its storage.
+            if math.prod(value.shape) > value.untyped_storage().nbytes() // value.element_size():
+                raise ArchiveError("a tensor has more elements than its storage")
+            return value.detach()
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        raise ArchiveError(f"it holds a {type(value).__name__}")
+
+    def _count(self, value: Any, depth: int) -> None:
+        self._values += 1
+        self._characters += len(value) if isinstance(value, str) else 0
+        if self._values > MAX_VALUES or self._characters > MAX_CHARACTERS or depth > MAX_DEPTH:
+            raise ArchiveError("it holds too many or too deeply nested values")

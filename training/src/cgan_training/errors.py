@@ -9,6 +9,7 @@ CganError (cgan_runtime.errors)
     ├── ModelFileError
     ├── DivergedError
     ├── CollapsedError
+    ├── LaunchError
     └── MissingExtraError
 """
 
@@ -45,6 +46,10 @@ class DivergedError(TrainingError):
 
 class CollapsedError(TrainingError):
     """The generator produces the same image for every noise vector and label."""
+
+
+class LaunchError(TrainingError):
+    """The processes that train together are started wrongly, or cannot reach each other."""
 
 
 class MissingExtraError(TrainingError):

@@ -23,6 +23,8 @@ from cgan_training.provenance import check_provenance
 from cgan_training.recipe import GENERATORS, build_table
 
 FORMAT, FORMAT_VERSION = "cgan-model", 2
+# dataset_path is the name of a built-in dataset or an absolute path. Earlier files lack all four.
+TRAINING_TEXTS = ("dataset_path", "data_dir", "dataset_sha256", "recipe_path")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Model:
     class_names: tuple[str, ...]  # one per label
     dataset: str  # name of the training dataset
     recipe: dict[str, Any]  # the resolved recipe, as plain values
-    # epochs, steps, seconds, device, machine, threads, versions, and perhaps started_from
+    # epochs, steps, seconds, device, machine, threads, versions, and perhaps started_from and the
+    # texts TRAINING_TEXTS
     training: dict[str, Any]
     quality: dict[str, float] = field(default_factory=dict)  # measured figures by name
 
@@ -146,6 +149,8 @@ def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:
         raise TypeError("dataset must be a string")
     if not isinstance(tables["training"]["versions"], dict):
         raise TypeError("training.versions must be a dict")
+    if not all(isinstance(tables["training"].get(key) or "", str) for key in TRAINING_TEXTS):
+        raise TypeError(f"{', '.join(TRAINING_TEXTS)} must be strings")
     if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
         raise TypeError("quality figures must be numbers")
     if "started_from" in tables["training"]:

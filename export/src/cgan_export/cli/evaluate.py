@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 import click
 
 from cgan_export.cli import options
+from cgan_export.cli.pictures import write_pictures
 from cgan_export.cli.table import format_table
 from cgan_export.evaluation.figures import FIGURES
 from cgan_runtime.cli import runner
 from cgan_runtime.errors import printable
+from cgan_runtime.files import make_folder
 from cgan_runtime.model_file.contract import REFERENCE_SEED
-from cgan_training.cli.common import prepare_for_torch
+from cgan_training.cli.common import echo_line, log_to_stderr, prepare_for_torch
 from cgan_training.model_path import find_model
 
 if TYPE_CHECKING:
-    from cgan_export.evaluation.evaluator import Evaluation, Evaluator
-    from cgan_export.evaluation.image_sources import ImageSource
+    from cgan_export.evaluation.evaluator import Evaluation
 
 # Not the docstring: python -OO removes docstrings.
 HELP = """\
@@ -85,7 +86,7 @@ def command(
     model: Path,
     baseline: Path | None,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     cache_dir: Path,
     seed: int,
     repeats: int,
@@ -98,25 +99,29 @@ def command(
 ) -> None:
     """Measure the quality of the images that MODEL generates."""
     prepare_for_torch()
+    log_to_stderr("cgan_training", "cgan_export")
     for path in filter(None, (model, baseline)):
         if path.suffix != ".onnx":
             find_model(path)  # before torch is imported, which takes seconds
     import torch
 
+    from cgan_export.evaluation.datasets import has_trained_on, load_evaluation_data, require_fit
     from cgan_export.evaluation.evaluator import Evaluator
     from cgan_export.evaluation.image_sources import ImageSource, open_source
     from cgan_training.evaluation.controls import make_controls
 
     if threads is not None:
         torch.set_num_threads(threads)
-    sources = [open_source(path, seed) for path in (model, baseline) if path is not None]
+    sources = [open_source(path, seed, threads) for path in (model, baseline) if path is not None]
     first = sources[0]
-    evaluator = Evaluator(
-        dataset or first.dataset,
-        data_dir,
-        cache_dir,
-        lambda line: click.echo(printable(line), err=True),
-    )
+    data = load_evaluation_data(first, dataset, data_dir)
+    for other in sources[1:]:
+        require_fit(other, data.train)
+        if not has_trained_on(other, data.train):
+            echo_line(f"note: {other.name} was not trained on {data.train.source}")
+    if output is not None:
+        make_folder(output)
+    evaluator = Evaluator(data, cache_dir)
     if controls:
         functions = make_controls(evaluator.train, first.generate)
         sources += [
@@ -124,8 +129,6 @@ def command(
             for name, generate in functions.items()
         ]
     results = [evaluator.evaluate(each, quick=quick, repeats=repeats) for each in sources]
-    if output is not None:
-        write_pictures(results[0], first, evaluator, output)
     if as_json:
         values = {
             "dataset": evaluator.train.name,
@@ -136,6 +139,8 @@ def command(
         click.echo(runner.json_text(values))
     else:
         click.echo(results_table(results, first.class_names))
+    if output is not None:
+        write_pictures(results[0], first, evaluator, output)
 
 
 def results_table(results: "list[Evaluation]", class_names: tuple[str, ...]) -> str:
@@ -147,39 +152,19 @@ def results_table(results: "list[Evaluation]", class_names: tuple[str, ...]) -> 
             rows.append([name, *(_cell(each, key, form) for each in results)])
     for label, name in enumerate(class_names):
         accuracies = (each.accuracy_by_label[label] for each in results)
-        rows.append([f"label accuracy of {name}", *map("{:.2%}".format, accuracies)])
+        cells = (_format(accuracy, ".2%") for accuracy in accuracies)
+        rows.append([f"label accuracy of {printable(name)}", *cells])
     return format_table(rows)
 
 
 def _cell(evaluation: "Evaluation", key: str, form: str) -> str:
-    figure, deviations = f"{evaluation.figures[key]:{form}}", evaluation.deviations
-    return f"{figure} ± {deviations[key]:{form}}" if key in deviations else figure
+    figure, deviation = _format(evaluation.figures[key], form), evaluation.deviations.get(key)
+    return figure if deviation is None else f"{figure} ± {deviation:{form}}"
 
 
-def write_pictures(
-    evaluation: "Evaluation", source: "ImageSource", evaluator: "Evaluator", folder: Path
-) -> None:
-    """Write the three pictures of a model."""
-    from cgan_export.evaluation.pictures import confusion_picture, nearest_picture, sheet_picture
-    from cgan_runtime.errors import OutputError
-    from cgan_runtime.files import atomic_write
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot create the folder {folder}: {error.strerror}; choose another path"
-        ) from error
-    names, title = source.class_names, printable(source.name)
-    train, nearest_title = evaluator.train.images, "generated images and nearest training images"
-    pictures = {
-        "sheet.png": sheet_picture(evaluation, names, title),
-        "confusion.png": confusion_picture(evaluation, names, title),
-        "nearest.png": nearest_picture(evaluation, train, names, nearest_title),
-    }
-    for name, png in pictures.items():
-        with atomic_write(folder / name) as file:
-            file.write(png)
+def _format(figure: float | None, form: str) -> str:
+    """Format a figure; a dash stands for one that is undefined."""
+    return "-" if figure is None else f"{figure:{form}}"
 
 
 def main() -> None:

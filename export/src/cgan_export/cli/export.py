@@ -1,5 +1,6 @@
 """The command cgan-export."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,17 +8,22 @@ import click
 
 from cgan_export.cli import options
 from cgan_export.cli.c_source import check_c_option, export_onnx_to_c, require_name
+from cgan_export.cli.outputs import CARD_SUFFIXES, check_output, output_paths
+from cgan_export.cli.pictures import draw
 from cgan_runtime.cli import runner
-from cgan_runtime.errors import OutputError
+from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.contract import MAX_OPSET, OPSET
-from cgan_training.cli.common import prepare_for_torch
+from cgan_training.cli.common import log_to_stderr, prepare_for_torch
 from cgan_training.model_path import find_model
 
 if TYPE_CHECKING:
+    from cgan_export.evaluation.datasets import EvaluationData
     from cgan_runtime import ImageGenerator
     from cgan_runtime.diagnostics.speed import Speed
+    from cgan_training.data import Dataset
+    from cgan_training.model_file import Model
 
-CARD_SUFFIXES = (".png", ".md")  # the files that --card writes
+MAX_LOSS_POINTS = 50.0  # of --max-accuracy-loss, in percentage points
 
 # Not the docstring: python -OO removes docstrings.
 HELP = """\
@@ -37,6 +43,15 @@ Examples:
   cgan-export digits.onnx --c firmware
   cgan-export runs/digits digits.onnx && cgan-run --model digits.onnx --digit 9
 """
+
+
+def check_loss(_ctx: click.Context, param: click.Parameter, value: float) -> float:
+    """Return a number in the option's range. Unlike click.FloatRange this rejects NaN."""
+    if not 0 <= value <= MAX_LOSS_POINTS:
+        raise click.UsageError(
+            f"{param.opts[0]} must be a number from 0 to {MAX_LOSS_POINTS:g}, got {value}"
+        )
+    return value
 
 
 @click.command("cgan-export", help=HELP, epilog=EXAMPLES)
@@ -63,9 +78,20 @@ Examples:
 @click.option(
     "--quality-gate/--no-quality-gate",
     default=True,
-    help="For fp16 and int8: fail if the label accuracy of the file is more than 0.1 percentage "
-    "points lower than that of the trained network. On by default. Needs the dataset and the "
-    "evaluation classifier.",
+    help="For fp16 and int8: fail if the label accuracy of the file is proven to be below that of "
+    "the trained network by more than --max-accuracy-loss. On by default. Compares up to "
+    "100,000 pairs of images, with an error level of 1%. Needs the dataset and the evaluation "
+    "classifier.",
+)
+@click.option(
+    "--max-accuracy-loss",
+    type=float,
+    callback=check_loss,
+    default=0.1,
+    show_default=True,
+    metavar="POINTS",
+    help="Largest loss of label accuracy that the quality gate accepts, in percentage points, 0 to "
+    "50.",
 )
 @click.option(
     "--evaluate",
@@ -97,6 +123,7 @@ Examples:
     "languages. It generates the same bytes as cgan-run.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.threads(default="one per core")
 @options.debug
 @options.version
 def command(
@@ -105,14 +132,16 @@ def command(
     precisions: tuple[str, ...],
     opset: int,
     quality_gate: bool,
+    max_accuracy_loss: float,
     evaluate: bool,
     dataset: str | None,
-    data_dir: Path,
+    data_dir: Path | None,
     cache_dir: Path,
     card: bool,
     triton: Path | None,
     c_folder: Path | None,
     as_json: bool,
+    threads: int | None,
     debug: bool,
 ) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT."""
@@ -120,34 +149,37 @@ def command(
         export_onnx_to_c(model, c_folder, as_json=as_json)
         return
     prepare_for_torch()
+    log_to_stderr("cgan_training", "cgan_export")
     # Check the arguments before torch is imported, which takes seconds.
     find_model(model)
-    output = require_name(output)
-    requested = dict.fromkeys(precisions)  # without duplicates, in order
-    outputs = {
-        precision: output.with_name(f"{output.stem}-{precision}{output.suffix}")
-        if len(requested) > 1
-        else output
-        for precision in requested
-    }
+    outputs = output_paths(require_name(output), precisions)
     for path in outputs.values():
-        check_path(path, model, card=card)
+        check_output(path, model, card=card)
     check_c_option(c_folder, outputs, model)
-    from functools import partial
+    import torch
 
     from cgan_export.cli.report import report_table, report_values
     from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
-    from cgan_export.export import export_model
+    from cgan_export.export import export_model, model_info
     from cgan_export.targets.c.source import write_c
-    from cgan_export.targets.triton import check_model_name, write_repository
+    from cgan_export.targets.triton import check_repository, write_repository
     from cgan_runtime import ImageGenerator
     from cgan_runtime.diagnostics.speed import measure_speed
+    from cgan_training.model_file import load_model
 
+    torch.set_num_threads(threads or torch.get_num_threads())
+    trained = load_model(model)
     if triton:
-        for path in outputs.values():
-            check_model_name(path)
-    gate = partial(compare_accuracy, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
-    measure = partial(measure_quality, data_dir=data_dir, cache_dir=cache_dir, dataset=dataset)
+        for precision, path in outputs.items():
+            check_repository(path, triton, model_info(trained, precision))
+    gated = quality_gate and outputs.keys() != {"fp32"}
+    gate = measure = None
+    if gated or evaluate:
+        data = load_data(trained, model, dataset, data_dir, gated=gated, evaluate=evaluate)
+        gate = partial(
+            compare_accuracy, data=data[0], cache_dir=cache_dir, max_loss=max_accuracy_loss / 100
+        )
+        measure = partial(measure_quality, data=data[1], cache_dir=cache_dir) if data[1] else None
     files = []
     for precision, path in outputs.items():
         report = export_model(
@@ -156,7 +188,8 @@ def command(
             precision=precision,
             opset=opset,
             gate=gate if quality_gate and precision != "fp32" else None,
-            measure=measure if evaluate else None,
+            measure=measure,
+            threads=threads,
         )
         with ImageGenerator(path, provider="cpu", threads=1) as generator:
             speed = measure_speed(generator)
@@ -171,38 +204,49 @@ def command(
     click.echo(runner.json_text(files) if as_json else report_table(files))
 
 
-def check_path(path: Path, model: Path, *, card: bool) -> None:
-    """Check that the folder exists and that OUTPUT differs from the model and the card's files.
+def load_data(
+    trained: "Model",
+    path: Path,
+    dataset: str | None,
+    data_dir: Path | None,
+    *,
+    gated: bool,
+    evaluate: bool,
+) -> "tuple[Dataset, EvaluationData | None]":
+    """Load the training images for the quality gate, and both parts of the dataset for --evaluate.
 
     Raises:
-        OutputError: the folder does not exist.
-        click.UsageError: OUTPUT is the model, or has the suffix of one of the card's files.
+        VerificationError: the quality gate is on, and the dataset is not available or does not fit.
+        cgan_runtime.CganError: the same for --evaluate.
     """
-    if not path.parent.is_dir():
-        raise OutputError(
-            f"cannot write {path}: {path.parent} is not a folder; choose another path"
-        )
-    if path.exists() and any(
-        each.exists() and path.samefile(each) for each in (model, model / "model.pt")
-    ):
-        raise click.UsageError(f"OUTPUT {path} is the trained model; choose another name")
-    if card and path.suffix.lower() in CARD_SUFFIXES:
-        raise click.UsageError(
-            f"--card would overwrite OUTPUT with its {path.suffix} file; choose a name that ends "
-            "in .onnx"
-        )
+    from cgan_export.errors import EvaluationError, VerificationError
+    from cgan_export.evaluation.datasets import load_evaluation_data, load_training_images
+    from cgan_export.evaluation.image_sources import torch_source
+    from cgan_training.errors import DatasetError
+
+    source = torch_source(trained, str(path))
+    try:
+        train = load_training_images(source, dataset, data_dir)
+    except (DatasetError, EvaluationError) as error:
+        if not gated:
+            raise
+        raise VerificationError(
+            f"the quality gate needs the dataset: {error}; or pass --no-quality-gate"
+        ) from error
+    return train, load_evaluation_data(source, dataset, data_dir, train) if evaluate else None
 
 
 def write_card(generator: "ImageGenerator", speed: "Speed") -> None:
     """Write the model card of a file and its sample sheet beside it."""
     from cgan_export.evaluation.model_card import model_card, sample_sheet
-    from cgan_runtime.files import atomic_write
 
-    picture, card = map(generator.model_path.with_suffix, CARD_SUFFIXES)
-    text = model_card(generator, speed, picture.name)
-    for path, content in ((picture, sample_sheet(generator)), (card, text.encode())):
-        with atomic_write(path) as file:
-            file.write(content)
+    sheet, card = map(generator.model_path.with_suffix, CARD_SUFFIXES)
+    picture = draw(sheet.name, partial(sample_sheet, generator))
+    text = model_card(generator, speed, sheet.name if picture else None)
+    for path, content in ((card, text.encode()), (sheet, picture)):
+        if content is not None:
+            with atomic_write(path) as file:
+                file.write(content)
 
 
 def main() -> None:

@@ -21,14 +21,13 @@ __all__ = [
 
 dataset = click.option(
     "--dataset",
-    help="Dataset for the evaluation, as in cgan-train.  [default: the dataset that the model was "
-    "trained on]",
+    help="Dataset for the evaluation, as in cgan-train. Required for an .onnx file of a model that "
+    "was trained on a folder.  [default: the dataset that the model was trained on]",
 )
 data_dir = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    show_default=True,
+    show_default="that of the training run if it exists, otherwise data",
     envvar="CGAN_DATA_DIR",
     show_envvar=True,
     help="Root folder of torchvision's datasets.",

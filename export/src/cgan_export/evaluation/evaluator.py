@@ -1,7 +1,9 @@
 """The measurements of cgan-eval."""
 
+import logging
+import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cgan_export.errors import EvaluationError
+from cgan_export.evaluation.datasets import EvaluationData, require_fit
 from cgan_export.evaluation.image_sources import ImageSource
-from cgan_training.data import Dataset, load_dataset
 from cgan_training.evaluation.classifier import (
     classification_accuracy_score,
     label_accuracy,
@@ -25,6 +26,9 @@ from cgan_training.evaluation.quality import Reference
 MIN_IMAGES, MAX_IMAGES = 1_000, 10_000
 # For the classification accuracy score, as many as the training set has, but at least these.
 MIN_CAS_IMAGES = 10_000
+LOW_ACCURACY = 0.8  # a lower label accuracy gives a warning
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,10 @@ class Evaluation:
     """The figures of one model, and the data for its pictures."""
 
     name: str
-    figures: dict[str, float]  # by name, in the order of the table; means over the image sets
-    deviations: dict[str, float]  # standard deviations between image sets; empty for a single set
-    accuracy_by_label: tuple[float, ...]  # over all image sets, like the confusion matrix
+    # By name, in the order of the table; means over the image sets. None: undefined for the data.
+    figures: dict[str, float | None]
+    deviations: dict[str, float | None]  # standard deviations; empty for a single image set
+    accuracy_by_label: tuple[float | None, ...]  # over all sets; None: not in the test set
     confusion: list[list[int]]  # [requested label][predicted label]
     images: Tensor  # uint8 [n, 1, height, width], the first image set
     labels: Tensor  # int64 [n]
@@ -55,32 +60,24 @@ class Evaluator:
     """Measures models with the real dataset and the evaluation classifier.
 
     Args:
-        dataset: a dataset's name, or a folder's path.
-        data_dir: the root folder of torchvision's datasets.
+        data: the real images.
         cache_dir: folder of the evaluation classifier, which is trained at first use. That takes
             some minutes.
-        log: receives a line of text before each long step.
 
     Raises:
-        cgan_training.errors.TrainingError: the dataset is not available, or cache_dir is not
-            writable.
+        cgan_runtime.OutputError: cache_dir is not writable.
     """
 
-    def __init__(
-        self, dataset: str, data_dir: Path, cache_dir: Path, log: Callable[[str], None]
-    ) -> None:
-        self._log = log
-        self.train: Dataset = load_dataset(dataset, data_dir)[0]
-        self.test: Dataset = load_dataset(dataset, data_dir, train=False)[0]
-        log(
-            f"loading the evaluation classifier of {self.train.name}, or training it, which takes "
-            "some minutes"
-        )
+    def __init__(self, data: EvaluationData, cache_dir: Path) -> None:
+        self.train, self.test = data.train, data.test
         self.classifier = load_or_train_classifier(self.train, cache_dir)
         self.classifier_accuracy = label_accuracy(
             self.classifier, self.test.images, self.test.labels
         )
-        log(f"accuracy of the classifier on the test set: {self.classifier_accuracy:.2%}")
+        _log.info(
+            "accuracy of the classifier on the test set: %.2f%%", self.classifier_accuracy * 100
+        )
+        warn_if_low(self.classifier_accuracy, "the evaluation classifier on the test set")
         self.reference = Reference.fit(self.classifier, self.test, self.train)
         self._nearest_of_test = nearest_training_images(
             self.test.images, self.test.labels, self.train
@@ -98,10 +95,10 @@ class Evaluator:
         Raises:
             EvaluationError: the images do not have the classes or the size of the dataset.
         """
-        self._require_same_shape(source)
+        require_fit(source, self.train)
         count = max(MIN_IMAGES, min(MAX_IMAGES, len(self.test.labels)))
         times = "" if repeats == 1 else f"{repeats} times "
-        self._log(f"generating {times}{count:,} images with {source.name}")
+        _log.info("generating %s%s images with %s", times, f"{count:,}", source.name)
         labels = _cycled(self.test.labels, count)
         images = source.generate(labels.repeat(repeats)).split(count)  # each set has its own noise
         sets, confusions, nearest = zip(
@@ -112,16 +109,16 @@ class Evaluator:
         accuracy_by_label = confusion.diagonal() / confusion.sum(1)
         figures["worst_label_accuracy"] = accuracy_by_label.nan_to_num(1.0).min().item()
         if not quick:
-            self._log("training a classifier on generated images")
+            _log.info("training a classifier on generated images")
             cas_labels = _cycled(self.train.labels, max(MIN_CAS_IMAGES, len(self.train.labels)))
             figures["cas"] = classification_accuracy_score(
                 source.generate(cas_labels), cas_labels, self.test
             )
         return Evaluation(
             name=source.name,
-            figures=_rounded(figures),
-            deviations=_rounded(deviations),
-            accuracy_by_label=tuple(round(each, 4) for each in accuracy_by_label.tolist()),
+            figures={name: _rounded(figure) for name, figure in figures.items()},
+            deviations={name: _rounded(figure) for name, figure in deviations.items()},
+            accuracy_by_label=tuple(map(_rounded, accuracy_by_label.tolist())),
             confusion=confusion.tolist(),
             images=images[0],
             labels=labels,
@@ -138,15 +135,16 @@ class Evaluator:
         confusion.index_put_((labels, predicted), torch.tensor(1), accumulate=True)
         return figures, confusion, nearest.index
 
-    def _require_same_shape(self, source: ImageSource) -> None:
-        height, width = self.train.height, self.train.width
-        classes = len(source.class_names)
-        if source.shape != (height, width) or classes != self.train.classes:
-            raise EvaluationError(
-                f"{source.name} generates {classes} classes of {source.shape[0]} x "
-                f"{source.shape[1]} pixels, but {self.train.name} has {self.train.classes} classes "
-                f"of {height} x {width} pixels; pass the --dataset that the model was trained on"
-            )
+
+def warn_if_low(accuracy: float, subject: str) -> None:
+    """Log a warning if a label accuracy is so low that the quality figures mean little."""
+    if accuracy < LOW_ACCURACY:
+        _log.warning(
+            "WARNING: the label accuracy of %s is only %.2f%%, so its quality figures mean little; "
+            "check --dataset, or train the model longer",
+            subject,
+            accuracy * 100,
+        )
 
 
 def _statistics(sets: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
@@ -155,11 +153,14 @@ def _statistics(sets: Sequence[dict[str, float]]) -> tuple[dict[str, float], dic
     means = {name: statistics.mean(column) for name, column in columns.items()}
     if len(sets) == 1:
         return means, {}
-    return means, {name: statistics.stdev(column) for name, column in columns.items()}
+    return means, {
+        name: math.nan if math.isnan(means[name]) else statistics.stdev(column)
+        for name, column in columns.items()
+    }
 
 
-def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {name: round(figure, 4) for name, figure in figures.items()}
+def _rounded(figure: float) -> float | None:
+    return None if math.isnan(figure) else round(figure, 4)
 
 
 def _cycled(labels: Tensor, count: int) -> Tensor:

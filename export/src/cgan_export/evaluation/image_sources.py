@@ -1,9 +1,10 @@
 """Sources of generated images for evaluation: a model.pt, a run directory or an .onnx file."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,37 +28,43 @@ class ImageSource:
     class_names: tuple[str, ...]  # one per label
     shape: tuple[int, int]  # height and width of an image
     generate: Callable[[Tensor], Tensor]  # labels int64 [n] -> images uint8 [n, 1, height, width]
+    training: Mapping[str, Any] = field(default_factory=dict)  # facts in the model file
 
 
-def open_source(path: Path, seed: int = REFERENCE_SEED) -> ImageSource:
+def open_source(path: Path, seed: int = REFERENCE_SEED, threads: int | None = None) -> ImageSource:
     """Open a file. A model.pt and the .onnx file exported from it get the same noise.
+
+    The number of threads is that of ONNX Runtime; None uses one for each core.
 
     Raises:
         cgan_runtime.CganError: the .onnx file cannot be opened.
         cgan_training.errors.ModelFileError: the model.pt cannot be read.
     """
     if path.suffix == ".onnx":
-        return open_onnx_source(path, seed)
+        return open_onnx_source(path, seed, threads)
     return torch_source(load_model(path), str(path), seed)
 
 
-def open_onnx_source(path: Path, seed: int = REFERENCE_SEED) -> ImageSource:
+def open_onnx_source(
+    path: Path, seed: int = REFERENCE_SEED, threads: int | None = None
+) -> ImageSource:
     """Open an exported file with any file name; see open_source()."""
-    return onnx_source(ImageGenerator(path, provider="cpu"), seed)
+    return onnx_source(ImageGenerator(path, provider="cpu", threads=threads), seed)
 
 
 def onnx_source(generator: ImageGenerator, seed: int = REFERENCE_SEED) -> ImageSource:
     """Return the source of an exported file that is open."""
     info, name = generator.info, str(generator.model_path)
     generate = partial(_in_chunks, partial(generator.generate, seed=seed))
-    return ImageSource(name, info.dataset, info.class_names, (info.height, info.width), generate)
+    shape = info.height, info.width
+    return ImageSource(name, info.dataset, info.class_names, shape, generate, info.training)
 
 
 def torch_source(model: Model, name: str = "", seed: int = REFERENCE_SEED) -> ImageSource:
     """Return the source of a trained network."""
     shape = model.generator.height, model.generator.width
     generate = partial(_in_chunks, partial(generate_with_torch, model, seed=seed))
-    return ImageSource(name, model.dataset, model.class_names, shape, generate)
+    return ImageSource(name, model.dataset, model.class_names, shape, generate, model.training)
 
 
 def _in_chunks(generate: Callable[..., NDArray[np.uint8]], labels: Tensor) -> Tensor:

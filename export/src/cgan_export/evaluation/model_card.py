@@ -3,10 +3,9 @@
 Its sections follow Mitchell et al. 2019, "Model Cards for Model Reporting".
 """
 
-import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +13,8 @@ import torch
 
 from cgan_export.evaluation.figures import FIGURES
 from cgan_export.evaluation.image_sources import onnx_source
+from cgan_export.evaluation.markdown import code, escape, plain, table
+from cgan_export.evaluation.reproduction import reproduction, training_runs
 from cgan_runtime import ImageGenerator
 from cgan_runtime.diagnostics.speed import Speed
 from cgan_runtime.errors import printable
@@ -27,79 +28,88 @@ VERIFICATION = {  # titles of the verification results
     "images": "images compared",
     "quality_gate": "quality gate",
     "label_accuracy_change": "change of the label accuracy",
+    "label_accuracy_images": "images that the quality gate compared",
+}
+TRAINING = {  # titles of facts of the training run
+    "dataset_sha256": "SHA-256 of the dataset",
+    "stopped_after_seconds": "seconds after which --minutes ended it",
+    "seconds_limit": "seconds that --minutes allowed",
+    "recipe_file": "recipe file",
 }
 
 
-def model_card(generator: ImageGenerator, speed: Speed, picture: str) -> str:
+def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> str:
     """Return the model card of an exported file in Markdown.
 
     Args:
         generator: the exported file.
         speed: its speed on one thread.
-        picture: file name of its sample sheet, for the link.
+        picture: file name of its sample sheet, for the link; None if there is no sheet.
     """
-    info, name = generator.info, printable(generator.model_path.name)
-    runs = _training_runs(info)
+    info, name = generator.info, generator.model_path.name
+    runs = training_runs(info)
+    link = quote(os.fsencode(picture)) if picture else ""
     file_facts = {
-        "file": f"`{name}`, {generator.model_path.stat().st_size:,} bytes",
+        "file": f"{code(name)}, {generator.model_path.stat().st_size:,} bytes",
         "SHA-256 of the file": f"`{generator.model_sha256}`",
-        "SHA-256 of the trained weights": f"`{info.weights_sha256}`",
-        "precision": info.precision,
+        "SHA-256 of the trained weights": code(info.weights_sha256),
+        "precision": escape(info.precision),
         "speed": f"{speed.latency * 1e6:.0f} µs for one image, {speed.throughput:,.0f} images/s in "
         f"batches; one thread on {platform.machine()} with "
         f"{torch.backends.cpu.get_cpu_capability()}",
         "noise vector": f"{info.noise_dim} standard normal numbers per image",
         "generated image": f"{info.height} x {info.width} pixels, 0 background .. 255 foreground",
-        "classes": ", ".join(info.class_names),
+        "classes": escape(", ".join(info.class_names)),
     }
     training_facts = {
         "dataset": info.dataset,
         "recipe": info.recipe.get("name", "unknown"),
         "seed": info.recipe.get("seed", "unknown"),
         **{
-            key: f"{value:,}" if isinstance(value, int) else value
+            TRAINING.get(key, key): value
             for key, value in info.training.items()
-            if key != "started_from"
+            if key not in ("started_from", "dataset_is_folder")
         },
         **({"started from": "; ".join(map(_summary, runs[:-1]))} if runs[1:] else {}),
         **info.versions,
     }
     return "\n".join(
         [
-            f"# {name}",
+            f"# {escape(name)}",
             "",
             "A conditional generator (Mirza & Osindero 2014): it generates images of the requested",
             "class. `cgan-export --card` wrote this card from the file's own metadata.",
             "",
-            f"![Generated images, one class per column]({quote(os.fsencode(picture))})",
-            "",
+            *([f"![Generated images, one class per column]({link})", ""] if link else []),
             "## The file",
             "",
-            *_table(file_facts),
+            *table(file_facts),
             "",
             "## Training",
             "",
-            *_table(training_facts),
+            *table({escape(key): plain(value) for key, value in training_facts.items()}),
             "",
-            *_commands(runs),
-            *[line for run in runs for line in _recipe(run["recipe"])],
+            *reproduction(runs),
             "## Quality",
             "",
             *_quality(info),
             "",
             "## Verification",
             "",
-            *_table(
-                {VERIFICATION.get(key, key): value for key, value in info.verification.items()}
+            *table(
+                {
+                    VERIFICATION.get(key, escape(key)): plain(value)
+                    for key, value in info.verification.items()
+                }
             ),
             "",
             "Pixel errors are on the scale 0 to 255. Both networks get the same noise.",
             "",
             "## Limits",
             "",
-            f"The model was trained on {info.dataset} only. It generates these classes, at this",
-            "size, with one centered object per image, and reproduces the biases and gaps of that",
-            "dataset. Do not use generated images in place of real ones where errors matter.",
+            f"The model was trained on {escape(info.dataset)} only. It generates these classes, at",
+            "this size, with one centered object per image, and reproduces the biases and gaps of",
+            "that dataset. Do not use generated images in place of real ones where errors matter.",
             "",
         ]
     )
@@ -113,53 +123,9 @@ def sample_sheet(generator: ImageGenerator) -> bytes:
     return draw_sample_sheet(images, source.class_names, title)
 
 
-def _training_runs(info: ModelInfo) -> list[Mapping[str, Any]]:
-    """Return the training runs that led to the model, the first run first."""
-    runs: list[Mapping[str, Any]] = [
-        {**info.training, "recipe": dict(info.recipe), "dataset": info.dataset}
-    ]
-    while "started_from" in runs[0]:
-        runs.insert(0, runs[0]["started_from"])
-    return runs
-
-
 def _summary(run: Mapping[str, Any]) -> str:
     dataset, seconds = run["dataset"], run["seconds"]
     return f"{run['recipe']['name']}, {run['epochs']:,} epochs of {dataset}, {seconds} seconds"
-
-
-def _commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the commands that reproduce the training, if the metadata contains all options."""
-    lines, start_from = [], ""
-    for number, run in enumerate(runs, 1):
-        try:
-            options = {
-                "recipe": run["recipe"]["name"],
-                "dataset": run["dataset"],
-                "epochs": run["epochs"],
-                "seed": run["recipe"]["seed"],
-                "threads": run["threads"],
-            }
-        except KeyError:
-            return []
-        words = "".join(f" --{key} {value}" for key, value in options.items())
-        lines.append(f"    cgan-train{start_from}{words} --run-dir runs/step-{number}")
-        start_from = f" --start-from runs/step-{number}"
-    commands = "these commands reproduce" if len(lines) > 1 else "this command reproduces"
-    introduction = f"On the same machine with the same versions, {commands} the weights:"
-    return [introduction, "", *lines, ""]
-
-
-def _recipe(recipe: Mapping[str, Any]) -> list[str]:
-    name = f" `{recipe['name']}`" if "name" in recipe else ""
-    return [
-        f"The complete recipe{name}:",
-        "",
-        "```json",
-        json.dumps(dict(recipe), indent=2),
-        "```",
-        "",
-    ]
 
 
 def _quality(info: ModelInfo) -> list[str]:
@@ -171,9 +137,5 @@ def _quality(info: ModelInfo) -> list[str]:
         "set. Fréchet distances are scaled so that the total variance of the real test set is 100.",
         "`cgan-eval --help` explains this.",
         "",
-        *_table(figures),
+        *table({title: plain(value) for title, value in figures.items()}),
     ]
-
-
-def _table(rows: Mapping[str, Any]) -> list[str]:
-    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]

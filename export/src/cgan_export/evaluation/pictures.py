@@ -73,7 +73,11 @@ def sheet_picture(evaluation: Evaluation, class_names: Sequence[str], title: str
 
 
 def _columns_picture(columns: Sequence[Tensor], names: Sequence[str], title: str) -> bytes:
-    """Lay out columns of images, cut to the length of the shortest one."""
-    rows = min(len(column) for column in columns)
-    images = torch.stack([column[:rows] for column in columns], dim=1).flatten(0, 1)
+    """Lay out columns of images; white images fill the shorter ones."""
+    rows = max(len(column) for column in columns)
+    padded = [
+        torch.cat([column, column.new_full((rows - len(column), *column.shape[1:]), 255)])
+        for column in columns
+    ]
+    images = torch.stack(padded, dim=1).flatten(0, 1)
     return draw_sample_sheet(images, names, title)

@@ -40,7 +40,7 @@ def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> on
         opset: ONNX opset version.
 
     Raises:
-        VerificationError: int8 does not support a layer.
+        VerificationError: float16 does not represent a scale exactly.
     """
     module, layers = quantized.module, quantized.layers
     scales = [*(layer.input_scale for layer in layers.values()), LOGIT_SCALE]
@@ -64,16 +64,12 @@ def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> on
             state = graph.quantize(state, scales[done], zeros[done])
         elif isinstance(layer, nn.Unflatten):
             state = graph.reshape(state, [-1, *layer.unflattened_size])
-        elif isinstance(layer, nn.PixelShuffle) and done == len(layers):
+        elif isinstance(layer, nn.PixelShuffle):  # after the last layer, as quantize() requires
             # Equals DepthToSpace, which ONNX Runtime 1.20 supports only for floats.
             block = layer.upscale_factor
             positions = [module.height // block, module.width // block]
             state = graph.reshape(state, [-1, block, block, *positions])
             state = graph.node("Transpose", [state], perm=[0, 3, 1, 4, 2])
-        elif not isinstance(layer, nn.ReLU):
-            raise VerificationError(
-                f"int8 does not support {type(layer).__name__}; export with --precision fp16"
-            )
     image = graph.node("Sigmoid", [graph.dequantize(state, LOGIT_SCALE, LOGIT_ZERO)])
     pixels = graph.quantize(image, IMAGE_SCALE, 0)
     graph.reshape(pixels, [-1, 1, module.height, module.width], IMAGE)
@@ -174,10 +170,6 @@ class _Graph:
         self, name: str, layer: nn.Conv2d, quantized: QuantizedLayer, inputs: str
     ) -> str:
         """Add a convolution for dequantized inputs; return its output's name."""
-        if isinstance(layer.padding, str):
-            raise VerificationError(
-                f"int8 does not support padding {layer.padding!r}; export with --precision fp16"
-            )
         scale = self.half(f"{name}_scale", quantized.weight_scale)
         weight = self.weight(name, quantized.weight, scale, axis=0)
         integers = self.constant(f"{name}_bias", quantized.bias.numpy())

@@ -12,6 +12,7 @@ its sums are exact (docs/design/0004).
 
 import copy
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -102,27 +103,48 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
         module: in eval mode, on the CPU. It is not changed.
 
     Raises:
-        VerificationError: a layer does not follow a ReLU, or its values cannot be quantized.
+        VerificationError: int8 does not support a layer, or its values cannot be quantized.
     """
+    _require_supported(module)
     module = copy.deepcopy(module).eval()
     layers: dict[str, QuantizedLayer] = {}
-    follows_relu = False
     with torch.no_grad():
         _make_first_layer_exact(module)
         exact = rounded = module.hidden(*noise_and_labels(module, CALIBRATION_IMAGES))
         for name, layer in module.rest.named_children():
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                if not follows_relu or layer.bias is None:
-                    raise VerificationError(
-                        "int8 needs a bias in each layer after the first, and a ReLU before it; "
-                        "export with --precision fp16"
-                    )
-                layers[name], exact, rounded = _quantize_layer(layer, layer.bias, exact, rounded)
-                follows_relu = False
+                layers[name], exact, rounded = _quantize_layer(layer, exact, rounded)
             else:
-                follows_relu = follows_relu or isinstance(layer, nn.ReLU)
                 exact, rounded = layer(exact), layer(rounded)
     return QuantizedGenerator(module, layers)
+
+
+def _require_supported(module: ContractGenerator) -> None:
+    """Raise VerificationError, which names the layer, unless int8 supports every layer."""
+    layers = list(module.rest.children())
+    last = max(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear | nn.Conv2d))
+    follows_relu = False
+    for i, layer in enumerate(layers):
+        reason = None
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            if not follows_relu:
+                reason = "there is no ReLU between it and the layer before it"
+            elif layer.bias is None:
+                reason = "it has no bias"
+            elif isinstance(layer, nn.Conv2d) and isinstance(layer.padding, str):
+                reason = f"its padding is {layer.padding!r}"
+            follows_relu = False
+        elif isinstance(layer, nn.PixelShuffle):
+            reason = None if i > last else "int8 supports it only after the last convolution"
+        elif isinstance(layer, nn.ReLU):
+            follows_relu = True
+        elif not isinstance(layer, nn.Unflatten):
+            reason = "int8 supports no layer of this type"
+        if reason:
+            raise VerificationError(
+                f"int8 cannot quantize layer {i + 2} of the generator ({type(layer).__name__}): "
+                f"{reason}; export with --precision fp16"
+            )
 
 
 def noise_and_labels(module: ContractGenerator, count: int) -> tuple[Tensor, Tensor]:
@@ -132,13 +154,12 @@ def noise_and_labels(module: ContractGenerator, count: int) -> tuple[Tensor, Ten
 
 
 def _quantize_layer(
-    layer: nn.Linear | nn.Conv2d, bias: Tensor, exact: Tensor, rounded: Tensor
+    layer: nn.Linear | nn.Conv2d, exact: Tensor, rounded: Tensor
 ) -> tuple[QuantizedLayer, Tensor, Tensor]:
     """Quantize one layer.
 
     Args:
-        layer: the float32 layer, which is not changed.
-        bias: its bias.
+        layer: the float32 layer, which has a bias and is not changed.
         exact: its inputs in float32, [images, inputs, ...].
         rounded: its inputs if the layers before it are quantized.
 
@@ -146,6 +167,7 @@ def _quantize_layer(
         The quantized layer, the outputs of the float32 layer for `exact`, and the outputs of the
         quantized layer for `rounded`.
     """
+    bias = cast(Tensor, layer.bias)
     scale = weight_scales(weight_matrix(layer.weight))
     # With this scale, uint8 covers the inputs, and the integer bias is at most max_bias.
     max_bias = MAX_LINEAR_BIAS if isinstance(layer, nn.Linear) else MAX_CONVOLUTION_BIAS

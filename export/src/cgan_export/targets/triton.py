@@ -11,8 +11,11 @@ Triton's server, and the schema model_config.proto in its common repository.
 import json
 import re
 import secrets
+import shlex
 import shutil
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cgan_export.errors import ExportError
@@ -21,10 +24,11 @@ from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.contract import MAX_BATCH, PREFIX, ModelInfo, TensorSpec, tensor_specs
 
 CONFIG, MODEL = "config.pbtxt", "model.onnx"
+MAX_SERVICE_NAME = 50  # Kubernetes allows 63 characters, to which KServe adds "-predictor"
 TYPES = {"tensor(float)": "TYPE_FP32", "tensor(int64)": "TYPE_INT64", "tensor(uint8)": "TYPE_UINT8"}
 KSERVE = """\
 # An example. Copy {repository} to a place that the cluster can read, set storageUri to it, then run
-#   kubectl apply -f {name}.kserve.yaml
+#   kubectl apply -f {file}
 # To use a GPU, add nvidia.com/gpu: 1 to the limits and NVIDIA_TF32_OVERRIDE=0 to the environment.
 # Without the latter, matrix multiplications are rounded to TF32, which breaks int8 models.
 apiVersion: serving.kserve.io/v1beta1
@@ -37,7 +41,7 @@ spec:
       modelFormat:
         name: triton
       protocolVersion: v2
-      storageUri: pvc://models/{repository}
+      storageUri: {uri}
       resources:
         limits:
           cpu: "1"
@@ -63,12 +67,14 @@ def write_repository(path: Path, repository: Path, info: ModelInfo) -> Path:
         ExportError: the repository has a different config.pbtxt for the model.
         OutputError: the repository cannot be written.
     """
-    check_model_name(path)
+    check_repository(path, repository, info)
     folder, content = repository / path.stem, path.read_bytes()
     example = repository / f"{path.stem}.kserve.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_config(folder / CONFIG, triton_config(path.stem, info))
+        if not (folder / CONFIG).exists():
+            with atomic_write(folder / CONFIG) as file:
+                file.write(triton_config(path.stem, info).encode())
         version = _add_version(folder, content)
         if not example.exists():  # users edit it, so it is never overwritten
             with atomic_write(example) as file:
@@ -80,17 +86,36 @@ def write_repository(path: Path, repository: Path, info: ModelInfo) -> Path:
     return version
 
 
-def check_model_name(path: Path) -> None:
-    """Check that a model can have the name of this file.
+def check_repository(path: Path, repository: Path, info: ModelInfo) -> None:
+    """Check that write_repository() can write a file's model. This creates nothing.
 
     Raises:
-        ExportError: the name has characters that are not printable.
+        ExportError: the name of the file has unprintable characters, or the repository has a
+            different config.pbtxt for the model.
+        OutputError: the repository cannot be written.
     """
     if not path.stem.isprintable():
         raise ExportError(
             f"{path.stem!r} cannot be a Triton model name, because it has unprintable characters; "
             "choose another name for OUTPUT"
         )
+    folder, config = repository / path.stem, triton_config(path.stem, info).encode()
+    try:
+        existing = next(each for each in (folder, *folder.parents) if each.exists())
+        with suppress(FileNotFoundError):
+            (existing / f"{path.stem}.kserve.yaml").lstat()  # raises an error if it is too long
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+        if (folder / CONFIG).exists() and (folder / CONFIG).read_bytes() != config:
+            raise ExportError(
+                f"{folder / CONFIG} was edited or belongs to another model; move it away so that "
+                "it is written again, or choose another name for OUTPUT"
+            )
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"cannot write to {repository}: {reason}; choose another folder"
+        ) from error
 
 
 def triton_config(name: str, info: ModelInfo) -> str:
@@ -119,21 +144,16 @@ def triton_config(name: str, info: ModelInfo) -> str:
 
 def kserve_example(name: str, repository: Path) -> str:
     """Return an example of a KServe InferenceService that serves the repository."""
-    service = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") or "digits"
+    letters = re.sub("[^a-z0-9]+", "-", name.lower())[:MAX_SERVICE_NAME].strip("-")
+    service = letters if letters[:1].isalpha() else f"model-{letters}".strip("-")
+    folder = printable(repository.resolve().name)
     return KSERVE.format(
-        name=name, service=service, repository=printable(repository.resolve().name)
+        file=shlex.quote(f"{name}.kserve.yaml"),
+        # A string in double quotes: JSON without escapes for letters is also YAML.
+        service=json.dumps(service),
+        uri=json.dumps(f"pvc://models/{folder}", ensure_ascii=False),
+        repository=folder,
     )
-
-
-def _write_config(path: Path, text: str) -> None:
-    if not path.exists():
-        with atomic_write(path) as file:
-            file.write(text.encode())
-    elif path.read_bytes() != text.encode():
-        raise ExportError(
-            f"{path} was edited or belongs to another model; move it away so that it is written "
-            "again, or choose another name for OUTPUT"
-        )
 
 
 def _add_version(folder: Path, content: bytes) -> Path:

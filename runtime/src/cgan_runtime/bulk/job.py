@@ -3,25 +3,29 @@
     DIR/job.json                      description of the job; written first
     DIR/model.onnx                    copy of the model
     DIR/shards/000000102400.parquet   complete shards, named after the index of their first image
+    DIR/checksums/000000102400.json   what the shard is, and the SHA-256 of its files; written last
 
-A second run of the same job keeps the complete shards and generates the others.
+A second run of the same job keeps the shards that equal their checksums and generates the others.
 """
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from cgan_runtime import __version__
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import atomic_write
-from cgan_runtime.images.writers import make_folder
+from cgan_runtime.files import atomic_write, make_folder
 
 VERSION = 1  # of job.json
-MANIFEST, MODEL, SHARDS, LOCK = "job.json", "model.onnx", "shards", ".lock"
+MAX_MANIFEST_BYTES = 2**26
+MANIFEST, MODEL, SHARDS, CHECKSUMS, LOCK = (
+    "job.json", "model.onnx", "shards", "checksums", ".lock"
+)  # fmt: skip
 MIN_NAME_DIGITS = 12  # of a shard's name; with leading zeros, names sort like indices
 CHOOSE_FOLDER = "choose another folder"
 
@@ -45,6 +49,11 @@ class Job:
     def shards(self) -> int:
         """Number of shards."""
         return -(-self.count // self.shard_images)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the description, in hexadecimal."""
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def shard(self, number: int) -> "Shard":
         """Return a shard by its number, 0 <= number < shards."""
@@ -81,26 +90,29 @@ def read_job(folder: Path) -> Job | None:
         OutputError: job.json is damaged, cannot be read, or was written by a newer version.
     """
     path = folder / MANIFEST
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is not a regular file; {CHOOSE_FOLDER}")
     try:
-        manifest = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            manifest = json.loads(file.read(MAX_MANIFEST_BYTES))
         if manifest["version"] > VERSION:
             raise OutputError(f"{path} was written by a newer cgan-bulk; upgrade cgan-runtime")
         values = {field.name: manifest[field.name] for field in fields(Job)}
         return Job(**values | {key: tuple(values[key]) for key in ("labels", "class_names")})
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise OutputError(f"{path} is damaged; {CHOOSE_FOLDER}") from error
     except OSError as error:
         raise OutputError(f"cannot read {path}: {error.strerror}; {CHOOSE_FOLDER}") from error
 
 
 @contextmanager
-def open_folder(folder: Path, job: Job, model: Path) -> Iterator[None]:
+def open_folder(folder: Path, job: Job, model: bytes) -> Iterator[None]:
     """Create the folder of a job, or open an existing one, and lock it against other runs.
 
-    It receives job.json and a copy of the model. Temporary files of killed runs are deleted. The
-    job.json of another job is replaced if that job has no shards.
+    It receives job.json and the bytes of the model file. The job.json of another job is replaced if
+    that job has no shards.
 
     Raises:
         OutputError: the folder contains shards of another job or other files, is in use by another
@@ -108,25 +120,30 @@ def open_folder(folder: Path, job: Job, model: Path) -> Iterator[None]:
     """
     _require_same_job(folder, job)
     make_folder(folder)
-    with _lock(folder) as locked:
+    with _lock(folder):
         _require_same_job(folder, job)  # another run may have written since the first check
         if read_job(folder) != job:
             manifest = {"version": VERSION, "written_by": f"cgan-runtime {__version__}"}
             text = json.dumps(manifest | asdict(job), indent=2, ensure_ascii=False)
-            with atomic_write(folder / MANIFEST) as file:
+            with replace_file(folder / MANIFEST) as file:
                 file.write(text.encode() + b"\n")
         copy = folder / MODEL
-        if not copy.exists() or sha256(copy.read_bytes()).hexdigest() != job.model_sha256:
-            with atomic_write(copy) as file:
-                file.write(model.read_bytes())
+        if not copy.is_file() or _read_bytes(copy, len(model) + 1) != model:
+            with replace_file(copy) as file:
+                file.write(model)
         make_folder(folder / SHARDS)
-        if locked:
-            _delete_temporary_files(folder)
-        try:
-            yield
-        finally:
-            if locked:
-                _delete_temporary_files(folder)
+        make_folder(folder / CHECKSUMS)
+        yield
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[BinaryIO]:
+    """Do what atomic_write() does, but replace a symbolic link instead of the file it leads to."""
+    if path.is_symlink():
+        with suppress(OSError):  # atomic_write() reports why
+            path.unlink()
+    with atomic_write(path) as file:
+        yield file
 
 
 def _require_same_job(folder: Path, job: Job) -> None:
@@ -144,14 +161,14 @@ def _require_same_job(folder: Path, job: Job) -> None:
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Lock the folder; yield False where locks are not supported."""
+def _lock(folder: Path) -> Iterator[None]:
+    """Lock the folder where locks are supported."""
     try:
         import fcntl
 
         lock = (folder / LOCK).open("ab")  # NFS locks only files that are open for writing
     except ImportError:  # Windows
-        yield False
+        yield
         return
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror}; {CHOOSE_FOLDER}") from error
@@ -163,16 +180,15 @@ def _lock(folder: Path) -> Iterator[bool]:
                 f"another cgan-bulk is writing to {folder}; wait for it, or {CHOOSE_FOLDER}"
             ) from error
         except OSError:
-            yield False
-        else:
-            yield True
+            pass  # a file system without locks
+        yield
 
 
-def _delete_temporary_files(folder: Path) -> None:
-    name = f".{16 * '?'}.part"  # of the temporary files of files.atomic_write
-    for path in (*folder.glob(name), *(folder / SHARDS).glob(name)):
-        with suppress(OSError):
-            path.unlink()
+def _read_bytes(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file, or nothing if it cannot be read."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(size)
+    return b""
 
 
 def _has_visible_files(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """The engine "local": worker processes on this machine, with one thread each."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -19,24 +20,35 @@ from cgan_runtime.errors import WorkerError
 from cgan_runtime.inference.threads import available_threads
 
 MAX_FAILURES = 3  # killed workers in a row, without a finished shard between them
+LIMITS = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of processes, files and memory
 # A forked child would lack onnxruntime's threads, and could inherit locks that are held.
 SPAWN = multiprocessing.get_context("spawn")
 
 
 @contextmanager
-def sigint_blocked() -> Iterator[None]:
-    """Block SIGINT while processes start, so that they inherit the mask and keep it.
+def signals_blocked() -> Iterator[None]:
+    """Block signals while processes start, so that none of them is left half started.
 
-    On Ctrl-C, a terminal sends SIGINT to the workers too. Only the main process must react to it.
+    The processes inherit the mask. On Ctrl-C, or when it is closed, a terminal signals the workers
+    too, but only the main process must react. prepare_signals() unblocks SIGTERM again.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signals = {signal.SIGINT, signal.SIGHUP, signal.SIGTERM}
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+def prepare_signals() -> None:
+    """Ignore the signals of the terminal in a worker, and let SIGTERM end it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def generate_shards(
@@ -68,18 +80,14 @@ def generate_shards(
             stop = SPAWN.Event()
             pool = ProcessPoolExecutor(workers, SPAWN, _start_worker, (folder, job, provider, stop))
         except (ImportError, OSError) as error:
-            raise WorkerError(
-                f"cannot start workers, which need semaphores in /dev/shm ({error}); mount it for "
-                "writing, or generate the parts with cgan-run --shard I/N"
-            ) from error
+            raise _explain_start(error, workers) from error
         pending: dict[Future[None], int] = {}
         try:
             while True:
                 queue.extend(islice(remaining, 2 * workers - len(pending) - len(queue)))
                 while queue:
-                    with sigint_blocked():
-                        future = pool.submit(_generate, queue[0])
-                    pending[future] = queue.popleft()
+                    pending[_submit(pool, queue[0], workers)] = queue[0]
+                    queue.popleft()
                 if not pending:
                     return
                 # Windows does not handle Ctrl-C during a longer wait.
@@ -101,13 +109,44 @@ def generate_shards(
             pool.shutdown(cancel_futures=True)
 
 
-_workers: list[Worker] = []  # in a worker process, its only Worker
+def _submit(pool: ProcessPoolExecutor, number: int, workers: int) -> "Future[None]":
+    """Submit a shard, which may start workers."""
+    try:
+        with signals_blocked():
+            return pool.submit(_generate, number)
+    except BrokenProcessPool:
+        raise
+    except (OSError, RuntimeError) as error:  # RuntimeError: a thread cannot be started
+        raise _explain_start(error, workers) from error
+
+
+def _explain_start(error: Exception, workers: int) -> Exception:
+    """Return the WorkerError for an error of the operating system, or else the error itself."""
+    if isinstance(error, OSError) and error.errno is None:  # raised by a signal handler
+        return error
+    if isinstance(error, RuntimeError) or getattr(error, "errno", None) in LIMITS:
+        return WorkerError(
+            f"cannot start {workers} workers ({error}); use fewer --workers, or raise the limits "
+            "of processes (ulimit -u, or of the container), open files (ulimit -n) or memory"
+        )
+    return WorkerError(
+        f"cannot start workers, which need semaphores in /dev/shm ({error}); mount it for "
+        "writing, or generate the parts with cgan-run --shard I/N"
+    )
+
+
+_workers: list[Worker | WorkerError] = []  # in a worker process, its only Worker
 
 
 def _start_worker(folder: Path, job: Job, provider: str, stop: Event) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    _workers.append(Worker(folder, job, provider, stop.is_set))
+    prepare_signals()
+    try:
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
+    except RuntimeError as error:  # an exception here would look like a killed worker
+        message = f"a worker cannot start a thread ({error}); use fewer --workers, or raise the "
+        _workers.append(WorkerError(f"{message}limit of processes (ulimit -u, or the container's)"))
+    else:
+        _workers.append(Worker(folder, job, provider, stop.is_set))
 
 
 def _exit_with_parent() -> None:
@@ -118,4 +157,7 @@ def _exit_with_parent() -> None:
 
 
 def _generate(number: int) -> None:
-    _workers[0].generate(number)
+    (worker,) = _workers
+    if isinstance(worker, WorkerError):
+        raise worker
+    worker.generate(number)

@@ -8,12 +8,12 @@ ends its process without an error message when Ray dies on this machine.
 """
 
 import os
-import signal
+import secrets
 import socket
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from cgan_runtime.bulk.job import Job
-from cgan_runtime.bulk.local_engine import SPAWN, sigint_blocked
+from cgan_runtime.bulk.local_engine import SPAWN, prepare_signals, signals_blocked
 from cgan_runtime.bulk.shards import Worker
 from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError
 
+LOCAL = "local"  # as RAY_ADDRESS: start a cluster on this machine
 MAX_ATTEMPTS = 3  # per shard
 TIMEOUT = 10  # seconds for a cluster to answer, or for Ray to end
 CHUNK_SHARDS = 1000  # shards that are passed to the driver at once
@@ -64,35 +65,48 @@ def generate_shards(
     connection, driver_connection = SPAWN.Pipe()
     arguments = (driver_connection, folder.resolve(), job, workers, provider, debug)
     driver = SPAWN.Process(target=_run_driver, args=arguments)
-    with sigint_blocked():
-        driver.start()
-    driver_connection.close()
     try:
+        with signals_blocked():
+            driver.start()
+        driver_connection.close()
         while chunk:
-            connection.send(chunk)
+            with _report_death():
+                connection.send(chunk)
             for _ in chunk:
                 yield _receive_number(connection, on_kill)
             chunk = list(islice(remaining, CHUNK_SHARDS))
-    except (EOFError, OSError) as error:
-        raise WorkerError(
-            f"Ray died unexpectedly; look at its logs in {LOGS}, then run the command again"
-        ) from error
     except BaseException:
-        driver.terminate()
+        if driver.pid:
+            driver.terminate()
         raise
     finally:
         connection.close()  # the driver ends when the connection closes
-        driver.join(TIMEOUT)
-        driver.kill()
+        if driver.pid:
+            driver.join(TIMEOUT)
+            driver.kill()
+
+
+@contextmanager
+def _report_death() -> Iterator[None]:
+    """Raise WorkerError if the driver has closed the connection."""
+    try:
+        yield
+    except (EOFError, ConnectionError) as error:
+        raise WorkerError(
+            f"Ray died unexpectedly; look at its logs in {LOGS}, then run the command again"
+        ) from error
 
 
 def _receive_number(connection: Connection, on_kill: Callable[[], None]) -> int:
     """Return the number of the next complete shard, or raise the error that ended the run."""
-    while (message := connection.recv()) is None:
+    while True:
+        with _report_death():
+            message = connection.recv()
+        if isinstance(message, CganError):
+            raise message
+        if message is not None:
+            return int(message)
         on_kill()
-    if isinstance(message, CganError):
-        raise message
-    return int(message)
 
 
 # The functions below run in the driver process.
@@ -105,7 +119,7 @@ def _run_driver(
 
     Send the number of each complete shard, None for each killed worker, or the error.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare_signals()
     if not debug:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
@@ -122,8 +136,7 @@ def _run_driver(
     except CganError as error:
         connection.send(error)
     except Exception as error:  # Ray's exceptions have no other common base class
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        text = f"Ray failed: {lines[-1].strip()}; look at its logs in {LOGS}, or use --debug"
+        text = f"Ray failed: {_reason(error)}; look at its logs in {LOGS}, or use --debug"
         connection.send(WorkerError(text))
         if debug:
             raise
@@ -131,16 +144,26 @@ def _run_driver(
 
 @contextmanager
 def _cluster(workers: int | None) -> Iterator[tuple[Any, int]]:
-    """Connect to a Ray cluster, or start one; yield the module ray and the number of CPUs."""
+    """Connect to the cluster at RAY_ADDRESS, or start one on this machine.
+
+    Yield the module ray and the number of CPUs.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # do not send statistics
+    address = os.environ.get("RAY_ADDRESS") or LOCAL
+    if address == LOCAL:
+        # Others on this machine and on the network must not reach the new cluster. Ray reads these
+        # when it is imported. Without the last one, its servers would listen on all interfaces.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     ray: Any = import_module("ray")
     try:
-        _connect(ray, workers)
+        _connect(ray, address, workers)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise WorkerError(
-            f"cannot reach or start Ray: {reason}; check RAY_ADDRESS and `ray status`"
-        ) from error
+        remedy = "check RAY_ADDRESS and `ray status`"
+        if address == LOCAL:
+            remedy = f"look at its logs in {LOGS}, or use --debug"
+        raise WorkerError(f"cannot reach or start Ray: {_reason(error)}; {remedy}") from error
     try:
         cpus = int(ray.cluster_resources().get("CPU", 0))
         if (required := workers or 1) > cpus:
@@ -152,22 +175,22 @@ def _cluster(workers: int | None) -> Iterator[tuple[Any, int]]:
         ray.shutdown()
 
 
-def _connect(ray: Any, workers: int | None) -> None:
-    """Connect to the cluster at RAY_ADDRESS, or to this machine's cluster, or start one here."""
+def _connect(ray: Any, address: str, workers: int | None) -> None:
+    """Connect to the cluster at an address, or start one on this machine."""
     options = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
-    address = os.environ.get("RAY_ADDRESS")
-    if address and address != "local":
-        host, colon, port = address.rpartition(":")
-        if colon and "/" not in address and port.isdecimal():
-            # Connect to HOST:PORT first: without an answer, Ray itself would wait for minutes.
-            socket.create_connection((host, int(port)), timeout=TIMEOUT).close()
-        ray.init(**options)
+    if address == LOCAL:
+        ray.init(LOCAL, num_cpus=workers, **options)
         return
-    if not address:
-        with suppress(ConnectionError):  # no cluster is running
-            ray.init("auto", **options)
-            return
-    ray.init("local", num_cpus=workers, **options)
+    host, colon, port = address.rpartition(":")
+    if colon and "/" not in address and port.isdecimal():
+        # Connect to HOST:PORT first: without an answer, Ray itself would wait for minutes.
+        socket.create_connection((host, int(port)), timeout=TIMEOUT).close()
+    ray.init(address, **options)
+
+
+def _reason(error: Exception) -> str:
+    """Return the last line of an exception's message, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
 def _generate_chunk(
@@ -197,7 +220,7 @@ def _generate_chunk(
             if kills[number] == MAX_ATTEMPTS:
                 raise WorkerError(
                     f"{MAX_ATTEMPTS} workers died generating {job.shard(number)}; if memory is "
-                    "short, use fewer --workers, then run the command again"
+                    f"short, use fewer --workers, otherwise look at Ray's logs in {LOGS}"
                 ) from error
             queue.appendleft(number)
             idle.append(actor_class.remote(folder, job, provider))

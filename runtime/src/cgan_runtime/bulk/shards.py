@@ -1,8 +1,11 @@
-"""Write the files of a shard, and check whether they are complete."""
+"""Write the files of a shard with their checksums, and check whether they are complete."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cached_property
+from hashlib import sha256
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -10,14 +13,25 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cgan_runtime.bulk.job import MANIFEST, MODEL, SHARDS, Job, Shard, read_job
+from cgan_runtime.bulk.job import (
+    CHECKSUMS,
+    MANIFEST,
+    MODEL,
+    SHARDS,
+    Job,
+    Shard,
+    read_job,
+    replace_file,
+)
 from cgan_runtime.errors import InputError, InstallError, ModelError, OutputError
-from cgan_runtime.files import atomic_write
 from cgan_runtime.generator import Batch, ImageGenerator
-from cgan_runtime.images.writers import IDX_NAMES, write_idx_split
+from cgan_runtime.images.writers import IDX_NAMES, write_idx_pair
+from cgan_runtime.inference.session import limit_log
 from cgan_runtime.model_file.contract import IMAGE, LABEL, PREFIX
 
 ROW_GROUP_BATCHES = 16  # batches per row group of Parquet: 13 MB at MNIST's image size
+MAX_CHECKSUMS_BYTES = 4096  # of the file with a shard's checksums
+HASH_CHUNK_BYTES = 2**20
 COMPRESSION, COMPRESSION_LEVEL = "zstd", 1  # docs/scaling.md compares time and size
 
 
@@ -38,23 +52,28 @@ class Worker:
         self._should_stop = should_stop
 
     def generate(self, number: int) -> None:
-        """Write the shard with this number, unless it is complete.
+        """Write the shard with this number and its checksums, unless it is complete.
 
         Raises:
             CganError: the shard cannot be written, or the folder does not hold the job.
             StopWorker: the shard was abandoned; none of its files exists.
         """
-        shard, generator = self._job.shard(number), self._generator
+        shard, _ = self._job.shard(number), self._generator
         if is_complete(self._folder, self._job, shard):
             return
         batches = self._batches(shard)
-        if self._job.format == "parquet":
-            (path,) = _paths(self._folder, self._job, shard)
-            with atomic_write(path) as file:
-                _write_parquet(file, batches, self._job)
-        else:
-            folder = self._folder / SHARDS
-            write_idx_split(folder, batches, generator.info, shard.count, shard.name, gz=False)
+        paths = _paths(self._folder, self._job, shard)
+        with ExitStack() as stack:
+            files = [_HashingFile(stack.enter_context(replace_file(path))) for path in paths]
+            outputs: list[Any] = [*files]
+            if self._job.format == "parquet":
+                _write_parquet(outputs[0], batches, self._job)
+            else:
+                write_idx_pair(outputs, batches, self._job.height, self._job.width, shard.count)
+        hashes = [file.sha256.hexdigest() for file in files]
+        with replace_file(_checksums_path(self._folder, shard)) as file:
+            text = json.dumps(_describe(self._job, shard, hashes), indent=2)
+            file.write(text.encode() + b"\n")
 
     @cached_property
     def _generator(self) -> ImageGenerator:
@@ -63,6 +82,7 @@ class Worker:
                 f"a worker does not see this job's {self._folder / MANIFEST}; set --output to a "
                 "folder that all machines share, at the same path"
             )
+        limit_log()
         generator = ImageGenerator(self._folder / MODEL, self._provider, threads=1)
         if generator.model_sha256 != self._job.model_sha256:
             raise ModelError(
@@ -78,43 +98,100 @@ class Worker:
             yield batch
 
 
+class _HashingFile:
+    """A file that computes the SHA-256 of what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = sha256()
+
+    def write(self, content: bytes) -> int:
+        self.sha256.update(content)
+        return self._file.write(content)
+
+    def __getattr__(self, name: str) -> Any:  # pyarrow asks for closed and flush()
+        return getattr(self._file, name)
+
+
 def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
-    """Return whether the files of a shard exist and are complete."""
-    paths = _paths(folder, job, shard)
-    if not all(path.is_file() for path in paths):
-        return False
-    if job.format == "idx":
-        sizes = [16 + shard.count * job.height * job.width, 8 + shard.count]
-        return [path.stat().st_size for path in paths] == sizes
-    import pyarrow as pa
-    from pyarrow import parquet
+    """Return whether a shard's files equal the checksums that were written with them.
 
+    Raises:
+        OutputError: a file exists, but cannot be read.
+    """
+    path = _checksums_path(folder, shard)
+    if not path.is_file():
+        return False
     try:
-        # An open file, because pyarrow interprets a path as a URI and requires UTF-8.
-        with paths[0].open("rb") as file:
-            metadata = parquet.read_metadata(file)
-    except (pa.ArrowException, OSError):  # Parquet's metadata is at the end of the file
+        with path.open("rb") as file:
+            expected = json.loads(file.read(MAX_CHECKSUMS_BYTES))
+        hashes = [_hash_file(path) for path in _paths(folder, job, shard)]
+    except (FileNotFoundError, ValueError, RecursionError):
         return False
-    return bool(metadata.num_rows == shard.count)
+    except OSError as error:
+        if error.errno is None:  # raised by a signal handler
+            raise
+        raise OutputError(f"cannot read {error.filename}: {error.strerror}; check it") from error
+    return bool(expected == _describe(job, shard, hashes))
 
 
-def missing_shards(folder: Path, job: Job, advance: Callable[[int], None]) -> Iterator[int]:
-    """Yield the numbers of incomplete shards; call advance with the size of each complete one."""
+def _hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file; raise FileNotFoundError if it is not a regular file."""
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    digest = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _describe(job: Job, shard: Shard, hashes: list[str]) -> dict[str, Any]:
+    """Return the content of a shard's file in the folder of checksums."""
+    names = [path.name for path in _paths(Path(), job, shard)]
+    return {
+        "job_sha256": job.sha256,
+        "model_sha256": job.model_sha256,
+        "seed": job.seed,
+        "first": shard.first,
+        "count": shard.count,
+        "sha256": dict(zip(names, hashes, strict=True)),
+    }
+
+
+def missing_shards(
+    folder: Path,
+    job: Job,
+    advance: Callable[[int], None],
+    on_invalid: Callable[[Shard], None],
+) -> Iterator[int]:
+    """Yield the numbers of the shards to generate.
+
+    Args:
+        folder: folder of the job.
+        job: the job that the folder holds.
+        advance: called with the number of images of each complete shard.
+        on_invalid: called with each shard whose files exist, but differ from their checksums.
+    """
     for number in range(job.shards):
         shard = job.shard(number)
         if is_complete(folder, job, shard):
             advance(shard.count)
-        else:
-            yield number
+            continue
+        if any(map(os.path.lexists, _paths(folder, job, shard))):
+            on_invalid(shard)
+        yield number
 
 
 def require_complete(folder: Path, job: Job) -> None:
-    """Raise OutputError unless this machine sees every shard."""
-    for number in missing_shards(folder, job, lambda _: None):
-        raise OutputError(
-            f"{job.shard(number)} were generated, but are missing in {folder}; set --output to a "
-            "folder that all machines share and that no other program writes to"
-        )
+    """Raise OutputError unless this machine sees the files of every shard."""
+    for shard in map(job.shard, range(job.shards)):
+        paths = [*_paths(folder, job, shard), _checksums_path(folder, shard)]
+        if not all(path.is_file() for path in paths):
+            raise OutputError(
+                f"{shard} were generated, but are missing in {folder}; set --output to a folder "
+                "that all machines share and that no other program writes to"
+            )
 
 
 def check_format(job: Job) -> None:
@@ -135,18 +212,23 @@ def _paths(folder: Path, job: Job, shard: Shard) -> list[Path]:
     return [folder / SHARDS / name.format(shard.name) for name in names]
 
 
+def _checksums_path(folder: Path, shard: Shard) -> Path:
+    return folder / CHECKSUMS / f"{shard.name}.json"
+
+
 def _write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
     """Write images, labels, seed and indices as Parquet.
 
-    An image is a fixed-size binary value of height * width bytes, row by row. NumPy can view a
-    column of them as one array without a copy. As a list of uint8, Parquet would store each pixel
-    as a 32-bit integer with a repetition level.
+    An image is a binary value of height * width bytes, row by row. NumPy can view a column of them
+    as one array without a copy. Of a fixed-size value, fastparquet and NumPy would drop zero bytes
+    at the end. As a list of uint8, Parquet would store each pixel as a 32-bit integer with a
+    repetition level.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    image_type = pa.binary(job.height * job.width)
-    columns = {IMAGE: image_type, LABEL: pa.int64(), "seed": pa.uint64(), "index": pa.int64()}
+    size = job.height * job.width
+    columns = {IMAGE: pa.binary(), LABEL: pa.int64(), "seed": pa.uint64(), "index": pa.int64()}
     metadata = {
         f"{PREFIX}class_names": json.dumps(list(job.class_names), ensure_ascii=False),
         f"{PREFIX}height": str(job.height),
@@ -158,8 +240,9 @@ def _write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
     def to_rows(batch: Batch) -> Any:
         count = len(batch.labels)
         pixels = pa.py_buffer(np.ascontiguousarray(batch.images))
+        offsets = pa.py_buffer(np.arange(count + 1, dtype=np.int32) * np.int32(size))
         values = [
-            pa.FixedSizeBinaryArray.from_buffers(image_type, count, [None, pixels]),
+            pa.BinaryArray.from_buffers(pa.binary(), count, [None, offsets, pixels]),
             batch.labels,
             np.full(count, job.seed, np.uint64),
             batch.start + np.arange(count, dtype=np.int64),

@@ -16,6 +16,9 @@ from cgan_runtime.errors import StoppedError
 # A shard is 100 batches of MAX_BATCH images, so the split into shards does not change the batches.
 # Its images take 80 MB at MNIST's size, or 23 MB as Parquet.
 SHARD_IMAGES = 102_400
+SHARD_INVALID = (
+    "note: the shard of {} is damaged, incomplete or of another job; it is generated again"
+)
 WORKER_KILLED = "note: a worker was killed; its shard is generated again"
 
 # Python -OO removes docstrings, so the help is not one.
@@ -23,7 +26,8 @@ HELP = """\
 Generate millions of images in shards, with many processes or machines.
 
 The number of workers does not change the images: image i of a seed is always the same. After an
-interruption, run the same command again. It keeps the complete shards and generates the others.
+interruption, run the same command again. It keeps the shards that equal their checksums and
+generates the others.
 """
 EXAMPLES = """\b
 Examples:
@@ -70,8 +74,9 @@ Examples:
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="local: processes on this machine. ray: a Ray cluster, at RAY_ADDRESS or started on this "
-    "machine; needs cgan-runtime[ray], and --output on a disk that all machines share.",
+    help="local: processes on this machine. ray: the Ray cluster at RAY_ADDRESS, such as auto for "
+    "the one that runs on this machine, or without RAY_ADDRESS a new one that only this command "
+    "can reach; needs cgan-runtime[ray], and --output on a disk that all machines share.",
 )
 @options.integer(
     "--workers", 1, 100_000, "Number of processes, with one thread each.  [default: one per CPU]"
@@ -103,10 +108,12 @@ def command(
     runner.require_memory()
     from cgan_runtime.bulk import local_engine, ray_engine, shards
     from cgan_runtime.bulk.job import Job, open_folder, read_job
-    from cgan_runtime.generator import ImageGenerator
+    from cgan_runtime.bulk.model import read_model
+    from cgan_runtime.inference.session import limit_log
     from cgan_runtime.labels import find_labels
     from cgan_runtime.noise import check_seed_and_start
 
+    limit_log()
     generate_shards: Any = local_engine.generate_shards
     if engine == "ray":
         ray_engine.check_installed()
@@ -117,25 +124,25 @@ def command(
         if seed is None:
             existing = read_job(output)
             seed = existing.seed if existing else int.from_bytes(os.urandom(4), "little")
-        with ImageGenerator(model, own_provider, 1, expect_sha256=expect_sha256) as generator:
-            info, path = generator.info, generator.model_path
-            check_seed_and_start(seed, start, count)
-            job = Job(
-                model_sha256=generator.model_sha256,
-                seed=seed,
-                start=start,
-                count=count,
-                labels=tuple(find_labels(names, info.class_names, by_digit=not label)),
-                class_names=info.class_names,
-                height=info.height,
-                width=info.width,
-                format=file_format,
-                shard_images=shard_images,
-            )
+        content, model_sha256, info = read_model(model, own_provider, expect_sha256)
+        check_seed_and_start(seed, start, count)
+        job = Job(
+            model_sha256=model_sha256,
+            seed=seed,
+            start=start,
+            count=count,
+            labels=tuple(find_labels(names, info.class_names, by_digit=not label)),
+            class_names=info.class_names,
+            height=info.height,
+            width=info.width,
+            format=file_format,
+            shard_images=shard_images,
+        )
         shards.check_format(job)
-        with open_folder(output, job, path):
+        with open_folder(output, job, content):
             with progress_bar(job.count) as advance:
-                missing, generated = shards.missing_shards(output, job, advance), 0
+                missing = shards.missing_shards(output, job, advance, _report_invalid)
+                generated = 0
                 on_kill = partial(click.echo, WORKER_KILLED, err=True)
                 arguments = (output, job, missing, workers, provider, on_kill)
                 with closing(generate_shards(*arguments)) as numbers:
@@ -147,7 +154,7 @@ def command(
         raise StoppedError(
             f"stopped; {output} keeps its complete shards, run the same command again to "
             "generate the others",
-            signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM,
+            getattr(error, "signal_number", signal.SIGINT),
         ) from None
     kept = f", {job.shards - generated:,} of them kept" if generated < job.shards else ""
     click.echo(
@@ -155,6 +162,10 @@ def command(
         f"shard{'s' * (job.shards > 1)}{kept}",
         color=True,  # otherwise click removes an escape sequence from the path
     )
+
+
+def _report_invalid(shard: object) -> None:
+    click.echo(SHARD_INVALID.format(shard), err=True)
 
 
 def main() -> None:

@@ -45,7 +45,9 @@ def command(
     """Check that this device generates correct images, and measure its speed."""
     runner.require_memory()
     from cgan_runtime.diagnostics.device_check import check_device
+    from cgan_runtime.inference.session import limit_log
 
+    limit_log()
     report = check_device(model, provider, threads, expect_sha256)
     click.echo(runner.json_text(_as_json(report)) if as_json else _as_table(report))
     if not report.passed:

@@ -118,7 +118,7 @@ provider = click.option(
     default="auto",
     show_default=True,
     help="Execution provider of ONNX Runtime: cpu, cuda, or another that the installed onnxruntime "
-    "offers. auto uses CUDA if it works, otherwise the CPU.",
+    "offers, such as cgan-check lists them. auto uses CUDA if it works, otherwise the CPU.",
 )
 debug = click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
 version = click.version_option(__version__, message="%(prog)s %(version)s")

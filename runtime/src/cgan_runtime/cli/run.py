@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,11 @@ from cgan_runtime import __version__
 from cgan_runtime.cli import options, runner
 from cgan_runtime.cli.terminal import is_terminal, keep_first, show_preview, with_progress
 from cgan_runtime.errors import InputError
-from cgan_runtime.files import atomic_write, write_all
+from cgan_runtime.files import atomic_write, to_file_name, write_all
+
+if TYPE_CHECKING:
+    from cgan_runtime.generator import Batch
+    from cgan_runtime.model_file.contract import ModelInfo
 
 STDOUT = "-"
 FILE_FORMATS = ("png", "npy")  # the others are folders
@@ -23,6 +27,10 @@ OPTION_FORMATS = {"columns": ("png",), "scale": ("png", "pngs"), "split": ("idx"
 TYPICAL_CLASSES = 10  # number of classes that is assumed before the model is open
 MAX_SINGLE_THREAD_IMAGES = 64  # one thread generates these before several threads have started
 BATCH_SIZE = 1024
+EMPTY_SPLIT = (
+    "note: the {0} part has no images, and torchvision's MNIST cannot load it; add it with "
+    "--split {0} and another --seed"
+)
 MAX_SLUG_LENGTH = 20  # characters of the class names in a default file name
 
 # Python -OO removes docstrings, so the help is not one.
@@ -117,7 +125,8 @@ def _select_format(output: str | None, file_format: str | None) -> str:
 @click.option(
     "--split",
     type=click.Choice(["train", "t10k"]),
-    help="Write an IDX dataset as MNIST's training or test split.  [default: train]",
+    help="Write an IDX dataset as MNIST's training or test split. A second run adds the other "
+    "split; until then, torchvision cannot load that one.  [default: train]",
 )
 @click.option(
     "--preview/--no-preview",
@@ -169,8 +178,10 @@ def command(
     runner.require_memory()
     from cgan_runtime.generator import ImageGenerator
     from cgan_runtime.images import writers
+    from cgan_runtime.inference.session import limit_log
     from cgan_runtime.labels import find_labels
 
+    limit_log()
     if threads is None and (len(requested) or TYPICAL_CLASSES) * count <= MAX_SINGLE_THREAD_IMAGES:
         threads = 1
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
@@ -199,14 +210,12 @@ def command(
         elif file_format == "pngs":
             writers.write_pngs(Path(path), batches, info, scale or 1, text)
         else:
-            gz = file_format == "idx-gz"
-            writers.write_idx(Path(path), batches, info, count, split or "train", gz=gz)
+            _write_dataset(path, file_format, batches, info, count, split or "train")
     if path == STDOUT:
         return
     if preview and is_terminal(sys.stdout):
         show_preview(shown, count)
-    # With color=True, click does not remove an escape sequence from the path.
-    click.echo(f"{path}  seed {seed}", color=True)
+    runner.echo_path(path, f"  seed {seed}")
 
 
 def _shard_range(total: int, shard: tuple[int, int]) -> tuple[int, int]:
@@ -224,8 +233,8 @@ def _default_output(names: list[str], seed: int, file_format: str, shard: tuple[
         prefix = "digit" if len(names) == 1 else "digits"
         slug = f"{prefix}-{''.join(names)[:MAX_SLUG_LENGTH]}"
     else:
-        joined = re.sub(r"\W+", "-", "-".join(names).casefold()).strip("-")
-        slug = joined[:MAX_SLUG_LENGTH].strip("-") or "class"
+        joined = to_file_name("-".join(names).casefold())
+        slug = joined[:MAX_SLUG_LENGTH].strip("-")
     number, shards = shard
     part = f"-shard-{number}-of-{shards}" if shards > 1 else ""
     extension = f".{file_format}" if file_format in FILE_FORMATS else ""
@@ -239,6 +248,23 @@ def _write_file(path: str, chunks: Iterable[bytes]) -> None:
         return
     with atomic_write(Path(path)) as file:
         file.writelines(chunks)
+
+
+def _write_dataset(
+    path: str,
+    file_format: str,
+    batches: "Iterable[Batch]",
+    info: "ModelInfo",
+    count: int,
+    split: str,
+) -> None:
+    """Write an IDX dataset; on a terminal, say which part of it is still missing."""
+    from cgan_runtime.images.writers import write_idx
+
+    gz = file_format == "idx-gz"
+    empty_split = write_idx(Path(path), batches, info, count, split, gz=gz)
+    if empty_split and is_terminal(sys.stderr):
+        click.echo(EMPTY_SPLIT.format(empty_split), err=True)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Run a click command with the error messages and exit codes that all commands share.
 
-Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 143 terminated. An error is one
-line on stderr: `error: what is wrong; what to do`. Tracebacks are shown only with --debug.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted (SIGINT), 143 terminated (SIGTERM),
+129 hung up (SIGHUP: the terminal was closed). An error is one line on stderr:
+`error: what is wrong; what to do`. Tracebacks are shown only with --debug.
 """
 
 import codecs
@@ -10,32 +11,41 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
 import click
 
-from cgan_runtime.errors import CganError, printable
+from cgan_runtime.cli import signals
+from cgan_runtime.errors import CganError, StoppedError, printable
+from cgan_runtime.files import is_writing
 
-FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+FAILED, USAGE = 1, 2
 MIN_MEGABYTES = 192  # of address space: Python, NumPy, ONNX Runtime and a few images
 _STDOUT_ERRORS = "cgan-stdout"  # name of the encoding error handler of stdout
+_IMPORT_SYSTEM = "<frozen importlib._bootstrap>"  # file name of its frames
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. `except Exception` must not catch it, so it derives from BaseException."""
+    """SIGTERM or SIGHUP arrived. `except Exception` must not catch it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
 
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command with these arguments, by default sys.argv[1:], and exit with its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    received: list[int] = []
     try:
-        signal.signal(signal.SIGTERM, _raise_terminated)
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors=_STDOUT_ERRORS)
-        code = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
+        with _raised_signals(received):
+            code = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
         sys.exit(code or 0)
     except click.UsageError as error:
         message, see_help = error.format_message(), f"see {command.name} --help"
@@ -45,10 +55,12 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
     except click.ClickException as error:
         _exit(error.format_message(), FAILED)
     except (KeyboardInterrupt, click.Abort):
-        _exit("interrupted", INTERRUPTED)
-    except Terminated:
-        _exit("terminated", TERMINATED)
+        _exit_by_signal(signal.SIGINT)
+    except Terminated as error:
+        _exit_by_signal(error.signal_number)
     except Exception as error:
+        if received and not isinstance(error, StoppedError):  # native code replaced the exception
+            _exit_by_signal(received[0])
         description = _describe(error)
         if description is None or "--debug" in arguments:
             raise
@@ -92,11 +104,23 @@ def require_memory(megabytes: int = MIN_MEGABYTES, purpose: str = "generating im
         )
 
 
+def echo_path(path: object, text: str = "") -> None:
+    """Print a path and a text, for a script with all its characters, on a terminal without risk."""
+    line = f"{path}{text}"
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    # With color=True, click does not remove an escape sequence from the path.
+    click.echo(printable(line) if is_terminal else line, color=True)
+
+
 def json_text(value: object) -> str:
-    """Return a value as JSON; characters that stdout cannot encode are escaped."""
+    """Return a value as JSON; characters that stdout cannot encode are escaped.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot express.
+    """
     import json
 
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -114,8 +138,32 @@ def _encode_for_stdout(error: UnicodeError) -> tuple[str | bytes, int]:
 codecs.register_error(_STDOUT_ERRORS, _encode_for_stdout)
 
 
-def _raise_terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
+@contextmanager
+def _raised_signals(received: list[int]) -> Iterator[None]:
+    """Raise KeyboardInterrupt or Terminated in the block if a signal arrives; record its number."""
+    previous = signals.handle(partial(_raise, received))
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _raise(received: list[int], number: int, frame: FrameType | None) -> NoReturn:
+    # Native modules turn an exception during their import into an ImportError, and callbacks of
+    # the import system drop it. While no file is being written, there is nothing to clean up.
+    if _is_importing(frame) and not is_writing():
+        signals.exit_at_once(number)
+    received.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORT_SYSTEM:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _describe(error: Exception) -> str | None:
@@ -136,6 +184,11 @@ def _describe(error: Exception) -> str | None:
     return None
 
 
+def _exit_by_signal(number: int) -> NoReturn:
+    _exit(signals.message(number), signals.EXIT_CODE_BASE + number)
+
+
 def _exit(message: str, code: int) -> NoReturn:
-    click.echo(f"error: {printable(message)}", err=True)
+    with suppress(OSError):  # the terminal of stderr is gone
+        click.echo(f"error: {printable(message)}", err=True)
     sys.exit(code)

@@ -1,7 +1,10 @@
 """Check whether this device generates the expected images, and report its providers and speed."""
 
+import logging
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,9 @@ import numpy as np
 
 import cgan_runtime
 from cgan_runtime.diagnostics.speed import Speed, measure_speed
-from cgan_runtime.errors import ProviderError
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.inference import cuda_diagnostics, session
-from cgan_runtime.inference.session import CPU, CUDA
+from cgan_runtime.inference.session import AUTO, CPU, CUDA
 from cgan_runtime.model_file.contract import CONTRACT_VERSION
 
 # Maximum pixel error (0-255) of the golden sample, by precision and provider. An int8 model is
@@ -31,7 +33,7 @@ class DeviceReport:
     onnxruntime_distributions: dict[str, str]  # installed ones: versions by name
     available_providers: list[str]  # onnxruntime's names
     provider: str  # provider of the session
-    no_cuda_reason: str | None  # why the provider is not CUDA, and what to do
+    no_cuda_reason: str | None  # why "auto" does not use CUDA, and what to do
     model: dict[str, Any]  # path, size, hash and metadata
     golden_images: int
     golden_max_error: int  # maximum pixel error, 0-255
@@ -57,13 +59,15 @@ def check_device(
     """
     onnxruntime = session.import_onnxruntime()
     started = time.perf_counter()
-    with ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
+    with (
+        _captured_warnings() as warnings,
+        ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator,
+    ):
         load_seconds = time.perf_counter() - started
         info, golden = generator.info, generator.info.golden
         images = generator.generate(list(golden.labels), seed=golden.seed)
         expected = np.frombuffer(golden.images, np.uint8).reshape(images.shape)
         error = np.abs(images.astype(np.int16) - expected)
-        content = generator.model_path.read_bytes()
         return DeviceReport(
             versions={
                 "cgan-runtime": cgan_runtime.__version__,
@@ -76,11 +80,13 @@ def check_device(
             available_providers=list(onnxruntime.get_available_providers()),
             provider=generator.provider,
             no_cuda_reason=(
-                None if generator.provider == CUDA else _no_cuda_reason(onnxruntime, content)
+                None
+                if session.short_name(provider) != AUTO or generator.provider == CUDA
+                else "; ".join(warnings) or cuda_diagnostics.explain_cuda_not_offered()
             ),
             model={
                 "path": str(generator.model_path),
-                "bytes": len(content),
+                "bytes": generator.model_size,
                 "sha256": generator.model_sha256,
                 "contract": CONTRACT_VERSION,
                 "dataset": info.dataset,
@@ -98,11 +104,24 @@ def check_device(
         )
 
 
-def _no_cuda_reason(onnxruntime: Any, content: bytes) -> str:
-    if CUDA not in session.available_providers(onnxruntime):
-        return cuda_diagnostics.explain_cuda_not_offered()
+class _Messages(logging.Handler):
+    """Keeps the causes of warnings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the arguments of a message."""
+        self.texts.append(", ".join(map(str, record.args or ())))
+
+
+@contextmanager
+def _captured_warnings() -> Iterator[list[str]]:
+    """Collect why the provider "auto" does not use CUDA, which open_session() logs."""
+    logger, handler = logging.getLogger(session.__name__), _Messages()
+    logger.addHandler(handler)
     try:
-        session.open_session(content, "the model", CUDA, None)
-    except ProviderError as error:
-        return str(error)
-    return "CUDA works, but was not requested"
+        yield handler.texts
+    finally:
+        logger.removeHandler(handler)

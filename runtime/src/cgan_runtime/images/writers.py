@@ -4,8 +4,9 @@ Every writer handles one batch at a time, so its memory use does not depend on t
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,16 +14,19 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cgan_runtime.errors import InputError, OutputError
-from cgan_runtime.files import atomic_write
+from cgan_runtime.files import atomic_write, to_file_name
 from cgan_runtime.generator import Batch
 from cgan_runtime.images.layout import grid
 from cgan_runtime.images.png import encode_png
+from cgan_runtime.images.publication import staged
 from cgan_runtime.model_file.contract import ModelInfo
 
 MAX_PNG_SIDE = 1_000_000  # pixels; libpng's default limit for reading
 IDX_FOLDER = Path("MNIST", "raw")  # torchvision.datasets.MNIST looks here below its root
 IDX_NAMES = ("{}-images-idx3-ubyte", "{}-labels-idx1-ubyte")
 IDX_UINT8 = 8  # the IDX format's code of the type uint8
+MAX_EMPTY_IDX_BYTES = 64  # of a file without images: a header, gzipped or not
+CLASSES = "classes.txt"
 
 
 def png_chunks(
@@ -64,32 +68,50 @@ def npy_chunks(batches: Iterable[Batch], info: ModelInfo, count: int) -> Iterato
 def write_pngs(
     folder: Path, batches: Iterable[Batch], info: ModelInfo, scale: int, text: Mapping[str, str]
 ) -> None:
-    """Write one PNG per image, named after its class and index, such as 9-000017.png."""
-    make_folder(folder)
-    for batch in batches:
-        for offset, label in enumerate(batch.labels.tolist()):
-            name, index = info.class_names[label], batch.start + offset
-            page = grid(batch.images[offset : offset + 1], 1, scale)
-            image_text = {**text, "cgan:label": name, "cgan:index": str(index)}
-            with atomic_write(folder / f"{to_file_name(name)}-{index:06}.png") as file:
-                height, width = page.shape
-                file.writelines(encode_png([page], height, width, image_text))
+    """Write one PNG per image, named after its class and index, such as 9-000017.png.
+
+    The files appear together when all of them are complete. A folder that exists may receive
+    images with other indices, such as another shard. The same images again change nothing.
+
+    Raises:
+        OutputError: the folder contains another image with one of the indices, or cannot be
+            written. None of the images appears then.
+    """
+    with staged(folder, key=lambda name: name.rpartition("-")[2]) as stage:
+        for batch in batches:
+            for offset, label in enumerate(batch.labels.tolist()):
+                name, index = info.class_names[label], batch.start + offset
+                page = grid(batch.images[offset : offset + 1], 1, scale)
+                image_text = {**text, "cgan:label": name, "cgan:index": str(index)}
+                with atomic_write(stage / f"{to_file_name(name)}-{index:06}.png") as file:
+                    height, width = page.shape
+                    file.writelines(encode_png([page], height, width, image_text))
 
 
 def write_idx(
     root: Path, batches: Iterable[Batch], info: ModelInfo, count: int, split: str, *, gz: bool
-) -> None:
+) -> str | None:
     """Write a labeled dataset in MNIST's format, which torchvision.datasets.MNIST(root) loads.
 
-    The files are in root/MNIST/raw, with the class names in classes.txt. torchvision requires the
-    files of both splits. If those of the other split do not exist, they are written without images.
+    The files are in root/MNIST/raw, with the class names in classes.txt. They appear together when
+    all of them are complete. A later call adds the other split to the dataset, if both have the
+    same image size, class names and compression. An existing split is never replaced; the same
+    images again change nothing.
+
+    torchvision requires the files of both splits. If those of the other split do not exist, they
+    are written without images. torchvision cannot read such a split: MNIST(root, train=False) of a
+    dataset that has no test images raises ValueError.
 
     The split is "train" or "t10k", which is MNIST's test split. With gz, the files are compressed,
     and their names end in .gz; torchvision does not read these.
 
+    Returns:
+        The split that has no images, or None if both have some.
+
     Raises:
         InputError: there are more images or classes than the format supports.
-        OutputError: a file cannot be written.
+        OutputError: the folder contains another split, image size, class names or compression, or
+            cannot be written.
     """
     if count >= 2**32 or info.classes > 256:
         raise InputError(
@@ -97,60 +119,104 @@ def write_idx(
             f"of {info.classes} classes; generate fewer, or use --format npy"
         )
     folder = root / IDX_FOLDER
-    make_folder(folder)
-    write_idx_split(folder, batches, info, count, split, gz=gz)
     other_split = "t10k" if split == "train" else "train"
-    if not any(folder.glob(f"{other_split}-*")):
-        write_idx_split(folder, [], info, 0, other_split, gz=gz)
-    with atomic_write(folder / "classes.txt") as file:
-        file.writelines(f"{name}\n".encode() for name in info.class_names)
+    with staged(folder, _idx_key, _is_empty_idx) as stage:
+        other_shape = _require_same_kind(folder, info, other_split)
+        _write_idx_split(stage, batches, info, count, split, gz=gz)
+        if not other_shape:
+            _write_idx_split(stage, [], info, 0, other_split, gz=gz)
+        if not (folder / CLASSES).exists():
+            with atomic_write(stage / CLASSES) as file:
+                file.writelines(f"{name}\n".encode() for name in info.class_names)
+    return None if other_shape and other_shape[0] else other_split
 
 
-def write_idx_split(
+def write_idx_pair(
+    files: Sequence[BinaryIO], batches: Iterable[Batch], height: int, width: int, count: int
+) -> None:
+    """Write a split to two open IDX files: one for its images, and one for their labels."""
+    images, labels = files
+    for file, shape in ((images, (count, height, width)), (labels, (count,))):
+        file.write(struct.pack(f">BBBB{len(shape)}I", 0, 0, IDX_UINT8, len(shape), *shape))
+    for batch in batches:
+        images.write(batch.images.tobytes())
+        labels.write(batch.labels.astype(np.uint8).tobytes())
+
+
+def _write_idx_split(
     folder: Path, batches: Iterable[Batch], info: ModelInfo, count: int, split: str, *, gz: bool
 ) -> None:
-    """Write the images and the labels of a split to two IDX files, whose names begin with it.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
-    suffix = ".gz" if gz else ""
-    images_path, labels_path = (folder / f"{name.format(split)}{suffix}" for name in IDX_NAMES)
-    with (
-        _idx_file(images_path, (count, info.height, info.width), gz=gz) as images,
-        _idx_file(labels_path, (count,), gz=gz) as labels,
-    ):
-        for batch in batches:
-            images.write(batch.images.tobytes())
-            labels.write(batch.labels.astype(np.uint8).tobytes())
-
-
-@contextmanager
-def _idx_file(path: Path, shape: tuple[int, ...], *, gz: bool) -> Iterator[BinaryIO]:
-    """Open an IDX file of uint8 values with atomic_write(), and write its header."""
     with ExitStack() as stack:
-        file: Any = stack.enter_context(atomic_write(path))
-        if gz:
-            import gzip  # here, because other formats do not need it
+        files: list[Any] = []
+        for name in IDX_NAMES:
+            path = folder / f"{name.format(split)}{'.gz' if gz else ''}"
+            file: Any = stack.enter_context(atomic_write(path))
+            if gz:
+                import gzip  # here, because other formats do not need it
 
-            # Without a name and a time stamp, the same images give the same bytes.
-            compressed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
-            file = stack.enter_context(compressed)
-        file.write(struct.pack(f">BBBB{len(shape)}I", 0, 0, IDX_UINT8, len(shape), *shape))
-        yield file
-
-
-def to_file_name(class_name: str) -> str:
-    """Return a class name in a form that is valid in a file name."""
-    letters = (letter if letter.isalnum() else "-" for letter in class_name)
-    return "".join(letters).strip("-") or "class"
+                # Without a name and a time stamp, the same images give the same bytes.
+                compressed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
+                file = stack.enter_context(compressed)
+            files.append(file)
+        write_idx_pair(files, batches, info.height, info.width, count)
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder and its parents unless they exist; raise OutputError if that fails."""
+def _idx_key(name: str) -> str:
+    """Return the same text for all names under which readers look for one file of a dataset."""
+    return name.removesuffix(".gz").replace(".idx", "-idx")
+
+
+def _idx_shape(path: Path) -> tuple[int, ...]:
+    """Return the shape that an IDX file declares, or () if it is not a readable IDX file."""
+    import gzip
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            header = file.read(4)
+            dimensions = header[3] if header[:3] == bytes([0, 0, IDX_UINT8]) else 0
+            return struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
+    except TimeoutError:  # raised by a signal handler
+        raise
+    except (OSError, EOFError, IndexError, struct.error, zlib.error):
+        return ()
+
+
+def _is_empty_idx(path: Path) -> bool:
+    """Return whether a file is one of those that write_idx() writes for a split without images."""
+    is_short = path.stat().st_size <= MAX_EMPTY_IDX_BYTES and not path.is_symlink()
+    return is_short and _idx_shape(path)[:1] == (0,)
+
+
+def _require_same_kind(folder: Path, info: ModelInfo, split: str) -> tuple[int, ...]:
+    """Raise OutputError if images of this model cannot be added to a dataset that has a split.
+
+    Returns:
+        The shape of that split's images, or () if the folder does not have them.
+    """
+    legacy = folder.with_name("processed") / "training.pt"
+    if legacy.exists():
         raise OutputError(
-            f"cannot create {folder}: {error.strerror or error}; choose another path"
-        ) from error
+            f"torchvision would read {legacy} instead of the new files; choose another folder"
+        )
+    name = IDX_NAMES[0].format(split)
+    paths = [path for path in folder.glob(f"{split}-images*") if _idx_key(path.name) == name]
+    shape = _idx_shape(paths[0]) if paths else ()
+    has_images = shape[:1] not in ((), (0,))
+    if has_images and shape[1:] != (info.height, info.width):
+        size = " x ".join(map(str, shape[1:]))
+        raise OutputError(
+            f"{paths[0]} has images of {size} pixels, but this model generates {info.height} x "
+            f"{info.width}; choose another folder"
+        )
+    expected = "".join(f"{name}\n" for name in info.class_names)
+    path = folder / CLASSES
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(2 * len(expected) + 2)
+    except FileNotFoundError:
+        text = "".join(f"{label}\n" for label in range(info.classes)) if has_images else expected
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(f"cannot read {path}: {error}; choose another folder") from error
+    if [line.strip() for line in text.splitlines()] != list(info.class_names):
+        raise OutputError(f"{folder} has other class names than this model; choose another folder")
+    return shape

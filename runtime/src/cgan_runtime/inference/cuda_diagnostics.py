@@ -3,7 +3,7 @@
 import ctypes
 import os
 import sys
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,47 @@ REINSTALL = (
     "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'cgan-runtime[gpu]', "
     "or use --provider cpu"
 )
+INIT_FILE = "onnxruntime/__init__.py"  # relative to site-packages
 INSTALL_LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]', or use --provider cpu"
 
 
 def onnxruntime_distributions() -> dict[str, str]:
-    """Return the installed distributions of onnxruntime: versions by name."""
-    versions = {each.metadata["Name"] or "": each.version for each in distributions()}
-    return {name: versions[name] for name in sorted(versions) if name.startswith("onnxruntime")}
+    """Return the distributions that installed the files of onnxruntime: versions by name.
+
+    There should be one. Others only have similar names, such as onnxruntime-extensions, or lie in a
+    folder that Python searches later.
+    """
+    imported = getattr(sys.modules.get("onnxruntime"), "__file__", None)
+    owners = {}
+    for each in distributions():
+        path = os.path.realpath(str(each.locate_file(INIT_FILE)))
+        if _owns_onnxruntime(each) and imported in (None, path, str(each.locate_file(INIT_FILE))):
+            owners[each.metadata["Name"] or "unknown"] = each.version
+    return dict(sorted(owners.items()))
+
+
+def _owns_onnxruntime(distribution: Distribution) -> bool:
+    record = distribution.read_text("RECORD")
+    if record is not None:
+        return f"\n{INIT_FILE}," in f"\n{record}"
+    return "onnxruntime" in (distribution.read_text("top_level.txt") or "").split()
 
 
 def explain_cuda_not_offered() -> str:
     """Return why the installed onnxruntime does not offer CUDA, and what to do about it."""
-    installed = onnxruntime_distributions()
-    if "onnxruntime-gpu" not in installed:
-        return f"it is the CPU build; {REINSTALL}"
-    if "onnxruntime" in installed:
+    names = [*onnxruntime_distributions()]
+    if len(names) > 1:
         return (
-            "onnxruntime and onnxruntime-gpu are both installed, and overwrite each other's files; "
+            f"{' and '.join(names)} are both installed, and overwrite each other's files; "
             f"{REINSTALL}"
         )
-    return "the installed onnxruntime-gpu has no CUDA for this platform; use --provider cpu"
+    if sys.platform == "darwin" or names == ["onnxruntime-gpu"]:
+        name = names[0] if names else "onnxruntime"
+        return f"the installed {name} has no CUDA for this platform; use --provider cpu"
+    if names == ["onnxruntime"]:
+        return f"it is the CPU build; {REINSTALL}"
+    name = names[0] if names else "a build of its own"
+    return f"it is {name}; use --provider cpu, or another of its providers"
 
 
 def explain_cuda_not_obtained(onnxruntime: Any, reason: str = "") -> str:

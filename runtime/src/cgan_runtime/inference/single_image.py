@@ -12,39 +12,63 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.inference.session import SessionPool, convert_run_error
+from cgan_runtime.inference.forks import abandon_after_fork
+from cgan_runtime.inference.native_errors import convert_run_error, is_native
+from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE, ModelInfo
 from cgan_runtime.noise import fill_noise
 
 PREFETCHED = 32  # images whose noise is computed together
 
 
+class _Idle(local):
+    """The tensors of this thread that no call uses."""
+
+    def __init__(self) -> None:
+        self.tensors: list[_BoundTensors] = []
+
+
 class SingleImageGenerator:
-    """Generates one image per call on the CPU. Each calling thread has its own tensors."""
+    """Generates one image per call on the CPU. Each calling thread has its own tensors.
+
+    A call removes its tensors from the thread's list, and puts them back when the image is
+    complete. So a signal handler or another callback that generates an image during the call uses
+    other tensors, and tensors that an exception left half changed are never used again.
+    """
 
     def __init__(self, sessions: SessionPool, info: ModelInfo, source: str) -> None:
         self._sessions, self._info, self._source = sessions, info, source
-        self._thread_state = local()
+        self._idle = _Idle()
+        abandon_after_fork(self)
 
     def generate(self, label: int, seed: int, index: int) -> NDArray[np.uint8]:
         """Return the image of a seed with this index, uint8 [1, 1, height, width].
 
         The arguments must be valid: the caller checks them.
         """
-        bound: _BoundTensors | None = getattr(self._thread_state, "bound", None)
-        if bound is None:
+        idle = self._idle.tensors
+        try:
+            bound = idle.pop()
+        except IndexError:
             bound = _BoundTensors(self._sessions.for_batch(1), self._info)
-            self._thread_state.bound = bound
         bound.set_inputs(label, seed, index)
         try:
             bound.run(bound.binding)
         except Exception as error:  # onnxruntime's exceptions have no other common base class
+            if not is_native(error):
+                raise
             raise convert_run_error(error, self._source) from error
-        return bound.image.copy()
+        image = bound.image.copy()
+        idle.append(bound)
+        return image
+
+    def abandon_sessions(self) -> None:
+        """Give up the tensors, which belong to a session of the parent process."""
+        self._idle = _Idle()
 
 
 class _BoundTensors:
-    """Input and output tensors of one thread, bound to a session."""
+    """Input and output tensors of one call, bound to a session."""
 
     def __init__(self, session: Any, info: ModelInfo) -> None:
         self.noise = np.zeros((1, info.noise_dim), np.float32)

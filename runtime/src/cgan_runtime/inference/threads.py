@@ -11,11 +11,14 @@ from pathlib import Path
 
 # Linux mounts the control groups at the first path, and lists those of the process at the second.
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+MAX_BYTES = 2**20  # of a file that is read
 
 
 def available_threads() -> int:
     """Return how many CPUs this process may use, 1 or more."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = os.cpu_count() or 1
+    with suppress(AttributeError, OSError):  # not Linux, or a sandbox forbids the call
+        cpus = len(os.sched_getaffinity(0))
     return max(1, math.ceil(min(cpus, cpu_quota())))
 
 
@@ -26,13 +29,12 @@ def cpu_quota(cgroups: Path = CGROUPS, own_cgroups: Path = OWN_CGROUPS) -> float
     quota from the process's own group up to the root applies (Linux kernel documentation:
     admin-guide/cgroup-v2.rst, scheduler/sched-bwc.rst).
     """
-    try:
-        lines = own_cgroups.read_text().splitlines()
-    except OSError:  # not Linux
-        return math.inf
     quota = math.inf
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
+    for line in _read(own_cgroups).split("\n"):
+        _, *fields = line.split(":", 2)
+        if len(fields) < 2:
+            continue
+        controllers, path = fields
         if controllers and "cpu" not in controllers.split(","):
             continue
         root = cgroups / "cpu" if controllers else cgroups
@@ -45,11 +47,17 @@ def cpu_quota(cgroups: Path = CGROUPS, own_cgroups: Path = OWN_CGROUPS) -> float
 
 
 def _quota_of(folder: Path) -> float:
-    with suppress(OSError, ValueError):  # the file is missing, or "max" means no limit
-        quota, period = (folder / "cpu.max").read_text().split()
-        return int(quota) / int(period)
-    with suppress(OSError, ValueError):
-        limit = int((folder / "cpu.cfs_quota_us").read_text())
-        period = (folder / "cpu.cfs_period_us").read_text()
-        return limit / int(period) if limit > 0 else math.inf
+    version_1 = (_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
+    for fields in (_read(folder / "cpu.max").split(), version_1):
+        with suppress(ValueError, ArithmeticError):  # a file is missing, or "max" means no limit
+            limit, period = map(int, fields)
+            if limit > 0 and period > 0:
+                return limit / period
     return math.inf
+
+
+def _read(path: Path) -> str:
+    """Return the text of a file of the kernel, in which names may have any bytes; "" if missing."""
+    with suppress(OSError, ValueError), path.open("rb") as file:  # ValueError: a null character
+        return os.fsdecode(file.read(MAX_BYTES))
+    return ""

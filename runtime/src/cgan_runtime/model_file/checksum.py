@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.model_file.contract import CONTENT_KEY
+from cgan_runtime.model_file.messages import message
 
 DIGITS = 64  # hexadecimal digits of a SHA-256
 
@@ -35,16 +36,10 @@ def verify_checksum(content: bytes, source: str) -> str:
     """Return the SHA-256 of a file; raise ModelError if its checksum is missing or differs."""
     body, checksum = content[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:]
     if not checksum.startswith(_PREFIX):
-        raise ModelError(
-            f"{source} does not end with {CONTENT_KEY}: it was changed or truncated after its "
-            "export, or a development version wrote it; copy or export it again"
-        )
+        raise ModelError(message("no checksum", source=source, key=CONTENT_KEY))
     digest = sha256(body)
     if checksum != _entry(digest.hexdigest()):
-        raise ModelError(
-            f"{source} was changed after its export: the SHA-256 of its content differs from its "
-            f"{CONTENT_KEY}; copy or export it again"
-        )
+        raise ModelError(message("wrong checksum", source=source, key=CONTENT_KEY))
     digest.update(checksum)
     return digest.hexdigest()
 

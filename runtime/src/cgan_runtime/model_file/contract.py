@@ -12,13 +12,15 @@ docs/contract.md specifies it.
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from types import NoneType
+from typing import Any, NamedTuple, NoReturn, TypeVar
 from zlib import Z_BEST_COMPRESSION, compress, decompressobj
 from zlib import error as zlib_error
 
-from cgan_runtime.errors import ModelError
+from cgan_runtime.errors import ModelError, printable
+from cgan_runtime.model_file.messages import message
 
 CONTRACT_VERSION = 1
 NOISE, LABEL, IMAGE = "noise", "label", "image"
@@ -35,10 +37,21 @@ REFERENCE_SEED = 2014
 PREFIX = "cgan."
 CONTRACT_KEY = f"{PREFIX}contract"
 CONTENT_KEY = f"{PREFIX}content_sha256"  # the last entry; checksum.py writes and verifies it
-EXPORT_AGAIN = "export it again with cgan-export"
+MAX_JSON_LEVELS = 64  # of a metadata entry
+MAX_SHOWN = 200  # characters of a description in a message
 T = TypeVar("T")
 _TEXT_FIELDS = ("dataset", "precision", "weights_sha256")
-_OBJECT_FIELDS = ("recipe", "training", "versions", "quality", "verification")
+OBJECT_FIELDS = ("recipe", "training", "versions", "quality", "verification")
+FIELDS = ("class_names", "noise_dim", "golden", *_TEXT_FIELDS, *OBJECT_FIELDS)
+_JSON_KINDS = {
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+    float: "a fraction",
+    bool: "a truth value",
+    NoneType: "null",
+}
+_BASE64 = re.compile("[A-Za-z0-9+/]*={0,2}")
 
 
 class TensorSpec(NamedTuple):
@@ -96,7 +109,7 @@ class ModelInfo:
             **{f"{PREFIX}{key}": getattr(self, key) for key in _TEXT_FIELDS},
             **{
                 f"{PREFIX}{key}": json.dumps(dict(getattr(self, key)), ensure_ascii=False)
-                for key in _OBJECT_FIELDS
+                for key in OBJECT_FIELDS
             },
         }
 
@@ -125,10 +138,8 @@ def read_info(
     specs = {"input": (inputs, expected_inputs), "output": (outputs, expected_outputs)}
     for kind, (actual, expected) in specs.items():
         if _describe(actual) != _describe(expected):
-            raise ModelError(
-                f"{source} breaks the model contract: its {kind} is {_describe(actual)}, expected "
-                f"{_describe(expected)}; {EXPORT_AGAIN}"
-            )
+            texts = {"actual": _describe(actual), "expected": _describe(expected)}
+            raise ModelError(message("other tensors", source=source, kind=kind, **texts))
     return info
 
 
@@ -136,20 +147,22 @@ def check_version(metadata: Mapping[str, str], source: str) -> None:
     """Raise ModelError unless a model's metadata_props state the version CONTRACT_VERSION."""
     version = metadata.get(CONTRACT_KEY)
     if version is None:
-        raise ModelError(
-            f"{source} is an ONNX model, but not one that cgan-export wrote (its metadata lacks "
-            f"{CONTRACT_KEY}); export one with cgan-export"
-        )
+        raise ModelError(message("no contract", source=source, key=CONTRACT_KEY))
     if not re.fullmatch("0|[1-9][0-9]{0,8}", version):
-        raise ModelError(
-            f"{source} has a malformed contract version {version!r:.40}; {EXPORT_AGAIN}"
-        )
+        shown = f"{version!r:.40}"
+        raise ModelError(message("malformed version", source=source, version=shown))
     if int(version) != CONTRACT_VERSION:
-        newer = int(version) > CONTRACT_VERSION
-        raise ModelError(
-            f"{source} follows model contract {version}, but this cgan-runtime reads contract "
-            f"{CONTRACT_VERSION}; {'upgrade cgan-runtime' if newer else EXPORT_AGAIN}"
-        )
+        name = "newer contract" if int(version) > CONTRACT_VERSION else "older contract"
+        values = {"version": version, "supported": CONTRACT_VERSION}
+        raise ModelError(message(name, source=source, **values))
+
+
+class _MetadataError(Exception):
+    """The metadata break the contract; the text says how."""
+
+
+def _reject(name: str, /, **values: object) -> NoReturn:
+    raise _MetadataError(message(name, **values))
 
 
 def _read_metadata(
@@ -157,72 +170,94 @@ def _read_metadata(
 ) -> ModelInfo:
     try:
         height, width = _image_size(outputs)
-        class_names = _list_of(str, _parse_json(metadata[f"{PREFIX}class_names"]))
-        golden = _parse_object(metadata[f"{PREFIX}golden"])
-        labels = _list_of(int, golden["labels"])
-        fields: dict[str, Any] = {key: metadata[f"{PREFIX}{key}"] for key in _TEXT_FIELDS}
-        fields |= {key: _parse_object(metadata[f"{PREFIX}{key}"]) for key in _OBJECT_FIELDS}
+        for name in FIELDS:
+            if f"{PREFIX}{name}" not in metadata:
+                _reject("missing key", key=f"{PREFIX}{name}")
+        texts: dict[str, Any] = {key: metadata[f"{PREFIX}{key}"] for key in _TEXT_FIELDS}
+        objects: dict[str, Any] = {key: _parse_object(metadata, key) for key in OBJECT_FIELDS}
+        class_names = _read_list(_parse_json(metadata, "class_names"), "class_names", str)
         return ModelInfo(
             class_names=class_names,
-            noise_dim=_in_range(_parse_json(metadata[f"{PREFIX}noise_dim"]), 2**31, minimum=1),
+            noise_dim=_in_range(_parse_json(metadata, "noise_dim"), "noise_dim", 2**31, minimum=1),
             height=height,
             width=width,
-            golden=Golden(
-                seed=_in_range(golden["seed"], 2**64),
-                labels=tuple(_in_range(label, len(class_names)) for label in labels),
-                images=_decompress(golden["images"], len(labels) * height * width),
-            ),
-            **fields,
+            golden=_read_golden(metadata, len(class_names), height * width),
+            **texts,
+            **objects,
         )
-    except (KeyError, TypeError, ValueError, zlib_error) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ModelError(
-            f"{source} has malformed contract metadata ({reason:.120}); {EXPORT_AGAIN}"
-        ) from error
+    except _MetadataError as error:
+        raise ModelError(message("malformed metadata", source=source, reason=error)) from error
 
 
-def _parse_json(text: str) -> object:
-    """Return the value of a JSON text that holds no NaN, no lone surrogate and no deep nesting."""
+def _read_golden(metadata: Mapping[str, str], classes: int, pixels: int) -> Golden:
+    values = _parse_object(metadata, "golden")
+    for part in ("seed", "labels", "images"):
+        if part not in values:
+            _reject("missing key", key=f"{PREFIX}golden.{part}")
+    seed = _in_range(values["seed"], "golden.seed", 2**64)
+    labels = _read_list(values["labels"], "golden.labels", int)
+    for label in labels:
+        _in_range(label, "golden.labels", classes)
+    return Golden(seed, labels, _decompress(values["images"], len(labels) * pixels))
 
-    def reject(name: str) -> object:
-        raise ValueError(f"JSON does not allow {name}")
 
+def _parse_json(metadata: Mapping[str, str], name: str) -> object:
+    """Return the value of a JSON text without NaN, lone surrogates and deep nesting."""
+    text = metadata[f"{PREFIX}{name}"]
     try:
-        value: object = json.loads(text, parse_constant=reject)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    if "\\u" in text:  # an escape can stand for a lone surrogate, which encode() rejects
-        json.dumps(value, ensure_ascii=False).encode()
+        value: object = json.loads(text, parse_constant=int)
+        if "\\u" in text:  # an escape can stand for a lone surrogate, which encode() rejects
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        _reject("not JSON", key=f"{PREFIX}{name}")
+    level = [value]
+    for _ in range(MAX_JSON_LEVELS):
+        level = [child for each in level for child in _children(each)]
+    if level:
+        _reject("not JSON", key=f"{PREFIX}{name}")
     return value
 
 
-def _parse_object(text: str) -> dict[str, Any]:
-    value = _parse_json(text)
+def _children(value: object) -> Collection[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _parse_object(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    value = _parse_json(metadata, name)
     if not isinstance(value, dict):
-        raise TypeError(f"{text!r:.40} is not a JSON object")
+        _reject("not an object", key=f"{PREFIX}{name}")
     return value
 
 
-def _list_of(kind: type[T], values: object) -> tuple[T, ...]:
+def _read_list(values: object, name: str, kind: type[T]) -> tuple[T, ...]:
     if not isinstance(values, list) or {type(value) for value in values} != {kind}:
-        raise TypeError(f"{values!r:.40} is not a non-empty list of {kind.__name__}")
+        kinds = "texts" if kind is str else "whole numbers"
+        _reject("not a list", key=f"{PREFIX}{name}", kind=kinds)
     return tuple(values)
 
 
-def _in_range(value: object, end: int, *, minimum: int = 0) -> int:
+def _in_range(value: object, name: str, end: int, *, minimum: int = 0) -> int:
     if type(value) is not int or not minimum <= value < end:
-        raise ValueError(f"{value!r:.40} is not a whole number from {minimum} to {end - 1}")
+        shown = f"{value!s:.40}" if type(value) is int else _JSON_KINDS[type(value)]
+        limits = {"minimum": minimum, "maximum": end - 1}
+        _reject("out of range", key=f"{PREFIX}{name}", value=shown, **limits)
     return value
 
 
 def _decompress(text: object, size: int) -> bytes:
     """Return the pixels of a golden sample of a given size in bytes; never decompress more."""
-    if not isinstance(text, str) or size > MAX_GOLDEN_BYTES:
-        raise ValueError(f"the golden sample is not text, or exceeds {MAX_GOLDEN_BYTES:,} bytes")
+    is_base64 = isinstance(text, str) and _BASE64.fullmatch(text) and len(text) % 4 == 0
+    if not isinstance(text, str) or not is_base64 or size > MAX_GOLDEN_BYTES:
+        _reject("golden images", limit=f"{MAX_GOLDEN_BYTES:,}")
     packed = decompressobj()
-    content = packed.decompress(b64decode(text, validate=True), size + 1)
-    if len(content) != size or not packed.eof:
-        raise ValueError("the golden sample has the wrong size")
+    try:
+        content = packed.decompress(b64decode(text), size + 1)
+    except zlib_error:
+        _reject("golden size")
+    if len(content) != size or not packed.eof or packed.unused_data:
+        _reject("golden size")
     return content
 
 
@@ -232,10 +267,9 @@ def _image_size(outputs: Sequence[TensorSpec]) -> tuple[int, int]:
             height, width = output.shape[2:]
             if isinstance(height, int) and isinstance(width, int):
                 return height, width
-    raise ValueError(f"the model has no output {IMAGE!r} with a fixed height and width")
+    _reject("no image", name=IMAGE)
 
 
 def _describe(specs: Sequence[TensorSpec]) -> str:
-    return ", ".join(
-        f"{spec.name} {spec.type} [{', '.join(map(str, spec.shape))}]" for spec in specs
-    )
+    texts = (f"{spec.name} {spec.type} [{', '.join(map(str, spec.shape))}]" for spec in specs)
+    return printable(", ".join(texts)[:MAX_SHOWN])

@@ -5,7 +5,9 @@ wire types and lengths beyond the end are rejected. Other readers tolerate some 
 interpret the same bytes differently (encoding: https://protobuf.dev/programming-guides/encoding/).
 """
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
+
+from cgan_runtime.model_file.messages import message as text_of
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types
 MAX_FIELDS = 2**17  # of a message and its submessages: a small file can hold very many
@@ -25,6 +27,10 @@ Schema: TypeAlias = dict[int, Field]
 
 class ProtobufError(ValueError):
     """The bytes are not a message of the schema; the text says why."""
+
+
+def _reject(name: str, /, **values: object) -> NoReturn:
+    raise ProtobufError(text_of(name, **values))
 
 
 def read_message(content: bytes, schema: Schema, *, strict: bool = True) -> Message:
@@ -53,14 +59,14 @@ class _Reader:
             field = schema.get(number)
             if field is None:
                 if self._strict or not number:
-                    raise ProtobufError(f"unknown field {number}")
+                    _reject("unknown field", number=number)
                 continue
             kind, repeated = field
             if wire == LENGTH and kind is int and repeated:
                 message[number] += self._packed(*value)
                 continue
             if wire != (VARINT if kind is int else FIXED32 if kind is float else LENGTH):
-                raise ProtobufError(f"unexpected wire type {wire} of field {number}")
+                _reject("unexpected wire type", wire=wire, number=number)
             if kind is str:
                 value = self._text(*value)
             elif isinstance(kind, dict):
@@ -68,7 +74,7 @@ class _Reader:
             if repeated:
                 message[number].append(value)
             elif number in message:
-                raise ProtobufError(f"field {number} occurs twice")
+                _reject("duplicate field", number=number)
             else:
                 message[number] = value
         return message
@@ -86,17 +92,17 @@ class _Reader:
         elif wire in (FIXED32, FIXED64):
             size = 4 if wire == FIXED32 else 8
         else:
-            raise ProtobufError(f"unknown wire type {wire}")
+            _reject("unknown wire type", wire=wire)
         start, at = at, at + size
         if at > end:
-            raise ProtobufError("truncated")
+            _reject("truncated")
         return number, wire, (start, at) if wire == LENGTH else self._content[start:at], at
 
     def _text(self, start: int, end: int) -> str:
         try:
             return self._content[start:end].decode()
         except UnicodeDecodeError as error:
-            raise ProtobufError("text that is not UTF-8") from error
+            raise ProtobufError(text_of("not UTF-8")) from error
 
     def _packed(self, at: int, end: int) -> list[int]:
         values = []
@@ -109,7 +115,7 @@ class _Reader:
     def _count(self, fields: int) -> None:
         self._fields_left -= fields
         if self._fields_left < 0:
-            raise ProtobufError(f"more than {MAX_FIELDS:,} fields")
+            _reject("too many fields", limit=f"{MAX_FIELDS:,}")
 
     def _int64(self, at: int, end: int) -> tuple[int, int]:
         """Return a signed number and the position after it."""
@@ -121,10 +127,10 @@ class _Reader:
         value = 0
         for shift in range(0, 70, 7):  # at most ten bytes
             if at >= end:
-                raise ProtobufError("truncated")
+                _reject("truncated")
             byte = self._content[at]
             at += 1
             value |= (byte & 127) << shift
             if byte < 128 and value < 2**64:
                 return value, at
-        raise ProtobufError("a number of more than 64 bits")
+        _reject("too long number")

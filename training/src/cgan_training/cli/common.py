@@ -1,9 +1,15 @@
 """Setup for all commands that load PyTorch."""
 
+import logging
 import os
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+import click
+
 from cgan_runtime.cli.runner import require_memory
+from cgan_runtime.errors import printable
 
 MIN_MEGABYTES = 1280  # of address space: Python, PyTorch and its libraries
 
@@ -25,3 +31,26 @@ def default_cache_dir() -> Path:
     except RuntimeError:  # the user has no home directory
         home = Path(os.devnull)  # writing below it fails with a message that names --cache-dir
     return home / ".cache" / "cgan"
+
+
+def echo_line(text: str) -> None:
+    """Print a text to stderr on one line."""
+    click.echo(printable(text), err=True)
+
+
+class StderrHandler(logging.Handler):
+    """Prints log records to stderr, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        with suppress(OSError):  # a closed terminal must not end the work
+            echo_line(record.getMessage())
+
+
+def log_to_stderr(*packages: str) -> None:
+    """Print what these packages log until the command ends."""
+    handler = StderrHandler()
+    for logger in map(logging.getLogger, packages):
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        click.get_current_context().call_on_close(partial(logger.removeHandler, handler))

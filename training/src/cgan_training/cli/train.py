@@ -1,28 +1,24 @@
 """The command cgan-train."""
 
-import logging
 import os
-import sys
 import time
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from cgan_runtime.cli import options, runner
-from cgan_runtime.errors import printable
 from cgan_training import __version__
 from cgan_training.cli import common
+from cgan_training.cli.start import Arguments, join_processes, start
 from cgan_training.data import DATASETS, is_dataset_folder
+from cgan_training.errors import LaunchError
 from cgan_training.hardware import DEVICES
 from cgan_training.hardware.processes import ProcessGroup, exit_process
-from cgan_training.recipe import MAX_EPOCHS, PRECISIONS, load_recipe, recipe_names
+from cgan_training.recipe import MAX_EPOCHS, PRECISIONS, recipe_names
 
-T = TypeVar("T")
 # Not the docstring of the command: python -OO removes docstrings.
 HELP = """\
 Train a conditional GAN: a network that generates images of a given class.
@@ -159,147 +155,28 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @options.threads(default="one per core")
 @options.debug
 @click.version_option(__version__, message="%(prog)s %(version)s")
-def command(
-    recipe: str,
-    run_dir: Path,
-    resume: Path | None,
-    start_from: Path | None,
-    list_recipes: bool,
-    dry_run: bool,
-    dataset: str,
-    data_dir: Path,
-    epochs: int | None,
-    precision: str | None,
-    seed: int | None,
-    minutes: float | None,
-    checkpoint_minutes: float,
-    keep_every: int,
-    eval_every: int,
-    cache_dir: Path,
-    tensorboard: bool,
-    device: str,
-    threads: int | None,
-    debug: bool,
-) -> None:
+def command(list_recipes: bool, debug: bool, **values: Any) -> None:
     """Train a conditional GAN."""
     if list_recipes:
         click.echo("\n".join(recipe_names()))
         return
-    if resume is not None and start_from is not None:
+    arguments = Arguments(**values)
+    if arguments.resume is not None and arguments.start_from is not None:
         raise click.UsageError(
             "--resume continues a run and --start-from begins a new one; give one of them"
         )
     common.prepare_for_torch()
-    log_to_stderr()
-    context = click.get_current_context()
-    processes = context.with_resource(ProcessGroup.from_environment().joined())
-
-    saved: dict[str, Any] = {}
-    if resume is not None:
-        from cgan_training.run.config import saved_options
-
-        run_dir, saved = resume, processes.on_rank_zero(lambda: saved_options(resume))
-
-    def setting(name: str, value: T) -> T:
-        """Return an option's value: the resumed run's, unless the user gave one."""
-        is_default = context.get_parameter_source(name) is ParameterSource.DEFAULT
-        return saved.get(name, value) if is_default else value
-
-    recipe_name, dataset = setting("recipe", recipe), setting("dataset", dataset)
-    given = {"epochs": epochs, "precision": precision, "seed": seed}.items()
-    changes: dict[str, Any] = {key: value for key, value in given if value is not None}
-    chosen = processes.on_rank_zero(lambda: replace(load_recipe(recipe_name), **changes))
-
-    import torch
-
-    from cgan_training.data import load_dataset
-    from cgan_training.engine import Trainer
-    from cgan_training.hardware.devices import choose_device
-    from cgan_training.hardware.precision import resolve_precision
-    from cgan_training.run import RunOptions, plan_run, train
-
-    torch.set_num_threads(setting("threads", threads) or torch.get_num_threads())
-    data_dir = Path(setting("data_dir", data_dir))
-    data, problem = processes.rank_zero_first(lambda: load_dataset(dataset, data_dir))
-    if problem is not None:
-        warning = (
-            f"WARNING: {problem}. Training on {data.source} instead: {len(data.labels):,} images, "
-            "enlarged from 8 x 8 pixels, so the digits will be coarser."
-        )
-        click.secho(warning, fg="yellow", bold=True, err=True)
-    torch_device = processes.on_all(lambda: choose_device(setting("device", device), processes))
-    chosen = resolve_precision(chosen, torch_device)
-    kind, size = torch_device.type, processes.size
-    place = f"{kind} in {size} processes" if size > 1 else torch_device
-    echo_line(
-        f"recipe {chosen.name}: {chosen.epochs} epoch{'s' * (chosen.epochs > 1)} on "
-        f"{len(data.labels):,} images ({data.source}), on {place}, into {run_dir}"
-    )
-    if dry_run:
-        plan = plan_run(Trainer(chosen, data, torch_device, processes), start_from)
-        click.echo(format_table(chosen.to_dict() | plan))
-        return
-
-    dataset_name = str(Path(dataset).resolve()) if is_dataset_folder(dataset) else data.name
-    evaluator, eval_every = None, setting("eval_every", eval_every)
-    if eval_every:
-        from cgan_training.evaluation.epoch_evaluator import EpochEvaluator
-
-        echo_line("the evaluation classifier is trained on first use, which takes some minutes")
-        create_evaluator = partial(EpochEvaluator, data, dataset_name, data_dir, cache_dir)
-        evaluator = processes.on_all(lambda: None if processes.rank else create_evaluator())
-    run_options = RunOptions(
-        seconds_limit=None if minutes is None else minutes * 60,
-        checkpoint_seconds=checkpoint_minutes * 60,
-        keep_every=setting("keep_every", keep_every),
-        resume=resume is not None,
-        start_from=start_from,
-        evaluator=evaluator,
-        eval_every=eval_every,
-        tensorboard=setting("tensorboard", tensorboard),
-        progress_bar=sys.stderr is not None and sys.stderr.isatty(),  # None if it was closed
-        dataset_argument=dataset_name,
-        data_dir=str(data_dir.resolve()),
-    )
-    model_path = train(
-        chosen, data, run_dir, device=torch_device, options=run_options, processes=processes
-    )
-    click.echo(model_path, color=True)  # without color=True click removes escape codes from a path
-
-
-def format_table(values: dict[str, Any]) -> str:
-    """Return a line per value; a value in a nested table is named TABLE.KEY."""
-    rows: dict[str, Any] = {}
-    for name, value in values.items():
-        table = value if isinstance(value, dict) else {"": value}
-        rows |= {f"{name}.{key}" if key else name: each for key, each in table.items()}
-    width = max(map(len, rows))
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())
-
-
-def echo_line(text: str) -> None:
-    """Print a text to stderr on one line."""
-    click.echo(printable(text), err=True)
-
-
-class StderrHandler(logging.Handler):
-    """Prints log records to stderr, one line each."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        echo_line(record.getMessage())
-
-
-def log_to_stderr() -> None:
-    """Print what the package logs until the command ends."""
-    logger, handler = logging.getLogger("cgan_training"), StderrHandler()
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    click.get_current_context().call_on_close(lambda: logger.removeHandler(handler))
+    common.log_to_stderr("cgan_training")
+    with join_processes() as processes:
+        start(arguments, processes)
 
 
 def main() -> None:
     """Run cgan-train and exit with its exit code. Of several processes only rank 0 prints."""
-    processes = ProcessGroup.from_environment()
+    try:
+        processes = ProcessGroup.from_environment()
+    except LaunchError:  # command() reports it, but --help and --version work
+        processes = ProcessGroup()
     if processes.size == 1:
         runner.run(command)
     try:

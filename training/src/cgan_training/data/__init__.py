@@ -31,7 +31,9 @@ def load_dataset(name: str, data_dir: Path, *, train: bool = True) -> tuple[Data
         The dataset, and why "auto" chose optdigits; None if it did not.
 
     Raises:
-        DatasetError: the dataset does not exist, cannot be downloaded, or a file is damaged.
+        DatasetError: the dataset does not exist or cannot be downloaded, a file is damaged or has
+            an outdated twin, a class has no images, or the test part does not fit the training
+            part.
     """
     from cgan_training.data import idx_folder, optdigits, torchvision_sets
 

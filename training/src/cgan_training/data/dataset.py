@@ -1,6 +1,9 @@
 """The in-memory dataset."""
 
+import hashlib
+import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +35,16 @@ class Dataset:
                 "provide one label per image, and at least one image"
             )
         check_labels(self.labels, self.classes, self.source, "correct the label, or add names")
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the images, the labels and the class names, wherever they were read from."""
+        digest = hashlib.sha256()
+        for tensor in (self.images, self.labels):
+            digest.update(f"{tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.contiguous().numpy().data)
+        digest.update(json.dumps(self.class_names).encode())
+        return digest.hexdigest()
 
     @property
     def classes(self) -> int:

@@ -8,81 +8,163 @@ Cortes & Burges, "The MNIST database of handwritten digits").
 import gzip
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO, TypeAlias, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cgan_training.errors import DatasetError
+from cgan_training.input_files import Readable, open_input, read_up_to
 
 TYPES = {8: "uint8", 9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
+ExpectedShape: TypeAlias = Sequence[int | None]
 REMEDY = "copy it again, or fix the program that wrote it"
+MAX_BYTES = 2**32  # of numbers in a file; a dataset is held in memory
+MARGIN = 2**20  # bytes that a gzip file may have in addition to its content
 
 
-def read_images(path: Path, remedy: str = REMEDY) -> Tensor:
-    """Return the images of an idx3-ubyte file, uint8 [n, 1, height, width]; see read_idx()."""
-    return read_idx(path, "uint8", 3, remedy).unsqueeze(1)
+class EmptyFileError(DatasetError):
+    """An IDX file is valid, but holds no numbers."""
 
 
-def read_labels(path: Path, remedy: str = REMEDY) -> Tensor:
-    """Return the labels of an idx1-ubyte file, int64 [n]; see read_idx()."""
-    return read_idx(path, "uint8", 1, remedy).long()
+def find_idx(folder: Path, name: str) -> list[Path]:
+    """Return the existing files of a name such as train-labels-idx1-ubyte.
+
+    The name may also be spelled train-labels.idx1-ubyte, and each spelling may end in .gz.
+    """
+    names = (name, name.replace("-idx", ".idx"))
+    paths = (folder / f"{each}{suffix}" for suffix in ("", ".gz") for each in names)
+    return [path for path in paths if path.exists()]
 
 
-def read_idx(path: Path, dtype: str, dimensions: int, remedy: str = REMEDY) -> Tensor:
+def read_equal_files(
+    paths: Sequence[Path], dtype: str, shape: ExpectedShape, remedy: str = REMEDY
+) -> Tensor:
+    """Read files that must hold the same numbers, such as one and its gzipped copy.
+
+    Raises:
+        DatasetError: two files differ, or read_idx() cannot read one of them.
+    """
+    numbers = read_idx(paths[0], dtype, shape, remedy)
+    for path in paths[1:]:
+        if not torch.equal(numbers, read_idx(path, dtype, shape, remedy)):
+            raise DatasetError(
+                f"{paths[0]} and {path} hold different numbers; delete the outdated one, together "
+                "with the other file of its part"
+            )
+    return numbers
+
+
+def read_idx(path: Path, dtype: str, shape: ExpectedShape, remedy: str = REMEDY) -> Tensor:
     """Read an IDX file, which is gzipped if its name ends in .gz.
+
+    Of a larger file no more is read than its header declares, and one byte.
 
     Args:
         path: the file.
         dtype: the expected type of its numbers, a value of TYPES.
-        dimensions: the expected number of dimensions.
+        shape: the expected size of each dimension; None allows any size.
         remedy: the advice at the end of error messages.
 
     Returns:
         A tensor of that dtype and of the file's shape; no dimension is 0.
 
     Raises:
-        DatasetError: the file cannot be read, is damaged, empty, or has another type or shape.
+        EmptyFileError: a dimension is 0.
+        DatasetError: the file cannot be read, is damaged, too large, or has another type or shape.
     """
-    content = _read_bytes(path, remedy)
-    size = len(content)
-    if size >= 4 and content[:2] != b"\0\0":
-        begin = content[:4].hex(" ")
+    with _open(path, remedy) as (stream, file):
+        actual_shape = _read_shape(stream, path, dtype, shape, remedy)
+        stored = np.dtype(dtype).newbyteorder(">")
+        header_size, size = 4 + 4 * len(shape), math.prod(actual_shape) * stored.itemsize
+        numbers = f"{_format(actual_shape)} numbers"
+        declared = f"its header declares {header_size + size:,} ({numbers}); {remedy}"
+        if size > MAX_BYTES:
+            raise DatasetError(f"{path} may have at most {MAX_BYTES:,} bytes, but {declared}")
+        file.allow(size)
+        content = read_up_to(stream, size + 1)
+    if len(content) != size:
+        more, actual = "more than " * (len(content) > size), min(len(content), size)
+        raise DatasetError(f"{path} has {more}{header_size + actual:,} bytes, but {declared}")
+    if 0 in actual_shape:
+        raise EmptyFileError(f"{path} is empty: it holds {numbers}; {remedy}")
+    array = np.frombuffer(content, stored).reshape(actual_shape)
+    return torch.from_numpy(array.astype(dtype, copy=False))
+
+
+def read_shape(path: Path, dtype: str, shape: ExpectedShape, remedy: str = REMEDY) -> list[int]:
+    """Return the shape of what read_idx() would return, from the header alone."""
+    with _open(path, remedy) as (stream, _):
+        return _read_shape(stream, path, dtype, shape, remedy)
+
+
+def _read_shape(
+    stream: Readable, path: Path, dtype: str, expected: ExpectedShape, remedy: str
+) -> list[int]:
+    dimensions = len(expected)
+    header = bytes(read_up_to(stream, 4 + 4 * dimensions))
+    size = len(header)
+    if size >= 4 and header[:2] != b"\0\0":
+        begin = header[:4].hex(" ")
         raise DatasetError(f"{path} is not an IDX file: it begins with {begin}; {remedy}")
-    if size < 4 or size < 4 + 4 * content[3]:
+    if size < 4 or size < 4 + 4 * min(header[3], dimensions):
         raise DatasetError(f"{path} has {size} bytes, fewer than an IDX file's header; {remedy}")
-    actual_dtype = TYPES.get(content[2], f"type {content[2]}")
-    if actual_dtype != dtype or content[3] != dimensions:
+    actual_dtype = TYPES.get(header[2], f"type {header[2]}")
+    if actual_dtype != dtype or header[3] != dimensions:
         raise DatasetError(
-            f"{path} holds {actual_dtype} numbers in {content[3]} dimensions, expected {dtype} "
+            f"{path} holds {actual_dtype} numbers in {header[3]} dimensions, expected {dtype} "
             f"numbers in {dimensions}; {remedy}"
         )
-    stored = np.dtype(dtype).newbyteorder(">")
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4).tolist()
-    header = 4 + 4 * dimensions  # bytes
-    expected_size = header + math.prod(shape) * stored.itemsize
-    if size != expected_size:
+    shape = [int(size) for size in np.frombuffer(header, ">u4", dimensions, offset=4)]
+    wanted = [
+        size if size is not None else actual for size, actual in zip(expected, shape, strict=True)
+    ]
+    if 0 not in shape and shape != wanted:
         raise DatasetError(
-            f"{path} has {size:,} bytes, but its header declares {expected_size:,} "
-            f"({format_shape(shape)} numbers); {remedy}"
+            f"{path} holds {_format(shape)} numbers, expected {_format(wanted)}; {remedy}"
         )
-    if 0 in shape:
-        raise DatasetError(f"{path} is empty: it holds {format_shape(shape)} numbers; {remedy}")
-    numbers = np.frombuffer(content, stored, offset=header).reshape(shape)
-    return torch.from_numpy(numbers.astype(dtype))  # a writable copy
+    return shape
 
 
-def format_shape(shape: Sequence[int]) -> str:
-    """Return a shape as messages write it, such as 60,000 x 28 x 28."""
+def _format(shape: Sequence[int]) -> str:
     return " x ".join(f"{size:,}" for size in shape)
 
 
-def _read_bytes(path: Path, remedy: str) -> bytes:
+class _LimitedFile:
+    """A file that may not be much longer than its content.
+
+    Gzip members without content, and zeros after the last member, could go on without end.
+    """
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file, self._remaining = file, MARGIN
+
+    def allow(self, size: int) -> None:
+        """Allow the compressed form of content of this size."""
+        self._remaining = size + size // 100 + MARGIN
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes."""
+        content = self._file.read(size)
+        self._remaining -= len(content)
+        if self._remaining < 0:
+            raise gzip.BadGzipFile("it is longer than its content needs")
+        return content
+
+
+@contextmanager
+def _open(path: Path, remedy: str) -> Iterator[tuple[Readable, _LimitedFile]]:
+    """Open the content of a file, and the file itself; raise DatasetError if it is damaged."""
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        with open_input(path) as file:
+            limited = _LimitedFile(file)
+            is_gzip = path.suffix == ".gz"
+            yield gzip.GzipFile(fileobj=cast(BinaryIO, limited)) if is_gzip else limited, limited
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DatasetError(f"{path} is not gzip data, or is damaged ({error}); {remedy}") from error
     except OSError as error:

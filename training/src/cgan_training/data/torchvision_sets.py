@@ -6,7 +6,9 @@ and checked here, and torchvision is used only to download missing files.
 
 import hashlib
 import importlib
+import re
 import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -17,14 +19,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cgan_runtime.errors import printable
+from cgan_training.data.class_names import CLASSES
 from cgan_training.data.dataset import Dataset, check_labels
-from cgan_training.data.idx import format_shape, read_idx, read_images, read_labels
+from cgan_training.data.idx import find_idx, read_equal_files, read_idx
 from cgan_training.errors import DatasetError
 
 DOWNLOAD_TIMEOUT = 15  # seconds without an answer
 DIGITS = tuple("0123456789")
 SIDE = 28  # height and width of the images of every dataset here, in pixels
 REMEDY = "delete the file to download it again"
+GENERATED_REMEDY = "cgan-run wrote this folder; give --dataset {}, or another --data-dir"
+HEADINGS = ("Error downloading", "Tried ")  # of torchvision, above the reasons
+CORRUPTED = "File not found or corrupted."  # torchvision: the file has another MD5
+MAX_REASON = 200  # characters
 OPERATOR_ARGUMENTS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 _libraries: list[torch.library.Library] = []  # keeps the declarations alive
@@ -91,21 +99,24 @@ def load(name: str, data_dir: Path, *, train: bool = True) -> Dataset:
     dataset = SETS[name]
     part = dataset.train if train else dataset.test
     raw = data_dir / dataset.class_name / "raw"
-    images_path, labels_path = raw / part.images, raw / part.labels
-    if not images_path.exists() or not labels_path.exists():
+    is_generated = (raw / CLASSES).exists()
+    remedy = GENERATED_REMEDY.format(data_dir) if is_generated else REMEDY
+    if not find_idx(raw, part.images) or not find_idx(raw, part.labels):
+        if is_generated:
+            raise DatasetError(f"{raw} holds a generated dataset, not {dataset.title}; {remedy}")
         _download(dataset, part, data_dir, train=train)
-    images = read_images(images_path, REMEDY)
-    _check(images_path, images[:, 0], [part.count, SIDE, SIDE], dataset)
+    image_md5, label_md5 = map(dataset.md5.get, (part.images, part.labels))
+    shape = [part.count, SIDE, SIDE]
+    images = _read(raw, part.images, "uint8", shape, image_md5, remedy)
     if dataset.label_fields is None:
-        labels = read_labels(labels_path, REMEDY)
-        _check(labels_path, labels, [part.count], dataset)
+        labels = _read(raw, part.labels, "uint8", [part.count], label_md5, remedy)
     else:
-        fields = read_idx(labels_path, "int32", 2, REMEDY)
-        _check(labels_path, fields, [part.count, dataset.label_fields], dataset)
-        labels = fields[:, 0].long()
+        shape = [part.count, dataset.label_fields]
+        labels = _read(raw, part.labels, "int32", shape, label_md5, remedy)[:, 0]
     class_names = dataset.class_names or tuple(_torchvision_class(dataset).classes)
-    check_labels(labels, len(class_names), labels_path, REMEDY)
-    return Dataset(name, f"{dataset.title} in {raw}", images, labels, class_names)
+    check_labels(labels, len(class_names), raw / part.labels, remedy)
+    source = f"{dataset.title} in {raw}"
+    return Dataset(name, source, images.unsqueeze(1), labels.long(), class_names)
 
 
 def import_torchvision_datasets() -> ModuleType:
@@ -131,16 +142,20 @@ def import_torchvision_datasets() -> ModuleType:
     return importlib.import_module("torchvision.datasets")
 
 
-def _check(path: Path, numbers: Tensor, shape: list[int], dataset: TorchvisionSet) -> None:
-    """Check the shape of a file's content and, if it is known, the MD5 of the file."""
-    if list(numbers.shape) != shape:
-        raise DatasetError(
-            f"{path} holds {format_shape(numbers.shape)} numbers, but {dataset.title} has "
-            f"{format_shape(shape)}; {REMEDY}"
-        )
-    md5 = dataset.md5.get(path.name)
-    if md5 and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != md5:
-        raise DatasetError(f"{path} is not {dataset.title}'s file (its MD5 is not {md5}); {REMEDY}")
+def _read(
+    raw: Path, name: str, dtype: str, shape: list[int], md5: str | None, remedy: str
+) -> Tensor:
+    """Read a file, and check its shape and, if it is known, its MD5."""
+    paths = find_idx(raw, name)
+    if md5 is None:
+        return read_equal_files(paths, dtype, shape, remedy)
+    numbers = read_idx(paths[0], dtype, shape, remedy)
+    header = struct.pack(f">4B{len(shape)}I", 0, 0, 8, len(shape), *shape)
+    digest = hashlib.md5(header, usedforsecurity=False)
+    digest.update(numbers.numpy().data)
+    if digest.hexdigest() != md5:
+        raise DatasetError(f"{paths[0]} is not the original file (its MD5 is not {md5}); {remedy}")
+    return numbers
 
 
 def _torchvision_class(dataset: TorchvisionSet) -> Any:
@@ -148,16 +163,36 @@ def _torchvision_class(dataset: TorchvisionSet) -> Any:
 
 
 def _download(dataset: TorchvisionSet, part: Part, data_dir: Path, *, train: bool) -> None:
+    raw = data_dir / dataset.class_name / "raw"
+    before = {*raw.glob("*.gz")}
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
         _torchvision_class(dataset)(str(data_dir), train=train, download=True)
-    except (OSError, RuntimeError, EOFError, HTTPException) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(":")
+    except (OSError, RuntimeError, EOFError, HTTPException, ValueError) as error:
+        reason = _download_problem(error, [*{*raw.glob("*.gz")} - before])
         raise DownloadError(
-            f"{dataset.title} is not in {data_dir / dataset.class_name / 'raw'} and cannot be "
-            f"downloaded ({reason}); put {part.images} and {part.labels} there, or give their "
-            "torchvision root as --data-dir"
+            f"{dataset.title} is not in {raw} and cannot be downloaded ({reason}); put "
+            f"{part.images} and {part.labels} there, or give their torchvision root as --data-dir"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
+        for path in {*raw.glob("*.gz")} - before:
+            if not path.with_suffix("").exists():  # incomplete, or another file
+                path.unlink()
+
+
+def _download_problem(error: Exception, files: list[Path]) -> str:
+    """Return the reasons that torchvision and urllib give on several lines, as one short line."""
+    for path in files:
+        with path.open("rb") as file:
+            if file.read(100).lstrip().startswith(b"<"):
+                return "a web page came instead of the file, perhaps the login of the network"
+    lines = [line.strip() for line in str(error).splitlines()]
+    reasons = [line for line in lines if line and not line.startswith(HEADINGS)]
+    shortened = (re.sub(r"^<urlopen error (.*)>$", r"\1", line) for line in reasons)
+    # Mirrors often fail for the same reason.
+    if CORRUPTED in reasons:
+        return "the server sent an incomplete or different file"
+    reason = printable(", ".join(dict.fromkeys(shortened)))
+    return reason[:MAX_REASON] or type(error).__name__

@@ -9,6 +9,11 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 BATCHES, BATCH_SIZE = 20, 500  # generated to measure the statistics
 
 
+def has_batch_norm(network: nn.Module) -> bool:
+    """Return whether a network has a batch norm layer."""
+    return any(isinstance(each, NORMS) for each in network.modules())
+
+
 def calibrate_batch_norm(generator: Generator, seed: int) -> None:
     """Measure the mean and variance of every batch norm layer, and switch to eval mode.
 

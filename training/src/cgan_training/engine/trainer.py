@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from cgan_runtime.noise import standard_normal
 from cgan_training.data import Dataset
 from cgan_training.engine.augmentation import SMALL_DATASET, augment
-from cgan_training.engine.batch_norm import calibrate_batch_norm
+from cgan_training.engine.batch_norm import calibrate_batch_norm, has_batch_norm
 from cgan_training.engine.ema import update_ema
 from cgan_training.engine.objective import DiscriminatorWithTerms, Objective
 from cgan_training.engine.optimizer import create_adam, set_learning_rate
@@ -37,6 +37,8 @@ from cgan_training.networks import (
 from cgan_training.recipe import Recipe
 
 SAMPLE_ROWS = 10  # images per class on a sample sheet
+SAMPLE_BATCH = 1000  # images of a sheet that are generated together
+MIN_SECONDS = 1e-6  # of an epoch, so that its speed is finite on a coarse clock
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class Trainer:
         processes: the processes that share each batch; each of them builds its own Trainer.
 
     Raises:
-        RecipeError: the batches cannot be shared evenly, or the networks do not support the image
-            size.
+        RecipeError: the batches cannot be shared evenly, are too small for batch norm, or the
+            networks do not support the image size.
         DeviceError: the device does not support the recipe's precision.
     """
 
@@ -95,6 +97,13 @@ class Trainer:
 
         shape = dataset.classes, dataset.height, dataset.width
         generator = build_generator(recipe.generator, recipe.noise_dim, *shape).to(device)
+        if self.batch_size == processes.size and has_batch_norm(generator):
+            raise RecipeError(
+                f"recipe {recipe.name!r} has batch norm, which needs batches of two or more images "
+                f"per process, but there are {len(dataset.labels):,} images, a batch_size of "
+                f"{recipe.batch_size:,} and {processes.size} processes; "
+                "add images, raise batch_size, or use the recipe classic"
+            )
         network = build_discriminator(recipe.discriminator, *shape)
         terms = auxiliary_terms(recipe.loss, network.feature_dim, dataset.classes, recipe.noise_dim)
         discriminator = DiscriminatorWithTerms(network, terms).to(device)
@@ -269,7 +278,9 @@ class Trainer:
         label = torch.arange(classes, device=self.device).repeat(SAMPLE_ROWS)
         with torch.inference_mode():
             generator = self.finished_generator()
-            return to_uint8(generator(torch.from_numpy(noise).to(self.device), label))
+            inputs = torch.from_numpy(noise).to(self.device), label
+            batches = zip(*(each.split(SAMPLE_BATCH) for each in inputs), strict=True)
+            return torch.cat([to_uint8(generator(*batch)) for batch in batches])
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on, as tensors and plain values.
@@ -304,7 +315,7 @@ class Trainer:
             raise DivergedError(
                 f"the losses of epoch {epoch} are not finite; lower the recipe's learning_rate"
             )
-        speed = current.steps * self.batch_size / current.seconds
+        speed = current.steps * self.batch_size / max(current.seconds, MIN_SECONDS)
         return EpochMetrics(epoch, self.step, loss_g, loss_d, d_real, d_fake, speed, self.seconds)
 
     def _count_seconds(self, start: float) -> float:

@@ -7,6 +7,7 @@ Training uses its own random generators and does not change torch's global rando
 import hashlib
 import logging
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cgan_runtime.errors import OutputError
+from cgan_runtime.files import make_folder
 from cgan_training.archive import load_archive, save_archive
 from cgan_training.data import Dataset
+from cgan_training.errors import DatasetError
+from cgan_training.evaluation.classifier_state import TrainingState
 from cgan_training.hardware.precision import supports_bf16
 
 VERSION = "1"  # increment it if a change of the code, not of a setting, alters weights
 SEED = 0  # of the weights, the shuffling and the augmentation
+MIN_SIDE = 4  # pixels of an image, which are pooled twice
 BATCH_SIZE = 1000  # images per forward pass after training; limits the memory
 
 _log = logging.getLogger(__name__)
@@ -49,10 +54,19 @@ SETTINGS = ClassifierSettings()
 
 
 class EvaluationClassifier(nn.Module):
-    """A convolutional classifier of gray images, whose sides have at least 4 pixels."""
+    """A convolutional classifier of gray images, whose sides have at least MIN_SIDE pixels.
+
+    Raises:
+        DatasetError: the images are smaller.
+    """
 
     def __init__(self, classes: int, height: int, width: int) -> None:
         super().__init__()
+        if min(height, width) < MIN_SIDE:
+            raise DatasetError(
+                f"the evaluation classifier needs images of {MIN_SIDE} x {MIN_SIDE} pixels or "
+                f"more, got {height} x {width}; omit the evaluation"
+            )
         self.height, self.width = height, width
         layers: list[nn.Module] = []
         inputs = 1
@@ -90,17 +104,28 @@ class EvaluationClassifier(nn.Module):
 
 
 def train_classifier(
-    images: Tensor, labels: Tensor, *, classes: int, epochs: int | None = None
+    images: Tensor,
+    labels: Tensor,
+    *,
+    classes: int,
+    epochs: int | None = None,
+    state_path: Path | None = None,
 ) -> EvaluationClassifier:
-    """Train a classifier on the CPU, and return it in eval mode.
+    """Train a classifier on the CPU, and return it in eval mode. Each epoch is logged.
 
-    The same arguments on the same machine give the same weights.
+    The same arguments on the same machine give the same weights, even if the training was killed
+    and continued from its state file.
 
     Args:
         images: uint8 [n, 1, height, width], n >= 1.
         labels: int64 [n], 0 <= label < classes.
         classes: number of labels.
         epochs: passes over the dataset, at least 1; by default the number depends on n.
+        state_path: file for the state after each epoch. If it exists, the training continues from
+            it, so it must belong to these images and labels.
+
+    Raises:
+        OutputError: state_path cannot be written before the first epoch.
     """
     batch_size = min(SETTINGS.batch_size, len(images))
     batches = len(images) // batch_size
@@ -125,7 +150,13 @@ def train_classifier(
     )
     generator = torch.Generator().manual_seed(SEED)
     bf16 = supports_bf16(torch.device("cpu"))
-    for _ in range(epochs):
+    state = None
+    if state_path is not None:
+        state = TrainingState(
+            state_path, classifier, optimizer, schedule, generator, epochs, batches
+        )
+    for epoch in range(state.restore() if state else 0, epochs):
+        _log.info("training the classifier: epoch %d of %d", epoch + 1, epochs)
         order = torch.randperm(len(images), generator=generator)
         for batch in order[: batches * batch_size].split(batch_size):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -137,6 +168,8 @@ def train_classifier(
             loss.backward()
             optimizer.step()
             schedule.step()
+        if state and epoch + 1 < epochs:
+            state.save(epoch + 1)
     return classifier.eval()
 
 
@@ -191,27 +224,39 @@ def classifier_file_name(dataset: Dataset) -> str:
 def load_or_train_classifier(dataset: Dataset, cache_dir: Path) -> EvaluationClassifier:
     """Load the classifier of a dataset from cache_dir, or train it and store it there.
 
+    A training that was killed continues after its last epoch.
+
     Raises:
         OutputError: cache_dir cannot be written.
     """
     path = cache_dir / classifier_file_name(dataset)
-    if path.exists():
-        classifier = _untrained_classifier(dataset.classes, dataset.images)
+    state_path = path.with_suffix(".state.pt")
+    classifier = _load_classifier(path, dataset) if path.exists() else None
+    if classifier is None:
+        _log.info("training the evaluation classifier of %s, once; takes minutes", dataset.name)
+        make_folder(cache_dir, "choose another --cache-dir")
+        classifier = train_classifier(
+            dataset.images, dataset.labels, classes=dataset.classes, state_path=state_path
+        )
         try:
-            classifier.load_state_dict(load_archive(path))
-        except Exception as error:  # noqa: BLE001 - torch raises many types for damaged weights
-            _log.warning("cannot read the classifier in %s, training it again: %s", path, error)
-        else:
-            return classifier.eval()
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)  # fail before the minutes of training
-    except OSError as error:
-        raise OutputError(
-            f"cannot create {cache_dir}: {error.strerror or error}; choose another --cache-dir"
-        ) from error
-    classifier = train_classifier(dataset.images, dataset.labels, classes=dataset.classes)
-    save_archive(dict(classifier.state_dict()), path)
+            save_archive(dict(classifier.state_dict()), path)
+        except OutputError as error:
+            _log.warning("the evaluation classifier must be trained again next time: %s", error)
+            return classifier
+    with suppress(OSError):  # another process may train the same classifier, and write it again
+        state_path.unlink()
     return classifier
+
+
+def _load_classifier(path: Path, dataset: Dataset) -> EvaluationClassifier | None:
+    """Load a classifier in eval mode; None if its file is damaged."""
+    classifier = _untrained_classifier(dataset.classes, dataset.images)
+    try:
+        classifier.load_state_dict(load_archive(path))
+    except Exception as error:  # noqa: BLE001 - torch raises many types for damaged weights
+        _log.warning("cannot read the classifier in %s, training it again: %s", path, error)
+        return None
+    return classifier.eval()
 
 
 def _untrained_classifier(classes: int, images: Tensor) -> EvaluationClassifier:

@@ -43,7 +43,10 @@ def make_controls(train: Dataset, generate: GenerateImages) -> dict[str, Generat
         return (clean + noise).round().clamp(0, 255).to(torch.uint8)
 
     def repeated(requested: Tensor) -> Tensor:
-        return images[torch.stack([each[0] for each in indices])[requested]]
+        chosen = torch.empty_like(requested)
+        for label in requested.unique().tolist():
+            chosen[requested == label] = indices[label][0]
+        return images[chosen]
 
     def shifted(requested: Tensor) -> Tensor:
         return generate((requested + 1) % classes)

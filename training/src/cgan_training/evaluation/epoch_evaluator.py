@@ -1,5 +1,6 @@
 """Quality figures during training: `cgan-train --eval-every`."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class EpochEvaluator:
         self._labels = test.labels.repeat(-(-MIN_IMAGES // len(test.labels)))
 
     def __call__(self, generator: Generator) -> dict[str, float]:
-        """Return the fields of quality.Quality by name, for a generator in eval mode."""
+        """Return the fields of quality.Quality that are defined, for a generator in eval mode."""
         device = next(generator.parameters()).device
         rng = torch.Generator().manual_seed(REFERENCE_SEED)
         noise = torch.randn((len(self._labels), generator.noise_dim), generator=rng)
@@ -48,4 +49,4 @@ class EpochEvaluator:
             ]
         results = predict_with_features(self._classifier, torch.cat(images))
         quality = asdict(self._reference.measure(*results, self._labels))
-        return {name: round(figure, 4) for name, figure in quality.items()}
+        return {name: round(each, 4) for name, each in quality.items() if not math.isnan(each)}

@@ -1,5 +1,6 @@
 """Quality figures of generated images, computed in seconds with the evaluation classifier."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Quality:
     label_accuracy: float  # share of images classified as the requested label, 0 to 1
     worst_label_accuracy: float  # label accuracy of the worst label
     frechet: float  # distance from the test set; its total variance is scaled to 100
-    frechet_by_class: float  # mean distance over the classes, on the same scale
+    frechet_by_class: float  # mean over the classes, on the same scale; NaN if all have one image
     frechet_train: float  # distance from the training set, on the same scale
     precision: float  # share of generated images in the ball of a real one, 0 to 1 (neighbors.py)
     recall: float  # share of real images in the ball of a generated one, 0 to 1
@@ -81,7 +82,9 @@ class Reference:
             label_accuracy=correct.mean().item(),
             worst_label_accuracy=min(by_label),
             frechet=self.scale * frechet_distance(overall, self.test),
-            frechet_by_class=self.scale * (sum(distances) / max(1, len(distances))),
+            frechet_by_class=self.scale * sum(distances) / len(distances)
+            if distances
+            else math.nan,
             frechet_train=self.scale * frechet_distance(overall, self.train),
             **measure_overlap(self.neighborhood, features),
         )

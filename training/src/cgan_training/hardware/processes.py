@@ -6,19 +6,23 @@ changes the result only by the rounding of sums. A single process does not use t
 """
 
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from cgan_runtime.errors import CganError
-from cgan_training.errors import DatasetError
+from cgan_training.errors import DatasetError, LaunchError, one_line
+from cgan_training.hardware.rendezvous import connect, interruptible
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # of torchrun
+MAX_PROCESSES = 2**16
 # Time between two exchanges of PeriodicMaximum: far longer than an exchange takes, and too short
 # for users to notice.
 SYNC_SECONDS = 0.2
@@ -38,25 +42,54 @@ class ProcessGroup:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "ProcessGroup":
-        """Read the variables that torchrun sets; without them there is one process."""
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-        if not all(name in environment for name in names) or environment["WORLD_SIZE"] == "1":
+        """Read the variables that torchrun sets; without VARIABLES there is one process.
+
+        Raises:
+            LaunchError: only some of the variables are set, or a value is invalid.
+        """
+        given = [name for name in VARIABLES if name in environment]
+        if not given:
             return cls()
-        return cls(*(int(environment[name]) for name in names))
+        size = _number(environment, "WORLD_SIZE", range(1, MAX_PROCESSES + 1), given)
+        if size == 1:
+            environment = {"RANK": "0", "LOCAL_RANK": "0", **environment}
+        rank, local_rank = (
+            _number(environment, name, range(size), given) for name in ("RANK", "LOCAL_RANK")
+        )
+        if size > 1:
+            _required(environment, "MASTER_ADDR", given)
+            _number(environment, "MASTER_PORT", range(1, 2**16), given)
+        return cls(rank, size, local_rank)
 
     @contextmanager
     def joined(self) -> Iterator["ProcessGroup"]:
-        """Connect to the other processes for the length of the block (collective)."""
+        """Connect to the other processes for the length of the block (collective).
+
+        Signals end the waiting for them; see rendezvous.py.
+
+        Raises:
+            LaunchError: the processes do not connect in time, the port is in use, or
+                another process ends within the block.
+        """
         if self.size == 1:
             yield self
             return
         from torch import distributed
 
-        has_nccl = distributed.is_nccl_available()  # CPU tensors use gloo in any case
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if has_nccl else "gloo")
+        connect(self.rank, self.size)
         try:
             yield self
-        finally:
+        except RuntimeError as error:
+            if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+                raise
+            raise LaunchError(
+                f"the connection to another process broke ({one_line(error)}); look at the messages"
+                " of the others, and continue the run with --resume"
+            ) from error
+        except Exception:
+            distributed.destroy_process_group()
+            raise
+        else:  # not after a signal, because another thread may still use the group
             distributed.destroy_process_group()
 
     def shard(self, batch: "Tensor") -> "Tensor":
@@ -99,7 +132,7 @@ class ProcessGroup:
         from torch import distributed
 
         outcome = [_outcome(make) if self.rank == 0 else (None, None)]
-        distributed.broadcast_object_list(outcome)
+        interruptible(lambda: distributed.broadcast_object_list(outcome))
         return _value_or_raise(*outcome[0])
 
     def on_all(self, make: Callable[[], T]) -> T:
@@ -130,8 +163,31 @@ class ProcessGroup:
         from torch import distributed
 
         gathered: list[Any] = [None] * self.size
-        distributed.all_gather_object(gathered, value)
+        interruptible(lambda: distributed.all_gather_object(gathered, value))
         return gathered
+
+
+def _number(environment: Mapping[str, str], name: str, valid: range, given: Sequence[str]) -> int:
+    """Return a variable of the environment as a number in a range, or raise LaunchError."""
+    text = _required(environment, name, given)
+    if not re.fullmatch("[0-9]{1,9}", text, re.ASCII) or int(text) not in valid:
+        raise LaunchError(
+            f"the environment variable {name} must be a number from {valid[0]} to {valid[-1]}, got "
+            f"{text!r:.40}; correct it, or start the processes with torchrun"
+        )
+    return int(text)
+
+
+def _required(environment: Mapping[str, str], name: str, given: Sequence[str]) -> str:
+    """Return a variable of the environment, or raise LaunchError if it is not set or empty."""
+    if not environment.get(name):
+        others = " and ".join(each for each in given if each != name)
+        raise LaunchError(
+            f"the environment variable {name} is {'empty' if name in environment else 'not set'}"
+            f"{f', but {others} is set' if others else ''}; start the processes with torchrun, or "
+            "unset these variables to train in one process"
+        )
+    return environment[name]
 
 
 def exit_process(code: int) -> NoReturn:
@@ -140,8 +196,9 @@ def exit_process(code: int) -> NoReturn:
     Python's normal exit sometimes aborts with "terminate called without an active exception",
     because gloo's threads are destroyed while they run.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # it is closed, or None
+            stream.flush()
     os._exit(code)
 
 

@@ -1,5 +1,6 @@
 """The training curves of a run as a picture."""
 
+import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
@@ -48,11 +49,13 @@ def _plot_quality(axes: Any, measured: Sequence[Mapping[str, Any]]) -> None:
 
     epochs = [line["epoch"] for line in measured]
     for key in ("label_accuracy", "recall", "coverage"):
-        axes.plot(epochs, [line[key] for line in measured], ".-", label=key.replace("_", " "))
+        values = [line.get(key, math.nan) for line in measured]
+        axes.plot(epochs, values, ".-", label=key.replace("_", " "))
     axes.set(xlabel="epoch", ylabel="share", ylim=(0, 1))
     axes.grid(alpha=0.3)
     distances = axes.twinx()
-    distances.plot(epochs, [line["frechet"] for line in measured], ".--", color="black")
+    values = [line.get("frechet", math.nan) for line in measured]
+    distances.plot(epochs, values, ".--", color="black")
     distances.set(ylabel="Fréchet distance (dashed)", yscale="log")
     # The default tick labels are powers of ten written as formulas, but formulas are turned off.
     distances.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

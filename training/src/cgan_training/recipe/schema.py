@@ -12,9 +12,10 @@ from cgan_training.recipe.networks import (
     DiscriminatorSettings,
     GeneratorSettings,
 )
-from cgan_training.recipe.settings import TableSettings, to_plain_values
+from cgan_training.recipe.settings import MAX_SHOWN, TableSettings, to_plain_values
 
 PRECISIONS = ("fp32", "tf32", "bf16", "auto")
+MAX_NAME_LENGTH = 100  # characters
 MAX_NOISE_DIM = 2**20
 MAX_EPOCHS = MAX_BATCH_SIZE = 2**31 - 1
 MAX_EPOCH_IMAGES = 100_000_000  # the order of an epoch's images takes 16 bytes per image
@@ -63,7 +64,9 @@ class Recipe:
     rare_pixel_threshold: float = 0.0
 
     def __post_init__(self) -> None:
-        self._require("name", self.name.isprintable(), "printable")
+        is_short = len(self.name) <= MAX_NAME_LENGTH
+        allowed = f"printable, with at most {MAX_NAME_LENGTH} characters"
+        self._require("name", is_short and self.name.isprintable(), allowed)
         for key, maximum in (
             ("noise_dim", MAX_NOISE_DIM),
             ("batch_size", MAX_BATCH_SIZE),
@@ -102,7 +105,10 @@ class Recipe:
         if valid:
             return
         value, option = getattr(self, key), f" (--{key})" if key in OPTIONS else ""
-        raise RecipeError(f"recipe {self.name!r}: {key} is {value!r}; it must be {allowed}{option}")
+        name = f"{self.name!r:.{MAX_SHOWN}}"
+        raise RecipeError(
+            f"recipe {name}: {key} is {value!r:.{MAX_SHOWN}}; it must be {allowed}{option}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values (tuples as lists), as config.json and model.pt store them."""

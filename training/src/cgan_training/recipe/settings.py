@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from cgan_training.errors import RecipeError
 
 T = TypeVar("T")
+MAX_SHOWN = 80  # characters of a value in a message
 
 
 class TableSettings:
@@ -21,7 +22,7 @@ class TableSettings:
     def require(self, key: str, valid: bool, allowed: str) -> None:
         """Raise RecipeError, which names the allowed values, unless a field's value is valid."""
         if not valid:
-            raise RecipeError(f"{key} is {getattr(self, key)}; it must be {allowed}")
+            raise RecipeError(f"{key} is {getattr(self, key)!s:.{MAX_SHOWN}}; it must be {allowed}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as plain values, with `kind` first."""
@@ -38,7 +39,7 @@ def build_settings(cls: type[T], values: Mapping[str, Any], source: str, prefix:
     known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - set(known)):
         raise RecipeError(
-            f"recipe {source}: unknown key {prefix + unknown[0]!r}; "
+            f"recipe {source}: unknown key {prefix + unknown[0]!r:.{MAX_SHOWN}}; "
             f"the keys are {', '.join(prefix + key for key in known)}"
         )
     for key, field in known.items():
@@ -56,12 +57,13 @@ def build_table(kinds: Mapping[str, type[T]], values: object, source: str, name:
             message contains the source and the name of the table.
     """
     if not isinstance(values, Mapping):
-        raise RecipeError(f"recipe {source}: {name} is {values!r}; it must be a table")
+        raise RecipeError(f"recipe {source}: {name} is {values!r:.{MAX_SHOWN}}; it must be a table")
     rest = dict(values)
     kind = rest.pop("kind", None)
     if not isinstance(kind, str) or kind not in kinds:
         raise RecipeError(
-            f"recipe {source}: {name}.kind is {kind!r}; it must be one of {', '.join(kinds)}"
+            f"recipe {source}: {name}.kind is {kind!r:.{MAX_SHOWN}}; it must be one of "
+            f"{', '.join(kinds)}"
         )
     try:
         return build_settings(kinds[kind], rest, source, f"{name}.")
@@ -84,4 +86,4 @@ def _convert(value: Any, expected: Any, key: str, source: str) -> Any:
     if items is None and isinstance(value, expected) and is_bool == (expected is bool):
         return value
     allowed = "a list of numbers" if items is not None else expected.__name__
-    raise RecipeError(f"recipe {source}: {key} is {value!r}; it must be {allowed}")
+    raise RecipeError(f"recipe {source}: {key} is {value!r:.{MAX_SHOWN}}; it must be {allowed}")

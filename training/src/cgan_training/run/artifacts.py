@@ -2,9 +2,11 @@
 
 import copy
 import json
-import os
-import platform
+import logging
+import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,27 +16,33 @@ import torch
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import atomic_write
 from cgan_training.engine import EpochMetrics, Trainer
-from cgan_training.errors import CollapsedError
+from cgan_training.errors import CheckpointError, CollapsedError, one_line
+from cgan_training.input_files import read_bounded
 from cgan_training.model_file import Model, save_model
 from cgan_training.pictures.curves import draw_curves
 from cgan_training.pictures.sample_sheet import draw_animation, draw_sample_sheet
 from cgan_training.run.checkpoint import save_checkpoint
-from cgan_training.run.config import RunOptions, config_json, package_versions
+from cgan_training.run.config import RunOptions, config_json
+from cgan_training.run.history import History
 from cgan_training.run.tensorboard import add_epoch, open_tensorboard
 
 # Mean standard deviation of a pixel among the images of a sheet; below it, all images are the same.
 MIN_SHEET_DEVIATION = 0.5
+MAX_METRICS_BYTES = 2**26
+_logger = logging.getLogger(__name__)
 
 
 class RunArtifacts:
     """Writes the files of a run, each of them atomically.
 
-    All processes call is_checkpoint_due() and save_checkpoint(); only rank 0 calls the others.
+    All processes call is_checkpoint_due() and save_checkpoint(); only rank 0 calls the others. The
+    run needs its metrics, checkpoints and models. An error in anything else is logged, and the run
+    continues without it.
 
     Args:
         identity: the part of a checkpoint that resume() compares.
         metrics: metrics of the completed epochs of a resumed run; None for a new run.
-        started_from: the record of the run that this one started from, if there is one.
+        history: the origin of the run, for the config, the checkpoints and the models.
     """
 
     def __init__(
@@ -44,25 +52,27 @@ class RunArtifacts:
         identity: dict[str, Any],
         options: RunOptions,
         metrics: list[dict[str, Any]] | None,
-        started_from: dict[str, Any] | None,
+        history: History,
     ) -> None:
         self._trainer, self._run_dir, self._options = trainer, run_dir, options
-        self._identity = identity
-        self._origin = {} if started_from is None else {"started_from": started_from}
+        self._identity, self.history = identity, history
         self._is_new, self._metrics = metrics is None, list(metrics or [])
+        self._evaluate: Callable[[Any], dict[str, float]] | None = None
         self._tensorboard: Any = None  # the SummaryWriter
         self._saved_at = time.perf_counter()
 
     def open(self) -> None:
-        """Create the directory and its first files; raise OutputError if it holds another run."""
+        """Create the first files of the run in its directory, which exists.
+
+        Raises:
+            OutputError: the directory cannot be written.
+            DatasetError: the options ask for an evaluation that the dataset does not allow.
+        """
         path, options = self._run_dir, self._options
-        if self._is_new and (path / "config.json").exists():
-            raise OutputError(
-                f"{path} already contains a run; continue it with --resume {path}, "
-                "or choose another --run-dir"
-            )
+        if options.create_evaluator is not None and options.eval_every:
+            self._evaluate = options.create_evaluator()
         try:
-            (path / "samples").mkdir(parents=True, exist_ok=True)
+            (path / "samples").mkdir(exist_ok=True)
             if options.keep_every:
                 (path / "models").mkdir(exist_ok=True)
         except OSError as error:
@@ -71,9 +81,11 @@ class RunArtifacts:
             ) from error
         self._write_metrics()
         if self._is_new:
-            self._write("config.json", config_json(self._trainer, options, self._origin))
+            config = config_json(self._trainer, options, self.history.origin())
+            self._write("config.json", config)
         if options.tensorboard:
-            self._tensorboard = open_tensorboard(path / "tensorboard", self._trainer.epoch)
+            with _optional("the TensorBoard files"):
+                self._tensorboard = open_tensorboard(path / "tensorboard", self._trainer.epoch)
 
     def is_checkpoint_due(self) -> bool:
         """Return whether the last checkpoint is older than options.checkpoint_seconds."""
@@ -81,45 +93,63 @@ class RunArtifacts:
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint. All processes call this together."""
-        state = self._trainer.state_dict()
-        content = {**self._identity, **self._origin, "metrics": self._metrics, "trainer": state}
+        state, history = self._trainer.state_dict(), self.history.to_dict(self._trainer)
+        content = {**self._identity, **history, "metrics": self._metrics, "trainer": state}
         self._trainer.processes.on_rank_zero(lambda: save_checkpoint(content, self._run_dir))
         self._saved_at = time.perf_counter()
 
     def record(self, epoch: EpochMetrics) -> None:
         """Write the metrics and the sample sheet of an epoch, and its model if it is to be kept."""
         trainer, options = self._trainer, self._options
-        metrics = asdict(epoch)
-        if options.evaluator is not None and self._is_due(options.eval_every):
-            metrics |= options.evaluator(trainer.finished_generator())
+        metrics, images = asdict(epoch), None
+        if self._evaluate is not None and self._is_due(options.eval_every):
+            with _optional(f"the quality of epoch {epoch.epoch}"):
+                figures = self._evaluate(trainer.finished_generator())
+                metrics |= {key: each for key, each in figures.items() if math.isfinite(each)}
         self._metrics.append(metrics)
         self._write_metrics()
-        images = trainer.sample_images()
-        self._write(f"samples/epoch-{epoch.epoch:04d}.png", self._draw_sheet(images))
-        # Within its first epoch a generator often returns blank images: check only complete epochs.
-        deviation = images.float().std(dim=0).mean()
-        if trainer.epoch_is_complete and deviation < MIN_SHEET_DEVIATION:
-            raise CollapsedError(
-                f"after epoch {epoch.epoch} the generator returns the same image for every noise "
-                f"and label (see {self._run_dir}/samples); lower the recipe's learning_rate, or "
-                "change its seed"
-            )
-        if self._tensorboard is not None:
-            add_epoch(self._tensorboard, metrics, images)
+        sheet = f"samples/epoch-{epoch.epoch:04d}.png"
+        with _optional(sheet):
+            images = trainer.sample_images()
+            self._write(sheet, self._draw_sheet(images))
+        if images is not None:
+            self._require_variety(images, epoch.epoch)
+        if self._tensorboard is not None and images is not None:
+            with _optional(f"epoch {epoch.epoch} in the TensorBoard files"):
+                add_epoch(self._tensorboard, metrics, images)
         if self._is_due(options.keep_every):
             save_model(self._build_model(), self._run_dir / f"models/epoch-{epoch.epoch:04d}.pt")
 
     def finish(self) -> Path:
-        """Write the grid, the animation, the curves and the model; return the model's path."""
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-        self._write("grid.png", self._draw_sheet(self._trainer.sample_images()))
-        sheets = sorted((self._run_dir / "samples").glob("epoch-*.png"))
-        self._write("samples.webp", draw_animation(sheets))
-        self._write("curves.png", draw_curves(self._metrics, self._title()))
+        """Write the model, then the grid, the animation and the curves; return the model's path."""
         path = self._run_dir / "model.pt"
         save_model(self._build_model(), path)
+        samples = self._run_dir / "samples"
+        # By length first: the number of an epoch may have more than four digits.
+        sheets = sorted(samples.glob("epoch-*.png"), key=lambda each: (len(each.name), each.name))
+        pictures: dict[str, Callable[[], bytes]] = {
+            "grid.png": lambda: self._draw_sheet(self._trainer.sample_images()),
+            "samples.webp": lambda: draw_animation(sheets),
+            "curves.png": lambda: draw_curves(self._metrics, self._title()),
+        }
+        for name, draw in pictures.items():
+            with _optional(name):
+                self._write(name, draw())
+        if self._tensorboard is not None:
+            with _optional("the end of the TensorBoard files"):
+                self._tensorboard.close()
         return path
+
+    def _require_variety(self, images: torch.Tensor, epoch: int) -> None:
+        """Raise CollapsedError if the images of a sheet are all the same."""
+        # Within its first epoch a generator often returns blank images: check only complete epochs.
+        deviation = images.float().std(dim=0).mean()
+        if self._trainer.epoch_is_complete and deviation < MIN_SHEET_DEVIATION:
+            raise CollapsedError(
+                f"after epoch {epoch} the generator returns the same image for every noise and "
+                f"label (see {self._run_dir}/samples); lower the recipe's learning_rate, or "
+                "change its seed"
+            )
 
     def _is_due(self, interval: int) -> bool:
         trainer = self._trainer
@@ -131,7 +161,7 @@ class RunArtifacts:
 
     def _write_metrics(self) -> None:
         # The whole file is rewritten: appending to it on a full disk would leave half a line.
-        lines = "".join(f"{json.dumps(each)}\n" for each in self._metrics)
+        lines = "".join(f"{json.dumps(each, allow_nan=False)}\n" for each in self._metrics)
         self._write("metrics.jsonl", lines.encode())
 
     def _draw_sheet(self, images: torch.Tensor) -> bytes:
@@ -145,34 +175,35 @@ class RunArtifacts:
     def _build_model(self) -> Model:
         """Return the finished generator on the CPU, with facts about its training."""
         trainer = self._trainer
-        training = {
-            "epochs": trainer.epoch,
-            "steps": trainer.step,
-            "seconds": round(trainer.seconds, 1),
-            "device": trainer.device.type,
-            "machine": _describe_machine(trainer.device),
-            "threads": torch.get_num_threads(),
-            "versions": package_versions(),
-            **self._origin,
-        }
         return Model(
             generator=copy.deepcopy(trainer.finished_generator()).cpu(),
             class_names=trainer.dataset.class_names,
             dataset=trainer.dataset.name,
             recipe=trainer.recipe.to_dict(),
-            training=training,
+            training=self.history.training_facts(trainer, self._options),
         )
 
 
+@contextmanager
+def _optional(name: str) -> Iterator[None]:
+    """Log an error within the block, and continue without what the name names."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - no error of a picture may end the training
+        _logger.warning("%s cannot be made (%s); the run continues without", name, one_line(error))
+
+
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Read a run's metrics.jsonl: one table per epoch."""
-    with (run_dir / "metrics.jsonl").open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+    """Read a run's metrics.jsonl: one table per epoch.
 
-
-def _describe_machine(device: torch.device) -> str:
-    """Return the name of the GPU, or of the CPU such as "x86_64 with AVX512, 2 CPUs"."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"{platform.machine()} with {capability}, {os.cpu_count()} CPUs"
+    Raises:
+        CheckpointError: the file is missing, damaged or too large.
+    """
+    path = run_dir / "metrics.jsonl"
+    try:
+        lines = read_bounded(path, MAX_METRICS_BYTES).decode("utf-8").splitlines()
+        return [dict(json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"cannot read {path}, or it is damaged ({one_line(error)}); check the path"
+        ) from error

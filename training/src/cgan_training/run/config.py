@@ -14,9 +14,11 @@ from cgan_training import __version__
 from cgan_training.engine import Trainer
 from cgan_training.errors import CheckpointError
 from cgan_training.hardware import DEVICES
+from cgan_training.input_files import read_bounded
 from cgan_training.networks import Generator
 from cgan_training.recipe import MAX_EPOCHS
 
+MAX_CONFIG_BYTES = 2**24
 EPOCHS = range(MAX_EPOCHS + 1)
 RANGES = {"threads": range(1, 1025), "keep_every": EPOCHS, "eval_every": EPOCHS}
 
@@ -34,12 +36,14 @@ class RunOptions:
     keep_every: int = 0  # keep the generator of every n-th epoch in models/; 0 keeps none
     resume: bool = False  # continue the run in the run directory
     start_from: Path | None = None  # run directory whose networks initialize a new run
-    evaluator: Callable[[Generator], dict[str, float]] | None = None  # measures the quality
+    # Called once, before a new run writes anything; returns what measures a generator's quality.
+    create_evaluator: Callable[[], Callable[[Generator], dict[str, float]]] | None = None
     eval_every: int = 0  # evaluate every n-th epoch; 0 evaluates none
     tensorboard: bool = False  # also write TensorBoard event files to tensorboard/
     progress_bar: bool = False  # show a bar on stderr instead of logging a line per epoch
     dataset_argument: str = ""  # name or absolute path of the dataset, for config.json
     data_dir: str = ""  # absolute path of --data-dir, for config.json
+    recipe_path: str = ""  # absolute path of the recipe if it was a file, for config.json
 
 
 def config_json(trainer: Trainer, options: RunOptions, origin: dict[str, Any]) -> bytes:
@@ -54,7 +58,9 @@ def config_json(trainer: Trainer, options: RunOptions, origin: dict[str, Any]) -
             "images": len(dataset.labels),
             "shape": [1, dataset.height, dataset.width],
             "class_names": list(dataset.class_names),
+            "sha256": dataset.sha256,
         },
+        **({"recipe_path": options.recipe_path} if options.recipe_path else {}),
         "device": trainer.device.type,
         "processes": trainer.processes.size,
         "threads": torch.get_num_threads(),
@@ -87,7 +93,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     """
     path = run_dir / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_bounded(path, MAX_CONFIG_BYTES).decode("utf-8"))
         _check(config)
     except FileNotFoundError as error:
         raise CheckpointError(
@@ -105,7 +111,11 @@ def saved_options(run_dir: Path) -> dict[str, Any]:
     return {
         "recipe": str(run_dir / "config.json"),
         **{key: dataset[key] for key in ("dataset", "data_dir") if dataset.get(key)},
-        **{key: config[key] for key in ("device", "tensorboard", *RANGES) if key in config},
+        **{
+            key: config[key]
+            for key in ("recipe_path", "device", "tensorboard", *RANGES)
+            if key in config
+        },
     }
 
 
@@ -116,6 +126,7 @@ def _check(config: Any) -> None:
     if (
         config.get("device", "cpu") not in DEVICES
         or type(config.get("tensorboard", False)) is not bool
+        or not isinstance(config.get("recipe_path", ""), str)
         or not all(isinstance(dataset.get(key, ""), str) for key in ("dataset", "data_dir"))
         or not all(type(value) is int and value in RANGES[key] for key, value in integers.items())
     ):

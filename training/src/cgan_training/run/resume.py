@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import fields
+from math import isfinite
 from pathlib import Path
 from pprint import saferepr
 from typing import Any
@@ -13,6 +14,7 @@ from cgan_training.provenance import check_provenance
 from cgan_training.recipe import recipe_from_dict
 from cgan_training.run.checkpoint import load_checkpoint
 from cgan_training.run.config import read_config
+from cgan_training.run.history import History, environment
 
 _METRICS = {field.name for field in fields(EpochMetrics)}  # that every epoch has
 _logger = logging.getLogger(__name__)
@@ -20,14 +22,14 @@ _logger = logging.getLogger(__name__)
 
 def resume(
     trainer: Trainer, run_dir: Path, identity: dict[str, Any]
-) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+) -> tuple[list[dict[str, Any]], History]:
     """Restore a new trainer's state from the checkpoint of its run.
 
     Raises CheckpointError unless "recipe" and "dataset_sha256" in the checkpoint equal those in
     `identity`.
 
     Returns:
-        The metrics of the completed epochs, and the record of the run that this one started from.
+        The metrics of the completed epochs, and the history of the run.
     """
     checkpoint = _load_checkpoint(trainer.processes, run_dir)
     saved, expected = checkpoint.get("recipe"), identity["recipe"]
@@ -44,8 +46,8 @@ def resume(
         )
     if not _equal(checkpoint.get("dataset_sha256"), identity["dataset_sha256"]):
         raise CheckpointError(
-            f"the run in {run_dir} was trained on other images than {trainer.dataset.source}; "
-            "give its --dataset and --data-dir"
+            f"the run in {run_dir} was trained on other images, labels or class names than "
+            f"{trainer.dataset.source}; give its --dataset and --data-dir"
         )
     try:
         metrics = [_check_metrics(dict(line)) for line in checkpoint["metrics"]]
@@ -59,7 +61,9 @@ def resume(
             "start a new run"
         ) from error
     _logger.info("resumed at epoch %d, step %s", trainer.epoch + 1, f"{trainer.step:,}")
-    return metrics, started_from
+    same = _equal(checkpoint.get("environment"), environment(trainer))
+    resumed = checkpoint.get("resumed") is not False or not same
+    return metrics, History(started_from, resumed)
 
 
 def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
@@ -109,9 +113,10 @@ def _check_metrics(metrics: dict[Any, Any]) -> dict[str, Any]:
     """Return the metrics of an epoch, after a check of their names and types.
 
     Raises:
-        ValueError: a field of EpochMetrics is missing, a name is no string, or a value no number.
+        ValueError: a field of EpochMetrics is missing, a name is no string, or a value no finite
+            number.
     """
-    numeric = all(type(value) in (int, float) for value in metrics.values())
+    numeric = all(type(value) in (int, float) and isfinite(value) for value in metrics.values())
     if not metrics.keys() >= _METRICS or not numeric or {*map(type, metrics)} != {str}:
         raise ValueError("metrics must be one table of numbers per epoch")
     return metrics

@@ -8,8 +8,20 @@ from typing import Any
 
 from torch import Tensor
 
-from cgan_runtime.errors import OutputError
 from cgan_training.errors import MissingExtraError
+
+
+def require_tensorboard() -> None:
+    """Import TensorBoard, or raise MissingExtraError if it is not installed."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it warns where TensorFlow is missing
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            "TensorBoard is not installed; pip install 'cgan-training[tensorboard]', or omit "
+            "--tensorboard"
+        ) from error
 
 
 def open_tensorboard(folder: Path, epoch: int) -> Any:
@@ -18,22 +30,11 @@ def open_tensorboard(folder: Path, epoch: int) -> Any:
     If files of the run already contain later epochs, TensorBoard hides those.
 
     Raises:
-        MissingExtraError: TensorBoard is not installed.
-        OutputError: the folder cannot be written.
+        OSError: the folder cannot be written.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it warns where TensorFlow is missing
-    logging.getLogger("tensorboard").setLevel(logging.ERROR)
-    try:
-        from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import SummaryWriter
 
-        return SummaryWriter(str(folder), purge_step=epoch + 1)
-    except ImportError as error:
-        raise MissingExtraError(
-            "TensorBoard is not installed; pip install 'cgan-training[tensorboard]', or omit "
-            "--tensorboard"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror}; free some space") from error
+    return SummaryWriter(str(folder), purge_step=epoch + 1)
 
 
 def add_epoch(writer: Any, metrics: Mapping[str, float], images: Tensor) -> None:

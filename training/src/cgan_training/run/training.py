@@ -1,14 +1,14 @@
 """A whole training run, from an untrained or restored state to model.pt."""
 
-import hashlib
 import math
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,9 +22,16 @@ from cgan_training.networks import parameter_count
 from cgan_training.recipe import Recipe
 from cgan_training.run.artifacts import RunArtifacts
 from cgan_training.run.config import RunOptions
+from cgan_training.run.directory import delete_leftovers, open_run_dir
+from cgan_training.run.history import History
 from cgan_training.run.progress import Progress
 from cgan_training.run.resume import resume, start_from
+from cgan_training.run.tensorboard import require_tensorboard
 
+# SIGHUP, which Windows lacks, arrives when the terminal is closed.
+STOP_SIGNALS = tuple(
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 PLAN_WARM_UP_STEPS, PLAN_TIMED_STEPS = 20, 40  # of a dry run
 
 
@@ -39,10 +46,10 @@ def train(
 ) -> Path:
     """Train a recipe on a dataset and write the results to a run directory.
 
-    A checkpoint is written after each epoch, every options.checkpoint_seconds, and when SIGINT or
-    SIGTERM arrives. A run that was killed and resumed ends with the same weights, bit for bit, as
-    an uninterrupted one, on a CPU with the same numbers of threads and processes. Progress goes to
-    the logger "cgan_training.run".
+    A checkpoint is written after each epoch, every options.checkpoint_seconds, and when SIGINT,
+    SIGTERM or SIGHUP arrives. A run that was killed and resumed ends with the same weights, bit for
+    bit, as an uninterrupted one, on a CPU with the same numbers of threads and processes. Progress
+    goes to the logger "cgan_training.run". A picture that cannot be made is logged and omitted.
 
     Args:
         recipe: how to train.
@@ -59,29 +66,54 @@ def train(
         The path of model.pt.
 
     Raises:
-        RecipeError: the processes cannot share a batch evenly.
+        RecipeError: the recipe cannot train on this dataset with this number of processes.
         DeviceError: the device does not support the recipe's precision.
         DatasetError: the processes have different datasets.
-        OutputError: the run directory cannot be written, or contains another run.
+        OutputError: the run directory cannot be written, contains another run, or is in use.
         CheckpointError: the run to continue or to start from is damaged or does not fit.
         DivergedError: the losses are not finite numbers.
         CollapsedError: the generator returns the same image for every noise and label.
         MissingExtraError: options.tensorboard is set, but TensorBoard is not installed.
-        StoppedError: SIGINT or SIGTERM arrived; the state is saved.
+        StoppedError: SIGINT, SIGTERM or SIGHUP arrived; the state is saved.
     """
     options = options or RunOptions()
     recipe = resolve_precision(recipe, device)
-    identity = {"recipe": recipe.to_dict(), "dataset_sha256": _hash_dataset(dataset)}
+    identity = {"recipe": recipe.to_dict(), "dataset_sha256": dataset.sha256}
     processes.require_same(identity)
+    if options.tensorboard:
+        processes.on_rank_zero(require_tensorboard)
     trainer = Trainer(recipe, dataset, device, processes)
-    metrics = started_from = None
-    if options.resume:
-        metrics, started_from = resume(trainer, run_dir, identity)
-    elif options.start_from is not None:
-        started_from = start_from(trainer, options.start_from)
-    artifacts = RunArtifacts(trainer, run_dir, identity, options, metrics, started_from)
-    processes.on_rank_zero(artifacts.open)
+    with _open_artifacts(trainer, run_dir, identity, options) as artifacts:
+        return _train(trainer, artifacts, run_dir, options)
 
+
+@contextmanager
+def _open_artifacts(
+    trainer: Trainer, run_dir: Path, identity: dict[str, Any], options: RunOptions
+) -> Iterator[RunArtifacts]:
+    """Restore or initialize the trainer, and open the run directory, locked for the block."""
+    processes, metrics, history = trainer.processes, None, History()
+    if options.start_from is not None and not options.resume:
+        history = History(started_from=start_from(trainer, options.start_from))
+    locked: list[bool] = []  # empty unless this is rank 0
+    with ExitStack() as stack:
+
+        def lock() -> None:
+            locked.append(stack.enter_context(open_run_dir(run_dir, resume=options.resume)))
+
+        processes.on_rank_zero(lock)
+        if options.resume:
+            metrics, history = resume(trainer, run_dir, identity)
+            if any(locked):
+                delete_leftovers(run_dir)
+        artifacts = RunArtifacts(trainer, run_dir, identity, options, metrics, history)
+        processes.on_rank_zero(artifacts.open)
+        yield artifacts
+
+
+def _train(trainer: Trainer, artifacts: RunArtifacts, run_dir: Path, options: RunOptions) -> Path:
+    """Train until the recipe's epochs are complete or the time is up; return model.pt's path."""
+    processes = trainer.processes
     trainer.seconds_limit = trainer.seconds + (options.seconds_limit or math.inf)
     maximum, time_is_up = PeriodicMaximum(processes), 0.0
     progress = Progress(trainer, bar=options.progress_bar)
@@ -97,7 +129,7 @@ def train(
                 artifacts.save_checkpoint()
             return not any(stopping)
 
-        while trainer.epoch < recipe.epochs and not time_is_up:
+        while trainer.epoch < trainer.recipe.epochs and not time_is_up:
             progress.start_epoch()
             epoch = trainer.train_epoch(on_step)
             if trainer.epoch_is_complete:
@@ -115,6 +147,8 @@ def train(
         if not trainer.epoch_is_complete:  # the time limit ended the run within an epoch
             progress.end_epoch(epoch)
             processes.on_rank_zero(partial(artifacts.record, epoch))
+    if time_is_up and trainer.epoch < trainer.recipe.epochs:
+        artifacts.history.stopped_after_seconds = math.ceil(trainer.seconds * 10) / 10
     return processes.on_rank_zero(artifacts.finish)
 
 
@@ -137,9 +171,10 @@ def plan_run(trainer: Trainer, start_from_run: Path | None) -> dict[str, str]:
 
 @contextmanager
 def _record_stop_signals() -> Iterator[list[int]]:
-    """Record SIGINT and SIGTERM within the block instead of ending the process; yield the record.
+    """Record STOP_SIGNALS within the block instead of ending the process; yield the record.
 
-    A second signal of that kind has its usual effect. Only the main thread can handle signals.
+    A second signal of that kind has its usual effect. Signals that are ignored, such as SIGHUP
+    under nohup, stay ignored. Only the main thread can handle signals.
     """
     received: list[int] = []
 
@@ -148,20 +183,13 @@ def _record_stop_signals() -> Iterator[list[int]]:
         signal.signal(number, previous[signal.Signals(number)])
 
     in_main_thread = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
-    previous = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
+    numbers = STOP_SIGNALS if in_main_thread else ()
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    previous = {key: each for key, each in handlers.items() if each is not signal.SIG_IGN}
+    for number in previous:
         signal.signal(number, record)
     try:
         yield received
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _hash_dataset(dataset: Dataset) -> str:
-    digest = hashlib.sha256()
-    for tensor in (dataset.images, dataset.labels):
-        digest.update(f"{tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()

@@ -5,10 +5,11 @@
  * without a GPU gets a small build. The others get a build with both providers, which is smaller for
  * browsers that support JSPI.
  */
-import { BUILDS, filesOf } from "./builds.mjs";
-import { ONNXRUNTIME } from "./built.mjs"; // its version, written by build.mjs
-import { IMAGE, LABEL, NOISE } from "./contract.mjs";
-import { ModelError, PageError, ProviderError } from "./errors.mjs";
+import { BUILDS, filesOf } from "./builds.js";
+import { ONNXRUNTIME } from "./built.js"; // its version, written by build.mjs
+import { ModelError, PageError, ProviderError } from "./errors.js";
+import { CONTRACT } from "./rules.js";
+import { printable } from "./texts.js";
 
 const FOLDER = new URL(`vendor/onnxruntime-web-${ONNXRUNTIME}/`, import.meta.url);
 const loadedBuilds = new Map();
@@ -41,7 +42,7 @@ export async function openSession(bytes, provider, source) {
   try {
     const options = { executionProviders: [provider], logSeverityLevel: 3 };
     const session = await enqueue(() => ort.InferenceSession.create(bytes, options));
-    return new Session(ort, session);
+    return new Session(ort, session, source);
   } catch (cause) {
     if (provider === "webgpu") {
       const message = `WebGPU cannot open this model (${oneLine(cause)}); choose WebAssembly`;
@@ -49,19 +50,18 @@ export async function openSession(bytes, provider, source) {
     }
     if (/no available backend/.test(cause.message)) throw startError(cause);
     throw new ModelError(
-      `${source} is damaged or needs an onnxruntime newer than ${ONNXRUNTIME}; ` +
-        "copy or export it again",
+      `${printable(source)} cannot be opened (${oneLine(cause)}); ` +
+        "use a newer version of the page, or export it again",
       { cause },
     );
   }
 }
 
 class Session {
-  constructor(ort, session) {
+  constructor(ort, session, source) {
+    this.source = printable(source);
     this.ort = ort;
     this.session = session;
-    this.inputMetadata = session.inputMetadata;
-    this.outputMetadata = session.outputMetadata;
   }
 
   /**
@@ -69,15 +69,23 @@ class Session {
    *
    * @param {Float32Array} noise - [labels * noiseDim]
    * @param {number[]} labels
-   * @returns {Promise<Uint8Array>} [labels * height * width], 0 (background) to 255 (foreground)
+   * @returns {Promise<Tensor>} uint8 [labels, 1, height, width]
+   * @throws {ModelError} onnxruntime-web cannot run the model
    */
-  run(noise, labels) {
+  async run(noise, labels) {
     const { Tensor } = this.ort;
     const feeds = {
-      [NOISE]: new Tensor("float32", noise, [labels.length, noise.length / labels.length]),
-      [LABEL]: new Tensor("int64", BigInt64Array.from(labels, BigInt), [labels.length]),
+      [CONTRACT.noise]: new Tensor("float32", noise, [labels.length, noise.length / labels.length]),
+      [CONTRACT.label]: new Tensor("int64", BigInt64Array.from(labels, BigInt), [labels.length]),
     };
-    return enqueue(async () => (await this.session.run(feeds))[IMAGE].data);
+    try {
+      return await enqueue(async () => (await this.session.run(feeds))[CONTRACT.image]);
+    } catch (cause) {
+      throw new ModelError(
+        `${this.source} can be opened, but not run (${oneLine(cause)}); export it again`,
+        { cause },
+      );
+    }
   }
 
   release() {

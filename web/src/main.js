@@ -1,15 +1,21 @@
 /** The page: reads what the visitor requests and shows the generated images. */
-import { InputError, ModelError, PageError, ProviderError } from "./errors.mjs";
-import * as facts from "./facts.mjs";
-import { SeedNoise, generateSlices } from "./generation.mjs";
-import { Generator } from "./generator.mjs";
-import { SEEDS } from "./noise.mjs";
-import { keepOffline } from "./offline.mjs";
-import { toPng } from "./png.mjs";
-import { Sheet } from "./sheet.mjs";
+import { InputError, ModelError, PageError, ProviderError } from "./errors.js";
+import * as facts from "./facts.js";
+import { SeedNoise, generateSlices } from "./generation.js";
+import { Generator } from "./generator.js";
+import { SEEDS } from "./noise.js";
+import { keepOffline } from "./offline.js";
+import { toPng } from "./png.js";
+import { Sheet } from "./sheet.js";
+import { displayed, printable } from "./texts.js";
+import { checkSize } from "./validation.js";
 
 const SHIPPED_MODEL = "digits.onnx";
-const MAX_IMAGES = 1000;
+const MAX_IMAGES = 1000; // of a sheet, and classes of a model that are listed
+// Browsers do not draw larger canvases, and a model's images may be large.
+const MAX_SHEET_PIXELS = 2 ** 22;
+const MAX_SHEET_WIDTH = 2 ** 14; // in pixels
+const MAX_COMMAND_LENGTH = 4000; // characters; a class name may be longer
 const MAX_NUMBER_LENGTH = 20; // digits
 const PNG_SCALE = 4;
 const MAX_OUTDATED_MILLISECONDS = 100; // how long an outdated sheet may still be generated
@@ -23,7 +29,7 @@ let noises = []; // SeedNoise of both seeds of the interpolation
 /* Input */
 
 function allLabels() {
-  return generator.info.classNames.map((_, label) => label);
+  return [...generator.info.classNames.keys()].slice(0, maxImages());
 }
 
 function isAllLabels(labels) {
@@ -52,15 +58,20 @@ function parseCount(text, labels) {
   const count = Number(text);
   if (!/^[0-9]{1,9}$/.test(text) || count < 1 || count > maxCount(labels)) {
     throw new InputError(
-      `a sheet holds at most ${MAX_IMAGES} images; choose a count from 1 to ${maxCount(labels)}`,
+      `a sheet holds at most ${maxImages()} images; choose a count from 1 to ${maxCount(labels)}`,
     );
   }
   return count;
 }
 
+function maxImages() {
+  const { height, width } = generator.info;
+  return Math.max(1, Math.min(MAX_IMAGES, Math.floor(MAX_SHEET_PIXELS / (height * width))));
+}
+
 /** Return how many images of each of these labels fit on a sheet. */
 function maxCount(labels) {
-  return Math.max(1, Math.floor(MAX_IMAGES / labels.length));
+  return Math.max(1, Math.floor(maxImages() / labels.length));
 }
 
 /** Update the state from a field, or show what is wrong with the field and keep the sheet. */
@@ -173,7 +184,8 @@ async function generateSheet(request, requested) {
   const { height, width, noiseDim } = generator.info;
   const classes = requested.labels.length;
   const labels = Array(requested.count).fill(requested.labels).flat();
-  const columns = classes > 1 ? classes : Math.ceil(Math.sqrt(requested.count));
+  const widest = Math.max(1, Math.floor(MAX_SHEET_WIDTH / width));
+  const columns = Math.min(widest, classes > 1 ? classes : Math.ceil(Math.sqrt(requested.count)));
   noises = [noiseOf(requested.seed, noiseDim), noiseOf(requested.to, noiseDim)];
   sheet.layOut(labels.length, columns, height, width);
   const start = performance.now();
@@ -214,9 +226,11 @@ function showFacts(requested, images, milliseconds) {
   $("latency").textContent = facts.latency(images, milliseconds);
   $("runs-on").textContent = facts.provider(generator);
   $("model").textContent = facts.model(generator);
-  $("command-row").hidden = requested.position !== 0; // cgan-run does not interpolate
   const path = isShipped() ? null : generator.source;
-  const spans = facts.command(requested, generator.info, path).map((part) => {
+  const words = facts.command(requested, generator.info, path);
+  const isLong = words.join(" ").length > MAX_COMMAND_LENGTH;
+  $("command-row").hidden = requested.position !== 0 || isLong; // cgan-run does not interpolate
+  const spans = (isLong ? [] : words).map((part) => {
     const span = document.createElement("span"); // an option and its value share a line
     span.textContent = part;
     return [span, " "];
@@ -233,8 +247,12 @@ function isShipped() {
 }
 
 async function openShipped() {
-  const response = await fetch(SHIPPED_MODEL);
-  if (!response.ok) throw new ModelError(`${SHIPPED_MODEL} is missing; build the page again`);
+  const response = await fetch(SHIPPED_MODEL).catch(() => ({ ok: false }));
+  if (!response.ok) {
+    throw new ModelError(
+      `${SHIPPED_MODEL} cannot be loaded; check the connection and reload the page`,
+    );
+  }
   return Generator.open(new Uint8Array(await response.arrayBuffer()), SHIPPED_MODEL);
 }
 
@@ -243,7 +261,7 @@ async function switchTo(opened) {
   const previous = generator;
   generator = opened;
   const { classNames } = opened.info;
-  if (previous?.info.classNames.join("\n") !== classNames.join("\n")) {
+  if (JSON.stringify(previous?.info.classNames) !== JSON.stringify(classNames)) {
     Object.assign(state, withLabels(allLabels()));
     listClasses();
   }
@@ -256,7 +274,8 @@ function listClasses() {
   $("classes-legend").textContent = isDigits ? "Digit" : "Class";
   $("number-field").hidden = !isDigits;
   $("classes").classList.toggle("named", !isDigits);
-  const choices = [["all", "All"], ...generator.info.classNames.entries()];
+  const listed = generator.info.classNames.slice(0, MAX_IMAGES);
+  const choices = [["all", "All"], ...listed.entries()];
   $("classes").replaceChildren(
     ...choices.map(([value, name]) => {
       const radio = document.createElement("input");
@@ -266,15 +285,25 @@ function listClasses() {
         applyState();
       });
       const label = document.createElement("label");
-      label.append(radio, name);
+      label.append(radio, value === "all" ? name : displayed(name));
       return label;
     }),
   );
 }
 
+async function readFile(file) {
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch (cause) {
+    const message = `cannot read ${printable(file.name)} (${cause.message}); open another file`;
+    throw new ModelError(message, { cause }); // a folder, or a file that changed meanwhile
+  }
+}
+
 async function openFile(file) {
   try {
-    await switchTo(await Generator.open(new Uint8Array(await file.arrayBuffer()), file.name));
+    checkSize(file.size, file.name);
+    await switchTo(await Generator.open(await readFile(file), file.name));
   } catch (error) {
     return showError(error); // the current model and sheet stay
   }
@@ -372,4 +401,5 @@ async function start() {
   if (await keepOffline()) $("offline").textContent = "The page now works offline.";
 }
 
+document.documentElement.dataset.started = ""; // started.js looks for it
 start();

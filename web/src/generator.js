@@ -1,11 +1,17 @@
 /** Generator: turns noise and labels into images. */
-import { readInfo, readMetadata } from "./contract.mjs";
-import { ProviderError } from "./errors.mjs";
-import { standardNormal } from "./noise.mjs";
-import { hasGpu, openSession } from "./session.mjs";
+import { readInfo } from "./contract.js";
+import { ModelError, ProviderError } from "./errors.js";
+import { standardNormal } from "./noise.js";
+import { hasGpu, openSession } from "./session.js";
+import { printable } from "./texts.js";
+import { validateModel } from "./validation.js";
 
 const MAX_PIXEL_ERROR = 1; // that a correct device may have on the golden sample
 const REPEATS = 5;
+const GOLDEN_SLICE = 16; // images of the first slice; a slow model stays at this size
+const MAX_GOLDEN_SLICE = 64;
+const SLOW_MILLISECONDS = 100;
+const MAX_GOLDEN_MILLISECONDS = 5000; // a hostile golden sample could take hours
 
 export class Generator {
   /**
@@ -17,9 +23,8 @@ export class Generator {
    * @throws {ModelError} the file is damaged, is not a cgan model, or breaks the contract
    */
   static async open(bytes, source) {
-    const metadata = readMetadata(bytes, source);
+    const info = await readInfo(await validateModel(bytes, source), source);
     const session = await openSession(bytes, "wasm", source);
-    const info = await readInfo(metadata, session, source);
     const generator = new Generator(bytes, source, info, session);
     generator.goldenErrors.wasm = await generator.#measureGoldenError("wasm");
     return generator;
@@ -51,7 +56,7 @@ export class Generator {
    * @returns {Promise<Uint8Array>} [labels * height * width], 0 (background) to 255 (foreground)
    */
   generate(noise, labels) {
-    return this.#sessions[this.provider].run(noise, labels);
+    return this.#run(this.provider, noise, labels);
   }
 
   /**
@@ -90,21 +95,52 @@ export class Generator {
     await this.useProvider("wasm");
   }
 
+  /** Return the pixels of one image per label, and check that the model returned as many. */
+  async #run(provider, noise, labels) {
+    const { type, dims, data } = await this.#sessions[provider].run(noise, labels);
+    const expected = [labels.length, 1, this.info.height, this.info.width];
+    if (type !== "uint8" || String(dims) !== String(expected)) {
+      throw new ModelError(
+        `${printable(this.source)} returned ${type} [${dims.join(", ")}] for ${labels.length} ` +
+          `labels instead of uint8 [${expected.join(", ")}]; export it again`,
+      );
+    }
+    return data;
+  }
+
   /** Release the sessions. */
   async close() {
     for (const session of Object.values(this.#sessions)) await session.release();
   }
 
-  #generateGolden(provider) {
-    const { seed, labels } = this.info.golden;
-    const noise = standardNormal(seed, 0n, labels.length, this.info.noiseDim);
-    return this.#sessions[provider].run(noise, labels);
+  /**
+   * Yield the golden sample in slices: the position of the first pixel, and the pixels. It ends
+   * after MAX_GOLDEN_MILLISECONDS.
+   */
+  async *#generateGolden(provider) {
+    const { golden, noiseDim, height, width } = this.info;
+    const begin = performance.now();
+    let [first, size] = [0, GOLDEN_SLICE];
+    while (first < golden.labels.length && performance.now() - begin < MAX_GOLDEN_MILLISECONDS) {
+      const slice = golden.labels.slice(first, first + size);
+      const start = performance.now();
+      const noise = standardNormal(golden.seed, BigInt(first), slice.length, noiseDim);
+      const pixels = await this.#run(provider, noise, slice);
+      if (performance.now() - start < SLOW_MILLISECONDS) size = MAX_GOLDEN_SLICE;
+      yield { start: first * height * width, pixels };
+      first += slice.length;
+    }
   }
 
   async #measureGoldenError(provider) {
-    const generated = await this.#generateGolden(provider);
     const { images } = this.info.golden;
-    return generated.reduce((max, value, i) => Math.max(max, Math.abs(value - images[i])), 0);
+    let max = 0;
+    for await (const { start, pixels } of this.#generateGolden(provider)) {
+      for (let i = 0; i < pixels.length; i++) {
+        max = Math.max(max, Math.abs(pixels[i] - images[start + i]));
+      }
+    }
+    return max;
   }
 
   /** Return the median time in milliseconds. #measureGoldenError has warmed the session up. */
@@ -112,7 +148,7 @@ export class Generator {
     const times = [];
     for (let repeat = 0; repeat < REPEATS; repeat++) {
       const start = performance.now();
-      await this.#generateGolden(provider);
+      for await (const _ of this.#generateGolden(provider));
       times.push(performance.now() - start);
     }
     return times.sort((a, b) => a - b)[(REPEATS - 1) / 2];

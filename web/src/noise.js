@@ -3,7 +3,7 @@
  * vectors.
  *
  * The seed is the key of Philox4x64-10 (Salmon et al. 2011), and image i owns a fixed block of
- * counters. BigInt arithmetic takes about 10 µs per image (benchmarks/browser.mjs), less than the
+ * counters. BigInt arithmetic takes about 10 µs per image (benchmarks/browser.js), less than the
  * network.
  */
 

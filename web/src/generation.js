@@ -1,5 +1,5 @@
 /** Generation of many images in slices that are short enough to keep the page responsive. */
-import { interpolate, standardNormal } from "./noise.mjs";
+import { interpolate, standardNormal } from "./noise.js";
 
 const MAX_SLICE_MILLISECONDS = 8; // half of a frame
 const MAX_SLICE_IMAGES = { wasm: 64, webgpu: 256 }; // larger slices are not faster

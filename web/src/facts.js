@@ -1,4 +1,5 @@
 /** Texts of the page that describe the generated images. */
+import { CONTROLS, displayed, firstOf } from "./texts.js";
 
 const PROVIDERS = { wasm: "WebAssembly", webgpu: "WebGPU" };
 const MAX_SLUG_LENGTH = 20; // characters of a file name that are class names
@@ -10,7 +11,7 @@ export function hasDigitClasses({ classNames }) {
 
 /** Return labels as a number, such as 2026, or as a list of class names. */
 export function namesOf(labels, info, separator = ", ") {
-  const names = labels.map((label) => info.classNames[label]);
+  const names = labels.map((label) => displayed(info.classNames[label]));
   return names.join(hasDigitClasses(info) ? "" : separator);
 }
 
@@ -39,7 +40,8 @@ export function provider({ provider: current, goldenErrors, milliseconds, passes
 /** Return the model's file name, size, precision and dataset. */
 export function model({ bytes, source, info }) {
   const kilobytes = Math.round(bytes.length / 1000).toLocaleString("en");
-  return `${source}, ${kilobytes} kB, ${info.precision}, ${info.dataset}`;
+  const texts = [source, `${kilobytes} kB`, info.precision, info.dataset];
+  return texts.map(displayed).join(", ");
 }
 
 /**
@@ -52,7 +54,7 @@ export function model({ bytes, source, info }) {
  */
 export function command({ labels, count, seed }, info, path) {
   const parts = ["cgan-run"];
-  if (path !== null) parts.push(`--model ${shellQuoted(path)}`);
+  if (path !== null) parts.push(`--model ${shellQuoted(path.replace(/^-/, "./-"))}`);
   if (hasDigitClasses(info)) {
     parts.push(`${labels.length > 1 ? "--digits" : "--digit"} ${namesOf(labels, info)}`);
   } else if (labels.length < info.classNames.length) {
@@ -64,14 +66,26 @@ export function command({ labels, count, seed }, info, path) {
 /** Return the name that cgan-run gives a PNG file, such as digits-2026-seed-7.png. */
 export function fileName({ labels, seed, to, position }, info) {
   const kind = labels.length > 1 ? "digits-" : "digit-";
-  const slug = namesOf(labels, info, "-")
-    .replace(/[^\p{L}\p{N}]+/gu, "-")
-    .slice(0, MAX_SLUG_LENGTH);
+  const names = labels.map((label) => info.classNames[label]);
+  const joined = names
+    .join(hasDigitClasses(info) ? "" : "-")
+    .normalize("NFC")
+    .toLowerCase();
+  const words = trimDashes(joined.replace(/[^\p{L}\p{N}_]+/gu, "-"));
+  const slug = trimDashes(firstOf(words, MAX_SLUG_LENGTH)) || "class";
   const interpolated = position ? `-to-${to}-${Math.round(position * 100)}` : "";
   return `${hasDigitClasses(info) ? kind : ""}${slug}-seed-${seed}${interpolated}.png`;
 }
 
-/** Return a text as one shell word. */
+function trimDashes(text) {
+  return text.replace(/^-+|-+$/g, "");
+}
+
+/** Return a text as one shell word, on one line. */
 function shellQuoted(text) {
-  return /^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  if (/^[\w.-]+$/.test(text)) return text;
+  if (!text.match(CONTROLS)) return `'${text.replaceAll("'", "'\\''")}'`;
+  const unicode = (each) => `\\u${each.codePointAt(0).toString(16).padStart(4, "0")}`;
+  const quoted = text.replace(/[\\']/g, "\\$&").replace(CONTROLS, unicode);
+  return `$'${quoted}'`; // the quotes of bash and zsh that allow escapes
 }

@@ -1,0 +1,70 @@
+"""Check the output paths of cgan-export before minutes of work."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from cgan_runtime.errors import OutputError
+
+CARD_SUFFIXES = (".png", ".md")  # of the files that --card writes
+
+
+def output_paths(output: Path, precisions: Iterable[str]) -> dict[str, Path]:
+    """Return the file of each precision, without duplicates, in order.
+
+    Raises:
+        click.UsageError: OUTPUT has no file name.
+    """
+    if not output.name:
+        raise click.UsageError(f"OUTPUT {str(output)!r} has no file name; choose another path")
+    requested = dict.fromkeys(precisions)
+    if len(requested) == 1:
+        return dict.fromkeys(requested, output)
+    return {
+        precision: output.with_name(f"{output.stem}-{precision}{output.suffix}")
+        for precision in requested
+    }
+
+
+def check_output(path: Path, model: Path, *, card: bool) -> None:
+    """Check that OUTPUT can be written, and differs from the model and the card's files.
+
+    Raises:
+        OutputError: OUTPUT or one of the card's files cannot be written.
+        click.UsageError: OUTPUT is the model, or has the suffix of one of the card's files.
+    """
+    require_writable(path)
+    if path.exists() and any(
+        each.exists() and path.samefile(each) for each in (model, model / "model.pt")
+    ):
+        raise click.UsageError(f"OUTPUT {path} is the trained model; choose another name")
+    if card and path.suffix.lower() in CARD_SUFFIXES:
+        raise click.UsageError(
+            f"--card would overwrite OUTPUT with its {path.suffix} file; choose a name that ends "
+            "in .onnx"
+        )
+    if card:
+        for suffix in CARD_SUFFIXES:
+            require_writable(path.with_suffix(suffix))
+
+
+def require_writable(path: Path) -> None:
+    """Raise OutputError if atomic_write() could not write a file."""
+    if not os.path.isdir(path.parent):  # noqa: PTH112 - Path.is_dir() raises for a long name
+        raise OutputError(
+            f"cannot write {path}: {path.parent} is not a folder; choose another path"
+        )
+    try:
+        with suppress(FileNotFoundError):
+            path.lstat()  # raises an error if the name is too long
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is not a regular file; choose another path")
+        with tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write {path}: {reason}; choose another path") from error

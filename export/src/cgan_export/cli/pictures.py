@@ -1,0 +1,48 @@
+"""Pictures beside a result. One that cannot be drawn is skipped with a note."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cgan_runtime.errors import printable
+from cgan_runtime.files import atomic_write
+from cgan_training.cli.common import echo_line
+
+if TYPE_CHECKING:
+    from cgan_export.evaluation.evaluator import Evaluation, Evaluator
+    from cgan_export.evaluation.image_sources import ImageSource
+
+
+def draw(name: str, function: Callable[[], bytes]) -> bytes | None:
+    """Return a picture; print a note and return None if it cannot be drawn."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 - the libraries raise many types, e.g. for large sizes
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        echo_line(f"note: {name} cannot be drawn ({reason:.200})")
+        return None
+
+
+def write_pictures(
+    evaluation: "Evaluation", source: "ImageSource", evaluator: "Evaluator", folder: Path
+) -> None:
+    """Write the three pictures of a model to an existing folder.
+
+    Raises:
+        OutputError: a picture cannot be written.
+    """
+    from cgan_export.evaluation.pictures import confusion_picture, nearest_picture, sheet_picture
+
+    names, title = source.class_names, printable(source.name)
+    train, nearest_title = evaluator.train.images, "generated images and nearest training images"
+    pictures = {
+        "sheet.png": partial(sheet_picture, evaluation, names, title),
+        "confusion.png": partial(confusion_picture, evaluation, names, title),
+        "nearest.png": partial(nearest_picture, evaluation, train, names, nearest_title),
+    }
+    for name, function in pictures.items():
+        picture = draw(name, function)
+        if picture is not None:
+            with atomic_write(folder / name) as file:
+                file.write(picture)

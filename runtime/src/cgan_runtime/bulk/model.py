@@ -1,0 +1,34 @@
+"""The model of a job, read once: what is validated is what the job's folder receives."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from cgan_runtime.generator import SHIPPED_MODEL, _read_model_file
+from cgan_runtime.inference.session import open_session
+from cgan_runtime.model_file.checksum import require_sha256
+from cgan_runtime.model_file.contract import ModelInfo, read_info
+from cgan_runtime.model_file.graph_validation import validate_model
+
+
+class JobModel(NamedTuple):
+    """A model file that onnxruntime can open."""
+
+    content: bytes  # of the whole file
+    sha256: str  # of the content, in hexadecimal
+    info: ModelInfo
+
+
+def read_model(path: Path | None, provider: str, expect_sha256: str | None) -> JobModel:
+    """Read a model file, which may be a pipe.
+
+    Arguments and errors are those of ImageGenerator.
+    """
+    path = SHIPPED_MODEL if path is None else path
+    content, source = _read_model_file(path), str(path)
+    if expect_sha256 is not None:
+        require_sha256(content, expect_sha256, source)
+    model_sha256 = validate_model(content, source)
+    session = open_session(content, source, provider, threads=1)
+    metadata = session.get_modelmeta().custom_metadata_map
+    info = read_info(metadata, session.get_inputs(), session.get_outputs(), source)
+    return JobModel(content, model_sha256, info)

@@ -1,0 +1,65 @@
+"""Tell the errors of onnxruntime from the caller's own, and find their causes.
+
+A signal handler or a trace function can raise an exception while onnxruntime's code runs. Such an
+exception belongs to the caller.
+"""
+
+import re
+
+from cgan_runtime.errors import CganError, ModelError
+
+PACKAGE = "onnxruntime"
+# pybind11 raises these for C++ exceptions other than onnxruntime's (pybind11: "Exceptions").
+TRANSLATED = (RuntimeError, ValueError, IndexError, OverflowError)
+OUT_OF_MEMORY = "bad_alloc|Failed to allocate"
+NO_THREAD = "pthread_create failed|_beginthreadex|CreateThread"  # the latter two on Windows
+THREAD_REMEDY = "raise the limit on threads (ulimit -u, or the pids limit of the container)"
+
+
+def raised_in(error: Exception, *packages: str) -> bool:
+    """Return whether a function of these packages raised an exception, or called C code that did.
+
+    The function of a signal handler would be the last one in the traceback.
+    """
+    trace, module = error.__traceback__, ""
+    while trace is not None:
+        module, trace = trace.tb_frame.f_globals.get("__name__") or "", trace.tb_next
+    return module.partition(".")[0] in packages
+
+
+def is_native(error: Exception) -> bool:
+    """Return whether onnxruntime raised an exception, not a callback that ran meanwhile."""
+    if type(error).__module__.partition(".")[0] == PACKAGE:
+        return True
+    return type(error) in TRANSLATED and raised_in(error, PACKAGE)
+
+
+def lacks_thread(error: Exception) -> bool:
+    """Return whether onnxruntime could not start a thread."""
+    return is_native(error) and re.search(NO_THREAD, str(error)) is not None
+
+
+def one_line(error: Exception) -> str:
+    """Return onnxruntime's message without the source location at its beginning."""
+    text = re.sub(r"^\S+\.(cc|h):\d+ .*?\) ", "", " ".join(str(error).split()))
+    return text[:200] or type(error).__name__
+
+
+def convert_error(error: Exception, problem: str, remedy: str) -> Exception:
+    """Return the exception to raise for an exception of onnxruntime.
+
+    Args:
+        error: the exception.
+        problem: what onnxruntime could not do, such as "m.onnx cannot be opened".
+        remedy: what to do if it lacks neither memory nor threads.
+    """
+    if re.search(OUT_OF_MEMORY, str(error)):
+        return MemoryError(one_line(error))
+    if lacks_thread(error):
+        return CganError(f"{problem}: onnxruntime cannot start a thread; {THREAD_REMEDY}")
+    return ModelError(f"{problem} ({one_line(error)}); {remedy}")
+
+
+def convert_run_error(error: Exception, source: str) -> Exception:
+    """Return the exception to raise for an exception of onnxruntime during a run."""
+    return convert_error(error, f"{source} can be opened, but not run", "export it again")

@@ -1,0 +1,83 @@
+"""The sessions of a model: one with all threads, and one with a single thread for small batches.
+
+Waking threads takes longer than a small network takes for a few images (docs/design/0012).
+"""
+
+from typing import Any
+
+from cgan_runtime.errors import ProviderError
+from cgan_runtime.inference.forks import NATIVE_LOCK, abandon_after_fork, never_destroy
+from cgan_runtime.inference.native_errors import THREAD_REMEDY
+from cgan_runtime.inference.session import CPU, open_session, short_name
+from cgan_runtime.inference.threads import available_threads
+
+# One thread is faster up to this number of bytes: the size of the model times the batch size.
+MAX_SINGLE_THREAD_BYTES = 32 * 2**20
+
+
+class SessionPool:
+    """The sessions of a model. A forked child opens its own at the first use.
+
+    The arguments and errors are those of open_session(). The session with a single thread is
+    opened at the first small batch.
+
+    Attributes:
+        provider: short name of the provider that the sessions use, such as "cpu".
+    """
+
+    def __init__(self, content: bytes, source: str, provider: str, threads: int | None) -> None:
+        requested = threads or available_threads()
+        self._content, self._source = content, source
+        self._main: Any = None
+        self._single_threaded: Any = None
+        abandon_after_fork(self)
+        main = self._main = open_session(content, source, provider, requested)
+        self.provider = short_name(main.get_providers()[0])
+        self._threads: int = main.get_session_options().intra_op_num_threads
+        if self._threads < requested:
+            import logging  # takes 2 ms or more, rarely needed
+
+            logging.getLogger(__name__).warning(
+                "generating with %d instead of %d threads: the system starts no more; %s, or set "
+                "a lower number of threads", self._threads, requested, THREAD_REMEDY
+            )  # fmt: skip
+        use_two = self.provider == CPU and self._threads > 1
+        self._max_single_thread_batch = MAX_SINGLE_THREAD_BYTES // len(content) if use_two else 0
+
+    @property
+    def main(self) -> Any:
+        """The onnxruntime.InferenceSession with all threads."""
+        return self._main or self._open_main()
+
+    def for_batch(self, size: int) -> Any:
+        """Return the onnxruntime.InferenceSession that is faster for this number of images."""
+        if size > self._max_single_thread_batch:
+            return self.main
+        return self._single_threaded or self._open_single_threaded()
+
+    def _open_single_threaded(self) -> Any:
+        with NATIVE_LOCK:
+            if self._single_threaded is None:
+                self._single_threaded = open_session(self._content, self._source, CPU, 1)
+            return self._single_threaded
+
+    def _open_main(self) -> Any:
+        """Open the session again, in a forked child."""
+        try:
+            with NATIVE_LOCK:
+                if self._main is None:
+                    self._main = open_session(
+                        self._content, self._source, self.provider, self._threads
+                    )
+                return self._main
+        except ProviderError as error:
+            raise ProviderError(
+                f"a forked process cannot use {self.provider}, which its parent uses; start it "
+                "with spawn instead of fork, or generate on the CPU"
+            ) from error
+
+    def abandon_sessions(self) -> None:
+        """Give up the sessions without destroying them."""
+        for session in filter(None, (self._main, self._single_threaded)):
+            never_destroy(session)
+        self._main = self._single_threaded = None

@@ -1,0 +1,178 @@
+"""Which dataset a model is evaluated with, and which are refused."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from cgan_export.errors import EvaluationError
+from cgan_export.evaluation.datasets import load_evaluation_data, load_training_images
+from cgan_export.evaluation.image_sources import ImageSource
+from cgan_training.data import Dataset, load_dataset
+from cgan_training.errors import DatasetError
+
+NAMES = ("yes", "no", "maybe")
+MakeFolder = Callable[..., Path]
+
+
+def idx(values: NDArray[np.uint8]) -> bytes:
+    return (
+        bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes() + values.tobytes()
+    )
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> MakeFolder:
+    """Write a dataset of random images to a folder: make_folder("shapes", seed=1)."""
+
+    def make(
+        name: str,
+        seed: int = 0,
+        names: tuple[str, ...] = NAMES,
+        test_labels: tuple[int, ...] = (0, 1, 2),
+        train_labels: tuple[int, ...] = (0, 1, 2, 0, 1, 2),
+        test_size: tuple[int, int] = (8, 8),
+    ) -> Path:
+        folder, rng = tmp_path / name, np.random.default_rng(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        for part, labels, size in (
+            ("train", train_labels, (8, 8)),
+            ("t10k", test_labels, test_size),
+        ):
+            images = rng.integers(0, 256, (len(labels), *size), np.uint8)
+            (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+            (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.array(labels, np.uint8)))
+        (folder / "classes.txt").write_text("".join(f"{each}\n" for each in names))
+        return folder
+
+    return make
+
+
+def source(
+    dataset: str, training: Mapping[str, Any], names: tuple[str, ...] = NAMES
+) -> ImageSource:
+    return ImageSource("m.pt", dataset, names, (8, 8), lambda labels: labels, training)
+
+
+def facts(folder: Path) -> dict[str, str]:
+    """Return what cgan-train stores about a dataset in model.pt."""
+    data = load_dataset(str(folder), Path("none"))[0]
+    return {"dataset_path": str(folder), "data_dir": "/none", "dataset_sha256": data.sha256}
+
+
+def test_the_training_dataset_is_found_by_its_path(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder("one/shapes")
+    other = make_folder("two/shapes", seed=1)
+    monkeypatch.chdir(other.parent)  # which has another folder of this name
+    data = load_evaluation_data(source("shapes", facts(folder)))
+    assert data.train.sha256 == facts(folder)["dataset_sha256"]
+    assert str(folder) in data.test.source
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"names": ("yes", "no", "perhaps")}])
+def test_a_changed_dataset_is_refused(make_folder: MakeFolder, change: dict[str, Any]) -> None:
+    model = source("shapes", facts(make_folder("shapes")))
+    folder = make_folder("shapes", **change)
+    with pytest.raises(EvaluationError, match=r"--dataset"):
+        load_training_images(model)
+    if "seed" in change:  # the classes agree, so it can be used explicitly
+        assert load_training_images(model, str(folder)).classes == 3
+    else:
+        with pytest.raises(EvaluationError, match=r"class 2 of m\.pt is 'maybe', but 'perhaps' in"):
+            load_training_images(model, str(folder))
+
+
+def test_an_explicit_dataset_that_differs_is_noted(
+    make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    model = source("shapes", facts(make_folder("shapes")))
+    load_training_images(model, str(make_folder("shapes")))
+    assert not caplog.text
+    load_training_images(model, str(make_folder("others", seed=1)))
+    assert "note: m.pt was not trained on IDX files in" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["shapes", "auto", "../shapes", "", "mnist/"])
+def test_only_a_built_in_dataset_is_looked_up_by_its_name(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    make_folder("shapes")
+    make_folder("mnist")
+    monkeypatch.chdir(tmp_path)
+    for training in ({}, {"dataset_sha256": "0"}, {"dataset_path": "shapes"}):
+        with pytest.raises(
+            EvaluationError, match="not a built-in dataset; give its folder as --da"
+        ):
+            load_training_images(source(name, training))
+
+
+def test_a_folder_with_the_name_of_a_built_in_dataset_is_not_confused(digits: Dataset) -> None:
+    model = replace(source("optdigits", {}, digits.class_names), shape=(28, 28))
+    assert load_training_images(model).name == "optdigits"  # an earlier file without a hash
+    model = replace(model, training={"dataset_sha256": "0" * 64})
+    with pytest.raises(
+        EvaluationError, match="was not trained on scikit-learn's handwritten digits"
+    ):
+        load_training_images(model)
+    model = replace(model, training={"dataset_sha256": digits.sha256})
+    assert load_training_images(model).name == "optdigits"
+
+
+def test_a_missing_folder_is_named_with_the_options(tmp_path: Path) -> None:
+    training = {"dataset_path": str(tmp_path / "gone"), "dataset_sha256": "0"}
+    with pytest.raises(
+        DatasetError, match=r"there is no folder .*gone; .* with --dataset and --da"
+    ):
+        load_training_images(source("gone", training))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"test_size": (6, 8)},
+            r"the training part of IDX files in .* has 3 classes of 8 x 8 pixels,",
+        ),
+        ({"test_labels": (1,)}, "evaluation needs at least two different test images"),
+        ({"train_labels": (0, 1)}, "has images of class 'maybe', but the training part has none"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(
+    make_folder: MakeFolder, change: dict[str, Any], message: str
+) -> None:
+    model = source("shapes", {})
+    with pytest.raises((EvaluationError, DatasetError), match=message):
+        load_evaluation_data(model, str(make_folder("shapes", **change)))
+
+
+def test_a_test_part_without_a_class_is_noted(
+    make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    data = load_evaluation_data(source("", {}), str(make_folder("shapes", test_labels=(0, 2))))
+    assert torch.equal(data.test.labels, torch.tensor([0, 2]))
+    assert "no image of class 'no', so nothing is measured for it" in caplog.text
+
+
+def test_both_parts_of_auto_are_of_one_dataset(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requested = []
+
+    def load(name: str, *_: object, train: bool = True) -> tuple[Dataset, None]:
+        requested.append(name)
+        return load_dataset("optdigits", Path("none"), train=train)[0], None
+
+    monkeypatch.setattr("cgan_export.evaluation.datasets.load_dataset", load)
+    model = replace(source("", {}, digits.class_names), shape=(28, 28))
+    load_evaluation_data(model, "auto")
+    assert requested == ["auto", "optdigits"]

@@ -1,0 +1,112 @@
+"""Write sound and hostile model files, with what cgan_runtime says about each.
+
+    python tests/web/corpus.py FOLDER MUTANTS
+
+The files are those that the runtime's tests of validation and contract read, and MUTANTS mutants of
+two models. FOLDER/cases.json lists them with their verdicts: an error message, or "" for a sound
+file. The web page must come to the same verdicts.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from cgan_runtime.errors import ModelError
+from cgan_runtime.model_file import contract, graph_validation, protobuf, rules
+
+ROOT = Path(__file__).parents[2]
+TESTS = [ROOT / "tests/runtime" / f"test_{name}.py" for name in ("graph_validation", "contract")]
+TESTS += [ROOT / "tests/runtime/test_bad_models.py", ROOT / "tests/runtime/test_checksum.py"]
+MAX_BYTES = 2**23  # of a file; larger ones add nothing but time
+validate_model, read_info = graph_validation.validate_model, contract.read_info
+
+
+class Corpus:
+    """Records the files and metadata that the tests read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cases: list[dict[str, Any]] = []
+        self._seen: set[str] = set()
+
+    def add_file(self, content: bytes, kind: str) -> None:
+        """Add a file and its verdict, once."""
+        name = sha256(content).hexdigest()[:16]
+        if name in self._seen or not 0 < len(content) <= MAX_BYTES:
+            return
+        self._seen.add(name)
+        (self.folder / name).write_bytes(content)
+        self.cases.append({"kind": kind, "file": name, "verdict": verdict_of(content)})
+
+    def validate(self, content: bytes, source: str) -> str:
+        """Validate a file and record it."""
+        self.add_file(content, "file of a test")
+        return validate_model(content, source)
+
+    def read(
+        self,
+        metadata: Mapping[str, str],
+        inputs: Sequence[contract.TensorSpec],
+        outputs: Sequence[contract.TensorSpec],
+        source: str,
+    ) -> contract.ModelInfo:
+        """Read metadata and record them."""
+        verdict = ""
+        try:
+            return read_info(metadata, inputs, outputs, source)
+        except ModelError as error:
+            verdict = str(error)
+            raise
+        finally:
+            if contract.MAX_GOLDEN_BYTES == 2**26:  # otherwise a test has changed it
+                case: dict[str, Any] = {"kind": "metadata"}
+                case |= {"inputs": list(map(_plain, inputs)), "outputs": list(map(_plain, outputs))}
+                case |= {"metadata": dict(metadata), "source": source, "verdict": verdict}
+                self.cases.append(case)
+
+
+def _plain(spec: contract.TensorSpec) -> list[Any]:
+    return [spec.name, spec.type, list(spec.shape)]
+
+
+def verdict_of(content: bytes) -> str:
+    """Return the error message for a file, or an empty text."""
+    try:
+        validate_model(content, "m.onnx")
+        entries = protobuf.read_message(content, rules.METADATA_SCHEMA, strict=False)[14]
+        metadata = {entry.get(1, ""): entry.get(2, "") for entry in entries}
+        read_info(metadata, *graph_validation.declared_specs(content), "m.onnx")
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
+def main() -> None:
+    """Write the corpus."""
+    folder, mutants = Path(sys.argv[1]), int(sys.argv[2])
+    corpus = Corpus(folder)
+    graph_validation.validate_model = corpus.validate  # before generator.py and the tests import it
+    contract.read_info = corpus.read
+    options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
+    if pytest.main([*options, *map(str, TESTS)]):
+        sys.exit("error: the runtime's tests fail; mend them first")
+    sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
+    from onnx_mutants import mutate
+
+    sound = [each["file"] for each in corpus.cases if "file" in each and not each["verdict"]]
+    originals = [(folder / name).read_bytes() for name in sound[:2]]
+    random = Random(1)
+    for index in range(mutants):
+        content, kind, _ = mutate(originals[index % len(originals)], random)
+        corpus.add_file(content, kind)
+    (folder / "cases.json").write_text(json.dumps(corpus.cases), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The page and docs/contract.md have the rules of cgan_runtime, which web/generate.py writes."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from cgan_runtime.model_file.messages import MESSAGES, message
+from cgan_runtime.model_file.rules import OPERATORS
+from cgan_runtime.model_file.shape_inference import RULES
+
+WEB = Path(__file__).parents[2] / "web"
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", WEB / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_rules_of_the_page_are_current(generate: ModuleType) -> None:
+    written = generate.RULES.read_text(encoding="utf-8")
+    assert written == generate.rules_js(), "run python web/generate.py"
+
+
+def test_operators_of_the_contract_page_are_current(generate: ModuleType) -> None:
+    page = generate.CONTRACT.read_text(encoding="utf-8")
+    assert page == generate.contract_page(page), "run python web/generate.py"
+    for operator in OPERATORS:
+        assert f"\n| {operator} | " in page
+
+
+def test_every_operator_has_a_shape_rule_in_both_languages() -> None:
+    used = {operator.rule for operator in OPERATORS.values()}
+    assert used == set(RULES)
+    shapes = (WEB / "src" / "shapes.js").read_text(encoding="utf-8")
+    table = shapes[shapes.index("export const RULES") :]
+    assert all(f"  {rule}" in table for rule in used)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_message_about_a_file_ends_with_advice(name: str) -> None:
+    text = MESSAGES[name]
+    assert ("{source}" in text) == ("; " in text)
+
+
+def test_values_are_filled_into_a_message() -> None:
+    text = message("undefined input", operator="Relu", name="'{x}'")
+    assert text == "operator Relu with undefined input '{x}'"

@@ -1,0 +1,164 @@
+"""What cgan-train does with the values of its options."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from cgan_training.cli.common import echo_line
+from cgan_training.data import is_dataset_folder
+from cgan_training.errors import LaunchError
+from cgan_training.hardware.processes import ProcessGroup
+from cgan_training.recipe import load_recipe, recipe_names
+
+if TYPE_CHECKING:
+    from cgan_training.data import Dataset
+    from cgan_training.run import RunOptions
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The values of the options of the same names."""
+
+    recipe: str
+    run_dir: Path
+    resume: Path | None
+    start_from: Path | None
+    dry_run: bool
+    dataset: str
+    data_dir: Path
+    epochs: int | None
+    precision: str | None
+    seed: int | None
+    minutes: float | None
+    checkpoint_minutes: float
+    keep_every: int
+    eval_every: int
+    cache_dir: Path
+    tensorboard: bool
+    device: str
+    threads: int | None
+
+
+@contextmanager
+def join_processes() -> Iterator[ProcessGroup]:
+    """Connect to the other processes, if there are any.
+
+    Before that, rank 0 cannot report the errors of this process, which therefore prints them.
+    """
+    try:
+        group = ProcessGroup.from_environment()
+    except LaunchError as error:
+        raise click.UsageError(str(error)) from error
+    stderr = sys.stderr
+    if group.rank:
+        sys.stderr = sys.__stderr__
+    with group.joined() as processes:
+        sys.stderr = stderr
+        yield processes
+
+
+def start(arguments: Arguments, processes: ProcessGroup) -> None:
+    """Load the recipe and the dataset, then print the plan or train."""
+    saved: dict[str, Any] = {}
+    resume = arguments.resume
+    if resume is not None:
+        from cgan_training.run.config import saved_options
+
+        saved = processes.on_rank_zero(lambda: saved_options(resume))
+        arguments = replace(arguments, run_dir=resume, **not_given(saved))
+    changes: dict[str, Any] = {
+        key: value
+        for key in ("epochs", "precision", "seed")
+        if (value := getattr(arguments, key)) is not None
+    }
+    recipe = processes.on_rank_zero(lambda: replace(load_recipe(arguments.recipe), **changes))
+
+    import torch
+
+    from cgan_training.data import load_dataset
+    from cgan_training.engine import Trainer
+    from cgan_training.hardware.devices import choose_device
+    from cgan_training.hardware.precision import resolve_precision
+    from cgan_training.run import plan_run, train
+
+    torch.set_num_threads(arguments.threads or torch.get_num_threads())
+    data_dir = Path(arguments.data_dir)
+    data, problem = processes.rank_zero_first(lambda: load_dataset(arguments.dataset, data_dir))
+    if problem is not None:
+        warning = (
+            f"WARNING: {problem}. Training on {data.source} instead: {len(data.labels):,} images, "
+            "enlarged from 8 x 8 pixels, so the digits will be coarser."
+        )
+        click.secho(warning, fg="yellow", bold=True, err=True)
+    device = processes.on_all(lambda: choose_device(arguments.device, processes))
+    recipe = resolve_precision(recipe, device)
+    size = processes.size
+    place = f"{device.type} in {size} processes" if size > 1 else device
+    echo_line(
+        f"recipe {recipe.name}: {recipe.epochs} epoch{'s' * (recipe.epochs > 1)} on "
+        f"{len(data.labels):,} images ({data.source}), on {place}, into {arguments.run_dir}"
+    )
+    if arguments.dry_run:
+        plan = plan_run(Trainer(recipe, data, device, processes), arguments.start_from)
+        click.echo(format_table(recipe.to_dict() | plan))
+        return
+    options = run_options(arguments, data, recipe_path(arguments.recipe, saved))
+    path = train(
+        recipe, data, arguments.run_dir, device=device, options=options, processes=processes
+    )
+    click.echo(path, color=True)  # without color=True click removes escape codes from a path
+
+
+def not_given(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return the saved values of options that are not on the command line."""
+    source = click.get_current_context().get_parameter_source
+    return {key: each for key, each in saved.items() if source(key) is ParameterSource.DEFAULT}
+
+
+def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "RunOptions":
+    """Return the options of the run."""
+    from cgan_training.evaluation.epoch_evaluator import EpochEvaluator
+    from cgan_training.run import RunOptions
+
+    is_folder, data_dir = is_dataset_folder(arguments.dataset), Path(arguments.data_dir).resolve()
+    name = str(Path(arguments.dataset).resolve()) if is_folder else data.name
+    if arguments.eval_every:
+        echo_line("the evaluation classifier is trained on first use, which takes some minutes")
+    return RunOptions(
+        seconds_limit=None if arguments.minutes is None else arguments.minutes * 60,
+        checkpoint_seconds=arguments.checkpoint_minutes * 60,
+        keep_every=arguments.keep_every,
+        resume=arguments.resume is not None,
+        start_from=arguments.start_from,
+        create_evaluator=partial(EpochEvaluator, data, name, data_dir, arguments.cache_dir),
+        eval_every=arguments.eval_every,
+        tensorboard=arguments.tensorboard,
+        progress_bar=sys.stderr is not None and sys.stderr.isatty(),  # None if it was closed
+        dataset_argument=name,
+        data_dir=str(data_dir),
+        recipe_path=recipe_path,
+    )
+
+
+def recipe_path(recipe: str, saved: dict[str, Any]) -> str:
+    """Return the absolute path of a recipe file, or an empty text for a built-in recipe."""
+    if recipe == saved.get("recipe"):  # the run's config.json, which is a copy
+        return str(saved.get("recipe_path", ""))
+    return "" if recipe in recipe_names() else str(Path(recipe).resolve())
+
+
+def format_table(values: dict[str, Any]) -> str:
+    """Return a line per value; a value in a nested table is named TABLE.KEY."""
+    rows: dict[str, Any] = {}
+    for name, value in values.items():
+        table = value if isinstance(value, dict) else {"": value}
+        rows |= {f"{name}.{key}" if key else name: each for key, each in table.items()}
+    width = max(map(len, rows))
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())

@@ -1,0 +1,59 @@
+"""Read classes.txt, the class names of a dataset: one per line, in UTF-8."""
+
+import errno
+import unicodedata
+from pathlib import Path
+
+from cgan_training.errors import DatasetError
+from cgan_training.input_files import read_bounded
+
+CLASSES = "classes.txt"
+MAX_CLASSES = 256  # a label is a uint8
+MAX_LENGTH = 200  # characters of a name
+MAX_BYTES = 2**18  # of the file; more than the longest names take
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # Persian and emoji contain them
+
+
+def read_class_names(path: Path) -> tuple[str, ...] | None:
+    """Return the names in Unicode's normalization form C, or None if there is no such file.
+
+    Raises:
+        DatasetError: the file cannot be read, or a name is empty, too long, unprintable or used
+            twice.
+    """
+    try:
+        text = read_bounded(path, MAX_BYTES).decode("utf-8-sig")  # some editors write this mark
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        remedy = "check its permissions"
+        if error.errno == errno.EFBIG:
+            remedy = f"write one class name per line, at most {MAX_CLASSES}"
+        raise DatasetError(f"cannot read {path}: {error.strerror}; {remedy}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
+    if len(lines) > MAX_CLASSES:
+        raise DatasetError(
+            f"{path} has {len(lines):,} lines; write one class name per line, at most {MAX_CLASSES}"
+        )
+    names = [unicodedata.normalize("NFC", line.strip()) for line in lines]
+    for number, name in enumerate(names, 1):
+        if problem := _problem(name):
+            raise DatasetError(f"line {number} of {path} {problem}; write one class name per line")
+        if name in names[: number - 1]:
+            raise DatasetError(
+                f"line {number} of {path} repeats the class name {name!r}; use each name once"
+            )
+    return tuple(names)
+
+
+def _problem(name: str) -> str | None:
+    without_joiners = name.translate(dict.fromkeys(map(ord, JOINERS)))
+    if not without_joiners:
+        return "is empty"
+    if not without_joiners.isprintable():
+        return "has unprintable characters"
+    if len(name) > MAX_LENGTH:
+        return f"has {len(name):,} characters, more than {MAX_LENGTH}"
+    return None

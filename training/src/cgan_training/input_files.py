@@ -1,0 +1,64 @@
+"""Read input files of a bounded size: a pipe or a device may be endless, and a file sparse."""
+
+import errno
+import os
+from io import BufferedReader
+from pathlib import Path
+from typing import Protocol
+
+CHUNK = 2**20  # bytes
+MAX_PIPE_BYTES = 2**28  # of a file whose size is unknown before it is read
+
+
+class Readable(Protocol):
+    """A binary file, or a stream that decompresses one."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, and no bytes at the end."""
+
+
+def read_bounded(path: Path, limit: int, signature: bytes = b"") -> bytes:
+    """Return the content of a file, a pipe or a device.
+
+    Without the signature at its beginning, only its first bytes are returned.
+
+    Raises:
+        OSError: it cannot be read, or has more than `limit` bytes.
+    """
+    with open_input(path) as file:
+        begin = file.peek(1)[: len(signature)]
+        if not signature.startswith(begin):
+            return begin
+        if size := os.fstat(file.fileno()).st_size:
+            content = file.read(min(size, limit) + 1)
+        else:
+            limit = min(limit, MAX_PIPE_BYTES)
+            content = bytes(read_up_to(file, limit + 1))
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit:,} bytes")
+    return content
+
+
+def read_up_to(file: Readable, size: int) -> bytearray:
+    """Read `size` bytes, or what the file has; the memory is that of the bytes it has."""
+    content = bytearray()
+    while chunk := file.read(min(CHUNK, size - len(content))):
+        content += chunk
+    return content
+
+
+def open_input(path: Path) -> BufferedReader:
+    """Open a file for reading; a FIFO without a writer is empty.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return open(path, "rb", opener=_open_without_waiting)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    if not hasattr(os, "O_NONBLOCK"):  # Windows
+        return os.open(path, flags)
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor

@@ -1,0 +1,111 @@
+"""The run directory: only one process writes to it, and what a killed one left is deleted."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from cgan_runtime.errors import OutputError
+from cgan_runtime.files import remove_if_abandoned
+from cgan_training.run.checkpoint import NAME, NEXT_NAME
+
+
+@contextmanager
+def open_run_dir(run_dir: Path, *, resume: bool) -> Iterator[bool]:
+    """Create the directory of a run, or open that of a resumed one, and lock it for the block.
+
+    Yields whether the directory is locked, which some file systems do not support.
+
+    Raises:
+        OutputError: the directory cannot be written, contains another run, or is in use.
+    """
+    if resume and not run_dir.exists():  # resume() says that there is no checkpoint
+        yield False
+        return
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {run_dir}: {error.strerror}; choose another --run-dir"
+        ) from error
+    remedy = "wait for it" if resume else "choose another --run-dir"
+    message = f"another cgan-train is writing to {run_dir}; {remedy}"
+    try:
+        with lock_folder(run_dir, message) as locked:
+            if not resume:
+                require_no_run(run_dir)
+            yield locked
+    finally:
+        if not resume:
+            with suppress(OSError):  # the directory is empty if the run was rejected
+                run_dir.rmdir()
+
+
+def require_no_run(run_dir: Path) -> None:
+    """Raise OutputError if a directory already contains a run."""
+    if (run_dir / "config.json").exists():
+        raise OutputError(
+            f"{run_dir} already contains a run; continue it with --resume {run_dir}, "
+            "or choose another --run-dir"
+        )
+
+
+def delete_leftovers(run_dir: Path) -> None:
+    """Delete the temporary files of a killed process from a locked run directory."""
+    name = f".{16 * '?'}.part"  # of the temporary files of files.atomic_write
+    for folder in (".", "samples", "models"):
+        for path in (run_dir / folder).glob(name):
+            remove_if_abandoned(path)
+    if (run_dir / NAME).exists():  # otherwise the next one is the only checkpoint
+        with suppress(OSError):
+            (run_dir / NEXT_NAME).unlink()
+
+
+@contextmanager
+def lock_folder(folder: Path, message: str) -> Iterator[bool]:
+    """Lock a folder against other processes; yield whether the system supports the lock.
+
+    The lock is on the file .lock in the folder, which exists only within the block. A process that
+    dies loses its locks, so that a .lock which it left has no effect.
+
+    Raises:
+        OutputError: the folder cannot be written, or another process holds the lock; the message
+            is that of the second case.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    path = folder / ".lock"
+    while True:
+        try:
+            file = path.open("ab")  # NFS locks only files that are open for writing
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to {folder}: {error.strerror}; check its permissions"
+            ) from error
+        with file:  # closing the file releases the lock
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(message) from error
+            except OSError:  # the file system has no locks
+                yield False
+                return
+            if not _is_same_file(path, file):  # its holder deleted it meanwhile
+                continue
+            try:
+                yield True
+            finally:
+                with suppress(OSError):
+                    path.unlink()
+            return
+
+
+def _is_same_file(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

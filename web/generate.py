@@ -1,0 +1,102 @@
+"""Write what cgan-run and the web page share, from the tables of cgan_runtime.
+
+    python web/generate.py    # after a change of cgan_runtime/model_file
+
+writes web/src/rules.js, and the operator table of docs/contract.md.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cgan_runtime.model_file import checksum, contract, messages, protobuf, rules
+
+ROOT = Path(__file__).parents[1]
+RULES = ROOT / "web" / "src" / "rules.js"
+CONTRACT = ROOT / "docs" / "contract.md"
+START, END = "<!-- operators: web/generate.py -->\n", "<!-- end of operators -->\n"
+
+
+def rules_js() -> str:
+    """Return a JavaScript module with the tables."""
+    tables: dict[str, Mapping[Any, Any]] = {
+        "LIMITS": {
+            name: getattr(module, name)
+            for module in (rules, contract, protobuf)
+            for name in vars(module)
+            if name.startswith("MAX_") and isinstance(getattr(module, name), int)
+        }
+        | {"MIN_OPSET": contract.OPSET, "IR_VERSION": contract.IR_VERSION},
+        "CONTRACT": {
+            "version": contract.CONTRACT_VERSION,
+            "noise": contract.NOISE,
+            "label": contract.LABEL,
+            "image": contract.IMAGE,
+            "batch": contract.BATCH_AXIS,
+            "prefix": contract.PREFIX,
+            "contractKey": contract.CONTRACT_KEY,
+            "contentKey": contract.CONTENT_KEY,
+            "fields": contract.FIELDS,
+            "objects": contract.OBJECT_FIELDS,
+            "checksumBytes": checksum.CHECKSUM_BYTES,
+        },
+        "TYPES": {
+            number: {"name": name, "bytes": rules.BYTES[number]}
+            for number, name in rules.TYPE_NAMES.items()
+        },
+        "MODEL_SCHEMA": _schema(rules.MODEL_SCHEMA),
+        "ATTRIBUTE_KINDS": rules.ATTRIBUTE_KINDS,
+        "OPERATORS": {
+            name: operator._asdict()
+            | {
+                "types": dict(operator.types),
+                "attributes": {key: each._asdict() for key, each in operator.attributes.items()},
+            }
+            for name, operator in rules.OPERATORS.items()
+        },
+        "MESSAGES": messages.MESSAGES,
+        "PAGE_ADVICE": messages.PAGE_ADVICE,
+    }
+    text = "/** Written by web/generate.py from cgan_runtime/model_file. Do not edit. */\n"
+    for name, table in tables.items():
+        lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in table.items()]
+        text += f"export const {name} = {{\n{''.join(lines)}}};\n"
+    return text
+
+
+def _schema(schema: protobuf.Schema) -> dict[int, Any]:
+    """Return the fields of a message by number: kind and whether they are repeated."""
+    return {
+        number: {
+            "kind": _schema(kind) if isinstance(kind, dict) else kind.__name__,
+            "repeated": repeated,
+        }
+        for number, (kind, repeated) in schema.items()
+    }
+
+
+def operator_table() -> str:
+    """Return the operators as a Markdown table."""
+    lines = ["| operator | inputs | attributes |", "|---|---|---|"]
+    for name, operator in rules.OPERATORS.items():
+        inputs = [
+            " or ".join(rules.TYPE_NAMES[each] for each in operator.types[variable])
+            + (" (optional)" if index >= operator.required else "")
+            for index, variable in enumerate(operator.inputs)
+        ]
+        attributes = ", ".join(operator.attributes) or "none"
+        lines.append(f"| {name} | {'; '.join(inputs)} | {attributes} |")
+    return "\n".join(lines).replace(" or ".join(rules.TYPE_NAMES.values()), "any") + "\n"
+
+
+def contract_page(page: str) -> str:
+    """Return the text of docs/contract.md with the current table."""
+    before, rest = page.split(START)
+    _, after = rest.split(END)
+    return f"{before}{START}\n{operator_table()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    RULES.write_text(rules_js(), encoding="utf-8")
+    CONTRACT.write_text(contract_page(CONTRACT.read_text(encoding="utf-8")), encoding="utf-8")
