@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
 import torch
+from generated_c import compile_c
 from networks import ImageBytes, Network, model_file
 from numpy.typing import NDArray
 
@@ -83,6 +85,12 @@ def load_engines(
         yield _ours(path, threads, precision)
     yield _ours(ours["int8"], threads, "int8", new_seeds=True)
     yield _session_only(ours["int8"], threads)
+    for options in (["-O2"], ["-O3", "-march=native"]):
+        name = f"generated C, gcc {' '.join(options)}"
+        try:
+            yield _generated_c(name, network, ours["int8"], threads, folder, options)
+        except MissingError as error:
+            yield name, str(error)
 
 
 def _require(module: str, package: str) -> None:
@@ -170,6 +178,32 @@ def _ours(path: Path, threads: int, precision: str, *, new_seeds: bool = False) 
 
     name = NEW_SEEDS if new_seeds else f"ours, {precision}"
     return Engine(name, generate, path.stat().st_size, prepare)
+
+
+def _generated_c(
+    name: str, network: Network, path: Path, threads: int, folder: Path, options: list[str]
+) -> Engine:
+    """Compile the C code of our int8 file; like ours, it generates the noise itself."""
+    if which("gcc") is None:
+        raise MissingError("gcc is not installed")
+    if threads > 1:
+        raise MissingError("it uses one thread")
+    folder = folder / f"{network.name} {name}"
+    shape = 1, network.generator.height, network.generator.width
+    run, size_bytes = compile_c(path, folder, options, shape)
+    generated = 0
+
+    def generate(_noise: Noise, label: Label) -> Images:
+        nonlocal generated
+        images = run(label, SEED, generated)
+        generated += len(label)
+        return images
+
+    def prepare(_batch: int) -> None:
+        nonlocal generated
+        generated = 0
+
+    return Engine(name, generate, size_bytes, prepare)
 
 
 def _torch(network: Network, threads: int, *, compiled: bool) -> Engine:

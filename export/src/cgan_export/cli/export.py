@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cgan_export.cli import options
+from cgan_export.cli.c_source import check_c_option, export_onnx_to_c, require_name
 from cgan_export.cli.outputs import CARD_SUFFIXES, check_output, output_paths
 from cgan_export.cli.pictures import draw
 from cgan_runtime.cli import runner
@@ -28,6 +29,8 @@ MAX_LOSS_POINTS = 50.0  # of --max-accuracy-loss, in percentage points
 HELP = """\
 Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
 
+If MODEL is an int8 .onnx file already, --c writes it as C, and there is no OUTPUT.
+
 OUTPUT is written only after verification: its images must match those of the trained network.
 A pixel may differ by at most 1 of 255. The pixels of an int8 file may differ more, but must match
 those that PyTorch computes with the file's integer arithmetic.
@@ -37,6 +40,7 @@ Examples:
   cgan-export runs/digits/model.pt digits.onnx
   cgan-export runs/digits digits.onnx --precision int8 --evaluate --card
   cgan-export runs/digits digits.onnx --triton repository
+  cgan-export digits.onnx --c firmware
   cgan-export runs/digits digits.onnx && cgan-run --model digits.onnx --digit 9
 """
 
@@ -52,7 +56,7 @@ def check_loss(_ctx: click.Context, param: click.Parameter, value: float) -> flo
 
 @click.command("cgan-export", help=HELP, epilog=EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option(
     "--precision",
     "precisions",
@@ -110,13 +114,21 @@ def check_loss(_ctx: click.Context, param: click.Parameter, value: float) -> flo
     help="Also add the file to DIR, a model repository of NVIDIA's Triton Inference Server, as the "
     "newest version of a model with OUTPUT's name.",
 )
+@click.option(
+    "--c",
+    "c_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Also write the int8 file as self-contained C99 to DIR, for microcontrollers and other "
+    "languages. It generates the same bytes as cgan-run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @options.threads(default="one per core")
 @options.debug
 @options.version
 def command(
     model: Path,
-    output: Path,
+    output: Path | None,
     precisions: tuple[str, ...],
     opset: int,
     quality_gate: bool,
@@ -127,30 +139,35 @@ def command(
     cache_dir: Path,
     card: bool,
     triton: Path | None,
+    c_folder: Path | None,
     as_json: bool,
     threads: int | None,
     debug: bool,
 ) -> None:
     """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT."""
+    if model.suffix.lower() == ".onnx" and not model.is_dir():
+        export_onnx_to_c(model, c_folder, as_json=as_json)
+        return
     prepare_for_torch()
     log_to_stderr("cgan_training", "cgan_export")
     # Check the arguments before torch is imported, which takes seconds.
     find_model(model)
-    outputs = output_paths(output, precisions)
+    outputs = output_paths(require_name(output), precisions)
     for path in outputs.values():
         check_output(path, model, card=card)
+    check_c_option(c_folder, outputs, model)
     import torch
 
     from cgan_export.cli.report import report_table, report_values
     from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
     from cgan_export.export import export_model, model_info
+    from cgan_export.targets.c.source import write_c
     from cgan_export.targets.triton import check_repository, write_repository
     from cgan_runtime import ImageGenerator
     from cgan_runtime.diagnostics.speed import measure_speed
     from cgan_training.model_file import load_model
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or torch.get_num_threads())
     trained = load_model(model)
     if triton:
         for precision, path in outputs.items():
@@ -181,6 +198,8 @@ def command(
                 write_card(generator, speed)
             if triton:
                 values["triton"] = str(write_repository(path, triton, generator.info))
+        if c_folder:
+            values["c"] = str(write_c(path, c_folder)) if precision == "int8" else None
         files.append(values)
     click.echo(runner.json_text(files) if as_json else report_table(files))
 

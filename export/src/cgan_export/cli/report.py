@@ -65,5 +65,6 @@ def _column(values: dict[str, Any]) -> dict[str, str]:
         "latency (1 image)": f"{values['latency_microseconds']:.0f} µs",
         "throughput": f"{values['images_per_second']:,} images/s",
         "export time": f"{values['seconds']} s",
+        **({"C source": printable(values["c"] or "none")} if "c" in values else {}),
         **({"Triton model": printable(values["triton"])} if "triton" in values else {}),
     }

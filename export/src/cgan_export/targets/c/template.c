@@ -1,0 +1,309 @@
+/* $about */
+#include "$name.h"
+
+#include <stddef.h>
+
+/* Where the constants are, for example const __attribute__((section(".external_flash"))). */
+#ifndef ${NAME}_CONST
+#define ${NAME}_CONST const
+#endif
+
+#ifdef __GNUC__
+#define NOINLINE __attribute__((noinline)) /* otherwise gcc -O2 does not vectorize the loops */
+#else
+#define NOINLINE
+#endif
+
+#define NOISE_DIM ${NAME}_NOISE_DIM
+#define UNITS $units /* of the first layer */
+#define LAYERS $layer_count /* after the first */
+#define STATE_BYTES $state_bytes /* of a hidden layer */
+#define MAX_INPUTS $max_inputs /* of a sum */
+#define BLOCK 128 /* sums that are computed at a time */
+
+/* A convolution of bytes [height][width][channels]. A linear layer is one of a single pixel. */
+typedef struct {
+    const int8_t *weights; /* [kernel height][kernel width][inputs][outputs] */
+    const int32_t *biases; /* [outputs], or NULL */
+    const uint32_t *scales; /* [outputs]: fraction (24 bits), shift (8 bits) */
+    const uint32_t *offsets; /* [outputs]: position of a pixel's output, or NULL */
+    int32_t inputs, outputs, height, width, output_height, output_width;
+    int32_t kernel_height, kernel_width, top, left, row_stride, column_stride;
+    int32_t row_pitch, column_pitch, zero; /* pitch: distance of the outputs' rows and columns */
+} layer_t;
+
+const char *const ${name}_class_names[${NAME}_CLASSES] = {
+    $class_names
+};
+
+$arrays
+static const layer_t layers[LAYERS] = {
+    $layers
+};
+
+/* Multiply two numbers; return the low 64 bits. */
+static uint64_t multiply(uint64_t a, uint64_t b, uint64_t *high)
+{
+    uint64_t a0 = a & 0xffffffffu, a1 = a >> 32, b0 = b & 0xffffffffu, b1 = b >> 32;
+    uint64_t low = a0 * b0, middle = a1 * b0 + (low >> 32);
+    uint64_t other = a0 * b1 + (middle & 0xffffffffu);
+    *high = a1 * b1 + (middle >> 32) + (other >> 32);
+    return (other << 32) | (low & 0xffffffffu);
+}
+
+/* Replace a counter by its Philox4x64-10 (Salmon et al. 2011). */
+static void philox(uint64_t seed, uint64_t words[4])
+{
+    uint64_t key0 = seed, key1 = 0, left, right;
+    int32_t round;
+    for (round = 0; round < 10; round++) {
+        uint64_t left_low = multiply(words[0], 0xd2e7470ee14c6c93u, &left);
+        uint64_t right_low = multiply(words[2], 0xca5a826395121157u, &right);
+        words[0] = right ^ words[1] ^ key0;
+        words[1] = right_low;
+        words[2] = left ^ words[3] ^ key1;
+        words[3] = left_low;
+        key0 += 0x9e3779b97f4a7c15u;
+        key1 += 0xbb67ae8584caa73bu;
+    }
+}
+
+/* Return how many of ascending steps a value reaches; their number is 2 * middle - 1. */
+static int32_t count_steps(int32_t value, const int32_t *steps, int32_t middle)
+{
+    int32_t reached = 0;
+    for (; middle > 0; middle /= 2) {
+        reached += steps[reached + middle - 1] <= value ? middle : 0;
+    }
+    return reached;
+}
+
+/* Fill the noise of an image (docs/contract.md of cgan). */
+static void make_noise(uint64_t seed, uint64_t index, int8_t *noise)
+{
+    uint64_t words[4] = {0, 0, 0, 0}, high, first = multiply(index, (NOISE_DIM + 15) / 16, &high);
+    int32_t number, reached;
+    uint32_t i;
+    for (i = 0; i < NOISE_DIM; i++) {
+        if (i % 16 == 0) {
+            words[0] = first + i / 16 + 1;
+            words[1] = high + (words[0] < first);
+            words[2] = words[3] = 0;
+            philox(seed, words);
+        }
+        number = (int32_t)(words[i / 4 % 4] >> (i % 4 * 16) & 0xffff);
+        reached = count_steps(number < 32768 ? number : 65535 - number, thresholds, 64);
+        noise[i] = (int8_t)(number < 32768 ? reached - 127 : 127 - reached);
+    }
+}
+
+/* Round a number to 24 significant bits, half to even, as float32 does. */
+static uint64_t round_to_float(uint64_t number)
+{
+    uint32_t drop = 0;
+    uint64_t half, rest;
+    while (number >> drop >> 24) {
+        drop++;
+    }
+    half = ((uint64_t)1 << drop) >> 1;
+    rest = number & (((uint64_t)1 << drop) - 1);
+    number >>= drop;
+    number += rest > half || (rest == half && rest != 0 && number % 2 == 1);
+    return number << drop;
+}
+
+/* Return float32(float32(sum) * scale), rounded half to even, plus zero, from 0 to 255. */
+static uint8_t requantize_exactly(int32_t sum, uint32_t scale, int32_t zero)
+{
+    uint32_t shift = scale & 255;
+    uint64_t magnitude = sum < 0 ? 0u - (uint32_t)sum : (uint32_t)sum;
+    uint64_t product = round_to_float(round_to_float(magnitude) * (scale >> 8));
+    uint64_t half = (uint64_t)1 << (shift - 1), rest = product & (2 * half - 1);
+    int32_t byte = product >> shift > 255 ? 256 : (int32_t)(product >> shift);
+    byte += rest > half || (rest == half && byte % 2 == 1);
+    byte = sum < 0 ? zero - byte : zero + byte;
+    return (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
+}
+
+/* Return the same. The roundings to float32 change a product by less than 2^-14 steps, which
+ * matters only near half a step. */
+static uint8_t requantize(int32_t sum, uint32_t scale, int32_t zero)
+{
+    uint32_t shift = scale & 255;
+    int64_t half = (int64_t)1 << (shift - 1), margin = (half >> 13) + 1;
+    int64_t product = sum * (int64_t)(scale >> 8) + (2 * zero + 1) * half;
+    uint64_t byte = (uint64_t)(product - margin) >> shift;
+    if (product < margin) {
+        return 0;
+    }
+    if ((uint64_t)(product + margin) >> shift != byte) {
+        return requantize_exactly(sum, scale, zero);
+    }
+    return (uint8_t)(byte < 255 ? byte : 255);
+}
+
+/* Add a row of weights times a noise value. */
+static NOINLINE void add_noise(int32_t *restrict sums, const int16_t *restrict weights,
+                               int16_t noise, int32_t length)
+{
+    int32_t j;
+    if (length == BLOCK) { /* a constant length, which compilers vectorize */
+        for (j = 0; j < BLOCK; j++) {
+            sums[j] += (int32_t)noise * weights[j];
+        }
+        return;
+    }
+    for (j = 0; j < length; j++) {
+        sums[j] += (int32_t)noise * weights[j];
+    }
+}
+
+static void run_first_layer(const int8_t *noise, int32_t label, uint8_t *output)
+{
+    int32_t sums[BLOCK], first, i, j;
+    for (first = 0; first < UNITS; first += BLOCK) {
+        int32_t length = UNITS - first < BLOCK ? UNITS - first : BLOCK;
+        for (j = 0; j < length; j++) {
+            sums[j] = label_table[label * UNITS + first + j];
+        }
+        for (i = 0; i < NOISE_DIM; i++) {
+            add_noise(sums, noise_weights + i * UNITS + first, noise[i], length);
+        }
+        for (j = 0; j < length; j++) {
+            const int32_t *steps = byte_steps + 255 * unit_groups[first + j];
+            output[first + j] = (uint8_t)count_steps(sums[j], steps, 128);
+        }
+    }
+}
+
+#define PRODUCT(x, w) ((int32_t)((x) * (w)[j])) /* fits into 16 bits */
+
+/* Add four rows of weights, w, times four values, x. */
+static NOINLINE void add_rows(int32_t *restrict sums, const int8_t *const w[4], const uint8_t *x,
+                              int32_t length)
+{
+    const int8_t *restrict w0 = w[0], *restrict w1 = w[1], *restrict w2 = w[2], *restrict w3 = w[3];
+    const uint8_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+    int32_t j;
+    if (length == BLOCK) {
+        for (j = 0; j < BLOCK; j++) {
+            sums[j] += PRODUCT(x0, w0) + PRODUCT(x1, w1) + PRODUCT(x2, w2) + PRODUCT(x3, w3);
+        }
+        return;
+    }
+    for (j = 0; j < length; j++) {
+        sums[j] += PRODUCT(x0, w0) + PRODUCT(x1, w1) + PRODUCT(x2, w2) + PRODUCT(x3, w3);
+    }
+}
+
+/* List the inputs of a pixel that are not zero: their rows of weights and their values.
+ * Return their number, padded to a multiple of four. */
+static int32_t list_inputs(const layer_t *layer, const uint8_t *input, int32_t row, int32_t column,
+                           uint16_t *rows, uint8_t *values)
+{
+    int32_t count = 0, inputs = layer->inputs, k, channel;
+    for (k = 0; k < layer->kernel_height * layer->kernel_width; k++) {
+        int32_t y = row * layer->row_stride - layer->top + k / layer->kernel_width;
+        int32_t x = column * layer->column_stride - layer->left + k % layer->kernel_width;
+        const uint8_t *pixel = input;
+        if (y < 0 || y >= layer->height || x < 0 || x >= layer->width) {
+            continue;
+        }
+        pixel += (y * layer->width + x) * inputs;
+        for (channel = 0; channel < inputs; channel++) {
+            rows[count] = (uint16_t)(k * inputs + channel);
+            values[count] = pixel[channel];
+            count += pixel[channel] != 0;
+        }
+    }
+    for (; count % 4 != 0; count++) {
+        rows[count] = 0;
+        values[count] = 0;
+    }
+    return count;
+}
+
+/* Compute one pixel of a layer, all channels. */
+static void run_pixel(const layer_t *layer, const uint16_t *rows, const uint8_t *values,
+                      int32_t count, uint8_t *output)
+{
+    const uint32_t *offsets = layer->offsets, *scales = layer->scales;
+    const int32_t outputs = layer->outputs, zero = layer->zero;
+    int32_t sums[BLOCK], first, i, j;
+    for (first = 0; first < outputs; first += BLOCK) {
+        int32_t length = outputs - first < BLOCK ? outputs - first : BLOCK;
+        for (j = 0; j < length; j++) {
+            sums[j] = layer->biases ? layer->biases[first + j] : 0;
+        }
+        for (i = 0; i < count; i += 4) {
+            const int8_t *w[4];
+            for (j = 0; j < 4; j++) {
+                w[j] = layer->weights + rows[i + j] * outputs + first;
+            }
+            add_rows(sums, w, values + i, length);
+        }
+        for (j = 0; j < length; j++) {
+            uint32_t to = offsets ? offsets[first + j] : (uint32_t)(first + j);
+            output[to] = requantize(sums[j], scales[first + j], zero);
+        }
+    }
+}
+
+static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *output)
+{
+    uint16_t rows[MAX_INPUTS + 3];
+    uint8_t values[MAX_INPUTS + 3];
+    int32_t row, column;
+    for (row = 0; row < layer->output_height; row++) {
+        for (column = 0; column < layer->output_width; column++) {
+            int32_t count = list_inputs(layer, input, row, column, rows, values);
+            int32_t corner = row * layer->row_pitch + column * layer->column_pitch;
+            run_pixel(layer, rows, values, count, output + corner);
+        }
+    }
+}
+
+int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t *image)
+{
+    uint8_t state[2][STATE_BYTES];
+    int32_t i;
+    if (label < 0 || label >= ${NAME}_CLASSES) {
+        return -1;
+    }
+    for (i = 0; i < NOISE_DIM; i++) {
+        if (noise[i] == -128) {
+            return -1;
+        }
+    }
+    run_first_layer(noise, label, state[0]);
+    for (i = 0; i < LAYERS; i++) {
+        run_layer(layers + i, state[i % 2], i == LAYERS - 1 ? image : state[1 - i % 2]);
+    }
+    for (i = 0; i < ${NAME}_IMAGE_BYTES; i++) {
+        image[i] = pixels[image[i]];
+    }
+    return 0;
+}
+
+int32_t ${name}_generate(uint64_t seed, uint64_t index, int32_t label, uint8_t *image)
+{
+    int8_t noise[NOISE_DIM];
+    make_noise(seed, index, noise);
+    return index >> 63 ? -1 : ${name}_generate_from_noise(noise, label, image);
+}
+
+int32_t ${name}_selftest(void)
+{
+    uint8_t image[${NAME}_IMAGE_BYTES];
+    uint64_t hash = ${hash_start}u; /* FNV-1a */
+    uint32_t i, j;
+    for (i = 0; i < sizeof(golden_labels) / sizeof(*golden_labels); i++) {
+        if (${name}_generate(${golden_seed}u, i, golden_labels[i], image) != 0) {
+            return -1;
+        }
+        for (j = 0; j < ${NAME}_IMAGE_BYTES; j++) {
+            hash = (hash ^ image[j]) * ${hash_factor}u;
+        }
+    }
+    return hash == ${golden_hash}u ? 0 : -1;
+}

@@ -1,0 +1,192 @@
+"""The generated C gives the bytes of ONNX Runtime, whatever compiles it."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from int8_networks import NETWORKS, Images, Network, make_network
+from requantization import compare, compile_requantization, onnxruntime_requantization
+
+from cgan_export.targets.c.network import read_network
+from cgan_export.targets.c.source import encoded_scales, write_c
+from cgan_runtime import ImageGenerator
+from cgan_runtime.generator import SHIPPED_MODEL
+
+HERE = Path(__file__).parent
+IMAGES = 10_000
+WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+SANITIZERS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SEED, START = 2**64 - 1, 2**62 - 5_000  # the counter of an image exceeds 64 bits
+CORTEX = ["arm-none-eabi-gcc", "-mthumb", "--specs=rdimon.specs", "-T", str(HERE / "mps2.ld")]
+QEMU = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"]
+WEBASSEMBLY = ["clang", "--target=wasm32", "-std=c99", "-O2", "-ffreestanding", "-mbulk-memory"]
+WEBASSEMBLY += ["-nostdlib", "-Wl,--no-entry,--export=__heap_base"]
+WEBASSEMBLY += ["-Wl,--export=net_generate,--export=net_selftest"]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> Network:
+    return make_network(request.param)
+
+
+@pytest.fixture(scope="module")
+def source(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return network.write_c(tmp_path_factory.mktemp("c") / "net")
+
+
+@pytest.fixture(scope="module")
+def expected(network: Network) -> Images:
+    images = network.generate(SEED, START, IMAGES)
+    assert images.std() > 2
+    return images
+
+
+def compiled(source: Path, target: Path, command: list[str]) -> Path:
+    """Compile net.c with images.c; skip the test if the compiler is not installed."""
+    require(command[0])
+    files = [HERE / "images.c", source]
+    subprocess.run([*command, "-I", source.parent, "-o", target, *files], check=True)
+    return target
+
+
+def require(program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+
+
+def assert_images(command: Sequence[object], expected: Images, start: int = START) -> None:
+    arguments = [*map(str, command)]
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True, timeout=600)
+    images = np.frombuffer(done.stdout, np.uint8).reshape(expected.shape)
+    np.testing.assert_array_equal(images, expected)
+
+
+@pytest.mark.parametrize("options", [["-O0"], ["-O3"], SANITIZERS], ids=["O0", "O3", "sanitized"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_compilers_give_the_bytes_of_onnxruntime(
+    source: Path, expected: Images, tmp_path: Path, compiler: str, options: list[str]
+) -> None:
+    program = compiled(source, tmp_path / "images", [compiler, *WARNINGS, *options])
+    count = IMAGES // 10 if options is SANITIZERS else IMAGES
+    assert_images([program, str(SEED), str(START), str(count)], expected[:count])
+
+
+@pytest.mark.parametrize("kind", ["shipped", "convolutional, RGB"])
+@pytest.mark.parametrize(
+    ("compiler", "emulator"),
+    [
+        ("arm-linux-gnueabihf-gcc", "qemu-arm-static"),
+        ("s390x-linux-gnu-gcc", "qemu-s390x-static"),  # big endian
+    ],
+)
+def test_other_processors_give_the_same_bytes(
+    tmp_path: Path, kind: str, compiler: str, emulator: str
+) -> None:
+    require(emulator)
+    network = make_network(kind)
+    source = network.write_c(tmp_path / "net")
+    program = compiled(source, tmp_path / "images", [compiler, *WARNINGS, "-O2", "-static"])
+    command = [emulator, program, str(SEED), str(START), "500"]
+    assert_images(command, network.generate(SEED, START, 500))
+
+
+@pytest.mark.parametrize("kind", ["shipped", "convolutional, RGB"])
+@pytest.mark.parametrize("processor", ["cortex-m4", "cortex-m0plus"])
+def test_a_cortex_m_gives_the_same_bytes(tmp_path: Path, kind: str, processor: str) -> None:
+    require("qemu-system-arm")
+    network = make_network(kind)
+    source = network.write_c(tmp_path / "net")
+    command = [*CORTEX, f"-mcpu={processor}", "-O2", str(HERE / "mps2.c")]
+    program = compiled(source, tmp_path / "images.elf", command)
+    arguments = ",".join(f"arg={each}" for each in ("images", SEED, START, 200))
+    options = ["-semihosting-config", f"enable=on,target=native,{arguments}", "-kernel", program]
+    assert_images([*QEMU, *options], network.generate(SEED, START, 200))
+
+
+def test_webassembly_gives_the_same_bytes(tmp_path: Path) -> None:
+    for program in ("wasm-ld", "clang", "node"):
+        require(program)
+    network = make_network("shipped")
+    source = network.write_c(tmp_path / "net")
+    subprocess.run([*WEBASSEMBLY, "-o", tmp_path / "net.wasm", source], check=True)
+    command = ["node", HERE / "images.mjs", tmp_path / "net.wasm", SEED, START, 500, 10, 28 * 28]
+    assert_images(command, network.generate(SEED, START, 500))
+
+
+def test_the_last_index_has_an_image(tmp_path: Path) -> None:
+    network = make_network("perceptron, 4 layers")
+    program = compiled(network.write_c(tmp_path / "net"), tmp_path / "images", ["gcc", "-O1"])
+    assert_images([program, "0", str(2**63 - 1), "1"], network.generate(0, 2**63 - 1, 1))
+
+
+def test_a_changed_weight_fails_the_selftest(tmp_path: Path) -> None:
+    source = make_network("perceptron, 4 layers").write_c(tmp_path / "net")
+    text = source.read_text()
+    at = text.index("\n", text.index("label_table[]")) + 1
+    source.write_text(text[:at] + "1" + text[at:].lstrip("-"))
+    program = compiled(source, tmp_path / "images", ["gcc", "-O1"])
+    assert subprocess.run([program, "0", "0", "1"], check=False).returncode == 1
+
+
+def test_requantization_equals_that_of_onnxruntime(tmp_path: Path) -> None:
+    """Every reachable sum of a few outputs; `python tests/c/requantization.py` takes them all."""
+    require("gcc")
+    counts = np.array(list(compare(SHIPPED_MODEL, tmp_path, step=250)))
+    assert counts[:, 0].sum() > 1_000_000
+    assert counts[:, 1].sum() == 0
+
+
+def test_requantization_of_extreme_scales_and_sums(tmp_path: Path) -> None:
+    """Scales from 2**-70 to 2**20, and sums that float32 rounds."""
+    require("gcc")
+    ours, theirs = compile_requantization(SHIPPED_MODEL, tmp_path), onnxruntime_requantization()
+    layer = read_network(SHIPPED_MODEL.read_bytes(), "digits.onnx").layers[-1]
+    rng = np.random.default_rng(0)
+    scales = np.ldexp(rng.uniform(1, 2, 182), np.arange(-70, 21).repeat(2)).astype(np.float32)
+    encoded = encoded_scales(replace(layer, scale=scales))
+    for scale, code in zip(scales, encoded, strict=True):
+        half_steps = (np.arange(-130, 260) + 0.5) / scale
+        limits = np.array([-(2**31), -(2**24), 0, 2**24, 2**31 - 40])
+        starts = np.concatenate([half_steps, limits]).clip(-(2**31), 2**31 - 40).astype(int) - 5
+        for zero in (0, 128):
+            sums = (starts.clip(-(2**31))[:, None] + np.arange(12)).astype(np.int32)
+            actual = [ours(int(code), zero, int(first), 12) for first in sums[:, 0]]
+            expected = theirs(sums.ravel(), scale, zero).reshape(sums.shape)
+            np.testing.assert_array_equal(np.stack(actual), expected, str(scale))
+
+
+def test_the_example_program_writes_a_picture(tmp_path: Path) -> None:
+    require("gcc")
+    for kind, header in (("shipped", b"P5\n28 28\n255\n"), ("perceptron, RGB", b"P6\n9 6\n255\n")):
+        network = make_network(kind)
+        folder = network.write_c(tmp_path / kind).parent / "example"
+        subprocess.run(["make", "-s", "net", "CC=gcc"], cwd=folder, check=True)
+        picture = subprocess.run(
+            [folder / "net", "0", "5", "7"], stdout=subprocess.PIPE, check=True
+        )
+        image = network.generate(5, 7, 1)[0]
+        assert picture.stdout == header + image.transpose(1, 2, 0).tobytes()
+        wrong = subprocess.run([folder / "net", "99"], capture_output=True, check=False)
+        assert (wrong.returncode, wrong.stdout) == (2, b"")
+        assert wrong.stderr.startswith(b"error: LABEL must be 0 to ")
+
+
+def test_a_rust_program_generates_the_same_image(tmp_path: Path) -> None:
+    require("rustc")
+    require("gcc")
+    write_c(SHIPPED_MODEL, tmp_path)
+    subprocess.run(["gcc", "-c", "digits.c", "-o", "digits.o"], cwd=tmp_path, check=True)
+    main = HERE.parents[1] / "examples" / "rust" / "main.rs"
+    subprocess.run(
+        ["rustc", "--edition", "2021", main, "-C", "link-arg=digits.o"], cwd=tmp_path, check=True
+    )
+    done = subprocess.run([tmp_path / "main", "3", "7"], stdout=subprocess.PIPE, check=True)
+    image = ImageGenerator().generate(3, seed=7)[0, 0]
+    lines = ["".join(" .:-=+*%@"[pixel // 29] for pixel in row) for row in image]
+    assert done.stdout.decode().splitlines() == lines
+    wrong = subprocess.run([tmp_path / "main", "10"], capture_output=True, check=False)
+    assert (wrong.returncode, wrong.stdout) == (2, b"")

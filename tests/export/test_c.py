@@ -1,0 +1,257 @@
+"""The files of cgan-export --c: what is written, and what is refused. tests/c compiles them."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from cgan_export.errors import ExportError
+from cgan_export.targets.c import c_files, c_name
+from cgan_export.targets.c.network import first_layer, read_network
+from cgan_export.targets.c.source import c_texts, compare_images, write_c
+from cgan_runtime import ImageGenerator, OutputError
+from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.checksum import add_checksum
+from cgan_runtime.noise import standard_normal
+
+Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
+Exported = dict[tuple[str, str], Path]
+FILES = ["digits.c", "digits.h", "example/Makefile", "example/digits_main.c"]
+
+
+def files_in(folder: Path) -> list[str]:
+    paths = folder.rglob("*")
+    return sorted(path.relative_to(folder).as_posix() for path in paths if path.is_file())
+
+
+@pytest.fixture
+def digits_file(tmp_path: Path) -> Path:
+    return Path(shutil.copy(SHIPPED_MODEL, tmp_path / "digits.onnx"))
+
+
+@pytest.mark.parametrize("kind", ["perceptron", "convolutional"])
+def test_integers_give_the_images_of_onnxruntime(exported: Exported, kind: str) -> None:
+    path = exported[kind, "int8"]
+    network = read_network(path.read_bytes(), str(path))
+    with ImageGenerator(path, "cpu") as generator:
+        noise_dim, classes = generator.info.noise_dim, generator.info.classes
+        images = generator.generate([i % classes for i in range(3000)], seed=6, start=2**40)
+    noise = (standard_normal(6, 2**40, 3000, noise_dim) * 32).astype(int)
+    actual = network.generate(noise, np.arange(3000) % classes)
+    np.testing.assert_array_equal(actual, images.reshape(3000, -1))
+
+
+def test_an_onnx_file_becomes_c(call: Command, digits_file: Path, tmp_path: Path) -> None:
+    done = call("cgan-export", "digits.onnx", "--c", "new/firmware")
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr
+    assert done.stdout == b"C source: new/firmware/digits.c\n"
+    folder = tmp_path / "new" / "firmware"
+    assert files_in(folder) == FILES
+    header, source = (folder / "digits.h").read_text(), (folder / "digits.c").read_text()
+    with ImageGenerator(digits_file, "cpu") as generator:
+        assert f'#define DIGITS_MODEL_SHA256 "{generator.model_sha256}"' in header
+    for line in ("CLASSES 10", "CHANNELS 1", "HEIGHT 28", "WIDTH 28", "NOISE_DIM 64"):
+        assert f"#define DIGITS_{line}\n" in header
+    for word in ("digits.onnx", "recipe edge-finish", "dataset mnist", "cgan-export digits.onnx"):
+        assert word in " ".join(header[:300].split(" *\n")).replace("\n * ", " ")
+    code = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
+    assert not re.search(r"\b(float|double|malloc|math\.h)\b", code)
+    assert max(map(len, source.splitlines())) <= 100
+    done = call("cgan-export", "digits.onnx", "--c", "new/firmware", "--json")
+    assert json.loads(done.stdout) == [{"path": "digits.onnx", "c": "new/firmware/digits.c"}]
+
+
+def test_a_model_becomes_onnx_and_c(call: Command, run_dir: Path, tmp_path: Path) -> None:
+    options = ("--precision", "fp32", "--precision", "int8", "--no-quality-gate", "--c", "c")
+    done = call("cgan-export", run_dir, "my model.onnx", *options)
+    assert done.returncode == 0, done.stderr
+    (row,) = (each for each in done.stdout.decode().splitlines() if each.startswith("C source"))
+    assert row.split() == ["C", "source", "none", "c/my_model_int8.c"]
+    assert (tmp_path / "c" / "my_model_int8.c").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["digits.onnx"], 2, "is an .onnx file, which needs --c DIR"),
+        (["digits.onnx", "out.onnx", "--c", "c"], 2, "without OUTPUT"),
+        (["digits.onnx", "--c", "c", "--precision", "int8"], 2, "without OUTPUT"),
+        (["digits.onnx", "--c", "text"], 2, "is a file"),
+        (["digits.onnx", "--c", "text/c"], 1, "--c cannot write text/c/digits.c"),
+        (["none.onnx", "--c", "c"], 1, "none.onnx"),
+        (["broken.onnx", "--c", "c"], 1, "is not an ONNX model"),
+        (["{fp16}", "--c", "c"], 1, "is an fp16 file, whose images differ between processors;"),
+        (["{fp32}", "--c", "c"], 1, "is an fp32 file, whose images differ between processors;"),
+        (["{run}", "--c", "c"], 2, "Missing argument 'OUTPUT'"),
+        (["{run}", "out.onnx", "--c", "c"], 2, "--c writes an int8 file as C; add --precision"),
+        (["{run}", "o.c", "--c", ".", "--precision", "int8"], 2, "--c would replace o.c;"),
+    ],
+)
+def test_bad_input_gives_one_line_and_no_file(
+    call: Command,
+    exported: Exported,
+    run_dir: Path,
+    digits_file: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    (tmp_path / "text").write_text("not a folder")
+    (tmp_path / "broken.onnx").write_bytes(b"not a model")
+    before = files_in(tmp_path)
+    names = {each: str(exported["perceptron", each]) for each in ("fp16", "fp32")}
+    done = call("cgan-export", *(each.format(run=run_dir, **names) for each in arguments))
+    assert (done.returncode, done.stdout) == (code, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert files_in(tmp_path) == before
+
+
+def test_files_of_others_are_kept(call: Command, digits_file: Path, tmp_path: Path) -> None:
+    """An edited example stays, and a foreign file is not replaced."""
+    assert call("cgan-export", "digits.onnx", "--c", "c").returncode == 0
+    (tmp_path / "c" / "example" / "digits_main.c").write_text("edited")
+    assert call("cgan-export", "digits.onnx", "--c", "c").returncode == 0
+    assert (tmp_path / "c" / "example" / "digits_main.c").read_text() == "edited"
+    (tmp_path / "c" / "digits.h").write_text("#define MINE")
+    done = call("cgan-export", "digits.onnx", "--c", "c")
+    assert done.returncode == 1
+    assert b"error: c/digits.h is not a file of cgan-export; choose another folder" in done.stderr
+    assert (tmp_path / "c" / "digits.h").read_text() == "#define MINE"
+
+
+def test_a_failed_write_changes_no_file(
+    digits_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_c(digits_file, tmp_path / "c")
+    (tmp_path / "c" / "digits.c").write_text("/* cgan-export of before */")
+    (tmp_path / "c" / "example" / "Makefile").unlink()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    open_file: Any = Path.open
+
+    def fail_for_the_last(path: Path, mode: str = "r", *arguments: object, **more: Any) -> object:
+        if mode == "xb" and path.parent.name == "example":
+            raise OSError(28, "No space left on device")
+        return open_file(path, mode, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", fail_for_the_last)
+        with pytest.raises(OutputError, match="Makefile: No space left on device; choose"):
+            write_c(digits_file, tmp_path / "c")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("digits.onnx", "digits"),
+        ("Digits-v2.1.onnx", "Digits_v2_1"),
+        ("28x28.onnx", "model_28x28"),
+        ("__main__.onnx", "main"),
+        ("Ziffern für 雨.onnx", "Ziffern_f_r"),
+        ("雨.onnx", "model"),
+    ],
+)
+def test_the_name_is_an_identifier(file: str, name: str) -> None:
+    assert c_name(Path(file)) == name
+    assert c_files(Path(file), Path("c"))[0] == Path(f"c/{name}.c")
+
+
+def test_texts_of_the_model_cannot_break_the_source() -> None:
+    with ImageGenerator(provider="cpu") as generator:
+        info = replace(
+            generator.info,
+            class_names=('a "b"', "back\\slash", "two\nlines", "Stiefel für 雨", "what??/"),
+            dataset="*/ int x; /*",
+            recipe={"name": "line\\\n#error"},
+        )
+    network = read_network(SHIPPED_MODEL.read_bytes(), "digits.onnx")
+    source, header, *_ = c_texts(Path("*/ digits\n.onnx"), network, info, "0" * 64)
+    assert source.index("*/") > source.index("--c DIR")
+    assert "#error" not in source + header
+    start = source.index("class_names[DIGITS_CLASSES] = {\n")
+    assert source[start:].splitlines()[1:6] == [
+        r'    "a \042b\042",',
+        r'    "back\134slash",',
+        r'    "two\012lines",',
+        r'    "Stiefel f\303\274r \351\233\250",',
+        r'    "what\077\077/"',
+    ]
+
+
+def changed(name: str, values: NDArray[Any]) -> bytes:
+    """Return the shipped file with another constant and a valid checksum."""
+    model = onnx.ModelProto.FromString(SHIPPED_MODEL.read_bytes())
+    (tensor,) = (each for each in model.graph.initializer if each.name == name)
+    tensor.CopyFrom(
+        numpy_helper.from_array(values.astype(numpy_helper.to_array(tensor).dtype), name)
+    )
+    del model.metadata_props[-1]
+    return add_checksum(model.SerializeToString(deterministic=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        (
+            "noise_weight",
+            np.full((64, 258), 0.3) + np.arange(258) / 1000,
+            "float32 rounds the sums",
+        ),
+        ("layer2_weight", np.ones((258, 784)), "integers give other images than ONNX Runtime"),
+    ],
+)
+def test_a_file_that_is_not_exact_is_refused(
+    call: Command,
+    tmp_path: Path,
+    name: str,
+    values: NDArray[Any],
+    message: str,
+) -> None:
+    (tmp_path / "changed.onnx").write_bytes(changed(name, values))
+    done = call("cgan-export", "changed.onnx", "--c", "c")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert message in done.stderr.decode()
+    assert files_in(tmp_path) == ["changed.onnx"]
+
+
+def test_an_unknown_operator_is_refused(exported: Exported) -> None:
+    content = exported["perceptron", "fp32"].read_bytes()
+    with pytest.raises(ExportError, match=r"m.onnx cannot become C \(its graph has the operator"):
+        read_network(content, "m.onnx")
+
+
+def test_another_network_is_not_accepted_for_a_file(exported: Exported) -> None:
+    network = read_network(SHIPPED_MODEL.read_bytes(), "digits.onnx")
+    pixels = network.pixels.copy()
+    pixels[200] += 1
+    with (
+        ImageGenerator(provider="cpu") as generator,
+        pytest.raises(ExportError, match="integers give other images than ONNX Runtime"),
+    ):
+        compare_images(replace(network, pixels=pixels), generator)
+
+
+def test_bytes_of_the_first_layer_follow_float32_division() -> None:
+    """For every sum of a unit with a step of 1/64, the bytes equal those of numpy's float32."""
+    scale = np.float32(0.022271648)
+    layer = first_layer(
+        np.array([[1 / 64]], np.float32), np.array([[0.5]], np.float32), np.asarray(scale)
+    )
+    sums = np.arange(-100, 2_000, dtype=np.int32)
+    expected = np.rint(sums.astype(np.float32) / np.float32(64) / scale).clip(0, 255)
+    assert layer.table.tolist() == [[1]]
+    assert layer.weight.tolist() == [[1]]
+    np.testing.assert_array_equal(np.searchsorted(layer.steps[0], sums, "right"), expected)
