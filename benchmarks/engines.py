@@ -189,8 +189,7 @@ def _generated_c(
     if threads > 1:
         raise MissingError("it uses one thread")
     folder = folder / f"{network.name} {name}"
-    shape = 1, network.generator.height, network.generator.width
-    run, size_bytes = compile_c(path, folder, options, shape)
+    run, size_bytes = compile_c(path, folder, options, network.generator.image_shape)
     generated = 0
 
     def generate(_noise: Noise, label: Label) -> Images:
@@ -230,7 +229,7 @@ def _torch(network: Network, threads: int, *, compiled: bool) -> Engine:
 
 def _numpy(network: Network) -> Engine:
     noise_dim = network.generator.noise_dim
-    height, width = network.generator.height, network.generator.width
+    image_shape = network.generator.image_shape
     (weight, bias), *rest = network.layers
     first, table = weight[:, :noise_dim].T.copy(), weight[:, noise_dim:].T + bias
     others = [(weight.T.copy(), bias) for weight, bias in rest]
@@ -246,7 +245,7 @@ def _numpy(network: Network) -> Engine:
         state += 1
         state *= 127.5
         np.rint(state, out=state)
-        return state.astype(np.uint8).reshape(-1, 1, height, width)
+        return state.astype(np.uint8).reshape(-1, *image_shape)
 
     size = sum(weight.nbytes + bias.nbytes for weight, bias in network.layers)
     return Engine("numpy", generate, size)
@@ -279,7 +278,7 @@ def _litert(network: Network, threads: int, quantization: str | None) -> Engine:
     from litert_file import tflite
 
     noise_dim = network.generator.noise_dim
-    height, width = network.generator.height, network.generator.width
+    image_shape = network.generator.image_shape
     content = tflite(network.layers, noise_dim)
     if quantization is not None:
         content = _quantize_tflite(content, network, quantization)
@@ -301,7 +300,7 @@ def _litert(network: Network, threads: int, quantization: str | None) -> Engine:
         interpreter.set_tensor(index["label"], label.astype(np.int32))
         interpreter.invoke()
         images: Images = interpreter.get_tensor(output)
-        return images.reshape(-1, 1, height, width)
+        return images.reshape(-1, *image_shape)
 
     return Engine("LiteRT", generate, len(content), prepare)
 
@@ -333,7 +332,7 @@ def _ncnn(network: Network, threads: int, folder: Path) -> Engine:
     import ncnn
 
     noise_dim, classes = network.generator.noise_dim, network.generator.classes
-    height, width = network.generator.height, network.generator.width
+    image_shape = network.generator.image_shape
     # ncnn's text format: kind, name, inputs, outputs, blobs, settings. 9=1 is ReLU, 9=4 sigmoid.
     last = len(network.layers) - 1
     lines = ["7767517", f"{last + 2} {last + 2}", "Input in 0 1 blob"]
@@ -364,7 +363,7 @@ def _ncnn(network: Network, threads: int, folder: Path) -> Engine:
         pixels = np.array(sigmoid)
         pixels *= 255
         np.rint(pixels, out=pixels)
-        return pixels.astype(np.uint8).reshape(-1, 1, height, width)
+        return pixels.astype(np.uint8).reshape(-1, *image_shape)
 
     assert noise_dim + classes == network.layers[0][0].shape[1]
     return Engine("ncnn", generate, weights.stat().st_size)

@@ -133,9 +133,10 @@ def _load_int8(path: Path) -> Model:
     layers[-1] = weight / 2, bias / 2  # the file has sigmoid(2 x) in place of tanh(x)
     hidden = tuple(len(bias) for _, bias in layers[:-1])
     shape = graph.model.graph.output[0].type.tensor_type.shape.dim
-    height, width = (dim.dim_value for dim in shape[2:])
+    channels, height, width = (dim.dim_value for dim in shape[1:])
     settings = PerceptronGenerator(hidden)
-    generator = build_generator(settings, len(noise_weight), len(table), height, width).eval()
+    image_shape = channels, height, width
+    generator = build_generator(settings, len(noise_weight), len(table), image_shape).eval()
     linear = [layer for layer in generator.layers if isinstance(layer, nn.Linear)]
     with torch.no_grad():
         for layer, (weight, bias) in zip(linear, layers, strict=True):

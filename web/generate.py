@@ -37,6 +37,8 @@ def rules_js() -> str:
             "prefix": contract.PREFIX,
             "contractKey": contract.CONTRACT_KEY,
             "contentKey": contract.CONTENT_KEY,
+            "bitExactKey": contract.BIT_EXACT_KEY,
+            "channels": contract.CHANNELS,
             "fields": contract.FIELDS,
             "objects": contract.OBJECT_FIELDS,
             "checksumBytes": checksum.CHECKSUM_BYTES,

@@ -55,8 +55,7 @@ class Network:
         info = ModelInfo(
             class_names=tuple(map(str, range(self.classes))),
             noise_dim=self.noise_dim,
-            height=golden.shape[2],
-            width=golden.shape[3],
+            image_shape=(golden.shape[1], golden.shape[2], golden.shape[3]),
             dataset="none",
             precision="int8",
             weights_sha256="",
@@ -66,6 +65,7 @@ class Network:
             quality={},
             verification={},
             golden=Golden(2014, tuple(range(self.classes)), golden.tobytes()),
+            bit_exact=True,
         )
         path = Path("net.onnx")
         files = c_files(path, folder)
@@ -134,7 +134,7 @@ def _contrasted(
 ) -> ContractGenerator:
     """Return an untrained generator with large biases and with images of a high contrast."""
     torch.manual_seed(0)
-    generator = build_generator(settings, noise_dim, classes, height, width)
+    generator = build_generator(settings, noise_dim, classes, (1, height, width))
     calibrate_batch_norm(generator, seed=1)
     module = ContractGenerator(generator).eval()
     layers = [each for each in module.rest if isinstance(each, nn.Linear | nn.Conv2d)]

@@ -18,7 +18,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 def convolutional_generator() -> Generator:
     """An untrained generator with odd sizes, whose images have a high contrast."""
     torch.manual_seed(0)
-    generator = build_generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, 8, 12)
+    generator = build_generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, (1, 8, 12))
     calibrate_batch_norm(generator, seed=1)
     with torch.no_grad():
         [layer for layer in generator.layers if isinstance(layer, torch.nn.Conv2d)][-1].weight *= 6

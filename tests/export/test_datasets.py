@@ -57,7 +57,7 @@ def make_folder(tmp_path: Path) -> MakeFolder:
 def source(
     dataset: str, training: Mapping[str, Any], names: tuple[str, ...] = NAMES
 ) -> ImageSource:
-    return ImageSource("m.pt", dataset, names, (8, 8), lambda labels: labels, training)
+    return ImageSource("m.pt", dataset, names, (1, 8, 8), lambda labels: labels, training)
 
 
 def facts(folder: Path) -> dict[str, str]:
@@ -116,7 +116,7 @@ def test_only_a_built_in_dataset_is_looked_up_by_its_name(
 
 
 def test_a_folder_with_the_name_of_a_built_in_dataset_is_not_confused(digits: Dataset) -> None:
-    model = replace(source("optdigits", {}, digits.class_names), shape=(28, 28))
+    model = replace(source("optdigits", {}, digits.class_names), shape=(1, 28, 28))
     assert load_training_images(model).name == "optdigits"  # an earlier file without a hash
     model = replace(model, training={"dataset_sha256": "0" * 64})
     with pytest.raises(
@@ -176,6 +176,6 @@ def test_both_parts_of_auto_are_of_one_dataset(
         return load_dataset("optdigits", Path("none"), train=train)[0], None
 
     monkeypatch.setattr("cgan_export.evaluation.datasets.load_dataset", load)
-    model = replace(source("", {}, digits.class_names), shape=(28, 28))
+    model = replace(source("", {}, digits.class_names), shape=(1, 28, 28))
     load_evaluation_data(model, "auto")
     assert requested == ["auto", "optdigits"]

@@ -19,7 +19,7 @@ from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, Perc
 )
 def test_folded_layers_compute_the_same(settings: GeneratorSettings) -> None:
     torch.manual_seed(0)
-    generator = build_generator(settings, 6, 4, 8, 12)
+    generator = build_generator(settings, 6, 4, (1, 8, 12))
     for layer in generator.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1, 0.5)

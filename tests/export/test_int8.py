@@ -43,7 +43,7 @@ def quantized(modules: dict[str, ContractGenerator]) -> dict[str, QuantizedGener
 def tiny_module(hidden: tuple[int, int] = (8, 6)) -> ContractGenerator:
     """A perceptron with 10 noise numbers, 3 classes and images of 4 x 5 pixels."""
     torch.manual_seed(1)
-    return ContractGenerator(build_generator(PerceptronGenerator(hidden), 10, 3, 4, 5)).eval()
+    return ContractGenerator(build_generator(PerceptronGenerator(hidden), 10, 3, (1, 4, 5))).eval()
 
 
 @KINDS

@@ -55,7 +55,7 @@ def gate(
             shown[:wrong] = (shown[:wrong] + 1) % 10
             return digits.images[first[shown]]
 
-        return ImageSource("", "optdigits", digits.class_names, (28, 28), generate)
+        return ImageSource("", "optdigits", digits.class_names, (1, 28, 28), generate)
 
     def run(trained: int, exported: int, max_loss: float = 0.001) -> GateResult:
         monkeypatch.setattr(quality_gate, "torch_source", lambda *_, **__: source(trained))

@@ -50,8 +50,7 @@ def info() -> ModelInfo:
     return ModelInfo(
         class_names=tuple("0123456789"),
         noise_dim=NOISE_DIM,
-        height=HEIGHT,
-        width=WIDTH,
+        image_shape=(1, HEIGHT, WIDTH),
         dataset="made up",
         precision="fp32",
         weights_sha256="0" * 64,
@@ -61,6 +60,7 @@ def info() -> ModelInfo:
         quality={"label_accuracy": 0.5},
         verification={"largest_difference": 0},
         golden=Golden(GOLDEN_SEED, GOLDEN_LABELS, pixels.tobytes()),
+        bit_exact=False,
     )
 
 

@@ -46,7 +46,7 @@ EXPORT_AGAIN = "; export it again with cgan-export"
 def read(info: ModelInfo, **changes: str) -> ModelInfo:
     """Read the metadata of a model after changes to some entries."""
     metadata = info.to_metadata() | {f"{PREFIX}{key}": value for key, value in changes.items()}
-    specs = tensor_specs(info.noise_dim, info.height, info.width)
+    specs = tensor_specs(info.noise_dim, info.image_shape)
     return read_info(metadata, *specs, SOURCE)
 
 
@@ -58,7 +58,7 @@ def error_of(
     **changes: str,
 ) -> str:
     """Return the error message for a model that differs in some of these."""
-    specs = tensor_specs(info.noise_dim, info.height, info.width)
+    specs = tensor_specs(info.noise_dim, info.image_shape)
     metadata = info.to_metadata() if metadata is None else metadata
     with pytest.raises(ModelError) as caught:
         read_info(
@@ -82,7 +82,7 @@ def golden_with(info: ModelInfo, **changes: object) -> str:
 def test_metadata_round_trip(info: ModelInfo) -> None:
     metadata = info.to_metadata()
     assert metadata[CONTRACT_KEY] == str(CONTRACT_VERSION) == "1"
-    assert set(metadata) == {CONTRACT_KEY, *KEYS}
+    assert set(metadata) == {CONTRACT_KEY, f"{PREFIX}bit_exact", *KEYS}
     assert all(isinstance(value, str) for value in metadata.values())
     assert read(info) == info
     assert read(info).classes == 10
@@ -103,11 +103,11 @@ def test_text_beyond_ascii_is_kept(info: ModelInfo) -> None:
 
 def test_unknown_keys_are_ignored(info: ModelInfo) -> None:
     metadata = info.to_metadata() | {f"{PREFIX}later": "?", "onnx.infer": "onnxruntime.quant"}
-    assert read_info(metadata, *tensor_specs(6, 12, 9), SOURCE) == info
+    assert read_info(metadata, *tensor_specs(6, (1, 12, 9)), SOURCE) == info
 
 
 def test_tensors_and_constants_never_change() -> None:
-    inputs, outputs = tensor_specs(6, 12, 9)
+    inputs, outputs = tensor_specs(6, (1, 12, 9))
     assert inputs == (
         ("noise", "tensor(float)", ("batch", 6)),
         ("label", "tensor(int64)", ("batch",)),
@@ -127,7 +127,7 @@ def test_document_lists_the_keys_and_tensors(info: ModelInfo) -> None:
     document = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
     rows = re.findall(rf"^\| `({re.escape(PREFIX)}\w+)` \|", document, re.MULTILINE)
     assert sorted(rows) == sorted([*info.to_metadata(), CONTENT_KEY])
-    for each in (*tensor_specs(1, 1, 1)[0], *tensor_specs(1, 1, 1)[1]):
+    for each in (*tensor_specs(1, (1, 1, 1))[0], *tensor_specs(1, (1, 1, 1))[1]):
         assert f"| `{each.name}` |" in document
     text = " ".join(document.split())
     assert f"opset {OPSET} and IR version {IR_VERSION}" in text
@@ -293,7 +293,7 @@ def test_malformed_metadata_is_rejected(info: ModelInfo, key: str, values: list[
 def test_tensor_that_differs_is_rejected(
     info: ModelInfo, kind: str, change: Callable[[TensorSpec], TensorSpec]
 ) -> None:
-    (noise, label), (image,) = tensor_specs(info.noise_dim, info.height, info.width)
+    (noise, label), (image,) = tensor_specs(info.noise_dim, info.image_shape)
     if kind == "input":
         noise = changed = change(noise)
     else:
@@ -311,20 +311,21 @@ def test_tensor_that_differs_is_rejected(
         lambda each: each._replace(name="picture"),
         lambda each: each._replace(shape=(BATCH_AXIS, 12, 9)),
         lambda each: each._replace(shape=(BATCH_AXIS, 1, "height", 9)),
+        lambda each: each._replace(shape=(BATCH_AXIS, 2, 12, 9)),
         lambda each: each._replace(shape=(BATCH_AXIS, 1, 12, None)),
     ],
 )
 def test_output_without_a_fixed_size_is_rejected(
     info: ModelInfo, change: Callable[[TensorSpec], TensorSpec]
 ) -> None:
-    _, (image,) = tensor_specs(info.noise_dim, info.height, info.width)
+    _, (image,) = tensor_specs(info.noise_dim, info.image_shape)
     message = error_of(info, outputs=(change(image),))
-    assert f"no output {IMAGE!r} with a fixed height and width" in message
+    assert f"no output {IMAGE!r} with 1 or 3 channels and a fixed height and width" in message
     assert message.endswith(EXPORT_AGAIN)
 
 
 def test_missing_extra_or_reordered_tensors_are_rejected(info: ModelInfo) -> None:
-    (noise, label), (image,) = tensor_specs(info.noise_dim, info.height, info.width)
+    (noise, label), (image,) = tensor_specs(info.noise_dim, info.image_shape)
     extra = TensorSpec("more", "tensor(float)", ())
     for inputs in ((noise,), (label, noise), (noise, label, extra)):
         assert "its input is" in error_of(info, inputs=inputs)
@@ -348,3 +349,29 @@ def test_only_contract_py_spells_tensor_names_and_metadata_keys() -> None:
         and (node.value in (NOISE, LABEL, IMAGE) or node.value.startswith(PREFIX))
     ]
     assert not found
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("int8", True), ("fp32", False)])
+def test_files_without_the_key_are_bit_exact_if_they_are_int8(
+    info: ModelInfo, precision: str, expected: bool
+) -> None:
+    metadata = info.to_metadata() | {f"{PREFIX}precision": precision}
+    del metadata[f"{PREFIX}bit_exact"]
+    specs = tensor_specs(info.noise_dim, info.image_shape)
+    assert read_info(metadata, *specs, SOURCE).bit_exact is expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("true", True), ("false", False)])
+def test_the_key_decides_whether_a_file_is_bit_exact(
+    info: ModelInfo, text: str, expected: bool
+) -> None:
+    assert read(info, bit_exact=text).bit_exact is expected
+    message = error_of(info, bit_exact="1")
+    assert f"{PREFIX}bit_exact is neither true nor false" in message
+
+
+def test_a_color_model_has_three_channels(info: ModelInfo) -> None:
+    golden = dataclasses.replace(info.golden, images=info.golden.images * 3)
+    color = dataclasses.replace(info, image_shape=(3, info.height, info.width), golden=golden)
+    assert read(color) == color
+    assert (color.channels, color.height, color.width) == (3, info.height, info.width)

@@ -14,7 +14,7 @@ def dataset(images: int, labels: list[int]) -> Dataset:
 
 def test_sizes_come_from_the_images() -> None:
     data = dataset(3, [0, 1, 1])
-    assert (data.classes, data.height, data.width) == (2, 4, 6)
+    assert (data.classes, data.image_shape) == (2, (1, 4, 6))
 
 
 @pytest.mark.parametrize(

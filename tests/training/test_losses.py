@@ -101,7 +101,7 @@ def test_r1_is_half_the_mean_squared_gradient() -> None:
 )
 def test_r1_has_accurate_gradients_for_every_discriminator(settings: DiscriminatorSettings) -> None:
     torch.manual_seed(0)
-    discriminator = build_discriminator(settings, 3, 8, 8).train()
+    discriminator = build_discriminator(settings, 3, (1, 8, 8)).train()
     with torch.no_grad():
         for weight in discriminator.parameters():
             weight.mul_(3)  # an untrained network is almost flat

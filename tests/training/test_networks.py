@@ -37,11 +37,11 @@ def widths(network: nn.Module) -> list[int]:
 
 
 def test_the_networks_have_the_classic_layers() -> None:
-    generator = build_generator(CLASSIC.generator, 100, 10, 28, 28)
+    generator = build_generator(CLASSIC.generator, 100, 10, (1, 28, 28))
     assert widths(generator) == [110, 256, 512, 1024, 784]
     assert [type(layer) for layer in layers(generator)[1::2]] == [nn.ReLU] * 3
     assert parameter_count(generator) == 1_488_912
-    discriminator = build_discriminator(CLASSIC.discriminator, 10, 28, 28)
+    discriminator = build_discriminator(CLASSIC.discriminator, 10, (1, 28, 28))
     assert widths(discriminator) == [794, 1024, 512, 256, 1]
     assert [type(layer) for layer in layers(discriminator)[1::2]] == [nn.LeakyReLU] * 3
     assert parameter_count(discriminator) == 1_470_465
@@ -49,7 +49,7 @@ def test_the_networks_have_the_classic_layers() -> None:
 
 def test_batch_norm_precedes_each_relu() -> None:
     settings = PerceptronGenerator(hidden=(32, 48), batch_norm=True)
-    chain = layers(build_generator(settings, 10, 10, 28, 28))
+    chain = layers(build_generator(settings, 10, 10, (1, 28, 28)))
     norm = nn.BatchNorm1d
     assert [type(layer) for layer in chain[1:-1]] == [norm, nn.ReLU, nn.Linear, norm, nn.ReLU]
 
@@ -59,9 +59,9 @@ def test_both_networks_depend_on_the_label(recipe: str) -> None:
     classic = (CLASSIC.generator, CLASSIC.discriminator)
     settings = classic if recipe == "classic" else CONVOLUTIONAL
     label, image = torch.arange(10), torch.rand(1, 1, 28, 28).expand(10, -1, -1, -1)
-    generator = build_generator(settings[0], 10, 10, 28, 28).eval()
+    generator = build_generator(settings[0], 10, 10, (1, 28, 28)).eval()
     generated = generator(10 * torch.randn(1, 10).expand(10, -1), label)
-    logits = build_discriminator(settings[1], 10, 28, 28)(image, label).logits
+    logits = build_discriminator(settings[1], 10, (1, 28, 28))(image, label).logits
     assert generated.abs().max() <= 1
     assert len(generated.flatten(1).unique(dim=0)) == 10
     assert logits.shape == (10,)
@@ -77,11 +77,11 @@ def test_uint8_and_float_are_inverse_for_all_pixel_values() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (12, 20), (4, 4)])
 def test_convolutional_networks_support_any_grid_of_cells(height: int, width: int) -> None:
-    generator = build_generator(CONVOLUTIONAL[0], 10, 5, height, width)
+    generator = build_generator(CONVOLUTIONAL[0], 10, 5, (1, height, width))
     label = torch.arange(7) % 5
     image = generator(torch.randn(7, 10), label)
     assert image.shape == (7, 1, height, width)
-    discriminator = build_discriminator(CONVOLUTIONAL[1], 5, height, width)
+    discriminator = build_discriminator(CONVOLUTIONAL[1], 5, (1, height, width))
     output = discriminator(image, label)
     assert output.logits.shape == (7,)
     assert output.features is not None
@@ -90,9 +90,9 @@ def test_convolutional_networks_support_any_grid_of_cells(height: int, width: in
 
 def test_convolutional_networks_reject_other_sizes() -> None:
     with pytest.raises(RecipeError, match="multiples of 4, got 28 x 30; use the recipe classic"):
-        build_generator(CONVOLUTIONAL[0], 10, 5, 28, 30)
+        build_generator(CONVOLUTIONAL[0], 10, 5, (1, 28, 30))
     with pytest.raises(RecipeError, match="got 9 x 8"):
-        build_discriminator(CONVOLUTIONAL[1], 5, 9, 8)
+        build_discriminator(CONVOLUTIONAL[1], 5, (1, 9, 8))
 
 
 def test_minibatch_stddev_is_computed_per_label_and_group() -> None:
@@ -119,7 +119,7 @@ def test_the_discriminator_sees_how_much_images_vary(
     settings = ConvolutionalDiscriminator(
         (8, 8, 12), 20, minibatch_stddev=True, minibatch_stddev_fades=fades
     )
-    discriminator = build_discriminator(settings, 3, 8, 8)
+    discriminator = build_discriminator(settings, 3, (1, 8, 8))
     varied, label = 20 * torch.rand(6, 1, 8, 8), torch.zeros(12, dtype=torch.int64)
     images = torch.cat([varied, varied[:1].expand(6, -1, -1, -1)])
     without = discriminator(images, label, groups=2).logits.detach()

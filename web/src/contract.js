@@ -42,10 +42,10 @@ export function checkVersion(metadata, source) {
  * @param {{metadata: Map<string, string>, inputs: object[], outputs: object[]}} file - from
  *     validateModel
  * @param {string} source - the file's name, for messages
- * @returns {Promise<{classNames: string[], noiseDim: number, height: number, width: number,
- *     dataset: string, precision: string,
+ * @returns {Promise<{classNames: string[], noiseDim: number, channels: number, height: number,
+ *     width: number, dataset: string, precision: string, bitExact: boolean,
  *     golden: {seed: bigint, labels: number[], images: Uint8Array}}>} height and width in pixels;
- *     the golden images have shape [labels, 1, height, width]
+ *     the golden images have shape [labels, channels, height, width]
  * @throws {ModelError} the metadata or a tensor break the contract
  */
 export async function readInfo({ metadata, inputs, outputs }, source) {
@@ -61,7 +61,7 @@ export async function readInfo({ metadata, inputs, outputs }, source) {
     { name: noise, type: "tensor(float)", shape: [batch, info.noiseDim] },
     { name: label, type: "tensor(int64)", shape: [batch] },
   ];
-  const shape = [batch, 1, info.height, info.width];
+  const shape = [batch, info.channels, info.height, info.width];
   const expectedOutputs = [{ name: image, type: "tensor(uint8)", shape }];
   for (const [kind, actualSpecs, expectedSpecs] of [
     ["input", inputs, expectedInputs],
@@ -74,7 +74,7 @@ export async function readInfo({ metadata, inputs, outputs }, source) {
 }
 
 async function readMetadata(metadata, outputs) {
-  const [height, width] = imageSize(outputs);
+  const [channels, height, width] = imageShape(outputs);
   const keyOf = (name) => CONTRACT.prefix + name;
   for (const name of CONTRACT.fields) {
     if (!metadata.has(keyOf(name))) reject("missing key", { key: keyOf(name) });
@@ -90,25 +90,37 @@ async function readMetadata(metadata, outputs) {
     1n,
   );
   const golden = parseObject(read("golden"), keyOf("golden"));
+  const size = channels * height * width;
   return {
     classNames,
     noiseDim: Number(noiseDim),
+    channels,
     height,
     width,
     dataset: read("dataset"),
     precision: read("precision"),
-    golden: await readGolden(golden, keyOf("golden"), classNames.length, height * width),
+    golden: await readGolden(golden, keyOf("golden"), classNames.length, size),
+    bitExact: readBitExact(metadata, read("precision")),
   };
 }
 
-async function readGolden(values, key, classes, pixels) {
+function readBitExact(metadata, precision) {
+  const key = CONTRACT.bitExactKey;
+  if (!metadata.has(key)) return precision === "int8";
+  const value = parse(metadata.get(key), key);
+  if (typeof value !== "boolean") reject("not a truth value", { key });
+  return value;
+}
+
+/** Return the golden sample; `size` is the number of bytes of one image. */
+async function readGolden(values, key, classes, size) {
   for (const part of ["seed", "labels", "images"]) {
     if (!values.has(part)) reject("missing key", { key: `${key}.${part}` });
   }
   const seed = inRange(values.get("seed"), `${key}.seed`, 2n ** 64n);
   const labels = readList(values.get("labels"), `${key}.labels`, "bigint", "whole numbers");
   for (const label of labels) inRange(label, `${key}.labels`, BigInt(classes));
-  const images = await decompress(values.get("images"), labels.length * pixels);
+  const images = await decompress(values.get("images"), labels.length * size);
   return { seed, labels: labels.map(Number), images };
 }
 
@@ -176,11 +188,13 @@ async function decompress(text, size) {
   return reject("golden size");
 }
 
-function imageSize(outputs) {
+function imageShape(outputs) {
   for (const { name, shape } of outputs) {
-    const [height, width] = shape.slice(2);
-    const isFixed = shape.length === 4 && [height, width].every((each) => typeof each === "bigint");
-    if (name === CONTRACT.image && isFixed) return [Number(height), Number(width)];
+    const sizes = shape.slice(1);
+    const isFixed = sizes.length === 3 && sizes.every((each) => typeof each === "bigint");
+    if (name === CONTRACT.image && isFixed && CONTRACT.channels.includes(Number(sizes[0]))) {
+      return sizes.map(Number);
+    }
   }
   return reject("no image", { name: CONTRACT.image });
 }

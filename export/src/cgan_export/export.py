@@ -1,6 +1,7 @@
 """Export model.pt to model.onnx: trace, add metadata, verify, then write the file."""
 
 import logging
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -171,8 +172,7 @@ def model_info(model: Model, precision: str) -> ModelInfo:
     return ModelInfo(
         class_names=model.class_names,
         noise_dim=generator.noise_dim,
-        height=generator.height,
-        width=generator.width,
+        image_shape=generator.image_shape,
         dataset=model.dataset,
         precision=precision,
         weights_sha256=model.weights_sha256,
@@ -186,7 +186,8 @@ def model_info(model: Model, precision: str) -> ModelInfo:
         },
         quality=model.quality,
         verification={},
-        golden=Golden(REFERENCE_SEED, (0,), bytes(generator.height * generator.width)),
+        golden=Golden(REFERENCE_SEED, (0,), bytes(math.prod(generator.image_shape))),
+        bit_exact=precision == "int8",
     )
 
 

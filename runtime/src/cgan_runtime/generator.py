@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
     start: int  # index of the first image; the indices are consecutive
     labels: NDArray[np.int64]  # [n]
-    images: NDArray[np.uint8]  # [n, 1, height, width], 0 background .. 255 foreground
+    images: NDArray[np.uint8]  # [n, channels, height, width]; channels 1 (gray) or 3 (RGB)
 
 
 class ImageGenerator:
@@ -118,7 +118,7 @@ class ImageGenerator:
             start: index of the first image, 0 <= start < 2**63.
 
         Returns:
-            uint8 [n, 1, height, width], 0 background .. 255 foreground.
+            uint8 [n, channels, height, width]; channels 1 (gray) or 3 (RGB).
 
         Raises:
             InputError: the model lacks a label, labels mix indices and names, the seed or start is
@@ -134,7 +134,7 @@ class ImageGenerator:
         seed, first = check_seed_and_start(seed, start, len(indices))
         if 0 < len(indices) <= MAX_BATCH:
             return self._generate_batch(sessions, indices, seed, first)
-        images = np.empty((len(indices), 1, self.info.height, self.info.width), np.uint8)
+        images = np.empty((len(indices), *self.info.image_shape), np.uint8)
         for done in range(0, len(indices), MAX_BATCH):
             batch = slice(done, done + MAX_BATCH)
             images[batch] = self._generate_batch(sessions, indices[batch], seed, first + done)
@@ -191,7 +191,7 @@ class ImageGenerator:
         noise = np.empty((len(labels), self.info.noise_dim), np.float32)
         fill_noise(noise, seed, first)
         session = sessions.for_batch(len(labels))
-        source, expected = str(self.model_path), (len(labels), 1, self.info.height, self.info.width)
+        source, expected = str(self.model_path), (len(labels), *self.info.image_shape)
         try:
             images: NDArray[np.uint8] = session.run([IMAGE], {NOISE: noise, LABEL: labels})[0]
         except Exception as error:  # onnxruntime's exceptions have no other common base class

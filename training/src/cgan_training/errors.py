@@ -10,7 +10,8 @@ CganError (cgan_runtime.errors)
     ├── DivergedError
     ├── CollapsedError
     ├── LaunchError
-    └── MissingExtraError
+    ├── MissingExtraError
+    └── UserCodeError
 """
 
 from cgan_runtime.errors import CganError
@@ -54,6 +55,10 @@ class LaunchError(TrainingError):
 
 class MissingExtraError(TrainingError):
     """An option needs a package that is not installed."""
+
+
+class UserCodeError(TrainingError):
+    """Code that the user named cannot be imported, or does not work as its interface says."""
 
 
 def one_line(error: Exception) -> str:

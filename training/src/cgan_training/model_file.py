@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cgan_runtime.model_file.contract import CHANNELS, ImageShape
 from cgan_training.archive import ArchiveError, load_archive, save_archive
 from cgan_training.errors import ModelFileError, one_line
 from cgan_training.model_path import find_model
@@ -22,7 +23,7 @@ from cgan_training.networks import Generator, build_generator
 from cgan_training.provenance import check_provenance
 from cgan_training.recipe import GENERATORS, build_table
 
-FORMAT, FORMAT_VERSION = "cgan-model", 2
+FORMAT, FORMAT_VERSION = "cgan-model", 3
 # dataset_path is the name of a built-in dataset or an absolute path. Earlier files lack all four.
 TRAINING_TEXTS = ("dataset_path", "data_dir", "dataset_sha256", "recipe_path")
 
@@ -64,8 +65,7 @@ def save_model(model: Model, path: Path) -> None:
             "settings": generator.settings.to_dict(),
             "noise_dim": generator.noise_dim,
             "classes": generator.classes,
-            "height": generator.height,
-            "width": generator.width,
+            "image_shape": list(generator.image_shape),
         },
         "weights": {name: tensor.cpu() for name, tensor in generator.state_dict().items()},
         "class_names": list(model.class_names),
@@ -124,6 +124,7 @@ def _build_generator(network: dict[str, Any], weights: dict[str, Tensor], source
     """Build the network and load its weights; raises many types of errors if they do not match."""
     arguments = dict(network)
     settings = build_table(GENERATORS, arguments.pop("settings"), source, "generator")
+    arguments["image_shape"] = _image_shape(arguments["image_shape"])
     # Damaged settings can describe a huge network, so the network is first built without memory.
     with torch.device("meta"):
         generator = build_generator(settings, **arguments)
@@ -135,6 +136,14 @@ def _build_generator(network: dict[str, Any], weights: dict[str, Tensor], source
             raise ValueError(f"{name} contains NaN or infinite values")
     generator.load_state_dict(weights, assign=True)
     return generator.eval().requires_grad_(False)
+
+
+def _image_shape(value: object) -> ImageShape:
+    valid = isinstance(value, list) and len(value) == 3 and {type(each) for each in value} == {int}
+    if not isinstance(value, list) or not valid or value[0] not in CHANNELS:
+        raise ValueError(f"image_shape is {value!r:.40}")
+    channels, height, width = value
+    return channels, height, width
 
 
 def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from unicodedata import normalize
 
 from cgan_export.errors import EvaluationError
 from cgan_export.evaluation.image_sources import ImageSource
+from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.data import DATASETS, Dataset, load_dataset
 from cgan_training.errors import DatasetError
 
@@ -87,11 +88,11 @@ def load_evaluation_data(
 
 def require_fit(source: ImageSource, data: Dataset) -> None:
     """Raise EvaluationError unless a dataset has the classes and the image size of a model."""
-    size, names = (data.height, data.width), [normalize("NFC", each) for each in data.class_names]
-    if source.shape != size or len(source.class_names) != len(names):
+    shape, names = data.image_shape, [normalize("NFC", each) for each in data.class_names]
+    if source.shape != shape or len(source.class_names) != len(names):
         raise EvaluationError(
             f"{source.name} generates {_describe(len(source.class_names), source.shape)}, but "
-            f"{data.name} has {_describe(len(names), size)}; name the dataset that the model was "
+            f"{data.name} has {_describe(len(names), shape)}; name the dataset that the model was "
             "trained on with --dataset"
         )
     for label, (expected, name) in enumerate(zip(source.class_names, names, strict=True)):
@@ -133,5 +134,7 @@ def _require_variety(test: Dataset) -> None:
         )
 
 
-def _describe(classes: int, size: tuple[int, int]) -> str:
-    return f"{classes} classes of {size[0]} x {size[1]} pixels"
+def _describe(classes: int, image_shape: ImageShape) -> str:
+    channels, height, width = image_shape
+    color = " in color" if channels > 1 else ""
+    return f"{classes} classes of {height} x {width} pixels{color}"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cgan_export.verification import generate_with_torch
 from cgan_runtime import ImageGenerator
-from cgan_runtime.model_file.contract import REFERENCE_SEED
+from cgan_runtime.model_file.contract import REFERENCE_SEED, ImageShape
 from cgan_training.model_file import Model, load_model
 
 CHUNK = 1000  # images generated at a time
@@ -26,7 +26,7 @@ class ImageSource:
     name: str  # for messages and tables: the path that the user passed, or a control
     dataset: str  # name of the dataset it was trained on
     class_names: tuple[str, ...]  # one per label
-    shape: tuple[int, int]  # height and width of an image
+    shape: ImageShape  # of an image
     generate: Callable[[Tensor], Tensor]  # labels int64 [n] -> images uint8 [n, 1, height, width]
     training: Mapping[str, Any] = field(default_factory=dict)  # facts in the model file
 
@@ -56,13 +56,13 @@ def onnx_source(generator: ImageGenerator, seed: int = REFERENCE_SEED) -> ImageS
     """Return the source of an exported file that is open."""
     info, name = generator.info, str(generator.model_path)
     generate = partial(_in_chunks, partial(generator.generate, seed=seed))
-    shape = info.height, info.width
+    shape = info.image_shape
     return ImageSource(name, info.dataset, info.class_names, shape, generate, info.training)
 
 
 def torch_source(model: Model, name: str = "", seed: int = REFERENCE_SEED) -> ImageSource:
     """Return the source of a trained network."""
-    shape = model.generator.height, model.generator.width
+    shape = model.generator.image_shape
     generate = partial(_in_chunks, partial(generate_with_torch, model, seed=seed))
     return ImageSource(name, model.dataset, model.class_names, shape, generate, model.training)
 

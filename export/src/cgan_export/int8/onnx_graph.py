@@ -67,12 +67,13 @@ def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> on
         elif isinstance(layer, nn.PixelShuffle):  # after the last layer, as quantize() requires
             # Equals DepthToSpace, which ONNX Runtime 1.20 supports only for floats.
             block = layer.upscale_factor
-            positions = [module.height // block, module.width // block]
+            _, height, width = module.image_shape
+            positions = [height // block, width // block]
             state = graph.reshape(state, [-1, block, block, *positions])
             state = graph.node("Transpose", [state], perm=[0, 3, 1, 4, 2])
     image = graph.node("Sigmoid", [graph.dequantize(state, LOGIT_SCALE, LOGIT_ZERO)])
     pixels = graph.quantize(image, IMAGE_SCALE, 0)
-    graph.reshape(pixels, [-1, 1, module.height, module.width], IMAGE)
+    graph.reshape(pixels, [-1, *module.image_shape], IMAGE)
     return graph.model(module, opset)
 
 
@@ -216,7 +217,7 @@ class _Graph:
     def model(self, module: ContractGenerator, opset: int) -> onnx.ModelProto:
         """Return the graph as a model with the inputs and the output of the contract."""
         noise_shape: list[str | int] = [BATCH_AXIS, len(module.noise_weight)]
-        image_shape: list[str | int] = [BATCH_AXIS, 1, module.height, module.width]
+        image_shape: list[str | int] = [BATCH_AXIS, *module.image_shape]
         graph = helper.make_graph(
             self.nodes,
             "generator",

@@ -68,7 +68,7 @@ class QuantizedGenerator:
             label: int64 [batch].
 
         Returns:
-            uint8 [batch, 1, height, width].
+            uint8 [batch, channels, height, width].
         """
         with torch.no_grad():
             scales = [*(layer.input_scale for layer in self.layers.values()), LOGIT_SCALE]
@@ -82,7 +82,7 @@ class QuantizedGenerator:
                 elif not isinstance(layer, nn.ReLU):  # clamp(0, 255) replaces it
                     state = layer(state)
             pixels = (state * LOGIT_SCALE).sigmoid().div(IMAGE_SCALE).round().clamp(0, 255)
-        return pixels.to(torch.uint8).view(-1, 1, self.module.height, self.module.width)
+        return pixels.to(torch.uint8).view(-1, *self.module.image_shape)
 
     @staticmethod
     def _apply(

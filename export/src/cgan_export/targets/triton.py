@@ -124,7 +124,7 @@ def triton_config(name: str, info: ModelInfo) -> str:
     Triton adds the batch dimension to every tensor and requires at least one other dimension. The
     contract's label has only the batch dimension, so it is sent as [batch, 1] and reshaped.
     """
-    inputs, outputs = tensor_specs(info.noise_dim, info.height, info.width)
+    inputs, outputs = tensor_specs(info.noise_dim, info.image_shape)
     return "\n".join(
         [
             f"name: {_quoted(name)}",

@@ -42,7 +42,7 @@ class ContractGenerator(nn.Module):
         noise_weight, label_weight = first.weight.split(
             [generator.noise_dim, generator.classes], dim=1
         )
-        self.height, self.width = generator.height, generator.width
+        self.image_shape = generator.image_shape
         self.noise_weight = nn.Parameter(noise_weight.detach().T.contiguous())  # [noise_dim, units]
         self.label_table = nn.Parameter((label_weight.T + first.bias).detach())  # [classes, units]
         self.rest = nn.Sequential(*list(layers)[1:])
@@ -52,7 +52,7 @@ class ContractGenerator(nn.Module):
                 parameter.mul_(2)  # exact
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
-        """Return the image in 0 .. 1, float32 [batch, 1, height, width].
+        """Return the image in 0 .. 1, float32 [batch, channels, height, width].
 
         Args:
             noise: float32 [batch, noise_dim].
@@ -60,7 +60,7 @@ class ContractGenerator(nn.Module):
         """
         logit = self.rest(self.hidden(noise, label))
         if logit.ndim == 2:
-            logit = logit.reshape(-1, 1, self.height, self.width)
+            logit = logit.reshape(-1, *self.image_shape)
         return torch.sigmoid(logit)
 
     def hidden(self, noise: Tensor, label: Tensor) -> Tensor:

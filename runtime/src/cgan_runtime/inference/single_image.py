@@ -42,7 +42,7 @@ class SingleImageGenerator:
         abandon_after_fork(self)
 
     def generate(self, label: int, seed: int, index: int) -> NDArray[np.uint8]:
-        """Return the image of a seed with this index, uint8 [1, 1, height, width].
+        """Return the image of a seed with this index, uint8 [1, channels, height, width].
 
         The arguments must be valid: the caller checks them.
         """
@@ -73,7 +73,7 @@ class _BoundTensors:
     def __init__(self, session: Any, info: ModelInfo) -> None:
         self.noise = np.zeros((1, info.noise_dim), np.float32)
         self.label = np.zeros(1, np.int64)
-        self.image = np.zeros((1, 1, info.height, info.width), np.uint8)
+        self.image = np.zeros((1, *info.image_shape), np.uint8)
         self.run, self.binding = session.run_with_iobinding, session.io_binding()
         for name, array in ((NOISE, self.noise), (LABEL, self.label)):
             self.binding.bind_input(name, *_buffer(array))

@@ -2,7 +2,7 @@
 
     input   noise   float32  [batch, noise_dim]            standard normal
     input   label   int64    [batch]                       class index, 0 <= label < classes
-    output  image   uint8    [batch, 1, height, width]     0 background .. 255 foreground
+    output  image   uint8    [batch, channels, height, width]    0..255; channels: 1 gray, 3 RGB
 
 `batch` is dynamic, 1 or more, and equal in all three. The metadata contains the fields of
 ModelInfo. cgan-export writes files that follow this contract, ImageGenerator checks them, and
@@ -10,12 +10,13 @@ docs/contract.md specifies it.
 """
 
 import json
+import math
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 from zlib import Z_BEST_COMPRESSION, compress, decompressobj
 from zlib import error as zlib_error
 
@@ -23,6 +24,8 @@ from cgan_runtime.errors import ModelError, printable
 from cgan_runtime.model_file.messages import message
 
 CONTRACT_VERSION = 1
+CHANNELS = (1, 3)  # of an image: gray, RGB
+ImageShape: TypeAlias = tuple[int, int, int]  # channels, height, width
 NOISE, LABEL, IMAGE = "noise", "label", "image"
 BATCH_AXIS = "batch"
 MIN_ONNXRUNTIME = "1.20"
@@ -37,6 +40,7 @@ REFERENCE_SEED = 2014
 PREFIX = "cgan."
 CONTRACT_KEY = f"{PREFIX}contract"
 CONTENT_KEY = f"{PREFIX}content_sha256"  # the last entry; checksum.py writes and verifies it
+BIT_EXACT_KEY = f"{PREFIX}bit_exact"  # optional: without it, int8 files are bit-exact
 MAX_JSON_LEVELS = 64  # of a metadata entry
 MAX_SHOWN = 200  # characters of a description in a message
 T = TypeVar("T")
@@ -68,7 +72,7 @@ class Golden:
 
     seed: int
     labels: tuple[int, ...]  # image i has label i and index i
-    images: bytes  # uint8 [len(labels), 1, height, width], row by row
+    images: bytes  # uint8 [len(labels), channels, height, width], row by row
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,7 @@ class ModelInfo:
 
     class_names: tuple[str, ...]  # by label
     noise_dim: int
-    height: int  # of an image, in pixels
-    width: int  # of an image, in pixels
+    image_shape: ImageShape
     dataset: str  # name of the dataset that the model was trained on
     precision: str  # "fp32"; "fp16" (weights only); "int8" (weights and matrix multiplications)
     weights_sha256: str  # of the trained weights, before any conversion
@@ -88,11 +91,27 @@ class ModelInfo:
     quality: Mapping[str, float]  # measured metrics, by name
     verification: Mapping[str, Any]  # results of the checks during export
     golden: Golden
+    bit_exact: bool  # whether every processor generates the same bytes
 
     @property
     def classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels: 1 for gray, 3 for RGB."""
+        return self.image_shape[0]
+
+    @property
+    def height(self) -> int:
+        """Image height in pixels."""
+        return self.image_shape[1]
+
+    @property
+    def width(self) -> int:
+        """Image width in pixels."""
+        return self.image_shape[2]
 
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata_props of the ONNX file."""
@@ -106,6 +125,7 @@ class ModelInfo:
             f"{PREFIX}class_names": json.dumps(self.class_names, ensure_ascii=False),
             f"{PREFIX}noise_dim": str(self.noise_dim),
             f"{PREFIX}golden": json.dumps(golden),
+            BIT_EXACT_KEY: json.dumps(self.bit_exact),
             **{f"{PREFIX}{key}": getattr(self, key) for key in _TEXT_FIELDS},
             **{
                 f"{PREFIX}{key}": json.dumps(dict(getattr(self, key)), ensure_ascii=False)
@@ -115,14 +135,14 @@ class ModelInfo:
 
 
 def tensor_specs(
-    noise_dim: int, height: int, width: int
+    noise_dim: int, image_shape: ImageShape
 ) -> tuple[tuple[TensorSpec, TensorSpec], tuple[TensorSpec]]:
     """Return the inputs and outputs of a model with these sizes."""
     inputs = (
         TensorSpec(NOISE, "tensor(float)", (BATCH_AXIS, noise_dim)),
         TensorSpec(LABEL, "tensor(int64)", (BATCH_AXIS,)),
     )
-    return inputs, (TensorSpec(IMAGE, "tensor(uint8)", (BATCH_AXIS, 1, height, width)),)
+    return inputs, (TensorSpec(IMAGE, "tensor(uint8)", (BATCH_AXIS, *image_shape)),)
 
 
 def read_info(
@@ -134,7 +154,7 @@ def read_info(
     """Return a model's metadata; raise ModelError if they or a tensor break the contract."""
     check_version(metadata, source)
     info = _read_metadata(metadata, outputs, source)
-    expected_inputs, expected_outputs = tensor_specs(info.noise_dim, info.height, info.width)
+    expected_inputs, expected_outputs = tensor_specs(info.noise_dim, info.image_shape)
     specs = {"input": (inputs, expected_inputs), "output": (outputs, expected_outputs)}
     for kind, (actual, expected) in specs.items():
         if _describe(actual) != _describe(expected):
@@ -169,7 +189,7 @@ def _read_metadata(
     metadata: Mapping[str, str], outputs: Sequence[TensorSpec], source: str
 ) -> ModelInfo:
     try:
-        height, width = _image_size(outputs)
+        image_shape = _image_shape(outputs)
         for name in FIELDS:
             if f"{PREFIX}{name}" not in metadata:
                 _reject("missing key", key=f"{PREFIX}{name}")
@@ -179,9 +199,9 @@ def _read_metadata(
         return ModelInfo(
             class_names=class_names,
             noise_dim=_in_range(_parse_json(metadata, "noise_dim"), "noise_dim", 2**31, minimum=1),
-            height=height,
-            width=width,
-            golden=_read_golden(metadata, len(class_names), height * width),
+            image_shape=image_shape,
+            golden=_read_golden(metadata, len(class_names), math.prod(image_shape)),
+            bit_exact=_read_bit_exact(metadata, texts["precision"]),
             **texts,
             **objects,
         )
@@ -189,7 +209,17 @@ def _read_metadata(
         raise ModelError(message("malformed metadata", source=source, reason=error)) from error
 
 
-def _read_golden(metadata: Mapping[str, str], classes: int, pixels: int) -> Golden:
+def _read_bit_exact(metadata: Mapping[str, str], precision: str) -> bool:
+    if BIT_EXACT_KEY not in metadata:
+        return precision == "int8"
+    value = _parse_json(metadata, "bit_exact")
+    if not isinstance(value, bool):
+        _reject("not a truth value", key=BIT_EXACT_KEY)
+    return value
+
+
+def _read_golden(metadata: Mapping[str, str], classes: int, size: int) -> Golden:
+    """Return the golden sample; `size` is the number of bytes of one image."""
     values = _parse_object(metadata, "golden")
     for part in ("seed", "labels", "images"):
         if part not in values:
@@ -198,7 +228,7 @@ def _read_golden(metadata: Mapping[str, str], classes: int, pixels: int) -> Gold
     labels = _read_list(values["labels"], "golden.labels", int)
     for label in labels:
         _in_range(label, "golden.labels", classes)
-    return Golden(seed, labels, _decompress(values["images"], len(labels) * pixels))
+    return Golden(seed, labels, _decompress(values["images"], len(labels) * size))
 
 
 def _parse_json(metadata: Mapping[str, str], name: str) -> object:
@@ -261,12 +291,12 @@ def _decompress(text: object, size: int) -> bytes:
     return content
 
 
-def _image_size(outputs: Sequence[TensorSpec]) -> tuple[int, int]:
+def _image_shape(outputs: Sequence[TensorSpec]) -> ImageShape:
     for output in outputs:
         if output.name == IMAGE and len(output.shape) == 4:
-            height, width = output.shape[2:]
-            if isinstance(height, int) and isinstance(width, int):
-                return height, width
+            channels, height, width = output.shape[1:]
+            if channels in CHANNELS and isinstance(height, int) and isinstance(width, int):
+                return int(channels), height, width
     _reject("no image", name=IMAGE)
 
 

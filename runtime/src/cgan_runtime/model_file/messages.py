@@ -82,10 +82,12 @@ MESSAGES = {
         "{source} breaks the model contract: its {kind} is {actual}, expected {expected}; "
         "export it again with cgan-export"
     ),
-    "no image": "the model has no output '{name}' with a fixed height and width",
+    "no image": "the model has no output '{name}' with 1 or 3 channels and a fixed "
+    "height and width",
     "missing key": "{key} is missing",
     "not JSON": "{key} " + NOT_JSON,
     "not an object": "{key} is not a JSON object",
+    "not a truth value": "{key} is neither true nor false",
     "not a list": "{key} is not a non-empty list of {kind}",
     "out of range": "{key}: {value} is not a whole number from {minimum} to {maximum}",
     "golden images": "the golden sample is not base64 text, or exceeds {limit} bytes",

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.errors import DatasetError
 
 if TYPE_CHECKING:  # the command line imports this package before it needs torch
@@ -15,7 +16,7 @@ if TYPE_CHECKING:  # the command line imports this package before it needs torch
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labeled gray images in memory.
+    """Labeled images in memory.
 
     Raises:
         DatasetError: there are no images, their number differs from the number of labels, or a
@@ -24,7 +25,7 @@ class Dataset:
 
     name: str  # as given to --dataset; the last part of a folder's path
     source: str  # where the images came from, for messages
-    images: "Tensor"  # uint8 [n, 1, height, width], 0 (background) to 255 (foreground)
+    images: "Tensor"  # uint8 [n, channels, height, width]; channels 1 (gray) or 3 (RGB)
     labels: "Tensor"  # int64 [n], 0 <= label < classes
     class_names: tuple[str, ...]  # one per label
 
@@ -52,14 +53,10 @@ class Dataset:
         return len(self.class_names)
 
     @property
-    def height(self) -> int:
-        """Image height in pixels."""
-        return int(self.images.shape[2])
-
-    @property
-    def width(self) -> int:
-        """Image width in pixels."""
-        return int(self.images.shape[3])
+    def image_shape(self) -> ImageShape:
+        """Channels, height and width of an image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
 
 
 def check_labels(labels: "Tensor", classes: int, source: str | Path, remedy: str) -> None:

@@ -89,14 +89,15 @@ class Trainer:
         self.precision = resolve_precision(recipe, device).precision
         small = len(dataset.labels) < SMALL_DATASET
         self.augment_probability = recipe.augment_probability if small else 0.0
-        self.images = dataset.images.to(device)  # uint8 [n, 1, h, w]
+        self.images = dataset.images.to(device)  # uint8 [n, channels, h, w]
         self.labels = dataset.labels.to(device)  # int64 [n]
         self.passes = math.ceil(recipe.min_images_per_epoch / len(dataset.labels))  # per epoch
         self.steps_per_epoch = self.passes * len(dataset.labels) // self.batch_size
         self.seconds_limit = math.inf  # time limit of the training, at which the schedules also end
 
-        shape = dataset.classes, dataset.height, dataset.width
-        generator = build_generator(recipe.generator, recipe.noise_dim, *shape).to(device)
+        classes, image_shape = dataset.classes, dataset.image_shape
+        generator = build_generator(recipe.generator, recipe.noise_dim, classes, image_shape)
+        generator.to(device)
         if self.batch_size == processes.size and has_batch_norm(generator):
             raise RecipeError(
                 f"recipe {recipe.name!r} has batch norm, which needs batches of two or more images "
@@ -104,8 +105,8 @@ class Trainer:
                 f"{recipe.batch_size:,} and {processes.size} processes; "
                 "add images, raise batch_size, or use the recipe classic"
             )
-        network = build_discriminator(recipe.discriminator, *shape)
-        terms = auxiliary_terms(recipe.loss, network.feature_dim, dataset.classes, recipe.noise_dim)
+        network = build_discriminator(recipe.discriminator, classes, image_shape)
+        terms = auxiliary_terms(recipe.loss, network.feature_dim, classes, recipe.noise_dim)
         discriminator = DiscriminatorWithTerms(network, terms).to(device)
         capture = can_capture(device, processes.size)
         self.state = TrainingState(
@@ -271,7 +272,7 @@ class Trainer:
         seed: `cgan-run --seed SEED --count 10` generates the same images from the exported file.
 
         Returns:
-            uint8 [10 * classes, 1, height, width].
+            uint8 [10 * classes, channels, height, width].
         """
         classes = self.dataset.classes
         noise = standard_normal(self.recipe.seed, 0, SAMPLE_ROWS * classes, self.recipe.noise_dim)

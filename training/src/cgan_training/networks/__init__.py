@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.networks import convolutional, perceptron
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.networks.generator import Generator, to_float, to_uint8
@@ -37,26 +38,26 @@ _DISCRIMINATORS: dict[type[DiscriminatorSettings], Callable[..., Discriminator]]
 
 
 def build_generator(
-    settings: GeneratorSettings, noise_dim: int, classes: int, height: int, width: int
+    settings: GeneratorSettings, noise_dim: int, classes: int, image_shape: ImageShape
 ) -> Generator:
     """Build an untrained generator; the arguments are those of Generator.
 
     Raises:
         RecipeError: this kind of generator does not support the image size.
     """
-    layers = _GENERATOR_LAYERS[type(settings)](settings, noise_dim + classes, height, width)
-    return Generator(layers, settings, noise_dim, classes, height, width)
+    layers = _GENERATOR_LAYERS[type(settings)](settings, noise_dim + classes, image_shape)
+    return Generator(layers, settings, noise_dim, classes, image_shape)
 
 
 def build_discriminator(
-    settings: DiscriminatorSettings, classes: int, height: int, width: int
+    settings: DiscriminatorSettings, classes: int, image_shape: ImageShape
 ) -> Discriminator:
     """Build an untrained discriminator.
 
     Raises:
         RecipeError: this kind of discriminator does not support the image size.
     """
-    return _DISCRIMINATORS[type(settings)](settings, classes, height, width)
+    return _DISCRIMINATORS[type(settings)](settings, classes, image_shape)
 
 
 def parameter_count(network: nn.Module) -> int:

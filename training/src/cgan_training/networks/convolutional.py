@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.errors import RecipeError
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.networks.minibatch_stddev import MinibatchStddev
@@ -14,14 +15,14 @@ EMBEDDING_STD = 0.1  # of the label embeddings at the start
 
 
 def generator_layers(
-    settings: ConvolutionalGenerator, inputs: int, height: int, width: int
+    settings: ConvolutionalGenerator, inputs: int, image_shape: ImageShape
 ) -> nn.Sequential:
     """Return the layers of a generator; see Generator for their input and output.
 
-    All convolutions work on the coarse grid, and the last one computes the 16 pixels of each cell
+    All convolutions work on the coarse grid, and the last one computes the pixels of each cell
     (Shi et al. 2016, sec. 3). This is several times cheaper than upsampling in several layers.
     """
-    rows, columns = _grid(height, width)
+    rows, columns = _grid(image_shape)
     channels = settings.channels
     layers: list[nn.Module] = [
         nn.Linear(inputs, settings.hidden),
@@ -35,7 +36,8 @@ def generator_layers(
     for _ in range(settings.convolutions):
         convolution = nn.Conv2d(channels, channels, 3, padding=1)
         layers += [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
-    layers += [nn.Conv2d(channels, CELL * CELL, 3, padding=1), nn.PixelShuffle(CELL)]
+    pixels = image_shape[0] * CELL * CELL  # of one cell, in all channels
+    layers += [nn.Conv2d(channels, pixels, 3, padding=1), nn.PixelShuffle(CELL)]
     return _channels_last(nn.Sequential(*layers))
 
 
@@ -47,15 +49,15 @@ class ConvolutionalDiscriminatorNetwork(Discriminator):
     """
 
     def __init__(
-        self, settings: ConvolutionalDiscriminator, classes: int, height: int, width: int
+        self, settings: ConvolutionalDiscriminator, classes: int, image_shape: ImageShape
     ) -> None:
         super().__init__()
-        rows, columns = _grid(height, width)
+        rows, columns = _grid(image_shape)
         first, second, third = settings.channels
         cells = -(-rows // 2) * -(-columns // 2)  # after the convolution with a stride of 2
         activation = nn.LeakyReLU(settings.negative_slope)
         layers = nn.Sequential(
-            nn.Conv2d(CELL * CELL, first, 2),
+            nn.Conv2d(image_shape[0] * CELL * CELL, first, 2),
             activation,
             nn.Conv2d(first, second, 3, padding=1),
             activation,
@@ -86,16 +88,18 @@ class ConvolutionalDiscriminatorNetwork(Discriminator):
 
 
 def _cells(image: Tensor) -> Tensor:
-    """Return [batch, 16, rows + 1, columns + 1]: the cells of a grid shifted by half a cell.
+    """Return [batch, 16 * channels, rows + 1, columns + 1]: the cells of a grid.
 
-    A 2 x 2 convolution on them equals an 8 x 8 convolution with a stride of 4 on the image, in a
-    third of the time (measured with oneDNN in bf16), because its matrix rows are longer.
+    The grid is shifted by half a cell. A 2 x 2 convolution on it equals an 8 x 8 convolution with a
+    stride of 4 on the image, in a third of the time (measured with oneDNN in bf16), because its
+    matrix rows are longer.
     """
     padded = functional.pad(image, [CELL // 2] * 4, value=-1)  # pads with background
     return functional.pixel_unshuffle(padded, CELL).contiguous(memory_format=torch.channels_last)
 
 
-def _grid(height: int, width: int) -> tuple[int, int]:
+def _grid(image_shape: ImageShape) -> tuple[int, int]:
+    _, height, width = image_shape
     if height % CELL or width % CELL:
         raise RecipeError(
             f"convolutional networks need image sides that are multiples of {CELL}, got "

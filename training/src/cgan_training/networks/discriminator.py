@@ -25,7 +25,7 @@ class Discriminator(nn.Module, ABC):
         """Return the logits and features of images.
 
         Args:
-            image: float32 [batch, 1, height, width] in -1..1.
+            image: float32 [batch, channels, height, width] in -1..1.
             label: int64 [batch], 0 <= label < classes: the class that each image should show.
             groups: number of groups of equal size in the batch, such as real and generated images.
                 Minibatch statistics are computed within each group.

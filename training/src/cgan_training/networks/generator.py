@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.recipe import GeneratorSettings
 
 
@@ -17,12 +18,13 @@ class Generator(nn.Module):
 
     Args:
         layers: map [noise; one-hot label], float32 [batch, noise_dim + classes], to the pixels
-            before tanh. Their output has height * width numbers per image, in any shape. The first
+            before tanh. Their output has channels * height * width numbers per image, in
+            any shape. The first
             layer is an nn.Linear: the exporter turns its label columns into a lookup table.
         settings: the settings that the layers were built from; a model file stores them.
         noise_dim: length of the noise vector.
         classes: number of labels.
-        height, width: of the image, in pixels.
+        image_shape: channels, height and width of an image.
     """
 
     def __init__(
@@ -31,12 +33,11 @@ class Generator(nn.Module):
         settings: GeneratorSettings,
         noise_dim: int,
         classes: int,
-        height: int,
-        width: int,
+        image_shape: ImageShape,
     ) -> None:
         super().__init__()
         self.layers, self.settings = layers, settings
-        self.noise_dim, self.classes, self.height, self.width = noise_dim, classes, height, width
+        self.noise_dim, self.classes, self.image_shape = noise_dim, classes, image_shape
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
         """Generate images.
@@ -46,10 +47,10 @@ class Generator(nn.Module):
             label: int64 [batch], 0 <= label < classes.
 
         Returns:
-            float32 [batch, 1, height, width] in -1 (background) .. 1 (foreground).
+            float32 [batch, channels, height, width] in -1 .. 1.
         """
         image = torch.tanh(self.layers(self.inputs(noise, label)))
-        return image.view(-1, 1, self.height, self.width)  # [batch, 1, h, w]
+        return image.view(-1, *self.image_shape)
 
     def inputs(self, noise: Tensor, label: Tensor) -> Tensor:
         """Return the input of the layers, float32 [batch, noise_dim + classes]."""

@@ -1,6 +1,7 @@
 """Multilayer perceptrons: the networks of Mirza & Osindero 2014, sec. 4.1, at any width."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -8,28 +9,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.recipe import PerceptronDiscriminator, PerceptronGenerator
 
 
 def generator_layers(
-    settings: PerceptronGenerator, inputs: int, height: int, width: int
+    settings: PerceptronGenerator, inputs: int, image_shape: ImageShape
 ) -> nn.Sequential:
     """Return the layers of a generator; see Generator for their input and output."""
     norm = nn.BatchNorm1d if settings.batch_norm else None
-    return _perceptron([inputs, *settings.hidden, height * width], nn.ReLU, norm)
+    return _perceptron([inputs, *settings.hidden, math.prod(image_shape)], nn.ReLU, norm)
 
 
 class PerceptronDiscriminatorNetwork(Discriminator):
     """A perceptron on [image; one-hot label] with one logit at the end."""
 
     def __init__(
-        self, settings: PerceptronDiscriminator, classes: int, height: int, width: int
+        self, settings: PerceptronDiscriminator, classes: int, image_shape: ImageShape
     ) -> None:
         super().__init__()
         self.classes = classes
         activation = partial(nn.LeakyReLU, settings.negative_slope)
-        self.layers = _perceptron([height * width + classes, *settings.hidden, 1], activation)
+        units = [math.prod(image_shape) + classes, *settings.hidden, 1]
+        self.layers = _perceptron(units, activation)
 
     def forward(
         self, image: Tensor, label: Tensor, groups: int = 1, progress: float | Tensor = 0.0

@@ -56,7 +56,7 @@ def config_json(trainer: Trainer, options: RunOptions, origin: dict[str, Any]) -
             "dataset": options.dataset_argument or dataset.name,
             "data_dir": options.data_dir,
             "images": len(dataset.labels),
-            "shape": [1, dataset.height, dataset.width],
+            "shape": list(dataset.image_shape),
             "class_names": list(dataset.class_names),
             "sha256": dataset.sha256,
         },

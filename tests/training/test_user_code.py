@@ -1,0 +1,46 @@
+"""Names of the user's own code, such as my_module:MyGenerator."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from cgan_training.errors import UserCodeError
+from cgan_training.user_code import import_object
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("named_mine", "named_broken", "named_needy"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    Path("named_mine.py").write_text("class A:\n    class B:\n        value = 3\n")
+    Path("named_broken.py").write_text("1 / 0\n")
+    Path("named_needy.py").write_text("import not_installed_anywhere\n")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("named_mine:A.B.value", 3), ("math:tau", 6.28)])
+def test_a_module_of_the_current_folder_or_an_installed_one_is_imported(
+    name: str, expected: float
+) -> None:
+    assert import_object(name) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("named_mine", "'named_mine' is not of the form my_package.my_module:Name"),
+        ("named_mine.py:A", "there is no module 'named_mine.py' for named_mine.py:A; run the"),
+        ("../named_mine:A", "is not of the form"),
+        ("no_such.module:A", "there is no module 'no_such' for no_such.module:A; run the command"),
+        ("named_mine:C", "the module 'named_mine' has no 'C'; check the name after the colon"),
+        ("named_broken:A", "cannot import named_broken:A: ZeroDivisionError: division by zero; "),
+        ("named_needy:A", "cannot import named_needy:A: ModuleNotFoundError: No module named "),
+    ],
+)
+def test_a_name_that_cannot_be_imported_is_one_clear_line(name: str, message: str) -> None:
+    with pytest.raises(UserCodeError) as caught:
+        import_object(name)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,64 @@
+"""Import the networks, losses and datasets that a user names, as "my_package.my_module:Name".
+
+Only names from the command line or from a recipe file that the user gave reach this module, never
+names that a model or checkpoint contains.
+"""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from cgan_runtime.errors import printable
+from cgan_training.errors import UserCodeError, one_line
+
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def is_user_code(name: str) -> bool:
+    """Return whether a text has the form "my_package.my_module:Name"."""
+    return _NAME.fullmatch(name) is not None
+
+
+def import_object(name: str) -> Any:
+    """Import what a user named; modules in the current folder are found too.
+
+    Args:
+        name: "my_package.my_module:Name"; the part after the colon may contain dots.
+
+    Raises:
+        UserCodeError: the name has another form, the module does not exist or fails while it is
+            imported, or it lacks the attribute.
+    """
+    if not is_user_code(name):
+        raise UserCodeError(f"{printable(name)!r} is not of the form my_package.my_module:Name")
+    module_name, _, attributes = name.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        value: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise UserCodeError(_failed(name, error)) from error
+        raise UserCodeError(
+            f"there is no module {error.name!r} for {name}; run the command in the folder that "
+            "contains it, or install its package"
+        ) from error
+    except Exception as error:
+        raise UserCodeError(_failed(name, error)) from error
+    for attribute in attributes.split("."):
+        if not hasattr(value, attribute):
+            raise UserCodeError(
+                f"the module {module_name!r} has no {attributes!r}; check the name after the colon"
+            )
+        value = getattr(value, attribute)
+    return value
+
+
+def _failed(name: str, error: Exception) -> str:
+    return (
+        f"cannot import {name}: {printable(one_line(error))}; correct the module, or use --debug "
+        "for its traceback"
+    )
