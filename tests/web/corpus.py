@@ -21,8 +21,9 @@ from cgan_runtime.errors import ModelError
 from cgan_runtime.model_file import contract, graph_validation, protobuf, rules
 
 ROOT = Path(__file__).parents[2]
-TESTS = [ROOT / "tests/runtime" / f"test_{name}.py" for name in ("graph_validation", "contract")]
-TESTS += [ROOT / "tests/runtime/test_bad_models.py", ROOT / "tests/runtime/test_checksum.py"]
+NAMES = "graph_validation operators operator_errors batch_independence work_limits contract"
+NAMES += " bad_models checksum"
+TESTS = [ROOT / "tests/runtime" / f"test_{name}.py" for name in NAMES.split()]
 MAX_BYTES = 2**23  # of a file; larger ones add nothing but time
 validate_model, read_info = graph_validation.validate_model, contract.read_info
 
@@ -44,7 +45,7 @@ class Corpus:
         (self.folder / name).write_bytes(content)
         self.cases.append({"kind": kind, "file": name, "verdict": verdict_of(content)})
 
-    def validate(self, content: bytes, source: str) -> str:
+    def validate(self, content: bytes, source: str) -> graph_validation.ValidModel:
         """Validate a file and record it."""
         self.add_file(content, "file of a test")
         return validate_model(content, source)
