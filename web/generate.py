@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cgan_runtime.model_file import checksum, contract, messages, protobuf, rules
+from cgan_runtime.model_file import checksum, contract, messages, protobuf, rules, symbolic
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "web" / "src" / "rules.js"
@@ -23,7 +23,7 @@ def rules_js() -> str:
     tables: dict[str, Mapping[Any, Any]] = {
         "LIMITS": {
             name: getattr(module, name)
-            for module in (rules, contract, protobuf)
+            for module in (rules, contract, protobuf, symbolic)
             for name in vars(module)
             if name.startswith("MAX_") and isinstance(getattr(module, name), int)
         }

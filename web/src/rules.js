@@ -14,6 +14,7 @@ export const LIMITS = {
   "MAX_JSON_LEVELS": 64,
   "MAX_SHOWN": 200,
   "MAX_FIELDS": 131072,
+  "MAX_KNOWN_VALUES": 64,
   "MIN_OPSET": 19,
   "IR_VERSION": 10,
 };
