@@ -43,7 +43,9 @@ class Corpus:
             return
         self._seen.add(name)
         (self.folder / name).write_bytes(content)
-        self.cases.append({"kind": kind, "file": name, "verdict": verdict_of(content)})
+        verdict, max_batch = verdict_of(content)
+        case = {"kind": kind, "file": name, "verdict": verdict, "maxBatch": max_batch}
+        self.cases.append(case)
 
     def validate(self, content: bytes, source: str) -> graph_validation.ValidModel:
         """Validate a file and record it."""
@@ -76,16 +78,16 @@ def _plain(spec: contract.TensorSpec) -> list[Any]:
     return [spec.name, spec.type, list(spec.shape)]
 
 
-def verdict_of(content: bytes) -> str:
-    """Return the error message for a file, or an empty text."""
+def verdict_of(content: bytes) -> tuple[str, int]:
+    """Return the error message for a file, or an empty text and the number of images of a run."""
     try:
-        validate_model(content, "m.onnx")
+        _, max_batch = validate_model(content, "m.onnx")
         entries = protobuf.read_message(content, rules.METADATA_SCHEMA, strict=False)[14]
         metadata = {entry.get(1, ""): entry.get(2, "") for entry in entries}
         read_info(metadata, *graph_validation.declared_specs(content), "m.onnx")
     except ModelError as error:
-        return str(error)
-    return ""
+        return str(error), 0
+    return "", max_batch
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 import onnxruntime
-from model_graphs import add_node, content_of
+from model_graphs import add_node, content_of, validate
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
@@ -84,6 +84,7 @@ def check_against_onnxruntime(model: onnx.ModelProto, names: list[str]) -> None:
         AssertionError: validation is wrong about a tensor.
         Exception: onnxruntime cannot open or run the file.
     """
+    validate(model)
     known = validate_graph(content_of(model)).known
     for name in names:
         model.graph.output.add(name=name)

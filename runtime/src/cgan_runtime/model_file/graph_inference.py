@@ -126,10 +126,8 @@ class GraphInference:
         ]
         types = [each and each.type for each in inputs]
         type_of = check_types(kind, operator, variables, types)
-        output = attributes.get(operator.output)
-        result: int = (
-            output.type if isinstance(output, Constant) else output or type_of[operator.output]
-        )
+        given: Any = attributes.get(operator.output, type_of.get(operator.output))
+        result: int = given.type if isinstance(given, Constant) else given
         try:
             cost, values = self._run_rule(kind, inputs, variables, attributes, result)
         except MisfitError as error:
