@@ -5,6 +5,7 @@ import os
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 from unittest.mock import MagicMock
 
 import bulk_jobs as jobs
@@ -56,10 +57,13 @@ def test_worker_that_cannot_start_is_reported(
 def test_exception_of_a_signal_handler_passes_through(
     job_folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ProcessPoolExecutor, "submit", fail_with(TimeoutError("alarm")))
+    def interrupt(*_: object) -> NoReturn:
+        raise TimeoutError("alarm")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupt)
     with pytest.raises(TimeoutError, match="alarm"):
         generate(job_folder, job)
-    monkeypatch.setattr(shards, "_hash_file", fail_with(TimeoutError("alarm")))
+    monkeypatch.setattr(shards, "_hash_file", interrupt)
     with pytest.raises(TimeoutError, match="alarm"):
         shards.is_complete(job_folder, job, job.shard(0))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cgan_runtime.bulk.job import Job
 from cgan_runtime.bulk.shards import Worker
-from cgan_runtime.errors import WorkerError
+from cgan_runtime.errors import WorkerError, is_callers
 from cgan_runtime.inference.threads import available_threads
 
 MAX_FAILURES = 3  # killed workers in a row, without a finished shard between them
@@ -122,7 +122,7 @@ def _submit(pool: ProcessPoolExecutor, number: int, workers: int) -> "Future[Non
 
 def _explain_start(error: Exception, workers: int) -> Exception:
     """Return the WorkerError for an error of the operating system, or else the error itself."""
-    if isinstance(error, OSError) and error.errno is None:  # raised by a signal handler
+    if is_callers(error):
         return error
     if isinstance(error, RuntimeError) or getattr(error, "errno", None) in LIMITS:
         return WorkerError(

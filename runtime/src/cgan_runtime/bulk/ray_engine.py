@@ -24,7 +24,7 @@ from typing import Any
 from cgan_runtime.bulk.job import Job
 from cgan_runtime.bulk.local_engine import SPAWN, prepare_signals, signals_blocked
 from cgan_runtime.bulk.shards import Worker
-from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError
+from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError, is_callers
 
 LOCAL = "local"  # as RAY_ADDRESS: start a cluster on this machine
 MAX_ATTEMPTS = 3  # per shard
@@ -92,6 +92,8 @@ def _report_death() -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError) as error:
+        if is_callers(error):
+            raise
         raise WorkerError(
             f"Ray died unexpectedly; look at its logs in {LOGS}, then run the command again"
         ) from error
