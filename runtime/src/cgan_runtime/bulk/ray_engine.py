@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from cgan_runtime.bulk.job import Job
-from cgan_runtime.bulk.local_engine import SPAWN, prepare_signals, signals_blocked
+from cgan_runtime.bulk.local_engine import SPAWN, prepare_signals, start_process
 from cgan_runtime.bulk.shards import Worker
 from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError, is_callers
 
@@ -66,8 +66,7 @@ def generate_shards(
     arguments = (driver_connection, folder.resolve(), job, workers, provider, debug)
     driver = SPAWN.Process(target=_run_driver, args=arguments)
     try:
-        with signals_blocked():
-            driver.start()
+        start_process(driver)
         driver_connection.close()
         while chunk:
             with _report_death():
