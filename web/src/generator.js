@@ -53,7 +53,7 @@ export class Generator {
    *
    * @param {Float32Array} noise - [labels * noiseDim]
    * @param {number[]} labels - at least one, each below the number of classes
-   * @returns {Promise<Uint8Array>} [labels * height * width], 0 (background) to 255 (foreground)
+   * @returns {Promise<Uint8Array>} [labels * channels * height * width], 0 to 255
    */
   generate(noise, labels) {
     return this.#run(this.provider, noise, labels);
@@ -98,7 +98,8 @@ export class Generator {
   /** Return the pixels of one image per label, and check that the model returned as many. */
   async #run(provider, noise, labels) {
     const { type, dims, data } = await this.#sessions[provider].run(noise, labels);
-    const expected = [labels.length, 1, this.info.height, this.info.width];
+    const { channels, height, width } = this.info;
+    const expected = [labels.length, channels, height, width];
     if (type !== "uint8" || String(dims) !== String(expected)) {
       throw new ModelError(
         `${printable(this.source)} returned ${type} [${dims.join(", ")}] for ${labels.length} ` +
@@ -118,16 +119,17 @@ export class Generator {
    * after MAX_GOLDEN_MILLISECONDS.
    */
   async *#generateGolden(provider) {
-    const { golden, noiseDim, height, width } = this.info;
+    const { golden, noiseDim } = this.info;
+    const size = golden.images.length / golden.labels.length; // bytes of an image
     const begin = performance.now();
-    let [first, size] = [0, GOLDEN_SLICE];
+    let [first, sliceSize] = [0, GOLDEN_SLICE];
     while (first < golden.labels.length && performance.now() - begin < MAX_GOLDEN_MILLISECONDS) {
-      const slice = golden.labels.slice(first, first + size);
+      const slice = golden.labels.slice(first, first + sliceSize);
       const start = performance.now();
       const noise = standardNormal(golden.seed, BigInt(first), slice.length, noiseDim);
       const pixels = await this.#run(provider, noise, slice);
-      if (performance.now() - start < SLOW_MILLISECONDS) size = MAX_GOLDEN_SLICE;
-      yield { start: first * height * width, pixels };
+      if (performance.now() - start < SLOW_MILLISECONDS) sliceSize = MAX_GOLDEN_SLICE;
+      yield { start: first * size, pixels };
       first += slice.length;
     }
   }
