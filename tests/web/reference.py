@@ -74,6 +74,14 @@ def write_valid_models(folder: Path) -> None:
     write(folder / "float.onnx", as_float, dataclasses.replace(info, golden=golden))
     wrong = Golden(info.golden.seed, info.golden.labels, bytes(len(info.golden.images)))
     write(folder / "wrong.onnx", shipped(), dataclasses.replace(info, golden=wrong))
+    info = ImageGenerator(None, "cpu", threads=1).info
+    pixels = np.frombuffer(info.golden.images, np.uint8)
+    near = dataclasses.replace(
+        info.golden, images=(pixels ^ 8 * (pixels < 8)).astype("u1").tobytes()
+    )
+    for name, bit_exact in (("near", False), ("off", True)):
+        changed = dataclasses.replace(info, golden=near, bit_exact=bit_exact)
+        write(folder / f"{name}.onnx", shipped(), changed)
     for name, image_shape in COLOR_SHAPES.items():
         write_color_model(folder / f"{name}.onnx", info, image_shape)
 
@@ -146,6 +154,8 @@ def write_color_model(path: Path, info: ModelInfo, image_shape: ImageShape) -> N
         noise_dim=noise_dim,
         image_shape=image_shape,
         dataset="",
+        precision="fp32",
+        bit_exact=False,
         golden=Golden(1, labels, bytes(classes * size)),
     )
     write(path, model, info)

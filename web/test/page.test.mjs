@@ -554,6 +554,19 @@ test("wrong images are reported", async () => {
   await other.close();
 });
 
+test("an int8 model that is not bit-exact may have a max pixel error of 8", async () => {
+  const other = await visit();
+  for (const [name, end] of [
+    ["near", "sample"],
+    ["off", "sample: this device generates wrong images"],
+  ]) {
+    await waitForSheet(() => open(`${name}.onnx`, other), other);
+    const expected = `WebAssembly, max pixel error 8 on the golden ${end}`;
+    assert.equal(await text("runs-on", other), expected);
+  }
+  await other.close();
+});
+
 test("a missing provider shows an error and WebAssembly stays", async () => {
   await request(REQUESTS[0]);
   await page.locator("#provider").selectOption("webgpu");
