@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -77,28 +77,6 @@ def shipped() -> Network:
     return Network(SHIPPED_MODEL.read_bytes(), 64, 10)
 
 
-def perceptron(
-    hidden: tuple[int, ...],
-    noise_dim: int,
-    classes: int,
-    height: int,
-    width: int,
-    channels: int = 1,
-) -> Network:
-    return untrained(PerceptronGenerator(hidden), noise_dim, classes, (channels, height, width))
-
-
-def convolutional(
-    settings: ConvolutionalGenerator,
-    noise_dim: int,
-    classes: int,
-    height: int,
-    width: int,
-    channels: int = 1,
-) -> Network:
-    return untrained(settings, noise_dim, classes, (channels, height, width))
-
-
 def untrained(
     settings: PerceptronGenerator | ConvolutionalGenerator,
     noise_dim: int,
@@ -116,25 +94,52 @@ def untrained(
             assert layer.bias is not None
             layer.bias += torch.empty_like(layer.bias).uniform_(-0.5, 0.5)
         layers[-1].weight *= 6
-    model = export_to_int8_onnx(quantize(module))
-    return Network(model.SerializeToString(), noise_dim, classes)
+    content = export_to_int8_onnx(quantize(module)).SerializeToString()
+    return Network(content, noise_dim, classes)
+
+
+def perceptron(
+    *hidden: int, noise_dim: int, classes: int, image_shape: ImageShape
+) -> Callable[[], Network]:
+    return partial(untrained, PerceptronGenerator(hidden), noise_dim, classes, image_shape)
+
+
+def convolutional(
+    hidden: int,
+    channels: int,
+    *finer_channels: int,
+    noise_dim: int,
+    classes: int,
+    image_shape: ImageShape,
+) -> Callable[[], Network]:
+    settings = ConvolutionalGenerator(hidden, channels, 2, finer_channels)
+    return partial(untrained, settings, noise_dim, classes, image_shape)
 
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "shipped": shipped,
-    "perceptron, 2 layers": lambda: perceptron((20,), 10, 3, 5, 7),
-    "perceptron, 3 layers, 1 class": lambda: perceptron((130, 9), 33, 1, 13, 11),
-    "perceptron, 4 layers": lambda: perceptron((40, 257, 7), 100, 10, 28, 28),
-    "perceptron, 5 layers, 1 pixel": lambda: perceptron((9, 8, 7, 6), 1, 2, 1, 1),
-    "perceptron, RGB": lambda: perceptron((24, 31), 17, 5, 6, 9, channels=3),
-    "convolutional": lambda: convolutional(ConvolutionalGenerator(12, 5), 6, 4, 8, 12),
-    "convolutional, 1 cell": lambda: convolutional(ConvolutionalGenerator(9, 4), 16, 1, 4, 4),
-    "convolutional, RGB": lambda: convolutional(ConvolutionalGenerator(14, 8), 20, 3, 12, 8, 3),
-    "convolutional, doubled": lambda: convolutional(
-        ConvolutionalGenerator(10, 6, 1, finer_channels=(5,)), 9, 3, 12, 8
+    "perceptron, 2 layers": perceptron(20, noise_dim=10, classes=3, image_shape=(1, 5, 7)),
+    "perceptron, 3 layers, 1 class": perceptron(
+        130, 9, noise_dim=33, classes=1, image_shape=(1, 13, 11)
     ),
-    "convolutional, doubled twice, cropped, RGB": lambda: convolutional(
-        ConvolutionalGenerator(10, 6, 1, finer_channels=(5, 4)), 9, 4, 13, 11, channels=3
+    "perceptron, 4 layers": perceptron(
+        40, 257, 7, noise_dim=100, classes=10, image_shape=(1, 28, 28)
+    ),
+    "perceptron, 5 layers, 1 pixel": perceptron(
+        9, 8, 7, 6, noise_dim=1, classes=2, image_shape=(1, 1, 1)
+    ),
+    "perceptron, RGB": perceptron(24, 31, noise_dim=17, classes=5, image_shape=(3, 6, 9)),
+    "convolutional": convolutional(12, 5, noise_dim=6, classes=4, image_shape=(1, 8, 12)),
+    "convolutional, 1 cell": convolutional(9, 4, noise_dim=16, classes=1, image_shape=(1, 4, 4)),
+    "convolutional, RGB": convolutional(14, 8, noise_dim=20, classes=3, image_shape=(3, 12, 8)),
+    "convolutional, RGB, 8 x 64": convolutional(
+        10, 3, noise_dim=64, classes=2, image_shape=(3, 8, 64)
+    ),
+    "convolutional, doubled": convolutional(
+        10, 6, 5, noise_dim=9, classes=3, image_shape=(1, 12, 8)
+    ),
+    "convolutional, doubled twice, cropped, RGB": convolutional(
+        10, 6, 5, 4, noise_dim=9, classes=4, image_shape=(3, 13, 11)
     ),
 }
 
