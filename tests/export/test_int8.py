@@ -237,11 +237,6 @@ def test_an_activation_other_than_relu_is_rejected(other: type[nn.Module]) -> No
             [nn.Flatten(), nn.Unflatten(1, (5, 2, 3))],
             r"layer 4 .* \(Flatten\): int8 supports no ",
         ),
-        (
-            -2,
-            [nn.PixelShuffle(1), nn.Conv2d(5, 16, 3, padding=1)],
-            r"layer 10 .* \(PixelShuffle\): int8 supports it only after the last convo",
-        ),
     ],
 )
 def test_a_layer_that_int8_does_not_support_is_named(
