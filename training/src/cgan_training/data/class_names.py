@@ -8,9 +8,9 @@ from cgan_training.errors import DatasetError
 from cgan_training.input_files import read_bounded
 
 CLASSES = "classes.txt"
-MAX_CLASSES = 256  # a label is a uint8
+MAX_CLASSES = 10_000
 MAX_LENGTH = 200  # characters of a name
-MAX_BYTES = 2**18  # of the file; more than the longest names take
+MAX_BYTES = 2**23  # of the file; more than the longest names take
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # Persian and emoji contain them
 
 
@@ -39,7 +39,7 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
         )
     names = [unicodedata.normalize("NFC", line.strip()) for line in lines]
     for number, name in enumerate(names, 1):
-        if problem := _problem(name):
+        if problem := name_problem(name):
             raise DatasetError(f"line {number} of {path} {problem}; write one class name per line")
         if name in names[: number - 1]:
             raise DatasetError(
@@ -48,7 +48,8 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _problem(name: str) -> str | None:
+def name_problem(name: str) -> str | None:
+    """Return what is wrong with a class name, or None."""
     without_joiners = name.translate(dict.fromkeys(map(ord, JOINERS)))
     if not without_joiners:
         return "is empty"
