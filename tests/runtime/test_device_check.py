@@ -60,7 +60,7 @@ def test_text_report_shows_provider_versions_and_speed(call: Command, tiny_model
     rows = {line[:13].strip(): line[15:] for line in done.stdout.decode().splitlines()}
     assert rows["provider"] == "cpu"
     assert rows["model"] == f"{tiny_model}, {tiny_model.stat().st_size:,} bytes"
-    assert "made up: 10 classes, 12 x 9 pixels, fp32, contract 1" in rows.values()
+    assert "made up: 10 classes, 12 x 9 pixels, gray, fp32, contract 1" in rows.values()
 
 
 @pytest.mark.usefixtures("no_measurement")

@@ -350,8 +350,7 @@ def test_output_must_be_an_image_for_each_label(
         classes=10,
         class_names=tuple("0123456789"),
         noise_dim=6,
-        height=SHAPE[1],
-        width=SHAPE[2],
+        image_shape=SHAPE,
     )
     monkeypatch.setattr("cgan_runtime.generator.read_info", lambda *_: info)
     with ImageGenerator(path, "cpu", threads) as generator:

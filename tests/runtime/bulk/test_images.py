@@ -68,6 +68,7 @@ def test_parquet_files_have_the_documented_schema_and_row_groups(
     ]
     assert {key.decode(): value.decode() for key, value in schema.metadata.items()} == {
         "cgan.class_names": json.dumps(list("0123456789")),
+        "cgan.channels": "1",
         "cgan.height": "28",
         "cgan.width": "28",
         "cgan.model_sha256": shipped.model_sha256,

@@ -40,6 +40,7 @@ class Job:
     count: int  # total number of images, 1 or more
     labels: tuple[int, ...]  # image start + j has labels[j % len(labels)]
     class_names: tuple[str, ...]  # of the model, by label
+    channels: int  # of an image: 1 for gray, 3 for RGB
     height: int  # of an image, in pixels
     width: int
     format: str  # "parquet" or "idx"

@@ -93,7 +93,7 @@ def check_device(
                 "precision": info.precision,
                 "classes": list(info.class_names),
                 "noise_dim": info.noise_dim,
-                "shape": [info.height, info.width],
+                "shape": list(info.image_shape),
                 "quality": dict(info.quality),
             },
             golden_images=len(golden.labels),

@@ -52,12 +52,12 @@ def png_chunks(
             "fewer images, or use --format npy"
         )
     bands = (grid(batch.images, columns, scale) for batch in batches)
-    return encode_png(bands, height, width, text)
+    return encode_png(bands, (height, width, info.channels), text)
 
 
 def npy_chunks(batches: Iterable[Batch], info: ModelInfo, count: int) -> Iterator[bytes]:
-    """Yield the bytes of a .npy file with a uint8 array [count, 1, height, width]."""
-    header, shape = BytesIO(), (count, 1, info.height, info.width)
+    """Yield the bytes of a .npy file with a uint8 array [count, channels, height, width]."""
+    header, shape = BytesIO(), (count, *info.image_shape)
     fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, fields)
     yield header.getvalue()
@@ -84,8 +84,7 @@ def write_pngs(
                 page = grid(batch.images[offset : offset + 1], 1, scale)
                 image_text = {**text, "cgan:label": name, "cgan:index": str(index)}
                 with atomic_write(stage / f"{to_file_name(name)}-{index:06}.png") as file:
-                    height, width = page.shape
-                    file.writelines(encode_png([page], height, width, image_text))
+                    file.writelines(encode_png([page], page.shape, image_text))
 
 
 def write_idx(
@@ -109,10 +108,16 @@ def write_idx(
         The split that has no images, or None if both have some.
 
     Raises:
-        InputError: there are more images or classes than the format supports.
+        InputError: the images are in color, or there are more images or classes than the format
+            supports.
         OutputError: the folder contains another split, image size, class names or compression, or
             cannot be written.
     """
+    if info.channels > 1:
+        raise InputError(
+            "IDX as torchvision's MNIST reads it cannot hold color images; use --format pngs, npy "
+            "or png"
+        )
     if count >= 2**32 or info.classes > 256:
         raise InputError(
             f"IDX supports fewer than 2**32 images and at most 256 classes, got {count:,} images "
