@@ -16,7 +16,8 @@ from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import QuantizedGenerator, noise_and_labels, quantize
 from cgan_export.int8.rounding import round_weights, weight_matrix
 from cgan_export.int8.scales import IMAGE_SCALE, LOGIT_SCALE, LOGIT_ZERO
-from cgan_export.tracing.trace import ContractGenerator, export_to_onnx
+from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.trace import export_to_onnx
 from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import load_model

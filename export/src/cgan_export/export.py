@@ -118,7 +118,9 @@ def export_generator(
         opset: ONNX opset version, 19 to 21.
         name: name of the module for messages and metadata; by default that of its class.
         dataset: name of the dataset that the module was trained on, for the metadata.
-        gate, measure, threads: as in export_model().
+        gate: as in export_model().
+        measure: as in export_model().
+        threads: as in export_model().
 
     Raises:
         ExportError: an argument or the module is not supported.

@@ -16,7 +16,7 @@ def compute_weights(module: nn.Module) -> None:
         if parametrize.is_parametrized(layer):
             for name in list(layer.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
-        for hook in list(layer._forward_pre_hooks.values()):
+        for hook in list(layer._forward_pre_hooks.values()):  # noqa: SLF001
             if isinstance(hook, SpectralNorm):
                 remove_spectral_norm(layer, hook.name)
             elif isinstance(hook, WeightNorm):

@@ -92,7 +92,12 @@ def _transposed_convolution(
     pixels = image.reshape(groups, -1, rows * columns)  # [groups, inputs, pixels]
     matrix = weight.reshape(groups, -1, outputs * kernel[0] * kernel[1]).transpose(1, 2)
     folded = functional.fold(
-        matrix @ pixels, size, kernel, list(dilation), list(padding), list(stride)
+        matrix @ pixels,
+        tuple(size),
+        tuple(kernel),
+        dilation=tuple(dilation),
+        padding=tuple(padding),
+        stride=tuple(stride),
     )
     return _with_bias(folded.reshape(1, -1, *size), bias)
 
@@ -100,8 +105,9 @@ def _transposed_convolution(
 def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **options: Any) -> Any:
     if query.ndim != 3:
         return NotImplemented
-    heads = (each.unsqueeze(1) for each in (query, key, value))
-    return functional.scaled_dot_product_attention(*heads, *args, **options).squeeze(1)
+    query, key, value = (each.unsqueeze(1) for each in (query, key, value))
+    attention = functional.scaled_dot_product_attention(query, key, value, *args, **options)
+    return attention.squeeze(1)
 
 
 def _with_bias(image: Tensor, bias: Tensor | None) -> Tensor:
