@@ -43,7 +43,7 @@ export async function* generateSlices(generator, labels, from, to, position) {
   const { noiseDim } = generator.info;
   for (let first = 0; first < labels.length;) {
     // A GPU does not block the page, and each call has a fixed cost, so slices are full.
-    const largest = MAX_SLICE_IMAGES[generator.provider];
+    const largest = Math.min(MAX_SLICE_IMAGES[generator.provider], generator.maxBatch);
     const inTime = Math.floor(MAX_SLICE_MILLISECONDS / generator.millisecondsPerImage);
     const size = generator.provider === "webgpu" ? largest : Math.min(largest, inTime);
     const slice = labels.slice(first, first + Math.max(1, size));

@@ -23,19 +23,21 @@ export class Generator {
    * @throws {ModelError} the file is damaged, is not a cgan model, or breaks the contract
    */
   static async open(bytes, source) {
-    const info = await readInfo(await validateModel(bytes, source), source);
+    const model = await validateModel(bytes, source);
+    const info = await readInfo(model, source);
     const session = await openSession(bytes, "wasm", source);
-    const generator = new Generator(bytes, source, info, session);
+    const generator = new Generator(bytes, source, info, session, model.maxBatch);
     generator.goldenErrors.wasm = await generator.#measureGoldenError("wasm");
     return generator;
   }
 
   #sessions;
 
-  constructor(bytes, source, info, session) {
+  constructor(bytes, source, info, session, maxBatch) {
     this.bytes = bytes;
     this.source = source;
     this.info = info;
+    this.maxBatch = maxBatch; // images of one run
     this.provider = "wasm"; // the current one
     this.goldenErrors = {}; // by provider: max pixel error on the golden sample
     this.milliseconds = {}; // by provider, once measured: time of the golden sample
@@ -120,13 +122,14 @@ export class Generator {
   async *#generateGolden(provider) {
     const { golden, noiseDim, height, width } = this.info;
     const begin = performance.now();
-    let [first, size] = [0, GOLDEN_SLICE];
+    let [first, size] = [0, Math.min(GOLDEN_SLICE, this.maxBatch)];
     while (first < golden.labels.length && performance.now() - begin < MAX_GOLDEN_MILLISECONDS) {
       const slice = golden.labels.slice(first, first + size);
       const start = performance.now();
       const noise = standardNormal(golden.seed, BigInt(first), slice.length, noiseDim);
       const pixels = await this.#run(provider, noise, slice);
-      if (performance.now() - start < SLOW_MILLISECONDS) size = MAX_GOLDEN_SLICE;
+      const isFast = performance.now() - start < SLOW_MILLISECONDS;
+      if (isFast) size = Math.min(MAX_GOLDEN_SLICE, this.maxBatch);
       yield { start: first * height * width, pixels };
       first += slice.length;
     }

@@ -88,7 +88,7 @@ class ImageGenerator:
         source = str(self.model_path)
         if expected is not None:
             require_sha256(content, expected, source)
-        self.model_sha256 = validate_model(content, source)
+        self.model_sha256, self._max_batch = validate_model(content, source)
         sessions = SessionPool(content, source, provider, threads)
         metadata = sessions.main.get_modelmeta().custom_metadata_map
         inputs, outputs = sessions.main.get_inputs(), sessions.main.get_outputs()
@@ -132,13 +132,7 @@ class ImageGenerator:
         indices = parse_labels(labels, self.info.class_names)
         sessions = self._open_sessions()
         seed, first = check_seed_and_start(seed, start, len(indices))
-        if 0 < len(indices) <= MAX_BATCH:
-            return self._generate_batch(sessions, indices, seed, first)
-        images = np.empty((len(indices), *self.info.image_shape), np.uint8)
-        for done in range(0, len(indices), MAX_BATCH):
-            batch = slice(done, done + MAX_BATCH)
-            images[batch] = self._generate_batch(sessions, indices[batch], seed, first + done)
-        return images
+        return self._generate_batch(sessions, indices, seed, first)
 
     def stream(
         self,
@@ -186,6 +180,19 @@ class ImageGenerator:
         return batches()
 
     def _generate_batch(
+        self, sessions: SessionPool, labels: NDArray[np.int64], seed: int, first: int
+    ) -> NDArray[np.uint8]:
+        """Generate images in runs whose memory and time validation has limited."""
+        size = self._max_batch
+        if 0 < len(labels) <= size:
+            return self._run(sessions, labels, seed, first)
+        images = np.empty((len(labels), *self.info.image_shape), np.uint8)
+        for done in range(0, len(labels), size):
+            part = slice(done, done + size)
+            images[part] = self._run(sessions, labels[part], seed, first + done)
+        return images
+
+    def _run(
         self, sessions: SessionPool, labels: NDArray[np.int64], seed: int, first: int
     ) -> NDArray[np.uint8]:
         noise = np.empty((len(labels), self.info.noise_dim), np.float32)
