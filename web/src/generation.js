@@ -37,7 +37,7 @@ export class SeedNoise {
  * @param {SeedNoise} to
  * @param {number} position - 0 is from, 1 is to
  * @yields {{first: number, images: Uint8Array, milliseconds: number}} index of the slice's first
- *     image, the images [n * height * width], and the time that noise and network took
+ *     image, the images [n * channels * height * width], and the time that noise and network took
  */
 export async function* generateSlices(generator, labels, from, to, position) {
   const { noiseDim } = generator.info;

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.inference.native_errors import convert_run_error, is_native, raised_in
+from cgan_runtime.errors import InputError, ModelError, is_callers
+from cgan_runtime.inference.native_errors import convert_run_error, is_native
 from cgan_runtime.inference.session import CPU, MAX_THREADS
 from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.inference.single_image import SingleImageGenerator
@@ -241,8 +241,8 @@ def _read_model_file(path: Path) -> bytes:
             chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
             content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
     except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
-        if not raised_in(error, "cgan_runtime", "pathlib"):
-            raise  # such as TimeoutError, an OSError, of the caller's signal handler
+        if is_callers(error):
+            raise
         if path == SHIPPED_MODEL and isinstance(error, FileNotFoundError | NotADirectoryError):
             return _read_shipped_model()
         if isinstance(error, FileNotFoundError):
@@ -263,6 +263,8 @@ def _read_shipped_model() -> bytes:
     try:
         return files("cgan_runtime").joinpath("models", SHIPPED_MODEL.name).read_bytes()
     except (OSError, KeyError) as error:
+        if is_callers(error):
+            raise
         raise ModelError(
             f"cgan-runtime was installed without its model {SHIPPED_MODEL}; install it again, or "
             "give another model with --model"

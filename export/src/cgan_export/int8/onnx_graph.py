@@ -20,7 +20,15 @@ from cgan_export.int8.scales import (
     MAX_WEIGHT,
 )
 from cgan_export.tracing.networks import ContractGenerator
-from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
+from cgan_runtime.model_file.contract import (
+    BATCH_AXIS,
+    IMAGE,
+    IR_VERSION,
+    LABEL,
+    NOISE,
+    OPSET,
+    ImageShape,
+)
 
 
 def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> onnx.ModelProto:
@@ -65,12 +73,7 @@ def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> on
         elif isinstance(layer, nn.Unflatten):
             state = graph.reshape(state, [-1, *layer.unflattened_size])
         elif isinstance(layer, nn.PixelShuffle):  # after the last layer, as quantize() requires
-            # Equals DepthToSpace, which ONNX Runtime 1.20 supports only for floats.
-            block = layer.upscale_factor
-            _, height, width = module.image_shape
-            positions = [height // block, width // block]
-            state = graph.reshape(state, [-1, block, block, *positions])
-            state = graph.node("Transpose", [state], perm=[0, 3, 1, 4, 2])
+            state = graph.pixel_shuffle(state, layer.upscale_factor, module.image_shape)
     image = graph.node("Sigmoid", [graph.dequantize(state, LOGIT_SCALE, LOGIT_ZERO)])
     pixels = graph.quantize(image, IMAGE_SCALE, 0)
     graph.reshape(pixels, [-1, *module.image_shape], IMAGE)
@@ -178,6 +181,18 @@ class _Graph:
         bias = self.node("DequantizeLinear", [integers, bias_scale], axis=0)
         pads, strides = [*layer.padding, *layer.padding], list(layer.stride)  # begins, then ends
         return self.node("Conv", [inputs, weight, bias], pads=pads, strides=strides)
+
+    def pixel_shuffle(self, source: str, block: int, image_shape: ImageShape) -> str:
+        """Add what equals DepthToSpace, which ONNX Runtime 1.20 supports only for floats.
+
+        The output of a gray image has no axis for the channel.
+        """
+        channels, height, width = image_shape
+        planes = [channels] if channels > 1 else []
+        first = 1 + len(planes)  # axis of the rows within a block
+        blocks = self.reshape(source, [-1, *planes, block, block, height // block, width // block])
+        order = [*range(first), first + 2, first, first + 3, first + 1]
+        return self.node("Transpose", [blocks], perm=order)
 
     def weight(self, name: str, values: Tensor, scale: str, axis: int) -> str:
         """Add an int8 weight with one scale per output; return the dequantized weight's name."""

@@ -38,6 +38,7 @@ from cgan_export.tracing.networks import ContractGenerator
 from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT, standard_normal
 
 CALIBRATION_IMAGES = 16_384
+MAX_CALIBRATION_VALUES = 2**26  # of one layer's outputs; fewer images are used for large ones
 MAX_DOUBLINGS = 64  # of a scale of the first layer
 
 
@@ -110,7 +111,7 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
     layers: dict[str, QuantizedLayer] = {}
     with torch.no_grad():
         _make_first_layer_exact(module)
-        exact = rounded = module.hidden(*noise_and_labels(module, CALIBRATION_IMAGES))
+        exact = rounded = module.hidden(*noise_and_labels(module, _calibration_images(module)))
         for name, layer in module.rest.named_children():
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 layers[name], exact, rounded = _quantize_layer(layer, exact, rounded)
@@ -145,6 +146,16 @@ def _require_supported(module: ContractGenerator) -> None:
                 f"int8 cannot quantize layer {i + 2} of the generator ({type(layer).__name__}): "
                 f"{reason}; export with --precision fp16"
             )
+
+
+def _calibration_images(module: ContractGenerator) -> int:
+    """Return the number of images whose activations fit into memory, at most 16,384."""
+    state = module.hidden(*noise_and_labels(module, 1))
+    largest = state.numel()
+    for layer in module.rest:
+        state = layer(state)
+        largest = max(largest, state.numel())
+    return min(CALIBRATION_IMAGES, MAX_CALIBRATION_VALUES // largest)
 
 
 def noise_and_labels(module: ContractGenerator, count: int) -> tuple[Tensor, Tensor]:
