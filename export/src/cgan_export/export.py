@@ -44,7 +44,7 @@ from cgan_export.verification import (
     verify_against_integers,
     verify_against_torch,
 )
-from cgan_runtime import ImageGenerator
+from cgan_runtime import ImageGenerator, ModelError
 from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.checksum import add_checksum
 from cgan_runtime.model_file.contract import MAX_OPSET, OPSET, REFERENCE_SEED, Golden, ModelInfo
@@ -256,7 +256,7 @@ def export_source(
         path = Path(file.name)
         _write(graph, info, file)
         check_graph(path)
-        with ImageGenerator(path, provider="cpu", threads=threads) as generator:
+        with _open(path, source.name, threads) as generator:
             _log.info("verifying the images of the file")
             errors = verify_against_torch(generator, source, tolerance)
             if quantized:
@@ -335,6 +335,14 @@ def _quantized(network: TraceableGenerator) -> QuantizedGenerator | None:
     except VerificationError as error:
         _log.info("note: %s", str(error).rpartition("; ")[0] or error)
         return None
+
+
+def _open(path: Path, name: str, threads: int | None) -> ImageGenerator:
+    """Open the exported file; raise VerificationError if the runtime does not support its graph."""
+    try:
+        return ImageGenerator(path, provider="cpu", threads=threads)
+    except ModelError as error:
+        raise VerificationError(str(error).replace(str(path), f"the graph of {name}")) from error
 
 
 def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:

@@ -19,6 +19,7 @@ from cgan_runtime.noise import standard_normal
 
 BATCH_SIZES = (1, 2, 33, 256)
 MAX_VALUES = 2**24  # of the images to compare; above it, the images of a batch have several labels
+MAX_GOLDEN = 2**20  # bytes of the golden sample
 INTEGER_IMAGES = 500  # images of all labels that are compared with the integer arithmetic
 INDEPENDENCE_IMAGES = 64  # images generated in one batch and then one at a time
 
@@ -55,8 +56,10 @@ def generate_with_torch(
 
 
 def golden_sample(generator: ImageGenerator) -> Golden:
-    """Generate the golden sample of an exported file: one image per label."""
-    labels = list(range(generator.info.classes))
+    """Generate the golden sample of an exported file: one image per label, up to MAX_GOLDEN."""
+    info = generator.info
+    count = min(info.classes, max(1, MAX_GOLDEN // math.prod(info.image_shape)))
+    labels = [index * info.classes // count for index in range(count)]
     images = generator.generate(labels, seed=REFERENCE_SEED)
     return Golden(seed=REFERENCE_SEED, labels=tuple(labels), images=images.tobytes())
 

@@ -4,11 +4,7 @@ Matches the weighted layers of any graph: Conv, ConvTranspose, Gemm and MatMul. 
 stay float32, so the images of two processors may differ by quantization steps.
 """
 
-import contextlib
-import io
-import logging
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +15,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from cgan_export.errors import VerificationError
 from cgan_export.source import GeneratorSource
-from cgan_export.tracing.trace import clean
+from cgan_export.tracing.trace import clean, silence
 from cgan_runtime.model_file.contract import LABEL, NOISE
 from cgan_runtime.noise import standard_normal
 from cgan_training.errors import one_line
@@ -42,7 +38,7 @@ def quantize_statically(model: onnx.ModelProto, source: GeneratorSource) -> onnx
         VerificationError: ONNX Runtime cannot quantize the graph, or finds nothing to quantize.
     """
     count = max(CALIBRATION_IMAGES, source.classes)
-    with tempfile.TemporaryDirectory() as folder, _silence():
+    with tempfile.TemporaryDirectory() as folder, silence():
         path = Path(folder) / "quantized.onnx"
         try:
             quantize_static(
@@ -86,15 +82,3 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, NDArray[np.generic]] | None:
         """Return the inputs of the next batch, or None."""
         return next(self._batches, None)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Suppress what the quantizer prints and logs."""
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)

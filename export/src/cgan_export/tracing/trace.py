@@ -39,7 +39,7 @@ def export_to_onnx(module: TraceableGenerator, opset: int = OPSET) -> onnx.Model
     """
     inputs = torch.zeros(TRACED_BATCH, module.noise_dim), torch.zeros(TRACED_BATCH).long()
     try:
-        with _silence(), torch.no_grad():
+        with silence(), torch.no_grad():
             program = torch.onnx.export(
                 decompose(_capture(module, inputs)),
                 inputs,
@@ -117,19 +117,16 @@ def _with_uint8_output(model: onnx.ModelProto, span: float) -> onnx.ModelProto:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Suppress the exporter's progress messages and warnings."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._dynamo")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+def silence() -> Iterator[None]:
+    """Suppress what torch, onnxscript and ONNX Runtime's quantizer print, log and warn about."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(disabled)
 
 
 def clean(model: onnx.ModelProto) -> onnx.ModelProto:
