@@ -8,26 +8,27 @@ import torch
 from cgan_export import export_model
 from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.model_file import Model, save_model
-from cgan_training.networks import Generator, build_generator
+from cgan_training.networks import ConditionalGenerator, build_generator
 from cgan_training.recipe import ConvolutionalGenerator
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @pytest.fixture(scope="session")
-def convolutional_generator() -> Generator:
+def convolutional_generator() -> ConditionalGenerator:
     """An untrained generator with odd sizes, whose images have a high contrast."""
     torch.manual_seed(0)
     generator = build_generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, (1, 8, 12))
     calibrate_batch_norm(generator, seed=1)
     with torch.no_grad():
-        [layer for layer in generator.layers if isinstance(layer, torch.nn.Conv2d)][-1].weight *= 6
+        convolutions = [each for each in generator.modules() if isinstance(each, torch.nn.Conv2d)]
+        convolutions[-1].weight *= 6
     return generator
 
 
 @pytest.fixture(scope="session")
 def convolutional_model(
-    convolutional_generator: Generator, tmp_path_factory: pytest.TempPathFactory
+    convolutional_generator: ConditionalGenerator, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("convolutional") / "model.pt"
     model = Model(

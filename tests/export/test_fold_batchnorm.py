@@ -4,7 +4,7 @@ from torch import nn
 
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_training.engine.batch_norm import calibrate_batch_norm
-from cgan_training.networks import build_generator
+from cgan_training.networks import Generator, build_generator
 from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, PerceptronGenerator
 
 
@@ -20,6 +20,7 @@ from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, Perc
 def test_folded_layers_compute_the_same(settings: GeneratorSettings) -> None:
     torch.manual_seed(0)
     generator = build_generator(settings, 6, 4, (1, 8, 12))
+    assert isinstance(generator, Generator)
     for layer in generator.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1, 0.5)

@@ -21,7 +21,7 @@ from cgan_export.tracing.trace import export_to_onnx
 from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import load_model
-from cgan_training.networks import Generator, build_generator
+from cgan_training.networks import ConditionalGenerator, build_generator
 from cgan_training.recipe import PerceptronGenerator
 
 Exported = dict[tuple[str, str], Path]
@@ -29,7 +29,9 @@ KINDS = pytest.mark.parametrize("kind", ["perceptron", "convolutional"])
 
 
 @pytest.fixture(scope="module")
-def modules(run_dir: Path, convolutional_generator: Generator) -> dict[str, ContractGenerator]:
+def modules(
+    run_dir: Path, convolutional_generator: ConditionalGenerator
+) -> dict[str, ContractGenerator]:
     return {
         "perceptron": ContractGenerator(load_model(run_dir).generator).eval(),
         "convolutional": ContractGenerator(convolutional_generator).eval(),
@@ -191,7 +193,7 @@ def test_rounding_compensates_for_errors(modules: dict[str, ContractGenerator]) 
 
 def test_quantization_is_reproducible_and_leaves_the_module_unchanged(
     exported: Exported,
-    convolutional_generator: Generator,
+    convolutional_generator: ConditionalGenerator,
     modules: dict[str, ContractGenerator],
     quantized: dict[str, QuantizedGenerator],
 ) -> None:
@@ -246,7 +248,10 @@ def test_an_activation_other_than_relu_is_rejected(other: type[nn.Module]) -> No
     ],
 )
 def test_a_layer_that_int8_does_not_support_is_named(
-    convolutional_generator: Generator, index: int, replacement: list[nn.Module], message: str
+    convolutional_generator: ConditionalGenerator,
+    index: int,
+    replacement: list[nn.Module],
+    message: str,
 ) -> None:
     module = ContractGenerator(convolutional_generator).eval()
     layers = [*module.rest]

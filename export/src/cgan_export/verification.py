@@ -50,7 +50,7 @@ class PixelErrors:
 def generate_with_torch(
     source: GeneratorSource, labels: list[int], seed: int, start: int
 ) -> NDArray[np.uint8]:
-    """Generate with PyTorch and the runtime's noise: uint8 [n, channels, height, width]."""
+    """Return images of the generator in PyTorch, uint8 [n, channels, h, w], for the same noise."""
     noise = standard_normal(seed, start, len(labels), source.noise_dim)
     return source.generate(torch.from_numpy(noise), torch.tensor(labels)).numpy()
 

@@ -54,6 +54,7 @@ Examples:
   cgan-export runs/digits digits.onnx --precision int8 --evaluate --card
   cgan-export runs/digits digits.onnx --triton repository
   cgan-export digits.onnx --c firmware
+  cgan-export --generator my_module:MyGenerator runs/mine mine.onnx
   cgan-export my_module:generator mine.onnx --noise-dim 64 --class-names classes.txt
   cgan-export runs/digits digits.onnx && cgan-run --model digits.onnx --digit 9
 """
@@ -127,6 +128,7 @@ def check_range(
 @options.dataset
 @options.data_dir
 @options.cache_dir
+@options.generator
 @options.integer(
     "--noise-dim", 1, MAX_NOISE_DIM, "For a module: length of its noise vector, standard normal."
 )
@@ -187,6 +189,7 @@ def command(
     dataset: str | None,
     data_dir: Path | None,
     cache_dir: Path,
+    generator: str | None,
     noise_dim: int | None,
     classes: int | None,
     class_names: Path | None,
@@ -206,7 +209,7 @@ def command(
     prepare_for_torch()
     log_to_stderr("cgan_training", "cgan_export")
     # Check the arguments before torch is imported, which takes seconds.
-    module = ModuleOptions(noise_dim, classes, class_names, value_range, weights)
+    module = ModuleOptions(generator, noise_dim, classes, class_names, value_range, weights)
     check_module_options(model, module)
     outputs = output_paths(require_name(output), precisions)
     for path in outputs.values():
@@ -246,13 +249,13 @@ def command(
             measure=measure,
             threads=threads,
         )
-        with ImageGenerator(path, provider="cpu", threads=1) as generator:
-            speed = measure_speed(generator)
+        with ImageGenerator(path, provider="cpu", threads=1) as exported:
+            speed = measure_speed(exported)
             values = report_values(report, speed)
             if card:
-                write_card(generator, speed)
+                write_card(exported, speed)
             if triton:
-                values["triton"] = str(write_repository(path, triton, generator.info))
+                values["triton"] = str(write_repository(path, triton, exported.info))
         if c_folder:
             values["c"] = str(write_c(path, c_folder)) if precision == "int8" else None
         files.append(values)
@@ -266,7 +269,7 @@ def load_source(model: Path, options: ModuleOptions, dataset: str | None) -> "Ge
 
     if names_module(model):
         return load_module(str(model), options, dataset)
-    return source_of_model(load_model(model), str(model))
+    return source_of_model(load_model(model, generator=options.generator), str(model))
 
 
 def load_data(

@@ -22,8 +22,9 @@ OPTIONS = ("noise_dim", "classes", "class_names", "value_range", "weights")
 
 @dataclass(frozen=True)
 class ModuleOptions:
-    """The options that describe a module; None where they are not given."""
+    """The options that name or describe code of the user; None where they are not given."""
 
+    generator: str | None  # the class that a model.pt names
     noise_dim: int | None
     classes: int | None
     class_names: Path | None
@@ -53,6 +54,8 @@ def check_module_options(model: Path, options: ModuleOptions) -> None:
             )
         find_model(model)
         return
+    if options.generator is not None:
+        raise click.UsageError(f"--generator is for a model.pt, but MODEL {model} is a module")
     if options.noise_dim is None:
         raise click.UsageError(f"{model} needs --noise-dim, the length of its noise vector")
     if (options.classes is None) == (options.class_names is None):

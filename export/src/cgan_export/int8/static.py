@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from cgan_export.errors import VerificationError
@@ -65,6 +66,8 @@ def quantize_statically(model: onnx.ModelProto, source: GeneratorSource) -> onnx
             f"{source.name} has no layers that int8 supports ({', '.join(LAYERS)} with constant "
             "weights); export with --precision fp16"
         )
+    for tensor in quantized.graph.initializer:  # the contract allows raw bytes only
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     return clean(quantized)
 
 

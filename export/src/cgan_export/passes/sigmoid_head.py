@@ -8,7 +8,9 @@ the weights are doubled, and quantizing the sigmoid with the scale 1/255 yields 
 import torch
 from torch import nn
 
-SHAPES = (nn.Unflatten, nn.Flatten, nn.PixelShuffle)
+from cgan_training.networks import Crop
+
+SHAPES = (nn.Unflatten, nn.Flatten, nn.PixelShuffle, Crop)
 
 
 def double_last_layer(layers: nn.Sequential) -> bool:

@@ -6,9 +6,11 @@ from torch.nn.functional import embedding
 
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_export.passes.label_table import split_first_layer
+from cgan_export.passes.parametrizations import compute_weights
 from cgan_export.passes.sigmoid_head import double_last_layer
 from cgan_export.source import GeneratorSource, takes_names
-from cgan_training.networks import Generator
+from cgan_training.networks import ConditionalGenerator, Generator
+from cgan_training.networks.custom import CustomGeneratorNetwork
 
 
 class TraceableGenerator(nn.Module):
@@ -46,11 +48,13 @@ class ContractGenerator(TraceableGenerator):
     """A generator of cgan-train without batch norm, one-hot vector and tanh, where passes match.
 
     Raises:
-        TypeError: its first layer is not linear.
+        TypeError: it is not a chain of layers, or the first one is not linear.
     """
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: ConditionalGenerator) -> None:
         super().__init__()
+        if not isinstance(generator, Generator):
+            raise TypeError("the generator is not a chain of layers")
         layers = fold_batch_norm(generator.layers)
         split = split_first_layer(layers[0], generator.noise_dim)
         if split is None:
@@ -76,6 +80,8 @@ class ContractGenerator(TraceableGenerator):
 def traceable_generator(source: GeneratorSource) -> TraceableGenerator:
     """Return the generator to trace: rewritten if it is one of cgan-train, otherwise plain."""
     generator = source.generator
-    if type(generator) is Generator and isinstance(generator.layers[0], nn.Linear):
+    if isinstance(generator, CustomGeneratorNetwork):
+        compute_weights(generator)
+    if isinstance(generator, Generator) and isinstance(generator.layers[0], nn.Linear):
         return ContractGenerator(generator).eval()
     return PlainGenerator(source).eval()

@@ -19,6 +19,7 @@ from cgan_training.errors import LaunchError
 from cgan_training.hardware import DEVICES
 from cgan_training.hardware.processes import ProcessGroup, exit_process
 from cgan_training.recipe import MAX_EPOCHS, PRECISIONS, recipe_names
+from cgan_training.user_code import is_user_code
 
 # Not the docstring of the command: python -OO removes docstrings.
 HELP = """\
@@ -58,7 +59,7 @@ def check_minutes(_ctx: click.Context, param: click.Parameter, value: float | No
 
 def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     """Return the value of --dataset if it names a dataset or a folder."""
-    if value not in DATASETS and not is_dataset_folder(value):
+    if value not in DATASETS and not is_dataset_folder(value) and not is_user_code(value):
         raise click.UsageError(
             f"there is no dataset or folder {value!r}; give the path of a folder, or one of "
             f"{', '.join(DATASETS)}"
@@ -94,8 +95,9 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     "--dataset",
     "Images to train on: the name of a dataset, or a folder of IDX files in MNIST's layout, with "
     "the class names in classes.txt. auto is MNIST if it is on disk or can be downloaded, "
-    "otherwise the small dataset of scikit-learn.",
-    metavar=f"[{'|'.join(DATASETS)}|FOLDER]",
+    "otherwise the small dataset of scikit-learn. Your own function is named as my_module:load "
+    "(docs/extend.md).",
+    metavar=f"[{'|'.join(DATASETS)}|FOLDER|MODULE:FUNCTION]",
     callback=check_dataset,
     default="auto",
 )

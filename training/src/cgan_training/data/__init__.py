@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cgan_training.data.dataset import Dataset
 from cgan_training.errors import DatasetError
+from cgan_training.user_code import is_user_code
 
 __all__ = ["DATASETS", "Dataset", "is_dataset_folder", "load_dataset"]
 
@@ -22,8 +23,9 @@ def load_dataset(name: str, data_dir: Path, *, train: bool = True) -> tuple[Data
     """Load a dataset by name, or from a folder of IDX files.
 
     Args:
-        name: one of DATASETS, or the path of a folder as idx_folder.py describes it. "auto" means
-            MNIST, or optdigits if MNIST is neither on disk nor can be downloaded.
+        name: one of DATASETS, the path of a folder as idx_folder.py describes it, or the name of a
+            function as user_dataset.py describes it. "auto" means MNIST, or optdigits if MNIST is
+            neither on disk nor can be downloaded.
         data_dir: the root folder of torchvision's datasets, for example with MNIST in MNIST/raw.
         train: whether to load the training part or the test part.
 
@@ -34,11 +36,14 @@ def load_dataset(name: str, data_dir: Path, *, train: bool = True) -> tuple[Data
         DatasetError: the dataset does not exist or cannot be downloaded, a file is damaged or has
             an outdated twin, a class has no images, or the test part does not fit the training
             part.
+        UserCodeError: a function of the user cannot be imported, or does not work.
     """
-    from cgan_training.data import idx_folder, optdigits, torchvision_sets
+    from cgan_training.data import idx_folder, optdigits, torchvision_sets, user_dataset
 
     if is_dataset_folder(name):
         return idx_folder.load(Path(name), train=train), None
+    if is_user_code(name):
+        return user_dataset.load(name, train=train), None
     if name in torchvision_sets.SETS:
         return torchvision_sets.load(name, data_dir, train=train), None
     if name == "optdigits":
