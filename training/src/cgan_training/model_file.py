@@ -16,6 +16,7 @@ import torch
 
 from cgan_runtime.model_file.contract import CHANNELS, ImageShape
 from cgan_training.archive import ArchiveError, load_archive, save_archive
+from cgan_training.data.conversion import conversion_from_dict
 from cgan_training.errors import ModelFileError, UserCodeError, one_line
 from cgan_training.model_path import find_model
 from cgan_training.networks import Generator, build_generator
@@ -182,6 +183,7 @@ def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:
         raise TypeError("training.versions must be a dict")
     if not all(isinstance(tables["training"].get(key) or "", str) for key in TRAINING_TEXTS):
         raise TypeError(f"{', '.join(TRAINING_TEXTS)} must be strings")
+    conversion_from_dict(tables["training"])
     if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
         raise TypeError("quality figures must be numbers")
     if "started_from" in tables["training"]:
