@@ -80,7 +80,8 @@ def test_golden_sample_is_compared_with_a_tolerance(
     pixels = np.frombuffer(info.golden.images, np.uint8).copy()
     pixels[np.argmin(pixels)] += error
     golden = Golden(info.golden.seed, info.golden.labels, pixels.tobytes())
-    changed = dataclasses.replace(info, golden=golden, precision=precision)
+    is_exact = precision == "int8"
+    changed = dataclasses.replace(info, golden=golden, precision=precision, bit_exact=is_exact)
     path = make_model(tmp_path / "changed.onnx", changed.to_metadata())
     report = check_device(path, "cpu")
     assert (report.golden_max_error, report.passed) == (error, passed)
@@ -168,7 +169,7 @@ def test_report_tells_why_cuda_was_not_obtained(
     def fail(*_: object) -> None:
         raise ProviderError("a library is missing; install it")
 
-    monkeypatch.setattr(session, "_open_on", fail)
+    monkeypatch.setattr(session._Opener, "open_on", fail)
     report = check_device(tiny_model, "auto")
     assert report.provider == "cpu"
     assert report.no_cuda_reason == "a library is missing; install it"

@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError, ModelError, is_callers
 from cgan_runtime.inference.native_errors import convert_run_error, is_native
-from cgan_runtime.inference.session import CPU, MAX_THREADS
+from cgan_runtime.inference.session import MAX_THREADS, read_session_info
 from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.inference.single_image import SingleImageGenerator
 from cgan_runtime.labels import Labels, parse_labels, single_label
 from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
-from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE, read_info
+from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE
 from cgan_runtime.model_file.graph_validation import validate_model
 from cgan_runtime.model_file.messages import message
 from cgan_runtime.model_file.rules import MAX_FILE_BYTES
 from cgan_runtime.noise import check_seed_and_start, fill_noise, require_integer
+from cgan_runtime.providers import CPU
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 MAX_STREAM_BATCH = 2**31 - 1  # images; the available memory may allow fewer
@@ -45,7 +46,8 @@ class ImageGenerator:
     Args:
         model: path of the .onnx file; None uses the model in this package.
         provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name with
-            or without "ExecutionProvider"; "auto" uses CUDA if a session gets it.
+            or without "ExecutionProvider", and options such as "cuda:device_id=1"; "auto" uses
+            CUDA if a session gets it.
         threads: maximum number of threads of the CPU provider, 1 to 1024; None uses one for each
             CPU of the process. Small batches of a small model are faster on one thread and use one.
         expect_sha256: required SHA-256 of the whole file, 64 hexadecimal digits. The checksum in
@@ -90,17 +92,23 @@ class ImageGenerator:
             require_sha256(content, expected, source)
         self.model_sha256 = validate_model(content, source)
         sessions = SessionPool(content, source, provider, threads)
-        metadata = sessions.main.get_modelmeta().custom_metadata_map
-        inputs, outputs = sessions.main.get_inputs(), sessions.main.get_outputs()
-        self.info = read_info(metadata, inputs, outputs, source)
+        self.info = read_session_info(sessions.main, content, source)
         self._sessions: SessionPool | None = sessions
-        is_cpu = sessions.provider == CPU
+        is_cpu = sessions.provider == CPU and sessions.static_batch is None
         self._single = SingleImageGenerator(sessions, self.info, source) if is_cpu else None
 
     @property
     def provider(self) -> str:
         """Provider that the session uses, such as "cpu" or "cuda"."""
         return self._open_sessions().provider
+
+    @property
+    def nodes(self) -> dict[str, int]:
+        """Number of the graph's nodes that each provider computes, by its name.
+
+        It is empty if the CPU computes all of them, or onnxruntime does not tell.
+        """
+        return self._open_sessions().nodes
 
     def generate(
         self, labels: Labels, *, seed: SupportsIndex, start: SupportsIndex = 0
@@ -188,6 +196,9 @@ class ImageGenerator:
     def _generate_batch(
         self, sessions: SessionPool, labels: NDArray[np.int64], seed: int, first: int
     ) -> NDArray[np.uint8]:
+        size = sessions.static_batch
+        if size and len(labels) != size:
+            return self._generate_static_batches(sessions, labels, seed, first)
         noise = np.empty((len(labels), self.info.noise_dim), np.float32)
         fill_noise(noise, seed, first)
         session = sessions.for_batch(len(labels))
@@ -204,6 +215,20 @@ class ImageGenerator:
                 f"instead of uint8 {list(expected)}; export it again"
             )
         return images
+
+    def _generate_static_batches(
+        self, sessions: SessionPool, labels: NDArray[np.int64], seed: int, first: int
+    ) -> NDArray[np.uint8]:
+        """Generate a batch as batches of the only possible size; what is too many is dropped."""
+        size = sessions.static_batch or len(labels)
+        parts = []
+        for done in range(0, len(labels), size):
+            batch = np.zeros(size, np.int64)
+            part = labels[done : done + size]
+            batch[: len(part)] = part
+            images = self._generate_batch(sessions, batch, seed, first + done)
+            parts.append(images[: len(part)])
+        return np.concatenate(parts)
 
     def _open_sessions(self) -> SessionPool:
         if self._sessions is None:
