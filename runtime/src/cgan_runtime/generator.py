@@ -294,14 +294,10 @@ class ImageGenerator:
         return images
 
     def _run_static(
-        self,
-        sessions: SessionPool,
-        labels: NDArray[np.int64],
-        noise: NDArray[np.float32],
-        size: int,
+        self, sessions: SessionPool, labels: NDArray[np.int64], noise: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
         """Run batches of the only possible size, and drop the images that are too many."""
-        parts = []
+        size, parts = sessions.static_batch or len(labels), []
         for done in range(0, len(labels), size):
             count = min(size, len(labels) - done)
             padding = (0, size - count)
