@@ -35,7 +35,7 @@ RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -n
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz faults \
-	load mutation coverage lowest audit web test-web bench bench-quick lint format types clean
+	load mutation coverage lowest audit dist web test-web bench bench-quick lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -116,6 +116,16 @@ web: $(WEB_PACKAGES)  ## build the web page, and serve it on 127.0.0.1
 
 test-web: chromium $(VENV)/.installed $(WEB_PACKAGES)  ## test the web page in Chromium
 	CGAN_PYTHON=$(BIN)/python node --test --test-reporter=spec web/test/*.test.mjs
+
+# Each wheel is built from the sdist, as an installer without wheels would do it.
+dist: $(VENV)/.installed  ## build and check the sdists and wheels of the three packages
+	$(BIN)/$(PIP_INSTALL) --group dist
+	rm -rf dist/packages
+	for package in runtime training export; do \
+		$(BIN)/python -m build --quiet --outdir dist/packages $$package || exit 1; done
+	$(BIN)/python -m twine check --strict dist/packages/*
+	@if [ -n "$(VERSION)" ] && [ "$$(ls dist/packages/*-$(VERSION).tar.gz 2>/dev/null | wc -l)" != 3 ]; then \
+		echo 'error: the packages have another version than $(VERSION)' >&2; exit 1; fi
 
 bench: $(BENCH_VENV)/.installed  ## run all benchmarks (ten minutes); writes docs/benchmarks
 	$(BENCH_VENV)/bin/python benchmarks/run_all.py $(BENCH_FLAGS)

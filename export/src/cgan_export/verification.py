@@ -47,7 +47,7 @@ class PixelErrors:
 def generate_with_torch(
     model: Model, labels: list[int], seed: int, start: int
 ) -> NDArray[np.uint8]:
-    """Generate with the trained network and the runtime's noise: uint8 [n, 1, height, width]."""
+    """Return images of the trained network, uint8 [n, channels, h, w], for the runtime's noise."""
     noise = standard_normal(seed, start, len(labels), model.generator.noise_dim)
     with torch.inference_mode():
         images = model.generator(torch.from_numpy(noise), torch.tensor(labels))

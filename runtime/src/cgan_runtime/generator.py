@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.inference.native_errors import convert_run_error, is_native, raised_in
+from cgan_runtime.errors import InputError, ModelError, is_callers
+from cgan_runtime.inference.native_errors import convert_run_error, is_native
 from cgan_runtime.inference.session import CPU, MAX_THREADS
 from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.inference.single_image import SingleImageGenerator
@@ -88,7 +88,7 @@ class ImageGenerator:
         source = str(self.model_path)
         if expected is not None:
             require_sha256(content, expected, source)
-        self.model_sha256 = validate_model(content, source)
+        self.model_sha256, self._max_batch = validate_model(content, source)
         sessions = SessionPool(content, source, provider, threads)
         metadata = sessions.main.get_modelmeta().custom_metadata_map
         inputs, outputs = sessions.main.get_inputs(), sessions.main.get_outputs()
@@ -132,13 +132,7 @@ class ImageGenerator:
         indices = parse_labels(labels, self.info.class_names)
         sessions = self._open_sessions()
         seed, first = check_seed_and_start(seed, start, len(indices))
-        if 0 < len(indices) <= MAX_BATCH:
-            return self._generate_batch(sessions, indices, seed, first)
-        images = np.empty((len(indices), *self.info.image_shape), np.uint8)
-        for done in range(0, len(indices), MAX_BATCH):
-            batch = slice(done, done + MAX_BATCH)
-            images[batch] = self._generate_batch(sessions, indices[batch], seed, first + done)
-        return images
+        return self._generate_batch(sessions, indices, seed, first)
 
     def stream(
         self,
@@ -188,6 +182,19 @@ class ImageGenerator:
     def _generate_batch(
         self, sessions: SessionPool, labels: NDArray[np.int64], seed: int, first: int
     ) -> NDArray[np.uint8]:
+        """Generate images in runs whose memory and time validation has limited."""
+        size = self._max_batch
+        if 0 < len(labels) <= size:
+            return self._run(sessions, labels, seed, first)
+        images = np.empty((len(labels), *self.info.image_shape), np.uint8)
+        for done in range(0, len(labels), size):
+            part = slice(done, done + size)
+            images[part] = self._run(sessions, labels[part], seed, first + done)
+        return images
+
+    def _run(
+        self, sessions: SessionPool, labels: NDArray[np.int64], seed: int, first: int
+    ) -> NDArray[np.uint8]:
         noise = np.empty((len(labels), self.info.noise_dim), np.float32)
         fill_noise(noise, seed, first)
         session = sessions.for_batch(len(labels))
@@ -234,8 +241,8 @@ def _read_model_file(path: Path) -> bytes:
             chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
             content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
     except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
-        if not raised_in(error, "cgan_runtime", "pathlib"):
-            raise  # such as TimeoutError, an OSError, of the caller's signal handler
+        if is_callers(error):
+            raise
         if path == SHIPPED_MODEL and isinstance(error, FileNotFoundError | NotADirectoryError):
             return _read_shipped_model()
         if isinstance(error, FileNotFoundError):
@@ -256,6 +263,8 @@ def _read_shipped_model() -> bytes:
     try:
         return files("cgan_runtime").joinpath("models", SHIPPED_MODEL.name).read_bytes()
     except (OSError, KeyError) as error:
+        if is_callers(error):
+            raise
         raise ModelError(
             f"cgan-runtime was installed without its model {SHIPPED_MODEL}; install it again, or "
             "give another model with --model"

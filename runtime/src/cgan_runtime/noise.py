@@ -17,7 +17,7 @@ import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
 
-from cgan_runtime.errors import InputError
+from cgan_runtime.errors import InputError, is_callers
 
 WORDS = 4  # 64-bit words that Philox4x64 computes from one counter
 NUMBERS_PER_COUNTER = 16  # 16-bit numbers in these words
@@ -52,6 +52,8 @@ def require_integer(name: str, value: SupportsIndex) -> int:
     try:
         return index(value)
     except TypeError as error:
+        if is_callers(error):
+            raise
         raise InputError(f"{name} is {value!r}; give a whole number") from error
 
 
@@ -96,6 +98,8 @@ def standard_normal(
     try:
         noise = np.empty((count, noise_dim), np.float32)
     except ValueError as error:  # numpy raises it for sizes beyond the address space
+        if is_callers(error):
+            raise
         raise MemoryError(str(error)) from error
     fill_noise(noise, seed, start)
     return noise
@@ -118,7 +122,9 @@ def _random_words(seed: int, counter: int, count: int) -> NDArray[np.uint64]:
     """Return the words of the `count` counters after `counter`, as little-endian uint64."""
     try:
         philox = _idle_philoxes.pop()
-    except IndexError:
+    except IndexError as error:
+        if is_callers(error):
+            raise
         philox = Philox(key=0)
     # Philox increments its counter before it computes words.
     state = {"counter": (counter % 2**64, counter // 2**64, 0, 0), "key": (seed, 0)}

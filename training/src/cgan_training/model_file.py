@@ -18,11 +18,12 @@ from torch import Tensor
 from cgan_runtime.model_file.contract import CHANNELS, ImageShape
 from cgan_training.archive import ArchiveError, load_archive, save_archive
 from cgan_training.data.conversion import conversion_from_dict
-from cgan_training.errors import ModelFileError, one_line
+from cgan_training.errors import ModelFileError, UserCodeError, one_line
 from cgan_training.model_path import find_model
-from cgan_training.networks import Generator, build_generator
+from cgan_training.networks import ConditionalGenerator, build_generator
 from cgan_training.provenance import check_provenance
-from cgan_training.recipe import GENERATORS, build_table
+from cgan_training.recipe import TABLES, CustomGenerator, GeneratorSettings, build_table
+from cgan_training.user_code import is_user_code
 
 FORMAT, FORMAT_VERSION = "cgan-model", 3
 # dataset_path is the name of a built-in dataset or an absolute path. Earlier files lack all four.
@@ -33,7 +34,7 @@ TRAINING_TEXTS = ("dataset_path", "data_dir", "dataset_sha256", "recipe_path")
 class Model:
     """A trained generator and where it came from."""
 
-    generator: Generator  # in eval mode, float32, on the CPU
+    generator: ConditionalGenerator  # in eval mode, float32, on the CPU
     class_names: tuple[str, ...]  # one per label
     dataset: str  # name of the training dataset
     recipe: dict[str, Any]  # the resolved recipe, as plain values
@@ -78,20 +79,30 @@ def save_model(model: Model, path: Path) -> None:
     save_archive(content, path)
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path, *, generator: str | None = None) -> Model:
     """Load a model from model.pt or from its run directory.
 
+    Args:
+        path: the file, or the run directory that contains it.
+        generator: the name of your own generator, "my_module:MyGenerator", if the model was trained
+            with one. Its module is imported only if the model has exactly this generator. Models
+            of other kinds ignore the name.
+
     Raises:
-        ModelFileError: the file is missing, is not a model, has a different format version, or its
-            weights do not match its network.
+        ModelFileError: the file is missing, is not a model, has a different format version, its
+            weights do not match its network, or it has another generator of a user.
+        UserCodeError: the generator cannot be imported, or does not work.
     """
     path = find_model(path)
     content = _read_content(path)
+    _require_named(content, path, generator)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged values can cause warnings of torch
-            generator = _build_generator(content["network"], content["weights"], str(path))
-            return Model(generator, **_checked_fields(content))
+            network = _build_generator(content["network"], content["weights"], str(path))
+            return Model(network, **_checked_fields(content))
+    except UserCodeError:
+        raise
     except Exception as error:  # torch raises many types for invalid values
         raise ModelFileError(
             f"{path} is damaged: its content is inconsistent ({one_line(error)}); train it again"
@@ -121,13 +132,33 @@ def _read_content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _build_generator(network: dict[str, Any], weights: dict[str, Tensor], source: str) -> Generator:
+def _require_named(content: dict[str, Any], path: Path, generator: str | None) -> None:
+    """Raise ModelFileError if a model needs code that the caller did not name."""
+    try:
+        kind = content["network"]["settings"]["kind"]
+    except (KeyError, TypeError):
+        return  # damaged, as load_model() reports
+    if isinstance(kind, str) and is_user_code(kind) and kind != generator:
+        given = f", not {generator}" if generator else ""
+        raise ModelFileError(
+            f"the generator in {path} is your code {kind}{given}, which is imported only if you "
+            f"name it; use --generator {kind}"
+        )
+
+
+def _build_generator(
+    network: dict[str, Any], weights: dict[str, Tensor], source: str
+) -> ConditionalGenerator:
     """Build the network and load its weights; raises many types of errors if they do not match."""
     arguments = dict(network)
-    settings = build_table(GENERATORS, arguments.pop("settings"), source, "generator")
+    settings = build_table(TABLES["generator"], arguments.pop("settings"), source, "generator")
     arguments["image_shape"] = _image_shape(arguments["image_shape"])
+    if not isinstance(settings, GeneratorSettings):
+        raise TypeError("the settings are those of another table")
     # Damaged settings can describe a huge network, so the network is first built without memory.
-    with torch.device("meta"):
+    # A user's network may have buffers that no file holds, so it is built as in training.
+    is_custom = isinstance(settings, CustomGenerator)
+    with torch.device("cpu" if is_custom else "meta"):
         generator = build_generator(settings, **arguments)
     for name, expected in generator.state_dict().items():
         weight = weights[name]
@@ -135,7 +166,7 @@ def _build_generator(network: dict[str, Any], weights: dict[str, Tensor], source
             raise ValueError(f"{name} has the type {weight.dtype} {list(weight.shape)}")
         if not weight.isfinite().all():
             raise ValueError(f"{name} contains NaN or infinite values")
-    generator.load_state_dict(weights, assign=True)
+    generator.load_state_dict(weights, assign=not is_custom)
     return generator.eval().requires_grad_(False)
 
 

@@ -123,7 +123,7 @@ def _locate(source: ImageSource, dataset: str | None, data_dir: Path | None) -> 
     if path not in BUILT_IN and not Path(path).is_absolute():
         raise EvaluationError(
             f"{source.name} was trained on {source.dataset!r}, which is not a built-in dataset; "
-            "give its folder as --dataset"
+            "give its folder or function as --dataset"
         )
     return path, folder
 

@@ -27,14 +27,20 @@ class ImageSource:
     dataset: str  # name of the dataset it was trained on
     class_names: tuple[str, ...]  # one per label
     shape: ImageShape  # of an image
-    generate: Callable[[Tensor], Tensor]  # labels int64 [n] -> images uint8 [n, 1, height, width]
+    generate: Callable[[Tensor], Tensor]  # labels [n] -> uint8 [n, channels, height, width]
     training: Mapping[str, Any] = field(default_factory=dict)  # facts in the model file
 
 
-def open_source(path: Path, seed: int = REFERENCE_SEED, threads: int | None = None) -> ImageSource:
+def open_source(
+    path: Path,
+    seed: int = REFERENCE_SEED,
+    threads: int | None = None,
+    generator: str | None = None,
+) -> ImageSource:
     """Open a file. A model.pt and the .onnx file exported from it get the same noise.
 
-    The number of threads is that of ONNX Runtime; None uses one for each core.
+    The number of threads is that of ONNX Runtime; None uses one for each core. The generator is
+    that of load_model().
 
     Raises:
         cgan_runtime.CganError: the .onnx file cannot be opened.
@@ -42,7 +48,7 @@ def open_source(path: Path, seed: int = REFERENCE_SEED, threads: int | None = No
     """
     if path.suffix == ".onnx":
         return open_onnx_source(path, seed, threads)
-    return torch_source(load_model(path), str(path), seed)
+    return torch_source(load_model(path, generator=generator), str(path), seed)
 
 
 def open_onnx_source(

@@ -80,7 +80,8 @@ def _as_json(report: "DeviceReport") -> dict[str, Any]:
 
 def _as_table(report: "DeviceReport") -> str:
     model, versions = report.model, report.versions
-    height, width = model["shape"]
+    channels, height, width = model["shape"]
+    color = "color" if channels > 1 else "gray"
     distributions = report.onnxruntime_distributions
     installed = ", ".join(f"{name} {version}" for name, version in distributions.items())
     conflict = "; they overwrite each other, keep one" if len(distributions) > 1 else ""
@@ -93,8 +94,8 @@ def _as_table(report: "DeviceReport") -> str:
         **({"not CUDA": report.no_cuda_reason} if report.no_cuda_reason else {}),
         "model": f"{model['path']}, {model['bytes']:,} bytes",
         "SHA-256": model["sha256"],
-        "contents": f"{model['dataset']}: {len(model['classes'])} classes, {height} x {width} "
-        f"pixels, {model['precision']}, contract {model['contract']}",
+        "contents": f"{model['dataset'] or 'unnamed dataset'}: {len(model['classes'])} classes, "
+        f"{height} x {width} pixels, {color}, {model['precision']}, contract {model['contract']}",
         "golden images": f"{report.golden_images} compared, max pixel error "
         f"{report.golden_max_error} of 255: {'passed' if report.passed else 'FAILED'}",
         "load": f"{report.load_seconds * 1e3:.0f} ms",

@@ -14,12 +14,14 @@ from click.core import ParameterSource
 from cgan_training.cli.common import echo_line
 from cgan_training.cli.plan_text import format_plan
 from cgan_training.data import is_dataset_path
-from cgan_training.errors import LaunchError
+from cgan_training.errors import LaunchError, UserCodeError
 from cgan_training.hardware.processes import ProcessGroup
 from cgan_training.recipe import load_recipe, recipe_names
+from cgan_training.user_code import is_user_code
 
 if TYPE_CHECKING:
     from cgan_training.data import Dataset
+    from cgan_training.recipe import Recipe
     from cgan_training.run import RunOptions
 
 
@@ -70,18 +72,21 @@ def join_processes() -> Iterator[ProcessGroup]:
 def start(arguments: Arguments, processes: ProcessGroup) -> None:
     """Load the recipe and the dataset, then print the plan or train."""
     saved: dict[str, Any] = {}
+    not_named: dict[str, Any] = {}  # the saved values that are used
     resume = arguments.resume
     if resume is not None:
         from cgan_training.run.config import saved_options
 
         saved = processes.on_rank_zero(lambda: saved_options(resume))
-        arguments = replace(arguments, run_dir=resume, **not_given(saved))
+        not_named = not_given(saved)
+        arguments = replace(arguments, run_dir=resume, **not_named)
     changes: dict[str, Any] = {
         key: value
         for key in ("epochs", "precision", "seed")
         if (value := getattr(arguments, key)) is not None
     }
     recipe = processes.on_rank_zero(lambda: replace(load_recipe(arguments.recipe), **changes))
+    require_named_code(not_named, recipe)
 
     import torch
 
@@ -130,6 +135,27 @@ def not_given(saved: dict[str, Any]) -> dict[str, Any]:
     """Return the saved values of options that are not on the command line."""
     source = click.get_current_context().get_parameter_source
     return {key: each for key, each in saved.items() if source(key) is ParameterSource.DEFAULT}
+
+
+def require_named_code(not_named: dict[str, Any], recipe: "Recipe") -> None:
+    """Raise UserCodeError if a resumed run would import code that only its config.json names.
+
+    Args:
+        not_named: the values of config.json that are used, by option.
+        recipe: the recipe of the run.
+    """
+    code, options = [], []
+    if "recipe" in not_named and recipe.user_code:
+        code += recipe.user_code
+        options.append(f"--recipe {not_named['recipe']}")
+    if "dataset" in not_named and is_user_code(not_named["dataset"]):
+        code.append(not_named["dataset"])
+        options.append(f"--dataset {not_named['dataset']}")
+    if code:
+        raise UserCodeError(
+            f"the run uses your code {', '.join(code)}, which is imported only if you name it; "
+            f"resume it with {' '.join(options)}"
+        )
 
 
 def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "RunOptions":

@@ -2,6 +2,7 @@
 
 import errno
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from cgan_training.errors import DatasetError
@@ -46,6 +47,25 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
                 f"line {number} of {path} repeats the class name {name!r}; use each name once"
             )
     return tuple(names)
+
+
+def check_class_names(names: Sequence[object], source: str) -> tuple[str, ...]:
+    """Return names that are not from a file, normalized and checked as those of classes.txt.
+
+    Raises:
+        DatasetError: there are too many names, or one is not a text, invalid, or used twice.
+    """
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise DatasetError(f"{source} are {len(names):,}; give 1 to {MAX_CLASSES}")
+    checked: list[str] = []
+    for name in names:
+        text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""
+        problem = "is not a text" if not isinstance(name, str) else name_problem(text)
+        problem = "is used twice" if text in checked else problem
+        if problem:
+            raise DatasetError(f"{source}: {name!r:.80} {problem}; give one text per class")
+        checked.append(text)
+    return tuple(checked)
 
 
 def name_problem(name: str) -> str | None:

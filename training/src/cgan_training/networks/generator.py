@@ -1,5 +1,6 @@
 """The generator: noise and a label in, an image out."""
 
+from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -10,35 +11,24 @@ from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.recipe import GeneratorSettings
 
 
-class Generator(nn.Module):
-    """Generate an image of a given class from noise.
-
-    The label enters as a one-hot vector beside the noise (Mirza & Osindero 2014, sec. 3.2). This
-    is what makes the GAN conditional.
+class ConditionalGenerator(nn.Module, ABC):
+    """Base of all generators.
 
     Args:
-        layers: map [noise; one-hot label], float32 [batch, noise_dim + classes], to the pixels
-            before tanh. Their output has channels * height * width numbers per image, in
-            any shape. The first
-            layer is an nn.Linear: the exporter turns its label columns into a lookup table.
-        settings: the settings that the layers were built from; a model file stores them.
+        settings: what the generator was built from; a model file stores them.
         noise_dim: length of the noise vector.
         classes: number of labels.
         image_shape: channels, height and width of an image.
     """
 
     def __init__(
-        self,
-        layers: nn.Sequential,
-        settings: GeneratorSettings,
-        noise_dim: int,
-        classes: int,
-        image_shape: ImageShape,
+        self, settings: GeneratorSettings, noise_dim: int, classes: int, image_shape: ImageShape
     ) -> None:
         super().__init__()
-        self.layers, self.settings = layers, settings
-        self.noise_dim, self.classes, self.image_shape = noise_dim, classes, image_shape
+        self.settings, self.noise_dim = settings, noise_dim
+        self.classes, self.image_shape = classes, image_shape
 
+    @abstractmethod
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
         """Generate images.
 
@@ -49,6 +39,34 @@ class Generator(nn.Module):
         Returns:
             float32 [batch, channels, height, width] in -1 .. 1.
         """
+
+
+class Generator(ConditionalGenerator):
+    """A chain of layers; the label enters as a one-hot vector beside the noise.
+
+    This is what makes the GAN conditional (Mirza & Osindero 2014, sec. 3.2).
+
+    Args:
+        layers: map [noise; one-hot label], float32 [batch, noise_dim + classes], to the pixels
+            before tanh. Their output has channels * height * width numbers per image, in any shape.
+            The first layer is an nn.Linear: the exporter turns its label columns into a lookup
+            table.
+        settings, noise_dim, classes, image_shape: see ConditionalGenerator.
+    """
+
+    def __init__(
+        self,
+        layers: nn.Sequential,
+        settings: GeneratorSettings,
+        noise_dim: int,
+        classes: int,
+        image_shape: ImageShape,
+    ) -> None:
+        super().__init__(settings, noise_dim, classes, image_shape)
+        self.layers = layers
+
+    def forward(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Generate images; see ConditionalGenerator."""
         image = torch.tanh(self.layers(self.inputs(noise, label)))
         return image.view(-1, *self.image_shape)
 

@@ -1,5 +1,6 @@
 """Continue a run from its checkpoint, or start a new run from the networks of another."""
 
+import json
 import logging
 from dataclasses import fields
 from math import isfinite
@@ -52,7 +53,8 @@ def resume(
             "--image-size and --grayscale"
         )
     try:
-        metrics = [_check_metrics(dict(line)) for line in checkpoint["metrics"]]
+        lines = checkpoint["metrics"].splitlines()  # those of metrics.jsonl
+        metrics = [_check_metrics(dict(json.loads(line))) for line in lines]
         started_from = checkpoint.get("started_from")
         if started_from is not None:
             started_from = check_provenance(started_from)
