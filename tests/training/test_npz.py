@@ -128,7 +128,10 @@ def header(shape: tuple[int, ...], dtype: str = "|u1") -> bytes:
         ({"train_images": IMAGES.astype(str)}, "train_images in FILE holds <U3, expected numbers"),
         ({"train_labels": np.ones((30, 14))}, "train_labels in FILE holds 14 numbers per image as"),
         ({"train_labels": LABELS + 0.5}, "train_labels in FILE holds labels that are not whole"),
-        ({"train_labels": np.full(30, np.inf)}, "train_labels in FILE holds labels that are not whol"),
+        (
+            {"train_labels": np.full(30, np.inf)},
+            "train_labels in FILE holds labels that are not whol",
+        ),
         ({"train_labels": LABELS * 2}, "class '1' has no training images in FILE; add some, or "),
         ({"train_labels": LABELS - 1.0}, "FILE holds the label -1, but 2 classes allow 0 to 1; "),
         ({"train_labels": np.array([{}] * 30)}, "train_labels in FILE holds object, expected num"),
