@@ -10,7 +10,7 @@ from cgan_runtime.model_file.contract import REFERENCE_SEED
 from cgan_training.data import Dataset, load_test_part
 from cgan_training.evaluation.classifier import load_or_train_classifier, predict_with_features
 from cgan_training.evaluation.quality import Reference
-from cgan_training.networks import ConditionalGenerator, to_uint8
+from cgan_training.networks import Generator, to_uint8
 
 BATCH_SIZE = 1000
 MIN_IMAGES = 1000  # the labels of a smaller test set are repeated
@@ -36,7 +36,7 @@ class EpochEvaluator:
         self._reference = Reference.fit(self._classifier, test, dataset)
         self._labels = test.labels.repeat(-(-MIN_IMAGES // len(test.labels)))
 
-    def __call__(self, generator: ConditionalGenerator) -> dict[str, float]:
+    def __call__(self, generator: Generator) -> dict[str, float]:
         """Return the fields of quality.Quality that are defined, for a generator in eval mode."""
         device = next(generator.parameters()).device
         rng = torch.Generator().manual_seed(REFERENCE_SEED)

@@ -16,7 +16,7 @@ from cgan_training.engine import Trainer
 from cgan_training.errors import CheckpointError
 from cgan_training.hardware import DEVICES
 from cgan_training.input_files import read_bounded
-from cgan_training.networks import ConditionalGenerator
+from cgan_training.networks import Generator
 from cgan_training.recipe import MAX_EPOCHS
 
 MAX_CONFIG_BYTES = 2**24
@@ -38,7 +38,7 @@ class RunOptions:
     resume: bool = False  # continue the run in the run directory
     start_from: Path | None = None  # run directory whose networks initialize a new run
     # Called once, before a new run writes anything; returns what measures a generator's quality.
-    create_evaluator: Callable[[], Callable[[ConditionalGenerator], dict[str, float]]] | None = None
+    create_evaluator: Callable[[], Callable[[Generator], dict[str, float]]] | None = None
     eval_every: int = 0  # evaluate every n-th epoch; 0 evaluates none
     tensorboard: bool = False  # also write TensorBoard event files to tensorboard/
     progress_bar: bool = False  # show a bar on stderr instead of logging a line per epoch
