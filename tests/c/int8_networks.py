@@ -105,9 +105,14 @@ def perceptron(
 
 
 def convolutional(
-    hidden: int, channels: int, *, noise_dim: int, classes: int, image_shape: ImageShape
+    hidden: int,
+    channels: int,
+    *finer_channels: int,
+    noise_dim: int,
+    classes: int,
+    image_shape: ImageShape,
 ) -> Callable[[], Network]:
-    settings = ConvolutionalGenerator(hidden, channels)
+    settings = ConvolutionalGenerator(hidden, channels, 2, finer_channels)
     return partial(untrained, settings, noise_dim, classes, image_shape)
 
 
@@ -129,6 +134,12 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "convolutional, RGB": convolutional(14, 8, noise_dim=20, classes=3, image_shape=(3, 12, 8)),
     "convolutional, RGB, 8 x 64": convolutional(
         10, 3, noise_dim=64, classes=2, image_shape=(3, 8, 64)
+    ),
+    "convolutional, doubled": convolutional(
+        10, 6, 5, noise_dim=9, classes=3, image_shape=(1, 12, 8)
+    ),
+    "convolutional, doubled twice, cropped, RGB": convolutional(
+        10, 6, 5, 4, noise_dim=9, classes=4, image_shape=(3, 13, 11)
     ),
 }
 

@@ -8,14 +8,14 @@ import torch
 from cgan_export import export_model
 from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.model_file import Model, save_model
-from cgan_training.networks import ConditionalGenerator, build_generator
+from cgan_training.networks import Generator, build_generator
 from cgan_training.recipe import ConvolutionalGenerator
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @pytest.fixture(scope="session")
-def convolutional_generator() -> ConditionalGenerator:
+def convolutional_generator() -> Generator:
     """An untrained generator with odd sizes, whose images have a high contrast."""
     torch.manual_seed(0)
     generator = build_generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, (1, 8, 12))
@@ -28,7 +28,7 @@ def convolutional_generator() -> ConditionalGenerator:
 
 @pytest.fixture(scope="session")
 def convolutional_model(
-    convolutional_generator: ConditionalGenerator, tmp_path_factory: pytest.TempPathFactory
+    convolutional_generator: Generator, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("convolutional") / "model.pt"
     model = Model(

@@ -105,7 +105,7 @@ def test_a_folder_is_a_path_to_replace_quoted_for_the_shell(card: Card) -> None:
     text = card({"dataset_is_folder": True}, dataset="my shapes; rm")
     words = command_of(text)
     assert words[words.index("--dataset") + 1] == "path/to/my shapes; rm"
-    assert "is a folder; replace `path/to` by the path to it" in text
+    assert "is a folder or a file; replace `path/to` by the path to it" in text
     text = card({"dataset_is_folder": True}, dataset="mnist")
     assert command_of(text)[4] == "path/to/mnist"
 

@@ -113,6 +113,7 @@ def captured(module: nn.Module) -> torch.export.ExportedProgram:
         return torch.export.export(module, (torch.zeros(3, 120),), dynamic_shapes=({0: batch},))
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch itself causes one
 @pytest.mark.parametrize(
     "module",
     [

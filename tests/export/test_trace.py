@@ -14,21 +14,21 @@ from cgan_runtime.model_file.contract import (
     OPSET,
 )
 from cgan_training.model_file import load_model
-from cgan_training.networks import ConditionalGenerator, to_uint8
+from cgan_training.networks import Generator, to_uint8
 
 
 @pytest.fixture(scope="module")
-def generator(run_dir: Path) -> ConditionalGenerator:
+def generator(run_dir: Path) -> Generator:
     return load_model(run_dir).generator
 
 
 @pytest.fixture(scope="module")
-def model(generator: ConditionalGenerator) -> onnx.ModelProto:
+def model(generator: Generator) -> onnx.ModelProto:
     return export_to_onnx(ContractGenerator(generator))
 
 
 def test_an_old_onnxscript_is_reported(
-    generator: ConditionalGenerator, monkeypatch: pytest.MonkeyPatch
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def export(*_arguments: object, **_options: object) -> None:
         raise ModuleNotFoundError("No module named 'onnxscript._framework_apis.torch_9'")
@@ -39,7 +39,7 @@ def test_an_old_onnxscript_is_reported(
 
 
 def test_the_opset_and_ir_version_are_those_of_the_contract(
-    model: onnx.ModelProto, generator: ConditionalGenerator
+    model: onnx.ModelProto, generator: Generator
 ) -> None:
     assert model.ir_version == IR_VERSION
     assert not model.functions
@@ -54,7 +54,7 @@ def test_a_perceptron_becomes_one_lookup_and_its_layers(model: onnx.ModelProto) 
     assert [node.op_type for node in model.graph.node] == ["Gather", *layers, *head]
 
 
-def test_the_label_table_changes_no_image(generator: ConditionalGenerator) -> None:
+def test_the_label_table_changes_no_image(generator: Generator) -> None:
     noise, label = torch.randn(200, 10), torch.arange(200) % 10
     images = (ContractGenerator(generator)(noise, label) * 255).round()
     expected = to_uint8(generator(noise, label))
@@ -71,7 +71,7 @@ def test_the_file_contains_no_information_about_the_machine(model: onnx.ModelPro
 
 
 def test_the_same_generator_gives_the_same_bytes_and_no_output(
-    model: onnx.ModelProto, generator: ConditionalGenerator, capfd: pytest.CaptureFixture[str]
+    model: onnx.ModelProto, generator: Generator, capfd: pytest.CaptureFixture[str]
 ) -> None:
     again = export_to_onnx(ContractGenerator(generator))
     assert again.SerializeToString(deterministic=True) == model.SerializeToString(
@@ -81,7 +81,7 @@ def test_the_same_generator_gives_the_same_bytes_and_no_output(
 
 
 def test_a_convolutional_generator_becomes_convolutions_and_a_pixel_shuffle(
-    convolutional_generator: ConditionalGenerator,
+    convolutional_generator: Generator,
 ) -> None:
     graph = export_to_onnx(ContractGenerator(convolutional_generator)).graph
     operators = Counter(node.op_type for node in graph.node)

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import onnx
 import pytest
+from fake_onnxruntime import Fake, FakeOnnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -33,7 +34,7 @@ from cgan_runtime.noise import standard_normal
 
 CLASSES, NOISE_DIM, HEIGHT, WIDTH = 10, 6, 12, 9  # no constant of the runtime has these sizes
 GRAY_SHAPE: ImageShape = (1, HEIGHT, WIDTH)
-COLOR_SHAPES: list[ImageShape] = [(3, 8, 8), (3, 8, 128), (3, 28, 20)]
+COLOR_SHAPES: list[ImageShape] = [(3, 8, 8), (3, 128, 128), (3, 8, 128), (3, 28, 20)]
 GOLDEN_SEED, GOLDEN_LABELS = 3, (2, 0, 2, 6)
 
 
@@ -247,3 +248,15 @@ def cgan_run(tiny_model: Path, folder: Path) -> Callable[..., "subprocess.Comple
         )
 
     return run
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Replace onnxruntime with a fake."""
+
+    def install(offered: list[str], obtained: list[str]) -> FakeOnnxruntime:
+        module = FakeOnnxruntime(offered, obtained)
+        monkeypatch.setitem(sys.modules, "onnxruntime", module)
+        return module
+
+    return install

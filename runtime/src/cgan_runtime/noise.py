@@ -25,6 +25,7 @@ SEEDS = 2**64  # seeds are 0 <= seed < SEEDS
 INDICES = 2**63  # image indices are 0 <= index < INDICES
 STEPS_PER_UNIT = 32  # noise values are multiples of 1 / STEPS_PER_UNIT
 MAX_NOISE_STEP = 127  # the largest noise value is MAX_NOISE_STEP / STEPS_PER_UNIT
+MIN_SINE, MIN_SQUARES = 1e-3, 1e-12  # of an interpolation, which divides by them
 
 
 # Generators that no call uses. A new one asks the system for entropy, which takes as long as
@@ -116,6 +117,63 @@ def fill_noise(noise: NDArray[np.float32], seed: int, start: int) -> None:
     numbers = words.view("<u2").reshape(count, block * NUMBERS_PER_COUNTER)[:, :noise_dim]
     # Every number is a valid index. mode="clip" lets numpy write to `out` without a temporary copy.
     _noise_table().take(numbers, out=noise, mode="clip")
+
+
+def parse_noise(noise: NDArray[Any], count: int, noise_dim: int) -> NDArray[np.float32]:
+    """Return the noise of count images, float32 [count, noise_dim]; one row serves all of them.
+
+    Raises:
+        InputError: the noise has another type or shape, or is not finite in float32.
+    """
+    expected = f"finite numbers [{count}, {noise_dim}] or [1, {noise_dim}]"
+    try:
+        values = np.asarray(noise)
+    except ValueError as error:
+        raise InputError(f"noise has a ragged shape; give {expected}") from error
+    is_numeric, shape = values.dtype.kind in "fiu", list(values.shape)
+    if not is_numeric or shape not in ([count, noise_dim], [1, noise_dim]):
+        raise InputError(f"noise has dtype {values.dtype} and shape {shape}; give {expected}")
+    with np.errstate(over="ignore"):
+        rows = values.astype(np.float32)
+    if not np.isfinite(rows).all():
+        raise InputError(f"noise is not finite; give {expected}")
+    return np.broadcast_to(rows, (count, noise_dim))
+
+
+def interpolate(
+    first: NDArray[np.float32], last: NDArray[np.float32], position: float
+) -> NDArray[np.float32]:
+    """Interpolate between the noise of images, and round to multiples of 1/32.
+
+    The interpolation is spherical (White 2016, section 2.1): a straight line would pass through
+    noise vectors that are shorter than those that the network was trained on.
+
+    Args:
+        first: float32 [count, noise_dim].
+        last: in the shape of first.
+        position: 0 gives first, 1 gives last.
+
+    Returns:
+        float32, in the shape of first, within +-127/32.
+    """
+    start, end = first.astype(np.float64), last.astype(np.float64)
+    squares = (start**2).sum(1, keepdims=True) * (end**2).sum(1, keepdims=True)
+    products = (start * end).sum(1, keepdims=True)
+    angle = np.arccos(np.clip(products / np.sqrt(np.maximum(squares, MIN_SQUARES)), -1, 1))
+    sine = np.sin(angle)
+    is_straight = (sine <= MIN_SINE) | (squares <= MIN_SQUARES)  # parallel or zero vectors
+    sine = np.where(is_straight, 1, sine)
+    weights = (
+        np.where(is_straight, share, np.sin(share * angle) / sine)
+        for share in (1 - position, position)
+    )
+    return round_to_grid(next(weights) * start + next(weights) * end)
+
+
+def round_to_grid(noise: NDArray[Any]) -> NDArray[np.float32]:
+    """Round noise to multiples of 1/32 within +-127/32, for which int8 files are exact."""
+    steps = np.rint(noise * STEPS_PER_UNIT).clip(-MAX_NOISE_STEP, MAX_NOISE_STEP) + 0.0  # no -0.0
+    return np.asarray(steps / STEPS_PER_UNIT, np.float32)
 
 
 def _random_words(seed: int, counter: int, count: int) -> NDArray[np.uint64]:

@@ -9,7 +9,7 @@ from cgan_export.passes.label_table import split_first_layer
 from cgan_export.passes.parametrizations import compute_weights
 from cgan_export.passes.sigmoid_head import double_last_layer
 from cgan_export.source import GeneratorSource, takes_names
-from cgan_training.networks import ConditionalGenerator, Generator
+from cgan_training.networks import Generator
 from cgan_training.networks.custom import CustomGeneratorNetwork
 
 
@@ -53,9 +53,9 @@ class ContractGenerator(TraceableGenerator):
         TypeError: it is not a chain of layers, or the first one is not linear.
     """
 
-    def __init__(self, generator: ConditionalGenerator) -> None:
+    def __init__(self, generator: Generator) -> None:
         super().__init__()
-        if not isinstance(generator, Generator):
+        if isinstance(generator, CustomGeneratorNetwork):
             raise TypeError("the generator is not a chain of layers")
         layers = fold_batch_norm(generator.layers)
         split = split_first_layer(layers[0], generator.noise_dim)
