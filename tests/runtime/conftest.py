@@ -1,5 +1,6 @@
 """A tiny model that follows the contract, so that these tests need neither torch nor training."""
 
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import onnx
 import pytest
+from fake_onnxruntime import Fake, FakeOnnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -25,32 +27,39 @@ from cgan_runtime.model_file.contract import (
     OPSET,
     PREFIX,
     Golden,
+    ImageShape,
     ModelInfo,
 )
 from cgan_runtime.noise import standard_normal
 
 CLASSES, NOISE_DIM, HEIGHT, WIDTH = 10, 6, 12, 9  # no constant of the runtime has these sizes
+GRAY_SHAPE: ImageShape = (1, HEIGHT, WIDTH)
+COLOR_SHAPES: list[ImageShape] = [(3, 8, 8), (3, 128, 128), (3, 8, 128), (3, 28, 20)]
 GOLDEN_SEED, GOLDEN_LABELS = 3, (2, 0, 2, 6)
 
 
-def _weights() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _weights(image_shape: ImageShape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the weight of the noise and a table with the pixels of each label."""
-    random = np.random.default_rng(0)
-    weight = random.normal(0, 25, (NOISE_DIM, HEIGHT * WIDTH)).astype(np.float32)
-    table = random.uniform(20, 235, (CLASSES, HEIGHT * WIDTH)).astype(np.float32)
+    random, size = np.random.default_rng(0), math.prod(image_shape)
+    weight = random.normal(0, 25, (NOISE_DIM, size)).astype(np.float32)
+    table = random.uniform(20, 235, (CLASSES, size)).astype(np.float32)
     return weight, table
 
 
 @pytest.fixture(scope="session")
 def info() -> ModelInfo:
     """The metadata of the tiny model."""
-    weight, table = _weights()
+    return _info(GRAY_SHAPE)
+
+
+def _info(image_shape: ImageShape) -> ModelInfo:
+    weight, table = _weights(image_shape)
     noise = standard_normal(GOLDEN_SEED, 0, len(GOLDEN_LABELS), NOISE_DIM)
     pixels = np.clip(noise @ weight + table[list(GOLDEN_LABELS)], 0, 255).astype(np.uint8)
     return ModelInfo(
         class_names=tuple("0123456789"),
         noise_dim=NOISE_DIM,
-        image_shape=(1, HEIGHT, WIDTH),
+        image_shape=image_shape,
         dataset="made up",
         precision="fp32",
         weights_sha256="0" * 64,
@@ -72,17 +81,18 @@ class ModelMaker(Protocol):
         path: Path,
         metadata: Mapping[str, str] | None = None,
         edit: Callable[[onnx.GraphProto], object] | None = None,
+        image_shape: ImageShape = GRAY_SHAPE,
     ) -> Path: ...
 
 
-def _graph() -> onnx.GraphProto:
-    weight, table = _weights()
+def _graph(image_shape: ImageShape) -> onnx.GraphProto:
+    weight, table = _weights(image_shape)
     constants = {
         "weight": weight,
         "table": table,
         "black": np.float32(0),
         "white": np.float32(255),
-        "sizes": np.array([-1, 1, HEIGHT, WIDTH], np.int64),
+        "sizes": np.array([-1, *image_shape], np.int64),
     }
     describe = helper.make_tensor_value_info
     return helper.make_graph(
@@ -100,24 +110,26 @@ def _graph() -> onnx.GraphProto:
             describe(NOISE, TensorProto.FLOAT, [BATCH_AXIS, NOISE_DIM]),
             describe(LABEL, TensorProto.INT64, [BATCH_AXIS]),
         ],
-        [describe(IMAGE, TensorProto.UINT8, [BATCH_AXIS, 1, HEIGHT, WIDTH])],
+        [describe(IMAGE, TensorProto.UINT8, [BATCH_AXIS, *image_shape])],
         [numpy_helper.from_array(np.asarray(each), key) for key, each in constants.items()],
     )
 
 
 @pytest.fixture(scope="session")
-def make_model(info: ModelInfo) -> ModelMaker:
+def make_model() -> ModelMaker:
     def make(
         path: Path,
         metadata: Mapping[str, str] | None = None,
         edit: Callable[[onnx.GraphProto], object] | None = None,
+        image_shape: ImageShape = GRAY_SHAPE,
     ) -> Path:
-        graph = _graph()
+        graph = _graph(image_shape)
         if edit:
             edit(graph)
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[opset])
-        helper.set_model_props(model, dict(info.to_metadata() if metadata is None else metadata))
+        metadata = _info(image_shape).to_metadata() if metadata is None else metadata
+        helper.set_model_props(model, dict(metadata))
         path.write_bytes(add_checksum(model.SerializeToString()))
         return path
 
@@ -128,6 +140,15 @@ def make_model(info: ModelInfo) -> ModelMaker:
 def tiny_model(make_model: ModelMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with ten classes, noise_dim 6 and images of 12 x 9. Tests must not change it."""
     return make_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session", params=COLOR_SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+def color_model(
+    request: pytest.FixtureRequest, make_model: ModelMaker, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model like the tiny one with color images of another size."""
+    path = tmp_path_factory.mktemp("model") / "color.onnx"
+    return make_model(path, image_shape=request.param)
 
 
 def _rename_output(graph: onnx.GraphProto) -> None:
@@ -227,3 +248,15 @@ def cgan_run(tiny_model: Path, folder: Path) -> Callable[..., "subprocess.Comple
         )
 
     return run
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Replace onnxruntime with a fake."""
+
+    def install(offered: list[str], obtained: list[str]) -> FakeOnnxruntime:
+        module = FakeOnnxruntime(offered, obtained)
+        monkeypatch.setitem(sys.modules, "onnxruntime", module)
+        return module
+
+    return install

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cgan_runtime.images.layout import grid, to_block_characters
+from cgan_runtime.images.layout import grid, shrink, to_block_characters, to_color_blocks
 
 Images = NDArray[np.uint8]
 
@@ -21,7 +21,7 @@ def image(*rows: str) -> Images:
 
 
 def test_grid_is_filled_row_by_row(images: Images) -> None:
-    assert grid(images, 2).tolist() == [
+    assert grid(images, 2)[..., 0].tolist() == [
         [1, 2, 7, 8],
         [3, 4, 9, 10],
         [5, 6, 11, 12],
@@ -37,25 +37,28 @@ def test_grid_is_filled_row_by_row(images: Images) -> None:
 @given(
     count=st.integers(1, 12),
     columns=st.integers(1, 14),
+    channels=st.sampled_from([1, 3]),
     height=st.integers(1, 5),
     width=st.integers(1, 5),
 )
 @settings(deadline=None, max_examples=60)
-def test_every_image_has_its_cell(count: int, columns: int, height: int, width: int) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (count, 1, height, width), np.uint8)
+def test_every_image_has_its_cell(
+    count: int, columns: int, channels: int, height: int, width: int
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (count, channels, height, width), np.uint8)
     page = grid(images, columns)
-    assert page.shape == (-(-count // columns) * height, columns * width)
+    assert page.shape == (-(-count // columns) * height, columns * width, channels)
     for index in range(count):
         top, left = index // columns * height, index % columns * width
         np.testing.assert_array_equal(
-            page[top : top + height, left : left + width], images[index, 0]
+            page[top : top + height, left : left + width], images[index].transpose(1, 2, 0)
         )
     assert int(page.sum()) == int(images.sum())  # the other cells are empty
 
 
 def test_scaled_grid_repeats_each_pixel(images: Images) -> None:
     page = grid(images, 2, scale=3)
-    np.testing.assert_array_equal(page, np.kron(grid(images, 2), np.ones((3, 3), np.uint8)))
+    np.testing.assert_array_equal(page, np.kron(grid(images, 2), np.ones((3, 3, 1), np.uint8)))
 
 
 @pytest.mark.parametrize(
@@ -82,3 +85,31 @@ def test_several_images_share_a_row_of_blocks() -> None:
 def test_foreground_starts_at_128() -> None:
     pixels = np.array([[[[127, 128, 0, 255], [0, 0, 0, 0]]]], np.uint8)
     assert to_block_characters(pixels, 1) == " ▀ ▀"
+
+
+def test_shrunken_images_have_the_mean_of_each_square() -> None:
+    images = np.array([[[[0, 8, 40], [2, 2, 44], [10, 20, 90]]]], np.uint8)
+    assert shrink(images, 1).tolist() == images.tolist()
+    assert shrink(images, 2).tolist() == [[[[3, 42], [15, 90]]]]
+    color = np.concatenate([images, images + 1, images + 2], axis=1)
+    assert shrink(color, 2)[0, :, 0, 1].tolist() == [42, 43, 44]
+
+
+def test_a_block_has_the_color_of_a_pixel_above_that_of_another() -> None:
+    pixels = np.array([[[1, 2], [3, 3]], [[4, 5], [6, 6]], [[7, 8], [9, 9]]], np.uint8)
+    assert to_color_blocks(pixels[None], 1) == (
+        "\x1b[38;2;1;4;7;48;2;3;6;9m▀\x1b[38;2;2;5;8;48;2;3;6;9m▀\x1b[0m"
+    )
+
+
+def test_gray_blocks_and_an_odd_height_are_completed() -> None:
+    pixels = np.array([[[[5, 5, 5]], [[9, 9, 9]]], [[[6, 6, 6]], [[7, 7, 7]]]], np.uint8)
+    gray = pixels[:, :1]
+    assert to_color_blocks(gray, 2) == (
+        "\x1b[38;2;5;5;5;48;2;0;0;0m▀▀▀\x1b[38;2;6;6;6;48;2;0;0;0m▀▀▀\x1b[0m"
+    )
+
+
+def test_block_characters_of_color_images_show_the_mean_of_the_channels() -> None:
+    pixels = np.array([[[[255, 200]], [[127, 100]], [[0, 90]]]], np.uint8)  # means 127.3 and 130
+    assert to_block_characters(pixels, 1) == " ▀"

@@ -111,7 +111,10 @@ def test_files_that_readers_would_prefer_or_mix_are_rejected(
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"class_names": tuple("9876543210")}, "other class names"), ({"width": 5}, "12 x 9 pixels")],
+    [
+        ({"class_names": tuple("9876543210")}, "other class names"),
+        ({"image_shape": (1, 12, 5)}, "12 x 9 pixels"),
+    ],
 )
 @pytest.mark.parametrize("classes_file", [True, False])
 def test_split_of_another_model_is_rejected(

@@ -1,6 +1,7 @@
 """cgan-run on a terminal."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -11,6 +12,8 @@ from terminals import run_on_terminal
 
 OnTerminal = Callable[..., tuple[int, str, str]]
 BLOCKS, ASCII = set("▀▄█"), set("'.:")
+COLORS = re.compile(r"\x1b\[[0-9;]*m")
+ENVIRONMENT = {"COLUMNS": "60", "PYTHONIOENCODING": "utf-8", "COLORTERM": "", "NO_COLOR": ""}
 
 
 @pytest.fixture
@@ -18,12 +21,13 @@ def on_terminal(tiny_model: Path, folder: Path) -> OnTerminal:
     """Run the command; return its exit code, the text on the terminal, and stderr."""
 
     def run(*arguments: object, **environment: str) -> tuple[int, str, str]:
+        model = () if "--model" in arguments else ("--model", tiny_model)
         with TemporaryFile() as stderr:
             code, text = run_on_terminal(
-                [SCRIPT, "--model", tiny_model, *map(str, arguments)],
+                [SCRIPT, *model, *map(str, arguments)],
                 stderr=stderr,
                 cwd=folder,
-                env=os.environ | {"COLUMNS": "60", "PYTHONIOENCODING": "utf-8"} | environment,
+                env=os.environ | ENVIRONMENT | environment,
             )
             stderr.seek(0)
             return code, text.decode().replace("\r\n", "\n"), stderr.read().decode()
@@ -57,6 +61,48 @@ def test_preview_fits_the_terminal(on_terminal: OnTerminal, columns: str, widest
 def test_preview_shows_only_the_first_images(on_terminal: OnTerminal) -> None:
     _, text, _ = on_terminal("--digit", 3, "--count", 30, "--seed", 7)
     assert text.endswith("(the first 20 of 30 images)\ndigit-3-seed-7.png  seed 7\n")
+
+
+@pytest.mark.parametrize(
+    ("variables", "colored"),
+    [
+        ({"COLORTERM": "truecolor"}, True),
+        ({"COLORTERM": "24bit"}, True),
+        ({"COLORTERM": "truecolor", "NO_COLOR": "1"}, False),
+        ({"COLORTERM": "truecolor", "PYTHONIOENCODING": "ascii"}, False),
+    ],
+    ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else None,
+)
+def test_preview_has_the_colors_that_the_terminal_can_show(
+    on_terminal: OnTerminal, variables: dict[str, str], colored: bool
+) -> None:
+    code, text, _ = on_terminal("--digits", 20, "--seed", 7, **variables)
+    assert code == 0
+    assert ("\x1b[38;2;" in text) == colored
+    if colored:
+        *picture, _, _ = text.splitlines()
+        assert len(picture) == HEIGHT // 2
+        assert {len(COLORS.sub("", line)) for line in picture} == {2 * WIDTH}
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "columns", "width", "lines"),
+    [((3, 8, 80), "200", 40, 2), ((3, 12, 40), "30", 20, 3), ((1, 100, 8), "200", 4, 25)],
+)
+def test_large_images_are_shrunk(
+    on_terminal: OnTerminal,
+    make_model: Callable[..., Path],
+    tmp_path: Path,
+    image_shape: tuple[int, int, int],
+    columns: str,
+    width: int,
+    lines: int,
+) -> None:
+    model = make_model(tmp_path / "large.onnx", image_shape=image_shape)
+    variables = {"COLUMNS": columns, "COLORTERM": "truecolor"}
+    _, text, _ = on_terminal("--model", model, "--digit", 3, **variables)
+    *picture, _, _ = text.splitlines()
+    assert [len(COLORS.sub("", line)) for line in picture] == [width] * lines
 
 
 def test_no_preview_prints_only_the_path_and_seed(on_terminal: OnTerminal) -> None:

@@ -16,9 +16,9 @@ HEIGHT, WIDTH = 12, 9  # of the tiny model's images
 SCRIPT = Path(sys.executable).with_name("cgan-run")
 
 
-def read_png(png: Path | bytes) -> Images:
+def read_png(png: Path | bytes, mode: str = "L") -> Images:
     with Image.open(png if isinstance(png, Path) else BytesIO(png)) as picture:
-        assert (picture.format, picture.mode) == ("PNG", "L")
+        assert (picture.format, picture.mode) == ("PNG", mode)
         return np.asarray(picture)
 
 

@@ -23,13 +23,13 @@ from cgan_runtime.bulk.job import (
     read_job,
     replace_file,
 )
-from cgan_runtime.errors import InputError, InstallError, ModelError, OutputError
+from cgan_runtime.errors import InputError, InstallError, ModelError, OutputError, is_callers
 from cgan_runtime.generator import Batch, ImageGenerator
 from cgan_runtime.images.writers import IDX_NAMES, write_idx_pair
 from cgan_runtime.inference.session import limit_log
-from cgan_runtime.model_file.contract import IMAGE, LABEL, PREFIX
+from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, PREFIX
 
-ROW_GROUP_BATCHES = 16  # batches per row group of Parquet: 13 MB at MNIST's image size
+ROW_GROUP_BYTES = 13 * 2**20  # of the images of a row group of Parquet, which is kept in memory
 MAX_CHECKSUMS_BYTES = 4096  # of the file with a shard's checksums
 HASH_CHUNK_BYTES = 2**20
 COMPRESSION, COMPRESSION_LEVEL = "zstd", 1  # docs/scaling.md compares time and size
@@ -126,11 +126,11 @@ def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
         with path.open("rb") as file:
             expected = json.loads(file.read(MAX_CHECKSUMS_BYTES))
         hashes = [_hash_file(path) for path in _paths(folder, job, shard)]
-    except (FileNotFoundError, ValueError, RecursionError):
-        return False
-    except OSError as error:
-        if error.errno is None:  # raised by a signal handler
+    except (OSError, ValueError, RecursionError) as error:
+        if is_callers(error):
             raise
+        if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
+            return False
         raise OutputError(f"cannot read {error.filename}: {error.strerror}; check it") from error
     return bool(expected == _describe(job, shard, hashes))
 
@@ -201,6 +201,10 @@ def check_format(job: Job) -> None:
             "--format parquet needs pyarrow; pip install 'cgan-runtime[parquet]', or use "
             "--format idx"
         )
+    if job.format == "idx" and job.channels > 1:
+        raise InputError(
+            "IDX as torchvision's MNIST reads it cannot hold color images; use --format parquet"
+        )
     if job.format == "idx" and len(job.class_names) > 256:
         raise InputError(
             f"IDX supports at most 256 classes, got {len(job.class_names)}; use --format parquet"
@@ -219,18 +223,19 @@ def _checksums_path(folder: Path, shard: Shard) -> Path:
 def _write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
     """Write images, labels, seed and indices as Parquet.
 
-    An image is a binary value of height * width bytes, row by row. NumPy can view a column of them
-    as one array without a copy. Of a fixed-size value, fastparquet and NumPy would drop zero bytes
-    at the end. As a list of uint8, Parquet would store each pixel as a 32-bit integer with a
-    repetition level.
+    An image is a binary value of channels * height * width bytes, channel by channel and row by
+    row. NumPy can view a column of them as one array without a copy. Of a fixed-size value,
+    fastparquet and NumPy would drop zero bytes at the end. As a list of uint8, Parquet would store
+    each pixel as a 32-bit integer with a repetition level.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    size = job.height * job.width
+    size = job.channels * job.height * job.width
     columns = {IMAGE: pa.binary(), LABEL: pa.int64(), "seed": pa.uint64(), "index": pa.int64()}
     metadata = {
         f"{PREFIX}class_names": json.dumps(list(job.class_names), ensure_ascii=False),
+        f"{PREFIX}channels": str(job.channels),
         f"{PREFIX}height": str(job.height),
         f"{PREFIX}width": str(job.width),
         f"{PREFIX}model_sha256": job.model_sha256,
@@ -258,6 +263,7 @@ def _write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
         column_encoding={IMAGE: "PLAIN", "index": "DELTA_BINARY_PACKED"},
         write_statistics=[LABEL, "seed", "index"],
     ) as writer:
-        while group := list(islice(batches, ROW_GROUP_BATCHES)):
+        group_batches = max(1, ROW_GROUP_BYTES // (MAX_BATCH * size))
+        while group := list(islice(batches, group_batches)):
             table = pa.Table.from_batches([to_rows(batch) for batch in group])
             writer.write_table(table, row_group_size=table.num_rows)

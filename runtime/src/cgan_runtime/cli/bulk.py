@@ -64,7 +64,7 @@ Examples:
     default="parquet",
     show_default=True,
     help="parquet: files with image, label, seed and index; needs cgan-runtime[parquet]. idx: "
-    "pairs of files with images and labels in MNIST's format.",
+    "pairs of files with images and labels in MNIST's format (gray only).",
 )
 @options.integer(
     "--shard-images", 1, 2**32 - 1, "Images per shard.", default=SHARD_IMAGES, show_default=True
@@ -133,6 +133,7 @@ def command(
             count=count,
             labels=tuple(find_labels(names, info.class_names, by_digit=not label)),
             class_names=info.class_names,
+            channels=info.channels,
             height=info.height,
             width=info.width,
             format=file_format,

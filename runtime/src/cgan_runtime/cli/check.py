@@ -65,6 +65,7 @@ def _as_json(report: "DeviceReport") -> dict[str, Any]:
         "installed": report.onnxruntime_distributions,
         "offered": report.available_providers,
         "provider": report.provider,
+        "nodes": report.nodes,
         "not_cuda": report.no_cuda_reason,
         "model": report.model,
         "golden": {
@@ -80,21 +81,25 @@ def _as_json(report: "DeviceReport") -> dict[str, Any]:
 
 def _as_table(report: "DeviceReport") -> str:
     model, versions = report.model, report.versions
-    height, width = model["shape"]
+    channels, height, width = model["shape"]
+    color = "color" if channels > 1 else "gray"
     distributions = report.onnxruntime_distributions
     installed = ", ".join(f"{name} {version}" for name, version in distributions.items())
     conflict = "; they overwrite each other, keep one" if len(distributions) > 1 else ""
+    counts = report.nodes
+    own, total = counts.get(report.provider, 0), sum(counts.values())
+    nodes = f"{own} of {total} nodes" if counts else ""
     rows = {
         "runtime": f"cgan-runtime {versions['cgan-runtime']}, Python {versions['python']}, "
         f"numpy {versions['numpy']}, {versions['platform']}",
         "onnxruntime": f"{versions['onnxruntime']} (installed: {installed or 'unknown'}{conflict})",
         "available": ", ".join(report.available_providers),
-        "provider": report.provider,
+        "provider": report.provider + (f" (computes {nodes})" if nodes else ""),
         **({"not CUDA": report.no_cuda_reason} if report.no_cuda_reason else {}),
         "model": f"{model['path']}, {model['bytes']:,} bytes",
         "SHA-256": model["sha256"],
-        "contents": f"{model['dataset']}: {len(model['classes'])} classes, {height} x {width} "
-        f"pixels, {model['precision']}, contract {model['contract']}",
+        "contents": f"{model['dataset'] or 'unnamed dataset'}: {len(model['classes'])} classes, "
+        f"{height} x {width} pixels, {color}, {model['precision']}, contract {model['contract']}",
         "golden images": f"{report.golden_images} compared, max pixel error "
         f"{report.golden_max_error} of 255: {'passed' if report.passed else 'FAILED'}",
         "load": f"{report.load_seconds * 1e3:.0f} ms",

@@ -108,10 +108,10 @@ def _select_format(output: str | None, file_format: str | None) -> str:
     "--format",
     "file_format",
     type=click.Choice(["png", "npy", "pngs", "idx", "idx-gz"]),
-    help="png: one picture of all images. npy: one uint8 array [n, 1, height, width]. pngs: a "
-    "folder with a PNG per image. idx: a folder with a labeled dataset in MNIST's format, which "
-    "torchvision.datasets.MNIST loads. idx-gz: the same, compressed.  [default: the file extension "
-    "of --output; png for stdout or without --output]",
+    help="png: one picture of all images. npy: one uint8 array [n, channels, height, width]. pngs: "
+    "a folder with a PNG per image. idx: a folder with a labeled dataset in MNIST's format, which "
+    "torchvision.datasets.MNIST loads (gray only). idx-gz: the same, compressed.  [default: the "
+    "file extension of --output; png for stdout or without --output]",
 )
 @options.integer(
     "--columns",

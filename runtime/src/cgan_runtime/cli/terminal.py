@@ -1,5 +1,6 @@
 """Output for terminals: a preview of the first images, and a progress bar."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from cgan_runtime.generator import Batch
 
 MAX_PREVIEW_IMAGES = 20
+MAX_PREVIEW_SIDE = 64  # pixels; larger images are shrunk
 MIN_PROGRESS_IMAGES = 20_000  # shorter runs of cgan-run show no progress bar
 
 
@@ -53,17 +55,36 @@ def show_preview(kept: list[Any], count: int) -> None:
 
     import numpy as np
 
-    from cgan_runtime.images.layout import to_block_characters
+    from cgan_runtime.images.layout import shrink, to_block_characters, to_color_blocks
 
-    images = np.concatenate(kept)
-    columns = max(1, min(len(images), get_terminal_size().columns // images.shape[3]))
-    try:
-        "█▀▄".encode(sys.stdout.encoding)
-        ascii_only = False
-    except UnicodeEncodeError:
-        ascii_only = True
+    images, terminal_width = np.concatenate(kept), get_terminal_size().columns
+    height, width = images.shape[2:]
+    largest = min(MAX_PREVIEW_SIDE, terminal_width)
+    images = shrink(images, max(-(-width // largest), -(-height // MAX_PREVIEW_SIDE)))
+    columns = max(1, min(len(images), terminal_width // images.shape[3]))
+    has_blocks = _can_print("█▀▄")
     for first in range(0, len(images), columns):
         row = images[first : first + columns]
-        click.echo(to_block_characters(row, columns, ascii_only=ascii_only) + "\n")
+        if has_blocks and _has_colors():
+            text = to_color_blocks(row, len(row))
+        else:
+            text = to_block_characters(row, columns, ascii_only=not has_blocks)
+        click.echo(f"{text}\n", color=True)
     if count > len(images):
         click.echo(f"(the first {len(images)} of {count} images)")
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _has_colors() -> bool:
+    """Return whether the terminal declares 24-bit color, and the user does not object to colors.
+
+    COLORTERM is the convention of terminals for the former, NO_COLOR (no-color.org) that of users.
+    """
+    return os.environ.get("COLORTERM") in ("truecolor", "24bit") and not os.environ.get("NO_COLOR")

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cgan_runtime.errors import InputError, OutputError
+from cgan_runtime.errors import InputError, OutputError, is_callers
 from cgan_runtime.files import atomic_write, to_file_name
 from cgan_runtime.generator import Batch
 from cgan_runtime.images.layout import grid
@@ -52,12 +52,12 @@ def png_chunks(
             "fewer images, or use --format npy"
         )
     bands = (grid(batch.images, columns, scale) for batch in batches)
-    return encode_png(bands, height, width, text)
+    return encode_png(bands, (height, width, info.channels), text)
 
 
 def npy_chunks(batches: Iterable[Batch], info: ModelInfo, count: int) -> Iterator[bytes]:
-    """Yield the bytes of a .npy file with a uint8 array [count, 1, height, width]."""
-    header, shape = BytesIO(), (count, 1, info.height, info.width)
+    """Yield the bytes of a .npy file with a uint8 array [count, channels, height, width]."""
+    header, shape = BytesIO(), (count, *info.image_shape)
     fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, fields)
     yield header.getvalue()
@@ -84,8 +84,7 @@ def write_pngs(
                 page = grid(batch.images[offset : offset + 1], 1, scale)
                 image_text = {**text, "cgan:label": name, "cgan:index": str(index)}
                 with atomic_write(stage / f"{to_file_name(name)}-{index:06}.png") as file:
-                    height, width = page.shape
-                    file.writelines(encode_png([page], height, width, image_text))
+                    file.writelines(encode_png([page], page.shape, image_text))
 
 
 def write_idx(
@@ -109,10 +108,16 @@ def write_idx(
         The split that has no images, or None if both have some.
 
     Raises:
-        InputError: there are more images or classes than the format supports.
+        InputError: the images are in color, or there are more images or classes than the format
+            supports.
         OutputError: the folder contains another split, image size, class names or compression, or
             cannot be written.
     """
+    if info.channels > 1:
+        raise InputError(
+            "IDX as torchvision's MNIST reads it cannot hold color images; use --format pngs, npy "
+            "or png"
+        )
     if count >= 2**32 or info.classes > 256:
         raise InputError(
             f"IDX supports fewer than 2**32 images and at most 256 classes, got {count:,} images "
@@ -175,9 +180,9 @@ def _idx_shape(path: Path) -> tuple[int, ...]:
             header = file.read(4)
             dimensions = header[3] if header[:3] == bytes([0, 0, IDX_UINT8]) else 0
             return struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
-    except TimeoutError:  # raised by a signal handler
-        raise
-    except (OSError, EOFError, IndexError, struct.error, zlib.error):
+    except (OSError, EOFError, IndexError, struct.error, zlib.error) as error:
+        if is_callers(error):
+            raise
         return ()
 
 
@@ -216,6 +221,8 @@ def _require_same_kind(folder: Path, info: ModelInfo, split: str) -> tuple[int, 
     except FileNotFoundError:
         text = "".join(f"{label}\n" for label in range(info.classes)) if has_images else expected
     except (OSError, UnicodeDecodeError) as error:
+        if is_callers(error):
+            raise
         raise OutputError(f"cannot read {path}: {error}; choose another folder") from error
     if [line.strip() for line in text.splitlines()] != list(info.class_names):
         raise OutputError(f"{folder} has other class names than this model; choose another folder")
