@@ -80,6 +80,12 @@ PICTURES["docs/quality/course.png"] = Picture(
     ("docs/quality/curve.json",),
     is_measured=True,
 )
+PICTURES |= {
+    f"docs/tutorial/{path.name}": Picture(
+        "python benchmarks/tutorial.py --run", ("docs/tutorial/README.md",), is_measured=True
+    )
+    for path in (harness.ROOT / "docs" / "tutorial").glob("*.png")
+}
 
 
 def inputs_sha256(picture: Picture) -> str:

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NamedTuple
@@ -102,8 +103,11 @@ SHELL_LINES = {
     if block.language in {"", *SHELLS} and not block.is_marked
     for command in commands(block)
 }
+TUTORIAL = ROOT / "docs" / "tutorial" / "README.md"  # it trains: benchmarks/tutorial.py runs it
 PYTHON_PAGES = [
-    page for page in PAGES if any(b.page == page and b.language == "python" for b in BLOCKS)
+    page
+    for page in PAGES
+    if page != TUTORIAL and any(b.page == page and b.language == "python" for b in BLOCKS)
 ]
 
 
@@ -111,8 +115,9 @@ def reason_not_to_run(command: tuple[str, ...]) -> str:
     for start, reason in NOT_RUN.items():
         if " ".join(command).startswith(start):
             return reason
-    if "--engine" in command or {"cuda", "coreml"} & {*command}:
-        return "it needs a cluster or other hardware"
+    options = dict(pairwise(command))
+    if "--engine" in options or options.get("--provider", "cpu") != "cpu":
+        return "it needs a cluster or another provider"
     inputs = [word for word in command if word.endswith(".onnx")]
     if any(word != SHIPPED_MODEL.name for word in inputs):
         return "it needs another model"
