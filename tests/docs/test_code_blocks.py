@@ -25,10 +25,10 @@ from cgan_runtime.generator import SHIPPED_MODEL
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    *ROOT.glob("*.md"),
-    *ROOT.glob("*/README.md"),
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("*/README.md")),
     SHIPPED_MODEL.with_suffix(".md"),
-    *(page for page in ROOT.glob("docs/**/*.md") if page.parent.name != "design"),
+    *(page for page in sorted(ROOT.glob("docs/**/*.md")) if page.parent.name != "design"),
 ]
 FENCE = re.compile(
     r"(?P<mark><!-- not run: [^\n]+ -->\n+)?^```(?P<language>[\w{}-]*)\n(?P<text>.*?)^```$",
