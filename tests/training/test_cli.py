@@ -79,7 +79,7 @@ def test_a_resumed_run_keeps_its_options(
 
 def test_recipes_are_listed(call: Command) -> None:
     listed = call("cgan-train", "--list-recipes").stdout
-    assert listed == b"classic\nedge\nedge-finish\nedge-long\n"
+    assert listed == b"classic\nedge\nedge-finish\nedge-long\nedge-texture\n"
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(
@@ -97,6 +97,20 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.endswith(b"none contains no run (no config.json); check the path\n")
     assert list(tmp_path.iterdir()) == [small_toml]
+
+
+def test_the_default_recipe_is_that_of_the_first_run_or_suits_the_images(
+    call: Command, run_dir: Path
+) -> None:
+    dry_run = ["--dataset", "optdigits", "--threads", 1, "--dry-run"]
+    done = call("cgan-train", *dry_run)
+    assert done.returncode == 0, done.stderr
+    choice, plan = done.stderr.decode().splitlines()
+    assert choice.startswith("chose the recipe edge: the images have little texture")
+    assert plan.startswith("recipe edge: 25 epochs ")
+    done = call("cgan-train", *dry_run, "--start-from", run_dir)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(b"recipe small: ")
 
 
 def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path) -> None:
@@ -134,5 +148,5 @@ def test_wrong_input_gives_one_line_and_an_exit_code(
     *progress, error = done.stderr.decode().splitlines()
     assert error.startswith("error: ")
     assert message in error
-    assert all(line.startswith("recipe edge: ") for line in progress)
+    assert all(line.startswith(("chose the recipe edge: ", "recipe edge: ")) for line in progress)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before

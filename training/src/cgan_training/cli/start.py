@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cgan_training.data import Dataset
     from cgan_training.run import RunOptions
 
+AUTO = "auto"  # the value of --recipe that chooses by the images
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -78,7 +80,10 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         for key in ("epochs", "precision", "seed")
         if (value := getattr(arguments, key)) is not None
     }
-    recipe = processes.on_rank_zero(lambda: replace(load_recipe(arguments.recipe), **changes))
+    named = arguments.recipe
+    if named == AUTO and arguments.start_from is not None:
+        named = str(arguments.start_from / "config.json")
+    recipe = processes.on_rank_zero(lambda: None if named == AUTO else load_recipe(named))
 
     import torch
 
@@ -86,7 +91,7 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
     from cgan_training.engine import Trainer
     from cgan_training.hardware.devices import choose_device
     from cgan_training.hardware.precision import resolve_precision
-    from cgan_training.run import plan_run, train
+    from cgan_training.run import choose_recipe, plan_run, train
 
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
     data_dir = Path(arguments.data_dir)
@@ -98,7 +103,11 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         )
         click.secho(warning, fg="yellow", bold=True, err=True)
     device = processes.on_all(lambda: choose_device(arguments.device, processes))
-    recipe = resolve_precision(recipe, device)
+    if recipe is None:
+        name, reason = processes.on_rank_zero(lambda: choose_recipe(data))
+        echo_line(f"chose the recipe {name}: {reason}")
+        recipe = load_recipe(name)
+    recipe = resolve_precision(replace(recipe, **changes), device)
     size = processes.size
     place = f"{device.type} in {size} processes" if size > 1 else device
     echo_line(
@@ -151,7 +160,7 @@ def recipe_path(recipe: str, saved: dict[str, Any]) -> str:
     """Return the absolute path of a recipe file, or an empty text for a built-in recipe."""
     if recipe == saved.get("recipe"):  # the run's config.json, which is a copy
         return str(saved.get("recipe_path", ""))
-    return "" if recipe in recipe_names() else str(Path(recipe).resolve())
+    return "" if recipe in (AUTO, *recipe_names()) else str(Path(recipe).resolve())
 
 
 def format_table(values: dict[str, Any]) -> str:
