@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cgan_runtime.model_file import checksum, contract, messages, protobuf, rules
+from cgan_runtime.model_file import checksum, contract, messages, protobuf, rules, symbolic
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "web" / "src" / "rules.js"
@@ -23,7 +23,7 @@ def rules_js() -> str:
     tables: dict[str, Mapping[Any, Any]] = {
         "LIMITS": {
             name: getattr(module, name)
-            for module in (rules, contract, protobuf)
+            for module in (rules, contract, protobuf, symbolic)
             for name in vars(module)
             if name.startswith("MAX_") and isinstance(getattr(module, name), int)
         }
@@ -49,14 +49,8 @@ def rules_js() -> str:
         },
         "MODEL_SCHEMA": _schema(rules.MODEL_SCHEMA),
         "ATTRIBUTE_KINDS": rules.ATTRIBUTE_KINDS,
-        "OPERATORS": {
-            name: operator._asdict()
-            | {
-                "types": dict(operator.types),
-                "attributes": {key: each._asdict() for key, each in operator.attributes.items()},
-            }
-            for name, operator in rules.OPERATORS.items()
-        },
+        "VARIABLES": rules.VARIABLES,
+        "OPERATORS": {name: _operator(each) for name, each in rules.OPERATORS.items()},
         "MESSAGES": messages.MESSAGES,
         "PAGE_ADVICE": messages.PAGE_ADVICE,
     }
@@ -65,6 +59,22 @@ def rules_js() -> str:
         lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in table.items()]
         text += f"export const {name} = {{\n{''.join(lines)}}};\n"
     return text
+
+
+def _operator(operator: rules.Operator) -> dict[str, Any]:
+    """Return an operator without the fields that have their defaults."""
+    defaults = operator._field_defaults
+    fields = {key: value for key, value in operator._asdict().items() if key not in defaults}
+    attributes = {
+        name: [each.kind, each.default, *([each.choices] if each.choices else [])]
+        for name, each in operator.attributes.items()
+    }
+    return (
+        fields
+        | ({"attributes": attributes} if attributes else {})
+        | ({"output": operator.output} if operator.output != defaults["output"] else {})
+        | ({"variadic": True} if operator.variadic else {})
+    )
 
 
 def _schema(schema: protobuf.Schema) -> dict[int, Any]:
@@ -83,13 +93,19 @@ def operator_table() -> str:
     lines = ["| operator | inputs | attributes |", "|---|---|---|"]
     for name, operator in rules.OPERATORS.items():
         inputs = [
-            " or ".join(rules.TYPE_NAMES[each] for each in operator.types[variable])
-            + (" (optional)" if index >= operator.required else "")
+            _types_of(operator, variable) + (" (optional)" if index >= operator.required else "")
             for index, variable in enumerate(operator.inputs)
         ]
+        inputs += ["..."] * operator.variadic
         attributes = ", ".join(operator.attributes) or "none"
-        lines.append(f"| {name} | {'; '.join(inputs)} | {attributes} |")
-    return "\n".join(lines).replace(" or ".join(rules.TYPE_NAMES.values()), "any") + "\n"
+        lines.append(f"| {name} | {'; '.join(inputs) or 'none'} | {attributes} |")
+    return "\n".join(lines) + "\n"
+
+
+def _types_of(operator: rules.Operator, variable: str) -> str:
+    types = operator.types if variable == "T" else rules.VARIABLES[variable]
+    groups = {rules.ANY: "any", rules.NUMBER: "number", rules.REAL: "real"}
+    return groups.get(types) or " or ".join(rules.TYPE_NAMES[each] for each in types)
 
 
 def contract_page(page: str) -> str:

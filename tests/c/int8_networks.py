@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 from torch import nn
 
 from cgan_export.int8.onnx_graph import export_to_int8_onnx
@@ -18,9 +16,9 @@ from cgan_export.int8.quantization import quantize
 from cgan_export.targets.c import c_files
 from cgan_export.targets.c.network import read_network
 from cgan_export.targets.c.source import c_texts
-from cgan_export.tracing.trace import ContractGenerator
+from cgan_export.tracing.networks import ContractGenerator
 from cgan_runtime.generator import SHIPPED_MODEL
-from cgan_runtime.model_file.contract import Golden, ModelInfo
+from cgan_runtime.model_file.contract import Golden, ImageShape, ModelInfo
 from cgan_runtime.noise import standard_normal
 from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.networks import build_generator
@@ -79,62 +77,15 @@ def shipped() -> Network:
     return Network(SHIPPED_MODEL.read_bytes(), 64, 10)
 
 
-def perceptron(
-    hidden: tuple[int, ...],
-    noise_dim: int,
-    classes: int,
-    height: int,
-    width: int,
-    channels: int = 1,
-) -> Network:
-    """Return a perceptron. With several channels, the image is cut into planes."""
-    settings = PerceptronGenerator(hidden)
-    module = _contrasted(settings, noise_dim, classes, height * channels, width)
-    model = export_to_int8_onnx(quantize(module))
-    if channels > 1:
-        _replace_constant(model, "shape_", [-1, channels, height, width])
-        _set_channels(model, channels, height)
-    return Network(model.SerializeToString(), noise_dim, classes)
-
-
-def convolutional(
-    settings: ConvolutionalGenerator,
-    noise_dim: int,
-    classes: int,
-    height: int,
-    width: int,
-    channels: int = 1,
-) -> Network:
-    """Return a convolutional network, whose last layer gets more outputs for several channels."""
-    module = _contrasted(settings, noise_dim, classes, height, width)
-    if channels > 1:
-        at = [i for i, each in enumerate(module.rest) if isinstance(each, nn.Conv2d)][-1]
-        old = module.rest[at]
-        assert isinstance(old, nn.Conv2d)
-        new = nn.Conv2d(old.in_channels, 16 * channels, 3, padding=1)
-        with torch.no_grad():
-            new.weight *= 12
-        module.rest[at] = new
-    model = export_to_int8_onnx(quantize(module))
-    if channels > 1:
-        _replace_constant(model, "shape_-1_4", [-1, channels, 4, 4, height // 4, width // 4])
-        _replace_constant(model, "shape_-1_1_", [-1, channels, height, width])
-        (transpose,) = (each for each in model.graph.node if each.op_type == "Transpose")
-        transpose.attribute[0].CopyFrom(helper.make_attribute("perm", [0, 1, 4, 2, 5, 3]))
-        _set_channels(model, channels, height)
-    return Network(model.SerializeToString(), noise_dim, classes)
-
-
-def _contrasted(
+def untrained(
     settings: PerceptronGenerator | ConvolutionalGenerator,
     noise_dim: int,
     classes: int,
-    height: int,
-    width: int,
-) -> ContractGenerator:
+    image_shape: ImageShape,
+) -> Network:
     """Return an untrained generator with large biases and with images of a high contrast."""
     torch.manual_seed(0)
-    generator = build_generator(settings, noise_dim, classes, (1, height, width))
+    generator = build_generator(settings, noise_dim, classes, image_shape)
     calibrate_batch_norm(generator, seed=1)
     module = ContractGenerator(generator).eval()
     layers = [each for each in module.rest if isinstance(each, nn.Linear | nn.Conv2d)]
@@ -143,29 +94,53 @@ def _contrasted(
             assert layer.bias is not None
             layer.bias += torch.empty_like(layer.bias).uniform_(-0.5, 0.5)
         layers[-1].weight *= 6
-    return module
+    content = export_to_int8_onnx(quantize(module)).SerializeToString()
+    return Network(content, noise_dim, classes)
 
 
-def _replace_constant(model: onnx.ModelProto, prefix: str, values: list[int]) -> None:
-    (constant,) = (each for each in model.graph.initializer if each.name.startswith(prefix))
-    constant.CopyFrom(numpy_helper.from_array(np.array(values, np.int64), constant.name))
+def perceptron(
+    *hidden: int, noise_dim: int, classes: int, image_shape: ImageShape
+) -> Callable[[], Network]:
+    return partial(untrained, PerceptronGenerator(hidden), noise_dim, classes, image_shape)
 
 
-def _set_channels(model: onnx.ModelProto, channels: int, height: int) -> None:
-    axes = model.graph.output[0].type.tensor_type.shape.dim
-    axes[1].dim_value, axes[2].dim_value = channels, height
+def convolutional(
+    hidden: int,
+    channels: int,
+    *finer_channels: int,
+    noise_dim: int,
+    classes: int,
+    image_shape: ImageShape,
+) -> Callable[[], Network]:
+    settings = ConvolutionalGenerator(hidden, channels, 2, finer_channels)
+    return partial(untrained, settings, noise_dim, classes, image_shape)
 
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "shipped": shipped,
-    "perceptron, 2 layers": lambda: perceptron((20,), 10, 3, 5, 7),
-    "perceptron, 3 layers, 1 class": lambda: perceptron((130, 9), 33, 1, 13, 11),
-    "perceptron, 4 layers": lambda: perceptron((40, 257, 7), 100, 10, 28, 28),
-    "perceptron, 5 layers, 1 pixel": lambda: perceptron((9, 8, 7, 6), 1, 2, 1, 1),
-    "perceptron, RGB": lambda: perceptron((24, 31), 17, 5, 6, 9, channels=3),
-    "convolutional": lambda: convolutional(ConvolutionalGenerator(12, 5), 6, 4, 8, 12),
-    "convolutional, 1 cell": lambda: convolutional(ConvolutionalGenerator(9, 4), 16, 1, 4, 4),
-    "convolutional, RGB": lambda: convolutional(ConvolutionalGenerator(14, 8), 20, 3, 12, 8, 3),
+    "perceptron, 2 layers": perceptron(20, noise_dim=10, classes=3, image_shape=(1, 5, 7)),
+    "perceptron, 3 layers, 1 class": perceptron(
+        130, 9, noise_dim=33, classes=1, image_shape=(1, 13, 11)
+    ),
+    "perceptron, 4 layers": perceptron(
+        40, 257, 7, noise_dim=100, classes=10, image_shape=(1, 28, 28)
+    ),
+    "perceptron, 5 layers, 1 pixel": perceptron(
+        9, 8, 7, 6, noise_dim=1, classes=2, image_shape=(1, 1, 1)
+    ),
+    "perceptron, RGB": perceptron(24, 31, noise_dim=17, classes=5, image_shape=(3, 6, 9)),
+    "convolutional": convolutional(12, 5, noise_dim=6, classes=4, image_shape=(1, 8, 12)),
+    "convolutional, 1 cell": convolutional(9, 4, noise_dim=16, classes=1, image_shape=(1, 4, 4)),
+    "convolutional, RGB": convolutional(14, 8, noise_dim=20, classes=3, image_shape=(3, 12, 8)),
+    "convolutional, RGB, 8 x 64": convolutional(
+        10, 3, noise_dim=64, classes=2, image_shape=(3, 8, 64)
+    ),
+    "convolutional, doubled": convolutional(
+        10, 6, 5, noise_dim=9, classes=3, image_shape=(1, 12, 8)
+    ),
+    "convolutional, doubled twice, cropped, RGB": convolutional(
+        10, 6, 5, 4, noise_dim=9, classes=4, image_shape=(3, 13, 11)
+    ),
 }
 
 

@@ -138,7 +138,7 @@ def test_a_missing_folder_is_named_with_the_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"test_size": (6, 8)}, "training images of 8 x 8 pixels, but test images of 6 x 8"),
+        ({"test_size": (9, 8)}, "training images of 8 x 8 pixels, but test images of 9 x 8"),
         ({"test_labels": (1,)}, "has one test image; an evaluation needs at least 2"),
         ({"train_labels": (0, 1)}, "class 'maybe' has no training images"),
         ({"test_labels": (0, 2)}, "class 'no' has no test images"),
@@ -147,7 +147,7 @@ def test_a_missing_folder_is_named_with_the_options(tmp_path: Path) -> None:
 def test_parts_that_do_not_fit_are_refused(
     make_folder: MakeFolder, change: dict[str, Any], message: str
 ) -> None:
-    model = source("shapes", {})
+    model = source("shapes", {"dataset_sha256": "0"})
     with pytest.raises(DatasetError, match=message):
         load_evaluation_data(model, str(make_folder("shapes", **change)))
 
@@ -157,11 +157,10 @@ def test_equal_test_images_are_refused(
 ) -> None:
     folder = make_folder("shapes")
 
-    def load(name: str, data_dir: Path, *, train: bool = True) -> tuple[Dataset, None]:
-        data = load_dataset(name, data_dir, train=train)[0]
-        return data if train else replace(data, images=torch.zeros_like(data.images)), None
+    def load_test_part(data: Dataset, *_: object) -> Dataset:
+        return replace(data, images=torch.zeros_like(data.images))
 
-    monkeypatch.setattr("cgan_export.evaluation.datasets.load_dataset", load)
+    monkeypatch.setattr("cgan_export.evaluation.datasets.load_test_part", load_test_part)
     with pytest.raises(EvaluationError, match="at least two different test images"):
         load_evaluation_data(source("shapes", {}), str(folder))
 
@@ -171,11 +170,15 @@ def test_both_parts_of_auto_are_of_one_dataset(
 ) -> None:
     requested = []
 
-    def load(name: str, *_: object, train: bool = True) -> tuple[Dataset, None]:
+    def load(name: str, *_: object, **__: object) -> tuple[Dataset, None]:
         requested.append(name)
-        return load_dataset("optdigits", Path("none"), train=train)[0], None
+        return digits, None
+
+    def load_test_part(data: Dataset, name: str, *_: object) -> Dataset:
+        return load(name)[0]
 
     monkeypatch.setattr("cgan_export.evaluation.datasets.load_dataset", load)
+    monkeypatch.setattr("cgan_export.evaluation.datasets.load_test_part", load_test_part)
     model = replace(source("", {}, digits.class_names), shape=(1, 28, 28))
     load_evaluation_data(model, "auto")
     assert requested == ["auto", "optdigits"]

@@ -99,9 +99,7 @@ def test_shared_memory_that_cannot_be_written(
     done = run(*words, *GENERATE, "--format", "npy", "--output", "-")
     done.require_success()
     assert done.stdout.endswith(pixels)
-    error = run(*words, *BULK, "--format", "idx").error()
-    assert "cannot start workers, which need semaphores in /dev/shm (" in error
-    assert not [*(tmp_path / "bulk").rglob("*.part")]
+    run(*words, *BULK, "--format", "idx").require_success()
     train = ("cgan-train", "--recipe", str(small_toml), "--dataset", "optdigits", "--threads", "1")
     variables = {"TERM": "dumb", "COLUMNS": "1", "NO_COLOR": "1"}
     code, output = run_in_terminal((*words, *train, "--run-dir", "run"), tmp_path, variables)

@@ -33,7 +33,7 @@ from cgan_runtime.noise import standard_normal
 
 CLASSES, NOISE_DIM, HEIGHT, WIDTH = 10, 6, 12, 9  # no constant of the runtime has these sizes
 GRAY_SHAPE: ImageShape = (1, HEIGHT, WIDTH)
-COLOR_SHAPES: list[ImageShape] = [(3, 8, 8), (3, 8, 128), (3, 28, 20)]
+COLOR_SHAPES: list[ImageShape] = [(3, 8, 8), (3, 128, 128), (3, 8, 128), (3, 28, 20)]
 GOLDEN_SEED, GOLDEN_LABELS = 3, (2, 0, 2, 6)
 
 

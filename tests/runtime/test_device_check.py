@@ -65,8 +65,15 @@ def test_text_report_shows_provider_versions_and_speed(call: Command, tiny_model
 
 @pytest.mark.usefixtures("no_measurement")
 @pytest.mark.parametrize(
-    ("error", "precision", "passed"),
-    [(1, "fp32", True), (2, "fp32", False), (1, "int8", False), (200, "fp16", False)],
+    ("error", "precision", "bit_exact", "passed"),
+    [
+        (1, "fp32", False, True),
+        (2, "fp32", False, False),
+        (1, "int8", True, False),
+        (8, "int8", False, True),
+        (9, "int8", False, False),
+        (200, "fp16", False, False),
+    ],
 )
 def test_golden_sample_is_compared_with_a_tolerance(
     call: Command,
@@ -75,12 +82,13 @@ def test_golden_sample_is_compared_with_a_tolerance(
     tmp_path: Path,
     error: int,
     precision: str,
+    bit_exact: bool,
     passed: bool,
 ) -> None:
     pixels = np.frombuffer(info.golden.images, np.uint8).copy()
     pixels[np.argmin(pixels)] += error
     golden = Golden(info.golden.seed, info.golden.labels, pixels.tobytes())
-    changed = dataclasses.replace(info, golden=golden, precision=precision)
+    changed = dataclasses.replace(info, golden=golden, precision=precision, bit_exact=bit_exact)
     path = make_model(tmp_path / "changed.onnx", changed.to_metadata())
     report = check_device(path, "cpu")
     assert (report.golden_max_error, report.passed) == (error, passed)

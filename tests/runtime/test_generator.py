@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cgan_runtime.errors import CganError, InputError, ModelError
 from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
 from cgan_runtime.model_file.contract import IMAGE, MAX_BATCH, ModelInfo
+from cgan_runtime.model_file.graph_validation import ValidModel
 
 Images = NDArray[np.uint8]
 SHAPE = (1, 12, 9)  # of the tiny model
@@ -345,7 +346,8 @@ def test_output_must_be_an_image_for_each_label(
             graph.node.append(node("Slice", ["images", "first", "last"], [IMAGE]))
 
     path = make_model(tmp_path / "m.onnx", edit=edit)
-    monkeypatch.setattr("cgan_runtime.generator.validate_model", lambda *_: "0" * 64)
+    valid = ValidModel("0" * 64, MAX_BATCH)
+    monkeypatch.setattr("cgan_runtime.generator.validate_model", lambda *_: valid)
     info = SimpleNamespace(
         classes=10,
         class_names=tuple("0123456789"),

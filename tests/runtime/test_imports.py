@@ -20,6 +20,7 @@ PUBLIC = [
     "ModelInfo",
     "OutputError",
     "ProviderError",
+    "png",
 ]
 
 

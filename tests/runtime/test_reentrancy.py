@@ -7,17 +7,28 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.bulk.job import read_job
+from cgan_runtime.errors import OutputError
+from cgan_runtime.files import atomic_write
+from cgan_runtime.generator import ImageGenerator, _read_model_file
+from cgan_runtime.images.publication import staged
+from cgan_runtime.images.writers import _idx_shape
+from cgan_runtime.inference.session import import_onnxruntime
 from cgan_runtime.inference.session_pool import SessionPool
+from cgan_runtime.inference.threads import available_threads
+from cgan_runtime.labels import parse_labels
+from cgan_runtime.model_file.contract import ModelInfo, read_info, tensor_specs
+from cgan_runtime.model_file.graph_validation import validate_model
+from cgan_runtime.noise import standard_normal
 
 SEED = 11
 LABELS = [3, 1, 4]
@@ -104,6 +115,7 @@ def is_interrupted(work: Callable[[], object], number: int, kind: type[Exception
         if error is not raised or error.__cause__:
             raise AssertionError("the exception was changed") from error
         return True
+    assert next(countdown) >= 0, "the exception was lost"
     return False
 
 
@@ -125,6 +137,7 @@ def test_an_exception_while_opening_passes_through_unchanged(
     tiny_model: Path, kind: type[Exception]
 ) -> None:
     content, number = tiny_model.read_bytes(), 0
+    import_onnxruntime()  # its own modules drop exceptions while they are imported
 
     def open_both() -> None:
         SessionPool(content, "m.onnx", "cpu", 2).for_batch(1)
@@ -134,6 +147,85 @@ def test_an_exception_while_opening_passes_through_unchanged(
     assert number > 50
     with ThreadPoolExecutor(1) as executor:  # a thread would wait for a lock that was not released
         executor.submit(open_both).result()
+
+
+class Count:
+    """An integer whose method runs for longer than one instruction."""
+
+    def __index__(self) -> int:
+        return 1
+
+
+def read_empty_idx(folder: Path) -> tuple[int, ...]:
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(b"damaged")
+    return _idx_shape(path)
+
+
+def reread_info(model: ImageGenerator) -> ModelInfo:
+    inputs, outputs = tensor_specs(model.info.noise_dim, model.info.image_shape)
+    return read_info(model.info.to_metadata(), inputs, outputs, "m.onnx")
+
+
+def read_incomplete_job(folder: Path) -> None:
+    (folder / "job.json").write_text('{"version": 1}')
+    with suppress(OutputError):
+        read_job(folder)
+
+
+def write(path: Path) -> None:
+    with atomic_write(path) as file:
+        file.write(b"content")
+
+
+def publish(folder: Path) -> None:
+    with staged(folder, str) as stage:
+        (stage / "a.png").write_bytes(b"content")
+
+
+# Each catches exceptions of the types below from what it calls. The number is the distance of the
+# instructions that are tried.
+READERS: dict[str, tuple[int, Callable[[ImageGenerator, Path], object]]] = {
+    "metadata": (29, lambda model, _: reread_info(model)),
+    "a graph": (97, lambda model, _: validate_model(model.model_path.read_bytes(), "m.onnx")),
+    "a model file": (1, lambda model, _: _read_model_file(model.model_path)),
+    "a job": (1, lambda _, folder: read_incomplete_job(folder)),
+    "a job that is missing": (1, lambda _, folder: read_job(folder / "none")),
+    "an IDX file": (1, lambda _, folder: read_empty_idx(folder)),
+    "labels": (1, lambda model, _: parse_labels(["0", "1"], model.info.class_names)),
+    "noise": (1, lambda *_: standard_normal(Count(), Count(), Count(), Count())),
+    "the CPU quota": (5, lambda *_: available_threads()),
+    "a new file": (11, lambda _, folder: write(folder / "new")),
+    "a published folder": (11, lambda _, folder: publish(folder / "pictures")),
+}
+READERS_ERRORS = [*ERRORS, ValueError, TypeError, KeyError, IndexError, OSError, OverflowError]
+
+
+# An exception between open() and the beginning of its block leaves the file to the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", READERS)
+def test_an_exception_while_reading_or_writing_passes_through_unchanged(
+    tiny_model: Path, tmp_path: Path, name: str
+) -> None:
+    (step, read), kinds, number = READERS[name], itertools.cycle(READERS_ERRORS), 0
+    with ImageGenerator(tiny_model, "cpu", threads=1) as model:
+        model.generate(0, seed=1)  # fills the caches
+        while is_interrupted(lambda: read(model, tmp_path), number, next(kinds)):
+            number += step
+        assert number > 0
+    gc.collect()
+
+
+def test_an_exception_while_json_is_parsed_passes_through_unchanged(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> NoReturn:
+        raise ValueError("the caller's alarm")
+
+    with ImageGenerator(tiny_model, "cpu", threads=1) as model:
+        monkeypatch.setattr("json.loads", interrupt)
+        with pytest.raises(ValueError, match=r"^the caller's alarm$"):
+            reread_info(model)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no interval timers")

@@ -1,3 +1,4 @@
+import errno
 import math
 import os
 from pathlib import Path
@@ -109,7 +110,7 @@ def test_groups_may_have_any_name(tmp_path: Path, own_cgroups: Path, name: bytes
 
 def test_sandbox_without_an_affinity_uses_the_cpu_count(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> NoReturn:
-        raise PermissionError
+        raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_getaffinity", fail, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 7)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from cgan_training.data import Dataset
-from cgan_training.engine.augmentation import augment
+from cgan_training.engine.augmentation import augment, has_background
 from cgan_training.networks import to_float
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -28,6 +28,15 @@ def test_digits_move_and_stretch_only_slightly(digits: Dataset) -> None:
     shifts = centers[0] - centers[1]
     assert shifts.abs().max() < 3.5
     assert shifts.std() > 0.5
+
+
+def test_photos_are_mirrored_where_digits_get_background(digits: Dataset) -> None:
+    photos = torch.full((50, 3, 8, 8), 200, dtype=torch.uint8)
+    assert has_background(digits.images)
+    assert not has_background(photos)
+    moved = [augment(to_float(photos), 1.0, RANDOM, background=each) for each in (True, False)]
+    assert moved[0].min() < 0
+    assert moved[1].min() == pytest.approx(to_float(photos).min())
 
 
 def test_gradients_pass_through() -> None:

@@ -49,6 +49,14 @@ def test_unseen_digits_are_classified(
     assert torch.equal(predict_with_features(classifier, test.images)[1], predicted)
 
 
+def test_color_images_are_classified() -> None:
+    labels = torch.arange(96) % 3
+    images = torch.randint(100, (96, 3, 8, 12), generator=torch.Generator().manual_seed(0)).byte()
+    images[torch.arange(96), labels] += 100  # the label is the brightest channel
+    trained = train_classifier(images, labels, classes=3, epochs=40)
+    assert label_accuracy(trained, images, labels) > 0.95
+
+
 def test_training_is_reproducible_and_keeps_the_global_random_state(
     few: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,4 +223,4 @@ def test_images_of_another_type_or_size_are_rejected(
 
 def test_images_that_cannot_be_pooled_are_rejected() -> None:
     with pytest.raises(DatasetError, match="images of 4 x 4 pixels or more, got 3 x 9; omit the"):
-        EvaluationClassifier(classes=2, height=3, width=9)
+        EvaluationClassifier(2, (1, 3, 9))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cgan_training.data import Dataset, is_dataset_folder, load_dataset
+from cgan_training.data import Dataset, is_dataset_path, load_dataset, load_test_part
 from cgan_training.errors import DatasetError
 
 NOWHERE = Path("nowhere")
@@ -25,17 +25,17 @@ def write_part(folder: Path, part: str, labels: Sequence[int], height: int, widt
 
 @pytest.fixture
 def shapes(tmp_path: Path) -> Path:
-    """A folder with images of 5 x 7 pixels in three classes, without names or test part."""
+    """A folder with images of 9 x 11 pixels in three classes, without names or test part."""
     folder = tmp_path / "shapes"
     folder.mkdir()
-    write_part(folder, "train", [0, 2, 1, 2], 5, 7)
+    write_part(folder, "train", [0, 2, 1, 2], 9, 11)
     return folder
 
 
 def load(folder: Path, *, train: bool = True) -> Dataset:
-    data, reason = load_dataset(str(folder), NOWHERE, train=train)
+    data, reason = load_dataset(str(folder), NOWHERE)
     assert reason is None
-    return data
+    return data if train else load_test_part(data, str(folder), NOWHERE)
 
 
 def error_of(folder: Path, *, train: bool = True) -> str:
@@ -51,7 +51,7 @@ def test_a_folder_without_class_names_is_loaded(shapes: Path) -> None:
     data = load(shapes)
     assert data.name == "shapes"
     assert data.source == f"IDX files in {shapes}"
-    assert data.images.shape == (4, 1, 5, 7)
+    assert data.images.shape == (4, 1, 9, 11)
     assert data.images.dtype == torch.uint8
     assert data.images.flatten()[:3].tolist() == [0, 1, 2]
     assert data.labels.tolist() == [0, 2, 1, 2]
@@ -75,7 +75,7 @@ def test_class_names_come_from_classes_txt(shapes: Path, text: str, names: tuple
 
 
 def test_the_test_part_has_the_classes_of_the_training_part(shapes: Path) -> None:
-    write_part(shapes, "t10k", [1, 0, 2], 5, 7)
+    write_part(shapes, "t10k", [1, 0, 2], 9, 11)
     test = load(shapes, train=False)
     assert test.labels.tolist() == [1, 0, 2]
     assert test.class_names == ("0", "1", "2")
@@ -97,9 +97,9 @@ def test_paths_and_existing_directories_mean_a_folder(
     monkeypatch.chdir(shapes)
     (shapes / "mnist").mkdir()
     for name in ("mnist", "", "cifar", "train-images-idx3-ubyte"):
-        assert not is_dataset_folder(name)
+        assert not is_dataset_path(name)
     for name in ("./mnist", "no/such", ".", str(shapes)):
-        assert is_dataset_folder(name)
+        assert is_dataset_path(name)
     assert load_dataset("./", NOWHERE)[0].name == "shapes"
     monkeypatch.chdir(shapes.parent)
     assert load_dataset("shapes", NOWHERE)[0].name == "shapes"
@@ -121,7 +121,7 @@ def test_a_missing_test_part_is_reported(shapes: Path) -> None:
     assert error_of(shapes, train=False) == (
         "FOLDER has no test part; add t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte"
     )
-    write_part(shapes, "t10k", [1, 0], 5, 7)
+    write_part(shapes, "t10k", [1, 0], 9, 11)
     (shapes / "t10k-labels-idx1-ubyte").unlink()
     assert error_of(shapes, train=False).startswith("FOLDER lacks t10k-labels-idx1-ubyte (or")
 
@@ -131,12 +131,12 @@ def test_a_missing_test_part_is_reported(shapes: Path) -> None:
     [
         (
             [0, 1, 2],
-            (7, 5),
-            "FOLDER has training images of 5 x 7 pixels, but test images of 7 x 5; ",
+            (11, 9),
+            "FOLDER has training images of 9 x 11 pixels, but test images of 11 x 9; ",
         ),
-        ([0], (5, 7), "FOLDER has one test image; an evaluation needs at least 2, add some"),
-        ([0, 2], (5, 7), "class '1' has no test images in FOLDER; add some"),
-        ([], (5, 7), "FOLDER has no test images (t10k-images-idx3-ubyte is empty); add some, for "),
+        ([0], (9, 11), "FOLDER has one test image; an evaluation needs at least 2, add some"),
+        ([0, 2], (9, 11), "class '1' has no test images in FOLDER; add some"),
+        ([], (9, 11), "FOLDER has no test images (t10k-images-idx3-ubyte is empty); add some, "),
     ],
     ids=["other size", "one image", "class without images", "empty"],
 )
@@ -154,7 +154,7 @@ def test_a_test_part_that_does_not_fit_is_rejected(
 def test_a_class_without_training_images_is_rejected(
     shapes: Path, labels: list[int], names: str | None, missing: str
 ) -> None:
-    write_part(shapes, "train", labels, 5, 7)
+    write_part(shapes, "train", labels, 9, 11)
     if names:
         (shapes / "classes.txt").write_text(names)
     assert error_of(shapes) == (
@@ -166,8 +166,8 @@ def test_a_class_without_training_images_is_rejected(
 def test_images_and_labels_are_counted_before_they_are_read(shapes: Path) -> None:
     (shapes / "train-labels-idx1-ubyte").write_bytes(idx((2**31,), b""))
     assert error_of(shapes) == (
-        "FOLDER/train-labels-idx1-ubyte holds 2,147,483,648 numbers, expected 4; copy it again, or "
-        "provide one label per image"
+        "FOLDER/train-labels-idx1-ubyte holds 2,147,483,648 numbers, but there are 4 images; copy "
+        "it again, or provide one label per image"
     )
 
 
@@ -182,7 +182,7 @@ def test_a_folder_with_mnist_raw_inside_is_loaded(shapes: Path) -> None:
     assert load(shapes).class_names == ("x", "y", "z")
     (raw / "classes.txt").write_text("a\nb\nc\n")
     assert load(shapes).class_names == ("a", "b", "c")
-    write_part(shapes, "t10k", [0, 1, 2], 5, 7)
+    write_part(shapes, "t10k", [0, 1, 2], 9, 11)
     assert error_of(shapes) == (
         "FOLDER holds IDX files, and so does FOLDER/MNIST/raw; move one of the two sets away"
     )
@@ -200,7 +200,7 @@ def test_outdated_twins_are_rejected(shapes: Path, twin: str) -> None:
 
 
 def test_labels_beyond_the_classes_are_rejected(shapes: Path) -> None:
-    write_part(shapes, "t10k", [1, 3], 5, 7)
+    write_part(shapes, "t10k", [1, 3], 9, 11)
     error = error_of(shapes, train=False)
     assert error.startswith("FOLDER/t10k-labels-idx1-ubyte holds the label 3, but 3 classes")
     (shapes / "classes.txt").write_text("bar\nring\n")
@@ -226,12 +226,12 @@ def test_labels_beyond_the_classes_are_rejected(shapes: Path) -> None:
         ),
         (b"x" * 201, "line 1 of FOLDER/classes.txt has 201 characters, more than 200; "),
         (
-            "".join(f"{number}\n" for number in range(257)).encode(),
-            "FOLDER/classes.txt has 257 lines; write one class name per line, at most 256",
+            "".join(f"{number}\n" for number in range(10_001)).encode(),
+            "FOLDER/classes.txt has 10,001 lines; write one class name per line, at most 10000",
         ),
         (
-            "".join(f"{number}\n" for number in range(60_000)).encode(),
-            "cannot read FOLDER/classes.txt: it has more than 262,144 bytes; write one class name ",
+            "".join(f"{number}\n" for number in range(1_200_000)).encode(),
+            "cannot read FOLDER/classes.txt: it has more than 8,388,608 bytes; write one ",
         ),
         (b"b\xffr\nring\n", "FOLDER/classes.txt is not UTF-8 (invalid start byte); save it as"),
     ],

@@ -1,8 +1,8 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from cgan_training.errors import RecipeError
 from cgan_training.networks import (
     build_discriminator,
     build_generator,
@@ -14,7 +14,10 @@ from cgan_training.networks.minibatch_stddev import MinibatchStddev
 from cgan_training.recipe import (
     ConvolutionalDiscriminator,
     ConvolutionalGenerator,
+    DiscriminatorSettings,
+    GeneratorSettings,
     PerceptronGenerator,
+    PyramidDiscriminator,
     load_recipe,
 )
 
@@ -75,24 +78,60 @@ def test_uint8_and_float_are_inverse_for_all_pixel_values() -> None:
     assert to_uint8(torch.tensor([-1.5, -1.0, 1.0, 3.0])).tolist() == [0, 0, 255, 255]
 
 
-@pytest.mark.parametrize(("height", "width"), [(28, 28), (12, 20), (4, 4)])
-def test_convolutional_networks_support_any_grid_of_cells(height: int, width: int) -> None:
-    generator = build_generator(CONVOLUTIONAL[0], 10, 5, (1, height, width))
-    label = torch.arange(7) % 5
-    image = generator(torch.randn(7, 10), label)
-    assert image.shape == (7, 1, height, width)
-    discriminator = build_discriminator(CONVOLUTIONAL[1], 5, (1, height, width))
-    output = discriminator(image, label)
+SHAPES = [(1, 28, 28), (3, 32, 32), (1, 4, 4), (3, 8, 8), (1, 9, 127), (3, 96, 128), (1, 30, 45)]
+GENERATORS = [
+    CLASSIC.generator,
+    ConvolutionalGenerator(hidden=24, channels=6),
+    ConvolutionalGenerator(hidden=24, channels=6, convolutions=1, finer_channels=(4,)),
+    ConvolutionalGenerator(hidden=24, channels=6, convolutions=0, finer_channels=(4, 5)),
+]
+DISCRIMINATORS = [
+    ConvolutionalDiscriminator((8, 8, 12), 20),
+    PyramidDiscriminator((8,), 20),
+    PyramidDiscriminator((8, 12, 16), 20, convolutions=2),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("settings", GENERATORS, ids=lambda each: each.kind)
+def test_generators_support_any_shape(
+    settings: GeneratorSettings, shape: tuple[int, int, int]
+) -> None:
+    image = build_generator(settings, 10, 5, shape)(torch.randn(7, 10), torch.arange(7) % 5)
+    assert image.shape == (7, *shape)
+    assert image[..., -1, -1].std() > 0  # no part of the image is padding
+
+
+@pytest.mark.parametrize("settings", GENERATORS[1:3])
+def test_an_untrained_generator_has_no_checkerboard(settings: GeneratorSettings) -> None:
+    generator = build_generator(settings, 10, 5, (3, 32, 32))
+    image = generator(torch.randn(9, 10), torch.arange(9) % 5)
+    cells = functional.pixel_unshuffle(image, 2).unflatten(1, (3, 4))
+    assert (cells - cells[:, :, :1]).abs().max() < 1e-5 < image.std()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("settings", DISCRIMINATORS, ids=lambda each: each.kind)
+def test_discriminators_see_all_of_an_image_of_any_shape(
+    settings: DiscriminatorSettings, shape: tuple[int, int, int]
+) -> None:
+    discriminator = build_discriminator(settings, 5, shape)
+    image = torch.rand(7, *shape, requires_grad=True)
+    output = discriminator(image, torch.arange(7) % 5)
     assert output.logits.shape == (7,)
     assert output.features is not None
     assert output.features.shape == (7, discriminator.feature_dim) == (7, 20)
+    output.features.abs().sum().backward()
+    assert image.grad is not None
+    assert (image.grad.abs().sum((0, 1)) > 0).all()  # of every pixel
 
 
-def test_convolutional_networks_reject_other_sizes() -> None:
-    with pytest.raises(RecipeError, match="multiples of 4, got 28 x 30; use the recipe classic"):
-        build_generator(CONVOLUTIONAL[0], 10, 5, (1, 28, 30))
-    with pytest.raises(RecipeError, match="got 9 x 8"):
-        build_discriminator(CONVOLUTIONAL[1], 5, (1, 9, 8))
+def test_a_larger_image_starts_from_a_grid_of_at_most_8_x_8_cells() -> None:
+    settings = ConvolutionalGenerator(hidden=24, channels=6, finer_channels=(4, 5))
+    for side, expected in ((28, 7), (32, 8), (33, 5), (64, 8), (128, 8)):
+        chain = layers(build_generator(settings, 10, 5, (1, side, side)))
+        (unflatten,) = (layer for layer in chain if isinstance(layer, nn.Unflatten))
+        assert unflatten.unflattened_size == (6, expected, expected)
 
 
 def test_minibatch_stddev_is_computed_per_label_and_group() -> None:

@@ -41,8 +41,9 @@ def test_a_smooth_dataset_has_no_detail_to_lose(digits: Dataset) -> None:
     [
         (lambda images: images, "edge", "the images have little texture: 0.0% of"),
         (lambda images: images // 2 + noise(40, 120), "edge-texture", "have texture: "),
+        (lambda images: images.repeat(1, 3, 1, 1), "edge-conv", "the images have colors"),
     ],
-    ids=["smooth", "with noise"],
+    ids=["smooth", "with noise", "color"],
 )
 def test_the_recipe_depends_on_the_detail_of_the_images(
     digits: Dataset, change: Callable[[Tensor], Tensor], name: str, reason: str

@@ -1,6 +1,7 @@
 """A run that was killed, stopped or damaged ends like an uninterrupted one, or is rejected."""
 
 import dataclasses
+import json
 import logging
 import os
 import pty
@@ -276,6 +277,32 @@ def test_a_run_directory_moved_during_training_ends_the_run(
     assert load_checkpoint(elsewhere)[0]["trainer"]["epoch"] == 1
 
 
+def replace_metrics(text: str) -> Change:
+    return lambda it: it.update(metrics=text)
+
+
+def set_loss(value: object) -> Change:
+    def change(content: dict[str, Any]) -> None:
+        first, *others = map(json.loads, content["metrics"].splitlines())
+        content["metrics"] = "\n".join(
+            map(json.dumps, [first | {"loss_generator": value}, *others])
+        )
+
+    return change
+
+
+def test_a_run_of_20000_epochs_is_resumed(
+    small_recipe: Recipe, digits: Dataset, run_copy: Path
+) -> None:
+    content = torch.load(run_copy / NAME, weights_only=True)
+    last = json.loads(content["metrics"].splitlines()[-1])
+    lines = [json.dumps(last | {"epoch": epoch}) for epoch in range(1, 20_001)]
+    content["metrics"] = "\n".join(lines)
+    save_archive(content, run_copy / NAME)
+    train(small_recipe, digits, run_copy, device=CPU, options=RESUME)
+    assert len(read_metrics(run_copy)) == 20_000
+
+
 RECIPE, PARTS = "has a different recipe (", "does not fit its recipe ("
 
 
@@ -292,12 +319,8 @@ RECIPE, PARTS = "has a different recipe (", "does not fit its recipe ("
         (RECIPE, lambda it: it["recipe"]["generator"].update(hidden=torch.tensor([32, 48]))),
         (PARTS, lambda it: it.pop("metrics")),
         (PARTS, lambda it: it.update(metrics=5)),
-        (PARTS, lambda it: it.update(metrics={"epoch": 1})),
-        (PARTS, lambda it: it.update(metrics=[5])),
-        (PARTS, lambda it: it["metrics"][0].pop("loss_generator")),
-        (PARTS, lambda it: it["metrics"][0].update(loss_generator="x")),
-        (PARTS, lambda it: it["metrics"][0].update(loss_generator=torch.zeros(1))),
-        (PARTS, lambda it: it["metrics"][0].update({(1, 2): 3})),
+        *((PARTS, replace_metrics(text)) for text in ("[]", "5", "[" * 10**5, '{"epoch": 1}')),
+        *((PARTS, set_loss(value)) for value in ("x", None, float("nan"))),
         (PARTS, lambda it: it.update(started_from=5)),
         (PARTS, lambda it: it.pop("trainer")),
         (PARTS, lambda it: it.update(trainer=[1])),

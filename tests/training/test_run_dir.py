@@ -1,10 +1,7 @@
 """One process at a time writes to a run directory, and a rejected run leaves nothing in it."""
 
 import dataclasses
-import sys
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from cgan_training.errors import DatasetError, RecipeError, TrainingError
 from cgan_training.recipe import PerceptronGenerator, Recipe, load_recipe
 from cgan_training.run import RunOptions, train
 from cgan_training.run.checkpoint import NAME, NEXT_NAME
-from cgan_training.run.directory import lock_folder, open_run_dir
+from cgan_training.run.directory import open_run_dir
 
 CPU = torch.device("cpu")
 PART = f".{'0123456789abcdef'}.part"
@@ -36,31 +33,6 @@ def test_a_second_process_in_a_run_directory_is_rejected(
         assert sorted(folder.rglob("*")) == before
     train(small_recipe, digits, folder, device=CPU, options=options)
     assert not (folder / ".lock").exists()
-
-
-def test_at_most_one_holder_has_the_lock_of_a_folder(tmp_path: Path) -> None:
-    (tmp_path / ".lock").touch()  # a process that was killed leaves it
-    holders, most, held = 0, 0, 0
-    counter = threading.Lock()
-
-    def work() -> None:
-        nonlocal holders, most, held
-        for _ in range(300):
-            with suppress(OutputError), lock_folder(tmp_path, "in use"):
-                with counter:
-                    holders, held = holders + 1, held + 1
-                    most = max(most, holders)
-                with counter:
-                    holders -= 1
-
-    threads = [threading.Thread(target=work) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == 1
-    assert held > 10
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_resumed_run_deletes_what_a_killed_process_left(
@@ -129,13 +101,3 @@ def test_sizes_that_the_networks_do_not_support_are_rejected(
     with pytest.raises(RecipeError, match="image sides that are multiples of 4, got 27 x 28"):
         train(load_recipe("edge"), data, tmp_path / "run", device=CPU)
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="locks need fcntl")
-def test_a_folder_that_cannot_be_written_cannot_be_locked(tmp_path: Path) -> None:
-    (tmp_path / ".lock").mkdir()
-    with (
-        pytest.raises(OutputError, match=r"cannot write to .*: Is a directory; check its perm"),
-        lock_folder(tmp_path, "in use"),
-    ):
-        pass

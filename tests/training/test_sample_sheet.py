@@ -33,6 +33,15 @@ def test_images_are_arranged_row_by_row() -> None:
         assert np.unique(cell).tolist() == [40 * index]
 
 
+def test_color_images_keep_their_colors() -> None:
+    colors = torch.tensor([[255, 0, 0], [0, 255, 0]], dtype=torch.uint8)
+    page = pixels_of(draw_sample_sheet(colors.view(2, 3, 1, 1).expand(2, 3, 9, 12), ["a", "b"], ""))
+    for column, color in enumerate(colors.tolist()):
+        left = GAP + column * (12 * SCALE + GAP)
+        cell = page[MARGIN : MARGIN + 9 * SCALE, left : left + 12 * SCALE]
+        assert np.unique(cell.reshape(-1, 3), axis=0).tolist() == [color]
+
+
 def test_long_column_names_are_truncated() -> None:
     images = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
     page = pixels_of(draw_sample_sheet(images, ["Ankle boot of leather", "W" * 40], ""))

@@ -21,8 +21,9 @@ from cgan_runtime.errors import ModelError
 from cgan_runtime.model_file import contract, graph_validation, protobuf, rules
 
 ROOT = Path(__file__).parents[2]
-TESTS = [ROOT / "tests/runtime" / f"test_{name}.py" for name in ("graph_validation", "contract")]
-TESTS += [ROOT / "tests/runtime/test_bad_models.py", ROOT / "tests/runtime/test_checksum.py"]
+NAMES = "graph_validation operators operator_errors batch_independence work_limits contract"
+NAMES += " bad_models checksum"
+TESTS = [ROOT / "tests/runtime" / f"test_{name}.py" for name in NAMES.split()]
 MAX_BYTES = 2**23  # of a file; larger ones add nothing but time
 validate_model, read_info = graph_validation.validate_model, contract.read_info
 
@@ -42,9 +43,11 @@ class Corpus:
             return
         self._seen.add(name)
         (self.folder / name).write_bytes(content)
-        self.cases.append({"kind": kind, "file": name, "verdict": verdict_of(content)})
+        verdict, max_batch = verdict_of(content)
+        case = {"kind": kind, "file": name, "verdict": verdict, "maxBatch": max_batch}
+        self.cases.append(case)
 
-    def validate(self, content: bytes, source: str) -> str:
+    def validate(self, content: bytes, source: str) -> graph_validation.ValidModel:
         """Validate a file and record it."""
         self.add_file(content, "file of a test")
         return validate_model(content, source)
@@ -75,16 +78,16 @@ def _plain(spec: contract.TensorSpec) -> list[Any]:
     return [spec.name, spec.type, list(spec.shape)]
 
 
-def verdict_of(content: bytes) -> str:
-    """Return the error message for a file, or an empty text."""
+def verdict_of(content: bytes) -> tuple[str, int]:
+    """Return the error message for a file, or an empty text and the number of images of a run."""
     try:
-        validate_model(content, "m.onnx")
+        _, max_batch = validate_model(content, "m.onnx")
         entries = protobuf.read_message(content, rules.METADATA_SCHEMA, strict=False)[14]
         metadata = {entry.get(1, ""): entry.get(2, "") for entry in entries}
         read_info(metadata, *graph_validation.declared_specs(content), "m.onnx")
     except ModelError as error:
-        return str(error)
-    return ""
+        return str(error), 0
+    return "", max_batch
 
 
 def main() -> None:

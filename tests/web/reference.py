@@ -3,8 +3,8 @@
     python tests/web/reference.py FOLDER < requests.json
 
 requests.json is a list of {"name", "model", "labels", "seed"}. The images of each request are
-written to FOLDER/name.bin, the bytes of uint8 [labels, 1, height, width]. "model" is null for the
-shipped model, or the name of a file that this script writes into FOLDER.
+written to FOLDER/name.bin, the bytes of uint8 [labels, channels, height, width]. "model" is null
+for the shipped model, or the name of a file that this script writes into FOLDER.
 """
 
 import dataclasses
@@ -23,12 +23,18 @@ from cgan_runtime.model_file.checksum import add_checksum
 from cgan_runtime.model_file.contract import (
     CONTENT_KEY,
     CONTRACT_KEY,
+    IMAGE,
+    IR_VERSION,
     LABEL,
     NOISE,
+    OPSET,
     PREFIX,
     Golden,
+    ImageShape,
     ModelInfo,
+    tensor_specs,
 )
+from cgan_runtime.noise import STEPS_PER_UNIT
 
 GARMENTS = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -37,6 +43,8 @@ GARMENTS = (
 
 
 MANY_CLASSES = 5000
+COLOR_NAMES = ("red", "green", "blue")
+COLOR_SHAPES: dict[str, ImageShape] = {"portrait": (3, 28, 20), "tall": (3, 128, 8)}
 
 
 def main() -> None:
@@ -66,6 +74,16 @@ def write_valid_models(folder: Path) -> None:
     write(folder / "float.onnx", as_float, dataclasses.replace(info, golden=golden))
     wrong = Golden(info.golden.seed, info.golden.labels, bytes(len(info.golden.images)))
     write(folder / "wrong.onnx", shipped(), dataclasses.replace(info, golden=wrong))
+    info = ImageGenerator(None, "cpu", threads=1).info
+    pixels = np.frombuffer(info.golden.images, np.uint8)
+    near = dataclasses.replace(
+        info.golden, images=(pixels ^ 8 * (pixels < 8)).astype("u1").tobytes()
+    )
+    for name, bit_exact in (("near", False), ("off", True)):
+        changed = dataclasses.replace(info, golden=near, bit_exact=bit_exact)
+        write(folder / f"{name}.onnx", shipped(), changed)
+    for name, image_shape in COLOR_SHAPES.items():
+        write_color_model(folder / f"{name}.onnx", info, image_shape)
 
 
 def write_invalid_models(folder: Path) -> None:
@@ -93,6 +111,57 @@ def write_invalid_models(folder: Path) -> None:
     retyped = shipped()
     retyped.graph.input[1].type.tensor_type.elem_type = TensorProto.INT32
     write(folder / "retyped.onnx", retyped, metadata)
+
+
+def write_color_model(path: Path, info: ModelInfo, image_shape: ImageShape) -> None:
+    """Write a linear model with color images and exact float32 sums, without a dataset's name."""
+    classes, noise_dim, size = len(COLOR_NAMES), 7, int(np.prod(image_shape))
+    random = np.random.default_rng(0)
+    table = random.integers(0, 100, (classes, size))
+    table.reshape(classes, *image_shape)[range(classes), range(classes)] += 100
+    constants = {
+        "weight": (random.integers(-1, 2, (noise_dim, size)) * STEPS_PER_UNIT).astype(np.float32),
+        "table": table.astype(np.float32),
+        "black": np.float32(0),
+        "white": np.float32(255),
+        "sizes": np.array([-1, *image_shape]),
+    }
+    nodes = [
+        helper.make_node("Gather", ["table", LABEL], ["row"]),
+        helper.make_node("Gemm", [NOISE, "weight", "row"], ["sum"]),
+        helper.make_node("Clip", ["sum", "black", "white"], ["clipped"]),
+        helper.make_node("Cast", ["clipped"], ["bytes"], to=TensorProto.UINT8),
+        helper.make_node("Reshape", ["bytes", "sizes"], [IMAGE]),
+    ]
+    types = {"tensor(float)": TensorProto.FLOAT, "tensor(int64)": TensorProto.INT64}
+    inputs, outputs = (
+        [
+            helper.make_tensor_value_info(
+                each.name, types.get(each.type, TensorProto.UINT8), each.shape
+            )
+            for each in specs
+        ]
+        for specs in tensor_specs(noise_dim, image_shape)
+    )
+    tensors = [numpy_helper.from_array(np.asarray(each), key) for key, each in constants.items()]
+    graph = helper.make_graph(nodes, "color", inputs, outputs, tensors)
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[opset])
+    labels = tuple(range(classes))
+    info = dataclasses.replace(
+        info,
+        class_names=COLOR_NAMES,
+        noise_dim=noise_dim,
+        image_shape=image_shape,
+        dataset="",
+        precision="fp32",
+        bit_exact=False,
+        golden=Golden(1, labels, bytes(classes * size)),
+    )
+    write(path, model, info)
+    with ImageGenerator(path, "cpu", threads=1) as generator:
+        images = generator.generate(list(labels), seed=1)
+    write(path, model, dataclasses.replace(info, golden=Golden(1, labels, images.tobytes())))
 
 
 def many_names(info: ModelInfo) -> ModelInfo:

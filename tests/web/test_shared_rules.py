@@ -38,9 +38,11 @@ def test_operators_of_the_contract_page_are_current(generate: ModuleType) -> Non
 def test_every_operator_has_a_shape_rule_in_both_languages() -> None:
     used = {operator.rule for operator in OPERATORS.values()}
     assert used == set(RULES)
-    shapes = (WEB / "src" / "shapes.js").read_text(encoding="utf-8")
-    table = shapes[shapes.index("export const RULES") :]
-    assert all(f"  {rule}" in table for rule in used)
+    tables = ""
+    for name in ("images", "layers", "layout"):
+        source = (WEB / "src" / f"{name}.js").read_text(encoding="utf-8")
+        tables += source[source.index("_RULES = {") :]
+    assert all(f"\n  {rule}" in tables for rule in used)
 
 
 @pytest.mark.parametrize("name", MESSAGES)

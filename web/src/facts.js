@@ -41,7 +41,7 @@ export function provider({ provider: current, goldenErrors, milliseconds, passes
 export function model({ bytes, source, info }) {
   const kilobytes = Math.round(bytes.length / 1000).toLocaleString("en");
   const texts = [source, `${kilobytes} kB`, info.precision, info.dataset];
-  return texts.map(displayed).join(", ");
+  return texts.filter(Boolean).map(displayed).join(", ");
 }
 
 /**

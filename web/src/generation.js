@@ -37,13 +37,13 @@ export class SeedNoise {
  * @param {SeedNoise} to
  * @param {number} position - 0 is from, 1 is to
  * @yields {{first: number, images: Uint8Array, milliseconds: number}} index of the slice's first
- *     image, the images [n * height * width], and the time that noise and network took
+ *     image, the images [n * channels * height * width], and the time that noise and network took
  */
 export async function* generateSlices(generator, labels, from, to, position) {
   const { noiseDim } = generator.info;
   for (let first = 0; first < labels.length;) {
     // A GPU does not block the page, and each call has a fixed cost, so slices are full.
-    const largest = MAX_SLICE_IMAGES[generator.provider];
+    const largest = Math.min(MAX_SLICE_IMAGES[generator.provider], generator.maxBatch);
     const inTime = Math.floor(MAX_SLICE_MILLISECONDS / generator.millisecondsPerImage);
     const size = generator.provider === "webgpu" ? largest : Math.min(largest, inTime);
     const slice = labels.slice(first, first + Math.max(1, size));

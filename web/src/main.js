@@ -17,7 +17,8 @@ const MAX_SHEET_PIXELS = 2 ** 22;
 const MAX_SHEET_WIDTH = 2 ** 14; // in pixels
 const MAX_COMMAND_LENGTH = 4000; // characters; a class name may be longer
 const MAX_NUMBER_LENGTH = 20; // digits
-const PNG_SCALE = 4;
+const MAX_PNG_SCALE = 4;
+const SAVED_SIDE = 128; // pixels of a saved image, which is enlarged up to this size
 const MAX_OUTDATED_MILLISECONDS = 100; // how long an outdated sheet may still be generated
 
 const $ = (id) => document.getElementById(id);
@@ -181,13 +182,13 @@ async function fallBack(error) {
 }
 
 async function generateSheet(request, requested) {
-  const { height, width, noiseDim } = generator.info;
+  const { width, noiseDim } = generator.info;
   const classes = requested.labels.length;
   const labels = Array(requested.count).fill(requested.labels).flat();
   const widest = Math.max(1, Math.floor(MAX_SHEET_WIDTH / width));
   const columns = Math.min(widest, classes > 1 ? classes : Math.ceil(Math.sqrt(requested.count)));
   noises = [noiseOf(requested.seed, noiseDim), noiseOf(requested.to, noiseDim)];
-  sheet.layOut(labels.length, columns, height, width);
+  sheet.layOut(labels.length, columns, generator.info);
   const start = performance.now();
   let milliseconds = 0;
   for await (const slice of generateSlices(generator, labels, ...noises, requested.position)) {
@@ -266,6 +267,7 @@ async function switchTo(opened) {
     listClasses();
   }
   $("shipped").hidden = isShipped();
+  $("title").textContent = isShipped() ? "Handwritten digits" : "Generated images";
   if (previous && previous !== shipped) previous.close().catch(console.error);
 }
 
@@ -331,7 +333,10 @@ async function applyProvider() {
 async function save() {
   await generation;
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await toPng(sheet.pixels, sheet.width, PNG_SCALE));
+  const { height, width } = generator.info;
+  const scale = Math.min(MAX_PNG_SCALE, Math.floor(SAVED_SIDE / Math.max(height, width)));
+  const png = await toPng(sheet.pixels, sheet.width, sheet.channels, Math.max(1, scale));
+  link.href = URL.createObjectURL(png);
   link.download = facts.fileName(state, generator.info);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

@@ -1,26 +1,30 @@
 /**
- * Write gray images as the PNG that cgan-run writes. A canvas is not used for this: browsers that
- * prevent fingerprinting change the pixels that a page reads back from a canvas.
+ * Write images as the PNG that cgan-run writes. A canvas is not used for this: browsers that prevent
+ * fingerprinting change the pixels that a page reads back from a canvas.
  */
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+const COLOR_TYPES = { 1: 0, 3: 2 }; // by number of channels: gray, RGB
 
 /**
- * Return an eight-bit gray PNG (W3C 2003, section 11.2) with each pixel enlarged to scale x scale.
+ * Return a PNG (W3C 2003, section 11.2) of eight bits a channel, with each pixel enlarged to
+ * scale x scale.
  *
- * @param {Uint8Array} pixels - [height * width], 0 (black) to 255 (white)
+ * @param {Uint8Array} pixels - [height * width * channels], 0 to 255
  * @param {number} width - in pixels
+ * @param {number} channels - 1 for gray, 3 for RGB
  * @param {number} scale
  * @returns {Promise<Blob>}
  */
-export async function toPng(pixels, width, scale) {
-  const height = pixels.length / width;
-  const rowLength = 1 + width * scale; // a row starts with its filter type: 0 is none
+export async function toPng(pixels, width, channels, scale) {
+  const height = pixels.length / width / channels;
+  const rowLength = 1 + width * channels * scale; // a row starts with its filter type: 0 is none
   const rows = new Uint8Array(rowLength * height * scale);
   for (let y = 0; y < height; y++) {
     const first = rowLength * y * scale;
     for (let x = 0; x < width * scale; x++) {
-      rows[first + 1 + x] = pixels[y * width + Math.floor(x / scale)];
+      const from = (y * width + Math.floor(x / scale)) * channels;
+      rows.set(pixels.subarray(from, from + channels), first + 1 + x * channels);
     }
     for (let copy = 1; copy < scale; copy++) {
       rows.copyWithin(first + copy * rowLength, first, first + rowLength);
@@ -29,7 +33,8 @@ export async function toPng(pixels, width, scale) {
   const header = new DataView(new ArrayBuffer(13));
   header.setUint32(0, width * scale);
   header.setUint32(4, height * scale);
-  header.setUint8(8, 8); // bit depth; 0 in the other fields means gray, deflate, not interlaced
+  header.setUint8(8, 8); // bit depth
+  header.setUint8(9, COLOR_TYPES[channels]); // 0 in the other fields: deflate, not interlaced
   const parts = [
     Uint8Array.from(SIGNATURE),
     chunk("IHDR", new Uint8Array(header.buffer)),

@@ -69,7 +69,7 @@ class Session {
    *
    * @param {Float32Array} noise - [labels * noiseDim]
    * @param {number[]} labels
-   * @returns {Promise<Tensor>} uint8 [labels, 1, height, width]
+   * @returns {Promise<Tensor>} uint8 [labels, channels, height, width]
    * @throws {ModelError} onnxruntime-web cannot run the model
    */
   async run(noise, labels) {

@@ -1,17 +1,20 @@
 /**
- * The sheet of images, on a canvas. A pixel is black with the pixel value as its opacity, so that
- * the sheet suits light and dark pages.
+ * The sheet of images, on a canvas. A gray pixel is black with the pixel value as its opacity, so
+ * that the sheet suits light and dark pages. A color pixel has its color.
  */
+
+const OPACITY = 3; // its place among the four values of a canvas's pixel
 
 export class Sheet {
   #canvas;
   #context;
-  #cell = { columns: 1, height: 1, width: 1 };
+  #columns = 1;
+  #shape = { channels: 1, height: 1, width: 1 }; // of an image
 
   constructor(canvas) {
     this.#canvas = canvas;
     this.#context = canvas.getContext("2d");
-    this.pixels = new Uint8Array(); // [height * width], 0 (background) to 255 (foreground)
+    this.pixels = new Uint8Array(); // [height * width * channels], 0 to 255
   }
 
   /** The width of the sheet in pixels. */
@@ -19,10 +22,16 @@ export class Sheet {
     return this.#canvas.width;
   }
 
+  /** The number of channels of a pixel. */
+  get channels() {
+    return this.#shape.channels;
+  }
+
   /** Lay out a grid of images. If its size is unchanged, the old images stay until replaced. */
-  layOut(count, columns, height, width) {
+  layOut(count, columns, { channels, height, width }) {
     const rows = Math.ceil(count / columns);
-    this.#cell = { columns, height, width };
+    this.#columns = columns;
+    this.#shape = { channels, height, width };
     if (this.#canvas.width !== columns * width || this.#canvas.height !== rows * height) {
       this.#canvas.width = columns * width;
       this.#canvas.height = rows * height;
@@ -31,24 +40,35 @@ export class Sheet {
       const [x, y] = [used * width, (rows - 1) * height];
       this.#context.clearRect(x, y, this.#canvas.width - x, height);
     }
-    this.pixels = new Uint8Array(columns * width * rows * height);
+    this.pixels = new Uint8Array(columns * width * rows * height * channels);
+    this.#canvas.classList.toggle("color", channels > 1);
+    this.#canvas.style.setProperty("--aspect", width / height);
     this.#canvas.style.setProperty("--columns", columns);
     this.#canvas.style.setProperty("--rows", rows);
   }
 
-  /** Put images into consecutive cells, starting at cell number first. */
+  /**
+   * Put images into consecutive cells, starting at cell number first.
+   *
+   * @param {number} first
+   * @param {Uint8Array} images - [n * channels * height * width]
+   */
   put(first, images) {
-    const { columns, height, width } = this.#cell;
-    const size = height * width;
-    for (let i = 0; i * size < images.length; i++) {
+    const columns = this.#columns;
+    const { channels, height, width } = this.#shape;
+    const [plane, isColor] = [height * width, channels > 1];
+    for (let i = 0; i * channels * plane < images.length; i++) {
       const left = ((first + i) % columns) * width;
       const top = Math.floor((first + i) / columns) * height;
       const cell = this.#context.createImageData(width, height);
-      for (let y = 0; y < height; y++) {
-        for (let x = 0; x < width; x++) {
-          const value = images[i * size + y * width + x];
-          this.pixels[(top + y) * columns * width + left + x] = value;
-          cell.data[(y * width + x) * 4 + 3] = value; // the opacity
+      for (let at = 0; at < plane; at++) {
+        const [y, x] = [Math.floor(at / width), at % width];
+        const to = ((top + y) * columns * width + left + x) * channels;
+        if (isColor) cell.data[at * 4 + OPACITY] = 255;
+        for (let channel = 0; channel < channels; channel++) {
+          const value = images[(i * channels + channel) * plane + at];
+          this.pixels[to + channel] = value;
+          cell.data[at * 4 + (isColor ? channel : OPACITY)] = value;
         }
       }
       this.#context.putImageData(cell, left, top);

@@ -20,7 +20,7 @@ const REFERENCE = fileURLToPath(new URL("../../tests/web/reference.py", import.m
 const OTHER_HOST = "http://foreign.invalid";
 const BASE = "/in/a/folder/"; // some hosts serve a project from a folder
 const SIZE = 28;
-const SCALE = 4; // of the saved PNG
+const SHIPPED_SHAPE = { size: [SIZE, SIZE], scale: 4 }; // scale: of the saved PNG
 const EQUAL = { pixels: 0, max: 0 };
 
 /** Return the labels of a number's digits, repeated, in the order of cgan-run. */
@@ -35,6 +35,8 @@ const REQUESTS = [
 const OWN_MODELS = [
   { name: "own-garments", model: "garments.onnx", labels: [9], seed: "1" },
   { name: "own-float", model: "float.onnx", labels: labelsOf("0123456789", 10), seed: "1" },
+  { name: "own-portrait", model: "portrait.onnx", labels: labelsOf("012", 10), seed: "1" },
+  { name: "own-tall", model: "tall.onnx", labels: labelsOf("012", 10), seed: "1" },
 ];
 
 let folder, server, address, context, page;
@@ -109,10 +111,15 @@ async function request({ digits, count, seed }, on = page) {
   );
 }
 
-/** Press "Save PNG" and return the images in the file, uint8 [images, 28, 28], and its name. */
-async function saved(count, on = page, press = () => on.locator("#save").click()) {
+/** Press "Save PNG" and return the images in the file, [count, channels, ...size], and its name. */
+async function saved(
+  count,
+  on = page,
+  press = () => on.locator("#save").click(),
+  { size, scale } = SHIPPED_SHAPE,
+) {
   const [download] = await Promise.all([on.waitForEvent("download"), press()]);
-  const sheet = readSheet(readFileSync(await download.path()), count, SIZE, SCALE);
+  const sheet = readSheet(readFileSync(await download.path()), count, size, scale);
   return { ...sheet, name: download.suggestedFilename() };
 }
 
@@ -363,7 +370,7 @@ test("another number of images than labels is reported", async () => {
   const message = await page.evaluate(async () => {
     const { Generator } = await import("./generator.js");
     const session = { run: async () => ({ type: "uint8", dims: [2, 1, 28, 28], data: [] }) };
-    const info = { height: 28, width: 28 };
+    const info = { channels: 1, height: 28, width: 28 };
     const generator = new Generator(new Uint8Array(), "m.onnx", info, session);
     return generator.generate(new Float32Array(3), [0, 1, 2]).catch((error) => error.message);
   });
@@ -502,6 +509,34 @@ test("the visitor can open a model with class names and return to the shipped on
   await other.close();
 });
 
+for (const [name, shape] of [
+  ["portrait", { size: [28, 20], scale: 4 }],
+  ["tall", { size: [128, 8], scale: 1 }],
+]) {
+  test(`a color model of ${shape.size.join(" x ")} pixels generates the images of cgan-run`, async () => {
+    const other = await visit();
+    await other.emulateMedia({ colorScheme: "dark" });
+    await waitForSheet(() => open(`${name}.onnx`, other), other);
+    assert.match(await text("runs-on", other), /^WebAssembly, matches the golden sample exactly$/);
+    assert.match(await text("model", other), new RegExp(`^${name}\\.onnx, \\d+ kB, fp32$`));
+    assert.equal(await text("title", other), "Generated images");
+    const { images } = await saved(30, other, undefined, shape);
+    assert.deepEqual(difference(images, `own-${name}`), EQUAL);
+    const corner = await other.evaluate(() => {
+      const context = document.getElementById("sheet").getContext("2d");
+      return [...context.getImageData(0, 0, 1, 1).data];
+    });
+    const plane = shape.size[0] * shape.size[1];
+    assert.deepEqual(corner, [images[0], images[plane], images[2 * plane], 255]);
+    const filter = () =>
+      other.evaluate(() => getComputedStyle(document.getElementById("sheet")).filter);
+    assert.equal(await filter(), "none");
+    await waitForSheet(() => open("garments.onnx", other), other);
+    assert.equal(await filter(), "invert(0.92)");
+    await other.close();
+  });
+}
+
 test("a float model has a max pixel error of 1", async (t) => {
   const other = await visit();
   await waitForSheet(() => open("float.onnx", other), other);
@@ -516,6 +551,19 @@ test("wrong images are reported", async () => {
   await waitForSheet(() => open("wrong.onnx", other), other);
   const pattern = /^WebAssembly, max pixel error 255 .*: this device generates wrong images$/;
   assert.match(await text("runs-on", other), pattern);
+  await other.close();
+});
+
+test("an int8 model that is not bit-exact may have a max pixel error of 8", async () => {
+  const other = await visit();
+  for (const [name, end] of [
+    ["near", "sample"],
+    ["off", "sample: this device generates wrong images"],
+  ]) {
+    await waitForSheet(() => open(`${name}.onnx`, other), other);
+    const expected = `WebAssembly, max pixel error 8 on the golden ${end}`;
+    assert.equal(await text("runs-on", other), expected);
+  }
   await other.close();
 });
 

@@ -1,4 +1,4 @@
-/** Read eight-bit gray PNGs without filters, which the page and cgan-run write. */
+/** Read PNGs of eight bits a channel without filters, which the page and cgan-run write. */
 import assert from "node:assert/strict";
 import { inflateSync } from "node:zlib";
 
@@ -7,20 +7,22 @@ import { inflateSync } from "node:zlib";
  *
  * @param {Buffer} file
  * @param {number} count - number of images
- * @param {number} size - height and width of an image, in pixels
+ * @param {[number, number]} size - height and width of an image, in pixels
  * @param {number} scale
- * @returns {{images: Uint8Array, columns: number}} images has shape [count, size, size]
+ * @returns {{images: Uint8Array, columns: number}} images has shape [count, channels, ...size]
  */
-export function readSheet(file, count, size, scale) {
-  const { width, height, pixels } = readPng(file);
-  const columns = width / size / scale;
-  assert.equal(height, Math.ceil(count / columns) * size * scale);
-  const images = new Uint8Array(count * size * size);
+export function readSheet(file, count, [rows, length], scale) {
+  const { width, height, channels, pixels } = readPng(file);
+  const columns = width / length / scale;
+  assert.equal(height, Math.ceil(count / columns) * rows * scale);
+  const images = new Uint8Array(count * channels * rows * length);
   for (let i = 0; i < images.length; i++) {
-    const [x, y, image] = [i % size, Math.floor(i / size) % size, Math.floor(i / size / size)];
-    const left = (image % columns) * size + x;
-    const top = Math.floor(image / columns) * size + y;
-    images[i] = pixels[top * scale * width + left * scale];
+    const [x, y] = [i % length, Math.floor(i / length) % rows];
+    const plane = Math.floor(i / length / rows);
+    const image = Math.floor(plane / channels);
+    const left = (image % columns) * length + x;
+    const top = Math.floor(image / columns) * rows + y;
+    images[i] = pixels[(top * width + left) * scale * channels + (plane % channels)];
   }
   return { images, columns };
 }
@@ -29,7 +31,8 @@ export function readSheet(file, count, size, scale) {
  * Return the pixels of a PNG.
  *
  * @param {Buffer} file
- * @returns {{width: number, height: number, pixels: Uint8Array}}
+ * @returns {{width: number, height: number, channels: number, pixels: Uint8Array}} pixels has shape
+ *     [height, width, channels]
  */
 export function readPng(file) {
   const chunks = new Map();
@@ -41,12 +44,16 @@ export function readPng(file) {
     start += 12 + length;
   }
   const [width, height] = [0, 4].map((offset) => chunks.get("IHDR").readUInt32BE(offset));
-  assert.deepEqual([...chunks.get("IHDR").subarray(8)], [8, 0, 0, 0, 0]);
+  const [depth, colorType, ...others] = chunks.get("IHDR").subarray(8);
+  assert.deepEqual([depth, ...others], [8, 0, 0, 0]);
+  const channels = { 0: 1, 2: 3 }[colorType];
   const rows = inflateSync(chunks.get("IDAT"));
-  const pixels = new Uint8Array(width * height);
+  const rowLength = width * channels;
+  assert.equal(rows.length, height * (rowLength + 1));
+  const pixels = new Uint8Array(rowLength * height);
   for (let y = 0; y < height; y++) {
-    assert.equal(rows[y * (width + 1)], 0);
-    pixels.set(rows.subarray(y * (width + 1) + 1, (y + 1) * (width + 1)), y * width);
+    assert.equal(rows[y * (rowLength + 1)], 0);
+    pixels.set(rows.subarray(y * (rowLength + 1) + 1, (y + 1) * (rowLength + 1)), y * rowLength);
   }
-  return { width, height, pixels };
+  return { width, height, channels, pixels };
 }

@@ -61,11 +61,13 @@ const fromJson = ([name, type, shape]) => {
 test("the page and cgan-run come to the same verdict about every file", async () => {
   const counts = { sound: 0, rejected: 0 };
   const differing = [];
-  for (const { kind, file, verdict } of cases.filter((each) => "file" in each)) {
+  for (const { kind, file, verdict, maxBatch } of cases.filter((each) => "file" in each)) {
     const bytes = new Uint8Array(readFileSync(join(folder, file)));
     const start = performance.now();
     const actual = await verdictOf(async () => {
-      await readInfo(await validateModel(bytes, "m.onnx"), "m.onnx");
+      const model = await validateModel(bytes, "m.onnx");
+      await readInfo(model, "m.onnx");
+      assert.equal(model.maxBatch, maxBatch, kind);
     });
     assert.ok(performance.now() - start < MAX_MILLISECONDS, kind);
     if (actual !== forPage(verdict)) differing.push({ kind, expected: forPage(verdict), actual });

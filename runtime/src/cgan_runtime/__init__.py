@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ProviderError,
     )
     from cgan_runtime.generator import ImageGenerator
+    from cgan_runtime.images.png import png
     from cgan_runtime.model_file.contract import Golden, ModelInfo
 
 __version__ = "0.1.0"
@@ -35,11 +36,13 @@ __all__ = [
     "ModelInfo",
     "OutputError",
     "ProviderError",
+    "png",
 ]
 _MODULES = {  # the others are in errors
     "Golden": "model_file.contract",
     "ImageGenerator": "generator",
     "ModelInfo": "model_file.contract",
+    "png": "images.png",
 }
 
 

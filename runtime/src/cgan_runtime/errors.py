@@ -12,10 +12,14 @@ CganError            base class of the errors of all three packages
 cgan_training and cgan_export add the branches TrainingError and ExportError.
 """
 
-MAX_MESSAGE = 2000  # characters
-MAX_PRINTED = 8000  # characters of a message; a path has up to 4096
+import sys
+from contextlib import suppress
+from types import TracebackType
+
+MAX_MESSAGE = 8000  # characters; a path has up to 4096
 # Many scripts and emoji need them, but str.isprintable() rejects them (Unicode Standard, 23.2).
 JOINERS = "\u200c\u200d"
+OWN_PACKAGES = {"cgan_runtime", "cgan_training", "cgan_export", "numpy", *sys.stdlib_module_names}
 
 
 class CganError(Exception):
@@ -26,9 +30,7 @@ class CganError(Exception):
     """
 
     def __str__(self) -> str:
-        text = super().__str__()
-        half = MAX_MESSAGE // 2
-        return text if len(text) <= MAX_MESSAGE else f"{text[: half - 5]} ... {text[-half:]}"
+        return shorten(super().__str__())
 
 
 class InstallError(CganError):
@@ -66,14 +68,51 @@ class StoppedError(CganError):
         self.exit_code = 128 + signal_number
 
 
+def is_callers(error: BaseException, *packages: str) -> bool:
+    """Return whether a callback of the caller raised an exception while our code ran.
+
+    A signal handler, a trace function or a method of an argument can raise any exception, which
+    must pass unchanged. The traceback of such an exception contains a function other than those of
+    our packages, the standard library and the given packages. An OSError with an errno is taken
+    for one of the operating system.
+    """
+    known = OWN_PACKAGES.union(packages)
+    trace, is_foreign = error.__traceback__, False
+    while trace is not None and not is_foreign:
+        name = trace.tb_frame.f_globals.get("__name__") or ""
+        is_foreign, trace = name.partition(".")[0] not in known, trace.tb_next
+    return is_foreign and getattr(error, "errno", None) is None
+
+
+class suppress_own(suppress):  # noqa: N801 - named as its base class
+    """Suppress exceptions of these types, except for those of the caller (see is_callers)."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        is_own = error is None or not is_callers(error)
+        return is_own and bool(super().__exit__(kind, error, trace))
+
+
+def shorten(text: str) -> str:
+    """Return a text of at most MAX_MESSAGE characters, without its middle if it is longer.
+
+    The beginning of a message says what is wrong, and its end what to do.
+    """
+    half = MAX_MESSAGE // 2
+    return text if len(text) <= MAX_MESSAGE else f"{text[: half - 5]} ... {text[-half:]}"
+
+
 def printable(text: str) -> str:
     """Return a text on one line of limited length, for messages.
 
-    Control characters and lone surrogates are escaped. Of a long text the middle is left out: its
-    beginning says what is wrong, and its end what to do.
+    Control characters and lone surrogates are escaped, and the middle of a long text is left out.
     """
-    if len(text) > MAX_PRINTED:
-        text = f"{text[: MAX_PRINTED // 2]} ... {text[-MAX_PRINTED // 4 :]}"
-    return "".join(
-        each if each.isprintable() or each in JOINERS else ascii(each)[1:-1] for each in text
+    escaped = (
+        each if each.isprintable() or each in JOINERS else ascii(each)[1:-1]
+        for each in shorten(text)
     )
+    return shorten("".join(escaped))

@@ -6,12 +6,12 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from cgan_runtime.errors import OutputError
+from cgan_runtime.errors import OutputError, is_callers, suppress_own
 
 try:
     import fcntl
@@ -53,7 +53,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             temporary.replace(target)
         finally:
             _unfinished.discard(temporary)
-            with suppress(OSError):  # it was renamed
+            with suppress_own(OSError):  # it was renamed
                 if lock is None or os.path.samestat(os.fstat(lock), temporary.lstat()):
                     temporary.unlink()
             if lock is not None:
@@ -87,7 +87,7 @@ def remove_if_abandoned(temporary: Path) -> None:
     """
     if fcntl is None:
         return
-    with suppress(OSError):  # there is none, or it is in use
+    with suppress_own(OSError):  # there is none, or it is in use
         descriptor = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,7 +115,7 @@ def _open_temporary(target: Path) -> tuple[BinaryIO, Path, int | None]:
             continue
         if fcntl is None:
             break
-        with suppress(OSError):  # there is no target, or the file system has no permissions
+        with suppress_own(OSError):  # there is no target, or the file system has no permissions
             os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
         lock = os.dup(file.fileno())
         try:
@@ -124,7 +124,9 @@ def _open_temporary(target: Path) -> tuple[BinaryIO, Path, int | None]:
                 return file, temporary, lock
         except (BlockingIOError, FileNotFoundError):
             pass
-        except OSError:  # a file system without locks
+        except OSError as error:  # a file system without locks
+            if is_callers(error):
+                raise
             return file, temporary, lock
         os.close(lock)  # another writer took the file for abandoned before it was locked
         file.close()
@@ -137,7 +139,54 @@ def make_folder(folder: Path, remedy: str = "choose another path") -> None:
         with output_errors("create", folder, remedy):
             folder.mkdir(parents=True, exist_ok=True)
     except ValueError as error:  # a null character
+        if is_callers(error):
+            raise
         raise OutputError(f"cannot create {folder}: {error}; {remedy}") from error
+
+
+@contextmanager
+def lock_folder(folder: Path, message: str) -> Iterator[bool]:
+    """Lock a folder against other processes; yield whether the system supports the lock.
+
+    The lock is on the file .lock in the folder, which exists only within the block. A process that
+    dies loses its locks, so that a .lock which it left has no effect.
+
+    Raises:
+        OutputError: the folder cannot be written, or another process holds the lock; the message
+            is that of the second case.
+    """
+    if fcntl is None:
+        yield False
+        return
+    path = folder / ".lock"
+    while True:
+        with output_errors("write to", folder, "check its permissions"):
+            file = path.open("ab")  # NFS locks only files that are open for writing
+        with file:  # closing the file releases the lock
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(message) from error
+            except OSError as error:  # the file system has no locks
+                if is_callers(error):
+                    raise
+                yield False
+                return
+            if not _is_same_file(path, file):  # its holder deleted it meanwhile
+                continue
+            try:
+                yield True
+            finally:
+                with suppress_own(OSError):
+                    path.unlink()
+            return
+
+
+def _is_same_file(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def write_all(content: bytes, stream: BinaryIO) -> None:

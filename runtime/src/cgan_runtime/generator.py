@@ -1,16 +1,16 @@
 """ImageGenerator, the public API: labels in, images out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.inference.native_errors import convert_run_error, is_native, raised_in
+from cgan_runtime.errors import InputError, ModelError, is_callers
+from cgan_runtime.inference.native_errors import convert_run_error, is_native
 from cgan_runtime.inference.session import CPU, MAX_THREADS
 from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.inference.single_image import SingleImageGenerator
@@ -20,11 +20,19 @@ from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE, rea
 from cgan_runtime.model_file.graph_validation import validate_model
 from cgan_runtime.model_file.messages import message
 from cgan_runtime.model_file.rules import MAX_FILE_BYTES
-from cgan_runtime.noise import check_seed_and_start, fill_noise, require_integer
+from cgan_runtime.noise import (
+    check_seed_and_start,
+    interpolate,
+    parse_noise,
+    require_integer,
+    standard_normal,
+)
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 MAX_STREAM_BATCH = 2**31 - 1  # images; the available memory may allow fewer
 READ_CHUNK_BYTES = 2**20
+# Returns the noise of a part of a call's images, from the number of its first image and its size.
+NoiseOf: TypeAlias = Callable[[int, int], NDArray[np.float32]]
 
 
 class Batch(NamedTuple):
@@ -88,7 +96,7 @@ class ImageGenerator:
         source = str(self.model_path)
         if expected is not None:
             require_sha256(content, expected, source)
-        self.model_sha256 = validate_model(content, source)
+        self.model_sha256, self._max_batch = validate_model(content, source)
         sessions = SessionPool(content, source, provider, threads)
         metadata = sessions.main.get_modelmeta().custom_metadata_map
         inputs, outputs = sessions.main.get_inputs(), sessions.main.get_outputs()
@@ -102,13 +110,32 @@ class ImageGenerator:
         """Provider that the session uses, such as "cpu" or "cuda"."""
         return self._open_sessions().provider
 
+    def noise(
+        self, seed: SupportsIndex, start: SupportsIndex = 0, count: SupportsIndex = 1
+    ) -> NDArray[np.float32]:
+        """Return the noise of images start, start + 1, ..., start + count - 1 of a seed.
+
+        Returns:
+            float32 [count, noise_dim], multiples of 1/32 within +-127/32.
+
+        Raises:
+            InputError: an argument is out of range, as for generate().
+        """
+        return standard_normal(seed, start, count, self.info.noise_dim)
+
     def generate(
-        self, labels: Labels, *, seed: SupportsIndex, start: SupportsIndex = 0
+        self,
+        labels: Labels,
+        *,
+        seed: SupportsIndex | None = None,
+        start: SupportsIndex = 0,
+        noise: NDArray[Any] | None = None,
     ) -> NDArray[np.uint8]:
-        """Generate one image for each label.
+        """Generate one image for each label, from the noise of a seed or from your own noise.
 
         Image number i depends on the model, the seed, its label and i, but not on the other images
         of a call. So generate(labels[n:], seed=s, start=n) equals generate(labels, seed=s)[n:].
+        generate(labels, noise=noise(s, 0, len(labels))) equals generate(labels, seed=s).
 
         Args:
             labels: one class index or name, or a one-dimensional sequence of either kind, such as
@@ -116,29 +143,68 @@ class ImageGenerator:
                 info.class_names; upper and lower case matter only if a name is ambiguous otherwise.
             seed: 0 <= seed < 2**64.
             start: index of the first image, 0 <= start < 2**63.
+            noise: replaces seed and start: finite numbers [n, noise_dim], or [1, noise_dim] for the
+                same noise in all images. Only multiples of 1/32 within +-127/32 give the same
+                bytes on every processor.
 
         Returns:
             uint8 [n, channels, height, width]; channels 1 (gray) or 3 (RGB).
 
         Raises:
             InputError: the model lacks a label, labels mix indices and names, the seed or start is
-                out of range, or the generator is closed.
+                out of range, the noise has another shape or is not finite, or the generator is
+                closed.
             ModelError: onnxruntime cannot run the model, or its output is not one image per label.
             ProviderError: this process was forked, and cannot use its parent's provider.
         """
+        if noise is not None:
+            if seed is not None or start != 0:
+                raise InputError("noise replaces seed and start; give only one of them")
+            indices, sessions = parse_labels(labels, self.info.class_names), self._open_sessions()
+            rows = parse_noise(noise, len(indices), self.info.noise_dim)
+            return self._generate_batch(
+                sessions, indices, lambda at, size: np.ascontiguousarray(rows[at : at + size])
+            )
+        if seed is None:
+            raise InputError("generate() has neither seed nor noise; give one of them")
         single = self._single  # another thread may close this generator meanwhile
         if single and (label := single_label(labels, self.info.classes)) is not None:
             return single.generate(label, *check_seed_and_start(seed, start, 1))
         indices = parse_labels(labels, self.info.class_names)
         sessions = self._open_sessions()
         seed, first = check_seed_and_start(seed, start, len(indices))
-        if 0 < len(indices) <= MAX_BATCH:
-            return self._generate_batch(sessions, indices, seed, first)
-        images = np.empty((len(indices), *self.info.image_shape), np.uint8)
-        for done in range(0, len(indices), MAX_BATCH):
-            batch = slice(done, done + MAX_BATCH)
-            images[batch] = self._generate_batch(sessions, indices[batch], seed, first + done)
-        return images
+        return self._generate_batch(sessions, indices, self._noise_of(seed, first))
+
+    def interpolate(
+        self, labels: Labels, seed_a: SupportsIndex, seed_b: SupportsIndex, frames: SupportsIndex
+    ) -> NDArray[np.uint8]:
+        """Generate the images of each label along a walk from the noise of one seed to another's.
+
+        Frame 0 has the images of seed_a, and the last frame those of seed_b. In between, the noise
+        is interpolated on a sphere and rounded to multiples of 1/32.
+
+        Args:
+            labels: as for generate().
+            seed_a: 0 <= seed_a < 2**64.
+            seed_b: 0 <= seed_b < 2**64.
+            frames: number of frames, 2 or more.
+
+        Returns:
+            uint8 [frames, n, channels, height, width].
+
+        Raises:
+            InputError: as for generate(), or there are fewer than two frames.
+        """
+        count = require_integer("frames", frames)
+        if count < 2:
+            raise InputError(f"frames is {count}; give 2 or more")
+        indices = parse_labels(labels, self.info.class_names)
+        first, last = (self.noise(seed, 0, len(indices)) for seed in (seed_a, seed_b))
+        walk = [
+            self.generate(indices, noise=interpolate(first, last, frame / (count - 1)))
+            for frame in range(count)
+        ]
+        return np.stack(walk)
 
     def stream(
         self,
@@ -180,16 +246,27 @@ class ImageGenerator:
                 offset = done % len(indices)
                 rows = np.arange(offset, offset + min(size, total - done))
                 batch = indices[rows % len(indices)]
-                images = self._generate_batch(sessions, batch, seed, first + done)
+                images = self._generate_batch(sessions, batch, self._noise_of(seed, first + done))
                 yield Batch(first + done, batch, images)
 
         return batches()
 
     def _generate_batch(
-        self, sessions: SessionPool, labels: NDArray[np.int64], seed: int, first: int
+        self, sessions: SessionPool, labels: NDArray[np.int64], noise_of: NoiseOf
     ) -> NDArray[np.uint8]:
-        noise = np.empty((len(labels), self.info.noise_dim), np.float32)
-        fill_noise(noise, seed, first)
+        """Generate images in runs whose memory and time validation has limited."""
+        size = self._max_batch
+        if 0 < len(labels) <= size:
+            return self._run(sessions, labels, noise_of(0, len(labels)))
+        images = np.empty((len(labels), *self.info.image_shape), np.uint8)
+        for done in range(0, len(labels), size):
+            part = labels[done : done + size]
+            images[done : done + len(part)] = self._run(sessions, part, noise_of(done, len(part)))
+        return images
+
+    def _run(
+        self, sessions: SessionPool, labels: NDArray[np.int64], noise: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
         session = sessions.for_batch(len(labels))
         source, expected = str(self.model_path), (len(labels), *self.info.image_shape)
         try:
@@ -204,6 +281,9 @@ class ImageGenerator:
                 f"instead of uint8 {list(expected)}; export it again"
             )
         return images
+
+    def _noise_of(self, seed: int, first: int) -> NoiseOf:
+        return lambda at, size: self.noise(seed, first + at, size)
 
     def _open_sessions(self) -> SessionPool:
         if self._sessions is None:
@@ -234,8 +314,8 @@ def _read_model_file(path: Path) -> bytes:
             chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
             content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
     except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
-        if not raised_in(error, "cgan_runtime", "pathlib"):
-            raise  # such as TimeoutError, an OSError, of the caller's signal handler
+        if is_callers(error):
+            raise
         if path == SHIPPED_MODEL and isinstance(error, FileNotFoundError | NotADirectoryError):
             return _read_shipped_model()
         if isinstance(error, FileNotFoundError):
@@ -256,6 +336,8 @@ def _read_shipped_model() -> bytes:
     try:
         return files("cgan_runtime").joinpath("models", SHIPPED_MODEL.name).read_bytes()
     except (OSError, KeyError) as error:
+        if is_callers(error):
+            raise
         raise ModelError(
             f"cgan-runtime was installed without its model {SHIPPED_MODEL}; install it again, or "
             "give another model with --model"

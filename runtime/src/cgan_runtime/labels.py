@@ -2,13 +2,12 @@
 
 import unicodedata
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.errors import InputError
+from cgan_runtime.errors import InputError, is_callers, suppress_own
 
 Labels: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[Any]
 MAX_CHOICES = 30  # class names that a message lists
@@ -30,6 +29,8 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
     try:
         values = np.atleast_1d(np.asarray(labels))
     except ValueError as error:
+        if is_callers(error):
+            raise
         raise InputError(f"labels have a ragged shape; {EXPECTED}") from error
     if values.size == 0:
         values = values.astype(np.int64)
@@ -69,7 +70,7 @@ def _as_list(labels: Any, values: NDArray[Any]) -> list[Any]:
 def _to_integers(items: list[Any], values: NDArray[Any]) -> NDArray[Any]:
     """Return objects as integers if all are integers, otherwise the values as they are."""
     if all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in items):
-        with suppress(OverflowError):
+        with suppress_own(OverflowError):
             return np.array(items, np.int64)
     return values
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
 
-from cgan_runtime.errors import InputError
+from cgan_runtime.errors import InputError, is_callers
 
 WORDS = 4  # 64-bit words that Philox4x64 computes from one counter
 NUMBERS_PER_COUNTER = 16  # 16-bit numbers in these words
@@ -25,6 +25,7 @@ SEEDS = 2**64  # seeds are 0 <= seed < SEEDS
 INDICES = 2**63  # image indices are 0 <= index < INDICES
 STEPS_PER_UNIT = 32  # noise values are multiples of 1 / STEPS_PER_UNIT
 MAX_NOISE_STEP = 127  # the largest noise value is MAX_NOISE_STEP / STEPS_PER_UNIT
+MIN_SINE, MIN_SQUARES = 1e-3, 1e-12  # of an interpolation, which divides by them
 
 
 # Generators that no call uses. A new one asks the system for entropy, which takes as long as
@@ -52,6 +53,8 @@ def require_integer(name: str, value: SupportsIndex) -> int:
     try:
         return index(value)
     except TypeError as error:
+        if is_callers(error):
+            raise
         raise InputError(f"{name} is {value!r}; give a whole number") from error
 
 
@@ -96,6 +99,8 @@ def standard_normal(
     try:
         noise = np.empty((count, noise_dim), np.float32)
     except ValueError as error:  # numpy raises it for sizes beyond the address space
+        if is_callers(error):
+            raise
         raise MemoryError(str(error)) from error
     fill_noise(noise, seed, start)
     return noise
@@ -114,11 +119,70 @@ def fill_noise(noise: NDArray[np.float32], seed: int, start: int) -> None:
     _noise_table().take(numbers, out=noise, mode="clip")
 
 
+def parse_noise(noise: NDArray[Any], count: int, noise_dim: int) -> NDArray[np.float32]:
+    """Return the noise of count images, float32 [count, noise_dim]; one row serves all of them.
+
+    Raises:
+        InputError: the noise has another type or shape, or is not finite in float32.
+    """
+    expected = f"finite numbers [{count}, {noise_dim}] or [1, {noise_dim}]"
+    try:
+        values = np.asarray(noise)
+    except ValueError as error:
+        raise InputError(f"noise has a ragged shape; give {expected}") from error
+    is_numeric, shape = values.dtype.kind in "fiu", list(values.shape)
+    if not is_numeric or shape not in ([count, noise_dim], [1, noise_dim]):
+        raise InputError(f"noise has dtype {values.dtype} and shape {shape}; give {expected}")
+    with np.errstate(over="ignore"):
+        rows = values.astype(np.float32)
+    if not np.isfinite(rows).all():
+        raise InputError(f"noise is not finite; give {expected}")
+    return np.broadcast_to(rows, (count, noise_dim))
+
+
+def interpolate(
+    first: NDArray[np.float32], last: NDArray[np.float32], position: float
+) -> NDArray[np.float32]:
+    """Interpolate between the noise of images, and round to multiples of 1/32.
+
+    The interpolation is spherical (White 2016, section 2.1): a straight line would pass through
+    noise vectors that are shorter than those that the network was trained on.
+
+    Args:
+        first: float32 [count, noise_dim].
+        last: in the shape of first.
+        position: 0 gives first, 1 gives last.
+
+    Returns:
+        float32, in the shape of first, within +-127/32.
+    """
+    start, end = first.astype(np.float64), last.astype(np.float64)
+    squares = (start**2).sum(1, keepdims=True) * (end**2).sum(1, keepdims=True)
+    products = (start * end).sum(1, keepdims=True)
+    angle = np.arccos(np.clip(products / np.sqrt(np.maximum(squares, MIN_SQUARES)), -1, 1))
+    sine = np.sin(angle)
+    is_straight = (sine <= MIN_SINE) | (squares <= MIN_SQUARES)  # parallel or zero vectors
+    sine = np.where(is_straight, 1, sine)
+    weights = (
+        np.where(is_straight, share, np.sin(share * angle) / sine)
+        for share in (1 - position, position)
+    )
+    return round_to_grid(next(weights) * start + next(weights) * end)
+
+
+def round_to_grid(noise: NDArray[Any]) -> NDArray[np.float32]:
+    """Round noise to multiples of 1/32 within +-127/32, for which int8 files are exact."""
+    steps = np.rint(noise * STEPS_PER_UNIT).clip(-MAX_NOISE_STEP, MAX_NOISE_STEP) + 0.0  # no -0.0
+    return np.asarray(steps / STEPS_PER_UNIT, np.float32)
+
+
 def _random_words(seed: int, counter: int, count: int) -> NDArray[np.uint64]:
     """Return the words of the `count` counters after `counter`, as little-endian uint64."""
     try:
         philox = _idle_philoxes.pop()
-    except IndexError:
+    except IndexError as error:
+        if is_callers(error):
+            raise
         philox = Philox(key=0)
     # Philox increments its counter before it computes words.
     state = {"counter": (counter % 2**64, counter // 2**64, 0, 0), "key": (seed, 0)}

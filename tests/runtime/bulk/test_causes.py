@@ -2,9 +2,13 @@
 
 import errno
 import os
-import threading
-from concurrent.futures import ProcessPoolExecutor
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import NoReturn
 from unittest.mock import MagicMock
 
 import bulk_jobs as jobs
@@ -14,65 +18,76 @@ from cgan_runtime.bulk import local_engine, ray_engine, shards
 from cgan_runtime.bulk.job import Job, read_job
 from cgan_runtime.errors import CganError, OutputError, WorkerError
 
-TOO_MANY = "cannot start 2 workers (.*); use fewer --workers, or raise the limits of processes"
 
-
-def generate(folder: Path, job: Job) -> None:
-    list(local_engine.generate_shards(folder, job, [0], 2, "cpu", lambda: None))
+def generate(folder: Path, job: Job, numbers: Sequence[int] = (0,)) -> None:
+    list(local_engine.generate_shards(folder, job, numbers, 2, "cpu", lambda: None))
 
 
 def fail_with(error: Exception) -> MagicMock:
     return MagicMock(side_effect=error)
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (OSError(errno.EROFS, "Read-only file system"), "semaphores in /dev/shm (.*); mount it"),
-        (ImportError("No module named '_multiprocessing'"), "semaphores in /dev/shm (.*); mount"),
-        (OSError(errno.EMFILE, "Too many open files"), TOO_MANY),
-    ],
-)
-def test_missing_semaphores_and_limits_are_told_apart(
-    job_folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
-) -> None:
-    monkeypatch.setattr(local_engine, "SPAWN", MagicMock(Event=fail_with(error)))
-    with pytest.raises(WorkerError, match=message.replace("(", r"\(").replace(")", r"\)")):
-        generate(job_folder, job)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [BlockingIOError(errno.EAGAIN, "Try again"), RuntimeError("can't start new thread")],
-)
 def test_worker_that_cannot_start_is_reported(
-    job_folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception
+    job_folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ProcessPoolExecutor, "submit", fail_with(error))
-    with pytest.raises(WorkerError, match=TOO_MANY.replace("(", r"\(").replace(")", r"\)")):
+    error = BlockingIOError(errno.EAGAIN, "Try again")
+    monkeypatch.setattr(local_engine.SPAWN.Process, "start", fail_with(error))
+    with pytest.raises(WorkerError, match=r"cannot start a worker .*; raise the limits"):
         generate(job_folder, job)
+
+
+def test_fewer_workers_generate_the_shards_where_the_system_starts_no_more(
+    job_folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = local_engine.SPAWN.Process.start
+    started: list[BaseProcess] = []
+
+    def start_one(process: BaseProcess) -> None:
+        if started:
+            raise BlockingIOError(errno.EAGAIN, "Try again")
+        started.append(process)
+        start(process)
+
+    monkeypatch.setattr(local_engine.SPAWN.Process, "start", start_one)
+    shutil.rmtree(job_folder / "checksums")
+    (job_folder / "checksums").mkdir()
+    generate(job_folder, job, range(job.shards))
+    assert all(shards.is_complete(job_folder, job, job.shard(each)) for each in range(job.shards))
+    assert "only 1 workers generate the shards: cannot start a worker" in caplog.text
 
 
 def test_exception_of_a_signal_handler_passes_through(
     job_folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ProcessPoolExecutor, "submit", fail_with(TimeoutError("alarm")))
+    def interrupt(*_: object, **__: object) -> NoReturn:
+        raise TimeoutError("alarm")
+
+    monkeypatch.setattr(local_engine.SPAWN, "Process", interrupt)
     with pytest.raises(TimeoutError, match="alarm"):
         generate(job_folder, job)
-    monkeypatch.setattr(shards, "_hash_file", fail_with(TimeoutError("alarm")))
+    monkeypatch.setattr(shards, "_hash_file", interrupt)
     with pytest.raises(TimeoutError, match="alarm"):
         shards.is_complete(job_folder, job, job.shard(0))
 
 
-def test_worker_without_threads_is_not_reported_as_killed(
-    job_folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local_engine, "prepare_signals", lambda: None)
-    monkeypatch.setattr(local_engine, "_workers", [])
-    monkeypatch.setattr(threading.Thread, "start", fail_with(RuntimeError("no new thread")))
-    local_engine._start_worker(job_folder, job, "cpu", MagicMock())
-    with pytest.raises(WorkerError, match=r"a worker cannot start a thread \(no new thread\); use"):
-        local_engine._generate(0)
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="changes the user id")
+@pytest.mark.parametrize("limit", [1, 3, 4, 6])
+def test_any_limit_of_processes_gives_the_images_or_one_line(tmp_path: Path, limit: int) -> None:
+    """A process other than root's, which this user has no others of, runs the command."""
+    tmp_path.chmod(0o777)
+    limits = "resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit)); "
+    user = 2**31 - 10_000 - os.getpid()
+    words = ["setpriv", f"--reuid={user}", "--inh-caps=-all,+dac_override,+dac_read_search"]
+    words += ["--ambient-caps=-all,+dac_override,+dac_read_search"]
+    words += ["--bounding-set=-sys_resource,-sys_admin", sys.executable, "-c"]
+    words += [f"import resource; limit = {limit}; {limits}{jobs.START_BULK}", *jobs.JOB]
+    words += ["--format", "idx", "--output", str(tmp_path / "digits"), "--workers", "3"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if done.returncode:
+        assert limit < 6  # the command, multiprocessing's resource tracker, a worker, and a reserve
+        assert "cannot start a worker" in jobs.error_of(done)
+    else:
+        assert done.stderr == "" or done.stderr.startswith("only ")
 
 
 def test_shard_that_cannot_be_read_is_reported(

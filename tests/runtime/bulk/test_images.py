@@ -29,7 +29,7 @@ def test_images_equal_those_of_one_process(
         done = bulk(*jobs.JOB, *options, "--output", workers)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == f"{workers}  seed 7  5,000 images in 6 shards\n"
-        names = [".lock", "checksums", "job.json", "model.onnx", "shards"]
+        names = ["checksums", "job.json", "model.onnx", "shards"]
         assert names_in(tmp_path / str(workers)) == names
         assert names_in(tmp_path / str(workers) / "shards") == [
             f"{jobs.START + shard * jobs.SHARD_SIZE:012}{ending}"

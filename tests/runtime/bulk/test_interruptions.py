@@ -124,8 +124,8 @@ def test_run_ends_if_workers_are_always_killed(start: Start) -> None:
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (1, "")
     assert stderr == 2 * jobs.KILLED_NOTE + (
-        "error: workers were killed 3 times in a row; if memory is short, use fewer --workers, "
-        "then run the command again\n"
+        f"error: the workers of images 0 to {ENDLESS - 1} were killed 3 times; if memory is short, "
+        "use fewer --workers, then run the command again\n"
     )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ModelFileError,
         RecipeError,
         TrainingError,
+        UserCodeError,
     )
     from cgan_training.model_file import Model, load_model, save_model
     from cgan_training.recipe import Recipe, load_recipe, recipe_names
@@ -49,6 +50,7 @@ __all__ = [
     "RecipeError",
     "RunOptions",
     "TrainingError",
+    "UserCodeError",
     "load_dataset",
     "load_model",
     "load_recipe",

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from cgan_runtime.model_file.contract import CHANNELS, ImageShape
 from cgan_training.archive import ArchiveError, load_archive, save_archive
-from cgan_training.errors import ModelFileError, one_line
+from cgan_training.data.conversion import conversion_from_dict
+from cgan_training.errors import ModelFileError, UserCodeError, one_line
 from cgan_training.model_path import find_model
 from cgan_training.networks import Generator, build_generator
 from cgan_training.provenance import check_provenance
-from cgan_training.recipe import GENERATORS, build_table
+from cgan_training.recipe import TABLES, CustomGenerator, GeneratorSettings, build_table
 
 FORMAT, FORMAT_VERSION = "cgan-model", 3
 # dataset_path is the name of a built-in dataset or an absolute path. Earlier files lack all four.
@@ -77,20 +77,29 @@ def save_model(model: Model, path: Path) -> None:
     save_archive(content, path)
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path, *, generator: str | None = None) -> Model:
     """Load a model from model.pt or from its run directory.
 
+    Args:
+        path: the file, or the run directory that contains it.
+        generator: the name of your own generator, "my_module:MyGenerator", if the model was trained
+            with one. Its module is imported only if the model has exactly this generator. Models
+            of other kinds ignore the name.
+
     Raises:
-        ModelFileError: the file is missing, is not a model, has a different format version, or its
-            weights do not match its network.
+        ModelFileError: the file is missing, is not a model, has a different format version, its
+            weights do not match its network, or it has another generator of a user.
+        UserCodeError: the generator cannot be imported, or does not work.
     """
     path = find_model(path)
     content = _read_content(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged values can cause warnings of torch
-            generator = _build_generator(content["network"], content["weights"], str(path))
-            return Model(generator, **_checked_fields(content))
+            fields = _checked_fields(content)
+            return Model(_build_generator(content, path, generator), **fields)
+    except (ModelFileError, UserCodeError):
+        raise
     except Exception as error:  # torch raises many types for invalid values
         raise ModelFileError(
             f"{path} is damaged: its content is inconsistent ({one_line(error)}); train it again"
@@ -120,13 +129,27 @@ def _read_content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _build_generator(network: dict[str, Any], weights: dict[str, Tensor], source: str) -> Generator:
-    """Build the network and load its weights; raises many types of errors if they do not match."""
-    arguments = dict(network)
-    settings = build_table(GENERATORS, arguments.pop("settings"), source, "generator")
+def _build_generator(content: dict[str, Any], path: Path, named: str | None) -> Generator:
+    """Build the network and load its weights; raises many types of errors if they do not match.
+
+    Raises:
+        ModelFileError: the network is code of a user, but not the named one.
+    """
+    arguments, weights = dict(content["network"]), content["weights"]
+    settings = build_table(TABLES["generator"], arguments.pop("settings"), str(path), "generator")
     arguments["image_shape"] = _image_shape(arguments["image_shape"])
+    if not isinstance(settings, GeneratorSettings):
+        raise TypeError("the settings are those of another table")
     # Damaged settings can describe a huge network, so the network is first built without memory.
-    with torch.device("meta"):
+    # A user's network may have buffers that no file holds, so it is built as in training.
+    is_custom = isinstance(settings, CustomGenerator)
+    if is_custom and settings.kind != named:
+        given = f", not {named}" if named else ""
+        raise ModelFileError(
+            f"the generator in {path} is your code {settings.kind}{given}, which is imported only "
+            f"if you name it; use --generator {settings.kind}"
+        )
+    with torch.device("cpu" if is_custom else "meta"):
         generator = build_generator(settings, **arguments)
     for name, expected in generator.state_dict().items():
         weight = weights[name]
@@ -134,7 +157,7 @@ def _build_generator(network: dict[str, Any], weights: dict[str, Tensor], source
             raise ValueError(f"{name} has the type {weight.dtype} {list(weight.shape)}")
         if not weight.isfinite().all():
             raise ValueError(f"{name} contains NaN or infinite values")
-    generator.load_state_dict(weights, assign=True)
+    generator.load_state_dict(weights, assign=not is_custom)
     return generator.eval().requires_grad_(False)
 
 
@@ -160,6 +183,7 @@ def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:
         raise TypeError("training.versions must be a dict")
     if not all(isinstance(tables["training"].get(key) or "", str) for key in TRAINING_TEXTS):
         raise TypeError(f"{', '.join(TRAINING_TEXTS)} must be strings")
+    conversion_from_dict(tables["training"])
     if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
         raise TypeError("quality figures must be numbers")
     if "started_from" in tables["training"]:

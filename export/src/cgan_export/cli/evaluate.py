@@ -46,6 +46,7 @@ Examples:
     type=click.Path(path_type=Path),
     help="Second model to measure, shown side by side.",
 )
+@options.generator
 @options.dataset
 @options.data_dir
 @options.cache_dir
@@ -85,6 +86,7 @@ Examples:
 def command(
     model: Path,
     baseline: Path | None,
+    generator: str | None,
     dataset: str | None,
     data_dir: Path | None,
     cache_dir: Path,
@@ -112,7 +114,8 @@ def command(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    sources = [open_source(path, seed, threads) for path in (model, baseline) if path is not None]
+    paths = [path for path in (model, baseline) if path is not None]
+    sources = [open_source(path, seed, threads, generator) for path in paths]
     first = sources[0]
     data = load_evaluation_data(first, dataset, data_dir)
     for other in sources[1:]:

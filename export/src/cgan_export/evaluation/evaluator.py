@@ -42,7 +42,7 @@ class Evaluation:
     deviations: dict[str, float | None]  # standard deviations; empty for a single image set
     accuracy_by_label: tuple[float | None, ...]  # over all sets; None: not in the test set
     confusion: list[list[int]]  # [requested label][predicted label]
-    images: Tensor  # uint8 [n, 1, height, width], the first image set
+    images: Tensor  # uint8 [n, channels, height, width], the first image set
     labels: Tensor  # int64 [n]
     nearest: Tensor  # int64 [n], index of the nearest training image
 

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cgan_export.source import GeneratorSource, source_of_model
 from cgan_export.verification import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED, ImageShape
-from cgan_training.model_file import Model, load_model
+from cgan_training.model_file import load_model
 
 CHUNK = 1000  # images generated at a time
 
@@ -27,14 +28,20 @@ class ImageSource:
     dataset: str  # name of the dataset it was trained on
     class_names: tuple[str, ...]  # one per label
     shape: ImageShape  # of an image
-    generate: Callable[[Tensor], Tensor]  # labels int64 [n] -> images uint8 [n, 1, height, width]
+    generate: Callable[[Tensor], Tensor]  # labels [n] -> uint8 [n, channels, height, width]
     training: Mapping[str, Any] = field(default_factory=dict)  # facts in the model file
 
 
-def open_source(path: Path, seed: int = REFERENCE_SEED, threads: int | None = None) -> ImageSource:
+def open_source(
+    path: Path,
+    seed: int = REFERENCE_SEED,
+    threads: int | None = None,
+    generator: str | None = None,
+) -> ImageSource:
     """Open a file. A model.pt and the .onnx file exported from it get the same noise.
 
-    The number of threads is that of ONNX Runtime; None uses one for each core.
+    The number of threads is that of ONNX Runtime; None uses one for each core. The generator is
+    that of load_model().
 
     Raises:
         cgan_runtime.CganError: the .onnx file cannot be opened.
@@ -42,7 +49,8 @@ def open_source(path: Path, seed: int = REFERENCE_SEED, threads: int | None = No
     """
     if path.suffix == ".onnx":
         return open_onnx_source(path, seed, threads)
-    return torch_source(load_model(path), str(path), seed)
+    model = load_model(path, generator=generator)
+    return torch_source(source_of_model(model, str(path)), seed)
 
 
 def open_onnx_source(
@@ -56,15 +64,22 @@ def onnx_source(generator: ImageGenerator, seed: int = REFERENCE_SEED) -> ImageS
     """Return the source of an exported file that is open."""
     info, name = generator.info, str(generator.model_path)
     generate = partial(_in_chunks, partial(generator.generate, seed=seed))
-    shape = info.image_shape
-    return ImageSource(name, info.dataset, info.class_names, shape, generate, info.training)
+    return ImageSource(
+        name, info.dataset, info.class_names, info.image_shape, generate, info.training
+    )
 
 
-def torch_source(model: Model, name: str = "", seed: int = REFERENCE_SEED) -> ImageSource:
-    """Return the source of a trained network."""
-    shape = model.generator.image_shape
-    generate = partial(_in_chunks, partial(generate_with_torch, model, seed=seed))
-    return ImageSource(name, model.dataset, model.class_names, shape, generate, model.training)
+def torch_source(source: GeneratorSource, seed: int = REFERENCE_SEED) -> ImageSource:
+    """Return the source of a generator in PyTorch."""
+    generate = partial(_in_chunks, partial(generate_with_torch, source, seed=seed))
+    return ImageSource(
+        source.name,
+        source.dataset,
+        source.class_names,
+        source.image_shape,
+        generate,
+        source.training,
+    )
 
 
 def _in_chunks(generate: Callable[..., NDArray[np.uint8]], labels: Tensor) -> Tensor:

@@ -58,7 +58,8 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> 
         f"batches; one thread on {platform.machine()} with "
         f"{torch.backends.cpu.get_cpu_capability()}",
         "noise vector": f"{info.noise_dim} standard normal numbers per image",
-        "generated image": f"{info.height} x {info.width} pixels, 0 background .. 255 foreground",
+        "generated image": f"{info.height} x {info.width} pixels, "
+        f"{'gray' if info.channels == 1 else 'RGB'}, 0 black .. 255 white",
         "classes": escape(", ".join(info.class_names)),
     }
     training_facts = {
@@ -108,8 +109,8 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> 
             "## Limits",
             "",
             f"The model was trained on {escape(info.dataset)} only. It generates these classes, at",
-            "this size, with one centered object per image, and reproduces the biases and gaps of",
-            "that dataset. Do not use generated images in place of real ones where errors matter.",
+            "this size, and reproduces the biases and gaps of that dataset. Do not use generated",
+            "images in place of real ones where errors matter.",
             "",
         ]
     )

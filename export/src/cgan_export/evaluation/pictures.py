@@ -48,7 +48,7 @@ def nearest_picture(
 
     Args:
         evaluation: provides the first images of each class.
-        train: the training images, uint8 [m, 1, height, width].
+        train: the training images, uint8 [m, channels, height, width].
         class_names: one per label.
         title: a line below the images.
 

@@ -19,8 +19,16 @@ from cgan_export.int8.scales import (
     MAX_ACTIVATION,
     MAX_WEIGHT,
 )
-from cgan_export.tracing.trace import ContractGenerator
-from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
+from cgan_export.tracing.networks import ContractGenerator
+from cgan_runtime.model_file.contract import (
+    BATCH_AXIS,
+    IMAGE,
+    IR_VERSION,
+    LABEL,
+    NOISE,
+    OPSET,
+)
+from cgan_training.networks import Crop
 
 
 def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> onnx.ModelProto:
@@ -49,7 +57,7 @@ def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> on
     constants = [*(_constant_inputs(layer) for layer in layers.values()), 0]
     graph = _Graph()
     state = graph.quantize(graph.first(module, constants[0], scales[0]), scales[0], zeros[0])
-    done = 0
+    done, grid = 0, [1, 1]
     for name, layer in module.rest.named_children():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             inputs = graph.dequantize(state, scales[done], zeros[done])
@@ -63,14 +71,13 @@ def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> on
                 state = graph.convolution(f"layer{done}", layer, layers[name], inputs)
             state = graph.quantize(state, scales[done], zeros[done])
         elif isinstance(layer, nn.Unflatten):
+            grid = list(layer.unflattened_size[1:])  # rows and columns
             state = graph.reshape(state, [-1, *layer.unflattened_size])
-        elif isinstance(layer, nn.PixelShuffle):  # after the last layer, as quantize() requires
-            # Equals DepthToSpace, which ONNX Runtime 1.20 supports only for floats.
-            block = layer.upscale_factor
-            _, height, width = module.image_shape
-            positions = [height // block, width // block]
-            state = graph.reshape(state, [-1, block, block, *positions])
-            state = graph.node("Transpose", [state], perm=[0, 3, 1, 4, 2])
+        elif isinstance(layer, nn.PixelShuffle):
+            state = graph.pixel_shuffle(state, layer.upscale_factor, grid)
+            grid = [layer.upscale_factor * size for size in grid]
+        elif isinstance(layer, Crop):
+            state = graph.crop(state, [layer.height, layer.width])
     image = graph.node("Sigmoid", [graph.dequantize(state, LOGIT_SCALE, LOGIT_ZERO)])
     pixels = graph.quantize(image, IMAGE_SCALE, 0)
     graph.reshape(pixels, [-1, *module.image_shape], IMAGE)
@@ -201,6 +208,20 @@ class _Graph:
     def reshape(self, source: str, shape: list[int], target: str = "") -> str:
         name = self.constant("shape_" + "_".join(map(str, shape)), np.array(shape, np.int64))
         return self.node("Reshape", [source, name], target)
+
+    def pixel_shuffle(self, source: str, block: int, grid: list[int]) -> str:
+        """Add what equals DepthToSpace, which ONNX Runtime 1.20 supports only for floats."""
+        rows, columns = grid
+        state = self.reshape(source, [0, -1, block, block, rows, columns])
+        state = self.node("Transpose", [state], perm=[0, 1, 4, 2, 5, 3])
+        return self.reshape(state, [0, -1, rows * block, columns * block])
+
+    def crop(self, source: str, size: list[int]) -> str:
+        """Keep the upper left part of feature maps, with this height and width."""
+        ends = self.constant(f"crop_{size[0]}_{size[1]}", np.array(size, np.int64))
+        starts, axes = np.zeros(2, np.int64), np.array([2, 3], np.int64)
+        bounds = [self.constant("crop_start", starts), ends, self.constant("crop_axes", axes)]
+        return self.node("Slice", [source, *bounds])
 
     def constant(self, name: str, values: NDArray[np.generic]) -> str:
         """Add an initializer, unless its name exists already; return the name."""

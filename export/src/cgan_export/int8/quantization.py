@@ -34,10 +34,12 @@ from cgan_export.int8.scales import (
     weight_bounds,
     weight_scales,
 )
-from cgan_export.tracing.trace import ContractGenerator
+from cgan_export.tracing.networks import ContractGenerator
 from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT, standard_normal
+from cgan_training.networks import Crop
 
 CALIBRATION_IMAGES = 16_384
+MAX_CALIBRATION_VALUES = 2**25  # of one layer's outputs; larger outputs need fewer images
 MAX_DOUBLINGS = 64  # of a scale of the first layer
 
 
@@ -110,7 +112,7 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
     layers: dict[str, QuantizedLayer] = {}
     with torch.no_grad():
         _make_first_layer_exact(module)
-        exact = rounded = module.hidden(*noise_and_labels(module, CALIBRATION_IMAGES))
+        exact = rounded = module.hidden(*noise_and_labels(module, _calibration_images(module)))
         for name, layer in module.rest.named_children():
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 layers[name], exact, rounded = _quantize_layer(layer, exact, rounded)
@@ -122,7 +124,6 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
 def _require_supported(module: ContractGenerator) -> None:
     """Raise VerificationError, which names the layer, unless int8 supports every layer."""
     layers = list(module.rest.children())
-    last = max(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear | nn.Conv2d))
     follows_relu = False
     for i, layer in enumerate(layers):
         reason = None
@@ -134,17 +135,25 @@ def _require_supported(module: ContractGenerator) -> None:
             elif isinstance(layer, nn.Conv2d) and isinstance(layer.padding, str):
                 reason = f"its padding is {layer.padding!r}"
             follows_relu = False
-        elif isinstance(layer, nn.PixelShuffle):
-            reason = None if i > last else "int8 supports it only after the last convolution"
         elif isinstance(layer, nn.ReLU):
             follows_relu = True
-        elif not isinstance(layer, nn.Unflatten):
+        elif not isinstance(layer, nn.Unflatten | nn.PixelShuffle | Crop):
             reason = "int8 supports no layer of this type"
         if reason:
             raise VerificationError(
                 f"int8 cannot quantize layer {i + 2} of the generator ({type(layer).__name__}): "
                 f"{reason}; export with --precision fp16"
             )
+
+
+def _calibration_images(module: ContractGenerator) -> int:
+    """Return the number of images whose activations fit into the memory limit."""
+    state = module.hidden(*noise_and_labels(module, 1))
+    largest = state.numel()
+    for layer in module.rest:
+        state = layer(state)
+        largest = max(largest, state.numel())
+    return min(CALIBRATION_IMAGES, max(1, MAX_CALIBRATION_VALUES // largest))
 
 
 def noise_and_labels(module: ContractGenerator, count: int) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ A second run of the same job keeps the shards that equal their checksums and gen
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from hashlib import sha256
@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cgan_runtime import __version__
-from cgan_runtime.errors import OutputError
-from cgan_runtime.files import atomic_write, make_folder
+from cgan_runtime.errors import OutputError, is_callers, suppress_own
+from cgan_runtime.files import atomic_write, lock_folder, make_folder
 
 VERSION = 1  # of job.json
 MAX_MANIFEST_BYTES = 2**26
-MANIFEST, MODEL, SHARDS, CHECKSUMS, LOCK = (
-    "job.json", "model.onnx", "shards", "checksums", ".lock"
-)  # fmt: skip
+MANIFEST, MODEL, SHARDS, CHECKSUMS = "job.json", "model.onnx", "shards", "checksums"
 MIN_NAME_DIGITS = 12  # of a shard's name; with leading zeros, names sort like indices
 CHOOSE_FOLDER = "choose another folder"
 
@@ -103,8 +101,12 @@ def read_job(folder: Path) -> Job | None:
     except FileNotFoundError:
         return None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
+        if is_callers(error):
+            raise
         raise OutputError(f"{path} is damaged; {CHOOSE_FOLDER}") from error
     except OSError as error:
+        if is_callers(error):
+            raise
         raise OutputError(f"cannot read {path}: {error.strerror}; {CHOOSE_FOLDER}") from error
 
 
@@ -121,7 +123,8 @@ def open_folder(folder: Path, job: Job, model: bytes) -> Iterator[None]:
     """
     _require_same_job(folder, job)
     make_folder(folder)
-    with _lock(folder):
+    message = f"another cgan-bulk is writing to {folder}; wait for it, or {CHOOSE_FOLDER}"
+    with lock_folder(folder, message):
         _require_same_job(folder, job)  # another run may have written since the first check
         if read_job(folder) != job:
             manifest = {"version": VERSION, "written_by": f"cgan-runtime {__version__}"}
@@ -141,7 +144,7 @@ def open_folder(folder: Path, job: Job, model: bytes) -> Iterator[None]:
 def replace_file(path: Path) -> Iterator[BinaryIO]:
     """Do what atomic_write() does, but replace a symbolic link instead of the file it leads to."""
     if path.is_symlink():
-        with suppress(OSError):  # atomic_write() reports why
+        with suppress_own(OSError):  # atomic_write() reports why
             path.unlink()
     with atomic_write(path) as file:
         yield file
@@ -161,39 +164,15 @@ def _require_same_job(folder: Path, job: Job) -> None:
         )
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Lock the folder where locks are supported."""
-    try:
-        import fcntl
-
-        lock = (folder / LOCK).open("ab")  # NFS locks only files that are open for writing
-    except ImportError:  # Windows
-        yield
-        return
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}; {CHOOSE_FOLDER}") from error
-    with lock:  # closing the file releases the lock
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(
-                f"another cgan-bulk is writing to {folder}; wait for it, or {CHOOSE_FOLDER}"
-            ) from error
-        except OSError:
-            pass  # a file system without locks
-        yield
-
-
 def _read_bytes(path: Path, size: int) -> bytes:
     """Return the first bytes of a file, or nothing if it cannot be read."""
-    with suppress(OSError), path.open("rb") as file:
+    with suppress_own(OSError), path.open("rb") as file:
         return file.read(size)
     return b""
 
 
 def _has_visible_files(folder: Path) -> bool:
-    with suppress(OSError):  # it does not exist, or make_folder() reports the error
+    with suppress_own(OSError):  # it does not exist, or make_folder() reports the error
         return any(not path.name.startswith(".") for path in folder.iterdir())
     return False
 

@@ -1,28 +1,37 @@
-"""The engine "local": worker processes on this machine, with one thread each."""
+"""The engine "local": worker processes on this machine, with one thread each.
+
+Each worker has a pipe to the main process, and nothing else: no further thread and no semaphore, so
+that it also starts where a container allows few processes. The pipe closes when the main process
+ends in any way, and then the worker ends too.
+"""
 
 import errno
+import logging
 import multiprocessing
-import os
 import signal
-import threading
-from collections import deque
+import traceback
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from itertools import islice
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import cast
 
 from cgan_runtime.bulk.job import Job
-from cgan_runtime.bulk.shards import Worker
-from cgan_runtime.errors import WorkerError
+from cgan_runtime.bulk.shards import StopWorker, Worker
+from cgan_runtime.errors import WorkerError, is_callers
 from cgan_runtime.inference.threads import available_threads
 
-MAX_FAILURES = 3  # killed workers in a row, without a finished shard between them
+MAX_KILLS = 3  # of the workers of one shard
 LIMITS = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of processes, files and memory
+LIMITS_REMEDY = (
+    "raise the limits of processes (ulimit -u, or of the container), open files (ulimit -n) or "
+    "memory"
+)
 # A forked child would lack onnxruntime's threads, and could inherit locks that are held.
 SPAWN = multiprocessing.get_context("spawn")
+_logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -41,6 +50,20 @@ def signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+def start_process(process: BaseProcess) -> None:
+    """Start a process with blocked signals; raise WorkerError if a limit of the system forbids it.
+
+    The exceptions of a signal handler are none of these: it does not run while signals are blocked.
+    """
+    try:
+        with signals_blocked():
+            process.start()
+    except OSError as error:
+        if error.errno not in LIMITS:
+            raise
+        raise WorkerError(f"cannot start a worker ({error.strerror}); {LIMITS_REMEDY}") from error
 
 
 def prepare_signals() -> None:
@@ -70,94 +93,134 @@ def generate_shards(
         on_kill: called when a worker was killed, before its shard is generated again.
 
     Raises:
-        WorkerError: workers cannot be started, or are killed repeatedly.
+        WorkerError: no worker can be started, or the workers of a shard are killed repeatedly.
         CganError: as raised by a worker.
     """
-    workers = workers or available_threads()
-    remaining, queue, failures = iter(numbers), deque[int](), 0
-    while True:
-        try:
-            stop = SPAWN.Event()
-            pool = ProcessPoolExecutor(workers, SPAWN, _start_worker, (folder, job, provider, stop))
-        except (ImportError, OSError) as error:
-            raise _explain_start(error, workers) from error
-        pending: dict[Future[None], int] = {}
-        try:
-            while True:
-                queue.extend(islice(remaining, 2 * workers - len(pending) - len(queue)))
-                while queue:
-                    pending[_submit(pool, queue[0], workers)] = queue[0]
-                    queue.popleft()
-                if not pending:
-                    return
-                # Windows does not handle Ctrl-C during a longer wait.
-                for future in wait(pending, timeout=1, return_when=FIRST_COMPLETED).done:
-                    future.result()
-                    failures = 0
-                    yield pending.pop(future)
-        except BrokenProcessPool as error:
-            failures += 1
-            queue.extend(pending.values())
-            if failures == MAX_FAILURES:
-                raise WorkerError(
-                    f"workers were killed {failures} times in a row; if memory is short, use fewer "
-                    "--workers, then run the command again"
-                ) from error
-            on_kill()
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-
-
-def _submit(pool: ProcessPoolExecutor, number: int, workers: int) -> "Future[None]":
-    """Submit a shard, which may start workers."""
+    pool = _Pool(folder, job, provider)
+    workers, remaining, more = workers or available_threads(), iter(numbers), True
+    retries, kills = deque[int](), Counter[int]()
     try:
-        with signals_blocked():
-            return pool.submit(_generate, number)
-    except BrokenProcessPool:
-        raise
-    except (OSError, RuntimeError) as error:  # RuntimeError: a thread cannot be started
-        raise _explain_start(error, workers) from error
+        while more or retries or pool.busy:
+            while len(pool.busy) < workers and (more or retries):
+                number = retries.popleft() if retries else next(remaining, None)
+                if number is None:
+                    more = False
+                    continue
+                try:
+                    pool.submit(number)
+                except WorkerError as error:
+                    if not pool.busy:
+                        raise
+                    retries.append(number)
+                    workers = len(pool.busy)
+                    _logger.warning("only %d workers generate the shards: %s", workers, error)
+            for number, finished in pool.results():
+                if finished:
+                    yield number
+                    continue
+                kills[number] += 1
+                retries.append(number)
+                if kills[number] == MAX_KILLS:
+                    raise WorkerError(
+                        f"the workers of {job.shard(number)} were killed {MAX_KILLS} times; if "
+                        "memory is short, use fewer --workers, then run the command again"
+                    )
+                on_kill()
+    finally:
+        pool.stop()
 
 
-def _explain_start(error: Exception, workers: int) -> Exception:
-    """Return the WorkerError for an error of the operating system, or else the error itself."""
-    if isinstance(error, OSError) and error.errno is None:  # raised by a signal handler
-        return error
-    if isinstance(error, RuntimeError) or getattr(error, "errno", None) in LIMITS:
-        return WorkerError(
-            f"cannot start {workers} workers ({error}); use fewer --workers, or raise the limits "
-            "of processes (ulimit -u, or of the container), open files (ulimit -n) or memory"
-        )
-    return WorkerError(
-        f"cannot start workers, which need semaphores in /dev/shm ({error}); mount it for "
-        "writing, or generate the parts with cgan-run --shard I/N"
-    )
+class _RemoteTraceback(Exception):  # noqa: N818 - not an error
+    """The traceback of an exception in a worker, as text."""
 
 
-_workers: list[Worker | WorkerError] = []  # in a worker process, its only Worker
+class _Pool:
+    """Worker processes that start when they are needed.
+
+    Attributes:
+        busy: the number of the shard that each busy worker generates.
+    """
+
+    def __init__(self, folder: Path, job: Job, provider: str) -> None:
+        self._arguments = folder, job, provider
+        self._processes: dict[Connection, BaseProcess] = {}
+        self.busy: dict[Connection, int] = {}
+
+    def submit(self, number: int) -> None:
+        """Give a shard to an idle worker or to a new one.
+
+        Raises:
+            WorkerError: a new one cannot be started.
+        """
+        idle = self._processes.keys() - self.busy
+        connection = idle.pop() if idle else self._start()
+        self.busy[connection] = number
+        try:
+            connection.send(number)
+        except OSError as error:  # the worker was killed, as results() will find
+            if is_callers(error):
+                raise
+
+    def results(self) -> Iterator[tuple[int, bool]]:
+        """Wait, then yield numbers of shards, each with whether it is complete.
+
+        Those that are not complete had a worker that was killed.
+        """
+        # Windows does not handle Ctrl-C during a longer wait.
+        ready = cast("list[Connection]", wait([*self.busy], timeout=1) if self.busy else [])
+        for connection in ready:
+            number = self.busy[connection]
+            try:
+                problem = connection.recv()
+            except (EOFError, OSError) as closed:
+                if is_callers(closed):
+                    raise
+                del self.busy[connection]
+                connection.close()
+                self._processes.pop(connection).join()
+                yield number, False
+                continue
+            del self.busy[connection]
+            if problem is not None:
+                error, text = problem
+                raise error from _RemoteTraceback(text)
+            yield number, True
+
+    def stop(self) -> None:
+        """Stop all workers; each abandons its shard."""
+        for connection in self._processes:
+            connection.close()
+        for process in self._processes.values():
+            if process.pid:
+                process.join()
+
+    def _start(self) -> Connection:
+        connection, other = SPAWN.Pipe()
+        process = SPAWN.Process(target=_run_worker, args=(other, *self._arguments))
+        self._processes[connection] = process  # before a signal can arrive
+        try:
+            start_process(process)
+        except WorkerError:
+            del self._processes[connection]
+            raise
+        other.close()
+        return connection
 
 
-def _start_worker(folder: Path, job: Job, provider: str, stop: Event) -> None:
+def _run_worker(connection: Connection, folder: Path, job: Job, provider: str) -> None:
+    """Generate the shards whose numbers arrive; send None for each, or the error that ended it."""
     prepare_signals()
+    worker = Worker(folder, job, provider, connection.poll)  # true when the connection closes
     try:
-        threading.Thread(target=_exit_with_parent, daemon=True).start()
-    except RuntimeError as error:  # an exception here would look like a killed worker
-        message = f"a worker cannot start a thread ({error}); use fewer --workers, or raise the "
-        _workers.append(WorkerError(f"{message}limit of processes (ulimit -u, or the container's)"))
-    else:
-        _workers.append(Worker(folder, job, provider, stop.is_set))
-
-
-def _exit_with_parent() -> None:
-    """Exit when the main process is killed; nobody else would stop this worker."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
-def _generate(number: int) -> None:
-    (worker,) = _workers
-    if isinstance(worker, WorkerError):
-        raise worker
-    worker.generate(number)
+        while True:
+            number = connection.recv()
+            try:
+                worker.generate(number)
+            except StopWorker:
+                return
+            except Exception as error:  # noqa: BLE001 - the main process raises it
+                connection.send((error, traceback.format_exc()))
+            else:
+                connection.send(None)
+    except (EOFError, ConnectionError):  # the main process has ended
+        return

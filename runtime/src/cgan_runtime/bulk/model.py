@@ -27,7 +27,7 @@ def read_model(path: Path | None, provider: str, expect_sha256: str | None) -> J
     content, source = _read_model_file(path), str(path)
     if expect_sha256 is not None:
         require_sha256(content, expect_sha256, source)
-    model_sha256 = validate_model(content, source)
+    model_sha256 = validate_model(content, source).sha256
     session = open_session(content, source, provider, threads=1)
     metadata = session.get_modelmeta().custom_metadata_map
     info = read_info(metadata, session.get_inputs(), session.get_outputs(), source)

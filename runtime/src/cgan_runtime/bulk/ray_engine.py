@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from cgan_runtime.bulk.job import Job
-from cgan_runtime.bulk.local_engine import SPAWN, prepare_signals, signals_blocked
+from cgan_runtime.bulk.local_engine import SPAWN, prepare_signals, start_process
 from cgan_runtime.bulk.shards import Worker
-from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError
+from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError, is_callers
 
 LOCAL = "local"  # as RAY_ADDRESS: start a cluster on this machine
 MAX_ATTEMPTS = 3  # per shard
@@ -66,8 +66,7 @@ def generate_shards(
     arguments = (driver_connection, folder.resolve(), job, workers, provider, debug)
     driver = SPAWN.Process(target=_run_driver, args=arguments)
     try:
-        with signals_blocked():
-            driver.start()
+        start_process(driver)
         driver_connection.close()
         while chunk:
             with _report_death():
@@ -92,6 +91,8 @@ def _report_death() -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError) as error:
+        if is_callers(error):
+            raise
         raise WorkerError(
             f"Ray died unexpectedly; look at its logs in {LOGS}, then run the command again"
         ) from error

@@ -23,7 +23,7 @@ from cgan_runtime.bulk.job import (
     read_job,
     replace_file,
 )
-from cgan_runtime.errors import InputError, InstallError, ModelError, OutputError
+from cgan_runtime.errors import InputError, InstallError, ModelError, OutputError, is_callers
 from cgan_runtime.generator import Batch, ImageGenerator
 from cgan_runtime.images.writers import IDX_NAMES, write_idx_pair
 from cgan_runtime.inference.session import limit_log
@@ -126,11 +126,11 @@ def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
         with path.open("rb") as file:
             expected = json.loads(file.read(MAX_CHECKSUMS_BYTES))
         hashes = [_hash_file(path) for path in _paths(folder, job, shard)]
-    except (FileNotFoundError, ValueError, RecursionError):
-        return False
-    except OSError as error:
-        if error.errno is None:  # raised by a signal handler
+    except (OSError, ValueError, RecursionError) as error:
+        if is_callers(error):
             raise
+        if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
+            return False
         raise OutputError(f"cannot read {error.filename}: {error.strerror}; check it") from error
     return bool(expected == _describe(job, shard, hashes))
 

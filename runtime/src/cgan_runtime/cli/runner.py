@@ -39,6 +39,9 @@ class Terminated(BaseException):
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command with these arguments, by default sys.argv[1:], and exit with its exit code."""
+    # NumPy's OpenBLAS would start a thread for each core, which no command needs, and would end the
+    # process if the system refuses one.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:] if arguments is None else arguments
     received: list[int] = []
     try:
@@ -68,13 +71,10 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
 
 
 def run_quickly(command: click.Command) -> NoReturn:
-    """Do what run() does with a faster start and exit, for commands that do not need PyTorch.
+    """Do what run() does with a faster exit, for commands that do not need PyTorch.
 
-    NumPy's OpenBLAS would start a thread per core, which these commands do not need and which takes
-    25 ms of CPU time. os._exit() skips the teardown of NumPy and ONNX Runtime, which takes another
-    25 ms.
+    os._exit() skips the teardown of NumPy and ONNX Runtime, which takes 25 ms.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         run(command)
     except SystemExit as exit_request:

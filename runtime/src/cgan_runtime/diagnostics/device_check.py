@@ -16,13 +16,13 @@ from cgan_runtime.diagnostics.speed import Speed, measure_speed
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.inference import cuda_diagnostics, session
 from cgan_runtime.inference.session import AUTO, CPU, CUDA
-from cgan_runtime.model_file.contract import CONTRACT_VERSION
+from cgan_runtime.model_file.contract import CONTRACT_VERSION, ModelInfo
 
 # Maximum pixel error (0-255) of the golden sample, by precision and provider. An int8 model is
-# exact on every CPU. On CUDA onnxruntime computes it in floating point, where a value may round to
-# the next quantization step.
-TOLERANCES = {("int8", CPU): 0, ("int8", CUDA): 8}
-FLOAT_TOLERANCE = 1
+# exact on every CPU if it is marked as bit-exact. Otherwise, and on CUDA, a value that was computed
+# in floating point may round to the next quantization step.
+INT8_TOLERANCE, FLOAT_TOLERANCE = 8, 1
+TOLERANCES = {("int8", CPU): 0, ("int8", CUDA): INT8_TOLERANCE}
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,16 @@ def check_device(
             },
             golden_images=len(golden.labels),
             golden_max_error=int(error.max(initial=0)),
-            golden_tolerance=TOLERANCES.get((info.precision, generator.provider), FLOAT_TOLERANCE),
+            golden_tolerance=_tolerance(info, generator.provider),
             load_seconds=load_seconds,
             speed=measure_speed(generator),
         )
+
+
+def _tolerance(info: ModelInfo, provider: str) -> int:
+    if info.precision == "int8" and not info.bit_exact:
+        return INT8_TOLERANCE
+    return TOLERANCES.get((info.precision, provider), FLOAT_TOLERANCE)
 
 
 class _Messages(logging.Handler):

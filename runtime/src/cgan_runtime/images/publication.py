@@ -4,11 +4,11 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from filecmp import cmp
 from pathlib import Path
 
-from cgan_runtime.errors import OutputError
+from cgan_runtime.errors import OutputError, is_callers, suppress_own
 from cgan_runtime.files import make_folder, output_errors
 
 _STAGE_NAME = re.compile(r"\.cgan-run-[0-9a-f]{16}\.part")
@@ -49,7 +49,7 @@ def staged(
                 _publish(stage, target, key, may_replace)
     finally:
         for each in created:
-            with suppress(OSError):  # it is not empty
+            with suppress_own(OSError):  # it is not empty
                 each.rmdir()
 
 
@@ -72,8 +72,8 @@ def _publish(
     if not target.exists():
         try:
             stage.rename(target)
-        except OSError:
-            if not target.is_dir():
+        except OSError as error:
+            if is_callers(error) or not target.is_dir():
                 raise  # otherwise, another process has created it
         else:
             return
@@ -102,7 +102,7 @@ def _delete_leftovers(parent: Path) -> None:
     for stage in parent.iterdir():
         if not _STAGE_NAME.fullmatch(stage.name) or stage.is_symlink() or not stage.is_dir():
             continue
-        with suppress(OSError), _lock(stage, wait=False) as locked:
+        with suppress_own(OSError), _lock(stage, wait=False) as locked:
             files = [*stage.iterdir()]
             # A process that has just created its folder may not have locked it yet.
             if locked and files and all(path.is_file() for path in files):
@@ -122,7 +122,9 @@ def _lock(folder: Path, *, wait: bool = True) -> Iterator[bool]:
         locked = True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:  # it is locked, or the file system has no locks
+        except OSError as error:  # it is locked, or the file system has no locks
+            if is_callers(error):
+                raise
             locked = False
         yield locked
     finally:

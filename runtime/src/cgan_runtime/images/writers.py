@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cgan_runtime.errors import InputError, OutputError
+from cgan_runtime.errors import InputError, OutputError, is_callers
 from cgan_runtime.files import atomic_write, to_file_name
 from cgan_runtime.generator import Batch
 from cgan_runtime.images.layout import grid
@@ -180,9 +180,9 @@ def _idx_shape(path: Path) -> tuple[int, ...]:
             header = file.read(4)
             dimensions = header[3] if header[:3] == bytes([0, 0, IDX_UINT8]) else 0
             return struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
-    except TimeoutError:  # raised by a signal handler
-        raise
-    except (OSError, EOFError, IndexError, struct.error, zlib.error):
+    except (OSError, EOFError, IndexError, struct.error, zlib.error) as error:
+        if is_callers(error):
+            raise
         return ()
 
 
@@ -221,6 +221,8 @@ def _require_same_kind(folder: Path, info: ModelInfo, split: str) -> tuple[int, 
     except FileNotFoundError:
         text = "".join(f"{label}\n" for label in range(info.classes)) if has_images else expected
     except (OSError, UnicodeDecodeError) as error:
+        if is_callers(error):
+            raise
         raise OutputError(f"cannot read {path}: {error}; choose another folder") from error
     if [line.strip() for line in text.splitlines()] != list(info.class_names):
         raise OutputError(f"{folder} has other class names than this model; choose another folder")

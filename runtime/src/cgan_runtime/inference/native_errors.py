@@ -16,22 +16,32 @@ NO_THREAD = "pthread_create failed|_beginthreadex|CreateThread"  # the latter tw
 THREAD_REMEDY = "raise the limit on threads (ulimit -u, or the pids limit of the container)"
 
 
-def raised_in(error: Exception, *packages: str) -> bool:
-    """Return whether a function of these packages raised an exception, or called C code that did.
+def _raised_inside(error: Exception) -> bool:
+    """Return whether a function of onnxruntime raised an exception, or called C code that did.
 
     The function of a signal handler would be the last one in the traceback.
     """
     trace, module = error.__traceback__, ""
     while trace is not None:
         module, trace = trace.tb_frame.f_globals.get("__name__") or "", trace.tb_next
-    return module.partition(".")[0] in packages
+    return module.partition(".")[0] == PACKAGE
 
 
 def is_native(error: Exception) -> bool:
     """Return whether onnxruntime raised an exception, not a callback that ran meanwhile."""
     if type(error).__module__.partition(".")[0] == PACKAGE:
         return True
-    return type(error) in TRANSLATED and raised_in(error, PACKAGE)
+    return type(error) in TRANSLATED and _raised_inside(error)
+
+
+def raise_callers_exception(error: BaseException) -> None:
+    """Raise the exception of a signal handler that a native module has turned into this error."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        if isinstance(cause, TimeoutError) or not isinstance(cause, Exception):
+            error.__cause__ = error.__context__ = None  # otherwise the chain would be a cycle
+            raise cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def lacks_thread(error: Exception) -> bool:

@@ -7,7 +7,13 @@ from typing import Any
 
 from cgan_runtime.errors import InstallError, ProviderError
 from cgan_runtime.inference.forks import NATIVE_LOCK
-from cgan_runtime.inference.native_errors import convert_error, is_native, lacks_thread, one_line
+from cgan_runtime.inference.native_errors import (
+    convert_error,
+    is_native,
+    lacks_thread,
+    one_line,
+    raise_callers_exception,
+)
 from cgan_runtime.inference.thread_limit import startable_threads
 from cgan_runtime.inference.threads import available_threads
 
@@ -34,7 +40,7 @@ def import_onnxruntime() -> Any:
     except (ImportError, AttributeError) as error:
         if re.search(LINKER_OUT_OF_MEMORY, str(error)):
             raise MemoryError(str(error)) from error
-        _raise_callers_exception(error)
+        raise_callers_exception(error)
         raise InstallError(
             "onnxruntime is missing or broken; pip install 'cgan-runtime[cpu]', "
             f"or 'cgan-runtime[gpu]' for CUDA ({error})"
@@ -48,16 +54,6 @@ def limit_log() -> None:
     The setting applies to the whole process, so only a command calls this function.
     """
     import_onnxruntime().set_default_logger_severity(4)
-
-
-def _raise_callers_exception(error: BaseException) -> None:
-    """Raise the exception of a signal handler that a native module has turned into this error."""
-    cause = error.__cause__ or error.__context__
-    while cause is not None:
-        if isinstance(cause, TimeoutError) or not isinstance(cause, Exception):
-            error.__cause__ = error.__context__ = None  # otherwise the chain would be a cycle
-            raise cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def short_name(provider: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cgan_runtime.errors import is_callers
 from cgan_runtime.inference.forks import abandon_after_fork
 from cgan_runtime.inference.native_errors import convert_run_error, is_native
 from cgan_runtime.inference.session_pool import SessionPool
@@ -49,7 +50,9 @@ class SingleImageGenerator:
         idle = self._idle.tensors
         try:
             bound = idle.pop()
-        except IndexError:
+        except IndexError as error:
+            if is_callers(error):
+                raise
             bound = _BoundTensors(self._sessions.for_batch(1), self._info)
         bound.set_inputs(label, seed, index)
         try:

@@ -6,8 +6,9 @@ change the affinity.
 
 import math
 import os
-from contextlib import suppress
 from pathlib import Path
+
+from cgan_runtime.errors import suppress_own
 
 # Linux mounts the control groups at the first path, and lists those of the process at the second.
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -17,7 +18,7 @@ MAX_BYTES = 2**20  # of a file that is read
 def available_threads() -> int:
     """Return how many CPUs this process may use, 1 or more."""
     cpus = os.cpu_count() or 1
-    with suppress(AttributeError, OSError):  # not Linux, or a sandbox forbids the call
+    with suppress_own(AttributeError, OSError):  # not Linux, or a sandbox forbids the call
         cpus = len(os.sched_getaffinity(0))
     return max(1, math.ceil(min(cpus, cpu_quota())))
 
@@ -49,7 +50,7 @@ def cpu_quota(cgroups: Path = CGROUPS, own_cgroups: Path = OWN_CGROUPS) -> float
 def _quota_of(folder: Path) -> float:
     version_1 = (_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
     for fields in (_read(folder / "cpu.max").split(), version_1):
-        with suppress(ValueError, ArithmeticError):  # a file is missing, or "max" means no limit
+        with suppress_own(ValueError, ArithmeticError):  # missing file; "max": no limit
             limit, period = map(int, fields)
             if limit > 0 and period > 0:
                 return limit / period
@@ -58,6 +59,6 @@ def _quota_of(folder: Path) -> float:
 
 def _read(path: Path) -> str:
     """Return the text of a file of the kernel, in which names may have any bytes; "" if missing."""
-    with suppress(OSError, ValueError), path.open("rb") as file:  # ValueError: a null character
+    with suppress_own(OSError, ValueError), path.open("rb") as file:  # ValueError: a null character
         return os.fsdecode(file.read(MAX_BYTES))
     return ""

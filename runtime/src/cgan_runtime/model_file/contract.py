@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 from zlib import Z_BEST_COMPRESSION, compress, decompressobj
 from zlib import error as zlib_error
 
-from cgan_runtime.errors import ModelError, printable
+from cgan_runtime.errors import ModelError, is_callers, printable
 from cgan_runtime.model_file.messages import message
 
 CONTRACT_VERSION = 1
@@ -100,7 +100,7 @@ class ModelInfo:
 
     @property
     def channels(self) -> int:
-        """Number of channels: 1 for gray, 3 for RGB."""
+        """Number of channels, 1 for gray or 3 for RGB."""
         return self.image_shape[0]
 
     @property
@@ -238,7 +238,9 @@ def _parse_json(metadata: Mapping[str, str], name: str) -> object:
         value: object = json.loads(text, parse_constant=int)
         if "\\u" in text:  # an escape can stand for a lone surrogate, which encode() rejects
             json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if is_callers(error):
+            raise
         _reject("not JSON", key=f"{PREFIX}{name}")
     level = [value]
     for _ in range(MAX_JSON_LEVELS):

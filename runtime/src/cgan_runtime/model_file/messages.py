@@ -33,6 +33,10 @@ MESSAGES = {
     "not written": (
         "{source} contains something that cgan-export does not write ({reason}); export it again"
     ),
+    "not supported": (
+        "{source} contains a network that cannot follow the model contract ({reason}); change the "
+        "network as docs/contract.md describes, and export it again"
+    ),
     # The graph
     "operator sets": "operator sets {opsets}",
     "IR version": "IR version {version}",
@@ -41,7 +45,7 @@ MESSAGES = {
     "no graph": "no graph",
     "too many parts": "too large: {nodes} nodes, {tensors} tensors, {values} inputs and outputs",
     "too much work": (
-        "too large: {elements} tensor elements and {multiplications} multiplications per batch"
+        "too large: {elements} tensor elements and {multiplications} multiplications for one image"
     ),
     "output shape": "an output whose shape differs from its declaration",
     "output type": "an output whose type differs from its declaration",
@@ -50,15 +54,20 @@ MESSAGES = {
     "shape": "tensor {name} of shape {shape}",
     "tensor type": "tensor {name} of type {type}",
     "tensor size": "tensor {name} whose size does not match its shape",
-    "not a target shape": "int64 tensor {name} that is not a shape",
-    "operator": "operator {operator} of domain {domain}",
+    "operator": "operator {operator}{domain} is not supported",
     "attribute": "operator {operator} with attribute {attribute}",
     "attribute value": "operator {operator} whose attribute {attribute} has a wrong value",
     "missing attribute": "operator {operator} without attribute {attribute}",
     "undefined input": "operator {operator} with undefined input {name}",
     "counts": "operator {operator} with {inputs} inputs and {outputs} outputs",
     "input type": "operator {operator} with an input of type {type}",
-    "misfit": "operator {operator} whose inputs do not fit",
+    "misfit": "the inputs of {operator}, which computes {name}, do not fit",
+    "mixed images": (
+        "{operator}, which computes {name}, mixes the images of a batch or uses their number"
+    ),
+    "unknown shape": (
+        "the shape of {name}, which {operator} computes, depends on the noise or the label"
+    ),
     # The contract
     "no contract": (
         "{source} is an ONNX model, but not one that cgan-export wrote (its metadata lacks {key}); "

@@ -12,13 +12,16 @@ import click
 from click.core import ParameterSource
 
 from cgan_training.cli.common import echo_line
-from cgan_training.data import is_dataset_folder
-from cgan_training.errors import LaunchError
+from cgan_training.cli.plan_text import format_plan
+from cgan_training.data import is_dataset_path
+from cgan_training.errors import LaunchError, UserCodeError
 from cgan_training.hardware.processes import ProcessGroup
 from cgan_training.recipe import load_recipe, recipe_names
+from cgan_training.user_code import is_user_code
 
 if TYPE_CHECKING:
     from cgan_training.data import Dataset
+    from cgan_training.recipe import Recipe
     from cgan_training.run import RunOptions
 
 AUTO = "auto"  # the value of --recipe that chooses by the images
@@ -35,6 +38,8 @@ class Arguments:
     dry_run: bool
     dataset: str
     data_dir: Path
+    image_size: tuple[int, int] | None
+    grayscale: bool
     epochs: int | None
     precision: str | None
     seed: int | None
@@ -69,25 +74,27 @@ def join_processes() -> Iterator[ProcessGroup]:
 def start(arguments: Arguments, processes: ProcessGroup) -> None:
     """Load the recipe and the dataset, then print the plan or train."""
     saved: dict[str, Any] = {}
+    not_named: dict[str, Any] = {}  # the saved values that are used
     resume = arguments.resume
     if resume is not None:
         from cgan_training.run.config import saved_options
 
         saved = processes.on_rank_zero(lambda: saved_options(resume))
-        arguments = replace(arguments, run_dir=resume, **not_given(saved))
+        not_named = not_given(saved)
+        arguments = replace(arguments, run_dir=resume, **not_named)
     changes: dict[str, Any] = {
         key: value
         for key in ("epochs", "precision", "seed")
         if (value := getattr(arguments, key)) is not None
     }
     named = arguments.recipe
-    if named == AUTO and arguments.start_from is not None:
-        named = str(arguments.start_from / "config.json")
     recipe = processes.on_rank_zero(lambda: None if named == AUTO else load_recipe(named))
+    require_named_code(not_named, recipe)
 
     import torch
 
-    from cgan_training.data import load_dataset
+    from cgan_training.data import Conversion, load_dataset
+    from cgan_training.data.fingerprint import fingerprint
     from cgan_training.engine import Trainer
     from cgan_training.hardware.devices import choose_device
     from cgan_training.hardware.precision import resolve_precision
@@ -95,7 +102,10 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
 
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
     data_dir = Path(arguments.data_dir)
-    data, problem = processes.rank_zero_first(lambda: load_dataset(arguments.dataset, data_dir))
+    conversion = Conversion(arguments.image_size, 1 if arguments.grayscale else None)
+    data, problem = processes.rank_zero_first(
+        lambda: load_dataset(arguments.dataset, data_dir, conversion=conversion)
+    )
     if problem is not None:
         warning = (
             f"WARNING: {problem}. Training on {data.source} instead: {len(data.labels):,} images, "
@@ -115,9 +125,12 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         f"{len(data.labels):,} images ({data.source}), on {place}, into {arguments.run_dir}"
     )
     if arguments.dry_run:
-        plan = plan_run(Trainer(recipe, data, device, processes), arguments.start_from)
-        click.echo(format_table(recipe.to_dict() | plan))
+        figures, trainer = fingerprint(data), Trainer(recipe, data, device, processes)
+        plan = plan_run(trainer, figures, arguments.start_from)
+        click.echo(format_plan(recipe, data, figures, plan))
         return
+    for note in data.notes:
+        echo_line(f"note: {note}")
     options = run_options(arguments, data, recipe_path(arguments.recipe, saved))
     path = train(
         recipe, data, arguments.run_dir, device=device, options=options, processes=processes
@@ -131,13 +144,34 @@ def not_given(saved: dict[str, Any]) -> dict[str, Any]:
     return {key: each for key, each in saved.items() if source(key) is ParameterSource.DEFAULT}
 
 
+def require_named_code(not_named: dict[str, Any], recipe: "Recipe | None") -> None:
+    """Raise UserCodeError if a resumed run would import code that only its config.json names.
+
+    Args:
+        not_named: the values of config.json that are used, by option.
+        recipe: the recipe of the run; None if the images choose it.
+    """
+    code, options = [], []
+    if "recipe" in not_named and recipe is not None and recipe.user_code:
+        code += recipe.user_code
+        options.append(f"--recipe {not_named['recipe']}")
+    if "dataset" in not_named and is_user_code(not_named["dataset"]):
+        code.append(not_named["dataset"])
+        options.append(f"--dataset {not_named['dataset']}")
+    if code:
+        raise UserCodeError(
+            f"the run uses your code {', '.join(code)}, which is imported only if you name it; "
+            f"resume it with {' '.join(options)}"
+        )
+
+
 def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "RunOptions":
     """Return the options of the run."""
     from cgan_training.evaluation.epoch_evaluator import EpochEvaluator
     from cgan_training.run import RunOptions
 
-    is_folder, data_dir = is_dataset_folder(arguments.dataset), Path(arguments.data_dir).resolve()
-    name = str(Path(arguments.dataset).resolve()) if is_folder else data.name
+    is_path, data_dir = is_dataset_path(arguments.dataset), Path(arguments.data_dir).resolve()
+    name = str(Path(arguments.dataset).resolve()) if is_path else data.name
     if arguments.eval_every:
         echo_line("the evaluation classifier is trained on first use, which takes some minutes")
     return RunOptions(
@@ -161,13 +195,3 @@ def recipe_path(recipe: str, saved: dict[str, Any]) -> str:
     if recipe == saved.get("recipe"):  # the run's config.json, which is a copy
         return str(saved.get("recipe_path", ""))
     return "" if recipe in (AUTO, *recipe_names()) else str(Path(recipe).resolve())
-
-
-def format_table(values: dict[str, Any]) -> str:
-    """Return a line per value; a value in a nested table is named TABLE.KEY."""
-    rows: dict[str, Any] = {}
-    for name, value in values.items():
-        table = value if isinstance(value, dict) else {"": value}
-        rows |= {f"{name}.{key}" if key else name: each for key, each in table.items()}
-    width = max(map(len, rows))
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())

@@ -2,15 +2,16 @@
 
 import errno
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from cgan_training.errors import DatasetError
 from cgan_training.input_files import read_bounded
 
 CLASSES = "classes.txt"
-MAX_CLASSES = 256  # a label is a uint8
+MAX_CLASSES = 10_000
 MAX_LENGTH = 200  # characters of a name
-MAX_BYTES = 2**18  # of the file; more than the longest names take
+MAX_BYTES = 2**23  # of the file; more than the longest names take
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # Persian and emoji contain them
 
 
@@ -39,7 +40,7 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
         )
     names = [unicodedata.normalize("NFC", line.strip()) for line in lines]
     for number, name in enumerate(names, 1):
-        if problem := _problem(name):
+        if problem := name_problem(name):
             raise DatasetError(f"line {number} of {path} {problem}; write one class name per line")
         if name in names[: number - 1]:
             raise DatasetError(
@@ -48,7 +49,27 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _problem(name: str) -> str | None:
+def check_class_names(names: Sequence[object], source: str) -> tuple[str, ...]:
+    """Return names that are not from a file, normalized and checked as those of classes.txt.
+
+    Raises:
+        DatasetError: there are too many names, or one is not a text, invalid, or used twice.
+    """
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise DatasetError(f"{source} are {len(names):,}; give 1 to {MAX_CLASSES}")
+    checked: list[str] = []
+    for name in names:
+        text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""
+        problem = "is not a text" if not isinstance(name, str) else name_problem(text)
+        problem = "is used twice" if text in checked else problem
+        if problem:
+            raise DatasetError(f"{source}: {name!r:.80} {problem}; give one text per class")
+        checked.append(text)
+    return tuple(checked)
+
+
+def name_problem(name: str) -> str | None:
+    """Return what is wrong with a class name, or None."""
     without_joiners = name.translate(dict.fromkeys(map(ord, JOINERS)))
     if not without_joiners:
         return "is empty"

@@ -15,13 +15,26 @@ SMALL_DATASET = 10_000  # images; larger datasets need no augmentation
 MAX_CHANGE = 0.1
 
 
-def augment(images: Tensor, probability: float, rng: torch.Generator) -> Tensor:
+def has_background(images: Tensor) -> bool:
+    """Return whether most border pixels of images, uint8 [n, channels, h, w], are 0.
+
+    Photos have no background: pixels from outside of them must not become black.
+    """
+    edges = (images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1])
+    return torch.cat([edge.flatten() == 0 for edge in edges]).float().mean().item() > 0.5
+
+
+def augment(
+    images: Tensor, probability: float, rng: torch.Generator, *, background: bool = True
+) -> Tensor:
     """Return the images stretched, rotated and shifted slightly, each by its own random amount.
 
     Args:
-        images: float32 [n, 1, height, width] in -1 (background) .. 1. Gradients pass through.
+        images: float32 [n, channels, height, width] in -1 .. 1. Gradients pass through.
         probability: that an image is changed at all, 0..1. At 0 no random numbers are generated.
         rng: on the images' device.
+        background: whether pixels from outside the image become -1, the background. Otherwise they
+            mirror the image.
     """
     if not probability:
         return images
@@ -30,5 +43,7 @@ def augment(images: Tensor, probability: float, rng: torch.Generator) -> Tensor:
     chosen = torch.rand(count, 1, 1, generator=rng, device=device) < probability
     theta = torch.eye(2, 3, device=device) + change * MAX_CHANGE * chosen  # [n, 2, 3]
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
-    # Pixels from outside the image become background, which must be 0 for grid_sample.
-    return functional.grid_sample(images.float() + 1, grid, align_corners=False) - 1
+    # The background must be 0 for grid_sample.
+    padding = "zeros" if background else "reflection"
+    shifted = images.float() + 1
+    return functional.grid_sample(shifted, grid, padding_mode=padding, align_corners=False) - 1

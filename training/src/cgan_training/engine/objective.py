@@ -66,7 +66,7 @@ class Objective:
     ) -> Loss:
         """Return the generator's loss at a progress of 0..1: its images should look real."""
         with self._autocast():
-            image = self._augment(generator(*inputs))  # [batch, 1, height, width]
+            image = self._augment(generator(*inputs))  # [batch, channels, height, width]
             logits, predictions = self._discriminator(image, inputs.label, progress=progress)
         total = adversarial = self._adversarial.of_generator(logits)
         for term, prediction in zip(self._terms, predictions, strict=True):
@@ -88,7 +88,7 @@ class Objective:
         Args:
             discriminator: with the auxiliary terms.
             generator: makes the generated images, and gets no gradients.
-            real: images, float32 [batch, 1, height, width], and labels, int64 [batch].
+            real: images, float32 [batch, channels, height, width], and labels, int64 [batch].
             inputs: noise and labels of the generated images, as many as there are real ones.
             progress: completed share of the run, 0..1.
             apply_r1: whether the loss includes the gradient penalty.

@@ -26,7 +26,7 @@ def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float,
 
     Args:
         generator: in eval mode; its last layer is linear with one output per pixel.
-        images: the training images, uint8 [n, 1, height, width], on the generator's device.
+        images: the training images, uint8 [n, channels, height, width], on the generator's device.
         threshold: rare pixels are foreground in fewer than this share of these images, 0..1.
         seed: of the noise and labels of the generated images.
     """

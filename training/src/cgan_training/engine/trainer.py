@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from cgan_runtime.noise import standard_normal
 from cgan_training.data import Dataset
-from cgan_training.engine.augmentation import SMALL_DATASET, augment
+from cgan_training.engine.augmentation import SMALL_DATASET, augment, has_background
 from cgan_training.engine.batch_norm import calibrate_batch_norm, has_batch_norm
 from cgan_training.engine.ema import update_ema
 from cgan_training.engine.objective import DiscriminatorWithTerms, Objective
@@ -65,8 +65,8 @@ class Trainer:
         processes: the processes that share each batch; each of them builds its own Trainer.
 
     Raises:
-        RecipeError: the batches cannot be shared evenly, are too small for batch norm, or the
-            networks do not support the image size.
+        RecipeError: the batches cannot be shared evenly, or are too small for batch norm.
+        UserCodeError: a network or loss of the user cannot be imported, or does not work.
         DeviceError: the device does not support the recipe's precision.
     """
 
@@ -119,7 +119,12 @@ class Trainer:
             current=EpochProgress(self._zero_sums()),
         )
         rng, bf16 = self.state.rng, self.precision == "bf16"
-        change = partial(augment, probability=self.augment_probability, rng=rng)
+        change = partial(
+            augment,
+            probability=self.augment_probability,
+            rng=rng,
+            background=has_background(self.images),
+        )
         autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=bf16)
         self.objective = Objective(recipe.loss, discriminator, change, autocast)
         # Gradients of a call through these are averaged over all processes.
@@ -258,8 +263,12 @@ class Trainer:
         if self._finished is None or self._finished[0] != state.step:
             source = state.generator if state.ema is None else state.ema.module
             generator = cast(Generator, copy.deepcopy(source).requires_grad_(False))
+            # The EMA averages parameters; buffers other than batch norm's are those of training.
+            for buffer, current in zip(generator.buffers(), state.generator.buffers(), strict=True):
+                buffer.copy_(current)
             calibrate_batch_norm(generator, recipe.seed)
-            generator.scale_noise(recipe.noise_std)
+            if recipe.noise_std != 1:
+                generator.scale_noise(recipe.noise_std)
             if threshold := recipe.rare_pixel_threshold:
                 suppress_rare_pixels(generator, self.images, threshold, recipe.seed)
             self._finished = state.step, generator

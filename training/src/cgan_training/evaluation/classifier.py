@@ -1,6 +1,6 @@
 """The evaluation classifier: a small network that measures the label accuracy of generated images.
 
-Images are uint8 ``[n, 1, height, width]`` with 0 as background; the classifier scales them itself.
+Images are uint8 ``[n, channels, height, width]``, gray or RGB; the classifier scales them itself.
 Training uses its own random generators and does not change torch's global random state.
 """
 
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import make_folder
+from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.archive import load_archive, save_archive
 from cgan_training.data import Dataset
 from cgan_training.errors import DatasetError
@@ -54,22 +55,23 @@ SETTINGS = ClassifierSettings()
 
 
 class EvaluationClassifier(nn.Module):
-    """A convolutional classifier of gray images, whose sides have at least MIN_SIDE pixels.
+    """A convolutional classifier of images whose sides have at least MIN_SIDE pixels.
 
     Raises:
         DatasetError: the images are smaller.
     """
 
-    def __init__(self, classes: int, height: int, width: int) -> None:
+    def __init__(self, classes: int, image_shape: ImageShape) -> None:
         super().__init__()
+        channels, height, width = image_shape
         if min(height, width) < MIN_SIDE:
             raise DatasetError(
                 f"the evaluation classifier needs images of {MIN_SIDE} x {MIN_SIDE} pixels or "
                 f"more, got {height} x {width}; omit the evaluation"
             )
-        self.height, self.width = height, width
+        self.image_shape = image_shape
         layers: list[nn.Module] = []
-        inputs = 1
+        inputs = channels
         for i, outputs in enumerate(SETTINGS.widths):
             layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
             if i in SETTINGS.pooled_after:  # before the norm, which then has a quarter of the work
@@ -84,14 +86,14 @@ class EvaluationClassifier(nn.Module):
         """Return the penultimate activations, float32 [n, 128], 0 or more.
 
         Args:
-            images: uint8 [n, 1, height, width].
+            images: uint8 [n, channels, height, width].
 
         Raises:
             ValueError: the images have a different dtype or shape.
         """
-        if images.dtype != torch.uint8 or images.shape[1:] != (1, self.height, self.width):
+        if images.dtype != torch.uint8 or images.shape[1:] != self.image_shape:
             raise ValueError(
-                f"the classifier expects uint8 [n, 1, {self.height}, {self.width}], "
+                f"the classifier expects uint8 [n, {', '.join(map(str, self.image_shape))}], "
                 f"got {images.dtype} {list(images.shape)}"
             )
         maps: Tensor = self.layers(images.float() / 255)  # [n, 128, height / 4, width / 4]
@@ -117,7 +119,7 @@ def train_classifier(
     and continued from its state file.
 
     Args:
-        images: uint8 [n, 1, height, width], n >= 1.
+        images: uint8 [n, channels, height, width], n >= 1.
         labels: int64 [n], 0 <= label < classes.
         classes: number of labels.
         epochs: passes over the dataset, at least 1; by default the number depends on n.
@@ -131,7 +133,8 @@ def train_classifier(
     batches = len(images) // batch_size
     if epochs is None:
         epochs = max(SETTINGS.epochs, math.ceil(SETTINGS.min_steps / batches))
-    classifier = _untrained_classifier(classes, images).train()
+    channels, height, width = images.shape[1:]
+    classifier = _untrained_classifier(classes, (channels, height, width)).train()
     optimizer = torch.optim.SGD(
         classifier.parameters(),
         momentum=SETTINGS.momentum,
@@ -203,7 +206,7 @@ def classification_accuracy_score(
     section 3). It also drops if they lack variety, which the other figures may miss.
 
     Args:
-        images: uint8 [n, 1, height, width]; n should be that of the training set.
+        images: uint8 [n, channels, height, width]; n should be that of the training set.
         labels: int64 [n], 0 <= label < test.classes.
         test: the test set.
         epochs: passes over the images; 3 give MNIST's 60,000 real images a score of about 99.3 %.
@@ -250,7 +253,7 @@ def load_or_train_classifier(dataset: Dataset, cache_dir: Path) -> EvaluationCla
 
 def _load_classifier(path: Path, dataset: Dataset) -> EvaluationClassifier | None:
     """Load a classifier in eval mode; None if its file is damaged."""
-    classifier = _untrained_classifier(dataset.classes, dataset.images)
+    classifier = _untrained_classifier(dataset.classes, dataset.image_shape)
     try:
         classifier.load_state_dict(load_archive(path))
     except Exception as error:  # noqa: BLE001 - torch raises many types for damaged weights
@@ -259,10 +262,10 @@ def _load_classifier(path: Path, dataset: Dataset) -> EvaluationClassifier | Non
     return classifier.eval()
 
 
-def _untrained_classifier(classes: int, images: Tensor) -> EvaluationClassifier:
+def _untrained_classifier(classes: int, image_shape: ImageShape) -> EvaluationClassifier:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)  # torch.manual_seed() also seeds CUDA
-        return EvaluationClassifier(classes, images.shape[2], images.shape[3])
+        return EvaluationClassifier(classes, image_shape)
 
 
 def _augment(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cgan_training.data import Dataset
 
-GenerateImages = Callable[[Tensor], Tensor]  # int64 [n] labels -> uint8 [n, 1, height, width]
+GenerateImages = Callable[[Tensor], Tensor]  # labels [n] -> uint8 [n, channels, height, width]
 REAL, NOISY, REPEATED, SHIFTED = CONTROLS = (
     "real training images",
     "real images with noise",

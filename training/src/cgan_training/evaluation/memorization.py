@@ -22,7 +22,7 @@ def nearest_training_images(images: Tensor, labels: Tensor, train: Dataset) -> N
     """Find the nearest training image of the same label for each image.
 
     Args:
-        images: uint8 [n, 1, height, width].
+        images: uint8 [n, channels, height, width].
         labels: int64 [n]; the training set must contain each of them.
         train: the training set.
     """

@@ -3,15 +3,22 @@
 from cgan_training.losses.adversarial import HINGE, LOGISTIC, AdversarialLoss
 from cgan_training.losses.auxiliary import AuxiliaryTerm, GeneratorInputs
 from cgan_training.losses.classification import ClassificationTerm
+from cgan_training.losses.custom import import_loss
 from cgan_training.losses.noise_reconstruction import NoiseReconstructionTerm
 from cgan_training.losses.r1 import r1_penalty
-from cgan_training.recipe import HingeLoss, LossSettings
+from cgan_training.recipe import CustomLoss, HingeLoss, LossSettings
 
 __all__ = ["AuxiliaryTerm", "GeneratorInputs", "adversarial_loss", "auxiliary_terms", "r1_penalty"]
 
 
 def adversarial_loss(settings: LossSettings) -> AdversarialLoss:
-    """Return the adversarial loss of a recipe."""
+    """Return the adversarial loss of a recipe.
+
+    Raises:
+        UserCodeError: a loss of the user cannot be imported, or does not work.
+    """
+    if isinstance(settings, CustomLoss):
+        return import_loss(settings)
     return HINGE if isinstance(settings, HingeLoss) else LOGISTIC
 
 

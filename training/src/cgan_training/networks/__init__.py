@@ -5,19 +5,29 @@ from collections.abc import Callable
 from torch import nn
 
 from cgan_runtime.model_file.contract import ImageShape
-from cgan_training.networks import convolutional, perceptron
+from cgan_training.networks import convolutional, perceptron, pyramid
+from cgan_training.networks.convolutional import Crop
+from cgan_training.networks.custom import CustomDiscriminatorNetwork, CustomGeneratorNetwork
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
-from cgan_training.networks.generator import Generator, to_float, to_uint8
+from cgan_training.networks.generator import (
+    Generator,
+    to_float,
+    to_uint8,
+)
 from cgan_training.recipe import (
     ConvolutionalDiscriminator,
     ConvolutionalGenerator,
+    CustomDiscriminator,
+    CustomGenerator,
     DiscriminatorSettings,
     GeneratorSettings,
     PerceptronDiscriminator,
     PerceptronGenerator,
+    PyramidDiscriminator,
 )
 
 __all__ = [
+    "Crop",
     "Discriminator",
     "DiscriminatorOutput",
     "Generator",
@@ -34,6 +44,8 @@ _GENERATOR_LAYERS: dict[type[GeneratorSettings], Callable[..., nn.Sequential]] =
 _DISCRIMINATORS: dict[type[DiscriminatorSettings], Callable[..., Discriminator]] = {
     PerceptronDiscriminator: perceptron.PerceptronDiscriminatorNetwork,
     ConvolutionalDiscriminator: convolutional.ConvolutionalDiscriminatorNetwork,
+    PyramidDiscriminator: pyramid.PyramidDiscriminatorNetwork,
+    CustomDiscriminator: CustomDiscriminatorNetwork,
 }
 
 
@@ -43,8 +55,10 @@ def build_generator(
     """Build an untrained generator; the arguments are those of Generator.
 
     Raises:
-        RecipeError: this kind of generator does not support the image size.
+        UserCodeError: a generator of the user cannot be imported or built, or does not work.
     """
+    if isinstance(settings, CustomGenerator):
+        return CustomGeneratorNetwork(settings, noise_dim, classes, image_shape)
     layers = _GENERATOR_LAYERS[type(settings)](settings, noise_dim + classes, image_shape)
     return Generator(layers, settings, noise_dim, classes, image_shape)
 
@@ -52,10 +66,10 @@ def build_generator(
 def build_discriminator(
     settings: DiscriminatorSettings, classes: int, image_shape: ImageShape
 ) -> Discriminator:
-    """Build an untrained discriminator.
+    """Build an untrained discriminator for images of a shape.
 
     Raises:
-        RecipeError: this kind of discriminator does not support the image size.
+        UserCodeError: a discriminator of the user cannot be imported or built, or does not work.
     """
     return _DISCRIMINATORS[type(settings)](settings, classes, image_shape)
 

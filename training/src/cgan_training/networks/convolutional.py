@@ -1,17 +1,33 @@
-"""Small convolutional networks that work on a coarse grid, whose cells are 4 x 4 pixels."""
+"""Small convolutional networks. The generator starts on a coarse grid, and doubles it if asked."""
+
+import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cgan_runtime.model_file.contract import ImageShape
-from cgan_training.errors import RecipeError
-from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
-from cgan_training.networks.minibatch_stddev import MinibatchStddev
+from cgan_training.networks.projection import ProjectionDiscriminatorNetwork, channels_last
 from cgan_training.recipe import ConvolutionalDiscriminator, ConvolutionalGenerator
 
 CELL = 4  # pixels per side of a grid cell: 28 x 28 pixels are a grid of 7 x 7
-EMBEDDING_STD = 0.1  # of the label embeddings at the start
+MAX_GRID = 8  # cells per side of the grid that a generator with doublings starts from
+
+
+class Crop(nn.Module):
+    """Keep the upper left part of feature maps.
+
+    Args:
+        height, width: of that part, in pixels.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return [..., height, width]."""
+        return maps[..., : self.height, : self.width]
 
 
 def generator_layers(
@@ -19,10 +35,15 @@ def generator_layers(
 ) -> nn.Sequential:
     """Return the layers of a generator; see Generator for their input and output.
 
-    All convolutions work on the coarse grid, and the last one computes the pixels of each cell
-    (Shi et al. 2016, sec. 3). This is several times cheaper than upsampling in several layers.
+    Linear layers make a grid of cells, convolutions work on it, and a pixel shuffle turns the
+    channels of a cell into its pixels (Shi et al. 2016, sec. 3). A pixel shuffle by 2 doubles the
+    grid in between, once for each of settings.finer_channels. The pixels of a grid that exceeds the
+    image are cut off.
     """
-    rows, columns = _grid(image_shape)
+    colors, height, width = image_shape
+    doublings, cell = _doublings(settings.finer_channels, max(height, width))
+    covered = cell << len(doublings)  # pixels per side of a cell of the first grid
+    rows, columns = -(-height // covered), -(-width // covered)
     channels = settings.channels
     layers: list[nn.Module] = [
         nn.Linear(inputs, settings.hidden),
@@ -32,32 +53,69 @@ def generator_layers(
         nn.Unflatten(1, (channels, rows, columns)),  # [batch, channels, rows, columns]
         nn.BatchNorm2d(channels),
         nn.ReLU(),
+        *_convolutions(settings.convolutions, channels),
     ]
-    for _ in range(settings.convolutions):
-        convolution = nn.Conv2d(channels, channels, 3, padding=1)
-        layers += [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
-    pixels = image_shape[0] * CELL * CELL  # of one cell, in all channels
-    layers += [nn.Conv2d(channels, pixels, 3, padding=1), nn.PixelShuffle(CELL)]
-    return _channels_last(nn.Sequential(*layers))
+    for finer in doublings:
+        layers += [*_convolution(channels, 4 * finer, repeats=4), nn.PixelShuffle(2)]
+        layers += _convolutions(settings.convolutions, finer)
+        channels = finer
+    layers.append(_repeated(nn.Conv2d(channels, colors * cell * cell, 3, padding=1), cell * cell))
+    if cell > 1:
+        layers.append(nn.PixelShuffle(cell))
+    if height % covered or width % covered:
+        layers.append(Crop(height, width))
+    return channels_last(nn.Sequential(*layers))
 
 
-class ConvolutionalDiscriminatorNetwork(Discriminator):
-    """Three convolutions and a linear layer; the label enters by projection.
+def _doublings(finer_channels: tuple[int, ...], side: int) -> tuple[list[int], int]:
+    """Return the channels of the grids after the first one, and the cell size of the last one.
+
+    Larger images than MAX_GRID cells get further grids with the first of the finer channels.
+    """
+    if not finer_channels:
+        return [], CELL
+    cell = CELL >> len(finer_channels)
+    further = max(0, math.ceil(math.log2(side / (MAX_GRID * CELL))))
+    return [finer_channels[0]] * further + list(finer_channels), cell
+
+
+def _convolutions(count: int, channels: int) -> list[nn.Module]:
+    return [layer for _ in range(count) for layer in _convolution(channels, channels)]
+
+
+def _convolution(inputs: int, outputs: int, repeats: int = 1) -> list[nn.Module]:
+    convolution = _repeated(nn.Conv2d(inputs, outputs, 3, padding=1), repeats)
+    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def _repeated(convolution: nn.Conv2d, repeats: int) -> nn.Conv2d:
+    """Give all pixels that a pixel shuffle takes from one cell the same weights at the start.
+
+    Different ones would show as a checkerboard (Aitken et al. 2017, sec. 3.3).
+    """
+    for parameter in convolution.parameters():
+        values = parameter.detach()[::repeats].repeat_interleave(repeats, dim=0)
+        parameter.data.copy_(values)
+    return convolution
+
+
+class ConvolutionalDiscriminatorNetwork(ProjectionDiscriminatorNetwork):
+    """Three convolutions and a linear layer.
 
     The first convolution covers 8 x 8 pixels with a stride of 4, so that all others work on the
-    coarse grid. Projection: Miyato & Koyama 2018, sec. 3.
+    coarse grid.
     """
 
     def __init__(
         self, settings: ConvolutionalDiscriminator, classes: int, image_shape: ImageShape
     ) -> None:
-        super().__init__()
-        rows, columns = _grid(image_shape)
+        colors, height, width = image_shape
+        rows, columns = -(-height // CELL), -(-width // CELL)
         first, second, third = settings.channels
         cells = -(-rows // 2) * -(-columns // 2)  # after the convolution with a stride of 2
         activation = nn.LeakyReLU(settings.negative_slope)
         layers = nn.Sequential(
-            nn.Conv2d(image_shape[0] * CELL * CELL, first, 2),
+            nn.Conv2d(colors * CELL * CELL, first, 2),
             activation,
             nn.Conv2d(first, second, 3, padding=1),
             activation,
@@ -67,47 +125,16 @@ class ConvolutionalDiscriminatorNetwork(Discriminator):
             nn.Linear(third * cells, settings.hidden),
             activation,
         )
-        self.layers, self.feature_dim = _channels_last(layers), settings.hidden
-        self.head = nn.Linear(settings.hidden, 1)
-        self.embedding = nn.Embedding(classes, settings.hidden)
-        nn.init.normal_(self.embedding.weight, 0, EMBEDDING_STD)
-        self.minibatch_stddev = MinibatchStddev(classes) if settings.minibatch_stddev else None
-        self.minibatch_stddev_fades = settings.minibatch_stddev_fades
+        super().__init__(layers, settings, classes)
 
-    def forward(
-        self, image: Tensor, label: Tensor, groups: int = 1, progress: float | Tensor = 0.0
-    ) -> DiscriminatorOutput:
-        """Return logits and features; see Discriminator."""
-        features = self.layers(_cells(image))  # [batch, feature_dim]
-        logits: Tensor = self.head(features).squeeze(1)  # [batch]
-        logits = logits + (self.embedding(label) * features).sum(1)
-        if self.minibatch_stddev is not None:
-            scale = 1 - progress if self.minibatch_stddev_fades else 1.0
-            logits = logits + scale * self.minibatch_stddev(features, label, groups)
-        return DiscriminatorOutput(logits, features)
+    def inputs(self, image: Tensor) -> Tensor:
+        """Return [batch, 16 * channels, rows + 1, columns + 1]: the cells of a grid.
 
-
-def _cells(image: Tensor) -> Tensor:
-    """Return [batch, 16 * channels, rows + 1, columns + 1]: the cells of a grid.
-
-    The grid is shifted by half a cell. A 2 x 2 convolution on it equals an 8 x 8 convolution with a
-    stride of 4 on the image, in a third of the time (measured with oneDNN in bf16), because its
-    matrix rows are longer.
-    """
-    padded = functional.pad(image, [CELL // 2] * 4, value=-1)  # pads with background
-    return functional.pixel_unshuffle(padded, CELL).contiguous(memory_format=torch.channels_last)
-
-
-def _grid(image_shape: ImageShape) -> tuple[int, int]:
-    _, height, width = image_shape
-    if height % CELL or width % CELL:
-        raise RecipeError(
-            f"convolutional networks need image sides that are multiples of {CELL}, got "
-            f"{height} x {width}; use the recipe classic, or resize the images"
-        )
-    return height // CELL, width // CELL
-
-
-def _channels_last(layers: nn.Sequential) -> nn.Sequential:
-    """Store the weights as [out, h, w, in], the fastest order on CPUs and tensor cores."""
-    return layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        The grid is shifted by half a cell. A 2 x 2 convolution on it equals an 8 x 8 convolution
+        with a stride of 4 on the image, in a third of the time (measured with oneDNN in bf16),
+        because its matrix rows are longer.
+        """
+        right, bottom = (CELL // 2 + -side % CELL for side in (image.shape[3], image.shape[2]))
+        padded = functional.pad(image, [CELL // 2, right, CELL // 2, bottom], value=-1)
+        cells = functional.pixel_unshuffle(padded, CELL)
+        return cells.contiguous(memory_format=torch.channels_last)

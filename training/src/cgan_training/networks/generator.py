@@ -18,9 +18,9 @@ class Generator(nn.Module):
 
     Args:
         layers: map [noise; one-hot label], float32 [batch, noise_dim + classes], to the pixels
-            before tanh. Their output has channels * height * width numbers per image, in
-            any shape. The first
-            layer is an nn.Linear: the exporter turns its label columns into a lookup table.
+            before tanh. Their output has channels * height * width numbers per image, in any shape.
+            The first layer is an nn.Linear: the exporter turns its label columns into a lookup
+            table.
         settings: the settings that the layers were built from; a model file stores them.
         noise_dim: length of the noise vector.
         classes: number of labels.

@@ -21,7 +21,7 @@ MAX_ROWS, MAX_COLUMNS = 100, 1000  # shown on a sheet
 MAX_SIDE = 16_383  # pixels of a WebP picture (libwebp's WEBP_MAX_DIMENSION)
 MAX_PIXELS, MAX_FRAME_PIXELS = 2**23, 2**21  # of a sheet, and of a frame of the animation
 MAX_FRAMES, FRAME_MS, LAST_FRAME_MS = 60, 150, 3000  # of the animation
-BACKGROUND, TEXT = 255, 40  # gray values
+BACKGROUND, TEXT = "#ffffff", "#282828"
 
 
 def draw_sample_sheet(images: Tensor, column_names: Sequence[str], title: str) -> bytes:
@@ -31,20 +31,20 @@ def draw_sample_sheet(images: Tensor, column_names: Sequence[str], title: str) -
     shrunk if the sheet would have more than MAX_PIXELS pixels.
 
     Args:
-        images: uint8 [rows * columns, 1, height, width], row by row.
+        images: uint8 [rows * columns, channels, height, width], row by row.
         column_names: printed above the columns; long names are truncated. The sheet shows the first
             MAX_COLUMNS columns.
         title: printed below the images, and truncated to the width of the sheet.
     """
     columns = min(len(column_names), MAX_COLUMNS)
-    pixels = images.cpu().numpy()[:, 0]  # [n, h, w]
+    pixels = images.cpu().movedim(1, -1).squeeze(-1).numpy()  # gray [n, h, w] or RGB [n, h, w, 3]
     rows = min(len(pixels) // len(column_names), MAX_ROWS)
     if columns < len(column_names):
         title = f"{title}, the first {columns} of {len(column_names)} columns"
     font, title = ImageFont.load_default(14), printable(title)
-    layout = _layout(columns, rows, *pixels.shape[1:])
+    layout = _layout(columns, rows, *images.shape[2:])
     width = max(layout.page[0], min(math.ceil(font.getlength(title)) + 2 * GAP, TITLE_WIDTH))
-    page = Image.new("L", (width, layout.page[1]), BACKGROUND)
+    page = Image.new("L" if pixels.ndim == 3 else "RGB", (width, layout.page[1]), BACKGROUND)
     draw, left = ImageDraw.Draw(page), (width - layout.page[0]) // 2
     for column, name in enumerate(column_names[:columns]):
         x, y = layout.corner(0, column)
@@ -127,7 +127,7 @@ def _frames(sheets: Sequence[Path]) -> Iterator[Image.Image]:
     for path in sheets:
         with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             with Image.open(path) as page:
-                frame = page.convert("L")
+                frame = page.convert("RGB")
             if size is None:
                 scale = min(1.0, math.sqrt(MAX_FRAME_PIXELS / (frame.width * frame.height)))
                 scale = min(scale, MAX_SIDE / max(frame.size))

@@ -1,5 +1,6 @@
 """Recipes: how a network is trained, as plain settings. Nothing here imports PyTorch."""
 
+from cgan_training.recipe.custom import CustomDiscriminator, CustomGenerator, CustomLoss
 from cgan_training.recipe.loading import load_recipe, recipe_from_dict, recipe_names
 from cgan_training.recipe.losses import HingeLoss, LogisticLoss, LossSettings
 from cgan_training.recipe.networks import (
@@ -10,6 +11,8 @@ from cgan_training.recipe.networks import (
     GeneratorSettings,
     PerceptronDiscriminator,
     PerceptronGenerator,
+    ProjectionDiscriminator,
+    PyramidDiscriminator,
 )
 from cgan_training.recipe.schema import MAX_EPOCHS, PRECISIONS, TABLES, Recipe
 from cgan_training.recipe.settings import build_table
@@ -21,6 +24,9 @@ __all__ = [
     "TABLES",
     "ConvolutionalDiscriminator",
     "ConvolutionalGenerator",
+    "CustomDiscriminator",
+    "CustomGenerator",
+    "CustomLoss",
     "DiscriminatorSettings",
     "GeneratorSettings",
     "HingeLoss",
@@ -28,6 +34,8 @@ __all__ = [
     "LossSettings",
     "PerceptronDiscriminator",
     "PerceptronGenerator",
+    "ProjectionDiscriminator",
+    "PyramidDiscriminator",
     "Recipe",
     "build_table",
     "load_recipe",

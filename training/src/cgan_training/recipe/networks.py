@@ -16,6 +16,7 @@ class GeneratorSettings(TableSettings):
     """Base of the generators' settings."""
 
     has_pixel_biases: ClassVar[bool] = False  # whether the last layer has one bias per pixel
+    can_scale_noise: ClassVar[bool] = False  # whether noise_std can change the weights
 
 
 class DiscriminatorSettings(TableSettings):
@@ -30,6 +31,7 @@ class PerceptronGenerator(GeneratorSettings):
 
     kind: ClassVar[str] = "perceptron"
     has_pixel_biases: ClassVar[bool] = True
+    can_scale_noise: ClassVar[bool] = True
     hidden: tuple[int, ...]  # units of the hidden layers, in order
     batch_norm: bool = False  # whether batch norm precedes each ReLU (Radford et al. 2015, sec. 3)
 
@@ -39,17 +41,24 @@ class PerceptronGenerator(GeneratorSettings):
 
 @dataclass(frozen=True)
 class ConvolutionalGenerator(GeneratorSettings):
-    """Linear layers that make a coarse grid, then 3 x 3 convolutions and one pixel shuffle."""
+    """Linear layers that make a coarse grid, then 3 x 3 convolutions and pixel shuffles."""
 
     kind: ClassVar[str] = "convolutional"
+    can_scale_noise: ClassVar[bool] = True
     hidden: int  # units of the linear layer between the input and the grid
     channels: int  # channels of the grid
-    convolutions: int = 2  # number of convolutions before the one that makes the pixels
+    convolutions: int = 2  # number of convolutions on each grid
+    # Channels of further grids, each with twice as many rows and columns. Without them, one pixel
+    # shuffle makes all pixels of the coarse grid's cells.
+    finer_channels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.require("hidden", 1 <= self.hidden <= MAX_UNITS, UNITS_RANGE)
         self.require("channels", 1 <= self.channels <= MAX_UNITS, UNITS_RANGE)
         self.require("convolutions", 0 <= self.convolutions <= MAX_LAYERS, f"0 to {MAX_LAYERS}")
+        finer = self.finer_channels
+        valid = len(finer) <= 2 and (not finer or _are_valid_layers(finer))
+        self.require("finer_channels", valid, f"at most two numbers, each {UNITS_RANGE}")
 
 
 @dataclass(frozen=True)
@@ -66,31 +75,54 @@ class PerceptronDiscriminator(DiscriminatorSettings):
 
 
 @dataclass(frozen=True)
-class ConvolutionalDiscriminator(DiscriminatorSettings):
+class ProjectionDiscriminator(DiscriminatorSettings):
     """Convolutions on the image; the label enters by projection (Miyato & Koyama 2018, sec. 3)."""
 
-    kind: ClassVar[str] = "convolutional"
     has_features: ClassVar[bool] = True
-    channels: tuple[int, ...]  # of the three convolutions
+    channels: tuple[int, ...]  # of the convolutions
     hidden: int  # length of the feature vector and of the label embeddings
     negative_slope: float = 0.2  # of the leaky ReLU, 0 <= slope < 1
     minibatch_stddev: bool = False  # whether the logits depend on how much a label's images vary
     minibatch_stddev_fades: bool = False  # whether that influence falls linearly to 0 over the run
 
     def __post_init__(self) -> None:
-        valid = len(self.channels) == 3 and _are_valid_layers(self.channels)
-        self.require("channels", valid, f"three numbers, each {UNITS_RANGE}")
+        self.require("channels", _are_valid_layers(self.channels), LAYERS_RANGE)
         self.require("hidden", 1 <= self.hidden <= MAX_UNITS, UNITS_RANGE)
         self.require("negative_slope", 0 <= self.negative_slope < 1, "0 or more and below 1")
         consistent = self.minibatch_stddev or not self.minibatch_stddev_fades
         self.require("minibatch_stddev_fades", consistent, "False without minibatch_stddev")
 
 
+@dataclass(frozen=True)
+class ConvolutionalDiscriminator(ProjectionDiscriminator):
+    """Three convolutions, all of them on a coarse grid: fast, but blind to fine texture."""
+
+    kind: ClassVar[str] = "convolutional"
+
+    def __post_init__(self) -> None:
+        valid = len(self.channels) == 3 and _are_valid_layers(self.channels)
+        self.require("channels", valid, f"three numbers, each {UNITS_RANGE}")
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class PyramidDiscriminator(ProjectionDiscriminator):
+    """Convolutions on several grids, each with half the rows and columns of the one before."""
+
+    kind: ClassVar[str] = "pyramid"
+    convolutions: int = 1  # number of convolutions on each grid
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("convolutions", 1 <= self.convolutions <= MAX_LAYERS, f"1 to {MAX_LAYERS}")
+
+
 GENERATORS: dict[str, type[GeneratorSettings]] = {
     settings.kind: settings for settings in (PerceptronGenerator, ConvolutionalGenerator)
 }
 DISCRIMINATORS: dict[str, type[DiscriminatorSettings]] = {
-    settings.kind: settings for settings in (PerceptronDiscriminator, ConvolutionalDiscriminator)
+    settings.kind: settings
+    for settings in (PerceptronDiscriminator, ConvolutionalDiscriminator, PyramidDiscriminator)
 }
 
 

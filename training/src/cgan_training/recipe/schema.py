@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from cgan_training.errors import RecipeError
+from cgan_training.recipe.custom import CustomDiscriminator, CustomGenerator, CustomLoss
 from cgan_training.recipe.losses import LOSSES, LossSettings
 from cgan_training.recipe.networks import (
     DISCRIMINATORS,
@@ -12,7 +13,13 @@ from cgan_training.recipe.networks import (
     DiscriminatorSettings,
     GeneratorSettings,
 )
-from cgan_training.recipe.settings import MAX_SHOWN, TableSettings, to_plain_values
+from cgan_training.recipe.settings import (
+    MAX_SHOWN,
+    USER_CODE,
+    TableSettings,
+    to_plain_values,
+)
+from cgan_training.user_code import is_user_code
 
 PRECISIONS = ("fp32", "tf32", "bf16", "auto")
 MAX_NAME_LENGTH = 100  # characters
@@ -21,9 +28,9 @@ MAX_EPOCHS = MAX_BATCH_SIZE = 2**31 - 1
 MAX_EPOCH_IMAGES = 100_000_000  # the order of an epoch's images takes 16 bytes per image
 OPTIONS = ("epochs", "seed", "precision")  # fields that cgan-train can override with an option
 TABLES: dict[str, Mapping[str, type[TableSettings]]] = {
-    "generator": GENERATORS,
-    "discriminator": DISCRIMINATORS,
-    "loss": LOSSES,
+    "generator": {**GENERATORS, USER_CODE: CustomGenerator},
+    "discriminator": {**DISCRIMINATORS, USER_CODE: CustomDiscriminator},
+    "loss": {**LOSSES, USER_CODE: CustomLoss},
 }
 
 
@@ -35,13 +42,13 @@ class Recipe:
         RecipeError: a value is invalid; the message names the field and the allowed values.
     """
 
-    name: str
+    name: str  # in messages, in config.json and in the metadata of the model
     generator: GeneratorSettings  # a table: `kind` and the settings of that kind
     discriminator: DiscriminatorSettings  # a table, as above
     loss: LossSettings  # a table, as above
     noise_dim: int  # length of the noise vector
     batch_size: int  # images per step
-    epochs: int
+    epochs: int  # passes over the training images
     learning_rate: float  # of both Adam optimizers
     adam_betas: tuple[float, float]  # of both Adam optimizers, 0 <= beta < 1
     seed: int  # of the weights, the shuffling and the noise, 0 <= seed < 2**63
@@ -93,6 +100,11 @@ class Recipe:
                 f"{self.generator.kind!r} generator has no bias for each pixel; set it to 0, or "
                 "use another kind of generator"
             )
+        if self.noise_std != 1 and not self.generator.can_scale_noise:
+            raise RecipeError(
+                f"recipe {self.name!r}: noise_std is {self.noise_std}, but the weights of the "
+                f"generator {self.generator.kind} cannot be scaled; set it to 1"
+            )
         for key in ("classification_weight", "noise_reconstruction_weight"):
             if getattr(self.loss, key) and not self.discriminator.has_features:
                 raise RecipeError(
@@ -109,6 +121,12 @@ class Recipe:
         raise RecipeError(
             f"recipe {name}: {key} is {value!r:.{MAX_SHOWN}}; it must be {allowed}{option}"
         )
+
+    @property
+    def user_code(self) -> list[str]:
+        """Names of the code that this recipe imports when it is built, without repetitions."""
+        tables = (self.generator, self.discriminator, self.loss)
+        return list(dict.fromkeys(each.kind for each in tables if is_user_code(each.kind)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values (tuples as lists), as config.json and model.pt store them."""

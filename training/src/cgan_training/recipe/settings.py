@@ -6,9 +6,12 @@ from dataclasses import MISSING, asdict, fields
 from typing import Any, ClassVar, TypeVar
 
 from cgan_training.errors import RecipeError
+from cgan_training.user_code import is_user_code
 
 T = TypeVar("T")
+Table = TypeVar("Table", bound="TableSettings")
 MAX_SHOWN = 80  # characters of a value in a message
+USER_CODE = "my_package.my_module:Name"  # stands for all kinds of this form
 
 
 class TableSettings:
@@ -18,6 +21,14 @@ class TableSettings:
     """
 
     kind: ClassVar[str]  # the value of `kind` in a recipe
+
+    @classmethod
+    def from_table(
+        cls: type[Table], kind: str, values: dict[str, Any], source: str, name: str
+    ) -> Table:
+        """Build the settings from a table without its key `kind`; see build_table()."""
+        del kind
+        return build_settings(cls, values, source, f"{name}.")
 
     def require(self, key: str, valid: bool, allowed: str) -> None:
         """Raise RecipeError, which names the allowed values, unless a field's value is valid."""
@@ -49,7 +60,7 @@ def build_settings(cls: type[T], values: Mapping[str, Any], source: str, prefix:
     return cls(**dict(zip(values, converted, strict=True)))
 
 
-def build_table(kinds: Mapping[str, type[T]], values: object, source: str, name: str) -> T:
+def build_table(kinds: Mapping[str, type[Table]], values: object, source: str, name: str) -> Table:
     """Build the settings of one table, whose key `kind` selects the dataclass.
 
     Raises:
@@ -60,13 +71,14 @@ def build_table(kinds: Mapping[str, type[T]], values: object, source: str, name:
         raise RecipeError(f"recipe {source}: {name} is {values!r:.{MAX_SHOWN}}; it must be a table")
     rest = dict(values)
     kind = rest.pop("kind", None)
-    if not isinstance(kind, str) or kind not in kinds:
+    is_custom = isinstance(kind, str) and is_user_code(kind) and USER_CODE in kinds
+    if not isinstance(kind, str) or (kind not in kinds and not is_custom):
         raise RecipeError(
             f"recipe {source}: {name}.kind is {kind!r:.{MAX_SHOWN}}; it must be one of "
             f"{', '.join(kinds)}"
         )
     try:
-        return build_settings(kinds[kind], rest, source, f"{name}.")
+        return kinds[USER_CODE if is_custom else kind].from_table(kind, rest, source, name)
     except RecipeError as error:
         text = str(error)  # a message of require() lacks the source
         raise RecipeError(

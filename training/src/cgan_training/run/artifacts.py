@@ -94,7 +94,8 @@ class RunArtifacts:
     def save_checkpoint(self) -> None:
         """Write a checkpoint. All processes call this together."""
         state, history = self._trainer.state_dict(), self.history.to_dict(self._trainer)
-        content = {**self._identity, **history, "metrics": self._metrics, "trainer": state}
+        # One text instead of many values: an archive may hold as many epochs as a run has.
+        content = {**self._identity, **history, "metrics": self._json_lines(), "trainer": state}
         self._trainer.processes.on_rank_zero(lambda: save_checkpoint(content, self._run_dir))
         self._saved_at = time.perf_counter()
 
@@ -161,8 +162,10 @@ class RunArtifacts:
 
     def _write_metrics(self) -> None:
         # The whole file is rewritten: appending to it on a full disk would leave half a line.
-        lines = "".join(f"{json.dumps(each, allow_nan=False)}\n" for each in self._metrics)
-        self._write("metrics.jsonl", lines.encode())
+        self._write("metrics.jsonl", self._json_lines().encode())
+
+    def _json_lines(self) -> str:
+        return "".join(f"{json.dumps(each, allow_nan=False)}\n" for each in self._metrics)
 
     def _draw_sheet(self, images: torch.Tensor) -> bytes:
         return draw_sample_sheet(images, self._trainer.dataset.class_names, self._title())

@@ -1,13 +1,11 @@
 """The run directory: only one process writes to it, and what a killed one left is deleted."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import remove_if_abandoned
+from cgan_runtime.files import lock_folder, remove_if_abandoned
 from cgan_training.run.checkpoint import NAME, NEXT_NAME
 
 
@@ -60,52 +58,3 @@ def delete_leftovers(run_dir: Path) -> None:
     if (run_dir / NAME).exists():  # otherwise the next one is the only checkpoint
         with suppress(OSError):
             (run_dir / NEXT_NAME).unlink()
-
-
-@contextmanager
-def lock_folder(folder: Path, message: str) -> Iterator[bool]:
-    """Lock a folder against other processes; yield whether the system supports the lock.
-
-    The lock is on the file .lock in the folder, which exists only within the block. A process that
-    dies loses its locks, so that a .lock which it left has no effect.
-
-    Raises:
-        OutputError: the folder cannot be written, or another process holds the lock; the message
-            is that of the second case.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield False
-        return
-    path = folder / ".lock"
-    while True:
-        try:
-            file = path.open("ab")  # NFS locks only files that are open for writing
-        except OSError as error:
-            raise OutputError(
-                f"cannot write to {folder}: {error.strerror}; check its permissions"
-            ) from error
-        with file:  # closing the file releases the lock
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputError(message) from error
-            except OSError:  # the file system has no locks
-                yield False
-                return
-            if not _is_same_file(path, file):  # its holder deleted it meanwhile
-                continue
-            try:
-                yield True
-            finally:
-                with suppress(OSError):
-                    path.unlink()
-            return
-
-
-def _is_same_file(path: Path, file: BinaryIO) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False

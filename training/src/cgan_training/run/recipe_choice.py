@@ -13,6 +13,8 @@ MAX_LOST_DETAIL = 0.0075  # MNIST has 0.0040, Fashion-MNIST 0.0133, CIFAR-10 in 
 
 def choose_recipe(dataset: Dataset) -> tuple[str, str]:
     """Return the name of the recipe for a dataset, and the reason in words."""
+    if dataset.image_shape[0] > 1:
+        return "edge-conv", "the images have colors"
     lost = lost_detail(dataset.images)
     share = f"{lost:.1%} of their variance is detail that a perceptron would lose"
     if lost > MAX_LOST_DETAIL:

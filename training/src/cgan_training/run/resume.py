@@ -1,5 +1,6 @@
 """Continue a run from its checkpoint, or start a new run from the networks of another."""
 
+import json
 import logging
 from dataclasses import fields
 from math import isfinite
@@ -7,6 +8,7 @@ from pathlib import Path
 from pprint import saferepr
 from typing import Any
 
+from cgan_training.data.conversion import conversion_from_dict
 from cgan_training.engine import EpochMetrics, Trainer
 from cgan_training.errors import CheckpointError, one_line
 from cgan_training.hardware.processes import ProcessGroup
@@ -47,10 +49,12 @@ def resume(
     if not _equal(checkpoint.get("dataset_sha256"), identity["dataset_sha256"]):
         raise CheckpointError(
             f"the run in {run_dir} was trained on other images, labels or class names than "
-            f"{trainer.dataset.source}; give its --dataset and --data-dir"
+            f"{trainer.dataset.source}; give its --dataset and --data-dir, and resume it without "
+            "--image-size and --grayscale"
         )
     try:
-        metrics = [_check_metrics(dict(line)) for line in checkpoint["metrics"]]
+        lines = checkpoint["metrics"].splitlines()  # those of metrics.jsonl
+        metrics = [_check_metrics(dict(json.loads(line))) for line in lines]
         started_from = checkpoint.get("started_from")
         if started_from is not None:
             started_from = check_provenance(started_from)
@@ -75,6 +79,7 @@ def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
         record = {
             "recipe": recipe_from_dict(checkpoint["recipe"], str(run_dir)).to_dict(),
             "dataset": config["dataset"]["name"],
+            **conversion_from_dict(config["dataset"]).to_dict(),
             "threads": config["threads"],
             "epochs": state["epoch"],
             "steps": state["step"],

@@ -38,14 +38,14 @@ def open_tensorboard(folder: Path, epoch: int) -> Any:
 
 
 def add_epoch(writer: Any, metrics: Mapping[str, float], images: Tensor) -> None:
-    """Write the metrics of an epoch and its images, uint8 [n, 1, height, width]."""
+    """Write the metrics of an epoch and its images, uint8 [n, channels, height, width]."""
     epoch = int(metrics["epoch"])
     for name, value in metrics.items():
         if name != "epoch":
             writer.add_scalar(name, value, epoch)
     columns = round(len(images) ** 0.5)
     rows = len(images) // columns
-    grid = images[: rows * columns, 0].cpu().unflatten(0, (rows, columns))
-    page = grid.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)  # [rows * height, columns * width]
-    writer.add_image("sheet", page, epoch, dataformats="HW")
+    grid = images[: rows * columns].cpu().unflatten(0, (rows, columns))
+    page = grid.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)  # [channels, height, width]
+    writer.add_image("sheet", page, epoch, dataformats="CHW")
     writer.flush()

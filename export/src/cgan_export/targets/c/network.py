@@ -59,9 +59,10 @@ class Layer:
     output_size: Pair
     padding: Pair  # top, left
     strides: Pair
+    positions: Integers  # of the outputs, as the next layer or the image stores them; same shape
 
     def run(self, state: Integers) -> Integers:
-        """Return the outputs, [batch, height, width, outputs]."""
+        """Return the outputs at their positions, [batch, height * width * outputs]."""
         (top, left), (down, across), (rows, columns) = self.padding, self.strides, self.output_size
         grid = state.reshape(len(state), *self.input_size, -1).astype(float)  # exact
         height, width = self.weight.shape[:2]
@@ -71,7 +72,21 @@ class Layer:
             part = grid[:, y : y + down * rows : down, x : x + across * columns : across]
             sums += part @ self.weight[y, x].astype(float)
         outputs = np.rint((sums + self.bias).astype(np.float32) * self.scale) + self.zero
-        return np.asarray(outputs.clip(0, 255), np.int64)
+        placed = np.empty((len(state), self.positions.size), np.int64)
+        placed[:, self.positions] = outputs.clip(0, 255)
+        return placed
+
+    def placed(self, order: Integers) -> "Layer":
+        """Return the layer with outputs in another order, which lists their present positions.
+
+        Raises:
+            ValueError: C cannot store them, because their rows or columns are not evenly spaced.
+        """
+        positions = np.argsort(order.ravel()).reshape(*self.output_size, -1)
+        steps = [np.diff(positions, axis=axis) for axis in (0, 1)]
+        if any(each.size and np.ptp(each) for each in steps) or positions[0, 0].min():
+            raise ValueError("the order of its pixels is not that of a pixel shuffle")
+        return replace(self, positions=positions)
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,7 @@ class Network:
     first: FirstLayer
     layers: list[Layer]
     pixels: Integers  # [256]: pixel for each output of the last layer
-    positions: Integers  # in the image, of the last layer's outputs: [height, width, outputs]
+    covered: Pair  # height and width of the last layer's image, which is cropped to the shape
     shape: tuple[int, int, int]  # channels, height, width
 
     def generate(self, noise: Integers, label: Integers) -> NDArray[np.uint8]:
@@ -89,9 +104,9 @@ class Network:
         state = self.first.run(noise, label)
         for layer in self.layers:
             state = layer.run(state)
-        images = np.empty((len(label), self.positions.size), np.uint8)
-        images[:, self.positions] = self.pixels[state].reshape(-1, *self.positions.shape)
-        return images
+        channels, height, width = self.shape
+        images = self.pixels[state].reshape(len(label), channels, *self.covered)
+        return np.asarray(images[..., :height, :width].reshape(len(label), -1), np.uint8)
 
 
 def read_network(content: bytes, source: str) -> Network:
@@ -125,6 +140,7 @@ class _Reader:
         self.scale: Any = None  # of the activations, float32
         self.zero = 0
         self.positions: Integers = np.arange(0)  # of the activations in C, in the graph's shape
+        self.uncropped: Integers | None = None  # positions before the image is cropped
 
     def network(self) -> Network:
         """Read all nodes."""
@@ -141,17 +157,18 @@ class _Reader:
             elif node.op_type == "Transpose":
                 order = helper.get_attribute_value(node.attribute[0])
                 self.positions = self.positions.transpose([axis - 1 for axis in order[1:]])
+            elif node.op_type == "Slice":
+                self.uncropped, (bottom, right) = self.positions, self.stored[node.input[2]]
+                self.positions = self.positions[:, :bottom, :right]
             elif node.op_type not in ("Cast", "DequantizeLinear", "Gather", "Mul", "Sigmoid"):
                 raise ValueError(f"its graph has the operator {node.op_type}")
         if self.first is None or self.pixels is None or not self.layers:
             raise ValueError("its graph lacks a layer")
-        last = self.layers[-1]
-        positions = np.argsort(self.positions.ravel()).reshape(*last.output_size, -1)
-        steps = [np.diff(positions, axis=axis) for axis in (0, 1)]
-        if any(each.size and np.ptp(each) for each in steps) or positions[0, 0].min():
-            raise ValueError("the order of its pixels is not that of a pixel shuffle")
+        covered = self.positions if self.uncropped is None else self.uncropped
+        self.layers[-1] = self.layers[-1].placed(covered)
         channels, height, width = self.positions.shape
-        return Network(self.first, self.layers, self.pixels, positions, (channels, height, width))
+        size = covered.shape[1], covered.shape[2]
+        return Network(self.first, self.layers, self.pixels, size, (channels, height, width))
 
     def floats(self, name: str) -> Floats:
         """Return a float32 constant, which may be stored as float16."""
@@ -164,8 +181,7 @@ class _Reader:
             layer = replace(self.pending, scale=self.pending.scale / scale, zero=zero)
             self.layers.append(layer)
             is_linear = self.positions.ndim == 1
-            grid: Integers = np.arange(np.prod(layer.output_size) * len(layer.bias))
-            grid = np.moveaxis(grid.reshape(*layer.output_size, -1), -1, 0)
+            grid = np.moveaxis(layer.positions, -1, 0)
             self.positions = grid.ravel() if is_linear else grid
         elif self.pending:
             self.first = first_layer(*self.pending, scale)
@@ -190,7 +206,8 @@ class _Reader:
         if largest.max() >= 2**31 or values[..., 0].size >= MAX_INPUTS or self.zero != 0:
             raise ValueError("a layer has too many inputs")
         scale = np.broadcast_to(self.scale * self.floats(weight.input[1]), bias.shape)
-        return Layer(values, bias, scale, 0, *geometry)
+        outputs: Integers = np.arange(np.prod(geometry[1]) * len(bias))
+        return Layer(values, bias, scale, 0, *geometry, outputs.reshape(*geometry[1], -1))
 
     def geometry(self, kernel: tuple[int, ...], node: NodeProto) -> tuple[Pair, Pair, Pair, Pair]:
         """Return the sizes, the padding and the strides of a convolution."""
@@ -198,10 +215,14 @@ class _Reader:
         (top, left, bottom, right), strides = attributes["pads"], attributes["strides"]
         _, height, width = self.positions.shape
         order = self.positions.transpose(1, 2, 0).ravel()
-        if (np.diff(order) != 1).any():  # a linear layer made the input: permute its outputs
+        if (np.diff(order) != 1).any():
             last = self.layers.pop()
-            weight, bias, scale = last.weight[..., order], last.bias[order], last.scale[order]
-            self.layers.append(replace(last, weight=weight, bias=bias, scale=scale))
+            if last.output_size != (1, 1):
+                last = last.placed(order)
+            else:  # a linear layer: its outputs can have any order
+                weight, bias, scale = last.weight[..., order], last.bias[order], last.scale[order]
+                last = replace(last, weight=weight, bias=bias, scale=scale)
+            self.layers.append(last)
         rows = (height + top + bottom - kernel[0]) // strides[0] + 1
         columns = (width + left + right - kernel[1]) // strides[1] + 1
         return (height, width), (rows, columns), (top, left), (strides[0], strides[1])

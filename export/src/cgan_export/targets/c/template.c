@@ -20,6 +20,9 @@
 #define STATE_BYTES $state_bytes /* of a hidden layer */
 #define MAX_INPUTS $max_inputs /* of a sum */
 #define BLOCK 128 /* sums that are computed at a time */
+#define CROPPED $cropped /* whether the last layer's image is larger than the image */
+#define ROWS $rows /* of the last layer's image */
+#define COLUMNS $columns
 
 /* A convolution of bytes [height][width][channels]. A linear layer is one of a single pixel. */
 typedef struct {
@@ -277,8 +280,16 @@ int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t 
     }
     run_first_layer(noise, label, state[0]);
     for (i = 0; i < LAYERS; i++) {
-        run_layer(layers + i, state[i % 2], i == LAYERS - 1 ? image : state[1 - i % 2]);
+        run_layer(layers + i, state[i % 2],
+                  i == LAYERS - 1 && !CROPPED ? image : state[1 - i % 2]);
     }
+#if CROPPED
+    for (i = 0; i < ${NAME}_IMAGE_BYTES; i++) {
+        int32_t row = i / ${NAME}_WIDTH, channel = row / ${NAME}_HEIGHT;
+        int32_t from = (channel * ROWS + row % ${NAME}_HEIGHT) * COLUMNS + i % ${NAME}_WIDTH;
+        image[i] = state[LAYERS % 2][from];
+    }
+#endif
     for (i = 0; i < ${NAME}_IMAGE_BYTES; i++) {
         image[i] = pixels[image[i]];
     }

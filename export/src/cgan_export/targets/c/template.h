@@ -23,7 +23,7 @@ extern "C" {
 
 extern const char *const ${name}_class_names[${NAME}_CLASSES];
 
-/* Generate image number `index` of a seed: uint8 [channels][height][width], 0 background.
+/* Generate image number `index` of a seed: uint8 [channels][height][width].
  * label: 0 to ${NAME}_CLASSES - 1. index: 0 to 2^63 - 1.
  * Return 0, or -1 if label or index is out of range; the image is unchanged then. */
 int32_t ${name}_generate(uint64_t seed, uint64_t index, int32_t label, uint8_t *image);

@@ -1,0 +1,167 @@
+"""Graphs in which an image would depend on other images of its batch, or on their number."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from model_graphs import (
+    Edit,
+    add_node,
+    content_of,
+    error_after,
+    error_of,
+    node,
+    read,
+    tensor,
+    zeros,
+)
+from onnx import TensorProto, helper, numpy_helper
+from operator_cases import (
+    COLUMN,
+    COLUMNS,
+    MAP,
+    MERGED,
+    ROWS,
+    SIZES,
+    add_tensors,
+    weights,
+    whole,
+)
+
+from cgan_runtime.model_file.contract import LABEL, MAX_BATCH
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> onnx.ModelProto:
+    return read(tiny_model)
+
+
+def reshape_to_the_largest_batch(model: onnx.ModelProto) -> None:
+    """Only for a batch of MAX_BATCH images is the first axis of the image the batch."""
+    sizes = np.array([MAX_BATCH, 1, 12, 9])
+    tensor(model, "sizes").CopyFrom(numpy_helper.from_array(sizes, "sizes"))
+
+
+def add_rows_of_the_largest_batch(model: onnx.ModelProto) -> None:
+    tensor(model, "table").CopyFrom(numpy_helper.from_array(zeros(MAX_BATCH, 108), "table"))
+    node(model, "Gather").CopyFrom(helper.make_node("Relu", ["table"], ["row"]))
+
+
+def gather_images(model: onnx.ModelProto) -> None:
+    """Image i becomes a copy of the image whose number is the label of image i."""
+    node(model, "Add").output[0] = "all"
+    index = list(model.graph.node).index(node(model, "Clip"))
+    model.graph.node.insert(index, helper.make_node("Gather", ["all", LABEL], ["sum"]))
+
+
+def multiply_images(model: onnx.ModelProto) -> None:
+    add_node(model, "Gemm", zeros(12, 6), "numbers")
+
+
+def declare_a_named_height(model: onnx.ModelProto) -> None:
+    model.graph.output[0].type.tensor_type.shape.dim[2].dim_param = "height"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        reshape_to_the_largest_batch,
+        add_rows_of_the_largest_batch,
+        gather_images,
+        multiply_images,
+        declare_a_named_height,
+    ],
+)
+def test_graph_that_does_not_keep_the_images_of_a_batch_apart_is_rejected(
+    model: onnx.ModelProto, edit: Edit
+) -> None:
+    message = error_after(model, edit)
+    assert "mixes the images" in message or "differs from its declaration" in message
+
+
+def test_image_of_several_labels_or_half_a_label_is_rejected(model: onnx.ModelProto) -> None:
+    """The shapes fit, but there are two images, or half an image, for each label."""
+    for height, factor in ((6, 2), (24, 0.5)):
+        changed = onnx.ModelProto.FromString(model.SerializeToString())
+        sizes = np.array([-1, 1, height, 9])
+        tensor(changed, "sizes").CopyFrom(numpy_helper.from_array(sizes, "sizes"))
+        changed.graph.output[0].type.tensor_type.shape.dim[2].dim_value = height
+        message = error_of(content_of(changed))
+        assert ("an output whose shape" if factor == 2 else "do not fit") in message
+
+
+FIRST = {"axis": 0}
+ONES = np.ones(4, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "attributes"),
+    [
+        ("Softmax", [MAP], FIRST),
+        ("Softmax", [MERGED], FIRST),
+        ("LogSoftmax", [ROWS], {"axis": 1}),
+        ("ArgMax", [MAP], FIRST),
+        ("ReduceMean", [MAP, whole(0, 2)], {}),
+        ("ReduceMean", [MAP], {}),
+        ("ReduceMax", [MERGED, whole(-2)], {}),
+        ("CumSum", [ROWS, np.int64(1)], {}),
+        ("LayerNormalization", [ROWS, weights(1, 4, 3)], {"axis": 1}),
+        ("BatchNormalization", [ROWS, *[ONES] * 4], {}),
+        ("InstanceNormalization", [ROWS, ONES, ONES], {}),
+        ("Concat", [MAP, MAP], FIRST),
+        ("Concat", [MAP, zeros(1, 4, 4, 3)], {"axis": 1}),
+        ("Slice", [MAP, whole(1), whole(2**31)], {}),
+        ("Slice", [MAP, whole(0), whole(1)], {}),
+        ("Slice", [MAP, whole(-1), whole(-99), whole(0), whole(-1)], {}),
+        ("Split", [MAP], FIRST | {"num_outputs": 2}),
+        ("Gather", [MAP, whole(0)], FIRST),
+        ("Gather", [MAP, LABEL], {"axis": 1}),
+        ("GatherElements", [MERGED, whole([0, 0, 0])], FIRST),
+        ("GatherND", [MAP, COLUMN], {}),
+        ("ScatterND", [MAP, whole([0]), zeros(1, 4, 4, 3)], {}),
+        ("ScatterElements", [COLUMN, whole([0]), whole([1])], {}),
+        ("Squeeze", [COLUMN, whole(0)], {}),
+        ("Squeeze", [COLUMN], {}),
+        ("Pad", [MAP, whole(1, 0, 0, 0, 0, 0, 0, 0)], {}),
+        ("Trilu", [COLUMNS], {}),
+        ("Reshape", [MAP, whole(4, 4, -1)], {}),
+        ("Reshape", [MAP, whole(2, -1)], {}),
+        ("Add", [MAP, ROWS], {}),
+        ("Add", [MAP, zeros(2, 4, 4, 3)], {}),
+        ("Add", [COLUMNS, "all"], {}),
+        ("Mul", [COLUMN, LABEL], {}),
+        ("MatMul", [COLUMNS, "all"], {}),
+        ("MatMul", ["all", COLUMNS], {}),
+        ("Gemm", ["all", COLUMNS], {}),
+        ("Gemm", ["all", "all"], {"transA": 1}),
+        ("Einsum", ["all", "all"], {"equation": "bi,ci->bc"}),
+        ("Einsum", ["all", "all"], {"equation": "bi,bi->i"}),
+        ("Einsum", ["all", zeros(3, 48)], {"equation": "bi,bi->bi"}),
+        ("Conv", [MAP, MAP], {}),
+        ("Conv", [ROWS, zeros(1, 1, 1, 1)], {}),
+        ("MaxPool", [ROWS], {"kernel_shape": [1, 1]}),
+        ("Resize", [MAP, "", np.array([2, 1, 1, 1], np.float32)], {}),
+        ("Resize", [MAP, "", "", whole(4, 4, 4, 3)], {}),
+        ("Resize", [ROWS, "", "", SIZES], {}),
+        ("Expand", [MAP, whole(4, 4, 4, 3)], {}),
+        ("Expand", [ROWS, SIZES], {}),
+        ("Tile", [ROWS, SIZES], {}),
+        ("QuantizeLinear", [MAP, ONES], FIRST),
+        ("Cast", [SIZES], {"to": TensorProto.FLOAT}),
+        ("Range", [np.int64(0), "batch", np.int64(1)], {}),
+        ("Div", [SIZES, whole(2)], {}),
+        ("Add", [SIZES, COLUMN], {}),
+        ("GridSample", [MAP, zeros(1, 2, 2, 2)], {}),
+    ],
+)
+def test_operator_that_mixes_images_is_rejected(
+    model: onnx.ModelProto, operator: str, inputs: list[Any], attributes: dict[str, Any]
+) -> None:
+    add_tensors(model)
+    add_node(model, "Gather", SIZES, np.int64(0))
+    model.graph.node[-1].output[0] = "batch"
+    message = error_after(model, lambda it: add_node(it, operator, *inputs, **attributes))
+    assert f"({operator}, which computes" in message
+    assert "mixes the images of a batch or uses their number); change the network" in message

@@ -1,0 +1,126 @@
+"""Nodes for tests of every operator, on tensors that contain the batch in different axes."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+from model_graphs import add_node, content_of, validate
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+
+from cgan_runtime.model_file.contract import LABEL, NOISE
+from cgan_runtime.model_file.graph_validation import validate_graph
+from cgan_runtime.model_file.symbolic import Tensor
+
+CLASSES, NOISE_DIM = 10, 6
+MAP, ROWS, MERGED, COLUMNS, TOKENS = "map", "rows", "merged", "columns", "tokens"
+FLAGS, WHOLE, COLUMN, SIZES = "flags", "whole", "column", "map sizes"
+ONE = numpy_helper.from_array(np.ones(1, np.float32))
+
+
+def weights(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    """Return random numbers."""
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def whole(*values: Any) -> NDArray[np.int64]:
+    return np.array(values, np.int64)
+
+
+class Case(NamedTuple):
+    """A node, whose inputs are names or arrays."""
+
+    operator: str
+    inputs: list[Any]
+    attributes: dict[str, Any]
+    outputs: int = 1
+    opset: int = 19
+
+
+def add_tensors(model: onnx.ModelProto) -> None:
+    """Add tensors of images: with the batch first, second, last, or merged with other axes."""
+
+    def named(name: str, operator: str, *inputs: Any, **attributes: Any) -> None:
+        add_node(model, operator, *inputs, **attributes)
+        model.graph.node[-1].output[0] = name
+
+    named("all", "Gemm", NOISE, weights(NOISE_DIM, 48))
+    named(MAP, "Reshape", "all", whole(-1, 4, 4, 3))  # [n, 4, 4, 3]
+    named(TOKENS, "Reshape", "all", whole(-1, 4, 12))  # [n, 4, 12]
+    named(ROWS, "Transpose", MAP, perm=[1, 0, 2, 3])  # [4, n, 4, 3]
+    named(MERGED, "Reshape", ROWS, whole(-1, 3))  # [4 * n * 4, 3]
+    named(COLUMNS, "Transpose", "all", perm=[1, 0])  # [48, n]
+    named(FLAGS, "Greater", MAP, np.float32(0))  # [n, 4, 4, 3], bool
+    named(SIZES, "Shape", MAP)  # n, 4, 4, 3
+    named("even sizes", "Mul", SIZES, whole(4))
+    named(COLUMN, "Unsqueeze", LABEL, whole(1))  # [n, 1]
+    named(WHOLE, "Cast", COLUMN, to=TensorProto.INT32)  # [n, 1]
+    named("batch size", "Shape", LABEL)
+    named("grid size", "Concat", "batch size", whole(3, 2, 2), axis=0)
+    named("grid", "Expand", weights(3, 2, 2), "grid size")
+    named("target", "Concat", "batch size", whole(4, 9, 5), axis=0)
+    named("one", "Unsqueeze", MAP, whole(0))
+    named("chosen", "ArgMax", MAP, axis=1)
+    named("zeros size", "Concat", "batch size", whole(10), axis=0)
+    named("zeros", "ConstantOfShape", "zeros size")
+    named("column size", "Shape", COLUMN)
+    named("ones", "ConstantOfShape", "column size", value=ONE)
+    named("two rows", "Slice", ROWS, whole(1), whole(3))
+
+
+def add_case(model: onnx.ModelProto, case: Case) -> list[str]:
+    """Add a node; return the names of its outputs."""
+    model.opset_import[0].version = case.opset
+    add_tensors(model)
+    add_node(model, case.operator, *case.inputs, outputs=case.outputs, **case.attributes)
+    return list(model.graph.node[-1].output)
+
+
+def check_against_onnxruntime(model: onnx.ModelProto, names: list[str]) -> None:
+    """Check inferred shapes at several batch sizes, and that each image is that of a batch of 1.
+
+    Raises:
+        AssertionError: validation is wrong about a tensor.
+        Exception: onnxruntime cannot open or run the file.
+    """
+    known = validate_graph(content_of(model)).known
+    validate(model)
+    for name in names:
+        model.graph.output.add(name=name)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    random = np.random.default_rng(1)
+    noise = random.normal(size=(33, NOISE_DIM)).astype(np.float32)
+    labels = random.integers(0, CLASSES, 33)
+    singles = [
+        session.run(names, {NOISE: noise[i : i + 1], LABEL: labels[i : i + 1]}) for i in range(2)
+    ]
+    for count in (1, 2, 33):
+        results = session.run(names, {NOISE: noise[:count], LABEL: labels[:count]})
+        for index, (name, result) in enumerate(zip(names, results, strict=True)):
+            tensor, values = known[name].tensor, known[name].values
+            assert result.shape == tensor.shape_for(count), (name, count)
+            if values is not None:
+                expected = [size.fixed + size.each * count for size in values]
+                assert result.ravel().tolist() == expected
+                continue
+            for image in range(min(count, 2)):
+                expected_image = singles[image][index]
+                actual = image_of(result, tensor, image)
+                np.testing.assert_allclose(actual, expected_image, rtol=1e-3, atol=1e-3)
+
+
+def image_of(result: NDArray[Any], tensor: Tensor, image: int) -> NDArray[Any]:
+    """Return the part of a tensor that belongs to one image, or all of it if it has no batch."""
+    axis = tensor.axis
+    if axis is None:
+        return result if tensor.elements == result.size else result[:0]
+    before = result.shape[:axis]
+    count = result.shape[axis] // tensor.shape[axis]
+    parts = result.reshape(*before, tensor.before, count, -1, *result.shape[axis + 1 :])
+    part: NDArray[Any] = parts.take(image, axis + 1).reshape(tensor.shape)
+    return part

@@ -1,0 +1,44 @@
+"""Adversarial losses that the user wrote.
+
+A recipe names the code, `kind = "my_package.my_module:MyLoss"` in [loss]. It is called with the
+other keys of the table, except those of LossSettings, and returns an object with the methods
+of_generator(fake) and of_discriminator(real, fake). Each of them gets logits, float32 [batch], and
+returns a scalar to minimize. docs/extend.md has an example.
+"""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from cgan_runtime.errors import printable
+from cgan_training.errors import UserCodeError, one_line
+from cgan_training.losses.adversarial import AdversarialLoss
+from cgan_training.recipe import CustomLoss
+from cgan_training.user_code import import_object
+
+
+def import_loss(settings: CustomLoss) -> AdversarialLoss:
+    """Import and check a loss of the user.
+
+    Raises:
+        UserCodeError: the code cannot be imported, or does not work as described.
+    """
+    build = import_object(settings.kind)
+    try:
+        loss = build(**copy.deepcopy(settings.arguments))
+        functions = AdversarialLoss(loss.of_generator, loss.of_discriminator)
+        real, fake = torch.tensor([[0.5, -1.0], [-0.5, 1.0]], requires_grad=True)
+        results = functions.of_generator(fake), functions.of_discriminator(real, fake)
+    except Exception as error:
+        raise UserCodeError(
+            f"the loss {settings.kind} fails ({printable(one_line(error))}); correct it, or use "
+            "--debug for the traceback"
+        ) from error
+    for name, result in zip(AdversarialLoss._fields, results, strict=True):
+        if not isinstance(result, Tensor) or result.shape != () or not result.requires_grad:
+            raise UserCodeError(
+                f"{name}() of the loss {settings.kind} must return a tensor without axes that "
+                "depends on the logits, for example a mean"
+            )
+    return functions

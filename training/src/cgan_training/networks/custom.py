@@ -1,0 +1,134 @@
+"""Generators and discriminators that the user wrote.
+
+A recipe names the class, `kind = "my_package.my_module:MyGenerator"`. It is called with the keyword
+arguments noise_dim (generators only), classes, channels, height and width, and with the other keys
+of the recipe's table, and returns an nn.Module. docs/extend.md has an example of each.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from cgan_runtime.errors import printable
+from cgan_runtime.model_file.contract import ImageShape
+from cgan_training.errors import UserCodeError, one_line
+from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
+from cgan_training.networks.generator import Generator
+from cgan_training.recipe import CustomDiscriminator, CustomGenerator
+from cgan_training.user_code import import_object
+
+PROBE_BATCH = 2  # images of the call that checks a network before training starts
+
+
+class CustomGeneratorNetwork(Generator):
+    """A generator of the user.
+
+    Its forward(noise, label) gets float32 [batch, noise_dim] and int64 [batch], and returns float32
+    [batch, channels, height, width] in -1..1. Values outside that range are clipped only when
+    they become pixels.
+
+    Raises:
+        UserCodeError: the code cannot be imported, or does not work as described.
+    """
+
+    def __init__(
+        self, settings: CustomGenerator, noise_dim: int, classes: int, image_shape: ImageShape
+    ) -> None:
+        network = _build(settings, classes, image_shape, noise_dim=noise_dim)
+        inputs = torch.randn(PROBE_BATCH, noise_dim), torch.arange(PROBE_BATCH) % classes
+        _check(network, settings.kind, inputs, (PROBE_BATCH, *image_shape))
+        super().__init__(nn.Sequential(network), settings, noise_dim, classes, image_shape)
+
+    def forward(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Generate images; see Generator."""
+        return cast(Tensor, self.layers[0](noise, label))
+
+
+class CustomDiscriminatorNetwork(Discriminator):
+    """A discriminator of the user.
+
+    Its forward(image, label) gets float32 [batch, channels, height, width] in -1..1 and int64
+    [batch], and returns logits, float32 [batch], which are positive where the image looks real. A
+    batch may hold real images, generated images, or both.
+
+    Raises:
+        UserCodeError: the code cannot be imported, or does not work as described.
+    """
+
+    def __init__(
+        self, settings: CustomDiscriminator, classes: int, image_shape: ImageShape
+    ) -> None:
+        super().__init__()
+        self.network = _build(settings, classes, image_shape)
+        image = torch.rand(PROBE_BATCH, *image_shape) * 2 - 1
+        inputs = image, torch.arange(PROBE_BATCH) % classes
+        _check(self.network, settings.kind, inputs, (PROBE_BATCH,))
+
+    def forward(
+        self, image: Tensor, label: Tensor, groups: int = 1, progress: float | Tensor = 0.0
+    ) -> DiscriminatorOutput:
+        """Return logits, without features; see Discriminator."""
+        del groups, progress
+        return DiscriminatorOutput(self.network(image, label), None)
+
+
+def _build(
+    settings: CustomGenerator | CustomDiscriminator,
+    classes: int,
+    image_shape: ImageShape,
+    **further: Any,
+) -> nn.Module:
+    """Call the user's class."""
+    channels, height, width = image_shape
+    arguments = {
+        **further,
+        "classes": classes,
+        "channels": channels,
+        "height": height,
+        "width": width,
+        **copy.deepcopy(settings.arguments),
+    }
+    build: Callable[..., object] = import_object(settings.kind)
+    try:
+        network = build(**arguments)
+    except Exception as error:
+        texts = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise UserCodeError(
+            f"{settings.kind} cannot be built with {printable(texts)} "
+            f"({printable(one_line(error))}); correct it, or use --debug for the traceback"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UserCodeError(
+            f"{settings.kind} returns {type(network).__name__} when it is called; it must return "
+            "a torch.nn.Module"
+        )
+    if not any(True for _ in network.parameters()):
+        raise UserCodeError(f"{settings.kind} has no parameters to train; add layers to it")
+    return network
+
+
+def _check(
+    network: nn.Module, kind: str, inputs: tuple[Tensor, Tensor], expected: tuple[int, ...]
+) -> None:
+    """Call a copy of a network once, and raise UserCodeError unless its output is as expected."""
+    shapes = " and ".join(str(list(each.shape)) for each in inputs)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            output = copy.deepcopy(network)(*inputs)
+    except Exception as error:
+        raise UserCodeError(
+            f"{kind} fails for inputs of the shapes {shapes} ({printable(one_line(error))}); "
+            "correct its forward(), or use --debug for the traceback"
+        ) from error
+    found: str = type(output).__name__
+    if isinstance(output, Tensor):
+        if output.shape == expected and output.dtype == torch.float32:
+            return
+        found = f"{str(output.dtype).removeprefix('torch.')} {list(output.shape)}"
+    raise UserCodeError(
+        f"{kind} returns {found} for inputs of the shapes {shapes}; its forward() must return "
+        f"float32 {list(expected)}"
+    )

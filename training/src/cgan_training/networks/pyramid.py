@@ -1,0 +1,51 @@
+"""A discriminator of 3 x 3 convolutions on several grids, from fine to coarse."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cgan_runtime.model_file.contract import ImageShape
+from cgan_training.networks.projection import ProjectionDiscriminatorNetwork
+from cgan_training.recipe import PyramidDiscriminator
+
+CELL = 2  # pixels per side of a cell of the finest grid
+MAX_GRID = 4  # cells per side of the coarsest grid
+
+
+class PyramidDiscriminatorNetwork(ProjectionDiscriminatorNetwork):
+    """Convolutions see texture on the fine grids, and shapes on the coarse ones.
+
+    A pixel unshuffle makes the finest grid, which saves most of the time of convolutions on pixels.
+    Average pooling halves each grid: unlike strides, it passes no pattern of alternating pixels on
+    as a coarse one. Larger images get further grids with the first number of channels.
+    """
+
+    def __init__(
+        self, settings: PyramidDiscriminator, classes: int, image_shape: ImageShape
+    ) -> None:
+        inputs, *sides = image_shape
+        further = max(0, math.ceil(math.log2(max(sides) / (MAX_GRID * CELL))))
+        grids = [settings.channels[0]] * (further + 1 - len(settings.channels))
+        grids += settings.channels
+        coarsest = CELL << (len(grids) - 1)  # pixels per side of a cell of the coarsest grid
+        height, width = (-(-side // coarsest) * coarsest for side in sides)
+        activation = nn.LeakyReLU(settings.negative_slope)
+        layers: list[nn.Module] = []
+        inputs *= CELL * CELL
+        for number, channels in enumerate(grids):
+            layers += [nn.AvgPool2d(2)] if number else []
+            for _ in range(settings.convolutions):
+                layers += [nn.Conv2d(inputs, channels, 3, padding=1), activation]
+                inputs = channels
+        cells = height * width // coarsest**2
+        layers += [nn.Flatten(), nn.Linear(inputs * cells, settings.hidden), activation]
+        super().__init__(nn.Sequential(*layers), settings, classes)
+        self.padding = (0, width - sides[1], 0, height - sides[0])
+
+    def inputs(self, image: Tensor) -> Tensor:
+        """Return [batch, 4 * channels, rows, columns]: the cells of the finest grid."""
+        padded = functional.pad(image, self.padding, mode="replicate")
+        cells = functional.pixel_unshuffle(padded, CELL)
+        return cells.contiguous(memory_format=torch.channels_last)
