@@ -79,7 +79,7 @@ def test_a_resumed_run_keeps_its_options(
 
 def test_recipes_are_listed(call: Command) -> None:
     listed = call("cgan-train", "--list-recipes").stdout
-    assert listed == b"classic\nedge\nedge-finish\nedge-long\n"
+    assert listed == b"classic\nedge\nedge-conv\nedge-finish\nedge-long\n"
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(
@@ -142,5 +142,5 @@ def test_wrong_input_gives_one_line_and_an_exit_code(
     *progress, error = done.stderr.decode().splitlines()
     assert error.startswith("error: ")
     assert message in error
-    assert all(line.startswith("recipe edge: ") for line in progress)
+    assert all(line.startswith(("recipe edge: ", "recipe edge, because ")) for line in progress)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before

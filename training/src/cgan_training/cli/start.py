@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from cgan_training.cli.common import echo_line
 from cgan_training.cli.plan_text import format_plan
+from cgan_training.cli.recipe_choice import AUTO, choose_recipe
 from cgan_training.data import is_dataset_path
 from cgan_training.errors import LaunchError, UserCodeError
 from cgan_training.hardware.processes import ProcessGroup
@@ -85,7 +86,12 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         for key in ("epochs", "precision", "seed")
         if (value := getattr(arguments, key)) is not None
     }
-    recipe = processes.on_rank_zero(lambda: replace(load_recipe(arguments.recipe), **changes))
+
+    def load(name: str) -> "Recipe":
+        return processes.on_rank_zero(lambda: replace(load_recipe(name), **changes))
+
+    is_auto = arguments.recipe == AUTO
+    recipe = load("edge" if is_auto else arguments.recipe)  # errors precede the dataset's
     require_named_code(not_named, recipe)
 
     import torch
@@ -109,6 +115,10 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
             "enlarged from 8 x 8 pixels, so the digits will be coarser."
         )
         click.secho(warning, fg="yellow", bold=True, err=True)
+    if is_auto:
+        name, reason = choose_recipe(fingerprint(data))
+        echo_line(f"recipe {name}, because {reason}; --recipe chooses another one")
+        recipe, arguments = load(name), replace(arguments, recipe=name)
     device = processes.on_all(lambda: choose_device(arguments.device, processes))
     recipe = resolve_precision(recipe, device)
     size = processes.size
