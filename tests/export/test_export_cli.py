@@ -192,6 +192,14 @@ class Mine(nn.Module):
     def forward(self, z, y):
         return torch.tanh(self.layer(z) + self.label(y)).view(-1, 1, 8, 8)
 
+class Digits(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.label = nn.Linear(6, 784), nn.Embedding(10, 784)
+
+    def forward(self, z, y):
+        return torch.tanh(self.layer(z) + self.label(y)).view(-1, 1, 28, 28)
+
 def generator():
     return Mine().eval()
 
@@ -236,6 +244,28 @@ def test_a_module_is_exported_with_its_weights_card_and_triton(
     assert "cgan-train" not in card
     assert "recipe" not in card
     assert str(tmp_path) not in (tmp_path / "mine.onnx").read_bytes().decode(errors="replace")
+
+
+def test_the_quality_gate_compares_a_module_with_its_file(
+    call: Command,
+    mine: str,
+    tmp_path: Path,
+    classifier_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quality_gate, "BATCH_IMAGES", 1000)
+    monkeypatch.setattr(quality_gate, "MAX_IMAGES", 1000)
+    words: list[object] = [f"{mine}:Digits", "digits.onnx", "--noise-dim", 6, "--classes", 10]
+    words += ["--precision", "fp16", "--max-accuracy-loss", 50]
+    refused = call("cgan-export", *words)
+    assert refused.returncode == 1
+    assert b"does not say what it was trained on; name its dataset with --dataset" in refused.stderr
+    done = call(
+        "cgan-export", *words, "--dataset", "optdigits", "--cache-dir", classifier_cache, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    info = ImageGenerator(tmp_path / "digits.onnx").info
+    assert (info.verification["quality_gate"], info.dataset) == ("passed", "optdigits")
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ PLAIN = {"fp32": Tolerance(1, 1.0), "fp16": Tolerance(1, 1.0, remedy=FLOAT16_REM
 STATIC_INT8 = Tolerance(
     255,
     4.0,
-    batch_error=32,
+    batch_error=8,
     remedy="ONNX Runtime's quantization changes the images too much; export with --precision fp16",
 )
 
