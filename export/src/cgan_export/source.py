@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cgan_runtime.model_file.contract import ImageShape
+from cgan_runtime.model_file.contract import LABEL, NOISE, ImageShape
 from cgan_training.model_file import Model
 
 ValueRange = tuple[float, float]
 TANH_RANGE: ValueRange = (-1.0, 1.0)  # of the generators of cgan-train
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GeneratorSource:
     """A generator to export: a trained model, or a module of the user."""
 
@@ -82,7 +82,7 @@ def takes_names(generator: nn.Module) -> bool:
     parameters = inspect.signature(generator.forward).parameters
     keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return all(
-        name in parameters and parameters[name].kind in keywords for name in ("noise", "label")
+        name in parameters and parameters[name].kind in keywords for name in (NOISE, LABEL)
     )
 
 
