@@ -81,9 +81,7 @@ def takes_names(generator: nn.Module) -> bool:
     """Return whether forward() can be called with the keywords `noise` and `label`."""
     parameters = inspect.signature(generator.forward).parameters
     keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return all(
-        name in parameters and parameters[name].kind in keywords for name in (NOISE, LABEL)
-    )
+    return all(name in parameters and parameters[name].kind in keywords for name in (NOISE, LABEL))
 
 
 def to_pixels(image: Tensor, value_range: ValueRange) -> Tensor:
