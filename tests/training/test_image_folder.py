@@ -59,12 +59,9 @@ def test_a_tenth_of_each_class_is_held_out(root: Path) -> None:
     assert train.images.dtype == torch.uint8
     shown = {image.numpy().tobytes() for data in (train, test) for image in data.images}
     assert len(shown) == 22
-    assert train.notes == (
-        (
-            "there is no test part: 3 of 22 images are held out for it, a tenth of each class, "
-            "but at least one"
-        ),
-    )
+    (note,) = train.notes
+    held_out = "3 of 22 images are held out for it, a tenth of each class, but at least one"
+    assert note == f"there is no test part: {held_out}"
 
 
 def test_the_held_out_images_depend_on_the_names_only(root: Path, tmp_path: Path) -> None:
