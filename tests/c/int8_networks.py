@@ -21,7 +21,7 @@ from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.model_file.contract import Golden, ImageShape, ModelInfo
 from cgan_runtime.noise import standard_normal
 from cgan_training.engine.batch_norm import calibrate_batch_norm
-from cgan_training.networks import build_generator
+from cgan_training.networks import Generator, build_generator
 from cgan_training.recipe import ConvolutionalGenerator, PerceptronGenerator
 
 Images = NDArray[np.uint8]
@@ -86,6 +86,7 @@ def untrained(
     """Return an untrained generator with large biases and with images of a high contrast."""
     torch.manual_seed(0)
     generator = build_generator(settings, noise_dim, classes, image_shape)
+    assert isinstance(generator, Generator)
     calibrate_batch_norm(generator, seed=1)
     module = ContractGenerator(generator).eval()
     layers = [each for each in module.rest if isinstance(each, nn.Linear | nn.Conv2d)]
@@ -105,9 +106,14 @@ def perceptron(
 
 
 def convolutional(
-    hidden: int, channels: int, *, noise_dim: int, classes: int, image_shape: ImageShape
+    hidden: int,
+    channels: int,
+    *finer: int,
+    noise_dim: int,
+    classes: int,
+    image_shape: ImageShape,
 ) -> Callable[[], Network]:
-    settings = ConvolutionalGenerator(hidden, channels)
+    settings = ConvolutionalGenerator(hidden, channels, finer_channels=finer)
     return partial(untrained, settings, noise_dim, classes, image_shape)
 
 
@@ -129,6 +135,12 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "convolutional, RGB": convolutional(14, 8, noise_dim=20, classes=3, image_shape=(3, 12, 8)),
     "convolutional, RGB, 8 x 64": convolutional(
         10, 3, noise_dim=64, classes=2, image_shape=(3, 8, 64)
+    ),
+    "convolutional, RGB, finer, cropped": convolutional(
+        10, 6, 5, noise_dim=9, classes=3, image_shape=(3, 13, 18)
+    ),
+    "convolutional, finest": convolutional(
+        10, 5, 4, 3, noise_dim=9, classes=3, image_shape=(1, 8, 16)
     ),
 }
 

@@ -1,5 +1,6 @@
 """Write an int8 file as C source."""
 
+import math
 import re
 from contextlib import ExitStack
 from functools import reduce
@@ -96,9 +97,7 @@ def _template_values(
     path: Path, network: Network, info: ModelInfo, sha256: str
 ) -> dict[str, object]:
     first, layers, name = network.first, network.layers, c_name(path)
-    offsets = network.positions[0, 0]
-    permuted = bool((np.diff(offsets) != 1).any())
-    arrays = {
+    arrays: dict[str, ArrayLike] = {
         "int32_t thresholds": thresholds()[:127],
         "int32_t label_table": first.table,
         "int16_t noise_weights": first.weight,
@@ -106,33 +105,38 @@ def _template_values(
         "int32_t byte_steps": first.steps,
         "uint8_t pixels": network.pixels,
         "int32_t golden_labels": info.golden.labels,
-        **({"uint32_t last_offsets": offsets} if permuted else {}),
     }
     for number, layer in enumerate(layers):
         arrays[f"int8_t weights{number}"] = layer.weight
         arrays[f"uint32_t scales{number}"] = encoded_scales(layer)
         if layer.bias.any():
             arrays[f"int32_t biases{number}"] = layer.bias
-    hidden = [int(np.prod(each.output_size)) * len(each.bias) for each in layers[:-1]]
+        if _is_shuffled(layer):
+            arrays[f"uint32_t offsets{number}"] = layer.positions[0, 0]
+    is_cropped = network.full_shape != network.shape
+    states = [each.positions.size for each in (layers if is_cropped else layers[:-1])]
     recipe = f"recipe {info.recipe.get('name')}, dataset {info.dataset}"
     about = f"cgan-export {version('cgan-export')} made this from {path.name} ({recipe}):"
     # Characters that could end the comment or continue its line are replaced.
     about = re.sub(r"[^\w .,():-]", "_", f"{about} cgan-export {path.name} --c DIR", flags=re.ASCII)
     return {
         **dict(zip(("channels", "height", "width"), network.shape, strict=True)),
+        "is_cropped": int(is_cropped),
+        "full_height": network.full_shape[1],
+        "full_width": network.full_shape[2],
         "about": fill(about, 96, subsequent_indent=" * ", break_on_hyphens=False),
         "name": name,
         "NAME": name.upper(),
         "sha256": sha256,
         "classes": info.classes,
         "class_names": ",\n    ".join(map(_quoted, info.class_names)),
-        "image_bytes": network.positions.size,
+        "image_bytes": math.prod(network.shape),
         "noise_dim": info.noise_dim,
         "units": len(first.groups),
-        "state_bytes": max(len(first.groups), *hidden, 1),
+        "state_bytes": max(len(first.groups), *states, 1),
         "max_inputs": max(each.weight[..., 0].size for each in layers),
         "arrays": "\n".join(_array(f"{name.upper()}_CONST", *each) for each in arrays.items()),
-        "layers": ",\n    ".join(_layers(network, "last_offsets" if permuted else "NULL")),
+        "layers": ",\n    ".join(_layers(layers)),
         "layer_count": len(layers),
         "golden_seed": info.golden.seed,
         "hash_start": HASH_START,
@@ -151,20 +155,22 @@ def encoded_scales(layer: Layer) -> Integers:
     return np.asarray(integers << 8 | shifts.clip(1, MAX_SHIFT))
 
 
-def _layers(network: Network, offsets: str) -> list[str]:
-    """Return the initializers of the layer_t; `offsets` is the array of the last one."""
+def _is_shuffled(layer: Layer) -> bool:
+    return bool((np.diff(layer.positions[0, 0]) != 1).any())
+
+
+def _layers(layers: list[Layer]) -> list[str]:
+    """Return the initializers of the layer_t."""
     rows = []
-    for number, layer in enumerate(network.layers):
+    for number, layer in enumerate(layers):
         height, width, inputs, outputs = layer.weight.shape
-        last = number == len(network.layers) - 1
-        pitch = [layer.output_size[1] * outputs, outputs]
-        if last:
-            corners = network.positions[:2, :2, 0]
-            pitch = [int(each.max() - corners.min()) for each in (corners[:, 0], corners[0])]
+        corners = layer.positions[:2, :2, 0]
+        pitch = [int(each.max() - corners.min()) for each in (corners[:, 0], corners[0])]
         names = [f"biases{number}" if layer.bias.any() else "NULL", f"scales{number}"]
+        names.append(f"offsets{number}" if _is_shuffled(layer) else "NULL")
         sizes = inputs, outputs, *layer.input_size, *layer.output_size, height, width
         numbers = *sizes, *layer.padding, *layer.strides, *pitch, layer.zero
-        values = f"weights{number}", *names, offsets if last else "NULL", *map(str, numbers)
+        values = f"weights{number}", *names, *map(str, numbers)
         rows.append(f"{{{', '.join(values)}}}")
     return rows
 

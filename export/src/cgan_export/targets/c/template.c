@@ -18,6 +18,9 @@
 #define UNITS $units /* of the first layer */
 #define LAYERS $layer_count /* after the first */
 #define STATE_BYTES $state_bytes /* of a hidden layer */
+#define CROPPED $is_cropped /* whether the last layer's output exceeds the image */
+#define FULL_HEIGHT $full_height /* of the last layer's output */
+#define FULL_WIDTH $full_width
 #define MAX_INPUTS $max_inputs /* of a sum */
 #define BLOCK 128 /* sums that are computed at a time */
 
@@ -266,7 +269,8 @@ static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *outpu
 int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t *image)
 {
     uint8_t state[2][STATE_BYTES];
-    int32_t i;
+    const uint8_t *last = CROPPED ? state[LAYERS % 2] : image;
+    int32_t i, row;
     if (label < 0 || label >= ${NAME}_CLASSES) {
         return -1;
     }
@@ -277,10 +281,13 @@ int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t 
     }
     run_first_layer(noise, label, state[0]);
     for (i = 0; i < LAYERS; i++) {
-        run_layer(layers + i, state[i % 2], i == LAYERS - 1 ? image : state[1 - i % 2]);
+        run_layer(layers + i, state[i % 2], i < LAYERS - 1 + CROPPED ? state[1 - i % 2] : image);
     }
-    for (i = 0; i < ${NAME}_IMAGE_BYTES; i++) {
-        image[i] = pixels[image[i]];
+    for (row = 0; row < ${NAME}_CHANNELS * ${NAME}_HEIGHT; row++) {
+        int32_t top = row / ${NAME}_HEIGHT * FULL_HEIGHT + row % ${NAME}_HEIGHT;
+        for (i = 0; i < ${NAME}_WIDTH; i++) {
+            image[row * ${NAME}_WIDTH + i] = pixels[last[top * FULL_WIDTH + i]];
+        }
     }
     return 0;
 }
