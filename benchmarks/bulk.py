@@ -171,7 +171,7 @@ def measure(method: Method, shards: int, folder: Path, cgroup: Path) -> dict[str
 
 
 def table(results: dict[str, Rounds]) -> str:
-    """Return the results as Markdown."""
+    """Return the page with the results."""
     base = results[METHODS[0].name]
     head = ["engine", "CPU per image", "ratio", "images/s", "ratio"]
     head += ["time per shard", "start and end", "CPU of start and end"]
@@ -197,7 +197,7 @@ def table(results: dict[str, Rounds]) -> str:
                 f"{medians['other_cpu_seconds']:.1f} s",
             ]
         )
-    return harness.table(head, lines)
+    return f"# Bulk generation\n\n{harness.table(head, lines)}"
 
 
 if __name__ == "__main__":

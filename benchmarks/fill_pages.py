@@ -1,4 +1,4 @@
-"""Fill the tables of README.md and docs/ with committed measurements.
+"""Fill the tables and figures of README.md and docs/ with committed measurements.
 
     python benchmarks/fill_pages.py            # fill
     python benchmarks/fill_pages.py --check    # fail if a page differs from the measurements
@@ -7,6 +7,10 @@ A page marks a section to fill with two comments:
 
     <!-- begin: quality (python benchmarks/fill_pages.py fills this) -->
     <!-- end: quality -->
+
+and a figure within a sentence, on any page, with these:
+
+    a file of <!-- figure: model-bytes -->317,462<!-- end --> bytes
 
 Nothing is measured here: every figure comes from a committed table or history.
 """
@@ -28,6 +32,8 @@ README = harness.ROOT / "README.md"
 SECTION = re.compile(
     r"(<!-- begin: (?P<name>[a-z-]+) [^>]*-->\n)(?P<text>.*?)(<!-- end: (?P=name) -->)", re.DOTALL
 )
+
+FIGURE = re.compile(r"(<!-- figure: (?P<name>[^ ]+) -->)[^<]*(<!-- end -->)")
 
 
 def read_table(path: Path) -> Table:
@@ -251,28 +257,90 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
 }
 
 
+def model_accuracy() -> str:
+    """Return the label accuracy of the shipped model."""
+    table = read_table(DOCS / "quality" / "table.md")
+    return next(row["accuracy"] for row in table if row[""] == "the model that ships")
+
+
+def array_memory() -> str:
+    """Return the peak memory in MB of `cgan-run` while it writes a million images as an array."""
+    record = json.loads((DOCS / "benchmarks" / "memory.json").read_text("utf-8"))
+    return f"{max(record['runs']['npy']['megabytes']):.0f}"
+
+
+def installed_size() -> str:
+    """Return the size in MB of the runtime and the packages that it needs."""
+    rows = recorded("startup")["rows"]
+    return next(f"{row['installed_mb']:.0f}" for row in rows if row["process"] == "cgan-run --help")
+
+
+def training_speedup(benchmark: str, loop: str) -> str:
+    """Return the speedup of a training loop over the typical one, with the most threads."""
+    rows = {row["loop"]: row["images_per_second"] for row in recorded(benchmark)["rows"]}
+    ratio = rows[f"recipe classic, {loop}"] / rows["typical PyTorch loop"]
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
+
+
+def c_constants() -> str:
+    """Return the size in kB of the constants of the shipped model as C."""
+    page = (DOCS / "microcontrollers.md").read_text("utf-8")
+    sizes = set(re.findall(r"^\| cortex-[^|]+\|[^|]+\| ([\d,]+) \|", page, re.MULTILINE))
+    (size,) = (int(each.replace(",", "")) for each in sizes)
+    return f"{size / 1000:.0f}"
+
+
+FIGURES: dict[str, Callable[[], str]] = {
+    "array-memory": array_memory,
+    "c-constants": c_constants,
+    "installed-size": installed_size,
+    "model-accuracy": model_accuracy,
+    "model-bytes": lambda: f"{SHIPPED_MODEL.stat().st_size:,}",
+    "training-bf16": lambda: training_speedup("training", "bf16"),
+    "training-cuda": lambda: training_speedup("training-cuda", "fp32"),
+    "training-cuda-tf32": lambda: training_speedup("training-cuda", "tf32"),
+    "training-fp32": lambda: training_speedup("training", "fp32"),
+}
+
+
+def pages() -> list[Path]:
+    """Return the pages that have something to fill."""
+    candidates = {README, *DOCS.rglob("*.md"), *harness.ROOT.glob("*/README.md")}
+    return sorted(
+        {*PAGES, *(page for page in candidates if FIGURE.search(page.read_text("utf-8")))}
+    )
+
+
 def filled(page: Path) -> str:
-    """Return a page with its sections filled.
+    """Return a page with its sections and figures filled.
 
     Raises:
-        click.ClickException: the page does not mark exactly the expected sections.
+        click.ClickException: the page does not mark exactly the expected sections, or marks an
+            unknown figure.
     """
-    text, sections = page.read_text(encoding="utf-8"), PAGES[page]
+    text, sections = page.read_text(encoding="utf-8"), PAGES.get(page, {})
     marked = sorted(match["name"] for match in SECTION.finditer(text))
-    if marked != sorted(sections):
+    if page in PAGES and marked != sorted(sections):
         raise click.ClickException(
             f"{page.relative_to(harness.ROOT)} marks the sections {marked}, expected "
             f"{sorted(sections)}; see the comments in benchmarks/fill_pages.py"
         )
-    return SECTION.sub(lambda m: f"{m[1]}\n{sections[m['name']]().strip()}\n\n{m[4]}", text)
+    if unknown := {match["name"] for match in FIGURE.finditer(text)} - set(FIGURES):
+        raise click.ClickException(
+            f"{page.relative_to(harness.ROOT)} marks the figure {min(unknown)}; the figures are "
+            f"{', '.join(FIGURES)}"
+        )
+    if sections:
+        text = SECTION.sub(lambda m: f"{m[1]}\n{sections[m['name']]().strip()}\n\n{m[4]}", text)
+    return FIGURE.sub(lambda m: f"{m[1]}{FIGURES[m['name']]()}{m[3]}", text)
 
 
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing, and fail if a page would change.")
 def main(check: bool) -> None:
-    """Fill the tables of README.md and docs/."""
-    pages = {page: filled(page) for page in PAGES}
-    stale = {page: text for page, text in pages.items() if text != page.read_text("utf-8")}
+    """Fill the tables and figures of README.md and docs/."""
+    texts = {page: filled(page) for page in pages()}
+    stale = {page: text for page, text in texts.items() if text != page.read_text("utf-8")}
     names = ", ".join(str(page.relative_to(harness.ROOT)) for page in stale)
     if check and stale:
         raise click.ClickException(

@@ -36,8 +36,9 @@ REAL = "real training images"
 INTRODUCTION = """\
 Label accuracy and Fréchet distance come from [quality](../quality.md) and
 [precisions](../precisions.md). Bytes and microseconds come from [inference](inference.md): one
-thread through the public API, noise included. A row is on the Pareto frontier if no other row is at
-least as good in accuracy, distance, bytes and both times, and better in one of them."""
+thread through the public API, noise included, files of the same layers on the day of that
+measurement. A row is on the Pareto frontier if no other row is at least as good in accuracy,
+distance, bytes and both times, and better in one of them."""
 
 
 @click.command()

@@ -137,7 +137,11 @@ def measure(name: str, threads: int, folder: Path, *, quick: bool) -> dict[str, 
 
 def page(rows: list[dict[str, Any]]) -> str:
     """Return the page's Markdown."""
-    text = ["# Inference with the same weights", INTRODUCTION]
+    size = next(
+        r["bytes"] for r in rows if (r["network"], r["engine"]) == ("shipped", "ours, int8")
+    )
+    model = f"The shipped network is the one that shipped on that day, as a file of {size:,} bytes."
+    text = ["# Inference with the same weights", f"{INTRODUCTION}\n\n{model}"]
     for threads in sorted({row["threads"] for row in rows}):
         for network, title in NETWORKS.items():
             selected = [r for r in rows if r["network"] == network and r["threads"] == threads]

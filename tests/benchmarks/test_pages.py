@@ -1,6 +1,7 @@
 """Benchmark pages agree with the committed measurements."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ import scaling
 import startup
 import training
 
+from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_training.evaluation.controls import CONTROLS, SHIFTED
 
+CARD = SHIPPED_MODEL.with_suffix(".md")
 PAGES = {"training": training.page, "training-cuda": training.page} | {
     module.BENCHMARK: lambda line, module=module: module.page(line["rows"])
     for module in (frontier, inference, roofline, scaling, startup)
@@ -53,8 +56,8 @@ def test_a_table_agrees_with_its_data(name: str) -> None:
     assert table.read_text("utf-8") == TABLES[name](json.loads(data.read_text("utf-8")))
 
 
-@pytest.mark.parametrize("page", fill_pages.PAGES, ids=lambda page: page.name)
-def test_a_page_contains_the_committed_tables(page: Path) -> None:
+@pytest.mark.parametrize("page", fill_pages.pages(), ids=lambda page: page.name)
+def test_a_page_contains_the_committed_tables_and_figures(page: Path) -> None:
     assert page.read_text("utf-8") == fill_pages.filled(page), "run benchmarks/fill_pages.py"
 
 
@@ -66,6 +69,39 @@ def test_a_page_without_its_section_is_rejected(
     monkeypatch.setattr(fill_pages, "PAGES", {page: {"one": lambda: ""}})
     monkeypatch.setattr(harness, "ROOT", tmp_path)
     with pytest.raises(click.ClickException, match=r"expected \['one'\]"):
+        fill_pages.filled(page)
+
+
+# Where pages state a figure without a mark, because a program or a measurement wrote the line.
+STATEMENTS = {
+    "array-memory": r"in (\d+) MB$|number: \D*(\d+)\D* MB for a million images",
+    "installed-size": r"^\| cgan-run .* (\d+) \|$",
+    "model-accuracy": r"^\| (?:the model that ships|edge-finish, int8) \|.*? (0\.\d{4}) \|",
+    "model-bytes": r"`digits\.onnx`, ([\d,]+) bytes|ships .*?([\d,]{7}).*? bytes",
+}
+
+
+def statements(name: str) -> dict[str, set[str]]:
+    """Return the values that pages state for a figure, by page."""
+    found: dict[str, set[str]] = {}
+    for page in (*fill_pages.pages(), *fill_pages.DOCS.rglob("*.md"), CARD):
+        for match in re.finditer(STATEMENTS[name], page.read_text("utf-8"), re.MULTILINE):
+            found.setdefault(page.name, set()).add(next(filter(None, match.groups())))
+    return found
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_pages_agree_on_a_figure(name: str) -> None:
+    stated = statements(name)
+    assert len(stated) >= 2, "the pattern finds no page"
+    assert set().union(*stated.values()) == {fill_pages.FIGURES[name]()}, stated
+
+
+def test_an_unknown_figure_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figure: speed -->1<!-- end -->")
+    monkeypatch.setattr(harness, "ROOT", tmp_path)
+    with pytest.raises(click.ClickException, match="marks the figure speed; the figures are"):
         fill_pages.filled(page)
 
 

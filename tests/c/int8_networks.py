@@ -16,12 +16,12 @@ from cgan_export.int8.quantization import quantize
 from cgan_export.targets.c import c_files
 from cgan_export.targets.c.network import read_network
 from cgan_export.targets.c.source import c_texts
-from cgan_export.tracing.trace import ContractGenerator
+from cgan_export.tracing.networks import ContractGenerator
 from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.model_file.contract import Golden, ImageShape, ModelInfo
 from cgan_runtime.noise import standard_normal
 from cgan_training.engine.batch_norm import calibrate_batch_norm
-from cgan_training.networks import Generator, build_generator
+from cgan_training.networks import build_generator
 from cgan_training.recipe import ConvolutionalGenerator, PerceptronGenerator
 
 Images = NDArray[np.uint8]
@@ -86,7 +86,6 @@ def untrained(
     """Return an untrained generator with large biases and with images of a high contrast."""
     torch.manual_seed(0)
     generator = build_generator(settings, noise_dim, classes, image_shape)
-    assert isinstance(generator, Generator)
     calibrate_batch_norm(generator, seed=1)
     module = ContractGenerator(generator).eval()
     layers = [each for each in module.rest if isinstance(each, nn.Linear | nn.Conv2d)]
@@ -108,12 +107,12 @@ def perceptron(
 def convolutional(
     hidden: int,
     channels: int,
-    *finer: int,
+    *finer_channels: int,
     noise_dim: int,
     classes: int,
     image_shape: ImageShape,
 ) -> Callable[[], Network]:
-    settings = ConvolutionalGenerator(hidden, channels, finer_channels=finer)
+    settings = ConvolutionalGenerator(hidden, channels, 2, finer_channels)
     return partial(untrained, settings, noise_dim, classes, image_shape)
 
 
@@ -136,11 +135,11 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "convolutional, RGB, 8 x 64": convolutional(
         10, 3, noise_dim=64, classes=2, image_shape=(3, 8, 64)
     ),
-    "convolutional, RGB, finer, cropped": convolutional(
-        10, 6, 5, noise_dim=9, classes=3, image_shape=(3, 13, 18)
+    "convolutional, doubled": convolutional(
+        10, 6, 5, noise_dim=9, classes=3, image_shape=(1, 12, 8)
     ),
-    "convolutional, finest": convolutional(
-        10, 5, 4, 3, noise_dim=9, classes=3, image_shape=(1, 8, 16)
+    "convolutional, doubled twice, cropped, RGB": convolutional(
+        10, 6, 5, 4, noise_dim=9, classes=4, image_shape=(3, 13, 11)
     ),
 }
 

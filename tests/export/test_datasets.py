@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cgan_export.errors import EvaluationError
 from cgan_export.evaluation.datasets import load_evaluation_data, load_training_images
 from cgan_export.evaluation.image_sources import ImageSource
-from cgan_training.data import Dataset, load_dataset
+from cgan_training.data import Conversion, Dataset, load_dataset
 from cgan_training.errors import DatasetError
 
 NAMES = ("yes", "no", "maybe")
@@ -110,7 +110,7 @@ def test_only_a_built_in_dataset_is_looked_up_by_its_name(
     monkeypatch.chdir(tmp_path)
     for training in ({}, {"dataset_sha256": "0"}, {"dataset_path": "shapes"}):
         with pytest.raises(
-            EvaluationError, match="not a built-in dataset; give its folder as --da"
+            EvaluationError, match="not a built-in dataset; give its folder or function as --da"
         ):
             load_training_images(source(name, training))
 
@@ -138,7 +138,7 @@ def test_a_missing_folder_is_named_with_the_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"test_size": (6, 8)}, "training images of 8 x 8 pixels, but test images of 6 x 8"),
+        ({"test_size": (9, 8)}, "training images of 8 x 8 pixels, but test images of 9 x 8"),
         ({"test_labels": (1,)}, "has one test image; an evaluation needs at least 2"),
         ({"train_labels": (0, 1)}, "class 'maybe' has no training images"),
         ({"test_labels": (0, 2)}, "class 'no' has no test images"),
@@ -147,7 +147,7 @@ def test_a_missing_folder_is_named_with_the_options(tmp_path: Path) -> None:
 def test_parts_that_do_not_fit_are_refused(
     make_folder: MakeFolder, change: dict[str, Any], message: str
 ) -> None:
-    model = source("shapes", {})
+    model = source("shapes", {"dataset_sha256": "0"})
     with pytest.raises(DatasetError, match=message):
         load_evaluation_data(model, str(make_folder("shapes", **change)))
 
@@ -157,11 +157,10 @@ def test_equal_test_images_are_refused(
 ) -> None:
     folder = make_folder("shapes")
 
-    def load(name: str, data_dir: Path, *, train: bool = True) -> tuple[Dataset, None]:
-        data = load_dataset(name, data_dir, train=train)[0]
-        return data if train else replace(data, images=torch.zeros_like(data.images)), None
+    def load_test_part(data: Dataset, *_: object) -> Dataset:
+        return replace(data, images=torch.zeros_like(data.images))
 
-    monkeypatch.setattr("cgan_export.evaluation.datasets.load_dataset", load)
+    monkeypatch.setattr("cgan_export.evaluation.datasets.load_test_part", load_test_part)
     with pytest.raises(EvaluationError, match="at least two different test images"):
         load_evaluation_data(source("shapes", {}), str(folder))
 
@@ -171,11 +170,35 @@ def test_both_parts_of_auto_are_of_one_dataset(
 ) -> None:
     requested = []
 
-    def load(name: str, *_: object, train: bool = True) -> tuple[Dataset, None]:
+    def load(name: str, *_: object, **__: object) -> tuple[Dataset, None]:
         requested.append(name)
-        return load_dataset("optdigits", Path("none"), train=train)[0], None
+        return digits, None
+
+    def load_test_part(data: Dataset, name: str, *_: object) -> Dataset:
+        return load(name)[0]
 
     monkeypatch.setattr("cgan_export.evaluation.datasets.load_dataset", load)
+    monkeypatch.setattr("cgan_export.evaluation.datasets.load_test_part", load_test_part)
     model = replace(source("", {}, digits.class_names), shape=(1, 28, 28))
     load_evaluation_data(model, "auto")
     assert requested == ["auto", "optdigits"]
+
+
+def test_images_are_converted_as_for_the_training(make_folder: MakeFolder) -> None:
+    folder = make_folder("shapes")
+    conversion = Conversion((10, 9), 1)
+    data = load_dataset(str(folder), Path("none"), conversion=conversion)[0]
+    training = {"dataset_path": str(folder), "dataset_sha256": data.sha256} | conversion.to_dict()
+    model = replace(source("shapes", training), shape=(1, 10, 9))
+    found = load_evaluation_data(model)
+    assert found.train.sha256 == data.sha256
+    assert found.test.image_shape == (1, 10, 9)
+    for wrong in ({"image_size": "10x9"}, {"image_size": [10, 9, 8]}, {"grayscale": "yes"}):
+        with pytest.raises(EvaluationError, match="has invalid facts about its training"):
+            load_training_images(replace(model, training=training | wrong))
+
+
+def test_images_are_converted_to_those_of_a_network_from_elsewhere(make_folder: MakeFolder) -> None:
+    model = replace(source("", {}), shape=(3, 12, 16))
+    data = load_evaluation_data(model, str(make_folder("shapes")))
+    assert data.train.image_shape == data.test.image_shape == (3, 12, 16)

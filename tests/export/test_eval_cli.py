@@ -74,6 +74,9 @@ def test_the_table_has_a_column_for_each_control(
         assert name in head
     rows = {re.split("  +", line)[0]: line for line in lines}
     assert {"recall (+)", "coverage (+)", "memorized (-)", "label accuracy of 9"} <= rows.keys()
+    ratios = rows["high-frequency power relative to real images"].split()[-5:]
+    assert float(ratios[1]) == pytest.approx(1, abs=0.5)  # real training images
+    assert float(ratios[2]) > 2  # real images with noise
     accuracies = rows["label accuracy (+)"].split()[3:]
     assert accuracies[1] == accuracies[3] == "100.00%"  # real images, and one repeated per class
     assert float(accuracies[0].rstrip("%")) < 50  # the model, after two short epochs

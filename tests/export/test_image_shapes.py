@@ -8,8 +8,9 @@ import torch
 
 from cgan_export import export_model
 from cgan_export.int8 import quantization
+from cgan_export.source import source_of_model
 from cgan_export.targets.c.source import write_c
-from cgan_export.tracing.trace import ContractGenerator
+from cgan_export.tracing.networks import ContractGenerator
 from cgan_export.verification import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import ImageShape
@@ -19,9 +20,8 @@ from cgan_training.networks import Generator, build_generator
 from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, PerceptronGenerator
 
 PERCEPTRON, CONVOLUTIONAL = PerceptronGenerator((24,)), ConvolutionalGenerator(12, 5)
-FINER = ConvolutionalGenerator(
-    12, 5, convolutions=0, finer_channels=(4,)
-)  # it generates 32 x 24 pixels
+# A grid of 32 x 24 pixels, which is cropped.
+FINER = ConvolutionalGenerator(12, 5, convolutions=0, finer_channels=(4,))
 
 
 def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
@@ -31,7 +31,7 @@ def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
     assert isinstance(generator, Generator)
     calibrate_batch_norm(generator, seed=1)
     last = [
-        each for each in generator.layers if isinstance(each, torch.nn.Linear | torch.nn.Conv2d)
+        each for each in generator.modules() if isinstance(each, torch.nn.Linear | torch.nn.Conv2d)
     ]
     with torch.no_grad():
         last[-1].weight *= 1.5
@@ -62,7 +62,7 @@ def test_files_generate_the_images_of_the_network(
     model = model_of(settings, image_shape)
     save_model(model, tmp_path / "model.pt")
     labels = [0, 1, 2, 2, 0]
-    expected = generate_with_torch(model, labels, seed=9, start=3).astype(int)
+    expected = generate_with_torch(source_of_model(model), labels, seed=9, start=3).astype(int)
     assert expected.shape == (len(labels), *image_shape)
     assert expected.std() > 5
     for precision, max_error in (("fp32", 1), ("int8", 40)):

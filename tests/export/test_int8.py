@@ -16,12 +16,14 @@ from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import QuantizedGenerator, noise_and_labels, quantize
 from cgan_export.int8.rounding import round_weights, weight_matrix
 from cgan_export.int8.scales import IMAGE_SCALE, LOGIT_SCALE, LOGIT_ZERO
-from cgan_export.tracing.trace import ContractGenerator, export_to_onnx
+from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.trace import export_to_onnx
 from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
+from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator, build_generator
-from cgan_training.recipe import PerceptronGenerator
+from cgan_training.recipe import ConvolutionalGenerator, PerceptronGenerator
 
 Exported = dict[tuple[str, str], Path]
 KINDS = pytest.mark.parametrize("kind", ["perceptron", "convolutional"])
@@ -81,6 +83,30 @@ def test_onnxruntime_fuses_the_integer_operators(
     assert {each.data_type for each in stored if np.prod(each.dims) >= 1000} <= {
         onnx.TensorProto.INT8
     }
+
+
+@pytest.mark.parametrize(
+    ("finer_channels", "shape"),
+    [((4,), (3, 8, 12)), ((5, 3), (1, 13, 10)), ((), (3, 9, 8))],
+    ids=str,
+)
+def test_doubled_and_cropped_grids_are_computed_in_integers(
+    finer_channels: tuple[int, ...], shape: tuple[int, int, int]
+) -> None:
+    torch.manual_seed(0)
+    settings = ConvolutionalGenerator(12, 5, convolutions=1, finer_channels=finer_channels)
+    generator = build_generator(settings, 6, 4, shape)
+    calibrate_batch_norm(generator, seed=1)
+    module = ContractGenerator(generator).eval()
+    integers = quantize(module)
+    session = onnxruntime.InferenceSession(
+        export_to_int8_onnx(integers).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    noise, label = noise_and_labels(module, 50)
+    (images,) = session.run(None, {"noise": noise.numpy(), "label": label.numpy()})
+    assert images.shape == (50, *shape)
+    np.testing.assert_array_equal(images, integers.generate(noise, label).numpy())
+    assert np.abs(images - module(noise, label).mul(255).detach().numpy()).mean() < 2
 
 
 @KINDS
@@ -240,7 +266,10 @@ def test_an_activation_other_than_relu_is_rejected(other: type[nn.Module]) -> No
     ],
 )
 def test_a_layer_that_int8_does_not_support_is_named(
-    convolutional_generator: Generator, index: int, replacement: list[nn.Module], message: str
+    convolutional_generator: Generator,
+    index: int,
+    replacement: list[nn.Module],
+    message: str,
 ) -> None:
     module = ContractGenerator(convolutional_generator).eval()
     layers = [*module.rest]

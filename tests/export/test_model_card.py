@@ -13,6 +13,7 @@ import pytest
 from cgan_export.evaluation.markdown import code, escape, shell_word
 from cgan_export.evaluation.model_card import model_card
 from cgan_export.export import model_info
+from cgan_export.source import source_of_model
 from cgan_runtime import ImageGenerator, ModelInfo
 from cgan_runtime.diagnostics.speed import Speed
 from cgan_training.model_file import load_model
@@ -104,9 +105,20 @@ def test_a_folder_is_a_path_to_replace_quoted_for_the_shell(card: Card) -> None:
     text = card({"dataset_is_folder": True}, dataset="my shapes; rm")
     words = command_of(text)
     assert words[words.index("--dataset") + 1] == "path/to/my shapes; rm"
-    assert "is a folder; replace `path/to` by the path to it" in text
+    assert "is a folder or a file; replace `path/to` by the path to it" in text
     text = card({"dataset_is_folder": True}, dataset="mnist")
     assert command_of(text)[4] == "path/to/mnist"
+
+
+def test_the_conversion_of_the_images_is_an_option(card: Card) -> None:
+    values = built_in()
+    facts = {"image_size": [28, 32], "grayscale": True}
+    words = command_of(card(**values | {"training": values["training"] | facts}))
+    assert words[words.index("--image-size") + 1] == "28x32"
+    assert words[-1] == "--grayscale"
+    assert "--image-size" not in command_of(card(**values))
+    unknown = {"image_size": "32"}
+    assert "cgan-train --" not in card(**values | {"training": values["training"] | unknown})
 
 
 def test_paths_of_the_machine_stay_out_of_the_file(run_dir: Path) -> None:
@@ -118,7 +130,7 @@ def test_paths_of_the_machine_stay_out_of_the_file(run_dir: Path) -> None:
     }
     earlier = {"recipe": {}, "dataset": "shapes", **paths}
     facts = {**model.training, **paths, "dataset_sha256": "12ab", "started_from": earlier}
-    info: ModelInfo = model_info(replace(model, training=facts), "fp32")
+    info: ModelInfo = model_info(source_of_model(replace(model, training=facts)), "fp32")
     assert "/home" not in "".join(info.to_metadata().values())
     assert info.training["dataset_sha256"] == "12ab"
     assert info.training["dataset_is_folder"] is True

@@ -18,7 +18,7 @@ from cuda_graphs import find_problems
 
 from cgan_export import export_model
 from cgan_runtime import CganError, ImageGenerator
-from cgan_runtime.diagnostics.device_check import FLOAT_TOLERANCE, TOLERANCES
+from cgan_runtime.diagnostics.device_check import golden_tolerance
 from cgan_runtime.diagnostics.speed import measure_speed
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.recipe import load_recipe
@@ -75,9 +75,9 @@ def images_differ(path: Path) -> bool:
             labels = [index % generator.info.classes for index in range(IMAGES)]
             images[provider] = generator.generate(labels, seed=5).astype(int)
             speeds[provider] = measure_speed(generator)
-            precision = generator.info.precision
+            info = generator.info
     errors = np.abs(images["cuda"] - images["cpu"]).reshape(IMAGES, -1).max(1)
-    tolerance = TOLERANCES.get((precision, "cuda"), FLOAT_TOLERANCE)
+    tolerance = golden_tolerance("cuda", info)
     print(
         f"{path.stem}: {(errors > 0).mean():.2%} of the images differ from the CPU's, max pixel "
         f"error {errors.max()}, tolerance {tolerance}; "

@@ -10,7 +10,6 @@ import numpy as np
 from cgan_runtime import ImageGenerator
 from cgan_runtime.diagnostics.speed import measure_speed
 from cgan_runtime.generator import SHIPPED_MODEL
-from cgan_runtime.inference import session
 
 IMAGES = 100_000
 
@@ -22,8 +21,7 @@ def main(models: list[str]) -> None:
             labels = [index % generator.info.classes for index in range(IMAGES)]
             expected = generator.generate(labels, seed=5).astype(np.int16)
         for tf32 in ("1", "0"):
-            session.PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": tf32}}
-            with ImageGenerator(model, "cuda") as generator:
+            with ImageGenerator(model, f"cuda:use_tf32={tf32}") as generator:
                 images = generator.generate(labels, seed=5).astype(np.int16)
                 speed = measure_speed(generator)
             errors = np.abs(images - expected).reshape(IMAGES, -1).max(1)

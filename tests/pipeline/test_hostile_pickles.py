@@ -106,7 +106,8 @@ def test_a_malicious_classifier_is_replaced(
 
     def train(images: Tensor, _labels: Tensor, *, classes: int, **_: Any) -> Any:
         trained.append(classes)
-        return classifier._untrained_classifier(classes, images)
+        channels, height, width = images.shape[1:]
+        return classifier._untrained_classifier(classes, (channels, height, width))
 
     monkeypatch.setattr(classifier, "train_classifier", train)
     cache = tmp_path / "cache"

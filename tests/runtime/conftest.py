@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import onnx
 import pytest
+from fake_onnxruntime import Fake, FakeOnnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -247,3 +248,15 @@ def cgan_run(tiny_model: Path, folder: Path) -> Callable[..., "subprocess.Comple
         )
 
     return run
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Replace onnxruntime with a fake."""
+
+    def install(offered: list[str], obtained: list[str]) -> FakeOnnxruntime:
+        module = FakeOnnxruntime(offered, obtained)
+        monkeypatch.setitem(sys.modules, "onnxruntime", module)
+        return module
+
+    return install

@@ -176,7 +176,7 @@ def test_report_tells_why_cuda_was_not_obtained(
     def fail(*_: object) -> None:
         raise ProviderError("a library is missing; install it")
 
-    monkeypatch.setattr(session, "_open_on", fail)
+    monkeypatch.setattr(session._Opener, "open_on", fail)
     report = check_device(tiny_model, "auto")
     assert report.provider == "cpu"
     assert report.no_cuda_reason == "a library is missing; install it"

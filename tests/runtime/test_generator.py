@@ -354,7 +354,7 @@ def test_output_must_be_an_image_for_each_label(
         noise_dim=6,
         image_shape=SHAPE,
     )
-    monkeypatch.setattr("cgan_runtime.generator.read_info", lambda *_: info)
+    monkeypatch.setattr("cgan_runtime.inference.session.read_info", lambda *_: info)
     with ImageGenerator(path, "cpu", threads) as generator:
         with pytest.raises(ModelError, match="export it again"):
             generator.generate([3] * count, seed=1)

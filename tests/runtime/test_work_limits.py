@@ -75,7 +75,7 @@ def test_too_much_memory_or_computation_is_rejected(model: onnx.ModelProto, edit
     ("operator", "inputs", "attributes"),
     [
         ("Tile", [zeros(1), np.array([2**40])], {}),
-        ("Expand", [NOISE, np.array([2**26, 1, 6])], {}),
+        ("Expand", [NOISE, np.array([2**25, 1, 6])], {}),
         ("ConstantOfShape", [np.array([2**40])], {}),
         ("Range", [np.int64(0), np.int64(2**40), np.int64(1)], {}),
         ("Pad", [zeros(1), np.array([2**30, 0])], {}),
@@ -122,11 +122,7 @@ def test_larger_generator_runs_in_smaller_batches(model: onnx.ModelProto, edit: 
 def test_images_of_smaller_batches_are_the_same(
     model: onnx.ModelProto, tmp_path: Path, tiny_model: Path
 ) -> None:
-    """Three quarters of a gigabyte for each image leave two images for a run."""
-    add_node(model, "Expand", NOISE, np.array([2**24, 1, 6]))
-    assert validate(model).max_batch == 2
     path = tmp_path / "large.onnx"
-    del model.graph.node[-1]
     add_node(model, "Expand", NOISE, np.array([2**17, 1, 6]))
     assert validate(model).max_batch == 256
     path.write_bytes(content_of(model))

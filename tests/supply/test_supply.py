@@ -31,3 +31,9 @@ def test_the_wheel_contains_the_listed_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         assert set(archive.namelist()) == listed | metadata, "run tests/supply/supply_table.py"
         assert "Root-Is-Purelib: true" in archive.read(f"{folder}/WHEEL").decode()
+
+
+def test_the_readme_states_the_size_of_the_wheel(wheel: Path) -> None:
+    text = (supply_table.ROOT / "README.md").read_text("utf-8")
+    (stated,) = re.findall(r"a wheel of ([\d.]+) MB", text)
+    assert float(stated) == pytest.approx(wheel.stat().st_size / 1e6, rel=0.1)

@@ -223,4 +223,4 @@ def test_images_of_another_type_or_size_are_rejected(
 
 def test_images_that_cannot_be_pooled_are_rejected() -> None:
     with pytest.raises(DatasetError, match="images of 4 x 4 pixels or more, got 3 x 9; omit the"):
-        EvaluationClassifier(classes=2, height=3, width=9)
+        EvaluationClassifier(2, (1, 3, 9))

@@ -79,7 +79,7 @@ def test_a_resumed_run_keeps_its_options(
 
 def test_recipes_are_listed(call: Command) -> None:
     listed = call("cgan-train", "--list-recipes").stdout
-    assert listed == b"classic\nedge\nedge-finish\nedge-long\n"
+    assert listed == b"classic\nedge\nedge-conv\nedge-finish\nedge-long\nedge-texture\n"
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(
@@ -88,15 +88,31 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     dry_run = ["--recipe", small_toml, "--dataset", "optdigits", "--dry-run"]
     done = call("cgan-train", *dry_run, "--start-from", run_dir)
     assert done.returncode == 0, done.stderr
-    plan = dict(line.split(maxsplit=1) for line in done.stdout.decode().splitlines())
+    lines = done.stdout.decode().splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = dict(line.strip().split("  ", 1) for line in lines if "  " in line.strip())
+    plan = {key: value.strip() for key, value in rows.items()}
+    assert plan["images"] == "1,500 of 28 x 28 pixels (height x width), gray"
+    assert plan["images a class"] == "smallest 146 (8), median 151, largest 153 (3)"
+    assert plan["mean pixel value"] == "40.2 of 255"
     assert plan["batch_size"] == "100"
     assert plan["generator.hidden"] == "[32, 48]"
     assert plan["steps"] == "30 (15 per epoch)"
-    assert plan["estimated"].endswith("minutes")
+    assert plan["training time"].startswith("less than 1 minute")
+    assert plan["speed"].split()[1] == "µs"
+    assert lines[-2:] == ["What this dataset changes", "  - nothing"]
     done = call("cgan-train", *dry_run, "--start-from", "none")
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.endswith(b"none contains no run (no config.json); check the path\n")
     assert list(tmp_path.iterdir()) == [small_toml]
+
+
+def test_the_default_recipe_suits_the_images(call: Command) -> None:
+    done = call("cgan-train", "--dataset", "optdigits", "--threads", 1, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    choice, plan = done.stderr.decode().splitlines()
+    assert choice.startswith("chose the recipe edge: the images have little texture")
+    assert plan.startswith("recipe edge: 25 epochs ")
 
 
 def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path) -> None:
@@ -134,5 +150,5 @@ def test_wrong_input_gives_one_line_and_an_exit_code(
     *progress, error = done.stderr.decode().splitlines()
     assert error.startswith("error: ")
     assert message in error
-    assert all(line.startswith("recipe edge: ") for line in progress)
+    assert all(line.startswith(("chose the recipe edge: ", "recipe edge: ")) for line in progress)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -3,17 +3,18 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from cgan_training.data import Dataset, is_dataset_folder, load_dataset
+from cgan_training.data import Dataset, is_dataset_path, load_dataset, load_test_part
 from cgan_training.errors import DatasetError
 
 NOWHERE = Path("nowhere")
 
 
-def idx(shape: Sequence[int], content: bytes) -> bytes:
-    return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape) + content
+def idx(shape: Sequence[int], content: bytes, kind: int = 8) -> bytes:
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, kind, len(shape), *shape) + content
 
 
 def write_part(folder: Path, part: str, labels: Sequence[int], height: int, width: int) -> None:
@@ -25,17 +26,17 @@ def write_part(folder: Path, part: str, labels: Sequence[int], height: int, widt
 
 @pytest.fixture
 def shapes(tmp_path: Path) -> Path:
-    """A folder with images of 5 x 7 pixels in three classes, without names or test part."""
+    """A folder with images of 9 x 11 pixels in three classes, without names or test part."""
     folder = tmp_path / "shapes"
     folder.mkdir()
-    write_part(folder, "train", [0, 2, 1, 2], 5, 7)
+    write_part(folder, "train", [0, 2, 1, 2], 9, 11)
     return folder
 
 
 def load(folder: Path, *, train: bool = True) -> Dataset:
-    data, reason = load_dataset(str(folder), NOWHERE, train=train)
+    data, reason = load_dataset(str(folder), NOWHERE)
     assert reason is None
-    return data
+    return data if train else load_test_part(data, str(folder), NOWHERE)
 
 
 def error_of(folder: Path, *, train: bool = True) -> str:
@@ -51,7 +52,7 @@ def test_a_folder_without_class_names_is_loaded(shapes: Path) -> None:
     data = load(shapes)
     assert data.name == "shapes"
     assert data.source == f"IDX files in {shapes}"
-    assert data.images.shape == (4, 1, 5, 7)
+    assert data.images.shape == (4, 1, 9, 11)
     assert data.images.dtype == torch.uint8
     assert data.images.flatten()[:3].tolist() == [0, 1, 2]
     assert data.labels.tolist() == [0, 2, 1, 2]
@@ -75,7 +76,7 @@ def test_class_names_come_from_classes_txt(shapes: Path, text: str, names: tuple
 
 
 def test_the_test_part_has_the_classes_of_the_training_part(shapes: Path) -> None:
-    write_part(shapes, "t10k", [1, 0, 2], 5, 7)
+    write_part(shapes, "t10k", [1, 0, 2], 9, 11)
     test = load(shapes, train=False)
     assert test.labels.tolist() == [1, 0, 2]
     assert test.class_names == ("0", "1", "2")
@@ -97,9 +98,9 @@ def test_paths_and_existing_directories_mean_a_folder(
     monkeypatch.chdir(shapes)
     (shapes / "mnist").mkdir()
     for name in ("mnist", "", "cifar", "train-images-idx3-ubyte"):
-        assert not is_dataset_folder(name)
+        assert not is_dataset_path(name)
     for name in ("./mnist", "no/such", ".", str(shapes)):
-        assert is_dataset_folder(name)
+        assert is_dataset_path(name)
     assert load_dataset("./", NOWHERE)[0].name == "shapes"
     monkeypatch.chdir(shapes.parent)
     assert load_dataset("shapes", NOWHERE)[0].name == "shapes"
@@ -121,7 +122,7 @@ def test_a_missing_test_part_is_reported(shapes: Path) -> None:
     assert error_of(shapes, train=False) == (
         "FOLDER has no test part; add t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte"
     )
-    write_part(shapes, "t10k", [1, 0], 5, 7)
+    write_part(shapes, "t10k", [1, 0], 9, 11)
     (shapes / "t10k-labels-idx1-ubyte").unlink()
     assert error_of(shapes, train=False).startswith("FOLDER lacks t10k-labels-idx1-ubyte (or")
 
@@ -131,12 +132,12 @@ def test_a_missing_test_part_is_reported(shapes: Path) -> None:
     [
         (
             [0, 1, 2],
-            (7, 5),
-            "FOLDER has training images of 5 x 7 pixels, but test images of 7 x 5; ",
+            (11, 9),
+            "FOLDER has training images of 9 x 11 pixels, but test images of 11 x 9; ",
         ),
-        ([0], (5, 7), "FOLDER has one test image; an evaluation needs at least 2, add some"),
-        ([0, 2], (5, 7), "class '1' has no test images in FOLDER; add some"),
-        ([], (5, 7), "FOLDER has no test images (t10k-images-idx3-ubyte is empty); add some, for "),
+        ([0], (9, 11), "FOLDER has one test image; an evaluation needs at least 2, add some"),
+        ([0, 2], (9, 11), "class '1' has no test images in FOLDER; add some"),
+        ([], (9, 11), "FOLDER has no test images (t10k-images-idx3-ubyte is empty); add some, "),
     ],
     ids=["other size", "one image", "class without images", "empty"],
 )
@@ -154,7 +155,7 @@ def test_a_test_part_that_does_not_fit_is_rejected(
 def test_a_class_without_training_images_is_rejected(
     shapes: Path, labels: list[int], names: str | None, missing: str
 ) -> None:
-    write_part(shapes, "train", labels, 5, 7)
+    write_part(shapes, "train", labels, 9, 11)
     if names:
         (shapes / "classes.txt").write_text(names)
     assert error_of(shapes) == (
@@ -166,8 +167,8 @@ def test_a_class_without_training_images_is_rejected(
 def test_images_and_labels_are_counted_before_they_are_read(shapes: Path) -> None:
     (shapes / "train-labels-idx1-ubyte").write_bytes(idx((2**31,), b""))
     assert error_of(shapes) == (
-        "FOLDER/train-labels-idx1-ubyte holds 2,147,483,648 numbers, expected 4; copy it again, or "
-        "provide one label per image"
+        "FOLDER/train-labels-idx1-ubyte holds 2,147,483,648 numbers, but there are 4 images; copy "
+        "it again, or provide one label per image"
     )
 
 
@@ -182,7 +183,7 @@ def test_a_folder_with_mnist_raw_inside_is_loaded(shapes: Path) -> None:
     assert load(shapes).class_names == ("x", "y", "z")
     (raw / "classes.txt").write_text("a\nb\nc\n")
     assert load(shapes).class_names == ("a", "b", "c")
-    write_part(shapes, "t10k", [0, 1, 2], 5, 7)
+    write_part(shapes, "t10k", [0, 1, 2], 9, 11)
     assert error_of(shapes) == (
         "FOLDER holds IDX files, and so does FOLDER/MNIST/raw; move one of the two sets away"
     )
@@ -200,7 +201,7 @@ def test_outdated_twins_are_rejected(shapes: Path, twin: str) -> None:
 
 
 def test_labels_beyond_the_classes_are_rejected(shapes: Path) -> None:
-    write_part(shapes, "t10k", [1, 3], 5, 7)
+    write_part(shapes, "t10k", [1, 3], 9, 11)
     error = error_of(shapes, train=False)
     assert error.startswith("FOLDER/t10k-labels-idx1-ubyte holds the label 3, but 3 classes")
     (shapes / "classes.txt").write_text("bar\nring\n")
@@ -226,12 +227,12 @@ def test_labels_beyond_the_classes_are_rejected(shapes: Path) -> None:
         ),
         (b"x" * 201, "line 1 of FOLDER/classes.txt has 201 characters, more than 200; "),
         (
-            "".join(f"{number}\n" for number in range(257)).encode(),
-            "FOLDER/classes.txt has 257 lines; write one class name per line, at most 256",
+            "".join(f"{number}\n" for number in range(10_001)).encode(),
+            "FOLDER/classes.txt has 10,001 lines; write one class name per line, at most 10000",
         ),
         (
-            "".join(f"{number}\n" for number in range(60_000)).encode(),
-            "cannot read FOLDER/classes.txt: it has more than 262,144 bytes; write one class name ",
+            "".join(f"{number}\n" for number in range(1_200_000)).encode(),
+            "cannot read FOLDER/classes.txt: it has more than 8,388,608 bytes; write one ",
         ),
         (b"b\xffr\nring\n", "FOLDER/classes.txt is not UTF-8 (invalid start byte); save it as"),
     ],
@@ -258,3 +259,42 @@ def test_invalid_class_names_are_rejected(shapes: Path, content: bytes, message:
 def test_an_unreadable_classes_txt_is_named(shapes: Path) -> None:
     (shapes / "classes.txt").mkdir()
     assert error_of(shapes).startswith("cannot read FOLDER/classes.txt: Is a directory; ")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "dtype", "values"),
+    [
+        ("train-images-idx3-float", 13, ">f4", [0, 0.5, 1]),
+        ("train-images.idx3-double", 14, ">f8", [-1, 0, 1]),
+        ("train-images-idx3-short", 11, ">i2", [0, 128, 255]),
+        ("train-images-idx3-int", 12, ">i4", [0, 128, 255]),
+        ("train-images-idx3-ubyte", 13, ">f4", [0, 128.2, 255]),
+    ],
+)
+@pytest.mark.parametrize("shape", [(4, 10, 11), (4, 10, 11, 3), (4, 3, 10, 11), (4, 10, 11, 1)])
+def test_every_type_and_color_are_converted(
+    shapes: Path, name: str, kind: int, dtype: str, values: list[float], shape: tuple[int, ...]
+) -> None:
+    (shapes / "train-images-idx3-ubyte").unlink()
+    numbers = np.resize(np.array(values), shape).astype(dtype)
+    name = name.replace("idx3", f"idx{len(shape)}")
+    (shapes / name).write_bytes(idx(shape, numbers.tobytes(), kind))
+    data = load(shapes)
+    assert data.image_shape == (3 if 3 in shape else 1, 10, 11)
+    expected = np.resize(np.array([0, 128, 255], np.uint8), shape)
+    if shape[-1] in (1, 3):
+        expected = np.moveaxis(expected, 3, 1)
+    assert torch.equal(data.images, torch.from_numpy(expected.reshape(data.images.shape).copy()))
+
+
+def test_labels_of_other_types_are_read(shapes: Path) -> None:
+    (shapes / "train-labels-idx1-ubyte").write_bytes(
+        idx((4, 1), struct.pack(">4i", 0, 2, 1, 2), 12)
+    )
+    assert load(shapes).labels.tolist() == [0, 2, 1, 2]
+    (shapes / "train-labels-idx1-ubyte").write_bytes(
+        idx((4,), struct.pack(">4f", 0, 2.5, 1, 2), 13)
+    )
+    assert "holds labels that are not whole numbers" in error_of(shapes)
+    (shapes / "train-labels-idx1-ubyte").write_bytes(idx((4,), bytes([0, 255, 1, 2]), 9))
+    assert "holds the label -1, but 3 classes allow 0 to 2" in error_of(shapes)

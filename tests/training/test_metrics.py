@@ -21,6 +21,7 @@ from cgan_training.evaluation.frechet import Gaussian, frechet_distance
 from cgan_training.evaluation.memorization import memorization_rate, nearest_training_images
 from cgan_training.evaluation.neighbors import Neighborhood, measure_overlap
 from cgan_training.evaluation.quality import Quality, Reference
+from cgan_training.evaluation.spectrum import high_frequency_share
 from cgan_training.model_file import load_model
 
 Measure = Callable[[Tensor, Tensor], Quality]
@@ -88,6 +89,18 @@ def test_overlap_is_computed_from_the_fifth_neighbors() -> None:
     assert overlap["recall"] == pytest.approx(9 / 11)  # all but 9 and 200
     assert overlap["density"] == pytest.approx((4 + 5 + 6 + 7 + 10 + 10 + 0) / 5 / 7)
     assert overlap["coverage"] == pytest.approx(10 / 11)  # all but 200
+
+
+def test_high_frequencies_are_those_of_a_checkerboard() -> None:
+    flat, stripes, board = torch.full((3, 2, 1, 8, 12), 100, dtype=torch.uint8)
+    stripes[..., ::2] += 50  # the highest frequency of one axis only
+    board[..., ::2, ::2] += 50
+    board[..., 1::2, 1::2] += 50
+    assert high_frequency_share(flat) == 0
+    assert high_frequency_share(stripes) == pytest.approx(0, abs=1e-12)
+    assert high_frequency_share(board) == pytest.approx(1)
+    mixed = torch.cat([stripes, board])  # with equal power
+    assert high_frequency_share(mixed) == pytest.approx(0.5)
 
 
 def test_a_single_point_has_no_neighbors() -> None:

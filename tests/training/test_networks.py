@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from cgan_training.networks import (
     build_discriminator,
@@ -99,6 +100,14 @@ def test_generators_support_any_shape(
     image = build_generator(settings, 10, 5, shape)(torch.randn(7, 10), torch.arange(7) % 5)
     assert image.shape == (7, *shape)
     assert image[..., -1, -1].std() > 0  # no part of the image is padding
+
+
+@pytest.mark.parametrize("settings", GENERATORS[1:3])
+def test_an_untrained_generator_has_no_checkerboard(settings: GeneratorSettings) -> None:
+    generator = build_generator(settings, 10, 5, (3, 32, 32))
+    image = generator(torch.randn(9, 10), torch.arange(9) % 5)
+    cells = functional.pixel_unshuffle(image, 2).unflatten(1, (3, 4))
+    assert (cells - cells[:, :, :1]).abs().max() < 1e-5 < image.std()
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

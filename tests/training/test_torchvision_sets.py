@@ -18,8 +18,9 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from cgan_training.data import load_dataset, torchvision_sets
-from cgan_training.data.torchvision_sets import SETS, DownloadError, import_torchvision_datasets
+from cgan_training.data import download, load_dataset
+from cgan_training.data.download import DownloadError, import_torchvision_datasets
+from cgan_training.data.torchvision_sets import SETS
 from cgan_training.errors import DatasetError
 
 COUNTS = {"train": 40, "test": 20}
@@ -39,7 +40,8 @@ def idx(shape: Sequence[int], content: bytes, kind: int = 8) -> bytes:
 def content_of(file: str) -> bytes:
     """Return a file in the right format with few images."""
     count = COUNTS["train" if "train" in file else "test"]
-    labels = [number % 10 for number in range(count)]
+    first = int("letters" in file)  # EMNIST's letters are numbered from 1
+    labels = [first + number % 10 for number in range(count)]
     if "images" in file:
         return idx((count, 28, 28), bytes(number % 251 for number in range(count * 28 * 28)))
     if file.endswith("int"):  # class, series, writer, ...: only the first field is the digit
@@ -54,7 +56,7 @@ def path_of(data_dir: Path, name: str, file: str) -> Path:
 
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Small versions of the four datasets, whose counts and hashes the module accepts."""
+    """Small versions of the datasets, whose counts and hashes the module accepts."""
     for name, file in FILES:
         path = path_of(tmp_path, name, file)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,11 +73,11 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fail_downloads(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def download(*_: object, download: bool, **__: object) -> None:
+    def fail(*_: object, download: bool, **__: object) -> None:
         assert download
         raise error
 
-    monkeypatch.setattr(torchvision_sets, "_torchvision_class", lambda _: download)
+    monkeypatch.setattr(download, "torchvision_class", lambda _: fail)
 
 
 NO_NETWORK = RuntimeError(
@@ -94,17 +96,27 @@ def test_files_on_disk_are_read_as_torchvision_reads_them(
     assert reason is None
     assert data.name == name
     folder = SETS[name].class_name
-    assert data.source == f"{SETS[name].title} in {data_dir / folder / 'raw'}"
+    dataset = SETS[name]
+    assert data.source == f"{dataset.title} in {data_dir / folder / 'raw'}"
     assert data.images.shape == (count, 1, 28, 28)
     assert data.labels.tolist() == [n % 10 for n in range(count)]
     assert data.labels.dtype == torch.int64
-    reference = getattr(import_torchvision_datasets(), folder)(str(data_dir), train=train)
-    assert torch.equal(data.images[:, 0], reference.data)
-    assert data.labels.tolist() == [reference[number][1] for number in range(len(reference))]
+    torchvision_class = getattr(import_torchvision_datasets(), folder)
+    reference = torchvision_class(str(data_dir), train=train, **dataset.arguments)
+    expected = reference.data.transpose(1, 2) if dataset.is_transposed else reference.data
+    assert torch.equal(data.images[:, 0], expected)
+    for number, label in enumerate(data.labels.tolist()):
+        assert reference[number][1] == label + dataset.first_label
+        if name.startswith("emnist"):
+            assert reference.classes[reference[number][1]] == data.class_names[label]
 
 
 def test_each_dataset_has_its_class_names(data_dir: Path) -> None:
     names = {name: load_dataset(name, data_dir)[0].class_names for name in SETS}
+    assert len(names["emnist-balanced"]) == len(names["emnist-bymerge"]) == 47
+    assert len(names["emnist-byclass"]) == 62
+    assert names["emnist-letters"] == tuple("abcdefghijklmnopqrstuvwxyz")
+    assert names["emnist-balanced"][36:] == tuple("abdefghnqrt")
     assert names["mnist"] == names["qmnist"] == tuple("0123456789")
     assert names["fashion-mnist"][0] == "T-shirt/top"
     assert names["fashion-mnist"][9] == "Ankle boot"
@@ -114,7 +126,7 @@ def test_each_dataset_has_its_class_names(data_dir: Path) -> None:
 def test_the_training_part_does_not_need_the_test_files(data_dir: Path) -> None:
     for name, file in FILES:
         if "train" not in file:
-            (path_of(data_dir, name, file)).unlink()
+            (path_of(data_dir, name, file)).unlink(missing_ok=True)
     for name in SETS:
         assert len(load_dataset(name, data_dir)[0].labels) == 40
 
@@ -329,7 +341,7 @@ def test_auto_is_optdigits_if_mnist_cannot_be_downloaded(
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    message = "no dataset 'cifar'; choose one of auto, mnist, fashion-mnist, kmnist, qmnist, opt"
+    message = "no dataset 'cifar'; choose one of auto, mnist, fashion-mnist, kmnist, qmnist, emnist"
     with pytest.raises(DatasetError, match=message):
         load_dataset("cifar", tmp_path)
 

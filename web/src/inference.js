@@ -29,12 +29,14 @@ class Work {
   fixed = 0n;
   each = 0n;
 
-  constructor(limit) {
+  constructor(limit, imageLimit) {
     this.limit = BigInt(limit);
+    this.imageLimit = BigInt(imageLimit);
   }
 
-  /** The largest batch within the limit, at most MAX_BATCH. */
+  /** The largest batch within the limits, at most MAX_BATCH. */
   get maxBatch() {
+    if (this.each > this.imageLimit) return 0n;
     const free = this.limit - this.fixed;
     if (free >= this.each * MAX_BATCH) return MAX_BATCH;
     return this.each && free > 0n ? free / this.each : 0n;
@@ -43,8 +45,8 @@ class Work {
 
 /** Infers the types and shapes of a graph's tensors and adds up the cost of its nodes. */
 export class GraphInference {
-  #elements = new Work(LIMITS.MAX_ELEMENTS);
-  #multiplications = new Work(LIMITS.MAX_MULTIPLICATIONS);
+  #elements = new Work(LIMITS.MAX_ELEMENTS, LIMITS.MAX_IMAGE_ELEMENTS);
+  #multiplications = new Work(LIMITS.MAX_MULTIPLICATIONS, LIMITS.MAX_IMAGE_MULTIPLICATIONS);
 
   constructor(content) {
     this.content = content;

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError, ModelError, is_callers
 from cgan_runtime.inference.native_errors import convert_run_error, is_native
-from cgan_runtime.inference.session import CPU, MAX_THREADS
+from cgan_runtime.inference.session import MAX_THREADS, read_session_info
 from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.inference.single_image import SingleImageGenerator
 from cgan_runtime.labels import Labels, parse_labels, single_label
 from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
-from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE, read_info
+from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE
 from cgan_runtime.model_file.graph_validation import validate_model
 from cgan_runtime.model_file.messages import message
 from cgan_runtime.model_file.rules import MAX_FILE_BYTES
@@ -27,6 +27,7 @@ from cgan_runtime.noise import (
     require_integer,
     standard_normal,
 )
+from cgan_runtime.providers import CPU
 
 SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 MAX_STREAM_BATCH = 2**31 - 1  # images; the available memory may allow fewer
@@ -53,7 +54,8 @@ class ImageGenerator:
     Args:
         model: path of the .onnx file; None uses the model in this package.
         provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name with
-            or without "ExecutionProvider"; "auto" uses CUDA if a session gets it.
+            or without "ExecutionProvider", and options such as "cuda:device_id=1"; "auto" uses
+            CUDA if a session gets it.
         threads: maximum number of threads of the CPU provider, 1 to 1024; None uses one for each
             CPU of the process. Small batches of a small model are faster on one thread and use one.
         expect_sha256: required SHA-256 of the whole file, 64 hexadecimal digits. The checksum in
@@ -98,17 +100,23 @@ class ImageGenerator:
             require_sha256(content, expected, source)
         self.model_sha256, self._max_batch = validate_model(content, source)
         sessions = SessionPool(content, source, provider, threads)
-        metadata = sessions.main.get_modelmeta().custom_metadata_map
-        inputs, outputs = sessions.main.get_inputs(), sessions.main.get_outputs()
-        self.info = read_info(metadata, inputs, outputs, source)
+        self.info = read_session_info(sessions.main, content, source)
         self._sessions: SessionPool | None = sessions
-        is_cpu = sessions.provider == CPU
+        is_cpu = sessions.provider == CPU and sessions.static_batch is None
         self._single = SingleImageGenerator(sessions, self.info, source) if is_cpu else None
 
     @property
     def provider(self) -> str:
         """Provider that the session uses, such as "cpu" or "cuda"."""
         return self._open_sessions().provider
+
+    @property
+    def nodes(self) -> dict[str, int]:
+        """Number of the graph's nodes that each provider computes, by its name.
+
+        It is empty if the CPU computes all of them, or onnxruntime does not tell.
+        """
+        return self._open_sessions().nodes
 
     def noise(
         self, seed: SupportsIndex, start: SupportsIndex = 0, count: SupportsIndex = 1
@@ -255,7 +263,7 @@ class ImageGenerator:
         self, sessions: SessionPool, labels: NDArray[np.int64], noise_of: NoiseOf
     ) -> NDArray[np.uint8]:
         """Generate images in runs whose memory and time validation has limited."""
-        size = self._max_batch
+        size = sessions.static_batch or self._max_batch
         if 0 < len(labels) <= size:
             return self._run(sessions, labels, noise_of(0, len(labels)))
         images = np.empty((len(labels), *self.info.image_shape), np.uint8)
@@ -267,6 +275,9 @@ class ImageGenerator:
     def _run(
         self, sessions: SessionPool, labels: NDArray[np.int64], noise: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
+        count = len(labels)
+        if missing := (sessions.static_batch or count) - count:  # the only possible batch size
+            labels, noise = np.pad(labels, (0, missing)), np.pad(noise, ((0, missing), (0, 0)))
         session = sessions.for_batch(len(labels))
         source, expected = str(self.model_path), (len(labels), *self.info.image_shape)
         try:
@@ -280,7 +291,7 @@ class ImageGenerator:
                 f"{source} returned {images.dtype} {list(images.shape)} for {len(labels)} labels "
                 f"instead of uint8 {list(expected)}; export it again"
             )
-        return images
+        return images[:count]
 
     def _noise_of(self, seed: int, first: int) -> NoiseOf:
         return lambda at, size: self.noise(seed, first + at, size)

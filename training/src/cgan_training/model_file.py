@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from cgan_runtime.model_file.contract import CHANNELS, ImageShape
 from cgan_training.archive import ArchiveError, load_archive, save_archive
+from cgan_training.data.conversion import conversion_from_dict
 from cgan_training.errors import ModelFileError, UserCodeError, one_line
 from cgan_training.model_path import find_model
-from cgan_training.networks import ConditionalGenerator, build_generator
+from cgan_training.networks import Generator, build_generator
 from cgan_training.provenance import check_provenance
 from cgan_training.recipe import TABLES, CustomGenerator, GeneratorSettings, build_table
-from cgan_training.user_code import is_user_code
 
 FORMAT, FORMAT_VERSION = "cgan-model", 3
 # dataset_path is the name of a built-in dataset or an absolute path. Earlier files lack all four.
@@ -33,7 +32,7 @@ TRAINING_TEXTS = ("dataset_path", "data_dir", "dataset_sha256", "recipe_path")
 class Model:
     """A trained generator and where it came from."""
 
-    generator: ConditionalGenerator  # in eval mode, float32, on the CPU
+    generator: Generator  # in eval mode, float32, on the CPU
     class_names: tuple[str, ...]  # one per label
     dataset: str  # name of the training dataset
     recipe: dict[str, Any]  # the resolved recipe, as plain values
@@ -94,13 +93,12 @@ def load_model(path: Path, *, generator: str | None = None) -> Model:
     """
     path = find_model(path)
     content = _read_content(path)
-    _require_named(content, path, generator)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged values can cause warnings of torch
-            network = _build_generator(content["network"], content["weights"], str(path))
-            return Model(network, **_checked_fields(content))
-    except UserCodeError:
+            fields = _checked_fields(content)
+            return Model(_build_generator(content, path, generator), **fields)
+    except (ModelFileError, UserCodeError):
         raise
     except Exception as error:  # torch raises many types for invalid values
         raise ModelFileError(
@@ -131,32 +129,26 @@ def _read_content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _require_named(content: dict[str, Any], path: Path, generator: str | None) -> None:
-    """Raise ModelFileError if a model needs code that the caller did not name."""
-    try:
-        kind = content["network"]["settings"]["kind"]
-    except (KeyError, TypeError):
-        return  # damaged, as load_model() reports
-    if isinstance(kind, str) and is_user_code(kind) and kind != generator:
-        given = f", not {generator}" if generator else ""
-        raise ModelFileError(
-            f"the generator in {path} is your code {kind}{given}, which is imported only if you "
-            f"name it; use --generator {kind}"
-        )
+def _build_generator(content: dict[str, Any], path: Path, named: str | None) -> Generator:
+    """Build the network and load its weights; raises many types of errors if they do not match.
 
-
-def _build_generator(
-    network: dict[str, Any], weights: dict[str, Tensor], source: str
-) -> ConditionalGenerator:
-    """Build the network and load its weights; raises many types of errors if they do not match."""
-    arguments = dict(network)
-    settings = build_table(TABLES["generator"], arguments.pop("settings"), source, "generator")
+    Raises:
+        ModelFileError: the network is code of a user, but not the named one.
+    """
+    arguments, weights = dict(content["network"]), content["weights"]
+    settings = build_table(TABLES["generator"], arguments.pop("settings"), str(path), "generator")
     arguments["image_shape"] = _image_shape(arguments["image_shape"])
     if not isinstance(settings, GeneratorSettings):
         raise TypeError("the settings are those of another table")
     # Damaged settings can describe a huge network, so the network is first built without memory.
     # A user's network may have buffers that no file holds, so it is built as in training.
     is_custom = isinstance(settings, CustomGenerator)
+    if is_custom and settings.kind != named:
+        given = f", not {named}" if named else ""
+        raise ModelFileError(
+            f"the generator in {path} is your code {settings.kind}{given}, which is imported only "
+            f"if you name it; use --generator {settings.kind}"
+        )
     with torch.device("cpu" if is_custom else "meta"):
         generator = build_generator(settings, **arguments)
     for name, expected in generator.state_dict().items():
@@ -191,6 +183,7 @@ def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:
         raise TypeError("training.versions must be a dict")
     if not all(isinstance(tables["training"].get(key) or "", str) for key in TRAINING_TEXTS):
         raise TypeError(f"{', '.join(TRAINING_TEXTS)} must be strings")
+    conversion_from_dict(tables["training"])
     if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
         raise TypeError("quality figures must be numbers")
     if "started_from" in tables["training"]:

@@ -9,7 +9,8 @@ from unicodedata import normalize
 from cgan_export.errors import EvaluationError
 from cgan_export.evaluation.image_sources import ImageSource
 from cgan_runtime.model_file.contract import ImageShape
-from cgan_training.data import DATASETS, Dataset, load_dataset
+from cgan_training.data import DATASETS, Conversion, Dataset, load_dataset, load_test_part
+from cgan_training.data.conversion import conversion_from_dict, is_side
 from cgan_training.errors import DatasetError
 
 DEFAULT_DATA_DIR = Path("data")
@@ -32,7 +33,8 @@ def load_training_images(
     """Load the images that a model was trained on, or another dataset that fits the model.
 
     Without a name, the dataset is the one that the model file names: the path in a model.pt, or a
-    built-in dataset. It must then have the hash in the model file.
+    built-in dataset. It must then have the hash in the model file. The images are converted as for
+    the training, or to the images of the model if the file does not say how that was.
 
     Args:
         source: the model.
@@ -46,7 +48,7 @@ def load_training_images(
     """
     name, folder = _locate(source, dataset, data_dir)
     try:
-        train = load_dataset(name, folder)[0]
+        train = load_dataset(name, folder, conversion=_conversion(source))[0]
     except DatasetError as error:
         if dataset is not None:
             raise
@@ -81,7 +83,7 @@ def load_evaluation_data(
     name, folder = _locate(source, dataset, data_dir)
     if name == "auto":  # it could choose another dataset for the test part
         name = train.name
-    test = load_dataset(name, folder, train=False)[0]
+    test = load_test_part(train, name, folder)
     _require_variety(test)
     return EvaluationData(train, test)
 
@@ -118,12 +120,29 @@ def _locate(source: ImageSource, dataset: str | None, data_dir: Path | None) -> 
         return dataset, folder
     # The name of a folder says nothing about where it is.
     path = source.training.get("dataset_path") or source.dataset
+    if not path:
+        raise EvaluationError(
+            f"{source.name} does not say what it was trained on; name its dataset with --dataset"
+        )
     if path not in BUILT_IN and not Path(path).is_absolute():
         raise EvaluationError(
             f"{source.name} was trained on {source.dataset!r}, which is not a built-in dataset; "
             "give its folder or function as --dataset"
         )
     return path, folder
+
+
+def _conversion(source: ImageSource) -> Conversion:
+    """Return the conversion of the images that a model was trained on."""
+    if "dataset_sha256" not in source.training:  # the network is not from cgan-train
+        channels, *size = source.shape
+        return Conversion((size[0], size[1]), channels) if all(map(is_side, size)) else Conversion()
+    try:
+        return conversion_from_dict(source.training)
+    except ValueError as error:
+        raise EvaluationError(
+            f"{source.name} has invalid facts about its training ({error}); train it again"
+        ) from error
 
 
 def _require_variety(test: Dataset) -> None:

@@ -21,6 +21,7 @@ from cgan_training.evaluation.classifier import (
 )
 from cgan_training.evaluation.memorization import memorization_rate, nearest_training_images
 from cgan_training.evaluation.quality import Reference
+from cgan_training.evaluation.spectrum import high_frequency_share
 
 # As many images are generated as the test set has, within these limits.
 MIN_IMAGES, MAX_IMAGES = 1_000, 10_000
@@ -79,6 +80,7 @@ class Evaluator:
         )
         warn_if_low(self.classifier_accuracy, "the evaluation classifier on the test set")
         self.reference = Reference.fit(self.classifier, self.test, self.train)
+        self._share_of_test = high_frequency_share(self.test.images)
         self._nearest_of_test = nearest_training_images(
             self.test.images, self.test.labels, self.train
         )
@@ -129,6 +131,8 @@ class Evaluator:
         """Return an image set's figures, confusion matrix and nearest training images."""
         features, predicted = predict_with_features(self.classifier, images)
         figures = asdict(self.reference.measure(features, predicted, labels))
+        share, real = high_frequency_share(images), self._share_of_test
+        figures["high_frequency_ratio"] = share / real if real else math.nan
         nearest = nearest_training_images(images, labels, self.train)
         figures["memorized"] = memorization_rate(nearest, self._nearest_of_test)
         confusion = torch.zeros(2 * (self.train.classes,), dtype=torch.int64)

@@ -7,7 +7,7 @@ class Figure(NamedTuple):
     """How a figure is shown."""
 
     title: str
-    better: str  # "+" if higher is better, "-" if lower is better
+    better: str  # "+" if higher is better, "-" if lower is better, "" if neither
     form: str  # format specification
 
 
@@ -21,6 +21,7 @@ FIGURES = {  # by key, in the order of tables
     "recall": Figure("recall", "+", ".3f"),
     "density": Figure("density", "+", ".3f"),
     "coverage": Figure("coverage", "+", ".3f"),
+    "high_frequency_ratio": Figure("high-frequency power relative to real images", "", ".2f"),
     "memorized": Figure("memorized", "-", ".2%"),
     "cas": Figure("classification accuracy score", "+", ".2%"),
     "classifier_accuracy": Figure("accuracy of the evaluation classifier", "+", ".2%"),

@@ -9,6 +9,7 @@ from cgan_export.evaluation.markdown import escape, shell_word
 from cgan_runtime.errors import CganError
 from cgan_runtime.model_file.contract import ModelInfo
 from cgan_training.data import DATASETS
+from cgan_training.data.conversion import conversion_from_dict
 from cgan_training.recipe import load_recipe, recipe_from_dict, recipe_names
 
 
@@ -32,7 +33,7 @@ def reproduction(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         commands = [_command(number, run) for number, run in enumerate(runs, 1)]
     except (KeyError, TypeError, ValueError):
         commands = []
-    recipes = [line for run in runs for line in _recipe(run["recipe"])]
+    recipes = [line for run in runs if "name" in run["recipe"] for line in _recipe(run["recipe"])]
     if not commands:
         return recipes
     needs = [line for number, run in enumerate(runs, 1) for line in _needs(number, run)]
@@ -53,9 +54,12 @@ def _introduction(runs: Sequence[Mapping[str, Any]]) -> str:
 def _command(number: int, run: Mapping[str, Any]) -> str:
     recipe, name = run["recipe"], run["dataset"]
     processes, limit = run.get("processes", 1), _time_limit(run)
+    conversion = conversion_from_dict(run)
+    size = conversion.image_size
     options = {
         "recipe": _recipe_file(number) if _needs_file(recipe) else recipe["name"],
-        "dataset": f"path/to/{name}" if _is_folder(run) else name,
+        "dataset": f"path/to/{name}" if _is_path(run) else name,
+        **({"image-size": f"{size[0]}x{size[1]}"} if size else {}),
         "epochs": recipe.get("epochs", run["epochs"]),
         **({"precision": recipe["precision"]} if "precision" in recipe else {}),
         "seed": recipe["seed"],
@@ -69,7 +73,8 @@ def _command(number: int, run: Mapping[str, Any]) -> str:
         program = f"torchrun --nproc-per-node {processes} -m cgan_training"
     start_from = f" --start-from runs/step-{number - 1}" if number > 1 else ""
     words = (f" --{key} {shell_word(str(value))}" for key, value in options.items())
-    return f"    {program}{start_from}{''.join(words)}"
+    grayscale = " --grayscale" if conversion.channels == 1 else ""
+    return f"    {program}{start_from}{''.join(words)}{grayscale}"
 
 
 def _differences(run: Mapping[str, Any]) -> list[str]:
@@ -98,13 +103,15 @@ def _needs(number: int, run: Mapping[str, Any]) -> list[str]:
     lines = []
     if _needs_file(run["recipe"]):
         lines.append(f"Save the recipe of run {number} below as `{_recipe_file(number)}`.")
-    if _is_folder(run):
+    if _is_path(run):
         folder = escape(run["dataset"])
-        lines.append(f"The dataset {folder} is a folder; replace `path/to` by the path to it.")
+        lines.append(
+            f"The dataset {folder} is a folder or a file; replace `path/to` by the path to it."
+        )
     return [*lines, ""] if lines else []
 
 
-def _is_folder(run: Mapping[str, Any]) -> bool:
+def _is_path(run: Mapping[str, Any]) -> bool:
     return bool(run.get("dataset_is_folder", run["dataset"] not in DATASETS))
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cgan_runtime.generator import SHIPPED_MODEL, _read_model_file
-from cgan_runtime.inference.session import open_session
+from cgan_runtime.inference.session import open_session, read_session_info
 from cgan_runtime.model_file.checksum import require_sha256
-from cgan_runtime.model_file.contract import ModelInfo, read_info
+from cgan_runtime.model_file.contract import ModelInfo
 from cgan_runtime.model_file.graph_validation import validate_model
 
 
@@ -29,6 +29,4 @@ def read_model(path: Path | None, provider: str, expect_sha256: str | None) -> J
         require_sha256(content, expect_sha256, source)
     model_sha256 = validate_model(content, source).sha256
     session = open_session(content, source, provider, threads=1)
-    metadata = session.get_modelmeta().custom_metadata_map
-    info = read_info(metadata, session.get_inputs(), session.get_outputs(), source)
-    return JobModel(content, model_sha256, info)
+    return JobModel(content, model_sha256, read_session_info(session, content, source))

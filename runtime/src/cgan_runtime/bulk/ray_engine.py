@@ -25,6 +25,7 @@ from cgan_runtime.bulk.job import Job
 from cgan_runtime.bulk.local_engine import SPAWN, prepare_signals, start_process
 from cgan_runtime.bulk.shards import Worker
 from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError, is_callers
+from cgan_runtime.providers import CUDA, parse_provider
 
 LOCAL = "local"  # as RAY_ADDRESS: start a cluster on this machine
 MAX_ATTEMPTS = 3  # per shard
@@ -198,7 +199,7 @@ def _generate_chunk(
     ray: Any, folder: Path, job: Job, numbers: list[int], actors: int, provider: str
 ) -> Iterator[int | None]:
     """Yield the number of each complete shard, and None for each worker that was killed."""
-    actor_class = ray.remote(num_cpus=1, num_gpus=int(provider == "cuda"))(Worker)
+    actor_class = ray.remote(num_cpus=1, num_gpus=int(parse_provider(provider)[0] == CUDA))(Worker)
     queue, kills = deque(numbers), Counter[int]()
     pending: dict[Any, tuple[int, Any]] = {}  # number of the shard and actor, by Ray's task
     idle = [actor_class.remote(folder, job, provider) for _ in range(actors)]

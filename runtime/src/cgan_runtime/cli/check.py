@@ -65,6 +65,7 @@ def _as_json(report: "DeviceReport") -> dict[str, Any]:
         "installed": report.onnxruntime_distributions,
         "offered": report.available_providers,
         "provider": report.provider,
+        "nodes": report.nodes,
         "not_cuda": report.no_cuda_reason,
         "model": report.model,
         "golden": {
@@ -85,12 +86,15 @@ def _as_table(report: "DeviceReport") -> str:
     distributions = report.onnxruntime_distributions
     installed = ", ".join(f"{name} {version}" for name, version in distributions.items())
     conflict = "; they overwrite each other, keep one" if len(distributions) > 1 else ""
+    counts = report.nodes
+    own, total = counts.get(report.provider, 0), sum(counts.values())
+    nodes = f"{own} of {total} nodes" if counts else ""
     rows = {
         "runtime": f"cgan-runtime {versions['cgan-runtime']}, Python {versions['python']}, "
         f"numpy {versions['numpy']}, {versions['platform']}",
         "onnxruntime": f"{versions['onnxruntime']} (installed: {installed or 'unknown'}{conflict})",
         "available": ", ".join(report.available_providers),
-        "provider": report.provider,
+        "provider": report.provider + (f" (computes {nodes})" if nodes else ""),
         **({"not CUDA": report.no_cuda_reason} if report.no_cuda_reason else {}),
         "model": f"{model['path']}, {model['bytes']:,} bytes",
         "SHA-256": model["sha256"],

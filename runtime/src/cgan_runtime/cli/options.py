@@ -46,6 +46,16 @@ def _parse_digits(
     return tuple(map(int, value))
 
 
+def _check_provider(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    from cgan_runtime.providers import parse_provider
+
+    try:
+        parse_provider(value)
+    except InputError as error:
+        raise click.UsageError(f"--provider: {error}") from error
+    return value
+
+
 def _parse_sha256(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     from cgan_runtime.model_file.checksum import parse_sha256
 
@@ -114,11 +124,13 @@ expect_sha256 = click.option(
 )
 provider = click.option(
     "--provider",
-    metavar="[auto|cpu|cuda|...]",
+    metavar="NAME[:KEY=VALUE,...]",
     default="auto",
     show_default=True,
+    callback=_check_provider,
     help="Execution provider of ONNX Runtime: cpu, cuda, or another that the installed onnxruntime "
-    "offers, such as cgan-check lists them. auto uses CUDA if it works, otherwise the CPU.",
+    "offers, such as cgan-check lists them; after a colon its options, such as cuda:device_id=1. "
+    "auto uses CUDA if it works, otherwise the CPU.",
 )
 debug = click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
 version = click.version_option(__version__, message="%(prog)s %(version)s")

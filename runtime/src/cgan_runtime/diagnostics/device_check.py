@@ -15,14 +15,8 @@ import cgan_runtime
 from cgan_runtime.diagnostics.speed import Speed, measure_speed
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.inference import cuda_diagnostics, session
-from cgan_runtime.inference.session import AUTO, CPU, CUDA
 from cgan_runtime.model_file.contract import CONTRACT_VERSION, ModelInfo
-
-# Maximum pixel error (0-255) of the golden sample, by precision and provider. An int8 model is
-# exact on every CPU if it is marked as bit-exact. Otherwise, and on CUDA, a value that was computed
-# in floating point may round to the next quantization step.
-INT8_TOLERANCE, FLOAT_TOLERANCE = 8, 1
-TOLERANCES = {("int8", CPU): 0, ("int8", CUDA): INT8_TOLERANCE}
+from cgan_runtime.providers import AUTO, CPU, CUDA, parse_provider, properties
 
 
 @dataclass(frozen=True)
@@ -33,6 +27,7 @@ class DeviceReport:
     onnxruntime_distributions: dict[str, str]  # installed ones: versions by name
     available_providers: list[str]  # onnxruntime's names
     provider: str  # provider of the session
+    nodes: dict[str, int]  # that each provider computes; {} if that is unknown, or on the CPU
     no_cuda_reason: str | None  # why "auto" does not use CUDA, and what to do
     model: dict[str, Any]  # path, size, hash and metadata
     golden_images: int
@@ -79,9 +74,10 @@ def check_device(
             onnxruntime_distributions=cuda_diagnostics.onnxruntime_distributions(),
             available_providers=list(onnxruntime.get_available_providers()),
             provider=generator.provider,
+            nodes=generator.nodes,
             no_cuda_reason=(
                 None
-                if session.short_name(provider) != AUTO or generator.provider == CUDA
+                if parse_provider(provider)[0] != AUTO or generator.provider == CUDA
                 else "; ".join(warnings) or cuda_diagnostics.explain_cuda_not_offered()
             ),
             model={
@@ -98,16 +94,18 @@ def check_device(
             },
             golden_images=len(golden.labels),
             golden_max_error=int(error.max(initial=0)),
-            golden_tolerance=_tolerance(info, generator.provider),
+            golden_tolerance=golden_tolerance(generator.provider, info),
             load_seconds=load_seconds,
             speed=measure_speed(generator),
         )
 
 
-def _tolerance(info: ModelInfo, provider: str) -> int:
-    if info.precision == "int8" and not info.bit_exact:
-        return INT8_TOLERANCE
-    return TOLERANCES.get((info.precision, provider), FLOAT_TOLERANCE)
+def golden_tolerance(provider: str, info: ModelInfo) -> int:
+    """Return the largest allowed pixel error (0-255) of the golden sample."""
+    if info.bit_exact and provider == CPU:
+        return 0
+    row = properties(provider)
+    return row.int8_tolerance if info.precision == "int8" else row.float_tolerance
 
 
 class _Messages(logging.Handler):

@@ -8,8 +8,15 @@ from typing import Any
 from cgan_runtime.errors import ProviderError
 from cgan_runtime.inference.forks import NATIVE_LOCK, abandon_after_fork, never_destroy
 from cgan_runtime.inference.native_errors import THREAD_REMEDY
-from cgan_runtime.inference.session import CPU, open_session, short_name
+from cgan_runtime.inference.session import open_session
 from cgan_runtime.inference.threads import available_threads
+from cgan_runtime.providers import (
+    CPU,
+    STATIC_BATCH,
+    parse_provider,
+    properties,
+    short_name,
+)
 
 # One thread is faster up to this number of bytes: the size of the model times the batch size.
 MAX_SINGLE_THREAD_BYTES = 32 * 2**20
@@ -23,6 +30,8 @@ class SessionPool:
 
     Attributes:
         provider: short name of the provider that the sessions use, such as "cpu".
+        nodes: number of nodes that each provider computes; {} for "cpu", or if it is unknown.
+        static_batch: the only batch size of the sessions; None if they take any.
     """
 
     def __init__(self, content: bytes, source: str, provider: str, threads: int | None) -> None:
@@ -33,6 +42,10 @@ class SessionPool:
         abandon_after_fork(self)
         main = self._main = open_session(content, source, provider, requested)
         self.provider = short_name(main.get_providers()[0])
+        self.nodes: dict[str, int] = getattr(main, "assigned_nodes", {})
+        is_named = parse_provider(provider)[0] == self.provider
+        self._request = provider if is_named else self.provider  # with the options
+        self.static_batch = STATIC_BATCH if properties(self.provider).static_batch else None
         self._threads: int = main.get_session_options().intra_op_num_threads
         if self._threads < requested:
             import logging  # takes 2 ms or more, rarely needed
@@ -67,7 +80,7 @@ class SessionPool:
             with NATIVE_LOCK:
                 if self._main is None:
                     self._main = open_session(
-                        self._content, self._source, self.provider, self._threads
+                        self._content, self._source, self._request, self._threads
                     )
                 return self._main
         except ProviderError as error:

@@ -100,7 +100,7 @@ class ModelInfo:
 
     @property
     def channels(self) -> int:
-        """Number of channels: 1 for gray, 3 for RGB."""
+        """Number of channels, 1 for gray or 3 for RGB."""
         return self.image_shape[0]
 
     @property

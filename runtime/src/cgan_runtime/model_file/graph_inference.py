@@ -25,6 +25,8 @@ from cgan_runtime.model_file.rules import (
     FLOAT,
     INT64,
     MAX_ELEMENTS,
+    MAX_IMAGE_ELEMENTS,
+    MAX_IMAGE_MULTIPLICATIONS,
     MAX_MULTIPLICATIONS,
     OPERATORS,
     TYPE_NAMES,
@@ -57,13 +59,15 @@ class Known(NamedTuple):
 class _Work:
     """An amount that grows with the batch."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, image_limit: int) -> None:
+        self._limit, self._image_limit = limit, image_limit
         self.fixed = self.each = 0
 
     @property
     def max_batch(self) -> int:
-        """The largest batch within the limit, at most MAX_BATCH."""
+        """The largest batch within the limits, at most MAX_BATCH."""
+        if self.each > self._image_limit:
+            return 0
         free = self._limit - self.fixed
         return MAX_BATCH if free >= self.each * MAX_BATCH else free // self.each if self.each else 0
 
@@ -74,7 +78,8 @@ class GraphInference:
     def __init__(self, content: bytes) -> None:
         self.known: dict[str, Known] = {}  # by name
         self._content = content
-        self._elements, self._multiplications = _Work(MAX_ELEMENTS), _Work(MAX_MULTIPLICATIONS)
+        self._elements = _Work(MAX_ELEMENTS, MAX_IMAGE_ELEMENTS)
+        self._multiplications = _Work(MAX_MULTIPLICATIONS, MAX_IMAGE_MULTIPLICATIONS)
 
     def max_batch(self) -> int:
         """Return the number of images of one session.run, a power of two."""

@@ -15,9 +15,9 @@ MAX_FILE_BYTES = 2**27
 MAX_METADATA = 2**23  # characters
 MAX_NODES, MAX_TENSORS, MAX_AXES = 4096, 8192, 8
 MAX_INPUTS_AND_OUTPUTS = 6
-# For a batch of images, which has at most MAX_BATCH images, and less if these limits demand it:
-MAX_ELEMENTS = 2**28  # of all tensors together: 2 GiB if all were int64 and kept in memory
-MAX_MULTIPLICATIONS = 2**38
+# For one run, whose number of images follows from these limits, and for one image of it:
+MAX_ELEMENTS, MAX_IMAGE_ELEMENTS = 2**28, 2**27  # of all tensors: 2 GiB and 1 GiB of int64
+MAX_MULTIPLICATIONS, MAX_IMAGE_MULTIPLICATIONS = 2**38, 2**35
 
 # TensorProto.DataType
 FLOAT, UINT8, INT8, INT32, INT64, BOOL, FLOAT16, DOUBLE = 1, 2, 3, 6, 7, 9, 10, 11

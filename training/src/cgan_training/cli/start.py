@@ -12,7 +12,8 @@ import click
 from click.core import ParameterSource
 
 from cgan_training.cli.common import echo_line
-from cgan_training.data import is_dataset_folder
+from cgan_training.cli.plan_text import format_plan
+from cgan_training.data import is_dataset_path
 from cgan_training.errors import LaunchError, UserCodeError
 from cgan_training.hardware.processes import ProcessGroup
 from cgan_training.recipe import load_recipe, recipe_names
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cgan_training.data import Dataset
     from cgan_training.recipe import Recipe
     from cgan_training.run import RunOptions
+
+AUTO = "auto"  # the value of --recipe that chooses by the images
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Arguments:
     dry_run: bool
     dataset: str
     data_dir: Path
+    image_size: tuple[int, int] | None
+    grayscale: bool
     epochs: int | None
     precision: str | None
     seed: int | None
@@ -82,20 +87,25 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         for key in ("epochs", "precision", "seed")
         if (value := getattr(arguments, key)) is not None
     }
-    recipe = processes.on_rank_zero(lambda: replace(load_recipe(arguments.recipe), **changes))
+    named = arguments.recipe
+    recipe = processes.on_rank_zero(lambda: None if named == AUTO else load_recipe(named))
     require_named_code(not_named, recipe)
 
     import torch
 
-    from cgan_training.data import load_dataset
+    from cgan_training.data import Conversion, load_dataset
+    from cgan_training.data.fingerprint import fingerprint
     from cgan_training.engine import Trainer
     from cgan_training.hardware.devices import choose_device
     from cgan_training.hardware.precision import resolve_precision
-    from cgan_training.run import plan_run, train
+    from cgan_training.run import choose_recipe, plan_run, train
 
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
     data_dir = Path(arguments.data_dir)
-    data, problem = processes.rank_zero_first(lambda: load_dataset(arguments.dataset, data_dir))
+    conversion = Conversion(arguments.image_size, 1 if arguments.grayscale else None)
+    data, problem = processes.rank_zero_first(
+        lambda: load_dataset(arguments.dataset, data_dir, conversion=conversion)
+    )
     if problem is not None:
         warning = (
             f"WARNING: {problem}. Training on {data.source} instead: {len(data.labels):,} images, "
@@ -103,7 +113,11 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         )
         click.secho(warning, fg="yellow", bold=True, err=True)
     device = processes.on_all(lambda: choose_device(arguments.device, processes))
-    recipe = resolve_precision(recipe, device)
+    if recipe is None:
+        name, reason = processes.on_rank_zero(lambda: choose_recipe(data))
+        echo_line(f"chose the recipe {name}: {reason}")
+        recipe = load_recipe(name)
+    recipe = resolve_precision(replace(recipe, **changes), device)
     size = processes.size
     place = f"{device.type} in {size} processes" if size > 1 else device
     echo_line(
@@ -111,9 +125,12 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         f"{len(data.labels):,} images ({data.source}), on {place}, into {arguments.run_dir}"
     )
     if arguments.dry_run:
-        plan = plan_run(Trainer(recipe, data, device, processes), arguments.start_from)
-        click.echo(format_table(recipe.to_dict() | plan))
+        figures, trainer = fingerprint(data), Trainer(recipe, data, device, processes)
+        plan = plan_run(trainer, figures, arguments.start_from)
+        click.echo(format_plan(recipe, data, figures, plan))
         return
+    for note in data.notes:
+        echo_line(f"note: {note}")
     options = run_options(arguments, data, recipe_path(arguments.recipe, saved))
     path = train(
         recipe, data, arguments.run_dir, device=device, options=options, processes=processes
@@ -127,15 +144,15 @@ def not_given(saved: dict[str, Any]) -> dict[str, Any]:
     return {key: each for key, each in saved.items() if source(key) is ParameterSource.DEFAULT}
 
 
-def require_named_code(not_named: dict[str, Any], recipe: "Recipe") -> None:
+def require_named_code(not_named: dict[str, Any], recipe: "Recipe | None") -> None:
     """Raise UserCodeError if a resumed run would import code that only its config.json names.
 
     Args:
         not_named: the values of config.json that are used, by option.
-        recipe: the recipe of the run.
+        recipe: the recipe of the run; None if the images choose it.
     """
     code, options = [], []
-    if "recipe" in not_named and recipe.user_code:
+    if "recipe" in not_named and recipe is not None and recipe.user_code:
         code += recipe.user_code
         options.append(f"--recipe {not_named['recipe']}")
     if "dataset" in not_named and is_user_code(not_named["dataset"]):
@@ -153,8 +170,8 @@ def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "Run
     from cgan_training.evaluation.epoch_evaluator import EpochEvaluator
     from cgan_training.run import RunOptions
 
-    is_folder, data_dir = is_dataset_folder(arguments.dataset), Path(arguments.data_dir).resolve()
-    name = str(Path(arguments.dataset).resolve()) if is_folder else data.name
+    is_path, data_dir = is_dataset_path(arguments.dataset), Path(arguments.data_dir).resolve()
+    name = str(Path(arguments.dataset).resolve()) if is_path else data.name
     if arguments.eval_every:
         echo_line("the evaluation classifier is trained on first use, which takes some minutes")
     return RunOptions(
@@ -177,14 +194,4 @@ def recipe_path(recipe: str, saved: dict[str, Any]) -> str:
     """Return the absolute path of a recipe file, or an empty text for a built-in recipe."""
     if recipe == saved.get("recipe"):  # the run's config.json, which is a copy
         return str(saved.get("recipe_path", ""))
-    return "" if recipe in recipe_names() else str(Path(recipe).resolve())
-
-
-def format_table(values: dict[str, Any]) -> str:
-    """Return a line per value; a value in a nested table is named TABLE.KEY."""
-    rows: dict[str, Any] = {}
-    for name, value in values.items():
-        table = value if isinstance(value, dict) else {"": value}
-        rows |= {f"{name}.{key}" if key else name: each for key, each in table.items()}
-    width = max(map(len, rows))
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())
+    return "" if recipe in (AUTO, *recipe_names()) else str(Path(recipe).resolve())

@@ -13,8 +13,9 @@ import click
 from cgan_runtime.cli import options, runner
 from cgan_training import __version__
 from cgan_training.cli import common
-from cgan_training.cli.start import Arguments, join_processes, start
-from cgan_training.data import DATASETS, is_dataset_folder
+from cgan_training.cli.start import AUTO, Arguments, join_processes, start
+from cgan_training.data import DATASETS, is_dataset_path
+from cgan_training.data.conversion import MAX_SIDE, MIN_SIDE, parse_image_size
 from cgan_training.errors import LaunchError
 from cgan_training.hardware import DEVICES
 from cgan_training.hardware.processes import ProcessGroup, exit_process
@@ -37,7 +38,7 @@ Examples:
   cgan-train --resume runs/digits
   cgan-train --dataset optdigits --minutes 5 --run-dir runs/quick
   cgan-train --dataset fashion-mnist --run-dir runs/fashion
-  cgan-train --dataset ./shapes --run-dir runs/shapes
+  cgan-train --dataset ./photos --image-size 32 --run-dir runs/photos
   cgan-train --start-from runs/digits --dataset ./mine --run-dir runs/mine
 """
 
@@ -57,12 +58,27 @@ def check_minutes(_ctx: click.Context, param: click.Parameter, value: float | No
     return value
 
 
-def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """Return the value of --dataset if it names a dataset or a folder."""
-    if value not in DATASETS and not is_dataset_folder(value) and not is_user_code(value):
+def check_image_size(
+    _ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Return the height and width."""
+    if value is None:
+        return None
+    try:
+        return parse_image_size(value)
+    except ValueError as error:
         raise click.UsageError(
-            f"there is no dataset or folder {value!r}; give the path of a folder, or one of "
-            f"{', '.join(DATASETS)}"
+            f"{param.opts[0]} {value!r:.40} is invalid: {error}; write 32, or 32x48 for a height "
+            "of 32 and a width of 48 pixels"
+        ) from None
+
+
+def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Return the value of --dataset if it names a dataset or a path."""
+    if value not in DATASETS and not is_dataset_path(value) and not is_user_code(value):
+        raise click.UsageError(
+            f"there is no dataset or folder {value!r}; give the path of a folder or a .npz file, "
+            f"or one of {', '.join(DATASETS)}"
         )
     return value
 
@@ -70,8 +86,9 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @click.command("cgan-train", help=HELP, epilog=EXAMPLES, context_settings={"show_default": True})
 @option(
     "--recipe",
-    "Name of a built-in recipe, a TOML file with the same keys, or the config.json of a run.",
-    default="edge",
+    "Name of a built-in recipe, a TOML file with the same keys, or the config.json of a run. auto "
+    "chooses edge, edge-texture or edge-conv by the images.",
+    default=AUTO,
 )
 @directory(
     "--run-dir",
@@ -90,17 +107,31 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     metavar="RUN_DIR",
 )
 @option("--list-recipes", "List the built-in recipes and exit.", is_flag=True)
-@option("--dry-run", "Print the recipe, the steps and the estimated time, and exit.", is_flag=True)
+@option(
+    "--dry-run",
+    "Print the recipe, a description of the images, the size and the estimated time of the run, "
+    "and exit.",
+    is_flag=True,
+)
 @option(
     "--dataset",
-    "Images to train on: the name of a dataset, or a folder of IDX files in MNIST's layout, with "
-    "the class names in classes.txt. auto is MNIST if it is on disk or can be downloaded, "
-    "otherwise the small dataset of scikit-learn. Your own function is named as my_module:load "
-    "(docs/extend.md).",
-    metavar=f"[{'|'.join(DATASETS)}|FOLDER|MODULE:FUNCTION]",
+    "Images to train on: a folder with a subfolder of images per class, a folder of IDX files in "
+    "MNIST's layout, a .npz file in MedMNIST's layout, or the name of a dataset: "
+    f"{', '.join(DATASETS)}. auto is MNIST if it is on disk or can be downloaded, otherwise the "
+    "small dataset of scikit-learn (docs/your-images.md). Your own function is named as "
+    "my_module:load (docs/extend.md).",
+    metavar="PATH|NAME|MODULE:FUNCTION",
     callback=check_dataset,
     default="auto",
 )
+@option(
+    "--image-size",
+    f"Convert the images to this height and width, {MIN_SIDE} to {MAX_SIDE} pixels: cropped at the "
+    "center and resampled.  [default: their size]",
+    metavar="N|HxW",
+    callback=check_image_size,
+)
+@option("--grayscale", "Convert the images to gray.", is_flag=True)
 @directory(
     "--data-dir",
     "Root folder of torchvision's datasets. MNIST is in MNIST/raw, and downloaded if missing.",

@@ -9,9 +9,9 @@ from cgan_training.errors import DatasetError
 from cgan_training.input_files import read_bounded
 
 CLASSES = "classes.txt"
-MAX_CLASSES = 256  # a label is a uint8
+MAX_CLASSES = 10_000
 MAX_LENGTH = 200  # characters of a name
-MAX_BYTES = 2**18  # of the file; more than the longest names take
+MAX_BYTES = 2**23  # of the file; more than the longest names take
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # Persian and emoji contain them
 
 
@@ -40,7 +40,7 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
         )
     names = [unicodedata.normalize("NFC", line.strip()) for line in lines]
     for number, name in enumerate(names, 1):
-        if problem := _problem(name):
+        if problem := name_problem(name):
             raise DatasetError(f"line {number} of {path} {problem}; write one class name per line")
         if name in names[: number - 1]:
             raise DatasetError(
@@ -60,7 +60,7 @@ def check_class_names(names: Sequence[object], source: str) -> tuple[str, ...]:
     checked: list[str] = []
     for name in names:
         text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""
-        problem = "is not a text" if not isinstance(name, str) else _problem(text)
+        problem = "is not a text" if not isinstance(name, str) else name_problem(text)
         problem = "is used twice" if text in checked else problem
         if problem:
             raise DatasetError(f"{source}: {name!r:.80} {problem}; give one text per class")
@@ -68,7 +68,8 @@ def check_class_names(names: Sequence[object], source: str) -> tuple[str, ...]:
     return tuple(checked)
 
 
-def _problem(name: str) -> str | None:
+def name_problem(name: str) -> str | None:
+    """Return what is wrong with a class name, or None."""
     without_joiners = name.translate(dict.fromkeys(map(ord, JOINERS)))
     if not without_joiners:
         return "is empty"

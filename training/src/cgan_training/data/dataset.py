@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgan_runtime.model_file.contract import ImageShape
+from cgan_training.data.conversion import NO_CONVERSION, Conversion
 from cgan_training.errors import DatasetError
 
 if TYPE_CHECKING:  # the command line imports this package before it needs torch
@@ -28,6 +29,8 @@ class Dataset:
     images: "Tensor"  # uint8 [n, channels, height, width]; channels 1 (gray) or 3 (RGB)
     labels: "Tensor"  # int64 [n], 0 <= label < classes
     class_names: tuple[str, ...]  # one per label
+    conversion: Conversion = NO_CONVERSION  # that was applied to the images
+    notes: tuple[str, ...] = ()  # what loading changed or ignored, for the user
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels) or len(self.labels) == 0:
@@ -57,6 +60,33 @@ class Dataset:
         """Channels, height and width of an image."""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
+
+
+def path_name(path: Path) -> str:
+    """Return the name of the dataset at a path: the last part of the path, printable."""
+    return "".join(char if char.isprintable() else "-" for char in path.resolve().name)
+
+
+def number_names(labels: "Tensor") -> tuple[str, ...]:
+    """Return the class names of labels without names: "0", "1", ..."""
+    return tuple(str(label) for label in range(int(labels.max()) + 1))
+
+
+def require_all_classes(
+    labels: "Tensor", class_names: tuple[str, ...], source: str | Path, *, train: bool, remedy: str
+) -> None:
+    """Raise DatasetError unless there is an image of each class.
+
+    A generator would make noise of a class without training images, and an evaluation cannot
+    measure a class without test images. The remedy completes the advice about training images.
+    """
+    counts = labels.bincount(minlength=len(class_names))
+    missing = (counts == 0).nonzero().flatten().tolist()
+    if missing:
+        part, advice = ("training", f"add some, or {remedy}") if train else ("test", "add some")
+        raise DatasetError(
+            f"class {class_names[missing[0]]!r} has no {part} images in {source}; {advice}"
+        )
 
 
 def check_labels(labels: "Tensor", classes: int, source: str | Path, remedy: str) -> None:

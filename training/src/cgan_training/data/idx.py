@@ -22,6 +22,7 @@ from cgan_training.errors import DatasetError
 from cgan_training.input_files import Readable, open_input, read_up_to
 
 TYPES = {8: "uint8", 9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
+MAX_DIMENSIONS = 4
 ExpectedShape: TypeAlias = Sequence[int | None]
 REMEDY = "copy it again, or fix the program that wrote it"
 MAX_BYTES = 2**32  # of numbers in a file; a dataset is held in memory
@@ -32,18 +33,21 @@ class EmptyFileError(DatasetError):
     """An IDX file is valid, but holds no numbers."""
 
 
-def find_idx(folder: Path, name: str) -> list[Path]:
-    """Return the existing files of a name such as train-labels-idx1-ubyte.
+def find_idx(folder: Path, *names: str) -> list[Path]:
+    """Return the existing files of one of the names, such as train-labels-idx1-ubyte.
 
-    The name may also be spelled train-labels.idx1-ubyte, and each spelling may end in .gz.
+    A name may also be spelled train-labels.idx1-ubyte, and each spelling may end in .gz.
     """
-    names = (name, name.replace("-idx", ".idx"))
-    paths = (folder / f"{each}{suffix}" for suffix in ("", ".gz") for each in names)
+    spellings = [each for name in names for each in (name, name.replace("-idx", ".idx"))]
+    paths = (folder / f"{each}{suffix}" for suffix in ("", ".gz") for each in spellings)
     return [path for path in paths if path.exists()]
 
 
 def read_equal_files(
-    paths: Sequence[Path], dtype: str, shape: ExpectedShape, remedy: str = REMEDY
+    paths: Sequence[Path],
+    dtype: str | None = None,
+    shape: ExpectedShape | None = None,
+    remedy: str = REMEDY,
 ) -> Tensor:
     """Read files that must hold the same numbers, such as one and its gzipped copy.
 
@@ -60,28 +64,34 @@ def read_equal_files(
     return numbers
 
 
-def read_idx(path: Path, dtype: str, shape: ExpectedShape, remedy: str = REMEDY) -> Tensor:
+def read_idx(
+    path: Path,
+    dtype: str | None = None,
+    shape: ExpectedShape | None = None,
+    remedy: str = REMEDY,
+) -> Tensor:
     """Read an IDX file, which is gzipped if its name ends in .gz.
 
     Of a larger file no more is read than its header declares, and one byte.
 
     Args:
         path: the file.
-        dtype: the expected type of its numbers, a value of TYPES.
-        shape: the expected size of each dimension; None allows any size.
+        dtype: the expected type of its numbers, a value of TYPES; None allows each of them.
+        shape: the expected size of each dimension; None allows any size, and instead of all sizes
+            any shape of at most MAX_DIMENSIONS.
         remedy: the advice at the end of error messages.
 
     Returns:
-        A tensor of that dtype and of the file's shape; no dimension is 0.
+        A tensor of the file's dtype and shape; no dimension is 0.
 
     Raises:
         EmptyFileError: a dimension is 0.
         DatasetError: the file cannot be read, is damaged, too large, or has another type or shape.
     """
     with _open(path, remedy) as (stream, file):
-        actual_shape = _read_shape(stream, path, dtype, shape, remedy)
-        stored = np.dtype(dtype).newbyteorder(">")
-        header_size, size = 4 + 4 * len(shape), math.prod(actual_shape) * stored.itemsize
+        actual_dtype, actual_shape = _read_header(stream, path, dtype, shape, remedy)
+        stored = np.dtype(actual_dtype).newbyteorder(">")
+        header_size, size = 4 + 4 * len(actual_shape), math.prod(actual_shape) * stored.itemsize
         numbers = f"{_format(actual_shape)} numbers"
         declared = f"its header declares {header_size + size:,} ({numbers}); {remedy}"
         if size > MAX_BYTES:
@@ -94,41 +104,49 @@ def read_idx(path: Path, dtype: str, shape: ExpectedShape, remedy: str = REMEDY)
     if 0 in actual_shape:
         raise EmptyFileError(f"{path} is empty: it holds {numbers}; {remedy}")
     array = np.frombuffer(content, stored).reshape(actual_shape)
-    return torch.from_numpy(array.astype(dtype, copy=False))
+    return torch.from_numpy(array.astype(actual_dtype, copy=False))
 
 
-def read_shape(path: Path, dtype: str, shape: ExpectedShape, remedy: str = REMEDY) -> list[int]:
+def read_shape(path: Path, remedy: str = REMEDY) -> list[int]:
     """Return the shape of what read_idx() would return, from the header alone."""
     with _open(path, remedy) as (stream, _):
-        return _read_shape(stream, path, dtype, shape, remedy)
+        return _read_header(stream, path, None, None, remedy)[1]
 
 
-def _read_shape(
-    stream: Readable, path: Path, dtype: str, expected: ExpectedShape, remedy: str
-) -> list[int]:
-    dimensions = len(expected)
-    header = bytes(read_up_to(stream, 4 + 4 * dimensions))
-    size = len(header)
-    if size >= 4 and header[:2] != b"\0\0":
-        begin = header[:4].hex(" ")
+def _read_header(
+    stream: Readable, path: Path, dtype: str | None, expected: ExpectedShape | None, remedy: str
+) -> tuple[str, list[int]]:
+    """Return the dtype and the shape of the numbers that follow."""
+    header = bytes(read_up_to(stream, 4))
+    if len(header) == 4 and header[:2] != b"\0\0":
+        begin = header.hex(" ")
         raise DatasetError(f"{path} is not an IDX file: it begins with {begin}; {remedy}")
-    if size < 4 or size < 4 + 4 * min(header[3], dimensions):
+    dimensions = header[3] if len(header) == 4 else 0
+    sizes = bytes(read_up_to(stream, 4 * dimensions))
+    if len(header) < 4 or len(sizes) < 4 * dimensions:
+        size = len(header) + len(sizes)
         raise DatasetError(f"{path} has {size} bytes, fewer than an IDX file's header; {remedy}")
     actual_dtype = TYPES.get(header[2], f"type {header[2]}")
-    if actual_dtype != dtype or header[3] != dimensions:
+    found = f"{path} holds {actual_dtype} numbers in {dimensions} dimensions"
+    if dtype is not None and expected is not None:
+        if (actual_dtype, dimensions) != (dtype, len(expected)):
+            numbers = f"{dtype} numbers in {len(expected)}"
+            raise DatasetError(f"{found}, expected {numbers}; {remedy}")
+    elif header[2] not in TYPES or not 1 <= dimensions <= MAX_DIMENSIONS:
+        types = ", ".join(TYPES.values())
         raise DatasetError(
-            f"{path} holds {actual_dtype} numbers in {header[3]} dimensions, expected {dtype} "
-            f"numbers in {dimensions}; {remedy}"
+            f"{found}, expected {types} in 1 to {MAX_DIMENSIONS} dimensions; {remedy}"
         )
-    shape = [int(size) for size in np.frombuffer(header, ">u4", dimensions, offset=4)]
+    shape = [int(size) for size in np.frombuffer(sizes, ">u4")]
     wanted = [
-        size if size is not None else actual for size, actual in zip(expected, shape, strict=True)
+        size if size is not None else actual
+        for size, actual in zip(expected or shape, shape, strict=True)
     ]
     if 0 not in shape and shape != wanted:
         raise DatasetError(
             f"{path} holds {_format(shape)} numbers, expected {_format(wanted)}; {remedy}"
         )
-    return shape
+    return actual_dtype, shape
 
 
 def _format(shape: Sequence[int]) -> str:

@@ -1,45 +1,27 @@
-"""Load MNIST and similar datasets: torchvision downloads the files, idx.py reads them.
-
-torchvision reads truncated files silently or fails with an assertion. Therefore each file is read
-and checked here, and torchvision is used only to download missing files.
-"""
+"""Load MNIST and similar datasets: torchvision downloads the files, idx.py reads them."""
 
 import hashlib
-import importlib
-import re
-import socket
+import string
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from cgan_runtime.errors import printable
 from cgan_training.data.class_names import CLASSES
 from cgan_training.data.dataset import Dataset, check_labels
+from cgan_training.data.download import REMEDY, download, torchvision_class
 from cgan_training.data.idx import find_idx, read_equal_files, read_idx
 from cgan_training.errors import DatasetError
 
-DOWNLOAD_TIMEOUT = 15  # seconds without an answer
 DIGITS = tuple("0123456789")
 SIDE = 28  # height and width of the images of every dataset here, in pixels
-REMEDY = "delete the file to download it again"
 GENERATED_REMEDY = "cgan-run wrote this folder; give --dataset {}, or another --data-dir"
-HEADINGS = ("Error downloading", "Tried ")  # of torchvision, above the reasons
-CORRUPTED = "File not found or corrupted."  # torchvision: the file has another MD5
-MAX_REASON = 200  # characters
-OPERATOR_ARGUMENTS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-
-_libraries: list[torch.library.Library] = []  # keeps the declarations alive
-
-
-class DownloadError(DatasetError):
-    """A dataset is not on disk and cannot be downloaded."""
+# EMNIST's letters whose upper and lower case look alike, and are one class.
+MERGED = "cijklmopsuvwxyz"
+UNMERGED = "".join(each for each in string.ascii_lowercase if each not in MERGED)
 
 
 @dataclass(frozen=True)
@@ -48,7 +30,7 @@ class Part:
 
     images: str  # file name
     labels: str  # file name
-    count: int  # of images
+    count: int | None  # of images; None: any
 
 
 @dataclass(frozen=True)
@@ -61,7 +43,29 @@ class TorchvisionSet:
     test: Part = Part("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000)
     class_names: tuple[str, ...] | None = None  # None: those of torchvision's class
     label_fields: int | None = None  # int32 fields per label, the class first; None: one uint8
+    first_label: int = 0  # the number of the first class
+    is_transposed: bool = False  # rows and columns are swapped in the files
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # of torchvision's class
     md5: Mapping[str, str] = field(default_factory=dict)  # by file name; checked if present
+
+
+def _emnist(split: str, class_names: str, first_label: int = 0) -> TorchvisionSet:
+    """Return a split of EMNIST (Cohen et al. 2017), in the order of its mapping files."""
+    train, test = (
+        # Any number of images: two releases differ in the number of letters.
+        Part(f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte", count=None)
+        for prefix in (f"emnist-{split}-train", f"emnist-{split}-test")
+    )
+    return TorchvisionSet(
+        title=f"EMNIST {split}",
+        class_name="EMNIST",
+        train=train,
+        test=test,
+        class_names=tuple(class_names),
+        first_label=first_label,
+        is_transposed=True,
+        arguments={"split": split},
+    )
 
 
 SETS = {
@@ -86,6 +90,12 @@ SETS = {
         class_names=DIGITS,
         label_fields=8,
     ),
+    "emnist-balanced": _emnist("balanced", string.digits + string.ascii_uppercase + UNMERGED),
+    "emnist-bymerge": _emnist("bymerge", string.digits + string.ascii_uppercase + UNMERGED),
+    "emnist-byclass": _emnist("byclass", string.digits + string.ascii_letters.swapcase()),
+    "emnist-digits": _emnist("digits", string.digits),
+    "emnist-letters": _emnist("letters", string.ascii_lowercase, first_label=1),
+    "emnist-mnist": _emnist("mnist", string.digits),
 }
 
 
@@ -104,95 +114,42 @@ def load(name: str, data_dir: Path, *, train: bool = True) -> Dataset:
     if not find_idx(raw, part.images) or not find_idx(raw, part.labels):
         if is_generated:
             raise DatasetError(f"{raw} holds a generated dataset, not {dataset.title}; {remedy}")
-        _download(dataset, part, data_dir, train=train)
+        files = f"{part.images} and {part.labels}"
+        arguments = {**dataset.arguments, "train": train}
+        download(dataset.class_name, dataset.title, data_dir, raw, files, **arguments)
     image_md5, label_md5 = map(dataset.md5.get, (part.images, part.labels))
-    shape = [part.count, SIDE, SIDE]
-    images = _read(raw, part.images, "uint8", shape, image_md5, remedy)
+    images = _read(raw, part.images, "uint8", [part.count, SIDE, SIDE], image_md5, remedy)
+    count = len(images)
     if dataset.label_fields is None:
-        labels = _read(raw, part.labels, "uint8", [part.count], label_md5, remedy)
+        labels = _read(raw, part.labels, "uint8", [count], label_md5, remedy)
     else:
-        shape = [part.count, dataset.label_fields]
+        shape = [count, dataset.label_fields]
         labels = _read(raw, part.labels, "int32", shape, label_md5, remedy)[:, 0]
-    class_names = dataset.class_names or tuple(_torchvision_class(dataset).classes)
+    labels = labels.long() - dataset.first_label
+    if dataset.is_transposed:
+        images = images.transpose(1, 2).contiguous()
+    class_names = dataset.class_names or tuple(torchvision_class(dataset.class_name).classes)
     check_labels(labels, len(class_names), raw / part.labels, remedy)
     source = f"{dataset.title} in {raw}"
-    return Dataset(name, source, images.unsqueeze(1), labels.long(), class_names)
-
-
-def import_torchvision_datasets() -> ModuleType:
-    """Import torchvision.datasets, even if torchvision was built for a different torch.
-
-    PyPI's torchvision wheel is built for CUDA. With a CPU build of torch its compiled operators do
-    not load. The import then fails with "operator torchvision::nms does not exist", because one of
-    its modules registers a fake implementation of that operator. Datasets do not use the operators,
-    so it is enough to declare them.
-
-    Raises:
-        ImportError: torchvision is not installed.
-    """
-    try:
-        return importlib.import_module("torchvision.datasets")
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-    library = torch.library.Library("torchvision", "DEF")
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}{OPERATOR_ARGUMENTS}")
-    _libraries.append(library)
-    return importlib.import_module("torchvision.datasets")
+    return Dataset(name, source, images.unsqueeze(1), labels, class_names)
 
 
 def _read(
-    raw: Path, name: str, dtype: str, shape: list[int], md5: str | None, remedy: str
+    raw: Path,
+    name: str,
+    dtype: str,
+    shape: Sequence[int | None],
+    md5: str | None,
+    remedy: str,
 ) -> Tensor:
     """Read a file, and check its shape and, if it is known, its MD5."""
     paths = find_idx(raw, name)
     if md5 is None:
         return read_equal_files(paths, dtype, shape, remedy)
     numbers = read_idx(paths[0], dtype, shape, remedy)
-    header = struct.pack(f">4B{len(shape)}I", 0, 0, 8, len(shape), *shape)
+    header = struct.pack(f">4B{len(shape)}I", 0, 0, 8, len(shape), *numbers.shape)
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(numbers.numpy().data)
     if digest.hexdigest() != md5:
         raise DatasetError(f"{paths[0]} is not the original file (its MD5 is not {md5}); {remedy}")
     return numbers
-
-
-def _torchvision_class(dataset: TorchvisionSet) -> Any:
-    return getattr(import_torchvision_datasets(), dataset.class_name)
-
-
-def _download(dataset: TorchvisionSet, part: Part, data_dir: Path, *, train: bool) -> None:
-    raw = data_dir / dataset.class_name / "raw"
-    before = {*raw.glob("*.gz")}
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
-    try:
-        _torchvision_class(dataset)(str(data_dir), train=train, download=True)
-    except (OSError, RuntimeError, EOFError, HTTPException, ValueError) as error:
-        reason = _download_problem(error, [*{*raw.glob("*.gz")} - before])
-        raise DownloadError(
-            f"{dataset.title} is not in {raw} and cannot be downloaded ({reason}); put "
-            f"{part.images} and {part.labels} there, or give their torchvision root as --data-dir"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(timeout)
-        for path in {*raw.glob("*.gz")} - before:
-            if not path.with_suffix("").exists():  # incomplete, or another file
-                path.unlink()
-
-
-def _download_problem(error: Exception, files: list[Path]) -> str:
-    """Return the reasons that torchvision and urllib give on several lines, as one short line."""
-    for path in files:
-        with path.open("rb") as file:
-            if file.read(100).lstrip().startswith(b"<"):
-                return "a web page came instead of the file, perhaps the login of the network"
-    lines = [line.strip() for line in str(error).splitlines()]
-    reasons = [line for line in lines if line and not line.startswith(HEADINGS)]
-    shortened = (re.sub(r"^<urlopen error (.*)>$", r"\1", line) for line in reasons)
-    # Mirrors often fail for the same reason.
-    if CORRUPTED in reasons:
-        return "the server sent an incomplete or different file"
-    reason = printable(", ".join(dict.fromkeys(shortened)))
-    return reason[:MAX_REASON] or type(error).__name__

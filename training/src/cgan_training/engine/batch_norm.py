@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from cgan_training.networks import ConditionalGenerator
+from cgan_training.networks import Generator
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 BATCHES, BATCH_SIZE = 20, 500  # generated to measure the statistics
@@ -14,7 +14,7 @@ def has_batch_norm(network: nn.Module) -> bool:
     return any(isinstance(each, NORMS) for each in network.modules())
 
 
-def calibrate_batch_norm(generator: ConditionalGenerator, seed: int) -> None:
+def calibrate_batch_norm(generator: Generator, seed: int) -> None:
     """Measure the mean and variance of every batch norm layer, and switch to eval mode.
 
     The running statistics belong to the weights of training, not to averaged weights (Izmailov et
@@ -36,9 +36,7 @@ def calibrate_batch_norm(generator: ConditionalGenerator, seed: int) -> None:
     generator.eval()
 
 
-def random_inputs(
-    generator: ConditionalGenerator, count: int, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def random_inputs(generator: Generator, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return random noise, float32 [count, noise_dim], and labels, int64 [count]."""
     shape, device = (count, generator.noise_dim), rng.device
     noise = torch.randn(shape, generator=rng, device=device)

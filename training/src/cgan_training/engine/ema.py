@@ -2,12 +2,10 @@
 
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cgan_training.networks import ConditionalGenerator
+from cgan_training.networks import Generator
 
 
-def update_ema(
-    averaged: AveragedModel, generator: ConditionalGenerator, decay: float, step: int
-) -> None:
+def update_ema(averaged: AveragedModel, generator: Generator, decay: float, step: int) -> None:
     """Move the average toward the generator's weights after step number `step`, counted from 1.
 
     AveragedModel.update_parameters() would do the same, but it synchronizes with the device.

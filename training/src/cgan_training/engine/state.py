@@ -16,7 +16,7 @@ from cgan_training.engine.state_validation import (
     require_image_order,
     require_same_structure,
 )
-from cgan_training.networks import ConditionalGenerator
+from cgan_training.networks import Generator
 
 
 @dataclass
@@ -33,7 +33,7 @@ class EpochProgress:
 class TrainingState:
     """Networks, optimizers, random numbers and counters."""
 
-    generator: ConditionalGenerator
+    generator: Generator
     discriminator: DiscriminatorWithTerms
     optimizer_g: Adam
     optimizer_d: Adam

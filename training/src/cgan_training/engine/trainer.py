@@ -28,7 +28,6 @@ from cgan_training.hardware.precision import matmul_precision, resolve_precision
 from cgan_training.hardware.processes import SINGLE_PROCESS, ProcessGroup
 from cgan_training.losses import GeneratorInputs, auxiliary_terms
 from cgan_training.networks import (
-    ConditionalGenerator,
     Generator,
     build_discriminator,
     build_generator,
@@ -134,7 +133,7 @@ class Trainer:
         # The progress that a step reads: a tensor, so that a captured graph sees new values.
         self.step_progress: float | Tensor = torch.zeros((), device=device) if capture else 0.0
         self.graph_step = CudaGraphStep(self._step, rng) if capture else None
-        self._finished: tuple[int, ConditionalGenerator] | None = None  # the step and its generator
+        self._finished: tuple[int, Generator] | None = None  # the step and its generator
 
     def train_epoch(
         self, on_step: Callable[[int, Tensor], bool] = lambda _steps, _sums: True
@@ -253,7 +252,7 @@ class Trainer:
         """Whether no epoch is in progress."""
         return self.state.current.order is None
 
-    def finished_generator(self) -> ConditionalGenerator:
+    def finished_generator(self) -> Generator:
         """Return the generator as model.pt would hold it if training ended now, in eval mode.
 
         It has the averaged weights and calibrated batch norm statistics, and the recipe's noise_std
@@ -263,15 +262,15 @@ class Trainer:
         state, recipe = self.state, self.recipe
         if self._finished is None or self._finished[0] != state.step:
             source = state.generator if state.ema is None else state.ema.module
-            generator = cast(ConditionalGenerator, copy.deepcopy(source).requires_grad_(False))
+            generator = cast(Generator, copy.deepcopy(source).requires_grad_(False))
             # The EMA averages parameters; buffers other than batch norm's are those of training.
             for buffer, current in zip(generator.buffers(), state.generator.buffers(), strict=True):
                 buffer.copy_(current)
             calibrate_batch_norm(generator, recipe.seed)
-            if isinstance(generator, Generator):  # a recipe allows both only for these
+            if recipe.noise_std != 1:
                 generator.scale_noise(recipe.noise_std)
-                if threshold := recipe.rare_pixel_threshold:
-                    suppress_rare_pixels(generator, self.images, threshold, recipe.seed)
+            if threshold := recipe.rare_pixel_threshold:
+                suppress_rare_pixels(generator, self.images, threshold, recipe.seed)
             self._finished = state.step, generator
         return self._finished[1]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from cgan_runtime.model_file.contract import REFERENCE_SEED
-from cgan_training.data import Dataset, load_dataset
+from cgan_training.data import Dataset, load_test_part
 from cgan_training.evaluation.classifier import load_or_train_classifier, predict_with_features
 from cgan_training.evaluation.quality import Reference
-from cgan_training.networks import ConditionalGenerator, to_uint8
+from cgan_training.networks import Generator, to_uint8
 
 BATCH_SIZE = 1000
 MIN_IMAGES = 1000  # the labels of a smaller test set are repeated
@@ -21,7 +21,7 @@ class EpochEvaluator:
 
     Args:
         dataset: the training part.
-        name: the dataset's name or folder; load_dataset() loads its test part.
+        name: the dataset's name or path; load_test_part() loads its test part.
         data_dir: torchvision's root folder.
         cache_dir: where the evaluation classifier is stored; its training takes some minutes.
 
@@ -31,12 +31,12 @@ class EpochEvaluator:
     """
 
     def __init__(self, dataset: Dataset, name: str, data_dir: Path, cache_dir: Path) -> None:
-        test, _ = load_dataset(name, data_dir, train=False)
+        test = load_test_part(dataset, name, data_dir)
         self._classifier = load_or_train_classifier(dataset, cache_dir)
         self._reference = Reference.fit(self._classifier, test, dataset)
         self._labels = test.labels.repeat(-(-MIN_IMAGES // len(test.labels)))
 
-    def __call__(self, generator: ConditionalGenerator) -> dict[str, float]:
+    def __call__(self, generator: Generator) -> dict[str, float]:
         """Return the fields of quality.Quality that are defined, for a generator in eval mode."""
         device = next(generator.parameters()).device
         rng = torch.Generator().manual_seed(REFERENCE_SEED)

@@ -10,7 +10,6 @@ from cgan_training.networks.convolutional import Crop
 from cgan_training.networks.custom import CustomDiscriminatorNetwork, CustomGeneratorNetwork
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.networks.generator import (
-    ConditionalGenerator,
     Generator,
     to_float,
     to_uint8,
@@ -28,7 +27,6 @@ from cgan_training.recipe import (
 )
 
 __all__ = [
-    "ConditionalGenerator",
     "Crop",
     "Discriminator",
     "DiscriminatorOutput",
@@ -53,8 +51,8 @@ _DISCRIMINATORS: dict[type[DiscriminatorSettings], Callable[..., Discriminator]]
 
 def build_generator(
     settings: GeneratorSettings, noise_dim: int, classes: int, image_shape: ImageShape
-) -> ConditionalGenerator:
-    """Build an untrained generator; the arguments are those of ConditionalGenerator.
+) -> Generator:
+    """Build an untrained generator; the arguments are those of Generator.
 
     Raises:
         UserCodeError: a generator of the user cannot be imported or built, or does not work.

@@ -56,10 +56,10 @@ def generator_layers(
         *_convolutions(settings.convolutions, channels),
     ]
     for finer in doublings:
-        layers += [*_convolution(channels, 4 * finer), nn.PixelShuffle(2)]
+        layers += [*_convolution(channels, 4 * finer, repeats=4), nn.PixelShuffle(2)]
         layers += _convolutions(settings.convolutions, finer)
         channels = finer
-    layers.append(nn.Conv2d(channels, colors * cell * cell, 3, padding=1))
+    layers.append(_repeated(nn.Conv2d(channels, colors * cell * cell, 3, padding=1), cell * cell))
     if cell > 1:
         layers.append(nn.PixelShuffle(cell))
     if height % covered or width % covered:
@@ -83,8 +83,20 @@ def _convolutions(count: int, channels: int) -> list[nn.Module]:
     return [layer for _ in range(count) for layer in _convolution(channels, channels)]
 
 
-def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+def _convolution(inputs: int, outputs: int, repeats: int = 1) -> list[nn.Module]:
+    convolution = _repeated(nn.Conv2d(inputs, outputs, 3, padding=1), repeats)
+    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def _repeated(convolution: nn.Conv2d, repeats: int) -> nn.Conv2d:
+    """Give all pixels that a pixel shuffle takes from one cell the same weights at the start.
+
+    Different ones would show as a checkerboard (Aitken et al. 2017, sec. 3.3).
+    """
+    for parameter in convolution.parameters():
+        values = parameter.detach()[::repeats].repeat_interleave(repeats, dim=0)
+        parameter.data.copy_(values)
+    return convolution
 
 
 class ConvolutionalDiscriminatorNetwork(ProjectionDiscriminatorNetwork):

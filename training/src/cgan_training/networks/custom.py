@@ -16,14 +16,14 @@ from cgan_runtime.errors import printable
 from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.errors import UserCodeError, one_line
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
-from cgan_training.networks.generator import ConditionalGenerator
+from cgan_training.networks.generator import Generator
 from cgan_training.recipe import CustomDiscriminator, CustomGenerator
 from cgan_training.user_code import import_object
 
 PROBE_BATCH = 2  # images of the call that checks a network before training starts
 
 
-class CustomGeneratorNetwork(ConditionalGenerator):
+class CustomGeneratorNetwork(Generator):
     """A generator of the user.
 
     Its forward(noise, label) gets float32 [batch, noise_dim] and int64 [batch], and returns float32
@@ -37,14 +37,14 @@ class CustomGeneratorNetwork(ConditionalGenerator):
     def __init__(
         self, settings: CustomGenerator, noise_dim: int, classes: int, image_shape: ImageShape
     ) -> None:
-        super().__init__(settings, noise_dim, classes, image_shape)
-        self.network = _build(settings, classes, image_shape, noise_dim=noise_dim)
+        network = _build(settings, classes, image_shape, noise_dim=noise_dim)
         inputs = torch.randn(PROBE_BATCH, noise_dim), torch.arange(PROBE_BATCH) % classes
-        _check(self.network, settings.kind, inputs, (PROBE_BATCH, *image_shape))
+        _check(network, settings.kind, inputs, (PROBE_BATCH, *image_shape))
+        super().__init__(nn.Sequential(network), settings, noise_dim, classes, image_shape)
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
-        """Generate images; see ConditionalGenerator."""
-        return cast(Tensor, self.network(noise, label))
+        """Generate images; see Generator."""
+        return cast(Tensor, self.layers[0](noise, label))
 
 
 class CustomDiscriminatorNetwork(Discriminator):

@@ -1,6 +1,5 @@
 """The generator: noise and a label in, an image out."""
 
-from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -11,47 +10,21 @@ from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.recipe import GeneratorSettings
 
 
-class ConditionalGenerator(nn.Module, ABC):
-    """Base of all generators.
+class Generator(nn.Module):
+    """Generate an image of a given class from noise.
 
-    Args:
-        settings: what the generator was built from; a model file stores them.
-        noise_dim: length of the noise vector.
-        classes: number of labels.
-        image_shape: channels, height and width of an image.
-    """
-
-    def __init__(
-        self, settings: GeneratorSettings, noise_dim: int, classes: int, image_shape: ImageShape
-    ) -> None:
-        super().__init__()
-        self.settings, self.noise_dim = settings, noise_dim
-        self.classes, self.image_shape = classes, image_shape
-
-    @abstractmethod
-    def forward(self, noise: Tensor, label: Tensor) -> Tensor:
-        """Generate images.
-
-        Args:
-            noise: float32 [batch, noise_dim], standard normal.
-            label: int64 [batch], 0 <= label < classes.
-
-        Returns:
-            float32 [batch, channels, height, width] in -1 .. 1.
-        """
-
-
-class Generator(ConditionalGenerator):
-    """A chain of layers; the label enters as a one-hot vector beside the noise.
-
-    This is what makes the GAN conditional (Mirza & Osindero 2014, sec. 3.2).
+    The label enters as a one-hot vector beside the noise (Mirza & Osindero 2014, sec. 3.2). This
+    is what makes the GAN conditional.
 
     Args:
         layers: map [noise; one-hot label], float32 [batch, noise_dim + classes], to the pixels
             before tanh. Their output has channels * height * width numbers per image, in any shape.
             The first layer is an nn.Linear: the exporter turns its label columns into a lookup
             table.
-        settings, noise_dim, classes, image_shape: see ConditionalGenerator.
+        settings: the settings that the layers were built from; a model file stores them.
+        noise_dim: length of the noise vector.
+        classes: number of labels.
+        image_shape: channels, height and width of an image.
     """
 
     def __init__(
@@ -62,11 +35,20 @@ class Generator(ConditionalGenerator):
         classes: int,
         image_shape: ImageShape,
     ) -> None:
-        super().__init__(settings, noise_dim, classes, image_shape)
-        self.layers = layers
+        super().__init__()
+        self.layers, self.settings = layers, settings
+        self.noise_dim, self.classes, self.image_shape = noise_dim, classes, image_shape
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
-        """Generate images; see ConditionalGenerator."""
+        """Generate images.
+
+        Args:
+            noise: float32 [batch, noise_dim], standard normal.
+            label: int64 [batch], 0 <= label < classes.
+
+        Returns:
+            float32 [batch, channels, height, width] in -1 .. 1.
+        """
         image = torch.tanh(self.layers(self.inputs(noise, label)))
         return image.view(-1, *self.image_shape)
 

@@ -42,13 +42,13 @@ class Recipe:
         RecipeError: a value is invalid; the message names the field and the allowed values.
     """
 
-    name: str
+    name: str  # in messages, in config.json and in the metadata of the model
     generator: GeneratorSettings  # a table: `kind` and the settings of that kind
     discriminator: DiscriminatorSettings  # a table, as above
     loss: LossSettings  # a table, as above
     noise_dim: int  # length of the noise vector
     batch_size: int  # images per step
-    epochs: int
+    epochs: int  # passes over the training images
     learning_rate: float  # of both Adam optimizers
     adam_betas: tuple[float, float]  # of both Adam optimizers, 0 <= beta < 1
     seed: int  # of the weights, the shuffling and the noise, 0 <= seed < 2**63

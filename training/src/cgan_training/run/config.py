@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from cgan_training import __version__
+from cgan_training.data.conversion import conversion_from_dict
 from cgan_training.engine import Trainer
 from cgan_training.errors import CheckpointError
 from cgan_training.hardware import DEVICES
 from cgan_training.input_files import read_bounded
-from cgan_training.networks import ConditionalGenerator
+from cgan_training.networks import Generator
 from cgan_training.recipe import MAX_EPOCHS
 
 MAX_CONFIG_BYTES = 2**24
@@ -37,7 +38,7 @@ class RunOptions:
     resume: bool = False  # continue the run in the run directory
     start_from: Path | None = None  # run directory whose networks initialize a new run
     # Called once, before a new run writes anything; returns what measures a generator's quality.
-    create_evaluator: Callable[[], Callable[[ConditionalGenerator], dict[str, float]]] | None = None
+    create_evaluator: Callable[[], Callable[[Generator], dict[str, float]]] | None = None
     eval_every: int = 0  # evaluate every n-th epoch; 0 evaluates none
     tensorboard: bool = False  # also write TensorBoard event files to tensorboard/
     progress_bar: bool = False  # show a bar on stderr instead of logging a line per epoch
@@ -58,6 +59,7 @@ def config_json(trainer: Trainer, options: RunOptions, origin: dict[str, Any]) -
             "images": len(dataset.labels),
             "shape": list(dataset.image_shape),
             "class_names": list(dataset.class_names),
+            **dataset.conversion.to_dict(),
             "sha256": dataset.sha256,
         },
         **({"recipe_path": options.recipe_path} if options.recipe_path else {}),
@@ -108,9 +110,12 @@ def saved_options(run_dir: Path) -> dict[str, Any]:
     """Return the command-line options that --resume takes from config.json; see read_config()."""
     config = read_config(run_dir)
     dataset = config.get("dataset", {})
+    conversion = conversion_from_dict(dataset)
     return {
         "recipe": str(run_dir / "config.json"),
         **{key: dataset[key] for key in ("dataset", "data_dir") if dataset.get(key)},
+        "image_size": conversion.image_size,
+        "grayscale": conversion.channels == 1,
         **{
             key: config[key]
             for key in ("recipe_path", "device", "tensorboard", *RANGES)
@@ -122,6 +127,7 @@ def saved_options(run_dir: Path) -> dict[str, Any]:
 def _check(config: Any) -> None:
     """Raise an error unless it is a table whose values for --resume are valid or missing."""
     dataset = config.get("dataset", {})
+    conversion_from_dict(dataset)
     integers = {key: config.get(key, valid.start) for key, valid in RANGES.items()}
     if (
         config.get("device", "cpu") not in DEVICES

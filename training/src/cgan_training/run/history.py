@@ -44,6 +44,7 @@ class History:
             "dataset_path": _encodable(options.dataset_argument or trainer.dataset.name),
             "data_dir": _encodable(options.data_dir),
             "dataset_sha256": trainer.dataset.sha256,
+            **trainer.dataset.conversion.to_dict(),
             "recipe_path": _encodable(options.recipe_path),
             "stopped_after_seconds": self.stopped_after_seconds,
             "seconds_limit": options.seconds_limit,

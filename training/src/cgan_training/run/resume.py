@@ -8,6 +8,7 @@ from pathlib import Path
 from pprint import saferepr
 from typing import Any
 
+from cgan_training.data.conversion import conversion_from_dict
 from cgan_training.engine import EpochMetrics, Trainer
 from cgan_training.errors import CheckpointError, one_line
 from cgan_training.hardware.processes import ProcessGroup
@@ -48,7 +49,8 @@ def resume(
     if not _equal(checkpoint.get("dataset_sha256"), identity["dataset_sha256"]):
         raise CheckpointError(
             f"the run in {run_dir} was trained on other images, labels or class names than "
-            f"{trainer.dataset.source}; give its --dataset and --data-dir"
+            f"{trainer.dataset.source}; give its --dataset and --data-dir, and resume it without "
+            "--image-size and --grayscale"
         )
     try:
         lines = checkpoint["metrics"].splitlines()  # those of metrics.jsonl
@@ -77,6 +79,7 @@ def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
         record = {
             "recipe": recipe_from_dict(checkpoint["recipe"], str(run_dir)).to_dict(),
             "dataset": config["dataset"]["name"],
+            **conversion_from_dict(config["dataset"]).to_dict(),
             "threads": config["threads"],
             "epochs": state["epoch"],
             "steps": state["step"],

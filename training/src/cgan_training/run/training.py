@@ -18,7 +18,6 @@ from cgan_training.data import Dataset
 from cgan_training.engine import Trainer
 from cgan_training.hardware.precision import resolve_precision
 from cgan_training.hardware.processes import SINGLE_PROCESS, PeriodicMaximum, ProcessGroup
-from cgan_training.networks import parameter_count
 from cgan_training.recipe import Recipe
 from cgan_training.run.artifacts import RunArtifacts
 from cgan_training.run.config import RunOptions
@@ -32,7 +31,6 @@ from cgan_training.run.tensorboard import require_tensorboard
 STOP_SIGNALS = tuple(
     signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-PLAN_WARM_UP_STEPS, PLAN_TIMED_STEPS = 20, 40  # of a dry run
 
 
 def train(
@@ -150,23 +148,6 @@ def _train(trainer: Trainer, artifacts: RunArtifacts, run_dir: Path, options: Ru
     if time_is_up and trainer.epoch < trainer.recipe.epochs:
         artifacts.history.stopped_after_seconds = math.ceil(trainer.seconds * 10) / 10
     return processes.on_rank_zero(artifacts.finish)
-
-
-def plan_run(trainer: Trainer, start_from_run: Path | None) -> dict[str, str]:
-    """Return the sizes and the time of a run as a table of text, after training a few steps."""
-    if start_from_run is not None:
-        start_from(trainer, start_from_run)
-    trainer.train_epoch(lambda steps, _sums: steps < PLAN_WARM_UP_STEPS)
-    seconds, steps = trainer.seconds, trainer.step
-    trainer.train_epoch(lambda done, _sums: done < steps + PLAN_TIMED_STEPS)
-    seconds_per_step = (trainer.seconds - seconds) / (trainer.step - steps)
-    total = trainer.recipe.epochs * trainer.steps_per_epoch
-    return {
-        "generator size": f"{parameter_count(trainer.state.generator):,} parameters",
-        "discriminator size": f"{parameter_count(trainer.state.discriminator):,} parameters",
-        "steps": f"{total:,} ({trainer.steps_per_epoch:,} per epoch)",
-        "estimated time": f"{total * seconds_per_step / 60:,.0f} minutes",
-    }
 
 
 @contextmanager

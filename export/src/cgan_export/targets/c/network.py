@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
 from cgan_export.errors import ExportError
-from cgan_runtime.model_file.contract import ImageShape
 from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT
 
 EXPONENTS = range(-16, 30)  # of two in the first layer: float16 / 32 is a multiple of 2**-29
@@ -49,9 +48,7 @@ class FirstLayer:
 class Layer:
     """A convolution of bytes [height, width, channels]. A linear layer is one of a single pixel.
 
-    Its output is float32(sum) * scale, rounded half to even, plus zero, from 0 to 255. The position
-    of each output in memory follows from a pixel shuffle; without one, it is that of the next
-    layer's input.
+    Its output is float32(sum) * scale, rounded half to even, plus zero, from 0 to 255.
     """
 
     weight: Integers  # int8 [kernel height, kernel width, inputs, outputs]
@@ -62,10 +59,10 @@ class Layer:
     output_size: Pair
     padding: Pair  # top, left
     strides: Pair
-    positions: Integers  # of the outputs in memory, [height, width, outputs]
+    positions: Integers  # of the outputs, as the next layer or the image stores them; same shape
 
     def run(self, state: Integers) -> Integers:
-        """Return the outputs in the order of memory, [batch, bytes]."""
+        """Return the outputs at their positions, [batch, height * width * outputs]."""
         (top, left), (down, across), (rows, columns) = self.padding, self.strides, self.output_size
         grid = state.reshape(len(state), *self.input_size, -1).astype(float)  # exact
         height, width = self.weight.shape[:2]
@@ -75,9 +72,21 @@ class Layer:
             part = grid[:, y : y + down * rows : down, x : x + across * columns : across]
             sums += part @ self.weight[y, x].astype(float)
         outputs = np.rint((sums + self.bias).astype(np.float32) * self.scale) + self.zero
-        memory = np.empty((len(state), self.positions.size), np.int64)
-        memory[:, self.positions] = outputs.clip(0, 255)
-        return memory
+        placed = np.empty((len(state), self.positions.size), np.int64)
+        placed[:, self.positions] = outputs.clip(0, 255)
+        return placed
+
+    def placed(self, order: Integers) -> "Layer":
+        """Return the layer with outputs in another order, which lists their present positions.
+
+        Raises:
+            ValueError: C cannot store them, because their rows or columns are not evenly spaced.
+        """
+        positions = np.argsort(order.ravel()).reshape(*self.output_size, -1)
+        steps = [np.diff(positions, axis=axis) for axis in (0, 1)]
+        if any(each.size and np.ptp(each) for each in steps) or positions[0, 0].min():
+            raise ValueError("the order of its pixels is not that of a pixel shuffle")
+        return replace(self, positions=positions)
 
 
 @dataclass(frozen=True)
@@ -87,17 +96,17 @@ class Network:
     first: FirstLayer
     layers: list[Layer]
     pixels: Integers  # [256]: pixel for each output of the last layer
-    full_shape: ImageShape  # of the last layer's output in memory
-    shape: ImageShape  # of the image, which is the upper left part of it
+    covered: Pair  # height and width of the last layer's image, which is cropped to the shape
+    shape: tuple[int, int, int]  # channels, height, width
 
     def generate(self, noise: Integers, label: Integers) -> NDArray[np.uint8]:
         """Return images, uint8 [batch, bytes], for noise in steps of 1/32, [batch, noise_dim]."""
         state = self.first.run(noise, label)
         for layer in self.layers:
             state = layer.run(state)
-        _, height, width = self.shape
-        images = self.pixels[state].reshape(-1, *self.full_shape)[..., :height, :width]
-        return np.asarray(images.reshape(len(label), -1), np.uint8)
+        channels, height, width = self.shape
+        images = self.pixels[state].reshape(len(label), channels, *self.covered)
+        return np.asarray(images[..., :height, :width].reshape(len(label), -1), np.uint8)
 
 
 def read_network(content: bytes, source: str) -> Network:
@@ -131,7 +140,7 @@ class _Reader:
         self.scale: Any = None  # of the activations, float32
         self.zero = 0
         self.positions: Integers = np.arange(0)  # of the activations in C, in the graph's shape
-        self.uncropped: Integers | None = None  # the positions before the image was cropped
+        self.uncropped: Integers | None = None  # positions before the image is cropped
 
     def network(self) -> Network:
         """Read all nodes."""
@@ -149,26 +158,17 @@ class _Reader:
                 order = helper.get_attribute_value(node.attribute[0])
                 self.positions = self.positions.transpose([axis - 1 for axis in order[1:]])
             elif node.op_type == "Slice":
-                height, width = self.stored[node.input[2]]
-                self.uncropped = self.positions
-                self.positions = self.positions[:, :height, :width]
+                self.uncropped, (bottom, right) = self.positions, self.stored[node.input[2]]
+                self.positions = self.positions[:, :bottom, :right]
             elif node.op_type not in ("Cast", "DequantizeLinear", "Gather", "Mul", "Sigmoid"):
                 raise ValueError(f"its graph has the operator {node.op_type}")
         if self.first is None or self.pixels is None or not self.layers:
             raise ValueError("its graph lacks a layer")
-        full = self.positions if self.uncropped is None else self.uncropped
-        self.arrange(full)
-        shapes = [(each.shape[0], each.shape[1], each.shape[2]) for each in (full, self.positions)]
-        return Network(self.first, self.layers, self.pixels, *shapes)
-
-    def arrange(self, order: Integers) -> None:
-        """Let the last layer write its outputs in an order, which lists their present positions."""
-        last = self.layers[-1]
-        positions = np.argsort(order.ravel()).reshape(last.positions.shape)
-        steps = [np.diff(positions, axis=axis) for axis in (0, 1)]
-        if any(each.size and np.ptp(each) for each in steps) or positions[0, 0].min():
-            raise ValueError("the order of its pixels is not that of a pixel shuffle")
-        self.layers[-1] = replace(last, positions=positions)
+        covered = self.positions if self.uncropped is None else self.uncropped
+        self.layers[-1] = self.layers[-1].placed(covered)
+        channels, height, width = self.positions.shape
+        size = covered.shape[1], covered.shape[2]
+        return Network(self.first, self.layers, self.pixels, size, (channels, height, width))
 
     def floats(self, name: str) -> Floats:
         """Return a float32 constant, which may be stored as float16."""
@@ -194,8 +194,7 @@ class _Reader:
     def layer(self, node: NodeProto) -> Layer:
         """Return a layer whose scale is that of its sums."""
         weight = self.makers[node.input[1]]  # DequantizeLinear
-        values = self.stored[weight.input[0]]
-        geometry: tuple[Pair, Pair, Pair, Pair] = (1, 1), (1, 1), (0, 0), (1, 1)
+        values, geometry = self.stored[weight.input[0]], ((1, 1), (1, 1), (0, 0), (1, 1))
         bias = np.zeros(values.shape[-1], np.int32)
         if node.op_type == "MatMul":
             values = values[np.argsort(self.positions.ravel())][None, None]
@@ -207,8 +206,8 @@ class _Reader:
         if largest.max() >= 2**31 or values[..., 0].size >= MAX_INPUTS or self.zero != 0:
             raise ValueError("a layer has too many inputs")
         scale = np.broadcast_to(self.scale * self.floats(weight.input[1]), bias.shape)
-        positions = np.arange(np.prod(geometry[1]) * len(bias)).reshape(*geometry[1], -1)
-        return Layer(values, bias, scale, 0, *geometry, positions)
+        outputs: Integers = np.arange(np.prod(geometry[1]) * len(bias))
+        return Layer(values, bias, scale, 0, *geometry, outputs.reshape(*geometry[1], -1))
 
     def geometry(self, kernel: tuple[int, ...], node: NodeProto) -> tuple[Pair, Pair, Pair, Pair]:
         """Return the sizes, the padding and the strides of a convolution."""
@@ -216,12 +215,14 @@ class _Reader:
         (top, left, bottom, right), strides = attributes["pads"], attributes["strides"]
         _, height, width = self.positions.shape
         order = self.positions.transpose(1, 2, 0).ravel()
-        last = self.layers[-1]
-        if (np.diff(order) != 1).any() and last.output_size == (1, 1):  # permute its outputs
-            weight, bias, scale = last.weight[..., order], last.bias[order], last.scale[order]
-            self.layers[-1] = replace(last, weight=weight, bias=bias, scale=scale)
-        elif (np.diff(order) != 1).any():
-            self.arrange(order)
+        if (np.diff(order) != 1).any():
+            last = self.layers.pop()
+            if last.output_size != (1, 1):
+                last = last.placed(order)
+            else:  # a linear layer: its outputs can have any order
+                weight, bias, scale = last.weight[..., order], last.bias[order], last.scale[order]
+                last = replace(last, weight=weight, bias=bias, scale=scale)
+            self.layers.append(last)
         rows = (height + top + bottom - kernel[0]) // strides[0] + 1
         columns = (width + left + right - kernel[1]) // strides[1] + 1
         return (height, width), (rows, columns), (top, left), (strides[0], strides[1])

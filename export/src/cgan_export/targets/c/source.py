@@ -111,19 +111,17 @@ def _template_values(
         arrays[f"uint32_t scales{number}"] = encoded_scales(layer)
         if layer.bias.any():
             arrays[f"int32_t biases{number}"] = layer.bias
-        if _is_shuffled(layer):
+        if _is_permuted(layer):
             arrays[f"uint32_t offsets{number}"] = layer.positions[0, 0]
-    is_cropped = network.full_shape != network.shape
-    states = [each.positions.size for each in (layers if is_cropped else layers[:-1])]
+    rows, columns = network.covered
+    cropped = network.covered != network.shape[1:]
+    hidden = [each.positions.size for each in (layers if cropped else layers[:-1])]
     recipe = f"recipe {info.recipe.get('name')}, dataset {info.dataset}"
     about = f"cgan-export {version('cgan-export')} made this from {path.name} ({recipe}):"
     # Characters that could end the comment or continue its line are replaced.
     about = re.sub(r"[^\w .,():-]", "_", f"{about} cgan-export {path.name} --c DIR", flags=re.ASCII)
     return {
         **dict(zip(("channels", "height", "width"), network.shape, strict=True)),
-        "is_cropped": int(is_cropped),
-        "full_height": network.full_shape[1],
-        "full_width": network.full_shape[2],
         "about": fill(about, 96, subsequent_indent=" * ", break_on_hyphens=False),
         "name": name,
         "NAME": name.upper(),
@@ -131,12 +129,15 @@ def _template_values(
         "classes": info.classes,
         "class_names": ",\n    ".join(map(_quoted, info.class_names)),
         "image_bytes": math.prod(network.shape),
+        "cropped": int(cropped),
+        "rows": rows,
+        "columns": columns,
         "noise_dim": info.noise_dim,
         "units": len(first.groups),
-        "state_bytes": max(len(first.groups), *states, 1),
+        "state_bytes": max(len(first.groups), *hidden, 1),
         "max_inputs": max(each.weight[..., 0].size for each in layers),
         "arrays": "\n".join(_array(f"{name.upper()}_CONST", *each) for each in arrays.items()),
-        "layers": ",\n    ".join(_layers(layers)),
+        "layers": ",\n    ".join(map(_layer, range(len(layers)), layers)),
         "layer_count": len(layers),
         "golden_seed": info.golden.seed,
         "hash_start": HASH_START,
@@ -155,24 +156,21 @@ def encoded_scales(layer: Layer) -> Integers:
     return np.asarray(integers << 8 | shifts.clip(1, MAX_SHIFT))
 
 
-def _is_shuffled(layer: Layer) -> bool:
+def _is_permuted(layer: Layer) -> bool:
     return bool((np.diff(layer.positions[0, 0]) != 1).any())
 
 
-def _layers(layers: list[Layer]) -> list[str]:
-    """Return the initializers of the layer_t."""
-    rows = []
-    for number, layer in enumerate(layers):
-        height, width, inputs, outputs = layer.weight.shape
-        corners = layer.positions[:2, :2, 0]
-        pitch = [int(each.max() - corners.min()) for each in (corners[:, 0], corners[0])]
-        names = [f"biases{number}" if layer.bias.any() else "NULL", f"scales{number}"]
-        names.append(f"offsets{number}" if _is_shuffled(layer) else "NULL")
-        sizes = inputs, outputs, *layer.input_size, *layer.output_size, height, width
-        numbers = *sizes, *layer.padding, *layer.strides, *pitch, layer.zero
-        values = f"weights{number}", *names, *map(str, numbers)
-        rows.append(f"{{{', '.join(values)}}}")
-    return rows
+def _layer(number: int, layer: Layer) -> str:
+    """Return the initializer of a layer_t."""
+    height, width, inputs, outputs = layer.weight.shape
+    corners = layer.positions[:2, :2, 0]
+    pitch = [int(each.max() - corners.min()) for each in (corners[:, 0], corners[0])]
+    biases = f"biases{number}" if layer.bias.any() else "NULL"
+    offsets = f"offsets{number}" if _is_permuted(layer) else "NULL"
+    sizes = inputs, outputs, *layer.input_size, *layer.output_size, height, width
+    numbers = *sizes, *layer.padding, *layer.strides, *pitch, layer.zero
+    values = f"weights{number}", biases, f"scales{number}", offsets, *map(str, numbers)
+    return f"{{{', '.join(values)}}}"
 
 
 def _array(macro: str, declaration: str, values: ArrayLike) -> str:

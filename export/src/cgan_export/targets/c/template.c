@@ -18,11 +18,11 @@
 #define UNITS $units /* of the first layer */
 #define LAYERS $layer_count /* after the first */
 #define STATE_BYTES $state_bytes /* of a hidden layer */
-#define CROPPED $is_cropped /* whether the last layer's output exceeds the image */
-#define FULL_HEIGHT $full_height /* of the last layer's output */
-#define FULL_WIDTH $full_width
 #define MAX_INPUTS $max_inputs /* of a sum */
 #define BLOCK 128 /* sums that are computed at a time */
+#define CROPPED $cropped /* whether the last layer's image is larger than the image */
+#define ROWS $rows /* of the last layer's image */
+#define COLUMNS $columns
 
 /* A convolution of bytes [height][width][channels]. A linear layer is one of a single pixel. */
 typedef struct {
@@ -269,8 +269,7 @@ static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *outpu
 int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t *image)
 {
     uint8_t state[2][STATE_BYTES];
-    const uint8_t *last = CROPPED ? state[LAYERS % 2] : image;
-    int32_t i, row;
+    int32_t i;
     if (label < 0 || label >= ${NAME}_CLASSES) {
         return -1;
     }
@@ -281,13 +280,18 @@ int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t 
     }
     run_first_layer(noise, label, state[0]);
     for (i = 0; i < LAYERS; i++) {
-        run_layer(layers + i, state[i % 2], i < LAYERS - 1 + CROPPED ? state[1 - i % 2] : image);
+        run_layer(layers + i, state[i % 2],
+                  i == LAYERS - 1 && !CROPPED ? image : state[1 - i % 2]);
     }
-    for (row = 0; row < ${NAME}_CHANNELS * ${NAME}_HEIGHT; row++) {
-        int32_t top = row / ${NAME}_HEIGHT * FULL_HEIGHT + row % ${NAME}_HEIGHT;
-        for (i = 0; i < ${NAME}_WIDTH; i++) {
-            image[row * ${NAME}_WIDTH + i] = pixels[last[top * FULL_WIDTH + i]];
-        }
+#if CROPPED
+    for (i = 0; i < ${NAME}_IMAGE_BYTES; i++) {
+        int32_t row = i / ${NAME}_WIDTH, channel = row / ${NAME}_HEIGHT;
+        int32_t from = (channel * ROWS + row % ${NAME}_HEIGHT) * COLUMNS + i % ${NAME}_WIDTH;
+        image[i] = state[LAYERS % 2][from];
+    }
+#endif
+    for (i = 0; i < ${NAME}_IMAGE_BYTES; i++) {
+        image[i] = pixels[image[i]];
     }
     return 0;
 }

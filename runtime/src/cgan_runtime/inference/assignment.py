@@ -1,0 +1,46 @@
+"""Find out which provider computes which nodes of a session's graph.
+
+onnxruntime lists a provider although the CPU computes all nodes, if the provider supports none.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from cgan_runtime.errors import suppress_own
+from cgan_runtime.model_file.contract import LABEL, NOISE
+from cgan_runtime.providers import short_name
+
+RECORD = "session.record_ep_graph_assignment_info"  # of onnxruntime since 1.24; others ignore it
+
+
+def count_nodes(session: Any, open_profiled: Callable[[str], Any]) -> dict[str, int]:
+    """Return the number of nodes by the short name of their provider; {} if that is unknown.
+
+    Args:
+        session: a session whose options set RECORD to "1".
+        open_profiled: opens another session, which writes a profile to files with this prefix. It
+            is only called if onnxruntime cannot tell the assignment otherwise.
+    """
+    if hasattr(session, "get_provider_graph_assignment_info"):
+        counts: Counter[str] = Counter()
+        for part in session.get_provider_graph_assignment_info():
+            counts[short_name(part.ep_name)] += len(part.get_nodes())
+        return dict(counts)
+    with suppress_own(OSError), TemporaryDirectory() as folder:  # OSError: no folder can be written
+        profiled = open_profiled(str(Path(folder) / "profile"))
+        batch, noise_dim = profiled.get_inputs()[0].shape
+        size = batch if isinstance(batch, int) else 1
+        noise, labels = np.zeros((size, noise_dim), np.float32), np.zeros(size, np.int64)
+        profiled.run(None, {NOISE: noise, LABEL: labels})
+        events = json.loads(Path(profiled.end_profiling()).read_bytes())
+        providers = [
+            event["args"]["provider"] for event in events if "provider" in event.get("args", {})
+        ]
+        return dict(Counter(map(short_name, providers)))
+    return {}

@@ -1,0 +1,67 @@
+"""The pages agree with the code, and every relative link in them leads somewhere."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import recipe_keys
+
+ROOT = Path(__file__).parents[2]
+GIT = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+PAGES = sorted(
+    path
+    for name in subprocess.run((*GIT, "*.md"), cwd=ROOT, capture_output=True, check=True, text=True)
+    .stdout.strip("\0")
+    .split("\0")
+    if (path := ROOT / name).is_file()
+)
+CODE = re.compile(r"^```.*?^```|^ {4}.*?$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub forms them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path) -> list[str]:
+    broken = []
+    for name, anchor in LINK.findall(CODE.sub("`", page.read_text("utf-8"))):
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{name}#{anchor}")
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
+    assert not broken_links(page)
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# One (1)\n[a](#one-1) [b](page.md#one-1) [c](#two) [d](no.md) `[e](no.md)`")
+    assert broken_links(page) == ["#two", "no.md#"]
+
+
+def test_the_recipe_keys_are_those_of_the_schema() -> None:
+    assert recipe_keys.PAGE.read_text("utf-8") == recipe_keys.filled(), "run docs/recipe_keys.py"
+
+
+def test_every_recipe_key_has_a_meaning() -> None:
+    assert "|  |" not in recipe_keys.markdown()
+
+
+def test_the_reference_describes_every_installed_command() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8")
+    installed = {
+        name
+        for stage in ("runtime", "training", "export")
+        for name in re.findall(
+            r"^(cgan-\w+) = ", (ROOT / stage / "pyproject.toml").read_text(), re.MULTILINE
+        )
+    }
+    assert set(re.findall(r":prog: (\S+)", page)) == installed

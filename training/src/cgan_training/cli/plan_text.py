@@ -1,0 +1,99 @@
+"""The text that cgan-train --dry-run prints."""
+
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cgan_runtime.errors import printable
+
+if TYPE_CHECKING:
+    from cgan_training.data import Dataset
+    from cgan_training.data.fingerprint import Fingerprint
+    from cgan_training.recipe import Recipe
+    from cgan_training.run.plan import Plan
+
+WIDTH = 80  # columns
+MAX_CLASS_NAMES = 12  # that are listed
+
+
+def format_plan(recipe: "Recipe", data: "Dataset", figures: "Fingerprint", plan: "Plan") -> str:
+    """Return the dataset, the recipe, the plan and its changes, in lines of at most WIDTH."""
+    changes = plan.changes or ("nothing",)
+    return "\n".join(
+        [
+            *_section("Dataset", _dataset_rows(data, figures)),
+            *_section(f"Recipe {recipe.name}", _recipe_rows(recipe.to_dict())),
+            *_section("Plan", _plan_rows(plan)),
+            "What this dataset changes",
+            *(line for change in changes for line in _wrapped(change, "  - ")),
+        ]
+    )
+
+
+def _dataset_rows(data: "Dataset", figures: "Fingerprint") -> dict[str, str]:
+    channels, height, width = figures.image_shape
+    counts, names = figures.class_counts, data.class_names
+    smallest, largest = min(counts), max(counts)
+    listed = ", ".join(names[:MAX_CLASS_NAMES]) + ", ..." * (len(names) > MAX_CLASS_NAMES)
+    return {
+        "source": data.source,
+        "images": f"{figures.images:,} of {height} x {width} pixels (height x width), "
+        f"{'gray' if channels == 1 else 'RGB'}",
+        "classes": f"{len(names):,}: {listed}",
+        "images a class": f"{smallest:,} each"
+        if smallest == largest
+        else f"smallest {smallest:,} ({names[counts.index(smallest)]}), median "
+        f"{figures.median_count:,}, largest {largest:,} ({names[counts.index(largest)]})",
+        "imbalance": f"{figures.imbalance:,.1f} (largest class / smallest class)",
+        "mean pixel value": f"{figures.mean_level:.1f} of 255",
+        "duplicates": f"{figures.duplicate_share:.1%} of the images equal an earlier one",
+        "texture": f"{figures.texture:.0%} of the pixels differ from a neighbor",
+        "high frequencies": f"{figures.high_frequency:.2%} of the spectral power is above half the "
+        "Nyquist frequency",
+    }
+
+
+def _recipe_rows(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return a row per value; a value in a nested table is named TABLE.KEY."""
+    rows: dict[str, str] = {}
+    for name, value in values.items():
+        table = value if isinstance(value, dict) else {"": value}
+        rows |= {f"{name}.{key}" if key else name: str(each) for key, each in table.items()}
+    return rows
+
+
+def _plan_rows(plan: "Plan") -> dict[str, str]:
+    size = plan.generator_parameters / 1e6
+    return {
+        "generator": f"{plan.generator_parameters:,} parameters",
+        "discriminator": f"{plan.discriminator_parameters:,} parameters",
+        "steps": f"{plan.steps:,} ({plan.steps_per_epoch:,} per epoch)",
+        "training time": f"{_format_minutes(plan.minutes)} on this machine, from some timed steps",
+        "exported file": f"about {4 * size:.2g} MB as fp32, {2 * size:.2g} MB as fp16, "
+        f"{size:.2g} MB as int8 (from the number of parameters)",
+        "speed": f"{plan.microseconds_per_image:.3g} µs an image in PyTorch, in batches; "
+        "cgan-export measures the exported file",
+    }
+
+
+def _format_minutes(minutes: float) -> str:
+    if minutes < 1:
+        return "less than 1 minute"
+    return f"{minutes:,.0f} minutes" if minutes < 120 else f"{minutes / 60:,.1f} hours"
+
+
+def _section(title: str, rows: Mapping[str, str]) -> list[str]:
+    width = max(map(len, rows))
+    lines = [each for name, text in rows.items() for each in _wrapped(text, f"  {name:<{width}}  ")]
+    return [printable(title), *lines, ""]
+
+
+def _wrapped(text: str, prefix: str) -> list[str]:
+    """Return a text in lines; those after the first are indented by the width of the prefix."""
+    return textwrap.wrap(
+        printable(text),
+        WIDTH,
+        initial_indent=prefix,
+        subsequent_indent=" " * len(prefix),
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,200 @@
+"""Load your own images from a folder with one subfolder per class, as torchvision's ImageFolder.
+
+    cats/1.png  cats/more/2.jpg  dogs/1.webp            a tenth of each class becomes the test part
+    train/cats/1.png  ...  test/cats/7.png  ...         or the test part is a folder of its own
+
+The names of the subfolders are the class names. Files in folders below a subfolder belong to its
+class. Hidden files and files of other types are ignored.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unicodedata import normalize
+
+import torch
+
+from cgan_training.data.class_names import name_problem
+from cgan_training.data.conversion import Conversion
+from cgan_training.data.dataset import Dataset, path_name, require_all_classes
+from cgan_training.data.held_out import held_out, held_out_note, portable
+from cgan_training.data.image_decoding import decode_files, join_names
+from cgan_training.data.image_file import SUFFIXES
+from cgan_training.errors import DatasetError
+
+TRAIN_NAMES = ("train", "training")  # of the folder that holds the class folders, in any case
+TEST_NAMES = ("test", "testing", "val", "valid", "validation")  # the first that exists is used
+MAX_FILES = 10_000_000  # that are listed
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The files of a part of a dataset."""
+
+    folder: Path
+    files: dict[str, list[str]]  # by class name: paths relative to the folder, in order
+    notes: tuple[str, ...]
+
+
+def load(root: Path, conversion: Conversion, *, train: bool = True) -> Dataset:
+    """Load a folder for load_dataset(); the folder's name becomes the dataset's name."""
+    listing = _list_part(root, train=train)
+    names = tuple(listing.files)
+    paths = [listing.folder / each for files in listing.files.values() for each in files]
+    counts = torch.tensor([len(listing.files[name]) for name in names])
+    labels = torch.arange(len(names)).repeat_interleave(counts)
+    require_all_classes(labels, names, listing.folder, train=train, remedy="remove its folder")
+    source = f"images in {listing.folder}"
+    images, notes = decode_files(paths, conversion, source)
+    return Dataset(
+        path_name(root), source, images, labels, names, conversion, listing.notes + notes
+    )
+
+
+def has_class_folders(root: Path) -> bool:
+    """Return whether a folder has subfolders that could be classes or parts."""
+    return any(True for _ in _subfolders(root))
+
+
+def _list_part(root: Path, *, train: bool) -> _Listing:
+    parts = {each.name.casefold(): each for each in _subfolders(root) if _holds_classes(each)}
+    train_folder = next((parts[name] for name in TRAIN_NAMES if name in parts), None)
+    test_folder = next((parts[name] for name in TEST_NAMES if name in parts), None)
+    if train_folder is None:
+        if test_folder is not None:
+            raise DatasetError(
+                f"{root} has the folder {test_folder.name}, but no folder train; add it, or move "
+                "the class folders of both into one"
+            )
+        return _hold_out(_list_classes(root), train=train)
+    used = {train_folder, test_folder}
+    unused = [each.name for each in _subfolders(root) if each not in used]
+    notes = (f"folders that are not used: {join_names(unused)}",) if unused else ()
+    training = _list_classes(train_folder)
+    if test_folder is None:
+        listing = _hold_out(training, train=train)
+    elif train:
+        listing = training
+    else:
+        listing = _with_classes(_list_classes(test_folder), tuple(training.files))
+    return _Listing(listing.folder, listing.files, listing.notes + notes)
+
+
+def _hold_out(listing: _Listing, *, train: bool) -> _Listing:
+    """Return the training or the test part of a folder without a test part."""
+    files = {}
+    for name, paths in listing.files.items():
+        test = held_out(paths)
+        files[name] = [path for path in paths if (path in test) is not train]
+    total, kept = (sum(map(len, each.values())) for each in (listing.files, files))
+    note = held_out_note(total - kept if train else kept, total)
+    return _Listing(listing.folder, files, (*listing.notes, note))
+
+
+def _with_classes(test: _Listing, names: tuple[str, ...]) -> _Listing:
+    """Return the files of a test part in the order of the classes of the training part."""
+    for name in test.files:
+        if name not in names:
+            raise DatasetError(
+                f"class {name!r} of {test.folder} has no training images; add some, or remove its "
+                "folder"
+            )
+    return _Listing(test.folder, {name: test.files.get(name, []) for name in names}, test.notes)
+
+
+def _list_classes(folder: Path) -> _Listing:
+    """List the images of each subfolder, in the order of the class names."""
+    files: dict[str, list[str]] = {}
+    others: list[str] = []
+    empty: list[str] = []
+    for subfolder in _subfolders(folder):
+        name = normalize("NFC", subfolder.name.strip())
+        if problem := name_problem(name):
+            shown = ascii(subfolder.name)
+            raise DatasetError(f"the class name {shown} in {folder} {problem}; rename the folder")
+        images = _walk(folder, subfolder, others)
+        if not images:
+            empty.append(subfolder.name)
+        elif name in files:
+            raise DatasetError(f"{folder} has two folders of the name {name!r}; rename one")
+        else:
+            files[name] = images
+    outside = [each.name for each in _entries(folder) if each.is_file() and _is_image(each.name)]
+    if not files:
+        advice = "put the images of each class into a folder with the name of the class"
+        found = f"{len(outside):,} images" if outside else "no images"
+        where = "outside such folders" if outside else "in folders below it"
+        raise DatasetError(f"{folder} has {found} {where}; {advice}")
+    notes = [
+        f"{text}: {join_names(names)}"
+        for text, names in (
+            ("images outside the class folders, which are not used", outside),
+            ("folders without images, which are not classes", empty),
+            ("files of other types, which are not used", others),
+        )
+        if names
+    ]
+    if len(files) == 1:
+        (name,) = files
+        notes.append(f"there is one class, {name!r}; class folders are expected in {folder}")
+    return _Listing(folder, dict(sorted(files.items())), tuple(notes))
+
+
+def _walk(folder: Path, subfolder: Path, others: list[str]) -> list[str]:
+    """Return the sorted images below a subfolder, relative to the folder; follow links once."""
+    images, seen = [], {os.path.realpath(subfolder)}
+    for root, folders, names in os.walk(subfolder, followlinks=True, onerror=_raise):
+        kept = []
+        for each in folders:
+            target = os.path.realpath(os.path.join(root, each))  # noqa: PTH118
+            if not _is_hidden(each) and target not in seen:
+                seen.add(target)
+                kept.append(each)
+        folders[:] = kept
+        for name in names:
+            path = Path(root, name).relative_to(folder).as_posix()
+            if _is_image(name):
+                images.append(path)
+            elif not _is_hidden(name):
+                others.append(path)
+        if len(images) + len(others) > MAX_FILES:
+            raise DatasetError(
+                f"{subfolder} has more than {MAX_FILES:,} files; give another folder"
+            )
+    return sorted(images, key=portable)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what a folder holds, except for hidden entries, sorted by name."""
+    try:
+        entries = [each for each in folder.iterdir() if not _is_hidden(each.name)]
+    except OSError as error:
+        _raise(error)
+    return sorted(entries, key=lambda each: portable(each.name))
+
+
+def _subfolders(folder: Path) -> Iterator[Path]:
+    return (each for each in _entries(folder) if each.is_dir())
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Return whether a folder holds folders and no images, as train/ does and a class does not."""
+    entries = _entries(folder)
+    return any(each.is_dir() for each in entries) and not any(
+        _is_image(each.name) and each.is_file() for each in entries
+    )
+
+
+def _raise(error: OSError) -> None:
+    raise DatasetError(
+        f"cannot read {error.filename}: {error.strerror}; check its permissions"
+    ) from error
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not _is_hidden(name)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX")) or name.lower() in ("thumbs.db", "desktop.ini")

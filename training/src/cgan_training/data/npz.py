@@ -1,0 +1,130 @@
+"""Load a dataset from a .npz file with the keys of MedMNIST, or of Keras' mnist.npz.
+
+    train_images  [n, height, width] or [n, height, width, 3]       or x_train
+    train_labels  [n] or [n, 1]                                     or y_train
+    test_images, test_labels                                        or x_test, y_test
+
+Without these test arrays, val_images and val_labels are the test part. Without both, a tenth of
+each class is held out. classes.txt beside the file may hold the class names. MedMNIST: Yang et al.
+2023, "MedMNIST v2".
+"""
+
+import math
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from torch import Tensor
+
+from cgan_training.data.class_names import CLASSES, read_class_names
+from cgan_training.data.dataset import (
+    Dataset,
+    check_labels,
+    number_names,
+    path_name,
+    require_all_classes,
+)
+from cgan_training.data.held_out import held_out, held_out_note
+from cgan_training.data.idx import MAX_BYTES
+from cgan_training.data.values import Array, to_images, to_labels
+from cgan_training.errors import DatasetError, one_line
+from cgan_training.input_files import open_input, read_up_to
+
+TRAIN_KEYS = (("train_images", "train_labels"), ("x_train", "y_train"))
+TEST_KEYS = (("test_images", "test_labels"), ("x_test", "y_test"), ("val_images", "val_labels"))
+NUMBERS = "uifb"  # kinds of dtypes
+REMEDY = "save it again with numpy.savez_compressed"
+
+
+def load(path: Path, *, train: bool = True) -> Dataset:
+    """Load a file for load_dataset(); the file's name becomes the dataset's name."""
+    try:
+        with open_input(path) as file, zipfile.ZipFile(file) as archive:
+            return _load(path, archive, train=train)
+    except DatasetError:
+        raise
+    except Exception as error:  # zipfile and numpy raise many types for damaged files
+        if isinstance(error, OSError) and error.strerror:
+            advice = "check the path given as --dataset"
+            raise DatasetError(f"cannot read {path}: {error.strerror}; {advice}") from error
+        raise DatasetError(
+            f"{path} is not a .npz file, or is damaged ({one_line(error)}); {REMEDY}"
+        ) from error
+
+
+def _load(path: Path, archive: zipfile.ZipFile, *, train: bool) -> Dataset:
+    train_keys, test_keys = _find(archive, TRAIN_KEYS), _find(archive, TEST_KEYS)
+    if train_keys is None:
+        names = ", ".join(map(ascii, sorted(archive.namelist())[:8])) or "nothing"
+        raise DatasetError(
+            f"{path} lacks the arrays train_images and train_labels (it holds {names}); {REMEDY}"
+        )
+    numbers, train_labels = (_read(path, archive, key) for key in train_keys)
+    labels = to_labels(train_labels, f"{train_keys[1]} in {path}")
+    names_path = path.with_name(CLASSES)
+    class_names = read_class_names(names_path) or number_names(labels.clamp_min(0))
+    like = None
+    if not train and test_keys is not None:
+        like = numbers  # scales the test images as the training images
+        numbers, test_labels = (_read(path, archive, key) for key in test_keys)
+        labels = to_labels(test_labels, f"{test_keys[1]} in {path}")
+    images = to_images(numbers, path, like)
+    notes: tuple[str, ...] = ()
+    if len(images) != len(labels):
+        raise DatasetError(
+            f"{path} has {len(images):,} images but {len(labels):,} labels; {REMEDY}"
+        )
+    if test_keys is None:
+        test = _held_out_rows(labels)
+        images, labels = images[test != train], labels[test != train]
+        notes = (held_out_note(int(test.sum()), len(test)),)
+    check_labels(labels, len(class_names), path, f"correct the label, or {names_path}")
+    require_all_classes(labels, class_names, path, train=train, remedy="number the others from 0")
+    return Dataset(path_name(path), str(path), images, labels, class_names, notes=notes)
+
+
+def _held_out_rows(labels: Tensor) -> Tensor:
+    """Return which images become the test part, bool [n]."""
+    rows = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        numbers = (labels == label).nonzero().flatten().tolist()
+        rows[[int(name) for name in held_out([str(number) for number in numbers])]] = True
+    return rows
+
+
+def _find(archive: zipfile.ZipFile, choices: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
+    """Return the names of the first pair of arrays that the file holds."""
+    members = {*archive.namelist()}
+    return next((pair for pair in choices if {f"{key}.npy" for key in pair} <= members), None)
+
+
+def _read(path: Path, archive: zipfile.ZipFile, key: str) -> Array:
+    """Read an array; of a larger one no more is read than its header declares, and one byte."""
+    with archive.open(f"{key}.npy") as stream:
+        shape, is_fortran, dtype = _read_header(stream)
+        if dtype.kind not in NUMBERS:
+            raise DatasetError(f"{key} in {path} holds {dtype}, expected numbers; {REMEDY}")
+        size = math.prod(shape) * dtype.itemsize
+        if size > MAX_BYTES:
+            raise DatasetError(
+                f"{key} in {path} may have at most {MAX_BYTES:,} bytes, but its header declares "
+                f"{size:,}; save fewer or smaller images"
+            )
+        content = read_up_to(stream, size + 1)
+    if len(content) != size:
+        raise DatasetError(
+            f"{key} in {path} has {len(content):,} bytes or more, but its header declares "
+            f"{size:,}; {REMEDY}"
+        )
+    if 0 in shape:
+        raise DatasetError(f"{key} in {path} is empty; {REMEDY}")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = npy.read_magic(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    return read(stream)

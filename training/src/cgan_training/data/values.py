@@ -1,0 +1,109 @@
+"""Convert arrays of numbers, such as those of .npz and IDX files, to images and labels."""
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cgan_runtime.model_file.contract import CHANNELS
+from cgan_training.errors import DatasetError
+
+Array: TypeAlias = NDArray[Any]
+CHUNK = 1024  # images
+
+
+def to_images(array: Array, source: str | Path, like: Array | None = None) -> Tensor:
+    """Return images, uint8 [n, channels, height, width], of numbers of any type.
+
+    The array is [n, h, w], [n, h, w, channels] or [n, channels, h, w]. uint8 numbers are taken as
+    they are, other whole numbers must be 0 to 255. Fractions of 0 to 1, or of -1 to 1, are scaled
+    to 0 to 255. Fractions of 0 to 255 are rounded.
+
+    Args:
+        array: the numbers.
+        source: the file, for messages.
+        like: the array whose range decides how numbers are scaled: that of the training images.
+
+    Raises:
+        DatasetError: the array has another shape or other values.
+    """
+    low, high = _value_range(array if like is None else like, source)
+    if like is not None:
+        _value_range(array, source)
+    images = _channels_first(array, source)
+    if images.dtype != np.uint8:
+        pixels = np.empty(images.shape, np.uint8)
+        for start in range(0, len(images), CHUNK):
+            chunk = images[start : start + CHUNK].astype(np.float64)
+            scaled = (chunk - low) * (255 / (high - low))
+            pixels[start : start + CHUNK] = np.rint(np.clip(scaled, 0, 255))
+        images = pixels
+    return torch.from_numpy(np.ascontiguousarray(images))
+
+
+def to_labels(array: Array, source: str | Path) -> Tensor:
+    """Return labels, int64 [n], of an array of whole numbers, [n] or [n, 1].
+
+    Raises:
+        DatasetError: the array has another shape, or holds numbers that are not whole.
+    """
+    if array.ndim == 2 and array.shape[1] > 1:
+        raise DatasetError(
+            f"{source} holds {array.shape[1]} numbers per image as labels; one class per image is "
+            "supported, so choose one"
+        )
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise DatasetError(
+            f"{source} holds labels of the shape {_format(array)}; give one number per image"
+        )
+    labels = array.reshape(-1)
+    whole = labels.astype(np.int64) if _is_finite(labels) else np.zeros(len(labels), np.int64)
+    if not (whole == labels).all():
+        raise DatasetError(f"{source} holds labels that are not whole numbers; give class indices")
+    return torch.from_numpy(whole)
+
+
+def _value_range(array: Array, source: str | Path) -> tuple[float, float]:
+    """Return the numbers that become 0 and 255."""
+    if array.dtype == np.uint8:
+        return 0.0, 255.0
+    if array.dtype == np.bool_:
+        return 0.0, 1.0
+    low, high = float(array.min()), float(array.max())
+    ranges = [(0.0, 255.0)]
+    if array.dtype.kind == "f":
+        ranges = [(0.0, 1.0), (-1.0, 1.0), *ranges]
+    for minimum, maximum in ranges:
+        if minimum <= low and high <= maximum:  # False for NaN
+            return minimum, maximum
+    allowed = "0 to 1, -1 to 1 or 0 to 255" if array.dtype.kind == "f" else "0 to 255"
+    raise DatasetError(
+        f"{source} holds {array.dtype} numbers from {low:g} to {high:g} as images, expected "
+        f"{allowed}; scale them"
+    )
+
+
+def _channels_first(array: Array, source: str | Path) -> Array:
+    if array.ndim == 3:
+        return array[:, None]
+    if array.ndim == 4 and array.shape[3] in CHANNELS:
+        return array.transpose(0, 3, 1, 2)
+    if array.ndim == 4 and array.shape[1] in CHANNELS:
+        return array
+    raise DatasetError(
+        f"{source} holds images of the shape {_format(array)}, expected [n, height, width], or "
+        "with a further dimension of 1 (gray) or 3 (RGB); convert them"
+    )
+
+
+def _is_finite(labels: Array) -> bool:
+    return bool(np.isfinite(labels).all()) and bool(
+        (np.abs(labels.astype(np.float64)) < 2**53).all()
+    )
+
+
+def _format(array: Array) -> str:
+    return f"[{', '.join(f'{size:,}' for size in array.shape)}]"
