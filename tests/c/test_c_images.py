@@ -75,7 +75,7 @@ def test_compilers_give_the_bytes_of_onnxruntime(
     assert_images([program, str(SEED), str(START), str(count)], expected[:count])
 
 
-@pytest.mark.parametrize("kind", ["shipped", "convolutional, RGB"])
+@pytest.mark.parametrize("kind", ["shipped", "convolutional, doubled twice, cropped, RGB"])
 @pytest.mark.parametrize(
     ("compiler", "emulator"),
     [
@@ -94,7 +94,7 @@ def test_other_processors_give_the_same_bytes(
     assert_images(command, network.generate(SEED, START, 500))
 
 
-@pytest.mark.parametrize("kind", ["shipped", "convolutional, RGB"])
+@pytest.mark.parametrize("kind", ["shipped", "convolutional, doubled twice, cropped, RGB"])
 @pytest.mark.parametrize("processor", ["cortex-m4", "cortex-m0plus"])
 def test_a_cortex_m_gives_the_same_bytes(tmp_path: Path, kind: str, processor: str) -> None:
     require("qemu-system-arm")
