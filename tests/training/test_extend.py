@@ -32,9 +32,9 @@ GENERATOR = "my_gan:MyGenerator"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the files of the page; the recipe is shortened to a few steps."""
     path = tmp_path_factory.mktemp("extend")
-    for block in re.findall(r"```(?:toml|python)\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        name, continued = re.match(r"# (\S+\.\w+)(, continued)?\n", block).groups()  # type: ignore[union-attr]
-        with (path / name.removesuffix(",")).open("a" if continued else "w") as file:
+    blocks = r"```(?:toml|python)\n(# (\S+\.(?:toml|py))(, continued)?\n.*?)```"
+    for block, name, continued in re.findall(blocks, PAGE.read_text(), re.DOTALL):
+        with (path / name).open("a" if continued else "w") as file:
             file.write(block)
     recipe = (path / "my.toml").read_text()
     recipe = recipe.replace("epochs = 20", "epochs = 2").replace(
