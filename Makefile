@@ -35,7 +35,7 @@ RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -n
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz faults \
-	load mutation coverage lowest audit dist docs web test-web bench bench-quick lint format types clean
+	load mutation coverage lowest audit dist docs pictures web test-web bench bench-quick lint format types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 14
@@ -117,6 +117,9 @@ audit: $(VENV)/.installed  ## check all installed packages for known vulnerabili
 docs: $(VENV)/.installed  ## build the documentation site into dist/docs
 	$(BIN)/$(PIP_INSTALL) --constraint constraints.txt --group docs
 	$(BIN)/python -m sphinx --quiet -W --keep-going -n --jobs auto docs dist/docs
+
+pictures: chromium $(VENV)/.installed $(WEB_PACKAGES)  ## remake the pictures whose inputs changed
+	$(BIN)/python benchmarks/pictures.py
 
 web: $(WEB_PACKAGES)  ## build the web page, and serve it on 127.0.0.1
 	node web/build.mjs

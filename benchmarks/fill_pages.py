@@ -33,7 +33,7 @@ SECTION = re.compile(
     r"(<!-- begin: (?P<name>[a-z-]+) [^>]*-->\n)(?P<text>.*?)(<!-- end: (?P=name) -->)", re.DOTALL
 )
 
-FIGURE = re.compile(r"(<!-- figure: (?P<name>[a-z-]+) -->)[^<]*(<!-- end -->)")
+FIGURE = re.compile(r"(<!-- figure: (?P<name>[^ ]+) -->)[^<]*(<!-- end -->)")
 
 
 def read_table(path: Path) -> Table:
@@ -275,6 +275,13 @@ def installed_size() -> str:
     return next(f"{row['installed_mb']:.0f}" for row in rows if row["process"] == "cgan-run --help")
 
 
+def training_speedup(benchmark: str, loop: str) -> str:
+    """Return the speedup of a training loop over the typical one, with the most threads."""
+    rows = {row["loop"]: row["images_per_second"] for row in recorded(benchmark)["rows"]}
+    ratio = rows[f"recipe classic, {loop}"] / rows["typical PyTorch loop"]
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
+
+
 def c_constants() -> str:
     """Return the size in kB of the constants of the shipped model as C."""
     page = (DOCS / "microcontrollers.md").read_text("utf-8")
@@ -289,6 +296,10 @@ FIGURES: dict[str, Callable[[], str]] = {
     "installed-size": installed_size,
     "model-accuracy": model_accuracy,
     "model-bytes": lambda: f"{SHIPPED_MODEL.stat().st_size:,}",
+    "training-bf16": lambda: training_speedup("training", "bf16"),
+    "training-cuda": lambda: training_speedup("training-cuda", "fp32"),
+    "training-cuda-tf32": lambda: training_speedup("training-cuda", "tf32"),
+    "training-fp32": lambda: training_speedup("training", "fp32"),
 }
 
 

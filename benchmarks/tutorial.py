@@ -25,8 +25,8 @@ def notebook(text: str) -> str:
     cells = []
     for i, part in enumerate(BLOCK.split(PICTURE.sub("", text))):
         content = SAVED.sub(r"\1", part.strip()) if i % 2 else part.strip()
-        create = v4.new_code_cell if i % 2 else v4.new_markdown_cell
-        cells.append(create(content, id=f"cell-{i}"))
+        new = {"source": content, "id": f"cell-{i}"}
+        cells.append(v4.new_code_cell(**new) if i % 2 else v4.new_markdown_cell(**new))
     return f"{writes(v4.new_notebook(cells=cells))}\n"
 
 

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.ext.autodoc import Options
 
@@ -30,6 +32,8 @@ html_theme = "furo"
 html_title = "cgan"
 html_show_copyright = html_copy_source = False
 
+myst_enable_extensions = ["dollarmath"]
+html_math_renderer = "mathml"
 myst_heading_anchors = 4  # links such as contract.md#noise work here as they do on GitHub
 exclude_patterns = ["**/table.md", "classic/curve.md"]  # tables only
 
@@ -43,8 +47,8 @@ python_display_short_literal_types = True
 nitpick_ignore_regex = [
     ("py:class", r"(collections\.abc|numpy|np|pathlib|torch)\..+"),
     ("py:class", r"(Labels|NDArray|Number|Path|SupportsIndex|Tensor).*"),
-    ("py:class", r"cgan_training\.(hardware|networks|recipe)\..+"),
-    ("py:class", r"cgan_export\.evaluation\.quality_gate\.GateResult"),
+    ("py:class", r"cgan_training\.(data|hardware|networks|recipe)\..+"),
+    ("py:class", r"cgan_export\.(evaluation|source)\..+"),
 ]
 
 
@@ -64,7 +68,15 @@ def complete_docstring(
         lines[example:example] = [".. code-block:: python", ""]
 
 
+def write_math(writer: Any, node: nodes.math | nodes.math_block) -> None:
+    """Write a formula as MathML, which browsers show without a script from another host."""
+    is_block = isinstance(node, nodes.math_block)
+    writer.body.append(tex2mathml(node.astext(), as_block=is_block))
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """Register the functions above."""
+    app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     app.connect("include-read", include_root_page)
     app.connect("autodoc-process-docstring", complete_docstring, priority=900)  # after napoleon

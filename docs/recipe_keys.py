@@ -15,12 +15,16 @@ from typing import Any
 
 from cgan_training.errors import RecipeError
 from cgan_training.recipe import TABLES, load_recipe
+from cgan_training.recipe.settings import USER_CODE
 
 PAGE = Path(__file__).parent / "reference" / "recipes.md"
 SECTION = re.compile(
     r"(<!-- begin: recipe-keys [^>]*-->\n).*(<!-- end: recipe-keys -->)", re.DOTALL
 )
 FIELD_LINE = re.compile(r" {4}(?P<name>\w+): [^#]*(?:# (?P<comment>.+))?")
+OWN_CODE = (
+    "the name of [your own code](../extend.md); the other keys are then its keyword arguments."
+)
 # Of each type: its name in TOML, a value that is valid for every required key, an invalid value.
 TYPES: dict[Any, tuple[str, Any, Any]] = {
     bool: ("boolean", False, True),
@@ -54,9 +58,10 @@ def markdown() -> str:
     """Return the keys of a recipe and of its tables as Markdown."""
     parts = ["## Top-level keys\n", *_table(load_recipe("edge"))]
     for name, kinds in TABLES.items():
-        choice = " or ".join(f'`"{kind}"`' for kind in kinds)
-        parts += [f"\n## [{name}]\n", f"`kind` is {choice}."]
-        for kind, cls in kinds.items():
+        built_in = {kind: cls for kind, cls in kinds.items() if kind != USER_CODE}
+        choice = ", ".join(f'`"{kind}"`' for kind in built_in)
+        parts += [f"\n## [{name}]\n", f"`kind` is {choice}, or {OWN_CODE}"]
+        for kind, cls in built_in.items():
             required = [field for field in fields(cls) if field.default is MISSING]  # type: ignore[arg-type]
             settings = cls(**{field.name: TYPES[field.type][1] for field in required})
             summary = (inspect.getdoc(cls) or "").splitlines()[0]

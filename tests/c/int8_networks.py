@@ -16,7 +16,7 @@ from cgan_export.int8.quantization import quantize
 from cgan_export.targets.c import c_files
 from cgan_export.targets.c.network import read_network
 from cgan_export.targets.c.source import c_texts
-from cgan_export.tracing.trace import ContractGenerator
+from cgan_export.tracing.networks import ContractGenerator
 from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.model_file.contract import Golden, ImageShape, ModelInfo
 from cgan_runtime.noise import standard_normal

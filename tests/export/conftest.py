@@ -21,7 +21,8 @@ def convolutional_generator() -> Generator:
     generator = build_generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, (1, 8, 12))
     calibrate_batch_norm(generator, seed=1)
     with torch.no_grad():
-        [layer for layer in generator.layers if isinstance(layer, torch.nn.Conv2d)][-1].weight *= 6
+        convolutions = [each for each in generator.modules() if isinstance(each, torch.nn.Conv2d)]
+        convolutions[-1].weight *= 6
     return generator
 
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_training.engine.batch_norm import calibrate_batch_norm
-from cgan_training.networks import build_generator
+from cgan_training.networks import Generator, build_generator
 from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, PerceptronGenerator
 
 
@@ -20,6 +20,7 @@ from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, Perc
 def test_folded_layers_compute_the_same(settings: GeneratorSettings) -> None:
     torch.manual_seed(0)
     generator = build_generator(settings, 6, 4, (1, 8, 12))
+    assert isinstance(generator, Generator)
     for layer in generator.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1, 0.5)
@@ -34,6 +35,18 @@ def test_folded_layers_compute_the_same(settings: GeneratorSettings) -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-def test_batch_norm_after_another_kind_of_layer_is_rejected() -> None:
-    with pytest.raises(TypeError, match="follows ReLU"):
-        fold_batch_norm(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.BatchNorm1d(4)))
+@pytest.mark.parametrize(
+    "layers",
+    [
+        nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.BatchNorm1d(4)),
+        nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4)),
+        nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, affine=False)),
+        nn.Sequential(nn.BatchNorm1d(3)),
+    ],
+    ids=["after an activation", "without bias", "without scale", "first"],
+)
+def test_batch_norm_that_does_not_match_stays(layers: nn.Sequential) -> None:
+    folded = fold_batch_norm(layers.eval())
+    assert [type(each) for each in folded] == [type(each) for each in layers]
+    noise = torch.randn(5, 3)
+    torch.testing.assert_close(folded(noise), layers(noise))

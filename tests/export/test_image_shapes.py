@@ -8,8 +8,9 @@ import torch
 
 from cgan_export import export_model
 from cgan_export.int8 import quantization
+from cgan_export.source import source_of_model
 from cgan_export.targets.c.source import write_c
-from cgan_export.tracing.trace import ContractGenerator
+from cgan_export.tracing.networks import ContractGenerator
 from cgan_export.verification import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import ImageShape
@@ -27,7 +28,7 @@ def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
     generator = build_generator(settings, 6, 3, image_shape)
     calibrate_batch_norm(generator, seed=1)
     last = [
-        each for each in generator.layers if isinstance(each, torch.nn.Linear | torch.nn.Conv2d)
+        each for each in generator.modules() if isinstance(each, torch.nn.Linear | torch.nn.Conv2d)
     ]
     with torch.no_grad():
         last[-1].weight *= 3
@@ -57,7 +58,7 @@ def test_files_generate_the_images_of_the_network(
     model = model_of(settings, image_shape)
     save_model(model, tmp_path / "model.pt")
     labels = [0, 1, 2, 2, 0]
-    expected = generate_with_torch(model, labels, seed=9, start=3).astype(int)
+    expected = generate_with_torch(source_of_model(model), labels, seed=9, start=3).astype(int)
     assert expected.shape == (len(labels), *image_shape)
     assert expected.std() > 10
     for precision, max_error in (("fp32", 1), ("int8", 40)):

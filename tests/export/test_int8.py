@@ -16,7 +16,8 @@ from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import QuantizedGenerator, noise_and_labels, quantize
 from cgan_export.int8.rounding import round_weights, weight_matrix
 from cgan_export.int8.scales import IMAGE_SCALE, LOGIT_SCALE, LOGIT_ZERO
-from cgan_export.tracing.trace import ContractGenerator, export_to_onnx
+from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.trace import export_to_onnx
 from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
 from cgan_training.engine.batch_norm import calibrate_batch_norm
@@ -265,7 +266,10 @@ def test_an_activation_other_than_relu_is_rejected(other: type[nn.Module]) -> No
     ],
 )
 def test_a_layer_that_int8_does_not_support_is_named(
-    convolutional_generator: Generator, index: int, replacement: list[nn.Module], message: str
+    convolutional_generator: Generator,
+    index: int,
+    replacement: list[nn.Module],
+    message: str,
 ) -> None:
     module = ContractGenerator(convolutional_generator).eval()
     layers = [*module.rest]

@@ -13,6 +13,7 @@ import pytest
 from cgan_export.evaluation.markdown import code, escape, shell_word
 from cgan_export.evaluation.model_card import model_card
 from cgan_export.export import model_info
+from cgan_export.source import source_of_model
 from cgan_runtime import ImageGenerator, ModelInfo
 from cgan_runtime.diagnostics.speed import Speed
 from cgan_training.model_file import load_model
@@ -109,6 +110,17 @@ def test_a_folder_is_a_path_to_replace_quoted_for_the_shell(card: Card) -> None:
     assert command_of(text)[4] == "path/to/mnist"
 
 
+def test_the_conversion_of_the_images_is_an_option(card: Card) -> None:
+    values = built_in()
+    facts = {"image_size": [28, 32], "grayscale": True}
+    words = command_of(card(**values | {"training": values["training"] | facts}))
+    assert words[words.index("--image-size") + 1] == "28x32"
+    assert words[-1] == "--grayscale"
+    assert "--image-size" not in command_of(card(**values))
+    unknown = {"image_size": "32"}
+    assert "cgan-train --" not in card(**values | {"training": values["training"] | unknown})
+
+
 def test_paths_of_the_machine_stay_out_of_the_file(run_dir: Path) -> None:
     model = load_model(run_dir)
     paths = {
@@ -118,7 +130,7 @@ def test_paths_of_the_machine_stay_out_of_the_file(run_dir: Path) -> None:
     }
     earlier = {"recipe": {}, "dataset": "shapes", **paths}
     facts = {**model.training, **paths, "dataset_sha256": "12ab", "started_from": earlier}
-    info: ModelInfo = model_info(replace(model, training=facts), "fp32")
+    info: ModelInfo = model_info(source_of_model(replace(model, training=facts)), "fp32")
     assert "/home" not in "".join(info.to_metadata().values())
     assert info.training["dataset_sha256"] == "12ab"
     assert info.training["dataset_is_folder"] is True

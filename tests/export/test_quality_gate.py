@@ -12,6 +12,7 @@ from cgan_export.evaluation import quality_gate
 from cgan_export.evaluation.datasets import EvaluationData
 from cgan_export.evaluation.image_sources import ImageSource
 from cgan_export.evaluation.quality_gate import GateResult, compare_accuracy, measure_quality
+from cgan_export.source import source_of_model
 from cgan_runtime import ImageGenerator
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.model_file import load_model
@@ -63,7 +64,7 @@ def gate(
         with ImageGenerator(onnx_file, "cpu", threads=1) as generator:
             return compare_accuracy(
                 generator,
-                load_model(run_dir),
+                source_of_model(load_model(run_dir)),
                 data=digits,
                 cache_dir=classifier_cache,
                 max_loss=max_loss,
@@ -104,7 +105,7 @@ def test_a_file_without_errors_passes(
     run_dir: Path, onnx_file: Path, digits: Dataset, classifier_cache: Path
 ) -> None:
     with ImageGenerator(onnx_file, "cpu", threads=1) as generator:
-        model = load_model(run_dir)
-        result = compare_accuracy(generator, model, data=digits, cache_dir=classifier_cache)
+        source = source_of_model(load_model(run_dir))
+        result = compare_accuracy(generator, source, data=digits, cache_dir=classifier_cache)
     assert 0.05 < result.label_accuracy < 0.5
     assert (result.change, result.proven) == (0, True)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cgan_export.errors import ExportError
-from cgan_export.tracing.trace import ContractGenerator, export_to_onnx
+from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.trace import export_to_onnx
 from cgan_runtime.model_file.contract import (
     IR_VERSION,
     MAX_OPSET,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cgan_export import verification
 from cgan_export.errors import VerificationError
+from cgan_export.source import GeneratorSource, source_of_model
 from cgan_export.verification import (
     BATCH_SIZES,
     INDEPENDENCE_IMAGES,
@@ -30,7 +31,7 @@ from cgan_export.verification import (
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED
 from cgan_runtime.noise import standard_normal
-from cgan_training.model_file import Model, load_model
+from cgan_training.model_file import load_model
 
 IMAGES = 10 * sum(BATCH_SIZES)
 Images = NDArray[np.int16]
@@ -39,12 +40,12 @@ Verify = Callable[[Change, Tolerance], PixelErrors]
 
 
 @pytest.fixture(scope="module")
-def model(run_dir: Path) -> Model:
-    return load_model(run_dir)
+def model(run_dir: Path) -> GeneratorSource:
+    return source_of_model(load_model(run_dir))
 
 
 @pytest.fixture(scope="module")
-def torch_images(model: Model) -> list[NDArray[np.uint8]]:
+def torch_images(model: GeneratorSource) -> list[NDArray[np.uint8]]:
     """The images of PyTorch for each label, in one batch: its sums depend on the batch size."""
     count = IMAGES + INDEPENDENCE_IMAGES
     return [
@@ -55,11 +56,13 @@ def torch_images(model: Model) -> list[NDArray[np.uint8]]:
 
 @pytest.fixture
 def verify(
-    model: Model, torch_images: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+    model: GeneratorSource, torch_images: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
 ) -> Verify:
     """Verify a file whose images are those of PyTorch with a change(images, labels)."""
 
-    def expected(_model: Model, labels: list[int], seed: int, start: int) -> NDArray[np.uint8]:
+    def expected(
+        _source: GeneratorSource, labels: list[int], seed: int, start: int
+    ) -> NDArray[np.uint8]:
         assert seed == REFERENCE_SEED
         return np.stack([torch_images[label][start + i] for i, label in enumerate(labels)])
 
@@ -137,7 +140,7 @@ def test_an_image_must_not_depend_on_its_batch(verify: Verify) -> None:
         verify(change, Tolerance(0, 0.0, 1))
 
 
-def test_the_golden_sample_has_one_image_per_label(onnx_file: Path, model: Model) -> None:
+def test_the_golden_sample_has_one_image_per_label(onnx_file: Path, model: GeneratorSource) -> None:
     with ImageGenerator(onnx_file, provider="cpu") as generator:
         golden = golden_sample(generator)
     labels = list(range(10))

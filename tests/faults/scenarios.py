@@ -101,7 +101,8 @@ def prepare(folder: Path) -> None:
 def skip_tracing(prepared: Path) -> None:
     """Trace the generator once, for every cgan-export."""
     from cgan_export import export
-    from cgan_export.tracing.trace import ContractGenerator, export_to_onnx
+    from cgan_export.tracing.networks import ContractGenerator
+    from cgan_export.tracing.trace import export_to_onnx
     from cgan_training.model_file import load_model
 
     generator = load_model(prepared / "run").generator

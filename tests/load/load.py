@@ -66,7 +66,7 @@ def make_call(source: random.Random, kind: int) -> Call:
     bits = source.getrandbits
     seed = source.choice([0, 1, bits(32), bits(64), 2**64 - 1])
     start = source.choice([0, source.randrange(100), bits(40), 2**63 - 10_000])
-    origin = {"seed": seed, "start": start}
+    origin: dict[str, Any] = {"seed": seed, "start": start}
     longest = (1, 80, 40, source.choice([2, 64, MAX_BATCH + 100]), 50, 12, 12, 9)[kind]
     labels = [source.randrange(10) for _ in range(source.randint(1, longest))]
     count, size = source.randint(1, 700), source.choice([1, 7, 64, MAX_BATCH])

@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+from cgan_export.source import source_of_model
 from cgan_export.verification import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_training.model_file import load_model
@@ -33,7 +34,8 @@ def test_an_exported_model_generates_the_images_of_the_trained_network(
     with Image.open(tmp_path / "sheet.png") as sheet:
         pixels = np.asarray(sheet).reshape(3, 28, 10, 28).swapaxes(1, 2).reshape(30, 1, 28, 28)
     np.testing.assert_array_equal(pixels, images)
-    trained = generate_with_torch(load_model(tmp_path / "run"), [*range(10)] * 3, seed=3, start=0)
+    source = source_of_model(load_model(tmp_path / "run"))
+    trained = generate_with_torch(source, [*range(10)] * 3, seed=3, start=0)
     np.testing.assert_allclose(images.astype(int), trained, atol=1)
     assert len(np.unique(images, axis=0)) == len(images)
 

@@ -75,7 +75,7 @@ def test_too_much_memory_or_computation_is_rejected(model: onnx.ModelProto, edit
     ("operator", "inputs", "attributes"),
     [
         ("Tile", [zeros(1), np.array([2**40])], {}),
-        ("Expand", [NOISE, np.array([2**24, 1, 6])], {}),
+        ("Expand", [NOISE, np.array([2**25, 1, 6])], {}),
         ("ConstantOfShape", [np.array([2**40])], {}),
         ("Range", [np.int64(0), np.int64(2**40), np.int64(1)], {}),
         ("Pad", [zeros(1), np.array([2**30, 0])], {}),

@@ -63,9 +63,10 @@ function quantize(node) {
   return cost(tensor);
 }
 
-function alongAxis({ inputs: [tensor], attributes: { axis } }) {
-  requireApart(axisOf(axis, tensor.shape.length) !== tensor.axis);
-  return cost(tensor, 0n, 2n * elementsOf(tensor));
+function alongAxis({ inputs: [tensor], attributes }) {
+  const axis = axisOf(attributes.axis, tensor.shape.length);
+  requireApart(axis !== tensor.axis);
+  return cost(tensor, 0n, axis === tensor.shape.length - 1 ? 0n : 2n * elementsOf(tensor));
 }
 
 function cumulate(node) {
@@ -84,7 +85,7 @@ function reduce(node) {
     if (node.attributes.noop_with_empty_axes) return cost(tensor);
     axes = range(rank);
   }
-  return cost(reduced(node, tensor, axes), 0n, 2n * elementsOf(tensor));
+  return cost(reduced(node, tensor, axes), 0n, elementsOf(tensor));
 }
 
 function arg(node) {
@@ -107,7 +108,7 @@ function layerNorm(node) {
   const axis = axisOf(node.attributes.axis, tensor.shape.length);
   requireApart(tensor.axis === null || tensor.axis < axis);
   require(parameters.every((each) => isFixed(each, ...tensor.shape.slice(axis))));
-  return cost(tensor, 0n, elementsOf(tensor));
+  return cost(tensor);
 }
 
 function channelNorm(node) {
@@ -115,7 +116,7 @@ function channelNorm(node) {
   require(tensor.shape.length >= 2);
   requireApart(tensor.axis === null || tensor.axis === 0);
   require(parameters.every((each) => isFixed(each, tensor.shape[1])));
-  return cost(tensor, 0n, elementsOf(tensor));
+  return cost(tensor);
 }
 
 function groupNorm(node) {

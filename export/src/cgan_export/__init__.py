@@ -1,10 +1,11 @@
-"""Export a trained conditional generator to one verified ONNX file.
+"""Export a conditional generator to one verified ONNX file.
 
-    from cgan_export import export_model
+    from cgan_export import export_generator, export_model
 
-    report = export_model(Path("runs/digits"), Path("digits.onnx"), precision="int8")
+    export_model(Path("runs/digits"), Path("digits.onnx"), precision="int8")
+    export_generator(module, "mine.onnx", noise_dim=64, class_names=["cat", "dog"])
 
-Importing this package is cheap. torch and onnx are imported when export_model is first accessed.
+Importing this package is cheap. torch and onnx are imported when a function is first accessed.
 """
 
 TYPE_CHECKING = False  # importing typing takes milliseconds
@@ -12,11 +13,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cgan_export.errors import EvaluationError, ExportError, VerificationError
-    from cgan_export.export import ExportReport, export_model
+    from cgan_export.export import ExportReport, export_generator, export_model
 
 __version__ = "0.1.0"
 
-__all__ = ["EvaluationError", "ExportError", "ExportReport", "VerificationError", "export_model"]
+__all__ = [
+    "EvaluationError",
+    "ExportError",
+    "ExportReport",
+    "VerificationError",
+    "export_generator",
+    "export_model",
+]
 
 
 def __getattr__(name: str) -> "Any":

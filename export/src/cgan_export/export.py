@@ -1,24 +1,44 @@
-"""Export model.pt to model.onnx: trace, add metadata, verify, then write the file."""
+"""Export a generator to model.onnx: check, trace, add metadata, verify, then write the file."""
 
+import copy
 import logging
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import onnx
+import torch
+from torch import nn
 
 import cgan_export
-from cgan_export.errors import ExportError
+from cgan_export.errors import ExportError, VerificationError
 from cgan_export.evaluation.quality_gate import GateResult
 from cgan_export.int8.onnx_graph import export_to_int8_onnx
-from cgan_export.int8.quantization import quantize
+from cgan_export.int8.quantization import QuantizedGenerator, quantize
+from cgan_export.int8.static import quantize_statically
+from cgan_export.module_checks import check_arguments, check_module, measure_output
 from cgan_export.passes.fp16 import store_weights_as_fp16
-from cgan_export.tracing.trace import ContractGenerator, export_to_onnx
+from cgan_export.passes.parametrizations import compute_weights
+from cgan_export.source import (
+    TANH_RANGE,
+    GeneratorSource,
+    ValueRange,
+    hash_weights,
+    source_of_model,
+)
+from cgan_export.tracing.networks import (
+    ContractGenerator,
+    PlainGenerator,
+    TraceableGenerator,
+    traceable_generator,
+)
+from cgan_export.tracing.trace import export_to_onnx
 from cgan_export.verification import (
     Tolerance,
     check_graph,
@@ -26,20 +46,34 @@ from cgan_export.verification import (
     verify_against_integers,
     verify_against_torch,
 )
-from cgan_runtime import ImageGenerator
+from cgan_runtime import ImageGenerator, ModelError
 from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.checksum import add_checksum
 from cgan_runtime.model_file.contract import MAX_OPSET, OPSET, REFERENCE_SEED, Golden, ModelInfo
-from cgan_training.model_file import Model, load_model
+from cgan_training.model_file import load_model
 from cgan_training.networks import parameter_count
 
+FLOAT16_REMEDY = "the weights do not survive the pass to float16; export with --precision fp32"
 # The accepted pixel errors of each precision. fp32 differs from PyTorch only in the order of sums.
 # The limits of int8 find gross errors only: verify_against_integers() and the gate are stricter.
 TOLERANCES = {
     "fp32": Tolerance(1, 0.01),
-    "fp16": Tolerance(1, 0.05),
+    "fp16": Tolerance(1, 0.05, remedy=FLOAT16_REMEDY),
     "int8": Tolerance(112, 2.0, batch_error=0),
 }
+# Any share of the pixels of an unknown network may lie halfway between two values.
+PLAIN = {"fp32": Tolerance(1, 1.0), "fp16": Tolerance(1, 1.0, remedy=FLOAT16_REMEDY)}
+# Static quantization computes some layers in float32, whose last bits depend on the batch size. A
+# value may then round to the next quantization step.
+STATIC_INT8 = Tolerance(
+    255,
+    4.0,
+    batch_error=8,
+    remedy="ONNX Runtime's quantization changes the images too much; export with --precision fp16",
+)
+
+Gate = Callable[[ImageGenerator, GeneratorSource], GateResult]
+Measure = Callable[[ImageGenerator], dict[str, float]]
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +85,8 @@ class ExportReport:
     path: Path
     precision: str
     size_bytes: int
-    parameters: int  # of the trained network
+    bit_exact: bool  # whether every processor generates the same bytes
+    parameters: int  # of the network
     nodes: int  # of the stored graph
     opset: int
     max_pixel_error: int  # compared with PyTorch, on the scale 0 to 255
@@ -62,14 +97,75 @@ class ExportReport:
     seconds: float
 
 
+def export_generator(
+    module: nn.Module,
+    output: Path | str,
+    *,
+    noise_dim: int,
+    class_names: Sequence[str],
+    value_range: ValueRange = TANH_RANGE,
+    precision: str = "fp32",
+    opset: int = OPSET,
+    name: str | None = None,
+    dataset: str = "",
+    gate: Gate | None = None,
+    measure: Measure | None = None,
+    threads: int | None = None,
+) -> ExportReport:
+    """Export any generator to one ONNX file that follows the model contract.
+
+    Args:
+        module: forward(noise, label) takes float32 [batch, noise_dim] and int64 [batch], and
+            returns float32 [batch, channels, height, width] with 1 or 3 channels. It must be in
+            eval mode, in float32 and on the CPU, and it is not changed.
+        output: the file to write. It appears only after verification.
+        noise_dim: length of the noise vector, standard normal.
+        class_names: one name per label.
+        value_range: the values of black and white in the module's images. Values outside are
+            clipped.
+        precision: as in export_model(). int8 uses ONNX Runtime's static quantization, unless the
+            module is a generator of cgan-train.
+        opset: ONNX opset version, 19 to 21.
+        name: name of the module for messages and metadata; by default that of its class.
+        dataset: name of the dataset that the module was trained on, for the metadata.
+        gate: as in export_model().
+        measure: as in export_model().
+        threads: as in export_model().
+
+    Raises:
+        ExportError: an argument or the module is not supported.
+        cgan_runtime.OutputError: the output cannot be written.
+        VerificationError: the file does not reproduce the images of the module.
+    """
+    _check_options(precision, opset)
+    name = name or f"{type(module).__module__}:{type(module).__qualname__}"
+    source = source_of_module(
+        module,
+        name=name,
+        noise_dim=noise_dim,
+        class_names=class_names,
+        value_range=value_range,
+        dataset=dataset,
+    )
+    return export_source(
+        source,
+        Path(output),
+        precision=precision,
+        opset=opset,
+        gate=gate,
+        measure=measure,
+        threads=threads,
+    )
+
+
 def export_model(
     model_path: Path,
     output: Path,
     *,
     precision: str = "fp32",
     opset: int = OPSET,
-    gate: Callable[[ImageGenerator, Model], GateResult] | None = None,
-    measure: Callable[[ImageGenerator], dict[str, float]] | None = None,
+    gate: Gate | None = None,
+    measure: Measure | None = None,
     threads: int | None = None,
 ) -> ExportReport:
     """Export a trained generator to one ONNX file that follows the model contract.
@@ -94,32 +190,90 @@ def export_model(
         cgan_runtime.OutputError: the output cannot be written.
         VerificationError: the file does not reproduce the images of the trained network.
     """
-    if precision not in TOLERANCES:
-        raise ExportError(f"unknown precision {precision!r}; choose from {', '.join(TOLERANCES)}")
-    if opset not in range(OPSET, MAX_OPSET + 1):
-        raise ExportError(f"opset {opset} is not supported; choose {OPSET} to {MAX_OPSET}")
+    _check_options(precision, opset)
+    return export_source(
+        source_of_model(load_model(model_path), str(model_path)),
+        output,
+        precision=precision,
+        opset=opset,
+        gate=gate,
+        measure=measure,
+        threads=threads,
+    )
+
+
+def source_of_module(
+    module: nn.Module,
+    *,
+    name: str,
+    noise_dim: int,
+    class_names: Sequence[str],
+    value_range: ValueRange = TANH_RANGE,
+    dataset: str = "",
+) -> GeneratorSource:
+    """Check a module and run it on every label; the arguments are those of export_generator().
+
+    Raises:
+        ExportError: an argument or the module is not supported.
+    """
+    check_arguments(noise_dim, class_names, value_range)
+    check_module(module, name)
+    generator = _copied(module)
+    _log.info("checking %s", name)
+    image_shape, note = measure_output(generator, name, noise_dim, len(class_names), value_range)
+    if note:
+        _log.info("note: %s", note)
+    return GeneratorSource(
+        generator=generator,
+        name=name,
+        noise_dim=noise_dim,
+        class_names=tuple(class_names),
+        image_shape=image_shape,
+        value_range=(float(value_range[0]), float(value_range[1])),
+        weights_sha256=hash_weights(module),
+        dataset=dataset,
+        recipe={"module": name},
+        training={"versions": {"torch": torch.__version__}},
+    )
+
+
+def export_source(
+    source: GeneratorSource,
+    output: Path,
+    *,
+    precision: str,
+    opset: int = OPSET,
+    gate: Gate | None = None,
+    measure: Measure | None = None,
+    threads: int | None = None,
+) -> ExportReport:
+    """Export a model or module that is already loaded; see export_model()."""
     started = time.perf_counter()
-    model = load_model(model_path)
-    module = ContractGenerator(model.generator).eval()
-    quantized = None
-    if precision == "int8":
-        _log.info("quantizing to int8")
-        quantized = quantize(module)
-    _log.info("tracing %s to an %s graph", model_path, precision)
-    graph = export_to_int8_onnx(quantized, opset) if quantized else export_to_onnx(module, opset)
+    network = _network(source)
+    quantized = _quantized(network) if precision == "int8" else None
+    _log.info("tracing %s to an %s graph", source.name, precision)
+    if quantized:
+        graph, tolerance = export_to_int8_onnx(quantized, opset), TOLERANCES["int8"]
+    else:
+        is_plain = isinstance(network, PlainGenerator)
+        graph = copy.deepcopy(_traced(network, opset))
+        tolerance = (PLAIN if is_plain else TOLERANCES).get(precision, STATIC_INT8)
     if precision == "fp16":
         graph = store_weights_as_fp16(graph)
-    info = model_info(model, precision)
+    elif precision == "int8" and not quantized:
+        _log.info("quantizing to int8 with ONNX Runtime, which is not bit-exact")
+        graph, tolerance = quantize_statically(graph, source), STATIC_INT8
+    info = model_info(source, precision, bit_exact=quantized is not None)
     with atomic_write(output) as file:
         path = Path(file.name)
         _write(graph, info, file)
         check_graph(path)
-        with ImageGenerator(path, provider="cpu", threads=threads) as generator:
+        with _open(path, source.name, threads) as generator:
             _log.info("verifying the images of the file")
-            errors = verify_against_torch(generator, model, TOLERANCES[precision])
+            errors = verify_against_torch(generator, source, tolerance)
             if quantized:
                 verify_against_integers(generator, quantized)
-            gate_result = gate(generator, model) if gate else None
+            gate_result = gate(generator, source) if gate else None
             verification: dict[str, Any] = {
                 "largest_difference": errors.max,
                 "mean_difference": round(errors.mean, 4),
@@ -135,7 +289,7 @@ def export_model(
                 info,
                 verification=verification,
                 golden=golden_sample(generator),
-                quality=measure(generator) if measure else model.quality,
+                quality=measure(generator) if measure else source.quality,
             )
         size = _write(graph, info, file)
         ImageGenerator(path, provider="cpu", threads=1).close()  # checks the final metadata
@@ -143,7 +297,8 @@ def export_model(
         path=output,
         precision=precision,
         size_bytes=size,
-        parameters=parameter_count(model.generator),
+        bit_exact=info.bit_exact,
+        parameters=parameter_count(source.generator),
         nodes=len(graph.graph.node),
         opset=opset,
         max_pixel_error=errors.max,
@@ -153,6 +308,63 @@ def export_model(
         quality=info.quality,
         seconds=time.perf_counter() - started,
     )
+
+
+def _check_options(precision: str, opset: int) -> None:
+    if precision not in TOLERANCES:
+        raise ExportError(f"unknown precision {precision!r}; choose from {', '.join(TOLERANCES)}")
+    if opset not in range(OPSET, MAX_OPSET + 1):
+        raise ExportError(f"opset {opset} is not supported; choose {OPSET} to {MAX_OPSET}")
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Return a copy of a module with computed weights as plain ones, for the module stays as it is.
+
+    A module that cannot be copied, for example because it holds an open file, is used as it is.
+    """
+    # copy.deepcopy() cannot copy tensors that have a history, such as the weights of weight_norm.
+    known = {
+        id(value): value.detach().clone()
+        for layer in module.modules()
+        for value in vars(layer).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    }
+    try:
+        copied = copy.deepcopy(module, known)
+    except Exception:  # noqa: BLE001 - any class may fail
+        return module
+    compute_weights(copied)
+    return copied.requires_grad_(False)
+
+
+@lru_cache(maxsize=1)  # the precisions of one source share its network and its trace
+def _network(source: GeneratorSource) -> TraceableGenerator:
+    return traceable_generator(source)
+
+
+@lru_cache(maxsize=1)
+def _traced(network: TraceableGenerator, opset: int) -> onnx.ModelProto:
+    return export_to_onnx(network, opset)
+
+
+def _quantized(network: TraceableGenerator) -> QuantizedGenerator | None:
+    """Quantize a network to exact integers; None where this does not match."""
+    if not isinstance(network, ContractGenerator):
+        return None
+    _log.info("quantizing to int8")
+    try:
+        return quantize(network)
+    except VerificationError as error:
+        _log.info("note: %s", str(error).rpartition("; ")[0] or error)
+        return None
+
+
+def _open(path: Path, name: str, threads: int | None) -> ImageGenerator:
+    """Open the exported file; raise VerificationError if the runtime does not support its graph."""
+    try:
+        return ImageGenerator(path, provider="cpu", threads=threads)
+    except ModelError as error:
+        raise VerificationError(str(error).replace(str(path), f"the graph of {name}")) from error
 
 
 def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:
@@ -166,28 +378,27 @@ def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:
     return len(content)
 
 
-def model_info(model: Model, precision: str) -> ModelInfo:
+def model_info(source: GeneratorSource, precision: str, *, bit_exact: bool = False) -> ModelInfo:
     """Return the metadata that is known before verification, with a blank golden sample."""
-    generator = model.generator
     return ModelInfo(
-        class_names=model.class_names,
-        noise_dim=generator.noise_dim,
-        image_shape=generator.image_shape,
-        dataset=model.dataset,
+        class_names=source.class_names,
+        noise_dim=source.noise_dim,
+        image_shape=source.image_shape,
+        dataset=source.dataset,
         precision=precision,
-        weights_sha256=model.weights_sha256,
-        recipe=model.recipe,
-        training=_without_paths(model.training),
+        weights_sha256=source.weights_sha256,
+        recipe=source.recipe,
+        training=_without_paths(source.training),
         versions={
-            **model.training["versions"],
+            **source.training["versions"],
             "python": platform.python_version(),
             "cgan-export": cgan_export.__version__,
             "onnx": version("onnx"),
         },
-        quality=model.quality,
+        quality=source.quality,
         verification={},
-        golden=Golden(REFERENCE_SEED, (0,), bytes(math.prod(generator.image_shape))),
-        bit_exact=precision == "int8",
+        golden=Golden(REFERENCE_SEED, (0,), bytes(math.prod(source.image_shape))),
+        bit_exact=bit_exact,
     )
 
 

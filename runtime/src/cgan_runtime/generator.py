@@ -263,7 +263,7 @@ class ImageGenerator:
         self, sessions: SessionPool, labels: NDArray[np.int64], noise_of: NoiseOf
     ) -> NDArray[np.uint8]:
         """Generate images in runs whose memory and time validation has limited."""
-        size = self._max_batch
+        size = sessions.static_batch or self._max_batch
         if 0 < len(labels) <= size:
             return self._run(sessions, labels, noise_of(0, len(labels)))
         images = np.empty((len(labels), *self.info.image_shape), np.uint8)
@@ -275,9 +275,9 @@ class ImageGenerator:
     def _run(
         self, sessions: SessionPool, labels: NDArray[np.int64], noise: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
-        size = sessions.static_batch
-        if size and len(labels) != size:
-            return self._run_static(sessions, labels, noise)
+        count = len(labels)
+        if missing := (sessions.static_batch or count) - count:  # the only possible batch size
+            labels, noise = np.pad(labels, (0, missing)), np.pad(noise, ((0, missing), (0, 0)))
         session = sessions.for_batch(len(labels))
         source, expected = str(self.model_path), (len(labels), *self.info.image_shape)
         try:
@@ -291,20 +291,7 @@ class ImageGenerator:
                 f"{source} returned {images.dtype} {list(images.shape)} for {len(labels)} labels "
                 f"instead of uint8 {list(expected)}; export it again"
             )
-        return images
-
-    def _run_static(
-        self, sessions: SessionPool, labels: NDArray[np.int64], noise: NDArray[np.float32]
-    ) -> NDArray[np.uint8]:
-        """Run batches of the only possible size, and drop the images that are too many."""
-        size, parts = sessions.static_batch or len(labels), []
-        for done in range(0, len(labels), size):
-            count = min(size, len(labels) - done)
-            padding = (0, size - count)
-            batch = np.pad(labels[done : done + count], padding)
-            values = np.pad(noise[done : done + count], (padding, (0, 0)))
-            parts.append(self._run(sessions, batch, values)[:count])
-        return np.concatenate(parts)
+        return images[:count]
 
     def _noise_of(self, seed: int, first: int) -> NoiseOf:
         return lambda at, size: self.noise(seed, first + at, size)

@@ -46,12 +46,7 @@ Examples:
     type=click.Path(path_type=Path),
     help="Second model to measure, shown side by side.",
 )
-@click.option(
-    "--generator",
-    metavar="MODULE:NAME",
-    help="Your own generator that a model.pt was trained with, for example my_module:MyGenerator. "
-    "Its module is imported.",
-)
+@options.generator
 @options.dataset
 @options.data_dir
 @options.cache_dir

@@ -1,5 +1,6 @@
 """The command cgan-export."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,32 +9,44 @@ import click
 
 from cgan_export.cli import options
 from cgan_export.cli.c_source import check_c_option, export_onnx_to_c, require_name
+from cgan_export.cli.modules import (
+    MAX_CLASSES,
+    MAX_NOISE_DIM,
+    ModuleOptions,
+    check_module_options,
+    load_module,
+    names_module,
+)
 from cgan_export.cli.outputs import CARD_SUFFIXES, check_output, output_paths
 from cgan_export.cli.pictures import draw
 from cgan_runtime.cli import runner
 from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.contract import MAX_OPSET, OPSET
 from cgan_training.cli.common import log_to_stderr, prepare_for_torch
-from cgan_training.model_path import find_model
 
 if TYPE_CHECKING:
     from cgan_export.evaluation.datasets import EvaluationData
+    from cgan_export.source import GeneratorSource
     from cgan_runtime import ImageGenerator
     from cgan_runtime.diagnostics.speed import Speed
     from cgan_training.data import Dataset
-    from cgan_training.model_file import Model
 
 MAX_LOSS_POINTS = 50.0  # of --max-accuracy-loss, in percentage points
 
 # Not the docstring: python -OO removes docstrings.
 HELP = """\
-Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT.
+Export MODEL to the ONNX file OUTPUT.
+
+MODEL is a model.pt, its run directory, or a module of your own: my_module:generator names an
+nn.Module in eval mode, or a function without arguments that returns one. Its forward(noise, label)
+takes float32 [batch, noise_dim] and int64 [batch], and returns float32 [batch, channels, height,
+width] with 1 or 3 channels.
 
 If MODEL is an int8 .onnx file already, --c writes it as C, and there is no OUTPUT.
 
-OUTPUT is written only after verification: its images must match those of the trained network.
-A pixel may differ by at most 1 of 255. The pixels of an int8 file may differ more, but must match
-those that PyTorch computes with the file's integer arithmetic.
+OUTPUT is written only after verification: its images must match those of the network in PyTorch.
+A pixel may differ by at most 1 of 255. The pixels of an int8 file may differ more. Those of a
+generator of cgan-train must match those that PyTorch computes with the file's integer arithmetic.
 """
 EXAMPLES = """\b
 Examples:
@@ -41,6 +54,8 @@ Examples:
   cgan-export runs/digits digits.onnx --precision int8 --evaluate --card
   cgan-export runs/digits digits.onnx --triton repository
   cgan-export digits.onnx --c firmware
+  cgan-export --generator my_module:MyGenerator runs/mine mine.onnx
+  cgan-export my_module:generator mine.onnx --noise-dim 64 --class-names classes.txt
   cgan-export runs/digits digits.onnx && cgan-run --model digits.onnx --digit 9
 """
 
@@ -50,6 +65,17 @@ def check_loss(_ctx: click.Context, param: click.Parameter, value: float) -> flo
     if not 0 <= value <= MAX_LOSS_POINTS:
         raise click.UsageError(
             f"{param.opts[0]} must be a number from 0 to {MAX_LOSS_POINTS:g}, got {value}"
+        )
+    return value
+
+
+def check_range(
+    _ctx: click.Context, param: click.Parameter, value: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Return LOW and HIGH if they are finite and in this order."""
+    if value is not None and not -math.inf < value[0] < value[1] < math.inf:
+        raise click.UsageError(
+            f"{param.opts[0]} must be two finite numbers LOW < HIGH, got {value[0]:g} {value[1]:g}"
         )
     return value
 
@@ -102,6 +128,32 @@ def check_loss(_ctx: click.Context, param: click.Parameter, value: float) -> flo
 @options.dataset
 @options.data_dir
 @options.cache_dir
+@options.generator
+@options.integer(
+    "--noise-dim", 1, MAX_NOISE_DIM, "For a module: length of its noise vector, standard normal."
+)
+@options.integer("--classes", 1, MAX_CLASSES, "For a module: number of labels, named 0, 1, ...")
+@click.option(
+    "--class-names",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="For a module: the names of its labels, one per line, in UTF-8.",
+)
+@click.option(
+    "--value-range",
+    type=float,
+    nargs=2,
+    metavar="LOW HIGH",
+    callback=check_range,
+    help="For a module: the values of black and white in its images. Values outside are clipped.  "
+    "[default: -1 1]",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="For a module: a state dict to load into it, as torch.save() writes it. Tensors only.",
+)
 @click.option(
     "--card",
     is_flag=True,
@@ -137,6 +189,12 @@ def command(
     dataset: str | None,
     data_dir: Path | None,
     cache_dir: Path,
+    generator: str | None,
+    noise_dim: int | None,
+    classes: int | None,
+    class_names: Path | None,
+    value_range: tuple[float, float] | None,
+    weights: Path | None,
     card: bool,
     triton: Path | None,
     c_folder: Path | None,
@@ -144,14 +202,15 @@ def command(
     threads: int | None,
     debug: bool,
 ) -> None:
-    """Export MODEL, a model.pt or its run directory, to the ONNX file OUTPUT."""
+    """Export MODEL to the ONNX file OUTPUT."""
     if model.suffix.lower() == ".onnx" and not model.is_dir():
         export_onnx_to_c(model, c_folder, as_json=as_json)
         return
     prepare_for_torch()
     log_to_stderr("cgan_training", "cgan_export")
     # Check the arguments before torch is imported, which takes seconds.
-    find_model(model)
+    module = ModuleOptions(generator, noise_dim, classes, class_names, value_range, weights)
+    check_module_options(model, module)
     outputs = output_paths(require_name(output), precisions)
     for path in outputs.values():
         check_output(path, model, card=card)
@@ -160,30 +219,29 @@ def command(
 
     from cgan_export.cli.report import report_table, report_values
     from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
-    from cgan_export.export import export_model, model_info
+    from cgan_export.export import export_source, model_info
     from cgan_export.targets.c.source import write_c
     from cgan_export.targets.triton import check_repository, write_repository
     from cgan_runtime import ImageGenerator
     from cgan_runtime.diagnostics.speed import measure_speed
-    from cgan_training.model_file import load_model
 
     torch.set_num_threads(threads or torch.get_num_threads())
-    trained = load_model(model)
+    source = load_source(model, module, dataset)
     if triton:
         for precision, path in outputs.items():
-            check_repository(path, triton, model_info(trained, precision))
+            check_repository(path, triton, model_info(source, precision))
     gated = quality_gate and outputs.keys() != {"fp32"}
     gate = measure = None
     if gated or evaluate:
-        data = load_data(trained, model, dataset, data_dir, gated=gated, evaluate=evaluate)
+        data = load_data(source, dataset, data_dir, gated=gated, evaluate=evaluate)
         gate = partial(
             compare_accuracy, data=data[0], cache_dir=cache_dir, max_loss=max_accuracy_loss / 100
         )
         measure = partial(measure_quality, data=data[1], cache_dir=cache_dir) if data[1] else None
     files = []
     for precision, path in outputs.items():
-        report = export_model(
-            model,
+        report = export_source(
+            source,
             path,
             precision=precision,
             opset=opset,
@@ -191,22 +249,31 @@ def command(
             measure=measure,
             threads=threads,
         )
-        with ImageGenerator(path, provider="cpu", threads=1) as generator:
-            speed = measure_speed(generator)
+        with ImageGenerator(path, provider="cpu", threads=1) as exported:
+            speed = measure_speed(exported)
             values = report_values(report, speed)
             if card:
-                write_card(generator, speed)
+                write_card(exported, speed)
             if triton:
-                values["triton"] = str(write_repository(path, triton, generator.info))
+                values["triton"] = str(write_repository(path, triton, exported.info))
         if c_folder:
             values["c"] = str(write_c(path, c_folder)) if precision == "int8" else None
         files.append(values)
     click.echo(runner.json_text(files) if as_json else report_table(files))
 
 
+def load_source(model: Path, options: ModuleOptions, dataset: str | None) -> "GeneratorSource":
+    """Load MODEL: a module of the user, a model.pt or a run directory."""
+    from cgan_export.source import source_of_model
+    from cgan_training.model_file import load_model
+
+    if names_module(model):
+        return load_module(str(model), options, dataset)
+    return source_of_model(load_model(model, generator=options.generator), str(model))
+
+
 def load_data(
-    trained: "Model",
-    path: Path,
+    source: "GeneratorSource",
     dataset: str | None,
     data_dir: Path | None,
     *,
@@ -224,16 +291,16 @@ def load_data(
     from cgan_export.evaluation.image_sources import torch_source
     from cgan_training.errors import DatasetError
 
-    source = torch_source(trained, str(path))
+    images = torch_source(source)
     try:
-        train = load_training_images(source, dataset, data_dir)
+        train = load_training_images(images, dataset, data_dir)
     except (DatasetError, EvaluationError) as error:
         if not gated:
             raise
         raise VerificationError(
             f"the quality gate needs the dataset: {error}; or pass --no-quality-gate"
         ) from error
-    return train, load_evaluation_data(source, dataset, data_dir, train) if evaluate else None
+    return train, load_evaluation_data(images, dataset, data_dir, train) if evaluate else None
 
 
 def write_card(generator: "ImageGenerator", speed: "Speed") -> None:

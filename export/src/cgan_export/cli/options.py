@@ -14,6 +14,7 @@ __all__ = [
     "data_dir",
     "dataset",
     "debug",
+    "generator",
     "integer",
     "threads",
     "version",
@@ -38,5 +39,11 @@ cache_dir = click.option(
     default=default_cache_dir,
     show_default="~/.cache/cgan",
     help="Folder of the evaluation classifier.",
+)
+generator = click.option(
+    "--generator",
+    metavar="MODULE:NAME",
+    help="Your own generator that a model.pt was trained with, for example my_module:MyGenerator. "
+    "Its module is imported.",
 )
 version = click.version_option(__version__, message="%(prog)s %(version)s")

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cgan_export.source import GeneratorSource, source_of_model
 from cgan_export.verification import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED, ImageShape
-from cgan_training.model_file import Model, load_model
+from cgan_training.model_file import load_model
 
 CHUNK = 1000  # images generated at a time
 
@@ -48,7 +49,8 @@ def open_source(
     """
     if path.suffix == ".onnx":
         return open_onnx_source(path, seed, threads)
-    return torch_source(load_model(path, generator=generator), str(path), seed)
+    model = load_model(path, generator=generator)
+    return torch_source(source_of_model(model, str(path)), seed)
 
 
 def open_onnx_source(
@@ -62,15 +64,22 @@ def onnx_source(generator: ImageGenerator, seed: int = REFERENCE_SEED) -> ImageS
     """Return the source of an exported file that is open."""
     info, name = generator.info, str(generator.model_path)
     generate = partial(_in_chunks, partial(generator.generate, seed=seed))
-    shape = info.image_shape
-    return ImageSource(name, info.dataset, info.class_names, shape, generate, info.training)
+    return ImageSource(
+        name, info.dataset, info.class_names, info.image_shape, generate, info.training
+    )
 
 
-def torch_source(model: Model, name: str = "", seed: int = REFERENCE_SEED) -> ImageSource:
-    """Return the source of a trained network."""
-    shape = model.generator.image_shape
-    generate = partial(_in_chunks, partial(generate_with_torch, model, seed=seed))
-    return ImageSource(name, model.dataset, model.class_names, shape, generate, model.training)
+def torch_source(source: GeneratorSource, seed: int = REFERENCE_SEED) -> ImageSource:
+    """Return the source of a generator in PyTorch."""
+    generate = partial(_in_chunks, partial(generate_with_torch, source, seed=seed))
+    return ImageSource(
+        source.name,
+        source.dataset,
+        source.class_names,
+        source.image_shape,
+        generate,
+        source.training,
+    )
 
 
 def _in_chunks(generate: Callable[..., NDArray[np.uint8]], labels: Tensor) -> Tensor:

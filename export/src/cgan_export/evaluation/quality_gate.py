@@ -11,11 +11,11 @@ from cgan_export.evaluation.datasets import EvaluationData
 from cgan_export.evaluation.evaluator import Evaluator, warn_if_low
 from cgan_export.evaluation.image_sources import onnx_source, torch_source
 from cgan_export.evaluation.paired_test import PairCounts, exceeds, is_within
+from cgan_export.source import GeneratorSource
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED
 from cgan_training.data import Dataset
 from cgan_training.evaluation.classifier import load_or_train_classifier, predict_with_features
-from cgan_training.model_file import Model
 
 BATCH_IMAGES = 10_000  # that each network generates before the result is looked at
 MAX_IMAGES = 100_000
@@ -36,7 +36,7 @@ class GateResult:
 
 def compare_accuracy(
     generator: ImageGenerator,
-    model: Model,
+    source: GeneratorSource,
     *,
     data: Dataset,
     cache_dir: Path,
@@ -50,7 +50,7 @@ def compare_accuracy(
 
     Args:
         generator: the exported file.
-        model: the model that was exported.
+        source: the generator that was exported.
         data: the training images, from load_training_images().
         cache_dir: folder of the evaluation classifier, which is trained at first use. That takes
             some minutes.
@@ -61,15 +61,15 @@ def compare_accuracy(
         cgan_runtime.OutputError: cache_dir is not writable.
     """
     classifier = load_or_train_classifier(data, cache_dir)
-    classes = model.generator.classes
+    classes = source.classes
     batch = -(-BATCH_IMAGES // classes) * classes  # whole cycles of labels, as the test requires
     labels = torch.arange(batch) % classes
     counts, correct, proven, seed = PairCounts(0, 0, 0), [0, 0], False, REFERENCE_SEED
     _log.info("quality gate: comparing label accuracies")
     while counts.images < MAX_IMAGES and not proven:
         trained, exported = (
-            predict_with_features(classifier, source.generate(labels))[1] == labels
-            for source in (torch_source(model, seed=seed), onnx_source(generator, seed))
+            predict_with_features(classifier, each.generate(labels))[1] == labels
+            for each in (torch_source(source, seed), onnx_source(generator, seed))
         )
         seed += 1
         lost, gained = int((trained & ~exported).sum()), int((exported & ~trained).sum())

@@ -19,8 +19,15 @@ from cgan_export.int8.scales import (
     MAX_ACTIVATION,
     MAX_WEIGHT,
 )
-from cgan_export.tracing.trace import ContractGenerator
-from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
+from cgan_export.tracing.networks import ContractGenerator
+from cgan_runtime.model_file.contract import (
+    BATCH_AXIS,
+    IMAGE,
+    IR_VERSION,
+    LABEL,
+    NOISE,
+    OPSET,
+)
 from cgan_training.networks import Crop
 
 

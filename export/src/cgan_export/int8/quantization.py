@@ -34,7 +34,7 @@ from cgan_export.int8.scales import (
     weight_bounds,
     weight_scales,
 )
-from cgan_export.tracing.trace import ContractGenerator
+from cgan_export.tracing.networks import ContractGenerator
 from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT, standard_normal
 from cgan_training.networks import Crop
 

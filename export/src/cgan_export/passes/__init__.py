@@ -1,1 +1,4 @@
-"""Optional rewrites of the network (batch norm folding) or of its graph (float16 weights)."""
+"""Optional rewrites of a network or of its graph. Each one says what it matches.
+
+A pass steps aside where it does not match: the plain trace serves every network.
+"""

@@ -1,4 +1,8 @@
-"""Folding of batch norm into the layer before it."""
+"""Folding of batch norm into the layer before it.
+
+Matches batch norm with running statistics after a linear or convolutional layer with a bias; an
+nn.Unflatten may stand between the two. Any other batch norm stays.
+"""
 
 import copy
 
@@ -9,30 +13,25 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def fold_batch_norm(layers: nn.Sequential) -> nn.Sequential:
-    """Return layers without batch norm that compute the same in eval mode.
+    """Return a copy of layers that computes the same in eval mode, with batch norm folded.
 
-    The scale and shift of each batch norm are merged into the linear or convolutional layer that
-    precedes it. An nn.Unflatten may stand between the two.
-
-    Raises:
-        TypeError: a batch norm follows another kind of layer.
+    The scale and shift of each batch norm are merged into the layer that precedes it.
     """
     folded: list[nn.Module] = []
     for layer in copy.deepcopy(layers).eval():
-        if isinstance(layer, NORMS):
-            _fold(layer, folded[-1] if not isinstance(folded[-1], nn.Unflatten) else folded[-2])
-        else:
+        before = [each for each in folded if not isinstance(each, nn.Unflatten)]
+        if not (isinstance(layer, NORMS) and before and _fold(layer, before[-1])):
             folded.append(layer)
     return nn.Sequential(*folded)
 
 
-def _fold(norm: nn.BatchNorm1d | nn.BatchNorm2d, layer: nn.Module) -> None:
-    """Merge a batch norm into the weights of the layer before it, in place."""
-    if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.bias is None:
-        raise TypeError(f"batch norm follows {type(layer).__name__}, not a layer with a bias")
+def _fold(norm: nn.BatchNorm1d | nn.BatchNorm2d, layer: nn.Module) -> bool:
+    """Merge a batch norm into the layer before it, in place; return False if they do not match."""
     mean, variance = norm.running_mean, norm.running_var
-    if mean is None or variance is None:
-        raise TypeError("batch norm has no running statistics")
+    if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.bias is None:
+        return False
+    if mean is None or variance is None or norm.weight is None or norm.bias is None:
+        return False
     # Double precision, so that folding rounds only once.
     scale = norm.weight.double() / (variance.double() + norm.eps).sqrt()  # [channels]
     shift = norm.bias.double() - mean.double() * scale
@@ -43,3 +42,4 @@ def _fold(norm: nn.BatchNorm1d | nn.BatchNorm2d, layer: nn.Module) -> None:
         per_output = scale.view(-1, *[1] * (layer.weight.ndim - 1))  # [outputs, 1, ...]
         layer.weight.copy_(per_output * layer.weight)
         layer.bias.copy_(scale * layer.bias + shift)
+    return True

@@ -1,7 +1,8 @@
 """Storage of the weights as float16, which halves the file; the arithmetic stays float32.
 
-Cast nodes convert the weights back to float32. ONNX Runtime folds them when it opens the file, so
-every matrix multiplication is in float32 on all processors.
+Matches every float32 tensor of MIN_ELEMENTS or more, except those of the first layer. Cast nodes
+convert them back to float32. ONNX Runtime folds these when it opens the file, so every matrix
+multiplication is in float32 on all processors.
 """
 
 import numpy as np
@@ -9,14 +10,15 @@ import onnx
 from onnx import helper, numpy_helper
 
 from cgan_export.errors import VerificationError
+from cgan_runtime.model_file.contract import LABEL, NOISE
 
 MIN_ELEMENTS = 16  # smaller tensors do not save more than the Cast node takes
-# The first layer stays float32: its rounding errors would grow to pixel errors of 2.
-FLOAT32_TENSORS = ("noise_weight", "label_table")
 
 
 def store_weights_as_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of a model that stores the weights after the first layer as float16.
+
+    The first layer stays float32: its rounding errors would grow to pixel errors of 2.
 
     Raises:
         VerificationError: a weight exceeds the range of float16.
@@ -24,11 +26,14 @@ def store_weights_as_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     del copy.graph.initializer[:], copy.graph.node[:]
+    first_layer = {
+        name for node in model.graph.node if {NOISE, LABEL} & set(node.input) for name in node.input
+    }
     for tensor in model.graph.initializer:
         if (
             tensor.data_type != onnx.TensorProto.FLOAT
             or np.prod(tensor.dims) < MIN_ELEMENTS
-            or tensor.name in FLOAT32_TENSORS
+            or tensor.name in first_layer
         ):
             copy.graph.initializer.append(tensor)
             continue

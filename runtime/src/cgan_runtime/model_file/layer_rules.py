@@ -59,8 +59,10 @@ def _quantize(node: Node) -> Cost:
 
 def _along_axis(node: Node) -> Cost:
     tensor = node.inputs[0]
-    require_apart(node.axis(tensor.rank) != tensor.axis)
-    return cost(tensor, temporary=2 * tensor.elements)  # transposed for other axes than the last
+    axis = node.axis(tensor.rank)
+    require_apart(axis != tensor.axis)
+    is_last = axis == tensor.rank - 1  # otherwise input and output are transposed
+    return cost(tensor, temporary=0 if is_last else 2 * tensor.elements)
 
 
 def _cumulate(node: Node) -> Cost:
@@ -78,7 +80,7 @@ def _reduce(node: Node) -> Cost:
         if node.attributes["noop_with_empty_axes"]:
             return cost(tensor)
         axes = list(range(tensor.rank))
-    return cost(_reduced(node, tensor, axes), temporary=2 * tensor.elements)
+    return cost(_reduced(node, tensor, axes), temporary=tensor.elements)
 
 
 def _arg(node: Node) -> Cost:
@@ -98,7 +100,7 @@ def _layer_norm(node: Node) -> Cost:
     axis = node.axis(tensor.rank)
     require_apart(tensor.axis is None or tensor.axis < axis)
     require(all(each == Tensor(tensor.shape[axis:]) for each in node.tensors[1:]))
-    return cost(tensor, temporary=tensor.elements)
+    return cost(tensor)
 
 
 def _channel_norm(node: Node) -> Cost:
@@ -106,7 +108,7 @@ def _channel_norm(node: Node) -> Cost:
     require(tensor.rank >= 2)
     require_apart(tensor.axis in (None, 0))
     require(all(each == Tensor((tensor.shape[1],)) for each in parameters))
-    return cost(tensor, temporary=tensor.elements)
+    return cost(tensor)
 
 
 def _group_norm(node: Node) -> Cost:

@@ -16,8 +16,8 @@ MAX_METADATA = 2**23  # characters
 MAX_NODES, MAX_TENSORS, MAX_AXES = 4096, 8192, 8
 MAX_INPUTS_AND_OUTPUTS = 6
 # For one run, whose number of images follows from these limits, and for one image of it:
-MAX_ELEMENTS, MAX_IMAGE_ELEMENTS = 2**28, 2**26  # of all tensors: 2 GiB and 512 MiB of int64
-MAX_MULTIPLICATIONS, MAX_IMAGE_MULTIPLICATIONS = 2**38, 2**33
+MAX_ELEMENTS, MAX_IMAGE_ELEMENTS = 2**28, 2**27  # of all tensors: 2 GiB and 1 GiB of int64
+MAX_MULTIPLICATIONS, MAX_IMAGE_MULTIPLICATIONS = 2**38, 2**35
 
 # TensorProto.DataType
 FLOAT, UINT8, INT8, INT32, INT64, BOOL, FLOAT16, DOUBLE = 1, 2, 3, 6, 7, 9, 10, 11

@@ -13,7 +13,7 @@ import click
 from cgan_runtime.cli import options, runner
 from cgan_training import __version__
 from cgan_training.cli import common
-from cgan_training.cli.start import Arguments, join_processes, start
+from cgan_training.cli.start import AUTO, Arguments, join_processes, start
 from cgan_training.data import DATASETS, is_dataset_path
 from cgan_training.data.conversion import MAX_SIDE, MIN_SIDE, parse_image_size
 from cgan_training.errors import LaunchError
@@ -75,7 +75,7 @@ def check_image_size(
 
 def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     """Return the value of --dataset if it names a dataset or a path."""
-    if value not in DATASETS and not (is_dataset_path(value) or is_user_code(value)):
+    if value not in DATASETS and not is_dataset_path(value) and not is_user_code(value):
         raise click.UsageError(
             f"there is no dataset or folder {value!r}; give the path of a folder or a .npz file, "
             f"or one of {', '.join(DATASETS)}"
@@ -86,8 +86,9 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @click.command("cgan-train", help=HELP, epilog=EXAMPLES, context_settings={"show_default": True})
 @option(
     "--recipe",
-    "Name of a built-in recipe, a TOML file with the same keys, or the config.json of a run.",
-    default="edge",
+    "Name of a built-in recipe, a TOML file with the same keys, or the config.json of a run. auto "
+    "chooses edge, edge-texture or edge-conv by the images.",
+    default=AUTO,
 )
 @directory(
     "--run-dir",
@@ -117,8 +118,8 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     "Images to train on: a folder with a subfolder of images per class, a folder of IDX files in "
     "MNIST's layout, a .npz file in MedMNIST's layout, or the name of a dataset: "
     f"{', '.join(DATASETS)}. auto is MNIST if it is on disk or can be downloaded, otherwise the "
-    "small dataset of scikit-learn. Your own function is named as my_module:load. See "
-    "docs/your-images.md and docs/extend.md.",
+    "small dataset of scikit-learn (docs/your-images.md). Your own function is named as "
+    "my_module:load (docs/extend.md).",
     metavar="PATH|NAME|MODULE:FUNCTION",
     callback=check_dataset,
     default="auto",

@@ -158,8 +158,8 @@ class _Reader:
                 order = helper.get_attribute_value(node.attribute[0])
                 self.positions = self.positions.transpose([axis - 1 for axis in order[1:]])
             elif node.op_type == "Slice":
-                self.uncropped, size = self.positions, self.stored[node.input[2]]
-                self.positions = self.positions[:, : size[0], : size[1]]
+                self.uncropped, (bottom, right) = self.positions, self.stored[node.input[2]]
+                self.positions = self.positions[:, :bottom, :right]
             elif node.op_type not in ("Cast", "DequantizeLinear", "Gather", "Mul", "Sigmoid"):
                 raise ValueError(f"its graph has the operator {node.op_type}")
         if self.first is None or self.pixels is None or not self.layers:

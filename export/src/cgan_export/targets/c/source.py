@@ -97,7 +97,7 @@ def _template_values(
     path: Path, network: Network, info: ModelInfo, sha256: str
 ) -> dict[str, object]:
     first, layers, name = network.first, network.layers, c_name(path)
-    arrays = {
+    arrays: dict[str, ArrayLike] = {
         "int32_t thresholds": thresholds()[:127],
         "int32_t label_table": first.table,
         "int16_t noise_weights": first.weight,

@@ -1,0 +1,141 @@
+"""Remake the pictures of the documentation whose inputs changed: `make pictures`.
+
+    python benchmarks/pictures.py               # remake what is out of date
+    python benchmarks/pictures.py --measured    # after a measurement that wrote its pictures
+
+docs/pictures.json holds the SHA-256 of the inputs from which each picture was made.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import harness
+
+RECORD = harness.ROOT / "docs" / "pictures.json"
+MODEL = "runtime/src/cgan_runtime/models/digits.onnx"
+
+
+class Picture(NamedTuple):
+    """How a picture is made."""
+
+    command: str  # run in the root folder
+    inputs: tuple[str, ...]  # patterns of files, relative to the root folder
+    is_measured: bool = False  # whether the command takes hours or needs a dataset
+
+
+def _of_benchmark(name: str) -> Picture:
+    inputs = (f"benchmarks/history/{name}.jsonl",)
+    return Picture(f"make bench BENCH_FLAGS={name}", inputs, is_measured=True)
+
+
+BENCHMARKS = ("frontier", "inference", "roofline", "scaling", "startup", "training")
+QUALITY = "python benchmarks/quality.py, as docs/quality.md says"
+CLASSIC = "cgan-train --recipe classic, as docs/classic.md says"
+PICTURES = {
+    "docs/digits.png": Picture(
+        "cgan-run --digits 0123456789 --count 10 --seed 1 --scale 3 --output docs/digits.png",
+        (MODEL,),
+    ),
+    "docs/web.png": Picture(
+        "node web/test/screenshot.mjs docs/web.png",
+        (MODEL, "web/src/*.html", "web/src/*.css", "web/test/screenshot.mjs"),
+    ),
+    "docs/benchmarks/memory.png": Picture(
+        "python benchmarks/memory.py", ("docs/benchmarks/memory.json",), is_measured=True
+    ),
+    "docs/classic/curve.png": Picture(
+        "python benchmarks/classic_curve.py", ("docs/classic/curve.json",), is_measured=True
+    ),
+    "docs/quality/curve.png": Picture(
+        "python benchmarks/quality_curve.py", ("docs/quality/curve.json",), is_measured=True
+    ),
+    "runtime/src/cgan_runtime/models/digits.png": Picture(
+        "cgan-export --card, as `make model` does", (MODEL,), is_measured=True
+    ),
+}
+PICTURES |= {f"docs/benchmarks/{name}.png": _of_benchmark(name) for name in BENCHMARKS}
+PICTURES |= {
+    f"docs/quality/{name}.png": Picture(QUALITY, (MODEL,), is_measured=True)
+    for name in ("confusion", "nearest", "sheet")
+}
+PICTURES |= {
+    f"docs/quality/optdigits/{name}.png": Picture(
+        QUALITY, ("docs/quality/optdigits/rows.json",), is_measured=True
+    )
+    for name in ("nearest", "sheet")
+}
+PICTURES |= {
+    path: Picture(CLASSIC, ("docs/classic/curve.json",), is_measured=True)
+    for path in ("docs/classic/curves.png", "docs/classic/sheet.png", "docs/classic/samples.webp")
+}
+PICTURES["docs/quality/course.png"] = Picture(
+    "cgan-train --eval-every, as docs/quality.md says",
+    ("docs/quality/curve.json",),
+    is_measured=True,
+)
+PICTURES |= {
+    f"docs/tutorial/{path.name}": Picture(
+        "python benchmarks/tutorial.py --run", ("docs/tutorial/README.md",), is_measured=True
+    )
+    for path in (harness.ROOT / "docs" / "tutorial").glob("*.png")
+}
+
+
+def inputs_sha256(picture: Picture) -> str:
+    """Return one hash of the names and contents of a picture's inputs.
+
+    Raises:
+        click.ClickException: a pattern matches no file.
+    """
+    digest = hashlib.sha256()
+    for pattern in picture.inputs:
+        paths = sorted(harness.ROOT.glob(pattern))
+        if not paths:
+            raise click.ClickException(f"no file matches {pattern}; correct the table of pictures")
+        for path in paths:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(harness.ROOT).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def out_of_date() -> list[str]:
+    """Return the pictures whose inputs are not those of the record."""
+    recorded = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
+    return [
+        path for path, picture in PICTURES.items() if recorded.get(path) != inputs_sha256(picture)
+    ]
+
+
+@click.command()
+@click.option("--measured", is_flag=True, help="Record the inputs of measured pictures as current.")
+def main(measured: bool) -> None:
+    """Remake the pictures whose inputs changed."""
+    recorded = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
+    waiting = []
+    for path in out_of_date():
+        picture = PICTURES[path]
+        if picture.is_measured and not measured:
+            waiting.append(f"{path}: {picture.command}")
+            continue
+        if not picture.is_measured:
+            click.echo(picture.command)
+            environment = os.environ | {
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            }
+            command = shlex.split(picture.command)
+            subprocess.run(command, cwd=harness.ROOT, env=environment, check=True)
+        recorded[path] = inputs_sha256(picture)
+        RECORD.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if waiting:
+        raise click.ClickException("measure again, then give --measured: " + "; ".join(waiting))
+
+
+if __name__ == "__main__":
+    main()

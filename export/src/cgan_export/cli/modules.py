@@ -1,0 +1,165 @@
+"""The arguments of cgan-export that describe a module of the user, and how it is loaded."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cgan_runtime.errors import printable
+from cgan_training.model_path import find_model
+from cgan_training.user_code import is_user_code
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cgan_export.source import GeneratorSource
+
+MAX_CLASSES, MAX_NOISE_DIM = 10_000, 2**16
+OPTIONS = ("noise_dim", "classes", "class_names", "value_range", "weights")
+
+
+@dataclass(frozen=True)
+class ModuleOptions:
+    """The options that name or describe code of the user; None where they are not given."""
+
+    generator: str | None  # the class that a model.pt names
+    noise_dim: int | None
+    classes: int | None
+    class_names: Path | None
+    value_range: tuple[float, float] | None
+    weights: Path | None
+
+
+def names_module(model: Path) -> bool:
+    """Return whether MODEL names a module, such as my_module:generator, and not a file."""
+    return is_user_code(str(model)) and not os.path.lexists(model)
+
+
+def check_module_options(model: Path, options: ModuleOptions) -> None:
+    """Check MODEL's existence if it is a file, and that the options fit it.
+
+    Raises:
+        click.UsageError: an option does not fit, or is missing.
+        ModelFileError: there is no such file.
+    """
+    if not names_module(model):
+        given = [name for name in OPTIONS if getattr(options, name) is not None]
+        if given:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise click.UsageError(
+                f"{flag} is for a module such as my_module:generator, but MODEL "
+                f"{printable(str(model))!r} is a file; remove it"
+            )
+        find_model(model)
+        return
+    if options.generator is not None:
+        raise click.UsageError(f"--generator is for a model.pt, but MODEL {model} is a module")
+    if options.noise_dim is None:
+        raise click.UsageError(f"{model} needs --noise-dim, the length of its noise vector")
+    if (options.classes is None) == (options.class_names is None):
+        raise click.UsageError(
+            f"{model} needs either --class-names, a file with one name per line, or --classes"
+        )
+
+
+def load_module(name: str, options: ModuleOptions, dataset: str | None) -> "GeneratorSource":
+    """Import a module of the user, load its weights, and check it.
+
+    Args:
+        name: of a module, or of a function without arguments that returns one, such as
+            "my_module:generator".
+        options: valid for check_module_options().
+        dataset: name of the dataset that it was trained on.
+
+    Raises:
+        cgan_runtime.CganError: one of these steps fails.
+    """
+    from cgan_export.export import source_of_module
+    from cgan_export.source import TANH_RANGE
+    from cgan_training.data.class_names import read_class_names
+    from cgan_training.errors import DatasetError
+
+    names: tuple[str, ...] | None = tuple(map(str, range(options.classes or 0)))
+    if options.class_names:
+        names = read_class_names(options.class_names)
+    if names is None:
+        raise DatasetError(f"there is no file {options.class_names}; check --class-names")
+    module = _call(name)
+    if options.weights:
+        _load_weights(module, name, options.weights)
+    return source_of_module(
+        module,
+        name=name,
+        noise_dim=options.noise_dim or 0,
+        class_names=names,
+        value_range=options.value_range or TANH_RANGE,
+        dataset=Path(dataset).name if dataset else "",
+    )
+
+
+def _call(name: str) -> "nn.Module":
+    """Import a module, or the function that returns it, and call that."""
+    from torch import nn
+
+    from cgan_export.errors import ExportError
+    from cgan_training.errors import one_line
+    from cgan_training.user_code import import_object
+
+    value: Any = import_object(name)
+    if not isinstance(value, nn.Module):
+        if not callable(value):
+            kind = type(value).__name__
+            raise ExportError(
+                f"{name} is a {kind}; give an nn.Module, or a function without arguments that "
+                "returns one"
+            )
+        is_class = isinstance(value, type)
+        try:
+            value = value()
+        except Exception as error:
+            raise ExportError(
+                f"{name}() fails: {printable(one_line(error))}; give a function without arguments "
+                "that returns the nn.Module"
+            ) from error
+        if is_class and isinstance(value, nn.Module):
+            value.eval()  # nobody else could have done it
+    if not isinstance(value, nn.Module):
+        raise ExportError(
+            f"{name}() returned a {type(value).__name__}; return an nn.Module in eval mode"
+        )
+    return value
+
+
+def _load_weights(module: "nn.Module", name: str, path: Path) -> None:
+    """Load a state dict into a module; the file may hold tensors only."""
+    from torch import Tensor
+
+    from cgan_export.errors import ExportError
+    from cgan_training.archive import ArchiveError, load_archive
+    from cgan_training.errors import ModelFileError, one_line
+
+    try:
+        state = load_archive(path)
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path}: {error.strerror}; check --weights") from error
+    except ArchiveError as error:
+        raise ModelFileError(
+            f"{path} is not a state dict of tensors, or is damaged ({error}); write it with "
+            "torch.save(module.state_dict(), path)"
+        ) from error
+    tensors = state.values() if isinstance(state, dict) else [state]
+    if not isinstance(state, dict) or not all(isinstance(each, Tensor) for each in tensors):
+        keys = f" with the keys {', '.join(map(str, state))}" if isinstance(state, dict) else ""
+        raise ModelFileError(
+            f"{path} holds a {type(state).__name__}{printable(keys):.120}, not a state dict; write "
+            "it with torch.save(module.state_dict(), path)"
+        )
+    try:
+        module.load_state_dict(state)
+    except Exception as error:
+        reason = printable(one_line(error)).removeprefix("RuntimeError: ")
+        raise ExportError(
+            f"the weights in {path} do not fit {name}: {reason}; give the state dict of this module"
+        ) from error

@@ -1,0 +1,87 @@
+"""Static quantization by ONNX Runtime, for networks outside the project's own int8.
+
+Matches the weighted layers of any graph: Conv, ConvTranspose, Gemm and MatMul. All other operators
+stay float32, so the images of two processors may differ by quantization steps.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from cgan_export.errors import VerificationError
+from cgan_export.source import GeneratorSource
+from cgan_export.tracing.trace import clean, silence
+from cgan_runtime.model_file.contract import LABEL, NOISE
+from cgan_runtime.noise import standard_normal
+from cgan_training.errors import one_line
+
+LAYERS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
+CALIBRATION_IMAGES = 512  # or one per label
+BATCH = 32
+
+
+def quantize_statically(model: onnx.ModelProto, source: GeneratorSource) -> onnx.ModelProto:
+    """Return a model with int8 weights, one scale per channel, and uint8 activations.
+
+    The ranges of the activations are those of images of all labels with the runtime's noise.
+
+    Args:
+        model: the float32 graph, without metadata.
+        source: the generator that it computes.
+
+    Raises:
+        VerificationError: ONNX Runtime cannot quantize the graph, or finds nothing to quantize.
+    """
+    count = max(CALIBRATION_IMAGES, source.classes)
+    with tempfile.TemporaryDirectory() as folder, silence():
+        path = Path(folder) / "quantized.onnx"
+        try:
+            quantize_static(
+                model,
+                path,
+                _Calibration(source, count),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=LAYERS,
+                per_channel=True,
+                # x86 without VNNI adds pairs of products in 16 bits. Weights of 7 bits cannot
+                # exceed them.
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+        except Exception as error:
+            raise VerificationError(
+                f"ONNX Runtime cannot quantize {source.name} to int8: {one_line(error)}; export "
+                "with --precision fp16"
+            ) from error
+        quantized = onnx.load(path)
+    if not any(node.op_type == "DequantizeLinear" for node in quantized.graph.node):
+        raise VerificationError(
+            f"{source.name} has no layers that int8 supports ({', '.join(LAYERS)} with constant "
+            "weights); export with --precision fp16"
+        )
+    for tensor in quantized.graph.initializer:  # the contract allows raw bytes only
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
+    return clean(quantized)
+
+
+class _Calibration(CalibrationDataReader):  # type: ignore[misc]
+    """Yields noise and labels in batches."""
+
+    def __init__(self, source: GeneratorSource, count: int) -> None:
+        noise = standard_normal(0, 0, count, source.noise_dim)
+        labels = np.arange(count) % source.classes
+        self._batches: Iterator[dict[str, NDArray[np.generic]]] = (
+            {NOISE: noise[start : start + BATCH], LABEL: labels[start : start + BATCH]}
+            for start in range(0, count, BATCH)
+        )
+
+    def get_next(self) -> dict[str, NDArray[np.generic]] | None:
+        """Return the inputs of the next batch, or None."""
+        return next(self._batches, None)

@@ -1,0 +1,216 @@
+"""Checks of a user's module before it is traced: each problem is reported in one line.
+
+The checks run the module on every label, so that its mistakes appear as they are in PyTorch.
+"""
+
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from cgan_export.errors import ExportError
+from cgan_export.source import ValueRange, call_generator, takes_names, to_pixels
+from cgan_runtime.model_file.contract import CHANNELS, MAX_BATCH, REFERENCE_SEED, ImageShape
+from cgan_runtime.model_file.rules import MAX_ELEMENTS
+from cgan_runtime.noise import standard_normal
+from cgan_training.errors import one_line
+
+CHECKED_IMAGES = 64  # or one per label
+ALONE = 8  # images that are also generated one at a time
+MAX_OUTSIDE = 1 / 3  # share of the values outside value_range
+MAX_FAR_OUTSIDE = 0.01  # share of the values outside by more than its width
+MAX_NOISE_DIM = 2**16
+
+
+def check_arguments(noise_dim: int, class_names: Sequence[str], value_range: ValueRange) -> None:
+    """Raise ExportError unless the arguments of export_generator() are valid."""
+    if type(noise_dim) is not int or not 1 <= noise_dim <= MAX_NOISE_DIM:
+        raise ExportError(
+            f"noise_dim must be a whole number from 1 to {MAX_NOISE_DIM:,}, got {noise_dim!r}"
+        )
+    names = [] if isinstance(class_names, str) else list(class_names)
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ExportError(
+            f"class_names must be a sequence of names, one per label, got {class_names!r:.80}"
+        )
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ExportError(f"class_names has {repeated!r} twice; use each name once")
+    is_pair = isinstance(value_range, Sequence) and len(value_range) == 2
+    if not is_pair or not all(isinstance(each, int | float) for each in value_range):
+        raise ExportError(f"value_range must be two numbers, got {value_range!r:.80}")
+    low, high = value_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ExportError(f"value_range must be LOW < HIGH, both finite, got {low} and {high}")
+
+
+def check_module(module: nn.Module, name: str) -> None:
+    """Check the mode, the tensors and the signature of a module.
+
+    Raises:
+        ExportError: the module is not one in eval mode, in float32 and on the CPU, or forward()
+            does not take noise and label.
+    """
+    if not isinstance(module, nn.Module) or isinstance(module, torch.jit.ScriptModule):
+        kind = type(module).__name__
+        raise ExportError(f"{name} is not an nn.Module but a {kind}; give the nn.Module itself")
+    for path, each in module.named_modules():
+        if each.training:
+            part = f"its layer {path} is" if path else "it is"
+            raise ExportError(f"{name} cannot be exported: {part} in training mode; call .eval()")
+    for kind, tensors in (
+        ("parameter", module.named_parameters()),
+        ("buffer", module.named_buffers()),
+    ):
+        for path, tensor in tensors:
+            _check_tensor(tensor, f"the {kind} {path} of {name}", is_parameter=kind == "parameter")
+    try:
+        signature = inspect.signature(module.forward)
+        if takes_names(module):
+            signature.bind(noise=None, label=None)
+        else:
+            signature.bind(None, None)
+    except (TypeError, ValueError) as error:
+        raise ExportError(
+            f"{_describe_forward(module, name)} must take (noise, label): {error}; wrap the module "
+            "in one with that signature"
+        ) from error
+
+
+def measure_output(
+    module: nn.Module, name: str, noise_dim: int, classes: int, value_range: ValueRange
+) -> tuple[ImageShape, str | None]:
+    """Run a module on every label; return its image shape, and a note about its range if needed.
+
+    Raises:
+        ExportError: forward() fails, returns anything but images in value_range, or returns an
+            image that depends on more than its noise and label.
+    """
+    labels = torch.arange(max(CHECKED_IMAGES, classes)) % classes
+    noise = torch.from_numpy(standard_normal(REFERENCE_SEED, 0, len(labels), noise_dim))
+    forward = _Forward(module, name)
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        first = forward(noise[:1], labels[:1])
+        chunk = max(1, 2**24 // first[0].numel())
+        parts = [
+            forward(noise[start : start + chunk], labels[start : start + chunk])
+            for start in range(0, len(labels), chunk)
+        ]
+        again = forward(noise[:chunk], labels[:chunk])
+        if not torch.equal(again, parts[0]) and _pixel_error(again, parts[0], value_range) > 1:
+            raise ExportError(
+                f"{name} generates different images for the same noise and label, so it uses "
+                "random numbers; make them part of noise, or constant with register_buffer"
+            )
+        note = _check_range(parts, name, value_range)
+        alone = [forward(noise[i : i + 1], labels[i : i + 1]) for i in range(min(ALONE, chunk))]
+        error = _pixel_error(torch.cat(alone), parts[0][: len(alone)], value_range)
+    if error > 1:
+        raise ExportError(
+            f"an image of {name} depends on the other images of its batch: pixels differ by up to "
+            f"{error:.0f} of 255; use no statistics of the batch"
+        )
+    channels, height, width = first.shape[1:]
+    return (channels, height, width), note
+
+
+class _Forward:
+    """Calls forward() and checks what it returns."""
+
+    def __init__(self, module: nn.Module, name: str) -> None:
+        self.module, self.name = module, name
+        self.image_shape: torch.Size | None = None
+
+    def __call__(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Return the images, float32 [batch, channels, height, width]."""
+        # The module might change its inputs in place.
+        inputs = f"noise {list(noise.shape)}, label {list(label.shape)}"
+        try:
+            image = call_generator(self.module, noise.clone(), label.clone())
+        except Exception as error:
+            raise ExportError(
+                f"{_describe_forward(self.module, self.name)} fails for {inputs} with labels up to "
+                f"{int(label.max())}: {one_line(error)}; check noise_dim and the number of classes"
+            ) from error
+        self._check(image, len(noise), inputs)
+        result: Tensor = image
+        return result
+
+    def _check(self, image: Any, batch: int, inputs: str) -> None:
+        returned = f"{self.name} returns"
+        expected = "return one float32 tensor [batch, channels, height, width]"
+        if not isinstance(image, Tensor):
+            raise ExportError(f"{returned} a {type(image).__name__}; {expected}")
+        shape = list(image.shape)
+        if len(shape) != 4 or shape[0] != batch or shape[1] not in CHANNELS or 0 in shape:
+            remedy = "with 1 (gray) or 3 (RGB) channels"
+            if len(shape) == 4 and shape[3] in CHANNELS:
+                remedy += ", for example image.permute(0, 3, 1, 2)"
+            raise ExportError(f"{returned} {shape} for {inputs}; {expected} {remedy}")
+        if image.dtype != torch.float32 or image.device.type != "cpu":
+            kind = f"{image.dtype} on {image.device}"
+            raise ExportError(f"{returned} {kind}; {expected} on the CPU")
+        if image[0].numel() > MAX_ELEMENTS // MAX_BATCH:
+            limit = MAX_ELEMENTS // MAX_BATCH
+            raise ExportError(
+                f"{returned} images of {shape[1:]}, more than the runtime's limit of {limit:,} "
+                "values; return smaller images"
+            )
+        if self.image_shape not in (None, image.shape[1:]):
+            raise ExportError(
+                f"{returned} {shape} for {inputs}, but other images have the shape "
+                f"{list(self.image_shape or ())}; {expected} of one size"
+            )
+        self.image_shape = image.shape[1:]
+        if not image.isfinite().all():
+            raise ExportError(f"{returned} NaN or infinite values for {inputs}; train it again")
+
+
+def _check_tensor(tensor: Tensor, name: str, *, is_parameter: bool) -> None:
+    if is_lazy(tensor):
+        raise ExportError(f"{name} is not initialized; call the module once before the export")
+    if tensor.device.type == "meta":
+        raise ExportError(f"{name} is on the meta device, so it has no values; load the weights")
+    if tensor.device.type != "cpu":
+        raise ExportError(f"{name} is on {tensor.device}; call .cpu()")
+    floats = tensor.is_floating_point() or tensor.is_complex()
+    if is_parameter and floats and tensor.dtype != torch.float32:
+        raise ExportError(f"{name} is {tensor.dtype}; call .float()")
+
+
+def _check_range(images: list[Tensor], name: str, value_range: ValueRange) -> str | None:
+    """Return a note if the values hint at another range; raise ExportError if they prove it."""
+    low, high = value_range
+    width = high - low
+    values = torch.cat([image.flatten() for image in images])
+    lowest, highest = values.min().item(), values.max().item()
+    margin = width / 255
+    outside = _share_outside(values, low - margin, high + margin)
+    found = f"the values of {name} are between {lowest:.4g} and {highest:.4g}"
+    given = f"value_range ({low:g}, {high:g})"
+    is_far = _share_outside(values, low - width, high + width) > MAX_FAR_OUTSIDE
+    if outside > MAX_OUTSIDE or is_far:
+        raise ExportError(f"{found}, {outside:.0%} of them outside the {given}; give their range")
+    if outside > 0:
+        return f"{found}; those outside the {given} are clipped"
+    middle = (low + high) / 2
+    if highest > lowest and (lowest >= middle or highest <= middle):
+        return f"{found}, in one half of the {given}; check that it is their range"
+    return None
+
+
+def _share_outside(values: Tensor, low: float, high: float) -> float:
+    return ((values < low) | (values > high)).float().mean().item()
+
+
+def _pixel_error(images: Tensor, others: Tensor, value_range: ValueRange) -> float:
+    pixels = (to_pixels(each, value_range).clamp(0, 255) for each in (images, others))
+    return (next(pixels) - next(pixels)).abs().max().item()
+
+
+def _describe_forward(module: nn.Module, name: str) -> str:
+    return f"forward({', '.join(inspect.signature(module.forward).parameters)}) of {name}"

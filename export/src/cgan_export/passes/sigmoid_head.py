@@ -1,0 +1,24 @@
+"""The sigmoid head: pixels without the scaling of tanh's output.
+
+Matches layers whose last weights are those of a linear layer or a convolution, with nothing but a
+change of shape after it. The pixel is 255 * (tanh(x) + 1) / 2, which equals 255 * sigmoid(2 x), so
+the weights are doubled, and quantizing the sigmoid with the scale 1/255 yields the pixels.
+"""
+
+import torch
+from torch import nn
+
+from cgan_training.networks import Crop
+
+SHAPES = (nn.Unflatten, nn.Flatten, nn.PixelShuffle, Crop)
+
+
+def double_last_layer(layers: nn.Sequential) -> bool:
+    """Double the weights of the last layer in place; return False if its kind does not match."""
+    computing = [layer for layer in layers if not isinstance(layer, SHAPES)]
+    if not computing or not isinstance(computing[-1], nn.Linear | nn.Conv2d):
+        return False
+    with torch.no_grad():
+        for parameter in computing[-1].parameters():
+            parameter.mul_(2)  # exact
+    return True

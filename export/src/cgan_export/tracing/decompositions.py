@@ -1,0 +1,121 @@
+"""Operators of PyTorch that torch.onnx cannot express, rewritten as others that it can.
+
+- A convolution with one group per image: weights modulated per image (Karras et al. 2020, sec. 2)
+  are applied with the batch in the channel axis. ONNX requires a constant number of groups.
+- Attention on tensors without a head axis.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.nn import functional
+
+_Pair = Sequence[int]
+
+
+def decompose(program: ExportedProgram) -> ExportedProgram:
+    """Return the program without the operators above; the same program if it has none."""
+    targets = {node.target for node in program.graph.nodes if _is_unsupported(node)}
+    table = {target: rule for target, rule in _RULES.items() if target in targets}
+    return program.run_decompositions(table) if table else program
+
+
+def _is_unsupported(node: torch.fx.Node) -> bool:
+    if node.target is torch.ops.aten.scaled_dot_product_attention.default:
+        return bool(node.args[0].meta["val"].ndim == 3)  # type: ignore[union-attr]
+    return any(
+        isinstance(each, torch.fx.Node) and isinstance(each.meta.get("val"), torch.SymInt)
+        for each in node.args
+    )
+
+
+def _convolution(
+    image: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _Pair = (1, 1),
+    padding: _Pair = (0, 0),
+    dilation: _Pair = (1, 1),
+    groups: int | torch.SymInt = 1,
+) -> Any:
+    """Compute a convolution of [1, groups * inputs, height, width] as one matrix multiplication."""
+    if isinstance(groups, int):
+        return NotImplemented
+    _, inputs, *kernel = weight.shape
+    height, width = (
+        (size + 2 * pad - step * (side - 1) - 1) // jump + 1
+        for size, pad, step, side, jump in zip(
+            image.shape[2:], padding, dilation, kernel, stride, strict=True
+        )
+    )
+    images = image.reshape(groups, inputs, *image.shape[2:])
+    padded = functional.pad(images, [padding[1], padding[1], padding[0], padding[0]])
+    shifted = [  # the pixels under each position of the kernel
+        padded[
+            :,
+            :,
+            row : row + (height - 1) * stride[0] + 1 : stride[0],
+            column : column + (width - 1) * stride[1] + 1 : stride[1],
+        ]
+        for row in range(0, kernel[0] * dilation[0], dilation[0])
+        for column in range(0, kernel[1] * dilation[1], dilation[1])
+    ]
+    columns = torch.stack(shifted, 2).flatten(1, 2).flatten(2)  # [groups, inputs * kernel, pixels]
+    matrix = weight.reshape(groups, -1, columns.shape[1])  # [groups, outputs, inputs * kernel]
+    return _with_bias((matrix @ columns).reshape(1, -1, height, width), bias)
+
+
+def _transposed_convolution(
+    image: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _Pair = (1, 1),
+    padding: _Pair = (0, 0),
+    output_padding: _Pair = (0, 0),
+    groups: int | torch.SymInt = 1,
+    dilation: _Pair = (1, 1),
+) -> Any:
+    """Compute a transposed convolution of [1, groups * inputs, height, width] per group."""
+    if isinstance(groups, int):
+        return NotImplemented
+    _, outputs, *kernel = weight.shape
+    size = [
+        (each - 1) * jump - 2 * pad + step * (side - 1) + extra + 1
+        for each, jump, pad, step, side, extra in zip(
+            image.shape[2:], stride, padding, dilation, kernel, output_padding, strict=True
+        )
+    ]
+    rows, columns = image.shape[2:]
+    pixels = image.reshape(groups, -1, rows * columns)  # [groups, inputs, pixels]
+    matrix = weight.reshape(groups, -1, outputs * kernel[0] * kernel[1]).transpose(1, 2)
+    folded = functional.fold(
+        matrix @ pixels,
+        tuple(size),
+        tuple(kernel),
+        dilation=tuple(dilation),
+        padding=tuple(padding),
+        stride=tuple(stride),
+    )
+    return _with_bias(folded.reshape(1, -1, *size), bias)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **options: Any) -> Any:
+    if query.ndim != 3:
+        return NotImplemented
+    query, key, value = (each.unsqueeze(1) for each in (query, key, value))
+    attention = functional.scaled_dot_product_attention(query, key, value, *args, **options)
+    return attention.squeeze(1)
+
+
+def _with_bias(image: Tensor, bias: Tensor | None) -> Tensor:
+    return image if bias is None else image + bias.view(1, -1, 1, 1)
+
+
+_RULES: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.conv2d.default: _convolution,
+    torch.ops.aten.conv_transpose2d.input: _transposed_convolution,
+    torch.ops.aten.scaled_dot_product_attention.default: _attention,
+}

@@ -1,0 +1,89 @@
+"""Generators as they are traced: their image is float32 in 0..span."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+
+from cgan_export.passes.fold_batchnorm import fold_batch_norm
+from cgan_export.passes.label_table import split_first_layer
+from cgan_export.passes.parametrizations import compute_weights
+from cgan_export.passes.sigmoid_head import double_last_layer
+from cgan_export.source import GeneratorSource, takes_names
+from cgan_training.networks import Generator
+from cgan_training.networks.custom import CustomGeneratorNetwork
+
+
+class TraceableGenerator(nn.Module):
+    """A generator with the inputs of the model contract and a float image.
+
+    forward(noise, label) takes float32 [batch, noise_dim] and int64 [batch]; it returns float32
+    [batch, channels, height, width], where 0 is black and `span` is white.
+    """
+
+    noise_dim: int
+    span: float
+
+
+class PlainGenerator(TraceableGenerator):
+    """Any module, as it is."""
+
+    def __init__(self, source: GeneratorSource) -> None:
+        super().__init__()
+        self.generator, self.noise_dim = source.generator, source.noise_dim
+        self.low, high = source.value_range
+        # A value halfway between two pixel values must be rounded as PyTorch does. The division by
+        # the scale of QuantizeLinear is inexact, unless the scale is 1.
+        self.span, self.factor = 255.0, 255 / (high - self.low)
+        self.takes_names = takes_names(source.generator)
+
+    def forward(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Return the image in 0..span; see TraceableGenerator."""
+        if self.takes_names:
+            image = self.generator(noise=noise, label=label)
+        else:
+            image = self.generator(noise, label)
+        shifted: Tensor = image - self.low if self.low else image
+        return shifted * self.factor if self.factor != 1 else shifted
+
+
+class ContractGenerator(TraceableGenerator):
+    """A generator of cgan-train without batch norm, one-hot vector and tanh, where passes match.
+
+    Raises:
+        TypeError: it is not a chain of layers, or the first one is not linear.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        if isinstance(generator, CustomGeneratorNetwork):
+            raise TypeError("the generator is not a chain of layers")
+        layers = fold_batch_norm(generator.layers)
+        split = split_first_layer(layers[0], generator.noise_dim)
+        if split is None:
+            raise TypeError("the generator's first layer must be linear")
+        self.noise_dim, self.image_shape = generator.noise_dim, generator.image_shape
+        self.noise_weight, self.label_table = map(nn.Parameter, split)
+        self.rest = nn.Sequential(*list(layers)[1:])
+        self.has_sigmoid_head = double_last_layer(self.rest)
+        self.span = 1.0 if self.has_sigmoid_head else 2.0
+
+    def forward(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Return the image in 0..span; see TraceableGenerator."""
+        logit = self.rest(self.hidden(noise, label))
+        if logit.ndim == 2:
+            logit = logit.reshape(-1, *self.image_shape)
+        return torch.sigmoid(logit) if self.has_sigmoid_head else torch.tanh(logit) + 1
+
+    def hidden(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Return the output of the first layer, float32 [batch, units]."""
+        return torch.addmm(embedding(label, self.label_table), noise, self.noise_weight)
+
+
+def traceable_generator(source: GeneratorSource) -> TraceableGenerator:
+    """Return the generator to trace: rewritten if it is one of cgan-train, otherwise plain."""
+    generator = source.generator
+    if isinstance(generator, CustomGeneratorNetwork):
+        compute_weights(generator)
+    if isinstance(generator, Generator) and isinstance(generator.layers[0], nn.Linear):
+        return ContractGenerator(generator).eval()
+    return PlainGenerator(source).eval()
