@@ -34,7 +34,7 @@ WEB_PACKAGES := web/node_modules/.installed
 RUNTIME_FILES := runtime/pyproject.toml $(shell find runtime/src -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz faults \
+.PHONY: help setup lock demo train model test test-haswell test-arm64 test-pythons test-gpu fuzz faults \
 	load mutation coverage lowest audit dist docs pictures web test-web bench bench-quick lint format types clean
 
 help:  ## list the targets
@@ -106,6 +106,10 @@ coverage: $(VENV)/.installed  ## measure line and branch coverage of all tests
 lowest: $(VENV)/.installed  ## run the pipeline with the oldest allowed packages (ten minutes)
 	$(BIN)/python tests/supply/lowest.py $(LOWEST_FLAGS)
 
+lock: $(VENV)/.installed  ## write requirements.lock, the hashes of what setup installs (needs a network)
+	$(BIN)/$(PIP_INSTALL) --group lock
+	$(BIN)/python tests/supply/lock.py
+
 audit: $(VENV)/.installed  ## check all installed packages for known vulnerabilities (needs a network)
 	$(BIN)/$(PIP_INSTALL) --group audit
 	$(BIN)/pip-audit --local --skip-editable --progress-spinner off
@@ -156,11 +160,12 @@ clean:  ## delete environments and caches, but not the runs
 	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf web/node_modules web/dist
 
-$(VENV)/.installed: pyproject.toml constraints.txt training/pyproject.toml export/pyproject.toml \
-		runtime/pyproject.toml
+$(VENV)/.installed: pyproject.toml constraints.txt requirements.lock training/pyproject.toml \
+		export/pyproject.toml runtime/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/$(PIP_INSTALL) --upgrade 'pip>=25.1'
-	$(BIN)/$(PIP_INSTALL) --constraint constraints.txt --group dev \
+	$(BIN)/$(PIP_INSTALL) --require-hashes --no-deps --only-binary :all: \
+		--requirement requirements.lock
+	$(BIN)/$(PIP_INSTALL) --no-build-isolation --constraint constraints.txt --group dev \
 		--editable 'training[tensorboard]' --editable 'runtime[cpu]' --editable export
 	touch $@
 

@@ -29,6 +29,7 @@ HOSTED = {
     "x86-64, clang -O3 -march=native": ["", "clang", "-O3", "-march=native"],
     "armv7": ["qemu-arm-static", "arm-linux-gnueabihf-gcc", "-O2", "-static"],
     "aarch64": ["qemu-aarch64-static", "aarch64-linux-gnu-gcc", "-O2", "-static"],
+    "i686, x87": ["qemu-i386-static", "i686-linux-gnu-gcc", "-O2", "-static", "-mfpmath=387"],
     "s390x (big endian)": ["qemu-s390x-static", "s390x-linux-gnu-gcc", "-O2", "-static"],
 }
 

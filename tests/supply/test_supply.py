@@ -4,6 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
+import lock
 import pytest
 import supply_table
 
@@ -37,3 +38,12 @@ def test_the_readme_states_the_size_of_the_wheel(wheel: Path) -> None:
     text = (supply_table.ROOT / "README.md").read_text("utf-8")
     (stated,) = re.findall(r"a wheel of ([\d.]+) MB", text)
     assert float(stated) == pytest.approx(wheel.stat().st_size / 1e6, rel=0.1)
+
+
+def test_the_lock_has_the_versions_of_the_constraints() -> None:
+    locked = dict(re.findall(r"^([\w-]+)==(\S+)", lock.LOCK.read_text(), re.MULTILINE))
+    lines = (lock.ROOT / "constraints.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if "==" in line)
+    expected = {name: version for name, version in pinned.items() if name in locked}
+    assert {name: locked[name] for name in expected} == expected, "run make lock"
+    assert {"numpy", "onnxruntime", "pip"} <= locked.keys()
