@@ -115,6 +115,13 @@ def test_forward_may_take_other_forms(
     assert np.abs(images - pixels(module, [2, 1, 0])).max() <= 1
 
 
+def test_a_compiled_module_is_exported_without_compiling_it(
+    export: Callable[..., ImageGenerator],
+) -> None:
+    module: Any = torch.compile(Mine().eval(), backend="inductor")
+    assert export(module).info.image_shape == (1, 4, 5)
+
+
 def test_the_module_stays_as_it_is(export: Callable[..., ImageGenerator]) -> None:
     module = Mine()
     nn.utils.parametrizations.weight_norm(module.first)

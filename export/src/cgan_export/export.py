@@ -217,6 +217,7 @@ def source_of_module(
         ExportError: an argument or the module is not supported.
     """
     check_arguments(noise_dim, class_names, value_range)
+    module = getattr(module, "_orig_mod", module)  # of torch.compile()
     check_module(module, name)
     generator = _copied(module)
     _log.info("checking %s", name)
