@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cgan_export.errors import EvaluationError
 from cgan_export.evaluation.datasets import load_evaluation_data, load_training_images
 from cgan_export.evaluation.image_sources import ImageSource
-from cgan_training.data import Dataset, load_dataset
+from cgan_training.data import Conversion, Dataset, load_dataset
 from cgan_training.errors import DatasetError
 
 NAMES = ("yes", "no", "maybe")
@@ -110,7 +110,7 @@ def test_only_a_built_in_dataset_is_looked_up_by_its_name(
     monkeypatch.chdir(tmp_path)
     for training in ({}, {"dataset_sha256": "0"}, {"dataset_path": "shapes"}):
         with pytest.raises(
-            EvaluationError, match="not a built-in dataset; give its folder as --da"
+            EvaluationError, match="not a built-in dataset; give its folder or function as --da"
         ):
             load_training_images(source(name, training))
 
@@ -182,3 +182,23 @@ def test_both_parts_of_auto_are_of_one_dataset(
     model = replace(source("", {}, digits.class_names), shape=(1, 28, 28))
     load_evaluation_data(model, "auto")
     assert requested == ["auto", "optdigits"]
+
+
+def test_images_are_converted_as_for_the_training(make_folder: MakeFolder) -> None:
+    folder = make_folder("shapes")
+    conversion = Conversion((10, 9), 1)
+    data = load_dataset(str(folder), Path("none"), conversion=conversion)[0]
+    training = {"dataset_path": str(folder), "dataset_sha256": data.sha256} | conversion.to_dict()
+    model = replace(source("shapes", training), shape=(1, 10, 9))
+    found = load_evaluation_data(model)
+    assert found.train.sha256 == data.sha256
+    assert found.test.image_shape == (1, 10, 9)
+    for wrong in ({"image_size": "10x9"}, {"image_size": [10, 9, 8]}, {"grayscale": "yes"}):
+        with pytest.raises(EvaluationError, match="has invalid facts about its training"):
+            load_training_images(replace(model, training=training | wrong))
+
+
+def test_images_are_converted_to_those_of_a_network_from_elsewhere(make_folder: MakeFolder) -> None:
+    model = replace(source("", {}), shape=(3, 12, 16))
+    data = load_evaluation_data(model, str(make_folder("shapes")))
+    assert data.train.image_shape == data.test.image_shape == (3, 12, 16)

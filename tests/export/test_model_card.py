@@ -110,6 +110,17 @@ def test_a_folder_is_a_path_to_replace_quoted_for_the_shell(card: Card) -> None:
     assert command_of(text)[4] == "path/to/mnist"
 
 
+def test_the_conversion_of_the_images_is_an_option(card: Card) -> None:
+    values = built_in()
+    facts = {"image_size": [28, 32], "grayscale": True}
+    words = command_of(card(**values | {"training": values["training"] | facts}))
+    assert words[words.index("--image-size") + 1] == "28x32"
+    assert words[-1] == "--grayscale"
+    assert "--image-size" not in command_of(card(**values))
+    unknown = {"image_size": "32"}
+    assert "cgan-train --" not in card(**values | {"training": values["training"] | unknown})
+
+
 def test_paths_of_the_machine_stay_out_of_the_file(run_dir: Path) -> None:
     model = load_model(run_dir)
     paths = {

@@ -16,29 +16,32 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum
 from cgan_runtime.model_file.contract import PREFIX
+from cgan_runtime.model_file.rules import FLOAT, OPERATORS, Attribute
 
 TEXTS = ["", "x", "noise", "label", "image", "batch", "ai.onnx", "com.microsoft", "../../../x"]
 TEXTS += ["/etc/passwd", "NaN", "1", "2", "a\nb", "\x1b]0;x\x07", "é" * 50, "a" * 70_000, "\0"]
 TYPES = (0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 14, 16, 17, 23, 99)
-# Operators that graph validation allows, with the number of weights that each takes.
-ALLOWED: dict[str, int] = {
-    **dict.fromkeys(("Cast", "DepthToSpace", "Relu", "Sigmoid", "Transpose"), 0),
-    **dict.fromkeys(("Add", "Gather", "MatMul", "Mul", "Reshape"), 1),
-    **dict.fromkeys(("Clip", "Conv", "DequantizeLinear", "Gemm", "QuantizeLinear"), 2),
-}
+# Operators with one input that keep the shape of a float tensor.
+ACTIVATIONS = [
+    name
+    for name, operator in OPERATORS.items()
+    if operator.rule in ("elementwise", "composed") and operator.output == "T"
+    if FLOAT in operator.types and name not in ("Gelu", "Identity")
+]
 MEMORY_BOMBS: Sequence[tuple[str, list[str]]] = [
     *(("ConstantOfShape", ["size"]), ("Expand", ["one", "size"]), ("Tile", ["one", "size"])),
     *(("Range", ["size", "size", "size"]), ("RandomNormal", []), ("EyeLike", ["one"])),
     *(("Resize", ["one", "", "", "size"]), ("Pad", ["one", "size"])),
 ]
-ATTRIBUTES = ("axis", "to", "perm", "pads", "strides", "dilations", "group", "transA")
+ATTRIBUTES = [*{name for operator in OPERATORS.values() for name in operator.attributes}]
+ATTRIBUTES.sort()
 DTYPES = (np.float32, np.float16, np.float64, np.uint8, np.int8, np.int32, np.int64, np.bool_)
 PATHS = ("/etc/passwd", "../../../etc/passwd", "/dev/zero", "x", "", "/proc/self/mem")
 WEIGHT_KINDS = ["enlarge dimensions", "use external data", "resize weights", "cast weights"]
 WEIGHT_KINDS += ["set weights"]
 NODE_KINDS = ["create cycle", "remove nodes", "shuffle nodes", "change operator"]
 NODE_KINDS += ["change attribute"]
-FORBIDDEN = ("LSTM", "Softmax", "TopK", "Einsum", "NoSuch", "Loop", "Identity")
+FORBIDDEN = ("LSTM", "TopK", "RandomNormalLike", "NoSuch", "Loop", "NonZero")
 ZEROS = (np.uint8(0), np.int8(0), np.uint8(255), np.int8(-128))
 Create = Callable[[ModelProto, str, str, Random], list[NodeProto]]
 
@@ -189,7 +192,7 @@ def _mutate_nodes(kind: str, nodes: Any, random: Random) -> None:
         case "shuffle nodes":
             nodes.sort(key=lambda _: random.random())
         case "change operator":
-            node.op_type = random.choice([*ALLOWED, *FORBIDDEN])
+            node.op_type = random.choice([*OPERATORS, *FORBIDDEN])
         case _:
             value: Any = random.choice(bytes_mutants.INTERESTING[:20])
             name = random.choice(ATTRIBUTES)
@@ -317,9 +320,30 @@ def insert_nodes(model: ModelProto, random: Random) -> None:
 
 
 def _create_node(model: ModelProto, name: str, out: str, random: Random) -> list[NodeProto]:
-    operator = random.choice([*ALLOWED])
-    inputs = [name, *(_weight(model, random) for _ in range(ALLOWED[operator]))]
-    return [helper.make_node(operator, inputs, [out], **_attributes(operator, random))]
+    kind, operator = random.choice([*OPERATORS.items()])
+    count = random.randint(operator.required, len(operator.inputs) + operator.variadic)
+    inputs = [name, *(_weight(model, random) for _ in range(count - 1))][:count]
+    attributes = {
+        key: _attribute(each, random)
+        for key, each in operator.attributes.items()
+        if each.default is None or random.random() < 0.3
+    }
+    outputs = (
+        [out] if kind != "Split" else [out, *(f"{out}.{i}" for i in range(random.randrange(3)))]
+    )
+    return [helper.make_node(kind, inputs, outputs, **attributes)]
+
+
+def _attribute(attribute: Attribute, random: Random) -> Any:
+    small = random.randrange(-2, 5)
+    values: dict[str, Any] = {
+        "float": random.choice((0.0, 1.0, -1.0, float("nan"), 1e30)),
+        "int": random.choice((small, small, 0, 1, -1, 2**40)),
+        "ints": [random.randrange(-1, 4) for _ in range(random.choice((1, 2, 2, 4)))],
+        "tensor": numpy_helper.from_array(np.array([small], np.float32)),
+        "text": random.choice([*attribute.choices, "x", "ij->ji", "bi,ij->bj", "...i->...i"]),
+    }
+    return values[attribute.kind]
 
 
 def insert_fitting_nodes(model: ModelProto, random: Random) -> None:
@@ -334,9 +358,26 @@ def _create_fitting(model: ModelProto, name: str, out: str, random: Random) -> l
     _append_tensor(model, zero, random.choice(ZEROS))
     _append_tensor(model, scale, np.float32(random.choice(scales)))
     _append_tensor(model, limit, np.float32(random.choice((0, 1, -1, np.nan))))
+    axis = _append_tensor(model, f"{out}x", np.array([-1]))
     node = helper.make_node
     nodes = [
-        [node(random.choice(("Relu", "Sigmoid")), [name], [out])],
+        [node(random.choice(ACTIVATIONS), [name], [out])],
+        [node("Softmax", [name], [out])],
+        [
+            node("Greater", [name, limit], [f"{out}g"]),
+            node("Where", [f"{out}g", name, limit], [out]),
+        ],
+        [node("Shape", [name], [f"{out}n"]), node("Reshape", [name, f"{out}n"], [out])],
+        [node("Shape", [name], [f"{out}n"]), node("Expand", [name, f"{out}n"], [out])],
+        [node("Unsqueeze", [name, axis], [f"{out}u"]), node("Squeeze", [f"{out}u", axis], [out])],
+        [
+            node("Split", [name], [f"{out}a", f"{out}b"], axis=-1, num_outputs=2),
+            node("Concat", [f"{out}b", f"{out}a"], [out], axis=-1),
+        ],
+        [
+            node("ReduceMean", [name, axis], [f"{out}m"]),
+            node("Sub", [name, f"{out}m"], [out]),
+        ],
         [node("Clip", [name, *[limit] * random.randrange(3)], [out])],
         [node("Add", [name, limit], [out])],
         [node("Mul", [scale, name], [out])],
@@ -359,22 +400,9 @@ def _weight(model: ModelProto, random: Random) -> str:
     shape = random.choice(shapes) if dtype != np.int64 else (random.randrange(1, 5),)
     values = np.full(shape, random.choice((0, 1, 2, 10)))
     if dtype == np.int64 and random.random() < 0.7:
-        values = np.array(random.choice([[-1, 256], [-1, 1, 16, 16], [0, -1], [-1, 784], [-1]]))
+        targets = [[-1, 256], [-1, 1, 16, 16], [0, -1], [-1, 784], [-1], [0], [1], [1, -1], [2, 3]]
+        values = np.array(random.choice([*targets, [0, 0, 1, 1, 0, 0, 1, 1], [2**40]]))
     return _append_tensor(model, f"weight{len(model.graph.initializer)}", values.astype(dtype))
-
-
-def _attributes(operator: str, random: Random) -> dict[str, Any]:
-    small = random.randrange(-2, 5)
-    attributes: dict[str, dict[str, Any]] = {
-        "Cast": {"to": random.choice(TYPES)},
-        "Conv": {"pads": [small] * 4, "strides": [random.randrange(3)] * 2},
-        "DepthToSpace": {"blocksize": small, "mode": random.choice(("CRD", "DCR", "x"))},
-        **{key: {"axis": small} for key in ("DequantizeLinear", "Gather", "QuantizeLinear")},
-        "Gemm": {"transA": random.randrange(2), "transB": random.randrange(2)},
-        "Reshape": {"allowzero": random.randrange(2)},
-        "Transpose": {"perm": random.choice(([1, 0], [0, 1], [0, 2, 3, 1], [0], [0, 0]))},
-    }
-    return attributes.get(operator, {})
 
 
 MODEL_MUTATIONS = {

@@ -159,7 +159,7 @@ class OnnxTarget:
         if not is_checksum_valid:
             raise WrongError(f"a file with a wrong checksum is accepted: {kind}")
         images, report = np.load("images.npy"), json.loads(check.stdout)
-        shape = (2 * len(report["model"]["classes"]), 1, *report["model"]["shape"])
+        shape = (2 * len(report["model"]["classes"]), *report["model"]["shape"])
         if images.dtype != np.uint8 or images.shape != shape:
             raise WrongError(f"the images are {images.dtype} {images.shape}, expected {shape}")
         _check_golden(passed=check.returncode == 0)

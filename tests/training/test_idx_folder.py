@@ -3,6 +3,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,8 +13,8 @@ from cgan_training.errors import DatasetError
 NOWHERE = Path("nowhere")
 
 
-def idx(shape: Sequence[int], content: bytes) -> bytes:
-    return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape) + content
+def idx(shape: Sequence[int], content: bytes, kind: int = 8) -> bytes:
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, kind, len(shape), *shape) + content
 
 
 def write_part(folder: Path, part: str, labels: Sequence[int], height: int, width: int) -> None:
@@ -258,3 +259,42 @@ def test_invalid_class_names_are_rejected(shapes: Path, content: bytes, message:
 def test_an_unreadable_classes_txt_is_named(shapes: Path) -> None:
     (shapes / "classes.txt").mkdir()
     assert error_of(shapes).startswith("cannot read FOLDER/classes.txt: Is a directory; ")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "dtype", "values"),
+    [
+        ("train-images-idx3-float", 13, ">f4", [0, 0.5, 1]),
+        ("train-images.idx3-double", 14, ">f8", [-1, 0, 1]),
+        ("train-images-idx3-short", 11, ">i2", [0, 128, 255]),
+        ("train-images-idx3-int", 12, ">i4", [0, 128, 255]),
+        ("train-images-idx3-ubyte", 13, ">f4", [0, 128.2, 255]),
+    ],
+)
+@pytest.mark.parametrize("shape", [(4, 10, 11), (4, 10, 11, 3), (4, 3, 10, 11), (4, 10, 11, 1)])
+def test_every_type_and_color_are_converted(
+    shapes: Path, name: str, kind: int, dtype: str, values: list[float], shape: tuple[int, ...]
+) -> None:
+    (shapes / "train-images-idx3-ubyte").unlink()
+    numbers = np.resize(np.array(values), shape).astype(dtype)
+    name = name.replace("idx3", f"idx{len(shape)}")
+    (shapes / name).write_bytes(idx(shape, numbers.tobytes(), kind))
+    data = load(shapes)
+    assert data.image_shape == (3 if 3 in shape else 1, 10, 11)
+    expected = np.resize(np.array([0, 128, 255], np.uint8), shape)
+    if shape[-1] in (1, 3):
+        expected = np.moveaxis(expected, 3, 1)
+    assert torch.equal(data.images, torch.from_numpy(expected.reshape(data.images.shape).copy()))
+
+
+def test_labels_of_other_types_are_read(shapes: Path) -> None:
+    (shapes / "train-labels-idx1-ubyte").write_bytes(
+        idx((4, 1), struct.pack(">4i", 0, 2, 1, 2), 12)
+    )
+    assert load(shapes).labels.tolist() == [0, 2, 1, 2]
+    (shapes / "train-labels-idx1-ubyte").write_bytes(
+        idx((4,), struct.pack(">4f", 0, 2.5, 1, 2), 13)
+    )
+    assert "holds labels that are not whole numbers" in error_of(shapes)
+    (shapes / "train-labels-idx1-ubyte").write_bytes(idx((4,), bytes([0, 255, 1, 2]), 9))
+    assert "holds the label -1, but 3 classes allow 0 to 2" in error_of(shapes)

@@ -60,7 +60,10 @@ def test_a_tenth_of_each_class_is_held_out(root: Path) -> None:
     shown = {image.numpy().tobytes() for data in (train, test) for image in data.images}
     assert len(shown) == 22
     assert train.notes == (
-        "there is no test part: 3 of 22 images are held out for it, a tenth of each class",
+        (
+            "there is no test part: 3 of 22 images are held out for it, a tenth of each class, "
+            "but at least one"
+        ),
     )
 
 

@@ -110,6 +110,14 @@ class ImageGenerator:
         """Provider that the session uses, such as "cpu" or "cuda"."""
         return self._open_sessions().provider
 
+    @property
+    def nodes(self) -> dict[str, int]:
+        """Number of the graph's nodes that each provider computes, by its name.
+
+        It is empty if the CPU computes all of them, or onnxruntime does not tell.
+        """
+        return self._open_sessions().nodes
+
     def noise(
         self, seed: SupportsIndex, start: SupportsIndex = 0, count: SupportsIndex = 1
     ) -> NDArray[np.float32]:
@@ -122,14 +130,6 @@ class ImageGenerator:
             InputError: an argument is out of range, as for generate().
         """
         return standard_normal(seed, start, count, self.info.noise_dim)
-
-    @property
-    def nodes(self) -> dict[str, int]:
-        """Number of the graph's nodes that each provider computes, by its name.
-
-        It is empty if the CPU computes all of them, or onnxruntime does not tell.
-        """
-        return self._open_sessions().nodes
 
     def generate(
         self,

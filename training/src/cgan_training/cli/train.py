@@ -75,7 +75,7 @@ def check_image_size(
 
 def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     """Return the value of --dataset if it names a dataset or a path."""
-    if value not in DATASETS and not (is_dataset_path(value) or is_user_code(value)):
+    if value not in DATASETS and not is_dataset_path(value) and not is_user_code(value):
         raise click.UsageError(
             f"there is no dataset or folder {value!r}; give the path of a folder or a .npz file, "
             f"or one of {', '.join(DATASETS)}"
@@ -117,8 +117,8 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     "Images to train on: a folder with a subfolder of images per class, a folder of IDX files in "
     "MNIST's layout, a .npz file in MedMNIST's layout, or the name of a dataset: "
     f"{', '.join(DATASETS)}. auto is MNIST if it is on disk or can be downloaded, otherwise the "
-    "small dataset of scikit-learn. Your own function is named as my_module:load. See "
-    "docs/your-images.md and docs/extend.md.",
+    "small dataset of scikit-learn (docs/your-images.md). Your own function is named as "
+    "my_module:load (docs/extend.md).",
     metavar="PATH|NAME|MODULE:FUNCTION",
     callback=check_dataset,
     default="auto",

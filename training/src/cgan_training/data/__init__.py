@@ -34,10 +34,9 @@ def load_dataset(
     """Load a dataset by name, or from a folder or file.
 
     Args:
-        name: one of DATASETS, the path of a folder as image_folder.py or idx_folder.py describes
-            it, or of a file as npz.py describes it, or the name of a function as user_dataset.py
-            describes it. "auto" means MNIST, or optdigits if MNIST is
-            neither on disk nor can be downloaded.
+        name: one of DATASETS; the path of a folder as image_folder.py or idx_folder.py describes
+            it, or of a file as npz.py does; or the name of a function as user_dataset.py describes
+            it. "auto" means MNIST, or optdigits if MNIST is neither on disk nor can be downloaded.
         data_dir: the root folder of torchvision's datasets, for example with MNIST in MNIST/raw.
         train: whether to load the training part or the test part.
         conversion: the size and the number of channels of the images.
@@ -51,12 +50,16 @@ def load_dataset(
             sizes.
         UserCodeError: a function of the user cannot be imported, or does not work.
     """
-    from cgan_training.data import user_dataset
+    from cgan_training.data.download import DownloadError
     from cgan_training.data.pixels import convert
 
-    if is_user_code(name):
-        return convert(user_dataset.load(name, train=train), conversion), None
-    data, problem = _load(name, data_dir, conversion, train=train)
+    problem = None
+    try:
+        data = _load("mnist" if name == "auto" else name, data_dir, conversion, train=train)
+    except DownloadError as error:
+        if name != "auto":
+            raise
+        data, problem = _load("optdigits", data_dir, conversion, train=train), str(error)
     return convert(data, conversion), problem
 
 
@@ -78,26 +81,20 @@ def load_test_part(train: Dataset, name: str, data_dir: Path) -> Dataset:
     return test
 
 
-def _load(
-    name: str, data_dir: Path, conversion: Conversion, *, train: bool
-) -> tuple[Dataset, str | None]:
-    from cgan_training.data import cifar10, optdigits, svhn, torchvision_sets, usps
-    from cgan_training.data.download import DownloadError
+def _load(name: str, data_dir: Path, conversion: Conversion, *, train: bool) -> Dataset:
+    from cgan_training.data import cifar10, optdigits, svhn, torchvision_sets, user_dataset, usps
 
     if is_dataset_path(name):
-        return _load_path(Path(name), conversion, train=train), None
+        return _load_path(Path(name), conversion, train=train)
+    if is_user_code(name):
+        return user_dataset.load(name, train=train)
     if name in torchvision_sets.SETS:
-        return torchvision_sets.load(name, data_dir, train=train), None
-    for module in (cifar10, svhn, usps):
-        if name == module.__name__.rpartition(".")[2]:
-            return module.load(data_dir, train=train), None
+        return torchvision_sets.load(name, data_dir, train=train)
     if name == "optdigits":
-        return optdigits.load(train=train), None
-    if name == "auto":
-        try:
-            return torchvision_sets.load("mnist", data_dir, train=train), None
-        except DownloadError as error:
-            return optdigits.load(train=train), str(error)
+        return optdigits.load(train=train)
+    load = {"cifar10": cifar10.load, "svhn": svhn.load, "usps": usps.load}.get(name)
+    if load is not None:
+        return load(data_dir, train=train)
     raise DatasetError(
         f"there is no dataset {name!r}; choose one of {', '.join(DATASETS)}, or give the path of "
         "a folder or a .npz file"

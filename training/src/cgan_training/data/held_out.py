@@ -22,7 +22,7 @@ def held_out_note(held: int, total: int) -> str:
     """Return what the user is told."""
     return (
         f"there is no test part: {held:,} of {total:,} images are held out for it, a tenth of "
-        "each class"
+        "each class, but at least one"
     )
 
 
