@@ -113,12 +113,13 @@ def _skip_speed_measurement() -> None:
 def _check_golden(passed: bool) -> None:
     """Compare the golden images of m.onnx with what the command reported about them."""
     from cgan_runtime import ImageGenerator
+    from cgan_runtime.diagnostics.device_check import golden_tolerance
 
     with ImageGenerator("m.onnx", "cpu", threads=1) as generator:
         golden = generator.info.golden
         images = generator.generate(list(golden.labels), seed=golden.seed).astype(int)
         expected = np.frombuffer(golden.images, np.uint8).reshape(images.shape)
-        tolerance = 0 if generator.info.precision == "int8" else 1
+        tolerance = golden_tolerance(generator.provider, generator.info)
     if passed != bool(np.abs(images - expected).max() <= tolerance):
         raise WrongError("the command reports a wrong result for the golden images")
 

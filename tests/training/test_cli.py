@@ -79,7 +79,7 @@ def test_a_resumed_run_keeps_its_options(
 
 def test_recipes_are_listed(call: Command) -> None:
     listed = call("cgan-train", "--list-recipes").stdout
-    assert listed == b"classic\nedge\nedge-conv\nedge-finish\nedge-long\n"
+    assert listed == b"classic\nedge\nedge-conv\nedge-finish\nedge-long\nedge-texture\n"
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(
@@ -105,6 +105,14 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.endswith(b"none contains no run (no config.json); check the path\n")
     assert list(tmp_path.iterdir()) == [small_toml]
+
+
+def test_the_default_recipe_suits_the_images(call: Command) -> None:
+    done = call("cgan-train", "--dataset", "optdigits", "--threads", 1, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    choice, plan = done.stderr.decode().splitlines()
+    assert choice.startswith("chose the recipe edge: the images have little texture")
+    assert plan.startswith("recipe edge: 25 epochs ")
 
 
 def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path) -> None:
@@ -142,5 +150,5 @@ def test_wrong_input_gives_one_line_and_an_exit_code(
     *progress, error = done.stderr.decode().splitlines()
     assert error.startswith("error: ")
     assert message in error
-    assert all(line.startswith("recipe edge: ") for line in progress)
+    assert all(line.startswith(("chose the recipe edge: ", "recipe edge: ")) for line in progress)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before

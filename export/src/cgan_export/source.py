@@ -16,7 +16,7 @@ ValueRange = tuple[float, float]
 TANH_RANGE: ValueRange = (-1.0, 1.0)  # of the generators of cgan-train
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GeneratorSource:
     """A generator to export: a trained model, or a module of the user."""
 

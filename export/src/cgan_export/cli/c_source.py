@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from cgan_export.cli.modules import names_module
 from cgan_export.targets.c import c_files
 from cgan_runtime.cli import runner
 from cgan_runtime.errors import OutputError, printable
@@ -44,6 +45,8 @@ def require_name(output: Path | None) -> Path:
 
 def check_c_option(folder: Path | None, outputs: dict[str, Path], model: Path) -> None:
     """Check --c, if it is given, before an export; raise what check_c_files() raises."""
+    if folder and names_module(model):
+        raise click.UsageError(f"--c writes generators of cgan-train only, and MODEL is {model}")
     if folder and "int8" not in outputs:
         raise click.UsageError("--c writes an int8 file as C; add --precision int8")
     if folder:

@@ -17,6 +17,7 @@ def report_values(report: ExportReport, speed: Speed) -> dict[str, Any]:
     return {
         "path": str(report.path),
         "precision": report.precision,
+        "bit_exact": report.bit_exact,
         "bytes": report.size_bytes,
         "parameters": report.parameters,
         "nodes": report.nodes,

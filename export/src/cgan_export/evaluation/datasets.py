@@ -120,6 +120,10 @@ def _locate(source: ImageSource, dataset: str | None, data_dir: Path | None) -> 
         return dataset, folder
     # The name of a folder says nothing about where it is.
     path = source.training.get("dataset_path") or source.dataset
+    if not path:
+        raise EvaluationError(
+            f"{source.name} does not say what it was trained on; name its dataset with --dataset"
+        )
     if path not in BUILT_IN and not Path(path).is_absolute():
         raise EvaluationError(
             f"{source.name} was trained on {source.dataset!r}, which is not a built-in dataset; "

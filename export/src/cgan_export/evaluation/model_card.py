@@ -30,6 +30,7 @@ VERIFICATION = {  # titles of the verification results
     "label_accuracy_change": "change of the label accuracy",
     "label_accuracy_images": "images that the quality gate compared",
 }
+RECIPE = {"recipe": "name", "seed": "seed"}
 TRAINING = {  # titles of facts of the training run
     "dataset_sha256": "SHA-256 of the dataset",
     "stopped_after_seconds": "seconds after which --minutes ended it",
@@ -63,9 +64,8 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> 
         "classes": escape(", ".join(info.class_names)),
     }
     training_facts = {
-        "dataset": info.dataset,
-        "recipe": info.recipe.get("name", "unknown"),
-        "seed": info.recipe.get("seed", "unknown"),
+        "dataset": info.dataset or "unknown",
+        **_origin(info),
         **{
             TRAINING.get(key, key): value
             for key, value in info.training.items()
@@ -108,9 +108,9 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> 
             "",
             "## Limits",
             "",
-            f"The model was trained on {escape(info.dataset)} only. It generates these classes, at",
-            "this size, and reproduces the biases and gaps of that dataset. Do not use generated",
-            "images in place of real ones where errors matter.",
+            f"The model was trained on {escape(info.dataset or 'unknown images')} only.",
+            "It generates these classes, at this size, and reproduces the biases and gaps of that",
+            "dataset. Do not use generated images in place of real ones where errors matter.",
             "",
         ]
     )
@@ -127,6 +127,13 @@ def sample_sheet(generator: ImageGenerator) -> bytes:
 def _summary(run: Mapping[str, Any]) -> str:
     dataset, seconds = run["dataset"], run["seconds"]
     return f"{run['recipe']['name']}, {run['epochs']:,} epochs of {dataset}, {seconds} seconds"
+
+
+def _origin(info: ModelInfo) -> dict[str, object]:
+    """Return the name of a user's module, or the recipe of cgan-train."""
+    if "module" in info.recipe:
+        return {"network": info.recipe["module"]}
+    return {key: info.recipe.get(name, "unknown") for key, name in RECIPE.items()}
 
 
 def _quality(info: ModelInfo) -> list[str]:

@@ -33,7 +33,7 @@ def reproduction(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         commands = [_command(number, run) for number, run in enumerate(runs, 1)]
     except (KeyError, TypeError, ValueError):
         commands = []
-    recipes = [line for run in runs for line in _recipe(run["recipe"])]
+    recipes = [line for run in runs if "name" in run["recipe"] for line in _recipe(run["recipe"])]
     if not commands:
         return recipes
     needs = [line for number, run in enumerate(runs, 1) for line in _needs(number, run)]

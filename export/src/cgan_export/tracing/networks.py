@@ -31,7 +31,9 @@ class PlainGenerator(TraceableGenerator):
         super().__init__()
         self.generator, self.noise_dim = source.generator, source.noise_dim
         self.low, high = source.value_range
-        self.span = high - self.low
+        # A value halfway between two pixel values must be rounded as PyTorch does. The division by
+        # the scale of QuantizeLinear is inexact, unless the scale is 1.
+        self.span, self.factor = 255.0, 255 / (high - self.low)
         self.takes_names = takes_names(source.generator)
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
@@ -41,7 +43,7 @@ class PlainGenerator(TraceableGenerator):
         else:
             image = self.generator(noise, label)
         shifted: Tensor = image - self.low if self.low else image
-        return shifted
+        return shifted * self.factor if self.factor != 1 else shifted
 
 
 class ContractGenerator(TraceableGenerator):

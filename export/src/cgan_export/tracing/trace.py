@@ -119,7 +119,7 @@ def _with_uint8_output(model: onnx.ModelProto, span: float) -> onnx.ModelProto:
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
     """Suppress what torch, onnxscript and ONNX Runtime's quantizer print, log and warn about."""
-    disabled = logging.root.manager.disable
+    disabled, handlers = logging.root.manager.disable, logging.root.handlers[:]
     logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -127,6 +127,7 @@ def silence() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
+        logging.root.handlers[:] = handlers  # logging.warning() adds one
 
 
 def clean(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cgan_training.recipe import Recipe
     from cgan_training.run import RunOptions
 
+AUTO = "auto"  # the value of --recipe that chooses by the images
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -85,7 +87,8 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         for key in ("epochs", "precision", "seed")
         if (value := getattr(arguments, key)) is not None
     }
-    recipe = processes.on_rank_zero(lambda: replace(load_recipe(arguments.recipe), **changes))
+    named = arguments.recipe
+    recipe = processes.on_rank_zero(lambda: None if named == AUTO else load_recipe(named))
     require_named_code(not_named, recipe)
 
     import torch
@@ -95,7 +98,7 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
     from cgan_training.engine import Trainer
     from cgan_training.hardware.devices import choose_device
     from cgan_training.hardware.precision import resolve_precision
-    from cgan_training.run import plan_run, train
+    from cgan_training.run import choose_recipe, plan_run, train
 
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
     data_dir = Path(arguments.data_dir)
@@ -110,7 +113,11 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         )
         click.secho(warning, fg="yellow", bold=True, err=True)
     device = processes.on_all(lambda: choose_device(arguments.device, processes))
-    recipe = resolve_precision(recipe, device)
+    if recipe is None:
+        name, reason = processes.on_rank_zero(lambda: choose_recipe(data))
+        echo_line(f"chose the recipe {name}: {reason}")
+        recipe = load_recipe(name)
+    recipe = resolve_precision(replace(recipe, **changes), device)
     size = processes.size
     place = f"{device.type} in {size} processes" if size > 1 else device
     echo_line(
@@ -137,15 +144,15 @@ def not_given(saved: dict[str, Any]) -> dict[str, Any]:
     return {key: each for key, each in saved.items() if source(key) is ParameterSource.DEFAULT}
 
 
-def require_named_code(not_named: dict[str, Any], recipe: "Recipe") -> None:
+def require_named_code(not_named: dict[str, Any], recipe: "Recipe | None") -> None:
     """Raise UserCodeError if a resumed run would import code that only its config.json names.
 
     Args:
         not_named: the values of config.json that are used, by option.
-        recipe: the recipe of the run.
+        recipe: the recipe of the run; None if the images choose it.
     """
     code, options = [], []
-    if "recipe" in not_named and recipe.user_code:
+    if "recipe" in not_named and recipe is not None and recipe.user_code:
         code += recipe.user_code
         options.append(f"--recipe {not_named['recipe']}")
     if "dataset" in not_named and is_user_code(not_named["dataset"]):
@@ -187,4 +194,4 @@ def recipe_path(recipe: str, saved: dict[str, Any]) -> str:
     """Return the absolute path of a recipe file, or an empty text for a built-in recipe."""
     if recipe == saved.get("recipe"):  # the run's config.json, which is a copy
         return str(saved.get("recipe_path", ""))
-    return "" if recipe in recipe_names() else str(Path(recipe).resolve())
+    return "" if recipe in (AUTO, *recipe_names()) else str(Path(recipe).resolve())

@@ -13,7 +13,7 @@ import click
 from cgan_runtime.cli import options, runner
 from cgan_training import __version__
 from cgan_training.cli import common
-from cgan_training.cli.start import Arguments, join_processes, start
+from cgan_training.cli.start import AUTO, Arguments, join_processes, start
 from cgan_training.data import DATASETS, is_dataset_path
 from cgan_training.data.conversion import MAX_SIDE, MIN_SIDE, parse_image_size
 from cgan_training.errors import LaunchError
@@ -86,8 +86,9 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @click.command("cgan-train", help=HELP, epilog=EXAMPLES, context_settings={"show_default": True})
 @option(
     "--recipe",
-    "Name of a built-in recipe, a TOML file with the same keys, or the config.json of a run.",
-    default="edge",
+    "Name of a built-in recipe, a TOML file with the same keys, or the config.json of a run. auto "
+    "chooses edge, edge-texture or edge-conv by the images.",
+    default=AUTO,
 )
 @directory(
     "--run-dir",
