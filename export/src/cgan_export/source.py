@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cgan_runtime.model_file.contract import ImageShape
+from cgan_runtime.model_file.contract import LABEL, NOISE, ImageShape
 from cgan_training.model_file import Model
 
 ValueRange = tuple[float, float]
@@ -81,9 +81,7 @@ def takes_names(generator: nn.Module) -> bool:
     """Return whether forward() can be called with the keywords `noise` and `label`."""
     parameters = inspect.signature(generator.forward).parameters
     keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return all(
-        name in parameters and parameters[name].kind in keywords for name in ("noise", "label")
-    )
+    return all(name in parameters and parameters[name].kind in keywords for name in (NOISE, LABEL))
 
 
 def to_pixels(image: Tensor, value_range: ValueRange) -> Tensor:
