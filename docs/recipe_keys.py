@@ -2,7 +2,8 @@
 
     python docs/recipe_keys.py    # after a change of cgan_training/recipe
 
-The keys come from the dataclasses of the schema. The allowed values are those that the error message of an invalid value names.
+The keys come from the dataclasses of the schema. The allowed values are those that the error
+message of an invalid value names.
 """
 
 import inspect
