@@ -1,8 +1,9 @@
-"""Write the keys of a recipe into docs/reference/recipes.md, from the dataclasses of the schema.
+"""Write the built-in recipes and the keys of a recipe into docs/reference/recipes.md.
 
     python docs/recipe_keys.py    # after a change of cgan_training/recipe
 
-The allowed values are those that the error message of an invalid value names.
+The keys come from the dataclasses of the schema. The allowed values are those that the error
+message of an invalid value names.
 """
 
 import inspect
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from cgan_training.errors import RecipeError
-from cgan_training.recipe import TABLES, load_recipe
+from cgan_training.recipe import TABLES, load_recipe, recipe_names
+from cgan_training.recipe.loading import BUILT_IN
 from cgan_training.recipe.settings import USER_CODE
 
 PAGE = Path(__file__).parent / "reference" / "recipes.md"
@@ -55,8 +57,10 @@ def field_comments(cls: type) -> dict[str, str]:
 
 
 def markdown() -> str:
-    """Return the keys of a recipe and of its tables as Markdown."""
-    parts = ["## Top-level keys\n", *_table(load_recipe("edge"))]
+    """Return the built-in recipes and the keys of a recipe as Markdown."""
+    parts = ["## Built-in recipes\n", "| recipe | |", "|---|---|"]
+    parts += [f"| `{name}` | {_description(name)} |" for name in recipe_names()]
+    parts += ["\n## Top-level keys\n", *_table(load_recipe("edge"))]
     for name, kinds in TABLES.items():
         built_in = {kind: cls for kind, cls in kinds.items() if kind != USER_CODE}
         choice = ", ".join(f'`"{kind}"`' for kind in built_in)
@@ -67,6 +71,13 @@ def markdown() -> str:
             summary = (inspect.getdoc(cls) or "").splitlines()[0]
             parts += [f'\n### {name}.kind = "{kind}"\n', f"{summary}\n", *_table(settings)]
     return "\n".join(parts)
+
+
+def _description(name: str) -> str:
+    """Return the comment at the start of a built-in recipe."""
+    text = (BUILT_IN / f"{name}.toml").read_text(encoding="utf-8")
+    lines = text.partition("\n\n")[0].splitlines()
+    return " ".join(line.removeprefix("# ") for line in lines)
 
 
 def _table(settings: Any) -> Iterator[str]:

@@ -150,6 +150,7 @@ def test_a_command_runs_or_is_valid_usage(
     command: Callable[..., CompletedProcess[bytes]],
 ) -> None:
     shutil.copy(SHIPPED_MODEL, tmp_path)
+    (tmp_path / "photos").mkdir()  # a dataset's folder must exist
     check_usage(words)
     if reason := reason_not_to_run(words):
         pytest.skip(reason)
