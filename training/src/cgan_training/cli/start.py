@@ -114,7 +114,7 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         click.secho(warning, fg="yellow", bold=True, err=True)
     device = processes.on_all(lambda: choose_device(arguments.device, processes))
     if recipe is None:
-        name, reason = processes.on_rank_zero(lambda: choose_recipe(data))
+        name, reason = processes.on_rank_zero(lambda: choose_recipe(fingerprint(data)))
         echo_line(f"chose the recipe {name}: {reason}")
         recipe = load_recipe(name)
     recipe = resolve_precision(replace(recipe, **changes), device)
