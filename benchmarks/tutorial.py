@@ -17,14 +17,14 @@ FOLDER = Path(__file__).parents[1] / "docs" / "tutorial"
 NOTEBOOK = FOLDER / "conditional_gan.ipynb"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 PICTURE = re.compile(r"\n!\[[^]]*\]\(\w+\.png\)\n")  # the notebook shows its own
-SAVED = re.compile(r"^(sheet\(.*\))\.save\(\"\w+\.png\"\)$", re.MULTILINE)
+SAVED = re.compile(r"\.save\(\s*\"\w+\.png\"\s*\)$")
 
 
 def notebook(text: str) -> str:
     """Return the tutorial as a notebook, which shows the pictures where the text saves them."""
     cells = []
     for i, part in enumerate(BLOCK.split(PICTURE.sub("", text))):
-        content = SAVED.sub(r"\1", part.strip()) if i % 2 else part.strip()
+        content = SAVED.sub("", part.strip()) if i % 2 else part.strip()
         new = {"source": content, "id": f"cell-{i}"}
         cells.append(v4.new_code_cell(**new) if i % 2 else v4.new_markdown_cell(**new))
     return f"{writes(v4.new_notebook(cells=cells))}\n"

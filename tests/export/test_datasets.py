@@ -110,7 +110,8 @@ def test_only_a_built_in_dataset_is_looked_up_by_its_name(
     monkeypatch.chdir(tmp_path)
     for training in ({}, {"dataset_sha256": "0"}, {"dataset_path": "shapes"}):
         with pytest.raises(
-            EvaluationError, match="not a built-in dataset; give its folder or function as --da"
+            EvaluationError,
+            match=r"not a built-in dataset; give its folder or function as|not say what it was",
         ):
             load_training_images(source(name, training))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cgan_runtime import thread_limit
 from cgan_runtime.generator import ImageGenerator
-from cgan_runtime.inference import thread_limit
-from cgan_runtime.inference.thread_limit import startable_threads
+from cgan_runtime.thread_limit import startable_threads
 
 STACK = 2**28  # bytes of the stack of each thread
 NO_USER = 65533  # has no processes

@@ -8,6 +8,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from cgan_training.data import Dataset, load_dataset
+from cgan_training.data.spectrum import high_frequency_share
 from cgan_training.errors import DatasetError
 from cgan_training.evaluation.classifier import (
     EvaluationClassifier,
@@ -21,7 +22,6 @@ from cgan_training.evaluation.frechet import Gaussian, frechet_distance
 from cgan_training.evaluation.memorization import memorization_rate, nearest_training_images
 from cgan_training.evaluation.neighbors import Neighborhood, measure_overlap
 from cgan_training.evaluation.quality import Quality, Reference
-from cgan_training.evaluation.spectrum import high_frequency_share
 from cgan_training.model_file import load_model
 
 Measure = Callable[[Tensor, Tensor], Quality]

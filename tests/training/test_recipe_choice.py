@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from cgan_training.data import Dataset
-from cgan_training.run.recipe_choice import choose_recipe, lost_detail
+from cgan_training.data.fingerprint import fingerprint, lost_detail
+from cgan_training.run.recipe_choice import choose_recipe
 
 SHAPE = (600, 1, 20, 20)
 
@@ -49,6 +50,7 @@ def test_the_recipe_depends_on_the_detail_of_the_images(
     digits: Dataset, change: Callable[[Tensor], Tensor], name: str, reason: str
 ) -> None:
     images = change(digits.images[:600, :, 4:24, 4:24])
-    chosen, because = choose_recipe(replace(digits, images=images, labels=digits.labels[:600]))
+    data = replace(digits, images=images, labels=digits.labels[:600])
+    chosen, because = choose_recipe(fingerprint(data))
     assert chosen == name
     assert reason in because

@@ -13,7 +13,12 @@ from cgan_runtime.cli import runner
 from cgan_runtime.errors import printable
 from cgan_runtime.files import make_folder
 from cgan_runtime.model_file.contract import REFERENCE_SEED
-from cgan_training.cli.common import echo_line, log_to_stderr, prepare_for_torch
+from cgan_training.cli.common import (
+    echo_line,
+    limit_threads,
+    log_to_stderr,
+    prepare_for_torch,
+)
 from cgan_training.model_path import find_model
 
 if TYPE_CHECKING:
@@ -105,15 +110,13 @@ def command(
     for path in filter(None, (model, baseline)):
         if path.suffix != ".onnx":
             find_model(path)  # before torch is imported, which takes seconds
-    import torch
 
     from cgan_export.evaluation.datasets import has_trained_on, load_evaluation_data, require_fit
     from cgan_export.evaluation.evaluator import Evaluator
     from cgan_export.evaluation.image_sources import ImageSource, open_source
     from cgan_training.evaluation.controls import make_controls
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    limit_threads(threads)
     paths = [path for path in (model, baseline) if path is not None]
     sources = [open_source(path, seed, threads, generator) for path in paths]
     first = sources[0]

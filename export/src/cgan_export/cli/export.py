@@ -22,7 +22,7 @@ from cgan_export.cli.pictures import draw
 from cgan_runtime.cli import runner
 from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.contract import MAX_OPSET, OPSET
-from cgan_training.cli.common import log_to_stderr, prepare_for_torch
+from cgan_training.cli.common import limit_threads, log_to_stderr, prepare_for_torch
 
 if TYPE_CHECKING:
     from cgan_export.evaluation.datasets import EvaluationData
@@ -215,7 +215,6 @@ def command(
     for path in outputs.values():
         check_output(path, model, card=card)
     check_c_option(c_folder, outputs, model)
-    import torch
 
     from cgan_export.cli.report import report_table, report_values
     from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
@@ -225,7 +224,7 @@ def command(
     from cgan_runtime import ImageGenerator
     from cgan_runtime.diagnostics.speed import measure_speed
 
-    torch.set_num_threads(threads or torch.get_num_threads())
+    limit_threads(threads)
     source = load_source(model, module, dataset)
     if triton:
         for precision, path in outputs.items():

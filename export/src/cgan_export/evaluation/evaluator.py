@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cgan_export.evaluation.datasets import EvaluationData, require_fit
 from cgan_export.evaluation.image_sources import ImageSource
+from cgan_training.data.spectrum import high_frequency_share
 from cgan_training.evaluation.classifier import (
     classification_accuracy_score,
     label_accuracy,
@@ -21,7 +22,6 @@ from cgan_training.evaluation.classifier import (
 )
 from cgan_training.evaluation.memorization import memorization_rate, nearest_training_images
 from cgan_training.evaluation.quality import Reference
-from cgan_training.evaluation.spectrum import high_frequency_share
 
 # As many images are generated as the test set has, within these limits.
 MIN_IMAGES, MAX_IMAGES = 1_000, 10_000

@@ -12,11 +12,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from cgan_export.errors import VerificationError
 from cgan_export.source import GeneratorSource
 from cgan_export.tracing.trace import clean, silence
+from cgan_runtime.inference.session import import_onnxruntime
 from cgan_runtime.model_file.contract import LABEL, NOISE
 from cgan_runtime.noise import standard_normal
 from cgan_training.errors import one_line
@@ -38,6 +38,9 @@ def quantize_statically(model: onnx.ModelProto, source: GeneratorSource) -> onnx
     Raises:
         VerificationError: ONNX Runtime cannot quantize the graph, or finds nothing to quantize.
     """
+    import_onnxruntime()  # with telemetry off
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
     count = max(CALIBRATION_IMAGES, source.classes)
     with tempfile.TemporaryDirectory() as folder, silence():
         path = Path(folder) / "quantized.onnx"
@@ -71,8 +74,8 @@ def quantize_statically(model: onnx.ModelProto, source: GeneratorSource) -> onnx
     return clean(quantized)
 
 
-class _Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """Yields noise and labels in batches."""
+class _Calibration:
+    """Yields noise and labels in batches, as ONNX Runtime's CalibrationDataReader does."""
 
     def __init__(self, source: GeneratorSource, count: int) -> None:
         noise = standard_normal(0, 0, count, source.noise_dim)

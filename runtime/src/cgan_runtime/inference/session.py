@@ -15,7 +15,6 @@ from cgan_runtime.inference.native_errors import (
     one_line,
     raise_callers_exception,
 )
-from cgan_runtime.inference.thread_limit import startable_threads
 from cgan_runtime.inference.threads import available_threads
 from cgan_runtime.model_file.contract import BATCH_AXIS, ModelInfo, read_info
 from cgan_runtime.model_file.graph_validation import declared_specs
@@ -30,6 +29,7 @@ from cgan_runtime.providers import (
     properties,
     short_name,
 )
+from cgan_runtime.thread_limit import startable_threads
 
 CPU_PROVIDER = f"CPU{SUFFIX}"
 REMOTE_PROVIDER = f"Azure{SUFFIX}"  # calls a server, so it is never used

@@ -10,7 +10,9 @@ import click
 
 from cgan_runtime.cli.runner import require_memory
 from cgan_runtime.errors import printable
+from cgan_runtime.thread_limit import startable_threads
 
+LIBRARY_THREADS = 2  # that the memory allocators of libraries may start later
 MIN_MEGABYTES = 1280  # of address space: Python, PyTorch and its libraries
 
 
@@ -22,6 +24,18 @@ def prepare_for_torch() -> None:
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     require_memory(MIN_MEGABYTES, "PyTorch")
+
+
+def limit_threads(threads: int | None) -> None:
+    """Let PyTorch use this many threads, or one for each core, but no more than can start.
+
+    GNU OpenMP ends the process if the system refuses a thread.
+    """
+    import torch
+
+    wanted = threads or torch.get_num_threads()
+    startable = startable_threads(wanted + LIBRARY_THREADS) - LIBRARY_THREADS
+    torch.set_num_threads(max(1, startable))
 
 
 def default_cache_dir() -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cgan_training.cli.common import echo_line
+from cgan_training.cli.common import echo_line, limit_threads
 from cgan_training.cli.plan_text import format_plan
 from cgan_training.data import is_dataset_path
 from cgan_training.errors import LaunchError, UserCodeError
@@ -91,8 +91,6 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
     recipe = processes.on_rank_zero(lambda: None if named == AUTO else load_recipe(named))
     require_named_code(not_named, recipe)
 
-    import torch
-
     from cgan_training.data import Conversion, load_dataset
     from cgan_training.data.fingerprint import fingerprint
     from cgan_training.engine import Trainer
@@ -100,7 +98,7 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
     from cgan_training.hardware.precision import resolve_precision
     from cgan_training.run import choose_recipe, plan_run, train
 
-    torch.set_num_threads(arguments.threads or torch.get_num_threads())
+    limit_threads(arguments.threads)
     data_dir = Path(arguments.data_dir)
     conversion = Conversion(arguments.image_size, 1 if arguments.grayscale else None)
     data, problem = processes.rank_zero_first(
@@ -114,7 +112,7 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         click.secho(warning, fg="yellow", bold=True, err=True)
     device = processes.on_all(lambda: choose_device(arguments.device, processes))
     if recipe is None:
-        name, reason = processes.on_rank_zero(lambda: choose_recipe(data))
+        name, reason = processes.on_rank_zero(lambda: choose_recipe(fingerprint(data)))
         echo_line(f"chose the recipe {name}: {reason}")
         recipe = load_recipe(name)
     recipe = resolve_precision(replace(recipe, **changes), device)

@@ -20,6 +20,7 @@ class Progress:
 
     def __init__(self, trainer: Trainer, *, bar: bool) -> None:
         self._trainer, self._epochs, self._refreshed = trainer, trainer.recipe.epochs, 0.0
+        tqdm.monitor_interval = 0  # without its thread, which a system may refuse to start
         self.bar = tqdm(
             total=self._epochs * trainer.steps_per_epoch * trainer.batch_size,
             unit="img",
