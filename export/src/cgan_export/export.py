@@ -268,7 +268,7 @@ def export_source(
         graph = store_weights_as_fp16(graph)
     elif precision == "int8" and not quantized:
         _log.info("quantizing to int8 with ONNX Runtime, which is not bit-exact")
-        graph, tolerance = quantize_statically(graph, source), STATIC_INT8
+        graph = quantize_statically(graph, source)
     info = model_info(source, precision, bit_exact=quantized is not None)
     with atomic_write(output) as file:
         path = Path(file.name)
