@@ -130,7 +130,8 @@ VALUES = {
     | {"--digit": ["0", "9"], "--digits": ["2026"], "--label": ["3", "x"], "--count": ["1", "12"]}
     | {"--seed": ["0", str(2**64 - 1)], "--start": [str(2**63 - 1)], "--output": PATHS}
     | {"--shard": ["1/2", "2/2", "3/4"], "--columns": ["3"], "--scale": ["2"], "--split": ["train"]}
-    | {"--format": ["png", "npy", "pngs", "idx", "idx-gz"]},
+    | {"--format": ["png", "npy", "pngs", "idx", "idx-gz"], "--same-noise": ["--same-noise"]}
+    | {"--walk": ["7:8"], "--frames": ["2"], "--noise": PATHS, "--truncation": ["0.5"]},
 }
 WORDS = st.sampled_from(ODD) | st.text(WORD_CHARACTERS, max_size=9).filter(harmless)
 

@@ -14,7 +14,7 @@ from cgan_runtime.inference.native_errors import convert_run_error, is_native
 from cgan_runtime.inference.session import MAX_THREADS, read_session_info
 from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.inference.single_image import SingleImageGenerator
-from cgan_runtime.labels import Labels, parse_labels, single_label
+from cgan_runtime.labels import Labels, label_batches, parse_labels, single_label
 from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
 from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE
 from cgan_runtime.model_file.graph_validation import validate_model
@@ -250,10 +250,7 @@ class ImageGenerator:
             raise InputError("labels is empty; give at least one label")
 
         def batches() -> Iterator[Batch]:
-            for done in range(0, total, size):
-                offset = done % len(indices)
-                rows = np.arange(offset, offset + min(size, total - done))
-                batch = indices[rows % len(indices)]
+            for done, batch in label_batches(indices, range(total), size):
                 images = self._generate_batch(sessions, batch, self._noise_of(seed, first + done))
                 yield Batch(first + done, batch, images)
 

@@ -1,7 +1,7 @@
 """Convert labels, given as class indices or class names, to the indices that a model takes."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,6 +58,23 @@ def single_label(labels: Labels, classes: int) -> int | None:
     """
     label = labels[0] if type(labels) is list and len(labels) == 1 else labels
     return label if type(label) is int and 0 <= label < classes else None
+
+
+def label_batches(
+    labels: Sequence[int] | NDArray[np.int64], part: range, size: int
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield the labels of a run in batches, each with the position of its first image.
+
+    Args:
+        labels: labels of the run, repeated in order: position j has labels[j % len(labels)].
+        part: positions to yield, with step 1.
+        size: images of one batch, 1 or more; the last one may be smaller.
+    """
+    indices = np.asarray(labels, np.int64)
+    for position in range(part.start, part.stop, size):
+        offset = position % len(indices)
+        numbers = np.arange(offset, offset + min(size, part.stop - position))
+        yield position, indices[numbers % len(indices)]
 
 
 def _as_list(labels: Any, values: NDArray[Any]) -> list[Any]:

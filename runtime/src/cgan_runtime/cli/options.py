@@ -12,6 +12,7 @@ from cgan_runtime.errors import InputError
 
 Decorator: TypeAlias = Callable[[Any], Any]
 MAX_INT64, MAX_UINT64 = 2**63 - 1, 2**64 - 1
+STDOUT = "-"  # as --output
 
 
 class _Integer(click.ParamType):  # type: ignore[type-arg]  # not generic in older versions
@@ -89,6 +90,12 @@ def select_classes(
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} cannot be combined; give only one")
     return label or tuple(map(str, digit or digits or ()))
+
+
+def given(context: click.Context) -> set[str]:
+    """Return the names of the options on the command line."""
+    source = click.core.ParameterSource.COMMANDLINE
+    return {name for name in context.params if context.get_parameter_source(name) is source}
 
 
 def seed(default: str) -> Decorator:

@@ -1,36 +1,28 @@
 """The command cgan-run."""
 
-import math
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from cgan_runtime import __version__
-from cgan_runtime.cli import options, runner
-from cgan_runtime.cli.terminal import is_terminal, keep_first, show_preview, with_progress
+from cgan_runtime.cli import noise_options, options, runner
+from cgan_runtime.cli.options import STDOUT
+from cgan_runtime.cli.terminal import is_terminal, show_preview
 from cgan_runtime.errors import InputError
-from cgan_runtime.files import atomic_write, to_file_name, write_all
+from cgan_runtime.files import to_file_name
 
-if TYPE_CHECKING:
-    from cgan_runtime.generator import Batch
-    from cgan_runtime.model_file.contract import ModelInfo
-
-STDOUT = "-"
 FILE_FORMATS = ("png", "npy")  # the others are folders
 # Options that apply to some formats only.
-OPTION_FORMATS = {"columns": ("png",), "scale": ("png", "pngs"), "split": ("idx", "idx-gz")}
-TYPICAL_CLASSES = 10  # number of classes that is assumed before the model is open
+OPTION_FORMATS = {
+    "columns": ("png",),
+    "scale": ("png", "pngs"),
+    "split": ("idx", "idx-gz"),
+    "walk": FILE_FORMATS,
+}
 MAX_SINGLE_THREAD_IMAGES = 64  # one thread generates these before several threads have started
-BATCH_SIZE = 1024
-EMPTY_SPLIT = (
-    "note: the {0} part has no images, and torchvision's MNIST cannot load it; add it with "
-    "--split {0} and another --seed"
-)
 MAX_SLUG_LENGTH = 20  # characters of the class names in a default file name
 
 # Python -OO removes docstrings, so the help is not one.
@@ -49,6 +41,8 @@ Examples:
   cgan-run --model fashion.onnx --label "Ankle boot" --label Bag --count 5
   cgan-run --count 6000 --seed 1 --format idx --output synthetic
   cgan-run --count 100000 --seed 1 --shard 2/4 --output part-2.npy
+  cgan-run --same-noise --count 5 --seed 7
+  cgan-run --digits 2026 --walk 7:8 --frames 48 --output walk.png
 """
 
 
@@ -92,6 +86,11 @@ def _select_format(output: str | None, file_format: str | None) -> str:
 )
 @options.seed(default="random")
 @options.start
+@noise_options.same_noise
+@noise_options.walk
+@noise_options.frames
+@noise_options.noise
+@noise_options.truncation
 @click.option(
     "--shard",
     metavar="I/N",
@@ -140,13 +139,20 @@ def _select_format(output: str | None, file_format: str | None) -> str:
 @options.threads(default="1 for up to 64 images, otherwise one per CPU")
 @options.debug
 @options.version
+@click.pass_context
 def command(
+    context: click.Context,
     digit: tuple[int, ...],
     digits: tuple[int, ...] | None,
     label: tuple[str, ...],
     count: int,
     seed: int | None,
     start: int,
+    same_noise: bool,
+    walk: tuple[int, int] | None,
+    frames: int | None,
+    noise: Path | None,
+    truncation: float | None,
     shard: tuple[int, int],
     output: str | None,
     file_format: str | None,
@@ -162,72 +168,74 @@ def command(
 ) -> None:
     """Generate images of handwritten digits, or of another model's classes."""
     requested = options.select_classes(digit, digits, label)
+    noise_options.check(options.given(context))
     file_format = _select_format(output, file_format)
     if output == STDOUT and is_terminal(sys.stdout):
         raise click.UsageError(
             f"a terminal cannot show {file_format.upper()} data; redirect stdout to a file, or "
             "set --output"
         )
-    for option, value in (("columns", columns), ("scale", scale), ("split", split)):
+    values = {"columns": columns, "scale": scale, "split": split, "walk": walk}
+    _check_formats(file_format, values)
+
+    runner.require_memory()
+    from cgan_runtime.cli.image_output import Output, Run
+    from cgan_runtime.cli.noise_source import NoiseRequest, read_noise
+    from cgan_runtime.generator import ImageGenerator
+    from cgan_runtime.inference.session import limit_log
+    from cgan_runtime.labels import find_labels
+
+    limit_log()
+    request = NoiseRequest(
+        count=count,
+        seed=int.from_bytes(os.urandom(4), "little") if seed is None else seed,
+        start=start,
+        same_noise=same_noise,
+        walk=walk,
+        frames=frames or noise_options.DEFAULT_FRAMES,
+        file=read_noise(noise) if noise else None,
+        truncation=truncation,
+    )
+    if threads is None and request.least_images(len(requested)) <= MAX_SINGLE_THREAD_IMAGES:
+        threads = 1
+    with ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
+        class_names = generator.info.class_names
+        labels = find_labels(requested, class_names, by_digit=not label)
+        source = request.source(generator.info, len(labels))
+        names = [class_names[each] for each in labels]
+        path = output or _default_output(names, source.name, file_format, shard)
+        part = _shard_range(source.images, shard)
+        run = Run(generator, labels, source, part, request.frames if walk else None)
+        shown = Output(path, file_format, columns, scale or 1, split or "train").write(run)
+    if path == STDOUT:
+        return
+    if preview and is_terminal(sys.stdout):
+        show_preview(shown, run.count)
+    runner.echo_path(path, f"  {source.summary}")
+
+
+def _check_formats(file_format: str, values: Mapping[str, object]) -> None:
+    """Raise click.UsageError for an option that does not apply to the format."""
+    for option, value in values.items():
         if value is not None and file_format not in OPTION_FORMATS[option]:
             raise click.UsageError(
                 f"--{option} applies to format {' and '.join(OPTION_FORMATS[option])}, not to "
                 f"{file_format}; leave it out"
             )
 
-    runner.require_memory()
-    from cgan_runtime.generator import ImageGenerator
-    from cgan_runtime.images import writers
-    from cgan_runtime.inference.session import limit_log
-    from cgan_runtime.labels import find_labels
 
-    limit_log()
-    if threads is None and (len(requested) or TYPICAL_CLASSES) * count <= MAX_SINGLE_THREAD_IMAGES:
-        threads = 1
-    seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
-    with ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
-        info = generator.info
-        labels = find_labels(requested, info.class_names, by_digit=not label)
-        names = [info.class_names[each] for each in labels]
-        path = output or _default_output(names, seed, file_format, shard)
-        offset, count = _shard_range(len(labels) * count, shard)
-        columns = columns or (len(labels) if len(labels) > 1 else math.ceil(count**0.5))
-        first_class, start = offset % len(labels), start + offset
-        labels = labels[first_class:] + labels[:first_class]
-        # The batches of a PNG are whole rows.
-        size = BATCH_SIZE if file_format != "png" else max(1, BATCH_SIZE // columns) * columns
-        stream = generator.stream(labels, seed=seed, start=start, count=count, batch_size=size)
-        shown: list[Any] = []
-        batches = keep_first(with_progress(stream, count), shown)
-        text = {"Software": f"cgan-runtime {__version__}", "cgan:model": generator.model_sha256}
-        text["cgan:seed"] = str(seed)
-        if file_format == "png":
-            text["cgan:label"] = ",".join(info.class_names[each] for each in labels)
-            text["cgan:index"] = str(start)
-            _write_file(path, writers.png_chunks(batches, info, count, columns, scale or 1, text))
-        elif file_format == "npy":
-            _write_file(path, writers.npy_chunks(batches, info, count))
-        elif file_format == "pngs":
-            writers.write_pngs(Path(path), batches, info, scale or 1, text)
-        else:
-            _write_dataset(path, file_format, batches, info, count, split or "train")
-    if path == STDOUT:
-        return
-    if preview and is_terminal(sys.stdout):
-        show_preview(shown, count)
-    runner.echo_path(path, f"  seed {seed}")
-
-
-def _shard_range(total: int, shard: tuple[int, int]) -> tuple[int, int]:
-    """Return the offset of a shard's first image, and its number of images."""
+def _shard_range(total: int, shard: tuple[int, int]) -> range:
+    """Return the positions of a shard's images."""
     number, shards = shard
     first, end = total * (number - 1) // shards, total * number // shards
     if first == end:
         raise InputError(f"shard {number}/{shards} of {total} images is empty; use fewer shards")
-    return first, end - first
+    return range(first, end)
 
 
-def _default_output(names: list[str], seed: int, file_format: str, shard: tuple[int, int]) -> str:
+def _default_output(
+    names: list[str], noise_name: str, file_format: str, shard: tuple[int, int]
+) -> str:
     """Return the default output path for these classes, such as digits-2026-seed-7.png."""
     if all(re.fullmatch("[0-9]", name) for name in names):
         prefix = "digit" if len(names) == 1 else "digits"
@@ -238,33 +246,7 @@ def _default_output(names: list[str], seed: int, file_format: str, shard: tuple[
     number, shards = shard
     part = f"-shard-{number}-of-{shards}" if shards > 1 else ""
     extension = f".{file_format}" if file_format in FILE_FORMATS else ""
-    return f"{slug}-seed-{seed}{part}{extension}"
-
-
-def _write_file(path: str, chunks: Iterable[bytes]) -> None:
-    if path == STDOUT:
-        for chunk in chunks:
-            write_all(chunk, sys.stdout.buffer)
-        return
-    with atomic_write(Path(path)) as file:
-        file.writelines(chunks)
-
-
-def _write_dataset(
-    path: str,
-    file_format: str,
-    batches: "Iterable[Batch]",
-    info: "ModelInfo",
-    count: int,
-    split: str,
-) -> None:
-    """Write an IDX dataset; on a terminal, say which part of it is still missing."""
-    from cgan_runtime.images.writers import write_idx
-
-    gz = file_format == "idx-gz"
-    empty_split = write_idx(Path(path), batches, info, count, split, gz=gz)
-    if empty_split and is_terminal(sys.stderr):
-        click.echo(EMPTY_SPLIT.format(empty_split), err=True)
+    return f"{slug}-{noise_name}{part}{extension}"
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
-"""Write PNG files with 8 bits a channel, row by row (W3C, PNG specification, 2nd edition, 2003).
+"""Write PNG files with 8 bits a channel, and animated ones (W3C, PNG, third edition, 2025).
 
 An imaging library would take longer to import than an image takes to generate, and would hold the
 whole picture in memory.
 """
 
+import itertools
 import math
 import struct
 import zlib
@@ -18,6 +19,8 @@ from cgan_runtime.images.layout import grid
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BIT_DEPTH, NO_FILTER = 8, 0
 COLOR_TYPES = {1: 0, 3: 2}  # by number of channels: grayscale, RGB
+FRAME_MS, END_MS = 60, 600  # how long an animation shows a frame, and its first and last frame
+FOREVER, KEEP_FRAME, REPLACE_FRAME = 0, 0, 0  # codes of an animation
 
 
 def encode_png(
@@ -31,19 +34,43 @@ def encode_png(
             2**31 - 1, channels 1 for gray or 3 for RGB.
         text: metadata, whose keywords have 1 to 79 Latin-1 characters.
     """
-    height, width, channels = shape
-    header = struct.pack(">IIBBBBB", width, height, BIT_DEPTH, COLOR_TYPES[channels], 0, 0, 0)
-    yield SIGNATURE + _chunk(b"IHDR", header)
-    for keyword, value in text.items():  # uncompressed UTF-8 (section 11.3.4.5)
-        yield _chunk(b"iTXt", keyword.encode("latin-1") + b"\0" * 5 + value.encode())
+    yield _head(shape, text)
     compressor = zlib.compressobj()
     for band in bands:
-        # A row begins with its filter.
-        rows = np.full((len(band), 1 + width * channels), NO_FILTER, np.uint8)
-        rows[:, 1:] = band.reshape(len(band), -1)
-        if compressed := compressor.compress(rows.tobytes()):
+        if compressed := compressor.compress(_filtered(band)):
             yield _chunk(b"IDAT", compressed)
     yield _chunk(b"IDAT", compressor.flush()) + _chunk(b"IEND", b"")
+
+
+def encode_animation(
+    frames: Iterable[NDArray[np.uint8]],
+    count: int,
+    shape: tuple[int, ...],
+    text: Mapping[str, str],
+) -> Iterator[bytes]:
+    """Yield the parts of an animated PNG, which repeats forever.
+
+    Programs without support for animations show the first frame.
+
+    Args:
+        frames: uint8 [height, width, channels] each.
+        count: number of frames, 1 to 2**30.
+        shape: (height, width, channels), as for encode_png().
+        text: metadata, as for encode_png().
+    """
+    yield _head(shape, text) + _chunk(b"acTL", struct.pack(">II", count, FOREVER))
+    sequence = itertools.count()  # fcTL and fdAT share their numbers
+    for number, frame in enumerate(frames):
+        duration = END_MS if number in (0, count - 1) else FRAME_MS
+        size_and_offset = (shape[1], shape[0], 0, 0)
+        control = (*size_and_offset, duration, 1000, KEEP_FRAME, REPLACE_FRAME)
+        yield _chunk(b"fcTL", struct.pack(">IIIIIHHBB", next(sequence), *control))
+        content = zlib.compress(_filtered(frame))
+        if number == 0:
+            yield _chunk(b"IDAT", content)
+        else:
+            yield _chunk(b"fdAT", struct.pack(">I", next(sequence)) + content)
+    yield _chunk(b"IEND", b"")
 
 
 def png(images: NDArray[np.uint8], columns: int | None = None, scale: int = 1) -> bytes:
@@ -69,6 +96,23 @@ def png(images: NDArray[np.uint8], columns: int | None = None, scale: int = 1) -
         raise InputError(f"columns is {columns} and scale {scale}; give 1 or more")
     page = grid(array, columns, scale)
     return b"".join(encode_png([page], page.shape, {}))
+
+
+def _head(shape: tuple[int, ...], text: Mapping[str, str]) -> bytes:
+    height, width, channels = shape
+    header = struct.pack(">IIBBBBB", width, height, BIT_DEPTH, COLOR_TYPES[channels], 0, 0, 0)
+    keywords = (  # uncompressed UTF-8
+        _chunk(b"iTXt", keyword.encode("latin-1") + b"\0" * 5 + value.encode())
+        for keyword, value in text.items()
+    )
+    return SIGNATURE + _chunk(b"IHDR", header) + b"".join(keywords)
+
+
+def _filtered(band: NDArray[np.uint8]) -> bytes:
+    """Return rows of pixels, each after the code of its filter."""
+    rows = np.full((len(band), 1 + band[0].size), NO_FILTER, np.uint8)
+    rows[:, 1:] = band.reshape(len(band), -1)
+    return rows.tobytes()
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

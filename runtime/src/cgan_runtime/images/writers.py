@@ -17,7 +17,7 @@ from cgan_runtime.errors import InputError, OutputError, is_callers
 from cgan_runtime.files import atomic_write, to_file_name
 from cgan_runtime.generator import Batch
 from cgan_runtime.images.layout import grid
-from cgan_runtime.images.png import encode_png
+from cgan_runtime.images.png import encode_animation, encode_png
 from cgan_runtime.images.publication import staged
 from cgan_runtime.model_file.contract import ModelInfo
 
@@ -44,6 +44,30 @@ def png_chunks(
     Raises:
         InputError: the picture is larger than PNG readers accept.
     """
+    shape = _picture_shape(info, count, columns, scale)
+    return encode_png((grid(batch.images, columns, scale) for batch in batches), shape, text)
+
+
+def animation_chunks(
+    batches: Iterable[Batch],
+    info: ModelInfo,
+    frames: int,
+    count: int,
+    columns: int,
+    scale: int,
+    text: Mapping[str, str],
+) -> Iterator[bytes]:
+    """Return the parts of an animated PNG file with one batch of count images per frame.
+
+    Arguments and errors are those of png_chunks().
+    """
+    shape = _picture_shape(info, count, columns, scale)
+    pages = (grid(batch.images, columns, scale) for batch in batches)
+    return encode_animation(pages, frames, shape, text)
+
+
+def _picture_shape(info: ModelInfo, count: int, columns: int, scale: int) -> tuple[int, int, int]:
+    """Return height, width and channels of a grid of images."""
     height = -(-count // columns) * info.height * scale
     width = columns * info.width * scale
     if max(height, width) > MAX_PNG_SIDE:
@@ -51,13 +75,12 @@ def png_chunks(
             f"a PNG of {width:,} x {height:,} pixels is larger than PNG readers accept; generate "
             "fewer images, or use --format npy"
         )
-    bands = (grid(batch.images, columns, scale) for batch in batches)
-    return encode_png(bands, (height, width, info.channels), text)
+    return height, width, info.channels
 
 
-def npy_chunks(batches: Iterable[Batch], info: ModelInfo, count: int) -> Iterator[bytes]:
-    """Yield the bytes of a .npy file with a uint8 array [count, channels, height, width]."""
-    header, shape = BytesIO(), (count, *info.image_shape)
+def npy_chunks(batches: Iterable[Batch], shape: tuple[int, ...]) -> Iterator[bytes]:
+    """Yield the bytes of a .npy file with a uint8 array [..., channels, height, width]."""
+    header = BytesIO()
     fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, fields)
     yield header.getvalue()
