@@ -69,7 +69,7 @@ def make_call(source: random.Random, kind: int) -> Call:
     origin: dict[str, Any] = {"seed": seed, "start": start}
     longest = (1, 80, 40, source.choice([2, 64, MAX_BATCH + 100]), 50, 12, 12, 9)[kind]
     labels = [source.randrange(10) for _ in range(source.randint(1, longest))]
-    count, size = source.randint(1, 700), source.choice([1, 7, 64, MAX_BATCH])
+    count, size = source.randint(1, 100), source.choice([1, 7, 64, MAX_BATCH])
 
     names = [str(label) for label in labels]
     calls = (
@@ -95,7 +95,7 @@ def make_call(source: random.Random, kind: int) -> Call:
         Call("class names", len(names), lambda model: [model.generate(names, **origin)]),
         Call(
             "stream",
-            count,
+            count * len(labels),
             lambda model: [
                 batch.images
                 for batch in model.stream(labels, count=count, batch_size=size, **origin)
@@ -104,7 +104,7 @@ def make_call(source: random.Random, kind: int) -> Call:
         Call(
             "stream that is left",
             33,
-            lambda model: [next(model.stream(labels, count=9_999, batch_size=33, **origin)).images],
+            lambda model: [next(model.stream(labels, count=800, batch_size=33, **origin)).images],
         ),
         Call("refused", 0, lambda model: [model.generate([*labels, 10], **origin)]),
     )

@@ -22,7 +22,7 @@ from cgan_training.model_file import load_model
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 GENERATE = ("cgan-run", "--digits", "2026", "--seed", "7")
-BULK = ("cgan-bulk", "--count", "2000", "--seed", "7", "--workers", "1", "--output", "bulk")
+BULK = ("cgan-bulk", "--count", "200", "--seed", "7", "--workers", "1", "--output", "bulk")
 COMMANDS = {  # with the arguments that each requires
     "cgan-run": (),
     "cgan-check": (),

@@ -35,7 +35,7 @@ def test_the_commands_need_no_network(
 ) -> None:
     train = ("--recipe", small_toml, "--dataset", "optdigits", "--run-dir", "run")
     cache = ("--cache-dir", classifier_cache)
-    bulk = ("--count", 300, "--shard-images", 100, "--format", "idx", "--output", "bulk")
+    bulk = ("--count", 30, "--shard-images", 100, "--format", "idx", "--output", "bulk")
     for words in (
         ("cgan-train", *train, "--threads", 1),
         ("cgan-export", "run", "digits.onnx", "--evaluate", *cache),

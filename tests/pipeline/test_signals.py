@@ -13,7 +13,7 @@ Run = Callable[..., Any]  # returns the Result of conftest.py
 COMMANDS: Mapping[str, tuple[str, ...]] = {  # with arguments that make it import all it needs
     "cgan-run": ("--digit", "3"),
     "cgan-check": (),
-    "cgan-bulk": ("--count", "10", "--output", "bulk"),
+    "cgan-bulk": ("--count", "1", "--output", "bulk"),
     "cgan-train": ("--dataset", "optdigits"),
     "cgan-export": ("a.pt", "a.onnx"),
     "cgan-eval": ("a.onnx",),

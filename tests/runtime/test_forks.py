@@ -21,7 +21,7 @@ LABELS = [index % 10 for index in range(1000)]
 model = ImageGenerator({path!r}, "cpu", {threads})
 
 def images(model):
-    batches = model.stream(LABELS, seed=5, count=1500, batch_size=700)
+    batches = model.stream(LABELS, seed=5, count=2, batch_size=700)
     return [
         *(model.generate(3, seed=5, start=index).tobytes() for index in range(40)),
         model.generate(LABELS, seed=5).tobytes(),
@@ -56,7 +56,7 @@ model.close()
 wait(fork(lambda: None))
 """,
     "a stream that the parent began": """
-stream = model.stream(LABELS, seed=5, count=1500, batch_size=700)
+stream = model.stream(LABELS, seed=5, count=2, batch_size=700)
 first = next(stream).images.tobytes()
 def finish():
     assert [first, *(batch.images.tobytes() for batch in stream)] == expected[-3:]

@@ -121,7 +121,7 @@ def test_more_labels_than_one_batch_are_accepted(generator: ImageGenerator) -> N
 
 @given(
     labels=st.lists(st.integers(0, 9), min_size=1, max_size=7),
-    count=st.integers(0, 40),
+    count=st.integers(0, 6),
     batch_size=st.integers(1, 45),
     seed=SEEDS,
     start=st.integers(0, 2**63 - 41),
@@ -137,19 +137,19 @@ def test_stream_yields_the_images_of_generate(
     start: int,
     threads: int,
 ) -> None:
-    repeated = [labels[index % len(labels)] for index in range(count)]
+    repeated = labels * count
     whole = generators[1].generate(repeated, seed=seed, start=start)
     stream = generators[threads].stream(
         labels, seed=seed, count=count, start=start, batch_size=batch_size
     )
     done = 0
     for batch in stream:
-        size = min(batch_size, count - done)
+        size = min(batch_size, len(repeated) - done)
         assert batch.start == start + done
         assert batch.labels.tolist() == repeated[done : done + size]
         assert_close(batch.images, whole[done : done + size])
         done += size
-    assert done == count
+    assert done == len(repeated)
 
 
 @given(
@@ -169,9 +169,7 @@ def test_int8_model_gives_the_same_bytes_in_any_batch(
     threads: int,
 ) -> None:
     whole = shipped[1].generate(labels, seed=seed, start=start)
-    stream = shipped[threads].stream(
-        labels, seed=seed, count=len(labels), start=start, batch_size=batch_size
-    )
+    stream = shipped[threads].stream(labels, seed=seed, count=1, start=start, batch_size=batch_size)
     np.testing.assert_array_equal(np.concatenate([batch.images for batch in stream]), whole)
 
 
@@ -197,8 +195,8 @@ def test_stream_rejects_arguments_immediately(
 
 def test_stream_continues_after_the_generator_is_closed(tiny_model: Path) -> None:
     with ImageGenerator(tiny_model, "cpu") as generator:
-        stream = generator.stream([1, 2], seed=7, count=5, batch_size=2)
-        expected = generator.generate([1, 2, 1, 2, 1], seed=7)
+        stream = generator.stream([1, 2], seed=7, count=3, batch_size=4)
+        expected = generator.generate([1, 2, 1, 2, 1, 2], seed=7)
     assert_close(np.concatenate([batch.images for batch in stream]), expected)
 
 

@@ -40,7 +40,7 @@ CALLS: dict[str, Callable[[ImageGenerator], bytes]] = {
     ),
     "a batch": lambda model: model.generate(LABELS, seed=SEED).tobytes(),
     "a stream": lambda model: b"".join(
-        batch.images.tobytes() for batch in model.stream(LABELS, seed=SEED, count=7, batch_size=2)
+        batch.images.tobytes() for batch in model.stream(LABELS, seed=SEED, count=2, batch_size=4)
     ),
 }
 

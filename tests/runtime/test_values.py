@@ -63,7 +63,7 @@ def test_stream_yields_batches_or_raises_input_error(
     except InputError:
         return
     for batch in [next(stream)] if int(count) else stream:
-        images = min(int(count), int(batch_size))
+        images = min(int(count) * size(labels), int(batch_size))
         assert batch.images.shape == (images, *SHAPE)
         assert batch.images.dtype == np.uint8
         assert batch.labels.shape == (images,)

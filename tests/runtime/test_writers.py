@@ -14,13 +14,14 @@ from cgan_runtime.generator import Batch, ImageGenerator
 from cgan_runtime.images import publication, writers
 from cgan_runtime.model_file.contract import ModelInfo
 
-LABELS, COUNT = [3, 8, 1], 7
+LABELS, EACH = [3, 8, 1], 3
+COUNT = EACH * len(LABELS)
 
 
 @pytest.fixture
 def batches(generator: ImageGenerator) -> list[Batch]:
-    """Seven images in three batches."""
-    return list(generator.stream(LABELS, seed=7, count=COUNT, start=40, batch_size=3))
+    """Nine images in three batches."""
+    return list(generator.stream(LABELS, seed=7, count=EACH, start=40, batch_size=3))
 
 
 def read_idx(content: bytes) -> tuple[list[int], bytes]:
@@ -53,7 +54,7 @@ def test_idx_dataset_is_reproducible_and_readable(
     pixels = b"".join(batch.images.tobytes() for batch in batches)
     assert contents == {
         f"{split}-images-idx3-ubyte{suffix}": ([COUNT, *sides], pixels),
-        f"{split}-labels-idx1-ubyte{suffix}": ([COUNT], bytes([3, 8, 1, 3, 8, 1, 3])),
+        f"{split}-labels-idx1-ubyte{suffix}": ([COUNT], bytes(LABELS * EACH)),
         f"{other}-images-idx3-ubyte{suffix}": ([0, *sides], b""),
         f"{other}-labels-idx1-ubyte{suffix}": ([0], b""),
     }
@@ -236,13 +237,13 @@ def test_images_of_another_run_are_not_mixed_with_pngs(
     (tmp_path / "notes.txt").write_text("mine")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     writers.write_pngs(tmp_path, batches, info, 1, {})  # changes nothing
-    other_seed = generator.stream(LABELS, seed=8, count=COUNT, start=38)
-    other_classes = generator.stream([5], seed=7, count=COUNT, start=46)
+    other_seed = generator.stream(LABELS, seed=8, count=EACH, start=38)
+    other_classes = generator.stream([5], seed=7, count=COUNT, start=48)
     for others in (other_seed, other_classes):
         with pytest.raises(OutputError, match="of another run; choose another folder"):
             writers.write_pngs(tmp_path, others, info, 1, {})
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-    writers.write_pngs(tmp_path, generator.stream(LABELS, seed=7, count=2), info, 1, {})
+    writers.write_pngs(tmp_path, generator.stream([3, 8], seed=7, count=1), info, 1, {})
     assert len([*tmp_path.iterdir()]) == len(before) + 2
 
 
@@ -279,7 +280,7 @@ def test_each_png_is_named_after_its_class_and_index(
     tmp_path: Path, batches: list[Batch], generator: ImageGenerator, info: ModelInfo
 ) -> None:
     writers.write_pngs(tmp_path / "all", batches, info, 2, {"cgan:seed": "7"})
-    names = ["1-000042", "1-000045", "3-000040", "3-000043", "3-000046", "8-000041", "8-000044"]
+    names = sorted(f"{label}-{40 + index:06}" for index, label in enumerate(LABELS * EACH))
     assert sorted(path.stem for path in (tmp_path / "all").iterdir()) == names
     for name in names:
         label, index = map(int, name.split("-"))

@@ -29,7 +29,7 @@ PIPELINE = (
     ("cgan-run", "--model", "digits8.onnx", "--digits", "2026"),
     ("cgan-check", "--model", "digits8.onnx"),
     ("cgan-check",),
-    ("cgan-bulk", "--count", "1000", "--output", "bulk", "--workers", "1"),
+    ("cgan-bulk", "--count", "100", "--output", "bulk", "--workers", "1"),
     ("cgan-eval", "digits8.onnx", "--dataset", "optdigits", "--json"),
 )
 

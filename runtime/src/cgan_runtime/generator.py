@@ -231,8 +231,8 @@ class ImageGenerator:
         Args:
             labels: as for generate(), at least one.
             seed: 0 <= seed < 2**64.
-            count: number of images, 0 or more.
-            start: index of the first image, 0 <= start, start + count <= 2**63.
+            count: number of images of each label, 0 or more: how often the labels are repeated.
+            start: index of the first image, 0 <= start, start + count * len(labels) <= 2**63.
             batch_size: images of one batch, 1 to 2**31 - 1; the last batch may be smaller.
 
         Raises:
@@ -241,7 +241,7 @@ class ImageGenerator:
             ModelError: while iterating, if onnxruntime cannot run the model.
         """
         indices, sessions = parse_labels(labels, self.info.class_names), self._open_sessions()
-        total = require_integer("count", count)
+        total = require_integer("count", count) * len(indices)
         seed, first = check_seed_and_start(seed, start, total)
         size = require_integer("batch_size", batch_size)
         if not 1 <= size <= MAX_STREAM_BATCH:

@@ -16,13 +16,14 @@ from cgan_runtime.model_file.contract import MAX_BATCH
 
 START_BULK = "from cgan_runtime.cli.bulk import main; main()"
 BULK_PROCESS = [sys.executable, "-c", START_BULK]
-COUNT, SHARD_SIZE, START, SEED, LABELS = 5000, 999, 17, 7, (3, 8, 1)
-JOB = f"--count {COUNT} --shard-images {SHARD_SIZE} --start {START} --workers 1".split()
+EACH, SHARD_SIZE, START, SEED, LABELS = 1667, 999, 17, 7, (3, 8, 1)
+COUNT = EACH * len(LABELS)
+JOB = f"--count {EACH} --shard-images {SHARD_SIZE} --start {START} --workers 1".split()
 JOB += ["--digits", "381"]
 # A longer job, which tests interrupt.
 LONG_SHARDS, LONG_SHARD_SIZE = 30, 4 * MAX_BATCH
 LONG_COUNT = LONG_SHARDS * LONG_SHARD_SIZE
-LONG_JOB = f"--count {LONG_COUNT} --shard-images {LONG_SHARD_SIZE} --output digits".split()
+LONG_JOB = f"--count {LONG_COUNT // 10} --shard-images {LONG_SHARD_SIZE} --output digits".split()
 # Ray would kill workers when other processes on the machine use its memory.
 OWN_CLUSTER = {"RAY_ADDRESS": "local", "RAY_memory_monitor_refresh_ms": "0"}
 KILLED_NOTE = "note: a worker was killed; its shard is generated again\n"

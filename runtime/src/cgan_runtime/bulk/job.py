@@ -35,7 +35,7 @@ class Job:
     model_sha256: str
     seed: int
     start: int  # index of the first image
-    count: int  # total number of images, 1 or more
+    count: int  # images of each of the labels, 1 or more
     labels: tuple[int, ...]  # image start + j has labels[j % len(labels)]
     class_names: tuple[str, ...]  # of the model, by label
     channels: int  # of an image: 1 for gray, 3 for RGB
@@ -45,9 +45,14 @@ class Job:
     shard_images: int  # images of every shard except the last, which may have fewer
 
     @property
+    def images(self) -> int:
+        """Total number of images."""
+        return self.count * len(self.labels)
+
+    @property
     def shards(self) -> int:
         """Number of shards."""
-        return -(-self.count // self.shard_images)
+        return -(-self.images // self.shard_images)
 
     @cached_property
     def sha256(self) -> str:
@@ -57,12 +62,7 @@ class Job:
     def shard(self, number: int) -> "Shard":
         """Return a shard by its number, 0 <= number < shards."""
         offset = number * self.shard_images
-        first_label = offset % len(self.labels)
-        return Shard(
-            first=self.start + offset,
-            count=min(self.shard_images, self.count - offset),
-            labels=self.labels[first_label:] + self.labels[:first_label],
-        )
+        return Shard(self.start + offset, min(self.shard_images, self.images - offset))
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ class Shard:
     """The images of one Parquet file, or of one pair of IDX files."""
 
     first: int  # index of the first image
-    count: int  # number of images
-    labels: tuple[int, ...]  # image first + j has labels[j % len(labels)]
+    images: int  # number of images
 
     @property
     def name(self) -> str:
@@ -79,7 +78,7 @@ class Shard:
         return f"{self.first:0{MIN_NAME_DIGITS}}"
 
     def __str__(self) -> str:
-        return f"images {self.first} to {self.first + self.count - 1}"
+        return f"images {self.first} to {self.first + self.images - 1}"
 
 
 def read_job(folder: Path) -> Job | None:

@@ -27,6 +27,7 @@ from cgan_runtime.errors import InputError, InstallError, ModelError, OutputErro
 from cgan_runtime.generator import Batch, ImageGenerator
 from cgan_runtime.images.writers import IDX_NAMES, write_idx_pair
 from cgan_runtime.inference.session import limit_log
+from cgan_runtime.labels import label_batches
 from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, PREFIX
 
 ROW_GROUP_BYTES = 13 * 2**20  # of the images of a row group of Parquet, which is kept in memory
@@ -69,7 +70,7 @@ class Worker:
             if self._job.format == "parquet":
                 _write_parquet(outputs[0], batches, self._job)
             else:
-                write_idx_pair(outputs, batches, self._job.height, self._job.width, shard.count)
+                write_idx_pair(outputs, batches, self._job.height, self._job.width, shard.images)
         hashes = [file.sha256.hexdigest() for file in files]
         with replace_file(_checksums_path(self._folder, shard)) as file:
             text = json.dumps(_describe(self._job, shard, hashes), indent=2)
@@ -91,11 +92,13 @@ class Worker:
         return generator
 
     def _batches(self, shard: Shard) -> Iterator[Batch]:
-        seed, first, count = self._job.seed, shard.first, shard.count
-        for batch in self._generator.stream(shard.labels, seed=seed, start=first, count=count):
+        job, first = self._job, shard.first - self._job.start
+        part = range(first, first + shard.images)
+        for position, labels in label_batches(job.labels, part, MAX_BATCH):
             if self._should_stop():
                 raise StopWorker
-            yield batch
+            start = job.start + position
+            yield Batch(start, labels, self._generator.generate(labels, seed=job.seed, start=start))
 
 
 class _HashingFile:
@@ -154,7 +157,7 @@ def _describe(job: Job, shard: Shard, hashes: list[str]) -> dict[str, Any]:
         "model_sha256": job.model_sha256,
         "seed": job.seed,
         "first": shard.first,
-        "count": shard.count,
+        "images": shard.images,
         "sha256": dict(zip(names, hashes, strict=True)),
     }
 
@@ -176,7 +179,7 @@ def missing_shards(
     for number in range(job.shards):
         shard = job.shard(number)
         if is_complete(folder, job, shard):
-            advance(shard.count)
+            advance(shard.images)
             continue
         if any(map(os.path.lexists, _paths(folder, job, shard))):
             on_invalid(shard)

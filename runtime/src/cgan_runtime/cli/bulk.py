@@ -31,10 +31,10 @@ generates the others.
 """
 EXAMPLES = """\b
 Examples:
-  cgan-bulk --count 1000000 --output million
-  cgan-bulk --count 60000 --seed 1 --format idx --output synthetic
-  cgan-bulk --count 500000 --digit 3 --digit 8 --workers 2 --output pairs
-  cgan-bulk --count 100000000 --seed 1 --engine ray --output /shared/digits
+  cgan-bulk --count 100000 --output million
+  cgan-bulk --count 6000 --seed 1 --format idx --output synthetic
+  cgan-bulk --count 250000 --digit 3 --digit 8 --workers 2 --output pairs
+  cgan-bulk --count 10000000 --seed 1 --engine ray --output /shared/digits
 """
 
 
@@ -43,7 +43,7 @@ Examples:
     "--count",
     1,
     options.MAX_INT64,
-    "Total number of images. The requested classes alternate from image to image.",
+    "Number of images of each class. The classes alternate from image to image.",
     required=True,
 )
 @options.digit
@@ -125,7 +125,6 @@ def command(
             existing = read_job(output)
             seed = existing.seed if existing else int.from_bytes(os.urandom(4), "little")
         content, model_sha256, info = read_model(model, own_provider, expect_sha256)
-        check_seed_and_start(seed, start, count)
         job = Job(
             model_sha256=model_sha256,
             seed=seed,
@@ -139,9 +138,10 @@ def command(
             format=file_format,
             shard_images=shard_images,
         )
+        check_seed_and_start(seed, start, job.images)
         shards.check_format(job)
         with open_folder(output, job, content):
-            with progress_bar(job.count) as advance:
+            with progress_bar(job.images) as advance:
                 missing = shards.missing_shards(output, job, advance, _report_invalid)
                 generated = 0
                 on_kill = partial(click.echo, WORKER_KILLED, err=True)
@@ -149,7 +149,7 @@ def command(
                 with closing(generate_shards(*arguments)) as numbers:
                     for number in numbers:
                         generated += 1
-                        advance(job.shard(number).count)
+                        advance(job.shard(number).images)
             shards.require_complete(output, job)
     except (KeyboardInterrupt, runner.Terminated) as error:
         raise StoppedError(
@@ -159,7 +159,7 @@ def command(
         ) from None
     kept = f", {job.shards - generated:,} of them kept" if generated < job.shards else ""
     click.echo(
-        f"{output}  seed {job.seed}  {job.count:,} images in {job.shards:,} "
+        f"{output}  seed {job.seed}  {job.images:,} images in {job.shards:,} "
         f"shard{'s' * (job.shards > 1)}{kept}",
         color=True,  # otherwise click removes an escape sequence from the path
     )
