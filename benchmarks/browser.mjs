@@ -28,7 +28,7 @@ const ISOLATED = {
 const NATIVE = `
 import sys, time
 import numpy as np
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
 from cgan_runtime.inference.session import open_session
 session = open_session(SHIPPED_MODEL.read_bytes(), "digits.onnx", "cpu", 1)

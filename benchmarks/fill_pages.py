@@ -24,7 +24,7 @@ from typing import Any
 import click
 import harness
 
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 Table = list[dict[str, str]]
 DOCS = harness.ROOT / "docs"

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_runtime.cli import runner
-from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.model_file.contract import LABEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_training.model_file import Model, load_model, save_model
 from cgan_training.networks import Generator, build_generator, to_uint8
 from cgan_training.recipe import PerceptronGenerator

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import harness
 
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

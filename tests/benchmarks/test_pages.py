@@ -21,7 +21,7 @@ import scaling
 import startup
 import training
 
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_training.evaluation.controls import CONTROLS, SHIFTED
 
 CARD = SHIPPED_MODEL.with_suffix(".md")

@@ -17,8 +17,8 @@ from cgan_export.targets.c import c_files
 from cgan_export.targets.c.network import read_network
 from cgan_export.targets.c.source import c_texts
 from cgan_export.tracing.networks import ContractGenerator
-from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.model_file.contract import Golden, ImageShape, ModelInfo
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
 from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.networks import build_generator

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 
 from cgan_export.targets.c.network import Layer, read_network
 from cgan_export.targets.c.source import encoded_scales, write_c
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 CHUNK = 2**20  # sums that are compared at a time
 HARNESS = """

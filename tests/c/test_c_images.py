@@ -14,7 +14,7 @@ from requantization import compare, compile_requantization, onnxruntime_requanti
 from cgan_export.targets.c.network import read_network
 from cgan_export.targets.c.source import encoded_scales, write_c
 from cgan_runtime import ImageGenerator
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 HERE = Path(__file__).parent
 IMAGES = 10_000

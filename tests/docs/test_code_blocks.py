@@ -21,7 +21,7 @@ from typing import NamedTuple
 import click
 import pytest
 
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

@@ -20,8 +20,8 @@ from cgan_export.targets.c import c_files, c_name
 from cgan_export.targets.c.network import first_layer, read_network
 from cgan_export.targets.c.source import c_texts, compare_images, write_c
 from cgan_runtime import ImageGenerator, OutputError
-from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.model_file.checksum import add_checksum
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]

@@ -24,7 +24,7 @@ def _export_models(folder: Path) -> None:
     from foreign_networks import CLASSES, NETWORKS, NOISE_DIM
 
     from cgan_export import export_generator, export_model
-    from cgan_runtime.generator import SHIPPED_MODEL
+    from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
     names = [str(label) for label in range(CLASSES)]
     for index, (name, network) in enumerate(NETWORKS.items()):

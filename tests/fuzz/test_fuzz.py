@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 SCRIPT = Path(__file__).with_name("fuzz.py")
 

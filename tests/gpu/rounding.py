@@ -9,7 +9,7 @@ import numpy as np
 
 from cgan_runtime import ImageGenerator
 from cgan_runtime.diagnostics.speed import measure_speed
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 IMAGES = 100_000
 

@@ -14,7 +14,7 @@ from terminals import run_on_terminal
 
 from cgan_runtime import ImageGenerator
 from cgan_runtime.errors import OutputError
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_training.cli.common import default_cache_dir
 from cgan_training.data import Dataset
 from cgan_training.evaluation.classifier import load_or_train_classifier

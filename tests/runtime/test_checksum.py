@@ -10,9 +10,10 @@ import onnx
 import pytest
 
 from cgan_runtime.errors import InputError, ModelError
-from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
+from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum, verify_checksum
 from cgan_runtime.model_file.contract import CONTENT_KEY
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 ROOT = Path(__file__).parents[2]

@@ -19,9 +19,9 @@ from cgan_runtime.diagnostics import device_check
 from cgan_runtime.diagnostics.device_check import check_device
 from cgan_runtime.diagnostics.speed import Speed
 from cgan_runtime.errors import ModelError, ProviderError
-from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.inference import cuda_diagnostics, session
 from cgan_runtime.model_file.contract import Golden, ModelInfo
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 

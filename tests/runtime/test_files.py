@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import atomic_write, to_file_name, write_all
+from cgan_runtime.files import atomic_write, require_space, to_file_name, write_all
 
 
 def write(path: Path, *parts: bytes | BaseException) -> None:
@@ -302,3 +302,16 @@ def test_the_exception_of_a_signal_handler_is_not_an_error_of_the_path(tmp_path:
     with pytest.raises(TimeoutError), atomic_write(tmp_path / "a.txt"):
         raise TimeoutError
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["a.png", "none/below/a.png", "/none/a.png", "\0", "n" * 300])
+def test_a_file_larger_than_the_free_space_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    require_space(Path(path), 1)
+    with pytest.raises(OutputError) as caught:
+        require_space(Path(path), 10**18)
+    message = str(caught.value)
+    assert message.startswith(f"cannot write {path}: it needs at least 1,000,000,000.0 GB, and ")
+    assert message.endswith(" GB free; generate fewer images, or choose another disk")

@@ -19,7 +19,7 @@ import pytest
 from cgan_runtime.bulk.job import read_job
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import atomic_write
-from cgan_runtime.generator import ImageGenerator, _read_model_file
+from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.images.publication import staged
 from cgan_runtime.images.writers import _idx_shape
 from cgan_runtime.inference.session import import_onnxruntime
@@ -28,6 +28,7 @@ from cgan_runtime.inference.threads import available_threads
 from cgan_runtime.labels import parse_labels
 from cgan_runtime.model_file.contract import ModelInfo, read_info, tensor_specs
 from cgan_runtime.model_file.graph_validation import validate_model
+from cgan_runtime.model_file.reading import read_model_file
 from cgan_runtime.noise import standard_normal
 
 SEED = 11
@@ -188,7 +189,7 @@ def publish(folder: Path) -> None:
 READERS: dict[str, tuple[int, Callable[[ImageGenerator, Path], object]]] = {
     "metadata": (29, lambda model, _: reread_info(model)),
     "a graph": (97, lambda model, _: validate_model(model.model_path.read_bytes(), "m.onnx")),
-    "a model file": (1, lambda model, _: _read_model_file(model.model_path)),
+    "a model file": (1, lambda model, _: read_model_file(model.model_path)),
     "a job": (1, lambda _, folder: read_incomplete_job(folder)),
     "a job that is missing": (1, lambda _, folder: read_job(folder / "none")),
     "an IDX file": (1, lambda _, folder: read_empty_idx(folder)),

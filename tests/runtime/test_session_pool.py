@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from cgan_runtime.errors import ProviderError
-from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
+from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.inference import session_pool
 from cgan_runtime.inference.session import open_session
 from cgan_runtime.inference.session_pool import MAX_SINGLE_THREAD_BYTES, SessionPool
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 
 def threads(opened: Any) -> int:

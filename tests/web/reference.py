@@ -18,7 +18,6 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from cgan_runtime import ImageGenerator
-from cgan_runtime.generator import SHIPPED_MODEL
 from cgan_runtime.model_file.checksum import add_checksum
 from cgan_runtime.model_file.contract import (
     CONTENT_KEY,
@@ -34,6 +33,7 @@ from cgan_runtime.model_file.contract import (
     ModelInfo,
     tensor_specs,
 )
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import STEPS_PER_UNIT
 
 GARMENTS = (

@@ -133,6 +133,25 @@ def _open_temporary(target: Path) -> tuple[BinaryIO, Path, int | None]:
     return file, temporary, None
 
 
+def require_space(path: Path, size: int) -> None:
+    """Raise OutputError if the disk of a path, which may not exist yet, has fewer free bytes."""
+    from shutil import disk_usage  # takes milliseconds
+
+    for folder in (path, *path.absolute().parents):
+        with suppress_own(OSError, ValueError):  # it does not exist, or contains a null character
+            free = disk_usage(folder).free
+            if size > free:
+                raise OutputError(
+                    f"cannot write {path}: it needs at least {_readable(size)}, and the disk has "
+                    f"{_readable(free)} free; generate fewer images, or choose another disk"
+                )
+            return
+
+
+def _readable(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.3f} MB"
+
+
 def make_folder(folder: Path, remedy: str = "choose another path") -> None:
     """Create a folder and its parents unless they exist; raise OutputError if that fails."""
     try:

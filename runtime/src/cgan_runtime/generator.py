@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.errors import InputError, ModelError, is_callers
+from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.inference.native_errors import convert_run_error, is_native
 from cgan_runtime.inference.session import MAX_THREADS, read_session_info
 from cgan_runtime.inference.session_pool import SessionPool
@@ -18,8 +17,7 @@ from cgan_runtime.labels import Labels, label_batches, parse_labels, single_labe
 from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
 from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE
 from cgan_runtime.model_file.graph_validation import validate_model
-from cgan_runtime.model_file.messages import message
-from cgan_runtime.model_file.rules import MAX_FILE_BYTES
+from cgan_runtime.model_file.reading import SHIPPED_MODEL, read_model_file
 from cgan_runtime.noise import (
     check_seed_and_start,
     interpolate,
@@ -29,9 +27,7 @@ from cgan_runtime.noise import (
 )
 from cgan_runtime.providers import CPU
 
-SHIPPED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 MAX_STREAM_BATCH = 2**31 - 1  # images; the available memory may allow fewer
-READ_CHUNK_BYTES = 2**20
 # Returns the noise of a part of a call's images, from the number of its first image and its size.
 NoiseOf: TypeAlias = Callable[[int, int], NDArray[np.float32]]
 
@@ -93,7 +89,7 @@ class ImageGenerator:
         # An unpickled copy may have another working directory, or another path of this package.
         path = None if model is None else self.model_path.absolute()
         self._arguments = path, provider, threads
-        content = _read_model_file(self.model_path)
+        content = read_model_file(self.model_path)
         self.model_size = len(content)
         source = str(self.model_path)
         if expected is not None:
@@ -312,41 +308,3 @@ class ImageGenerator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _read_model_file(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # A device such as /dev/zero has no end, and read(MAX_FILE_BYTES) would allocate a
-            # buffer of that size for every file. So the file is read in chunks, up to the limit.
-            chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
-            content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
-    except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
-        if is_callers(error):
-            raise
-        if path == SHIPPED_MODEL and isinstance(error, FileNotFoundError | NotADirectoryError):
-            return _read_shipped_model()
-        if isinstance(error, FileNotFoundError):
-            raise ModelError(f"there is no model {path}; check the path") from error
-        reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"cannot read the model {path}: {reason}; check the path") from error
-    if not content:
-        raise ModelError(message("empty", source=path))
-    if len(content) > MAX_FILE_BYTES:
-        raise ModelError(message("too large", source=path, limit=f"{MAX_FILE_BYTES:,}"))
-    return content
-
-
-def _read_shipped_model() -> bytes:
-    """Return the model of a package that is not installed as files, such as a zip archive."""
-    from importlib.resources import files
-
-    try:
-        return files("cgan_runtime").joinpath("models", SHIPPED_MODEL.name).read_bytes()
-    except (OSError, KeyError) as error:
-        if is_callers(error):
-            raise
-        raise ModelError(
-            f"cgan-runtime was installed without its model {SHIPPED_MODEL}; install it again, or "
-            "give another model with --model"
-        ) from error

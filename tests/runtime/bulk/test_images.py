@@ -13,8 +13,9 @@ from pyarrow import parquet
 
 from cgan_runtime import __version__
 from cgan_runtime.cli.bulk import SHARD_IMAGES
-from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
+from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.model_file.contract import MAX_BATCH
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 
 @pytest.mark.parametrize(

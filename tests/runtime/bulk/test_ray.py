@@ -13,7 +13,7 @@ from cgan_runtime.bulk import ray_engine
 from cgan_runtime.bulk.job import Job
 from cgan_runtime.bulk.shards import Worker
 from cgan_runtime.errors import ModelError, OutputError, WorkerError
-from cgan_runtime.generator import SHIPPED_MODEL
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 
 def test_error_of_a_worker_is_the_error_of_the_command(

@@ -12,7 +12,8 @@ from cli_runs import names_in
 from pyarrow import parquet
 
 from cgan_runtime.bulk.job import Job, open_folder, read_job
-from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
+from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 
 @pytest.fixture(params=["parquet", "idx"])

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import bulk_jobs as jobs
 import pytest
@@ -48,6 +49,21 @@ def test_failed_requests_give_one_line_and_write_nothing(
     (tmp_path / "file").touch()
     assert message in jobs.error_of(bulk("--count", 5, "--output", "digits", *arguments))
     assert names_in(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "idx"])
+def test_a_job_that_does_not_fit_the_disk_is_refused(
+    bulk: Bulk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_format: str
+) -> None:
+    line = ("--count", 1000, "--format", file_format, "--output", "digits", "--workers", 1)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    assert jobs.error_of(bulk(*line)).startswith("cannot write digits: it needs at least ")
+    assert not names_in(tmp_path)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert bulk(*line).returncode == 0
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    assert bulk(*line).stdout.endswith(" 1 of them kept\n")  # its shards need no more space
 
 
 def test_only_parquet_and_ray_need_more_packages(

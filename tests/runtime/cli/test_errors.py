@@ -1,11 +1,14 @@
 """The error messages and exit codes of cgan-run."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cli_runs import Command, error_line
 
 from cgan_runtime.errors import MAX_MESSAGE, ModelError, printable
+from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.images.writers import least_bytes
 
 USAGE_ERRORS = [
     (["--digit", "10"], "--digit must be an integer from 0 to 9, got '10'"),
@@ -90,6 +93,34 @@ def test_failed_requests_give_one_line_and_write_nothing(
     assert message.format(**bad_models) in error_line(done)
     assert done.returncode == 1
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("words", ["npy", "npy --walk 7:8", "pngs", "idx", "idx-gz"])
+def test_images_that_do_not_fit_the_disk_are_refused(
+    run: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    kind, *walk = words.split()
+    line = ("--digit", 3, "--output", "big", *walk, *(() if walk else ("--count", 2000)))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
+    done = run(*line, "--format", kind)
+    line_start, line_end = error_line(done).split(" MB, and the disk has ")
+    assert line_start.startswith("error: cannot write big: it needs at least 0.")
+    assert line_end.startswith("0.000 MB free; generate fewer images, or choose another disk")
+    assert done.returncode == 1
+    assert not list(folder.iterdir())
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**6))
+    assert run(*line, "--format", kind).returncode == 0
+
+
+@pytest.mark.parametrize("file_format", ["npy", "idx"])
+def test_the_size_of_uncompressed_formats_is_known(
+    generator: ImageGenerator, run: Command, folder: Path, file_format: str
+) -> None:
+    run("--digit", 3, "--count", 200, "--format", file_format, "--output", "out")
+    paths = [folder / "out", *(folder / "out").rglob("train-*")]
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    least = least_bytes(file_format, generator.info, 200, 1)
+    assert size - 200 < least <= size
 
 
 def test_debug_raises_the_error(run: Command) -> None:

@@ -11,8 +11,9 @@ from cli_runs import HEIGHT, WIDTH, Command, close, error_line, names_in, read_p
 from numpy.typing import NDArray
 from PIL import Image
 
-from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
+from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.images.layout import grid
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import round_to_grid
 
 NOISE_DIM = 6  # of the tiny model

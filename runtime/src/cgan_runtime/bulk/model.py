@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from cgan_runtime.generator import SHIPPED_MODEL, _read_model_file
 from cgan_runtime.inference.session import open_session, read_session_info
 from cgan_runtime.model_file.checksum import require_sha256
 from cgan_runtime.model_file.contract import ModelInfo
 from cgan_runtime.model_file.graph_validation import validate_model
+from cgan_runtime.model_file.reading import SHIPPED_MODEL, read_model_file
 
 
 class JobModel(NamedTuple):
@@ -24,7 +24,7 @@ def read_model(path: Path | None, provider: str, expect_sha256: str | None) -> J
     Arguments and errors are those of ImageGenerator.
     """
     path = SHIPPED_MODEL if path is None else path
-    content, source = _read_model_file(path), str(path)
+    content, source = read_model_file(path), str(path)
     if expect_sha256 is not None:
         require_sha256(content, expect_sha256, source)
     model_sha256 = validate_model(content, source).sha256

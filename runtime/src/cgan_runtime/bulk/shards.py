@@ -23,9 +23,17 @@ from cgan_runtime.bulk.job import (
     read_job,
     replace_file,
 )
-from cgan_runtime.errors import InputError, InstallError, ModelError, OutputError, is_callers
+from cgan_runtime.errors import (
+    InputError,
+    InstallError,
+    ModelError,
+    OutputError,
+    is_callers,
+    suppress_own,
+)
+from cgan_runtime.files import require_space
 from cgan_runtime.generator import Batch, ImageGenerator
-from cgan_runtime.images.writers import IDX_NAMES, write_idx_pair
+from cgan_runtime.images.writers import IDX_NAMES, MAX_COMPRESSION, write_idx_pair
 from cgan_runtime.inference.session import limit_log
 from cgan_runtime.labels import label_batches
 from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, PREFIX
@@ -212,6 +220,16 @@ def check_format(job: Job) -> None:
         raise InputError(
             f"IDX supports at most 256 classes, got {len(job.class_names)}; use --format parquet"
         )
+
+
+def require_job_space(folder: Path, job: Job) -> None:
+    """Raise OutputError if the disk has no space for the shards that the folder lacks."""
+    pixels = job.images * job.channels * job.height * job.width
+    least = pixels + job.images if job.format == "idx" else pixels // MAX_COMPRESSION
+    present = 0
+    with suppress_own(OSError):  # there is no folder yet
+        present = sum(path.stat().st_size for path in (folder / SHARDS).iterdir())
+    require_space(folder, least - present)
 
 
 def _paths(folder: Path, job: Job, shard: Shard) -> list[Path]:

@@ -140,6 +140,7 @@ def command(
         )
         check_seed_and_start(seed, start, job.images)
         shards.check_format(job)
+        shards.require_job_space(output, job)
         with open_folder(output, job, content):
             with progress_bar(job.images) as advance:
                 missing = shards.missing_shards(output, job, advance, _report_invalid)

@@ -13,7 +13,7 @@ from cgan_runtime import __version__
 from cgan_runtime.cli.noise_source import NoiseSource
 from cgan_runtime.cli.options import STDOUT
 from cgan_runtime.cli.terminal import is_terminal, keep_first, with_progress
-from cgan_runtime.files import atomic_write, write_all
+from cgan_runtime.files import atomic_write, require_space, write_all
 from cgan_runtime.generator import Batch, ImageGenerator
 from cgan_runtime.images import writers
 from cgan_runtime.labels import label_batches
@@ -77,26 +77,34 @@ class Output:
                 if run.frames
                 else writers.png_chunks(batches, info, *layout)
             )
-            self._write_file(chunks)
+            self._write_file(run, chunks)
         elif self.file_format == "npy":
             shape = (run.frames, classes) if run.frames else (count,)
-            self._write_file(writers.npy_chunks(batches, (*shape, *info.image_shape)))
+            self._write_file(run, writers.npy_chunks(batches, (*shape, *info.image_shape)))
         elif self.file_format == "pngs":
+            self._require_space(run)
             writers.write_pngs(Path(self.path), batches, info, self.scale, _text(run))
         else:
             self._write_dataset(batches, run)
         return shown
 
-    def _write_file(self, chunks: Iterable[bytes]) -> None:
+    def _require_space(self, run: Run) -> None:
+        info = run.generator.info
+        least = writers.least_bytes(self.file_format, info, run.count, self.scale)
+        require_space(Path(self.path), least)
+
+    def _write_file(self, run: Run, chunks: Iterable[bytes]) -> None:
         if self.path == STDOUT:
             for chunk in chunks:
                 write_all(chunk, sys.stdout.buffer)
             return
+        self._require_space(run)
         with atomic_write(Path(self.path)) as file:
             file.writelines(chunks)
 
     def _write_dataset(self, batches: Iterable[Batch], run: Run) -> None:
         """Write an IDX dataset; on a terminal, say which part of it is still missing."""
+        self._require_space(run)
         info, gz = run.generator.info, self.file_format == "idx-gz"
         path, count = Path(self.path), run.count
         empty_split = writers.write_idx(path, batches, info, count, self.split, gz=gz)

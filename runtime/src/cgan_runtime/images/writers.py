@@ -27,6 +27,18 @@ IDX_NAMES = ("{}-images-idx3-ubyte", "{}-labels-idx1-ubyte")
 IDX_UINT8 = 8  # the IDX format's code of the type uint8
 MAX_EMPTY_IDX_BYTES = 64  # of a file without images: a header, gzipped or not
 CLASSES = "classes.txt"
+# Deflate's largest ratio (zlib: Technical Details); no generated image comes near it.
+MAX_COMPRESSION = 1032
+MIN_PNG_BYTES = 67  # of a file with one pixel
+
+
+def least_bytes(file_format: str, info: ModelInfo, count: int, scale: int) -> int:
+    """Return how many bytes count images take at least in a format of cgan-run."""
+    pixels = count * info.channels * info.height * info.width
+    if file_format in ("npy", "idx"):
+        return pixels + (count if file_format == "idx" else 0)  # idx: a byte per label
+    files = count * MIN_PNG_BYTES if file_format == "pngs" else 0
+    return files + pixels * scale**2 // MAX_COMPRESSION
 
 
 def png_chunks(

@@ -1,0 +1,69 @@
+"""Read a model file, and say what to do with files that were not exported."""
+
+import shlex
+from itertools import islice
+from pathlib import Path
+
+from cgan_runtime.errors import ModelError, is_callers
+from cgan_runtime.model_file.messages import message
+from cgan_runtime.model_file.rules import MAX_FILE_BYTES
+
+SHIPPED_MODEL = Path(__file__).parents[1] / "models" / "digits.onnx"
+READ_CHUNK_BYTES = 2**20
+RUN_FILES = ("model.pt", "checkpoint.pt")  # of a run of cgan-train
+# torch.save() writes a zip archive whose first entry is called NAME/data.pkl.
+ZIP_SIGNATURE, PICKLE, MAX_HEAD_BYTES = b"PK\x03\x04", b"/data.pkl", 1024
+
+
+def read_model_file(path: Path) -> bytes:
+    """Return the bytes of a model file, which may be a pipe.
+
+    Raises:
+        ModelError: the file cannot be read, is empty or too large, or is a trained model.
+    """
+    try:
+        with path.open("rb") as file:
+            # A device such as /dev/zero has no end, and read(MAX_FILE_BYTES) would allocate a
+            # buffer of that size for every file. So the file is read in chunks, up to the limit.
+            chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
+            content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
+    except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
+        if is_callers(error):
+            raise
+        if path == SHIPPED_MODEL and isinstance(error, FileNotFoundError | NotADirectoryError):
+            return _read_shipped_model()
+        if isinstance(error, IsADirectoryError) and any(
+            (path / each).exists() for each in RUN_FILES
+        ):
+            raise _unexported(path, "is a run directory") from error
+        if isinstance(error, FileNotFoundError):
+            raise ModelError(f"there is no model {path}; check the path") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"cannot read the model {path}: {reason}; check the path") from error
+    if not content:
+        raise ModelError(message("empty", source=path))
+    if content.startswith(ZIP_SIGNATURE) and PICKLE in content[:MAX_HEAD_BYTES]:
+        raise _unexported(path, "is a model of PyTorch")
+    if len(content) > MAX_FILE_BYTES:
+        raise ModelError(message("too large", source=path, limit=f"{MAX_FILE_BYTES:,}"))
+    return content
+
+
+def _read_shipped_model() -> bytes:
+    """Return the model of a package that is not installed as files, such as a zip archive."""
+    from importlib.resources import files
+
+    try:
+        return files("cgan_runtime").joinpath("models", SHIPPED_MODEL.name).read_bytes()
+    except (OSError, KeyError) as error:
+        if is_callers(error):
+            raise
+        raise ModelError(
+            f"cgan-runtime was installed without its model {SHIPPED_MODEL}; install it again, or "
+            "give another model with --model"
+        ) from error
+
+
+def _unexported(path: Path, what: str) -> ModelError:
+    command = f"cgan-export {shlex.quote(str(path))} model.onnx"
+    return ModelError(f"{path} {what}, not an ONNX file; export it with `{command}`")
