@@ -158,7 +158,7 @@ def test_a_picture_that_cannot_be_drawn_is_skipped(
         (["none.onnx"], 1, "none.onnx"),
         (["{run}", "--dataset", "shapes"], 1, "'shapes'; choose "),
         (["{convolutional}", "--dataset", "optdigits"], 1, "generates 4 classes of 8 x 12 pixels"),
-        (["{run}", "--repeats", 0], 2, "--repeats must be an integer from 1 to 20, got '0'"),
+        (["{run}", "--repeats", 0], 2, "--repeats must be a whole number from 1 to 20, got '0'"),
         (
             ["{run}", "--quick", "--output", "text/folder"],
             1,

@@ -194,6 +194,21 @@ def test_advice_about_cuda_is_given_only_for_auto(
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["digits.onnx"], "cgan-check takes only options, got 'digits.onnx'; write --model digits"),
+        (["9"], "cgan-check takes only options, got '9'; see cgan-check --help"),
+        (["a.png"], "cgan-check takes only options, got 'a.png'; see cgan-check --help"),
+        (["--quiet", "--json"], "--quiet and --json cannot be combined; give only one"),
+    ],
+)
+def test_wrong_usage_is_one_line(call: Command, words: list[str], message: str) -> None:
+    done = call("cgan-check", *words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().startswith(f"error: {message}")
+
+
 @pytest.mark.usefixtures("no_measurement")
 def test_model_is_read_once(call: Command, tiny_model: Path, tmp_path: Path) -> None:
     """As from a pipe, such as --model /dev/stdin."""

@@ -127,7 +127,7 @@ def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path
     [
         (["--minutes", "nan"], 2, "--minutes must be a positive number, got nan"),
         (["--checkpoint-minutes", "0"], 2, "--checkpoint-minutes must be a positive number"),
-        (["--keep-every", str(2**31)], 2, "--keep-every must be an integer from 0 to"),
+        (["--keep-every", str(2**31)], 2, "--keep-every must be a whole number from 0 to"),
         (["--dataset", "cifar"], 2, "there is no dataset or folder 'cifar'; "),
         (["--resume", "run", "--start-from", "run"], 2, "; give one of them"),
         (["--resume", "none"], 1, "none contains no run"),

@@ -18,8 +18,13 @@ from cgan_runtime.errors import InputError
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--count", 0], "--count must be an integer from 1 to 9223372036854775807, got '0'"),
-        (["--workers", 0], "--workers must be an integer from 1 to 100000, got '0'"),
+        (["--count", 0], "--count must be a whole number of 1 or more, got '0'"),
+        (["--workers", 0], "--workers must be a whole number from 1 to 100000, got '0'"),
+        (
+            ["--digit", "six"],
+            "--digit must be a whole number from 0 to 9, got 'six'; write --digit 6",
+        ),
+        ([9], "cgan-bulk takes only options, got '9'; write --digit 9"),
         (["--digit", 1, "--label", "2"], "--digit and --label cannot be combined; give only"),
     ],
 )

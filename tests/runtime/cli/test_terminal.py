@@ -110,6 +110,15 @@ def test_no_preview_prints_only_the_path_and_seed(on_terminal: OnTerminal) -> No
     assert shown == (0, "digit-3-seed-7.png  seed 7\n", "")
 
 
+@pytest.mark.parametrize("words", [[], ["--format", "idx"], ["--count", "3000"]])
+def test_quiet_prints_nothing(on_terminal: OnTerminal, folder: Path, words: list[str]) -> None:
+    line = ("--digit", 3, "--output", "a", *(words or ["--format", "png"]))
+    if words[:1] == ["--count"]:  # enough for a progress bar
+        line = ("--count", 3000, "--format", "npy", "--output", "a")
+    assert on_terminal(*line, "-q") == (0, "", "")
+    assert names_in(folder) == ["a"]
+
+
 def test_control_characters_of_a_path_are_escaped(on_terminal: OnTerminal, folder: Path) -> None:
     path = "a\x1b[1m\nb.png"
     shown = on_terminal("--digit", 3, "--seed", 7, "--no-preview", "--output", path)

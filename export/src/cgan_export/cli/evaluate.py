@@ -81,6 +81,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option(
     "--output",
+    "-o",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for pictures: a sample sheet, the confusion matrix and the nearest training "
     "images.",

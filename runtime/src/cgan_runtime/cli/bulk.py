@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cgan_runtime.cli import options, runner
+from cgan_runtime.cli import class_options, options, runner
 from cgan_runtime.cli.terminal import progress_bar
 from cgan_runtime.errors import StoppedError
 
@@ -38,7 +38,7 @@ Examples:
 """
 
 
-@click.command("cgan-bulk", help=HELP, epilog=EXAMPLES)
+@click.command("cgan-bulk", cls=class_options.Command, help=HELP, epilog=EXAMPLES)
 @options.integer(
     "--count",
     1,
@@ -46,13 +46,14 @@ Examples:
     "Number of images of each class. The classes alternate from image to image.",
     required=True,
 )
-@options.digit
-@options.digits
-@options.label
+@class_options.digit
+@class_options.digits
+@class_options.label
 @options.seed(default="the seed of the job in --output, or random")
 @options.start
 @click.option(
     "--output",
+    "-o",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     help="Folder of the job. If it holds a part of the same job, the run continues it.",
@@ -84,6 +85,7 @@ Examples:
 @options.model
 @options.expect_sha256
 @options.provider
+@options.quiet
 @options.debug
 @options.version
 def command(
@@ -101,10 +103,11 @@ def command(
     model: Path | None,
     expect_sha256: str | None,
     provider: str,
+    quiet: bool,
     debug: bool,
 ) -> None:
     """Generate millions of images in shards, with many processes or machines."""
-    names = options.select_classes(digit, digits, label)
+    names = class_options.select_classes(digit, digits, label)
     runner.require_memory()
     from cgan_runtime.bulk import local_engine, ray_engine, shards
     from cgan_runtime.bulk.job import Job, open_folder, read_job
@@ -118,6 +121,14 @@ def command(
     if engine == "ray":
         ray_engine.check_installed()
         generate_shards = partial(ray_engine.generate_shards, debug=debug)
+
+    def note(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    def report_invalid(shard: object) -> None:
+        note(SHARD_INVALID.format(shard))
+
     # The machine that starts a Ray job may not have the workers' GPU.
     own_provider = "cpu" if engine == "ray" else provider
     try:
@@ -142,10 +153,10 @@ def command(
         shards.check_format(job)
         shards.require_job_space(output, job)
         with open_folder(output, job, content):
-            with progress_bar(job.images) as advance:
-                missing = shards.missing_shards(output, job, advance, _report_invalid)
+            with progress_bar(job.images, quiet=quiet) as advance:
+                missing = shards.missing_shards(output, job, advance, report_invalid)
                 generated = 0
-                on_kill = partial(click.echo, WORKER_KILLED, err=True)
+                on_kill = partial(note, WORKER_KILLED)
                 arguments = (output, job, missing, workers, provider, on_kill)
                 with closing(generate_shards(*arguments)) as numbers:
                     for number in numbers:
@@ -158,16 +169,14 @@ def command(
             "generate the others",
             getattr(error, "signal_number", signal.SIGINT),
         ) from None
+    if quiet:
+        return
     kept = f", {job.shards - generated:,} of them kept" if generated < job.shards else ""
     click.echo(
         f"{output}  seed {job.seed}  {job.images:,} images in {job.shards:,} "
         f"shard{'s' * (job.shards > 1)}{kept}",
         color=True,  # otherwise click removes an escape sequence from the path
     )
-
-
-def _report_invalid(shard: object) -> None:
-    click.echo(SHARD_INVALID.format(shard), err=True)
 
 
 def main() -> None:

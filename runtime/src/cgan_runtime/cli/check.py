@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cgan_runtime.cli import options, runner
+from cgan_runtime.cli import class_options, options, runner
 from cgan_runtime.errors import CganError, printable
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ Examples:
 """
 
 
-@click.command("cgan-check", help=HELP, epilog=EXAMPLES)
+@click.command("cgan-check", cls=class_options.Command, help=HELP, epilog=EXAMPLES)
 @options.model
 @options.expect_sha256
 @options.provider
 @options.threads(default="one per CPU")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@options.quiet
 @options.debug
 @options.version
 def command(
@@ -40,16 +41,20 @@ def command(
     provider: str,
     threads: int | None,
     as_json: bool,
+    quiet: bool,
     debug: bool,
 ) -> None:
     """Check that this device generates correct images, and measure its speed."""
+    if quiet and as_json:
+        raise click.UsageError("--quiet and --json cannot be combined; give only one")
     runner.require_memory()
     from cgan_runtime.diagnostics.device_check import check_device
     from cgan_runtime.inference.session import limit_log
 
     limit_log()
     report = check_device(model, provider, threads, expect_sha256)
-    click.echo(runner.json_text(_as_json(report)) if as_json else _as_table(report))
+    if not quiet:
+        click.echo(runner.json_text(_as_json(report)) if as_json else _as_table(report))
     if not report.passed:
         raise CganError(
             f"the max pixel error of the golden images is {report.golden_max_error} of 255, more "

@@ -57,6 +57,7 @@ class Output:
     columns: int | None
     scale: int
     split: str
+    quiet: bool
 
     def write(self, run: Run) -> list[Any]:
         """Write the images; return the first ones, for a preview."""
@@ -69,7 +70,9 @@ class Output:
         elif self.file_format == "png":  # a batch is whole rows
             size = max(1, BATCH_SIZE // columns) * columns
         shown: list[Any] = []
-        batches = keep_first(with_progress(run.batches(size), count), shown)
+        batches = run.batches(size)
+        if not self.quiet:
+            batches = keep_first(with_progress(batches, count), shown)
         if self.file_format == "png":
             layout = (pictured, columns, self.scale, _picture_text(run))
             chunks = (
@@ -108,7 +111,7 @@ class Output:
         info, gz = run.generator.info, self.file_format == "idx-gz"
         path, count = Path(self.path), run.count
         empty_split = writers.write_idx(path, batches, info, count, self.split, gz=gz)
-        if empty_split and is_terminal(sys.stderr):
+        if empty_split and not self.quiet and is_terminal(sys.stderr):
             click.echo(EMPTY_SPLIT.format(empty_split), err=True)
 
 

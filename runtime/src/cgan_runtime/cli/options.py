@@ -12,10 +12,11 @@ from cgan_runtime.errors import InputError
 
 Decorator: TypeAlias = Callable[[Any], Any]
 MAX_INT64, MAX_UINT64 = 2**63 - 1, 2**64 - 1
+HIDDEN_MAXIMUM = 2**31 - 1  # a message states such a maximum only if a value is larger
 STDOUT = "-"  # as --output
 
 
-class _Integer(click.ParamType):  # type: ignore[type-arg]  # not generic in older versions
+class Integer(click.ParamType):  # type: ignore[type-arg]  # not generic in older versions
     """An integer in a range. In the help, click.IntRange would show 0<=x<=18446744073709551615."""
 
     name = "N"
@@ -24,27 +25,20 @@ class _Integer(click.ParamType):  # type: ignore[type-arg]  # not generic in old
         self._minimum, self._maximum = minimum, maximum
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = self._minimum - 1
         with suppress(ValueError):
             if self._minimum <= (number := int(value)) <= self._maximum:
                 return number
         limits = f"from {self._minimum} to {self._maximum}"
+        if self._maximum >= HIDDEN_MAXIMUM and number <= self._maximum:
+            limits = f"of {self._minimum} or more"
         name = param.opts[0] if param else "value"
-        raise click.UsageError(f"{name} must be an integer {limits}, got {value!r}", ctx)
+        raise click.UsageError(f"{name} must be a whole number {limits}, got {value!r}", ctx)
 
 
 def integer(name: str, minimum: int, maximum: int, text: str, **settings: Any) -> Decorator:
     """Return click.option() with an integer from minimum to maximum, and text as its help."""
-    return click.option(name, type=_Integer(minimum, maximum), help=text, **settings)
-
-
-def _parse_digits(
-    _ctx: click.Context, _param: click.Parameter, value: str | None
-) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    if not value or any(digit not in "0123456789" for digit in value):
-        raise click.UsageError(f"--digits must contain only 0-9, got {value!r}")
-    return tuple(map(int, value))
+    return click.option(name, type=Integer(minimum, maximum), help=text, **settings)
 
 
 def _check_provider(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -66,32 +60,6 @@ def _parse_sha256(_ctx: click.Context, _param: click.Parameter, value: str | Non
         raise click.UsageError(f"--expect-sha256: {error}") from error
 
 
-digit = integer("--digit", 0, 9, "Digit to generate, 0 to 9. Repeat it for several.", multiple=True)
-digits = click.option(
-    "--digits",
-    metavar="STRING",
-    callback=_parse_digits,
-    help="Digits to generate, as one string such as 2026.",
-)
-label = click.option(
-    "--label",
-    metavar="NAME",
-    multiple=True,
-    help="Class to generate, by its name in the model. Repeat it for several.",
-)
-
-
-def select_classes(
-    digit: tuple[int, ...], digits: tuple[int, ...] | None, label: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return the requested class names; an empty tuple stands for every class of the model."""
-    values = {"--digit": digit, "--digits": digits is not None, "--label": label}
-    given = [option for option, value in values.items() if value]
-    if len(given) > 1:
-        raise click.UsageError(f"{' and '.join(given)} cannot be combined; give only one")
-    return label or tuple(map(str, digit or digits or ()))
-
-
 def given(context: click.Context) -> set[str]:
     """Return the names of the options on the command line."""
     source = click.core.ParameterSource.COMMANDLINE
@@ -100,7 +68,7 @@ def given(context: click.Context) -> set[str]:
 
 def seed(default: str) -> Decorator:
     """Return the option --seed; the help states the default."""
-    text = "Seed of the noise, 0 to 2^64 - 1. The same seed generates the same images."
+    text = "Seed of the noise, a whole number. The same seed generates the same images."
     return integer("--seed", 0, MAX_UINT64, f"{text}  [default: {default}]")
 
 
@@ -139,5 +107,6 @@ provider = click.option(
     "offers, such as cgan-check lists them; after a colon its options, such as cuda:device_id=1. "
     "auto uses CUDA if it works, otherwise the CPU.",
 )
+quiet = click.option("--quiet", "-q", is_flag=True, help="Print only errors.")
 debug = click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
 version = click.version_option(__version__, message="%(prog)s %(version)s")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cgan_runtime.cli import noise_options, options, runner
+from cgan_runtime.cli import class_options, noise_options, options, runner
 from cgan_runtime.cli.options import STDOUT
 from cgan_runtime.cli.terminal import is_terminal, show_preview
 from cgan_runtime.errors import InputError
@@ -72,10 +72,10 @@ def _select_format(output: str | None, file_format: str | None) -> str:
     return extension
 
 
-@click.command("cgan-run", help=HELP, epilog=EXAMPLES)
-@options.digit
-@options.digits
-@options.label
+@click.command("cgan-run", cls=class_options.Command, help=HELP, epilog=EXAMPLES)
+@class_options.digit
+@class_options.digits
+@class_options.label
 @options.integer(
     "--count",
     1,
@@ -99,9 +99,11 @@ def _select_format(output: str | None, file_format: str | None) -> str:
 )
 @click.option(
     "--output",
+    "-o",
     metavar="PATH",
-    help="A .png or .npy file, a folder for the other formats, or - for stdout.  [default: a name "
-    "made of the classes and the seed, in the current folder]",
+    help="A .png or .npy file, a folder for the other formats, or - for stdout. A file that exists "
+    "is replaced. A folder that exists receives further images, but none of its own is replaced.  "
+    "[default: a name made of the classes and the seed, in the current folder]",
 )
 @click.option(
     "--format",
@@ -137,6 +139,7 @@ def _select_format(output: str | None, file_format: str | None) -> str:
 @options.expect_sha256
 @options.provider
 @options.threads(default="1 for up to 64 images, otherwise one per CPU")
+@options.quiet
 @options.debug
 @options.version
 @click.pass_context
@@ -164,10 +167,11 @@ def command(
     expect_sha256: str | None,
     provider: str,
     threads: int | None,
+    quiet: bool,
     debug: bool,
 ) -> None:
     """Generate images of handwritten digits, or of another model's classes."""
-    requested = options.select_classes(digit, digits, label)
+    requested = class_options.select_classes(digit, digits, label)
     noise_options.check(options.given(context))
     file_format = _select_format(output, file_format)
     if output == STDOUT and is_terminal(sys.stdout):
@@ -206,8 +210,8 @@ def command(
         path = output or _default_output(names, source.name, file_format, shard)
         part = _shard_range(source.images, shard)
         run = Run(generator, labels, source, part, request.frames if walk else None)
-        shown = Output(path, file_format, columns, scale or 1, split or "train").write(run)
-    if path == STDOUT:
+        shown = Output(path, file_format, columns, scale or 1, split or "train", quiet).write(run)
+    if path == STDOUT or quiet:
         return
     if preview and is_terminal(sys.stdout):
         show_preview(shown, run.count)

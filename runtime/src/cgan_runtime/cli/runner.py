@@ -48,7 +48,12 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors=_STDOUT_ERRORS)
         with _raised_signals(received):
-            code = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
+            code = command.main(
+                list(arguments),
+                prog_name=command.name,
+                standalone_mode=False,
+                help_option_names=["-h", "--help"],
+            )
         sys.exit(code or 0)
     except click.UsageError as error:
         message, see_help = error.format_message(), f"see {command.name} --help"

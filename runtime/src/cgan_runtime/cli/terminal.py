@@ -22,9 +22,11 @@ def is_terminal(stream: Any) -> bool:
 
 
 @contextmanager
-def progress_bar(count: int, minimum: int = 0) -> Iterator[Callable[[int], None]]:
+def progress_bar(
+    count: int, minimum: int = 0, *, quiet: bool = False
+) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on a terminal if count >= minimum; yield a function that advances it."""
-    if count < minimum or not is_terminal(sys.stderr):
+    if quiet or count < minimum or not is_terminal(sys.stderr):
         yield lambda _: None
         return
     with click.progressbar(length=count, label="generating", file=sys.stderr) as bar:
