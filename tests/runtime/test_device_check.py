@@ -184,10 +184,24 @@ def test_report_tells_why_cuda_was_not_obtained(
 
 
 @pytest.mark.usefixtures("no_measurement")
-@pytest.mark.parametrize(("provider", "shown"), [("auto", True), ("cpu", False)])
-def test_advice_about_cuda_is_given_only_for_auto(
-    call: Command, tiny_model: Path, provider: str, shown: bool
+@pytest.mark.parametrize(
+    ("provider", "problem", "shown"),
+    [
+        ("auto", None, True),
+        ("cpu", None, False),
+        ("auto", "NVIDIA's driver is missing (libcuda.so.1); install it", False),
+        ("auto", "NVIDIA's driver finds no device (code 100)", False),
+    ],
+)
+def test_advice_about_cuda_is_given_only_where_there_is_a_device(
+    call: Command,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    provider: str,
+    problem: str | None,
+    shown: bool,
 ) -> None:
+    monkeypatch.setattr(cuda_diagnostics, "driver_problem", lambda: problem)
     done = call("cgan-check", "--provider", provider, "--model", tiny_model)
     assert (b"pip install 'cgan-runtime[gpu]'" in done.stdout) == shown
     assert (b"not CUDA" in done.stdout) == shown

@@ -28,7 +28,7 @@ class DeviceReport:
     available_providers: list[str]  # onnxruntime's names
     provider: str  # provider of the session
     nodes: dict[str, int]  # that each provider computes; {} if that is unknown, or on the CPU
-    no_cuda_reason: str | None  # why "auto" does not use CUDA, and what to do
+    no_cuda_reason: str | None  # why "auto" does not use CUDA where it could, and what to do
     model: dict[str, Any]  # path, size, hash and metadata
     golden_images: int
     golden_max_error: int  # maximum pixel error, 0-255
@@ -75,11 +75,7 @@ def check_device(
             available_providers=list(onnxruntime.get_available_providers()),
             provider=generator.provider,
             nodes=generator.nodes,
-            no_cuda_reason=(
-                None
-                if parse_provider(provider)[0] != AUTO or generator.provider == CUDA
-                else "; ".join(warnings) or cuda_diagnostics.explain_cuda_not_offered()
-            ),
+            no_cuda_reason=_no_cuda_reason(provider, generator.provider, warnings),
             model={
                 "path": str(generator.model_path),
                 "bytes": generator.model_size,
@@ -98,6 +94,15 @@ def check_device(
             load_seconds=load_seconds,
             speed=measure_speed(generator),
         )
+
+
+def _no_cuda_reason(requested: str, obtained: str, warnings: list[str]) -> str | None:
+    """Return why "auto" does not use CUDA, on a machine where it could."""
+    if parse_provider(requested)[0] != AUTO or obtained == CUDA:
+        return None
+    if warnings or cuda_diagnostics.driver_problem():  # without a device, CUDA is no choice
+        return "; ".join(warnings) or None
+    return cuda_diagnostics.explain_cuda_not_offered()
 
 
 def golden_tolerance(provider: str, info: ModelInfo) -> int:

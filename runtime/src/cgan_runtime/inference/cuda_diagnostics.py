@@ -57,13 +57,13 @@ def explain_cuda_not_offered() -> str:
 def explain_cuda_not_obtained(onnxruntime: Any, reason: str = "") -> str:
     """Return why a session did not get CUDA and what to do, given onnxruntime's own reason."""
     return (
-        _driver_problem()
+        driver_problem()
         or _library_problem(Path(onnxruntime.__file__).parent / "capi")
         or f"{reason or 'it gives no reason'}; look at nvidia-smi, or use --provider cpu"
     )
 
 
-def _driver_problem() -> str | None:
+def driver_problem() -> str | None:
     """Return what is wrong with NVIDIA's driver (CUDA driver API: cuInit, cuDeviceGetCount)."""
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
