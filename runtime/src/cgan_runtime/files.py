@@ -137,7 +137,7 @@ def require_space(path: Path, size: int) -> None:
     """Raise OutputError if the disk of a path, which may not exist yet, has fewer free bytes."""
     from shutil import disk_usage  # takes milliseconds
 
-    for folder in (path, *path.absolute().parents):
+    for folder in (path, *path.parents):
         with suppress_own(OSError, ValueError):  # it does not exist, or contains a null character
             free = disk_usage(folder).free
             if size > free:
@@ -149,7 +149,7 @@ def require_space(path: Path, size: int) -> None:
 
 
 def _readable(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.3f} MB"
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size:,} bytes"
 
 
 def make_folder(folder: Path, remedy: str = "choose another path") -> None:

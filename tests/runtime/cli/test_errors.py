@@ -123,9 +123,11 @@ def test_images_that_do_not_fit_the_disk_are_refused(
     line = ("--digit", 3, "--output", "big", *walk, *(() if walk else ("--count", 2000)))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
     done = run(*line, "--format", kind)
-    line_start, line_end = error_line(done).split(" MB, and the disk has ")
-    assert line_start.startswith("error: cannot write big: it needs at least 0.")
-    assert line_end.startswith("0.000 MB free; generate fewer images, or choose another disk")
+    error = error_line(done)
+    assert error.startswith("error: cannot write big: it needs at least ")
+    assert error.endswith(
+        "the disk has 100 bytes free; generate fewer images, or choose another disk"
+    )
     assert done.returncode == 1
     assert not list(folder.iterdir())
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**6))
