@@ -21,9 +21,9 @@ from model_graphs import (
 )
 from onnx import TensorProto, helper
 
-from cgan_runtime import generator as generator_module
 from cgan_runtime.errors import ModelError
 from cgan_runtime.generator import ImageGenerator
+from cgan_runtime.model_file import reading
 from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum
 from cgan_runtime.model_file.contract import CONTRACT_KEY, IMAGE, NOISE
 from cgan_runtime.model_file.graph_validation import declared_specs
@@ -193,7 +193,7 @@ def test_file_that_is_too_large_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MAX_FILE_BYTES == 134_217_728
-    monkeypatch.setattr(generator_module, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 2**20)
     path = tmp_path / "large.onnx"
     path.write_bytes(bytes(2**20 + 1))
     for each in (path, Path("/dev/zero")):

@@ -10,6 +10,7 @@ import click
 
 from cgan_runtime.cli import options
 
+OPTIONS = ("--digit", "--digits", "--label")
 NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MAX_SUGGESTED = 100  # characters of a suggested value
 # By extension.
@@ -64,8 +65,8 @@ def select_classes(
     digit: tuple[int, ...], digits: tuple[int, ...] | None, label: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Return the requested class names; an empty tuple stands for every class of the model."""
-    values = {"--digit": digit, "--digits": digits is not None, "--label": label}
-    given = [option for option, value in values.items() if value]
+    values = (digit, digits is not None, label)
+    given = [option for option, value in zip(OPTIONS, values, strict=True) if value]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} cannot be combined; give only one")
     return label or tuple(map(str, digit or digits or ()))
@@ -85,9 +86,10 @@ class Command(click.Command):
                 advice = f"; write {option} {shlex.quote(words)}"
             elif "digit" in ctx.params:
                 # `--digits 20 26` and `--label Ankle boot` are one value.
-                begun = "".join(map(str, ctx.params["digit"] or ctx.params["digits"] or ()))
-                whole = " ".join([begun or " ".join(ctx.params["label"]), *rest]).strip()
-                advice = _advice(whole)
+                values = [ctx.params[option.removeprefix("--")] for option in OPTIONS]
+                begun = next(filter(None, values), ())
+                joint = "" if values[0] or values[1] else " "
+                advice = _advice(" ".join([joint.join(map(str, begun)), *rest]).strip())
             raise click.UsageError(f"{self.name} takes only options, got {words!r}{advice}", ctx)
         return rest
 

@@ -11,7 +11,10 @@ from cgan_runtime.cli import options
 DEFAULT_FRAMES, MAX_FRAMES = 48, 100_000
 MAX_TRUNCATION = 4
 # Options that replace others.
-REPLACED = {"noise": ("seed", "start", "count", "walk"), "walk": ("seed", "count", "shard")}
+REPLACED = {
+    "--noise": ("--seed", "--start", "--count", "--walk"),
+    "--walk": ("--seed", "--count", "--shard"),
+}
 
 
 def _parse_walk(
@@ -79,6 +82,6 @@ def check(given: set[str]) -> None:
     for option, replaced in REPLACED.items():
         for other in replaced:
             if {option, other} <= given:
-                raise click.UsageError(f"--{option} replaces --{other}; give only one of them")
-    if "frames" in given and "walk" not in given:
+                raise click.UsageError(f"{option} replaces {other}; give only one of them")
+    if "--frames" in given and "--walk" not in given:
         raise click.UsageError("--frames belongs to --walk A:B; give both, or leave it out")

@@ -61,9 +61,10 @@ def _parse_sha256(_ctx: click.Context, _param: click.Parameter, value: str | Non
 
 
 def given(context: click.Context) -> set[str]:
-    """Return the names of the options on the command line."""
+    """Return the options on the command line, such as --count."""
     source = click.core.ParameterSource.COMMANDLINE
-    return {name for name in context.params if context.get_parameter_source(name) is source}
+    names = [name for name in context.params if context.get_parameter_source(name) is source]
+    return {f"--{name.replace('_', '-')}" for name in names}
 
 
 def seed(default: str) -> Decorator:
