@@ -12,10 +12,11 @@ COMMANDS = ["cgan-run", "cgan-bulk", "cgan-check", "cgan-train", "cgan-export", 
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_has_a_short_form(call: Command, name: str) -> None:
-    done = call(name, "-h")
+def test_help_has_a_short_form(command: Command, name: str) -> None:
+    """In a process, because click keeps the options of the first call."""
+    done = command(name, "-h")
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == call(name, "--help").stdout
+    assert done.stdout == command(name, "--help").stdout
     assert re.search(r"^ +-h, --help ", done.stdout.decode(), re.MULTILINE)
 
 
