@@ -86,7 +86,7 @@ export function command({ labels, count, ...request }, isWalk, info, path) {
   return sameNoise ? [...parts, "--same-noise"] : parts;
 }
 
-/** Return the name of a saved PNG file, which begins as that of cgan-run: digits-2026-seed-7.png. */
+/** Return the name of a saved PNG, which begins as that of cgan-run: digits-2026-seed-7.png. */
 export function fileName({ labels, sameNoise, frame, ...request }, info) {
   const kind = labels.length > 1 ? "digits-" : "digit-";
   const names = labels.map((label) => info.classNames[label]);

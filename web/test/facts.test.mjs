@@ -31,7 +31,13 @@ for (const [title, labels, info, path, expected] of [
 const WALK = "--walk 18446744073709551615:0 --frames 48";
 for (const [title, request, isWalk, info, expected] of [
   ["the same noise", { sameNoise: true }, false, DIGITS, `--digits 20 ${END} --same-noise`],
-  ["the same noise of one digit", { labels: [2], sameNoise: true }, false, DIGITS, `--digit 2 ${END}`],
+  [
+    "the same noise of one digit",
+    { labels: [2], sameNoise: true },
+    false,
+    DIGITS,
+    `--digit 2 ${END}`,
+  ],
   ["a walk of one row", { count: 1 }, true, DIGITS, `--digits 20 ${WALK}`],
   ["a walk of rows", {}, true, DIGITS, `--digits 202020 --columns 2 ${WALK}`],
   ["a walk of one digit", { labels: [2] }, true, DIGITS, `--digits 222 --columns 2 ${WALK}`],

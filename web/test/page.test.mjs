@@ -321,7 +321,8 @@ test("the keyboard is enough to walk, to type a number and to save", async () =>
   assert.deepEqual(difference(images, "year"), EQUAL);
   for (const id of ["copy-link", "copy-command", "SUMMARY"]) {
     await press("Tab");
-    assert.equal(await other.evaluate(() => document.activeElement.id || document.activeElement.tagName), id);
+    const element = () => document.activeElement.id || document.activeElement.tagName;
+    assert.equal(await other.evaluate(element), id);
   }
   await press("Enter");
   await press("Tab");
@@ -425,7 +426,8 @@ test("a copied link restores the sheet, and a copied command is the one shown", 
   const link = await copied();
   assert.equal(link, address + linkOf({ ...walk, count: 1 }, 19));
   await other.getByRole("button", { name: "Copy command" }).click();
-  await other.waitForFunction((old) => navigator.clipboard.readText().then((now) => now !== old), link);
+  const isReplaced = (old) => navigator.clipboard.readText().then((now) => now !== old);
+  await other.waitForFunction(isReplaced, link);
   const command = "cgan-run --digits 0123456789 --walk 1:5 --frames 48 --same-noise";
   assert.equal(await copied(), command);
   assert.equal(await text("command", other), command);
@@ -557,7 +559,8 @@ test("the page works without a secure context", async () => {
   await other.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
   await other.getByRole("button", { name: "Copy command" }).click();
   await other.locator("#error:not(:empty)").waitFor();
-  assert.match(await text("error", other), /copy it from here: cgan-run --digit 9 --count 1 --seed 7$/);
+  const pattern = /copy it from here: cgan-run --digit 9 --count 1 --seed 7$/;
+  assert.match(await text("error", other), pattern);
   await open("swapped.onnx", other);
   await other.getByText("swapped.onnx was changed").waitFor();
   assert.match(await text("error", other), /^swapped\.onnx was changed after its export/);
