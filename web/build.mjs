@@ -1,4 +1,7 @@
-/** Build dist/, the folder to host: src/, the shipped model, onnxruntime-web and the licenses. */
+/**
+ * Build dist/, the folder to host: src/, the shipped model, onnxruntime-web, the licenses, and the
+ * tutorial, as the pages of `make docs` if they were built.
+ */
 import { createHash } from "node:crypto";
 import {
   cpSync,
@@ -16,6 +19,8 @@ import { BUILDS, filesOf } from "./src/builds.js";
 const HERE = new URL("./", import.meta.url);
 const SOURCE = new URL("src/", HERE);
 const MODEL = new URL("../runtime/src/cgan_runtime/models/digits.onnx", HERE);
+const TUTORIAL = new URL("../docs/tutorial/README.md", HERE);
+const SITE = new URL("../dist/docs/", HERE);
 const PACKAGES = new URL("node_modules/", HERE);
 const RUNTIME = new URL("onnxruntime-web/", PACKAGES);
 export const DIST = fileURLToPath(new URL("dist/", HERE));
@@ -23,6 +28,7 @@ export const DIST = fileURLToPath(new URL("dist/", HERE));
 const RUNTIME_FILES = Object.values(BUILDS).flatMap(filesOf);
 const WORKER = "service-worker.js";
 const LICENSES = "licenses.txt";
+const TEXTS = [LICENSES, "tutorial.txt"]; // fetched if a visitor opens them
 
 /** Delete dist/ and build it again. */
 export function build() {
@@ -32,7 +38,17 @@ export function build() {
   rmSync(dist, { recursive: true, force: true });
   cpSync(SOURCE, dist, { recursive: true });
   cpSync(MODEL, new URL("digits.onnx", dist));
-  writeFileSync(new URL("built.js", dist), `export const ONNXRUNTIME = "${version}";\n`);
+  cpSync(TUTORIAL, new URL("tutorial.txt", dist));
+  const hasSite = existsSync(new URL("tutorial/README.html", SITE));
+  if (hasSite) cpSync(SITE, new URL("docs/", dist), { recursive: true });
+  const built = {
+    ONNXRUNTIME: version,
+    TUTORIAL: hasSite ? "docs/tutorial/README.html" : "tutorial.txt",
+  };
+  const lines = Object.entries(built).map(
+    ([name, value]) => `export const ${name} = ${JSON.stringify(value)};\n`,
+  );
+  writeFileSync(new URL("built.js", dist), lines.join(""));
   writeFileSync(new URL(LICENSES, dist), licenses(version));
   mkdirSync(new URL(vendor, dist), { recursive: true });
   for (const file of RUNTIME_FILES) {
@@ -69,14 +85,14 @@ function fillInWorker(dist, vendor) {
     createHash("sha256")
       .update(readFileSync(new URL(file, dist)))
       .digest("hex");
-  const skipped = [WORKER, LICENSES, "vendor"];
+  const skipped = [WORKER, ...TEXTS, "vendor", "docs"];
   const files = readdirSync(dist)
     .filter((file) => !skipped.includes(file))
     .sort();
   const hashes = { "": hashOf("index.html") };
   for (const file of files) hashes[file] = hashOf(file);
   const later = {};
-  for (const file of [LICENSES, ...RUNTIME_FILES.map((each) => vendor + each)]) {
+  for (const file of [...TEXTS, ...RUNTIME_FILES.map((each) => vendor + each)]) {
     later[file] = hashOf(file);
   }
   const worker = new URL(WORKER, dist);
@@ -89,26 +105,30 @@ function fillInWorker(dist, vendor) {
   writeFileSync(worker, filled);
 }
 
-/** Print what a visitor fetches, in bytes, uncompressed and with gzip. */
-function printSizes() {
+/** Return what a visitor fetches by part, in bytes: [uncompressed, with gzip]. */
+export function sizes() {
   const { version } = JSON.parse(readFileSync(new URL("package.json", RUNTIME), "utf8"));
   const files = readdirSync(DIST, { withFileTypes: true }).filter((entry) => entry.isFile());
-  const other = ["digits.onnx", LICENSES];
+  const other = ["digits.onnx", ...TEXTS];
   const parts = { page: files.map(({ name }) => name).filter((name) => !other.includes(name)) };
   parts.model = ["digits.onnx"];
   for (const [name, build] of Object.entries(BUILDS)) {
     parts[name] = filesOf(build).map((file) => `vendor/onnxruntime-web-${version}/${file}`);
   }
-  for (const [name, files] of Object.entries(parts)) {
-    const contents = files.map((file) => readFileSync(DIST + file));
-    const plain = contents.reduce((sum, bytes) => sum + bytes.length, 0);
-    const gzip = contents.reduce((sum, bytes) => sum + gzipSync(bytes, { level: 9 }).length, 0);
-    console.log(`${name.padEnd(9)} ${String(plain).padStart(10)} ${String(gzip).padStart(9)} gzip`);
-  }
+  const measured = Object.entries(parts).map(([name, paths]) => {
+    const contents = paths.map((path) => readFileSync(DIST + path));
+    const compressed = contents.map((bytes) => gzipSync(bytes, { level: 9 }));
+    const total = (all) => all.reduce((sum, bytes) => sum + bytes.length, 0);
+    return [name, [total(contents), total(compressed)]];
+  });
+  return Object.fromEntries(measured);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   build();
   console.log("built web/dist");
-  if (process.argv.includes("--sizes")) printSizes();
+  const measured = process.argv.includes("--sizes") ? sizes() : {};
+  for (const [name, [plain, gzip]] of Object.entries(measured)) {
+    console.log(`${name.padEnd(9)} ${String(plain).padStart(10)} ${String(gzip).padStart(9)} gzip`);
+  }
 }

@@ -13,8 +13,10 @@ const TYPES = {
   ".json": "application/json; charset=utf-8",
   ".onnx": "application/octet-stream",
   ".png": "image/png",
+  ".svg": "image/svg+xml",
   ".txt": "text/plain; charset=utf-8",
   ".wasm": "application/wasm",
+  ".webp": "image/webp",
 };
 
 /**

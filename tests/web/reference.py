@@ -4,7 +4,9 @@
 
 requests.json is a list of {"name", "model", "labels", "seed"}. The images of each request are
 written to FOLDER/name.bin, the bytes of uint8 [labels, channels, height, width]. "model" is null
-for the shipped model, or the name of a file that this script writes into FOLDER.
+for the shipped model, or the name of a file that this script writes into FOLDER. With "sharing",
+that many consecutive images have the same noise. With "to" and "frames", the images are those of a
+walk to another seed, [frames, labels, channels, height, width].
 """
 
 import dataclasses
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
@@ -34,7 +37,7 @@ from cgan_runtime.model_file.contract import (
     tensor_specs,
 )
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
-from cgan_runtime.noise import STEPS_PER_UNIT
+from cgan_runtime.noise import STEPS_PER_UNIT, interpolate
 
 GARMENTS = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -55,8 +58,31 @@ def main() -> None:
     for request in json.load(sys.stdin):
         model = request["model"] and folder / request["model"]
         with ImageGenerator(model, "cpu", threads=1) as generator:
-            images = generator.generate(request["labels"], seed=request["seed"])
+            images = generate(generator, **request)
         (folder / f"{request['name']}.bin").write_bytes(images.tobytes())
+
+
+def generate(
+    generator: ImageGenerator,
+    labels: list[int],
+    seed: int,
+    *,
+    sharing: int = 1,
+    to: int = 0,
+    frames: int = 1,
+    **_: object,
+) -> NDArray[np.uint8]:
+    """Return the images of a request."""
+    if sharing == 1 and frames == 1:
+        return generator.generate(labels, seed=seed)
+    if sharing == 1:
+        return generator.interpolate(labels, seed, to, frames)
+    first, last = (
+        np.repeat(generator.noise(each, 0, len(labels) // sharing), sharing, axis=0)
+        for each in (seed, to)
+    )
+    walk = [first] + [interpolate(first, last, i / (frames - 1)) for i in range(1, frames)]
+    return np.stack([generator.generate(labels, noise=noise) for noise in walk])
 
 
 def write_valid_models(folder: Path) -> None:

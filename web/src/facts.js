@@ -1,4 +1,5 @@
 /** Texts of the page that describe the generated images. */
+import { FRAMES, columnsOf, walkEnd } from "./request.js";
 import { CONTROLS, displayed, firstOf } from "./texts.js";
 
 const PROVIDERS = { wasm: "WebAssembly", webgpu: "WebGPU" };
@@ -22,19 +23,24 @@ export function latency(images, milliseconds) {
   return `${images} images in ${time}, ${Math.round((milliseconds / images) * 1000)} µs each`;
 }
 
-/** Return the provider, its error on the golden sample, and both providers' times if measured. */
-export function provider({ provider: current, goldenErrors, milliseconds, passesGolden }) {
+/** Return whether this device reproduces the golden sample. */
+export function selfTest({ provider: current, goldenErrors, passesGolden }) {
   const error = goldenErrors[current];
-  let check = "matches the golden sample exactly";
-  if (error > 0) check = `max pixel error ${error} on the golden sample`;
-  if (!passesGolden) check += ": this device generates wrong images";
+  if (!passesGolden) {
+    return `Self-test failed: this device generates wrong images (max pixel error ${error})`;
+  }
+  return error > 0 ? `Self-test passed (max pixel error ${error})` : "Self-test passed";
+}
+
+/** Return the provider, and both providers' times if measured. */
+export function provider({ provider: current, milliseconds }) {
   const other = current === "wasm" ? "webgpu" : "wasm";
   const times =
     other in milliseconds
       ? `; golden sample in ${milliseconds[current].toFixed(1)} ms, ` +
         `with ${PROVIDERS[other]} in ${milliseconds[other].toFixed(1)} ms`
       : "";
-  return `${PROVIDERS[current]}, ${check}${times}`;
+  return `${PROVIDERS[current]}${times}`;
 }
 
 /** Return the model's file name, size, precision and dataset. */
@@ -44,27 +50,44 @@ export function model({ bytes, source, info }) {
   return texts.filter(Boolean).map(displayed).join(", ");
 }
 
+/** Return what the sheet shows, for visitors who do not see it. */
+export function description(request, info) {
+  const { labels, count, seed, sameNoise, frame } = request;
+  const noise = sameNoise ? ", the same noise in each row" : "";
+  const walk = frame ? `, frame ${frame + 1} of ${FRAMES} of the walk to ${walkEnd(request)}` : "";
+  return `${namesOf(labels, info)}, ${count} of each, generated with seed ${seed}${noise}${walk}`;
+}
+
 /**
  * Return the words of the cgan-run command that generates the same images.
  *
- * @param {{labels: number[], count: number, seed: bigint}} state
+ * @param {object} request - as newRequest() returns it
+ * @param {boolean} isWalk - whether the command generates the whole walk as an animation
  * @param {object} info
  * @param {string | null} path - of the model; null is the shipped model
- * @returns {string[]} the program, then each option with its value
+ * @returns {string[] | null} the program, then each option with its value; null if cgan-run has no
+ *     options for these images
  */
-export function command({ labels, count, seed }, info, path) {
+export function command({ labels, count, ...request }, isWalk, info, path) {
+  const sameNoise = request.sameNoise && labels.length > 1;
+  const isRepeated = isWalk && count > 1; // a walk of cgan-run has one row, which --columns breaks
+  if (isRepeated && sameNoise) return null;
   const parts = ["cgan-run"];
   if (path !== null) parts.push(`--model ${shellQuoted(path.replace(/^-/, "./-"))}`);
+  const named = isRepeated ? Array(count).fill(labels).flat() : labels;
   if (hasDigitClasses(info)) {
-    parts.push(`${labels.length > 1 ? "--digits" : "--digit"} ${namesOf(labels, info)}`);
-  } else if (labels.length < info.classNames.length) {
-    parts.push(...labels.map((label) => `--label ${shellQuoted(info.classNames[label])}`));
+    parts.push(`${named.length > 1 ? "--digits" : "--digit"} ${namesOf(named, info)}`);
+  } else if (isRepeated || named.length < info.classNames.length) {
+    parts.push(...named.map((label) => `--label ${shellQuoted(info.classNames[label])}`));
   } // without labels, cgan-run generates every class
-  return [...parts, `--count ${count}`, `--seed ${seed}`];
+  if (isRepeated) parts.push(`--columns ${columnsOf({ labels, count })}`);
+  if (isWalk) parts.push(`--walk ${request.seed}:${walkEnd(request)}`, `--frames ${FRAMES}`);
+  else parts.push(`--count ${count}`, `--seed ${request.seed}`);
+  return sameNoise ? [...parts, "--same-noise"] : parts;
 }
 
-/** Return the name that cgan-run gives a PNG file, such as digits-2026-seed-7.png. */
-export function fileName({ labels, seed, to, position }, info) {
+/** Return the name of a saved PNG, which begins as that of cgan-run: digits-2026-seed-7.png. */
+export function fileName({ labels, sameNoise, frame, ...request }, info) {
   const kind = labels.length > 1 ? "digits-" : "digit-";
   const names = labels.map((label) => info.classNames[label]);
   const joined = names
@@ -73,8 +96,10 @@ export function fileName({ labels, seed, to, position }, info) {
     .toLowerCase();
   const words = trimDashes(joined.replace(/[^\p{L}\p{N}_]+/gu, "-"));
   const slug = trimDashes(firstOf(words, MAX_SLUG_LENGTH)) || "class";
-  const interpolated = position ? `-to-${to}-${Math.round(position * 100)}` : "";
-  return `${hasDigitClasses(info) ? kind : ""}${slug}-seed-${seed}${interpolated}.png`;
+  const shared = sameNoise ? "same-noise-" : "";
+  const { seed } = request;
+  const noise = frame ? `walk-${seed}-${walkEnd(request)}-frame-${frame}` : `seed-${seed}`;
+  return `${hasDigitClasses(info) ? kind : ""}${slug}-${shared}${noise}.png`;
 }
 
 function trimDashes(text) {

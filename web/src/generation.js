@@ -1,12 +1,13 @@
 /** Generation of many images in slices that are short enough to keep the page responsive. */
 import { interpolate, standardNormal } from "./noise.js";
+import { FRAMES, walkEnd } from "./request.js";
 
 const MAX_SLICE_MILLISECONDS = 8; // half of a frame
 const MAX_SLICE_IMAGES = { wasm: 64, webgpu: 256 }; // larger slices are not faster
 const CHUNK = 32; // images whose noise is computed at once
 
 /** Noise of the first images of a seed. It is cached because interpolation reads it repeatedly. */
-export class SeedNoise {
+class SeedNoise {
   #noise = new Float32Array();
 
   constructor(seed, noiseDim) {
@@ -27,19 +28,34 @@ export class SeedNoise {
   }
 }
 
+let noises = []; // of both seeds of the last request
+
+/** Return a function that returns the noise of the image in a cell of the requested sheet. */
+export function noiseOfCells({ sameNoise, labels, frame, ...request }, noiseDim) {
+  noises = [request.seed, walkEnd(request)].map(
+    (seed) =>
+      noises.find((noise) => noise.seed === seed && noise.noiseDim === noiseDim) ??
+      new SeedNoise(seed, noiseDim),
+  );
+  const [from, to] = noises;
+  const sharing = sameNoise ? labels.length : 1; // images with the same noise
+  return (cell) => {
+    const index = Math.floor(cell / sharing);
+    if (frame === 0) return from.of(index);
+    return interpolate(from.of(index), to.of(index), frame / (FRAMES - 1));
+  };
+}
+
 /**
- * Generate one image per label, in slices. Image i uses noise number i of the seed, or an
- * interpolation between the noise of two seeds.
+ * Generate one image per label, in slices.
  *
  * @param {Generator} generator
  * @param {number[]} labels
- * @param {SeedNoise} from
- * @param {SeedNoise} to
- * @param {number} position - 0 is from, 1 is to
+ * @param {(image: number) => Float32Array} noiseOf - returns the noise of an image, [noiseDim]
  * @yields {{first: number, images: Uint8Array, milliseconds: number}} index of the slice's first
  *     image, the images [n * channels * height * width], and the time that noise and network took
  */
-export async function* generateSlices(generator, labels, from, to, position) {
+export async function* generateSlices(generator, labels, noiseOf) {
   const { noiseDim } = generator.info;
   for (let first = 0; first < labels.length;) {
     // A GPU does not block the page, and each call has a fixed cost, so slices are full.
@@ -49,11 +65,7 @@ export async function* generateSlices(generator, labels, from, to, position) {
     const slice = labels.slice(first, first + Math.max(1, size));
     const start = performance.now();
     const noise = new Float32Array(slice.length * noiseDim);
-    for (let i = 0; i < slice.length; i++) {
-      const ofFirst = from.of(first + i);
-      const ofImage = position === 0 ? ofFirst : interpolate(ofFirst, to.of(first + i), position);
-      noise.set(ofImage, i * noiseDim);
-    }
+    for (let i = 0; i < slice.length; i++) noise.set(noiseOf(first + i), i * noiseDim);
     const images = await generator.generate(noise, slice);
     const milliseconds = performance.now() - start;
     generator.millisecondsPerImage = Math.max(0.01, milliseconds / slice.length);

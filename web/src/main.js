@@ -1,84 +1,44 @@
 /** The page: reads what the visitor requests and shows the generated images. */
-import { InputError, ModelError, PageError, ProviderError } from "./errors.js";
+import { TUTORIAL } from "./built.js"; // its address, written by build.mjs
+import {
+  $,
+  copyOnClick,
+  download,
+  listClasses,
+  listenForFiles,
+  showCommand,
+  showError,
+} from "./elements.js";
+import { InputError, ModelError, ProviderError } from "./errors.js";
 import * as facts from "./facts.js";
-import { SeedNoise, generateSlices } from "./generation.js";
+import { generateSlices, noiseOfCells } from "./generation.js";
 import { Generator } from "./generator.js";
-import { SEEDS } from "./noise.js";
 import { keepOffline } from "./offline.js";
 import { toPng } from "./png.js";
+import * as requests from "./request.js";
 import { Sheet } from "./sheet.js";
-import { displayed, printable } from "./texts.js";
+import { printable } from "./texts.js";
 import { checkSize } from "./validation.js";
+import { Walk } from "./walk.js";
 
 const SHIPPED_MODEL = "digits.onnx";
-const MAX_IMAGES = 1000; // of a sheet, and classes of a model that are listed
-// Browsers do not draw larger canvases, and a model's images may be large.
-const MAX_SHEET_PIXELS = 2 ** 22;
-const MAX_SHEET_WIDTH = 2 ** 14; // in pixels
-const MAX_COMMAND_LENGTH = 4000; // characters; a class name may be longer
-const MAX_NUMBER_LENGTH = 20; // digits
+const MAX_SHEET_WIDTH = 2 ** 14; // in pixels, of the canvases that browsers draw
 const MAX_PNG_SCALE = 4;
 const SAVED_SIDE = 128; // pixels of a saved image, which is enlarged up to this size
 const MAX_OUTDATED_MILLISECONDS = 100; // how long an outdated sheet may still be generated
+const ADDRESS_MILLISECONDS = 300; // browsers limit how often a page changes its address
 
-const $ = (id) => document.getElementById(id);
 const sheet = new Sheet($("sheet"));
-const state = { labels: [], count: 10, seed: 1n, to: 2n, position: 0 };
+const walk = new Walk(showFrame, showPlaying);
 let generator = null;
-let noises = []; // SeedNoise of both seeds of the interpolation
+let state = null; // the current request
 
 /* Input */
-
-function allLabels() {
-  return [...generator.info.classNames.keys()].slice(0, maxImages());
-}
-
-function isAllLabels(labels) {
-  return String(labels) === String(allLabels());
-}
-
-/** Return the labels of a number's digits. */
-function parseNumber(number) {
-  return [...number].map((digit) => {
-    const label = generator.info.classNames.indexOf(digit);
-    if (label < 0) throw new InputError(`"${digit}" is not a digit; type a number such as 2026`);
-    return label;
-  });
-}
-
-function parseSeed(text) {
-  if (!/^[0-9]{1,20}$/.test(text) || BigInt(text) >= SEEDS) {
-    throw new InputError(
-      `the seed must be a whole number from 0 to 2^64 - 1, got "${text}"; type another seed`,
-    );
-  }
-  return BigInt(text);
-}
-
-function parseCount(text, labels) {
-  const count = Number(text);
-  if (!/^[0-9]{1,9}$/.test(text) || count < 1 || count > maxCount(labels)) {
-    throw new InputError(
-      `a sheet holds at most ${maxImages()} images; choose a count from 1 to ${maxCount(labels)}`,
-    );
-  }
-  return count;
-}
-
-function maxImages() {
-  const { height, width } = generator.info;
-  return Math.max(1, Math.min(MAX_IMAGES, Math.floor(MAX_SHEET_PIXELS / (height * width))));
-}
-
-/** Return how many images of each of these labels fit on a sheet. */
-function maxCount(labels) {
-  return Math.max(1, Math.floor(maxImages() / labels.length));
-}
 
 /** Update the state from a field, or show what is wrong with the field and keep the sheet. */
 function applyField(field, parse) {
   try {
-    Object.assign(state, parse(field.value.trim()));
+    parse(field.value.trim());
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     field.setAttribute("aria-invalid", "true");
@@ -97,71 +57,81 @@ function applyState() {
   return requestSheet();
 }
 
-/** Return these labels with the current count, reduced to what fits on a sheet. */
-function withLabels(labels) {
-  return { labels, count: Math.min(state.count, maxCount(labels)) };
-}
-
 /** Show the state in every field that is neither being edited nor invalid. */
 function showState() {
-  const { labels, count, seed, to, position } = state;
+  const { labels, count, seed, sameNoise, frame } = state;
+  const isAll = String(labels) === String(requests.allLabels(generator.info));
   const single = labels.length === 1 ? String(labels[0]) : null;
-  const selected = isAllLabels(labels) ? "all" : single;
+  const selected = isAll ? "all" : single;
   for (const radio of $("classes").querySelectorAll("input"))
     radio.checked = radio.value === selected;
-  const values = { number: facts.namesOf(labels, generator.info), count, seed, to };
+  const number = facts.namesOf(labels, generator.info);
+  const values = { number, count, seed, to: requests.walkEnd(state) };
   for (const [id, value] of Object.entries(values)) {
     const isIdle = document.activeElement !== $(id) && !$(id).hasAttribute("aria-invalid");
     if (isIdle) $(id).value = value;
   }
-  $("from").value = seed;
-  $("position").value = position * 100;
-  $("position").setAttribute("aria-valuetext", `${Math.round(position * 100)} %`);
+  $("same-noise").checked = sameNoise;
+  $("frame").value = frame;
+  $("frame").setAttribute("aria-valuetext", `frame ${frame + 1} of ${requests.FRAMES}`);
 }
 
-/** Write the state into the address, so that a link shows the same images. */
-function writeAddress({ labels, count, seed, to, position }) {
-  if (!isShipped()) return; // a link cannot refer to the visitor's own file
-  const parts = { digits: facts.namesOf(labels, generator.info), count, seed };
-  if (position) Object.assign(parts, { to, position });
-  const hash = `#${new URLSearchParams(parts)}`;
-  if (location.hash !== hash) history.replaceState(null, "", hash);
+let addressTimer = null;
+
+/** Write the state into the address. A link cannot refer to the visitor's own file. */
+function writeAddress() {
+  clearTimeout(addressTimer);
+  if (!isShipped() || walk.isPlaying) return;
+  addressTimer = setTimeout(() => {
+    if (isShipped() && location.href !== link()) history.replaceState(null, "", link());
+  }, ADDRESS_MILLISECONDS);
+}
+
+function link() {
+  return new URL(`#${requests.writeLink(state, generator.info)}`, location.href).href;
 }
 
 function readAddress() {
-  const parts = new URLSearchParams(location.hash.slice(1));
-  const parsers = {
-    digits: (text) =>
-      (state.labels = text ? parseNumber(text.slice(0, MAX_NUMBER_LENGTH)) : allLabels()),
-    count: (text) => (state.count = parseCount(text, state.labels)),
-    seed: (text) => (state.seed = parseSeed(text)),
-    to: (text) => (state.to = parseSeed(text)),
-    position: (text) => (state.position = Math.min(1, Math.max(0, Number(text) || 0))),
-  };
-  for (const [key, parse] of Object.entries(parsers)) {
-    try {
-      if (parts.has(key)) parse(parts.get(key));
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error; // an invalid part keeps its default
-    }
-  }
+  state = requests.readLink(location.hash.slice(1), generator.info);
+}
+
+function selectLabels(labels) {
+  state = requests.withLabels(state, labels, generator.info);
+}
+
+function selectClass(label) {
+  selectLabels(label === "all" ? requests.allLabels(generator.info) : [label]);
+  applyState();
+}
+
+/* The walk */
+
+function showFrame(frame) {
+  state.frame = frame;
+  showState();
+  return requestSheet();
+}
+
+function showPlaying(isPlaying) {
+  $("play").textContent = isPlaying ? "Pause walk" : "Play walk";
+  if (!isPlaying) requestSheet();
 }
 
 /* Generation */
 
-let requests = 0; // sheets requested so far
+let newest = 0; // number of the sheet that was requested last
 let generation = null; // promise of the generation in progress
 
 /** Generate the state's sheet. Requests during a generation are replaced by the newest of them. */
 function requestSheet() {
-  requests++;
+  newest++;
   generation ??= generateRequestedSheets().finally(() => (generation = null));
   return generation;
 }
 
 async function generateRequestedSheets() {
-  for (let handled = 0; handled !== requests;) {
-    handled = requests;
+  for (let handled = 0; handled !== newest;) {
+    handled = newest;
     const current = generator;
     try {
       await generateSheet(handled, { ...state });
@@ -173,70 +143,56 @@ async function generateRequestedSheets() {
 
 /** Switch to WebAssembly: a GPU can be lost at any time. */
 async function fallBack(error) {
-  if (generator.provider === "wasm") return showError(error);
+  if (generator.provider === "wasm") {
+    walk.pause();
+    return showError(error);
+  }
   console.warn(error);
   await generator.useProvider("wasm");
   $("provider").value = "wasm";
   showError(new ProviderError("WebGPU failed; the page now uses WebAssembly"));
-  requests++;
+  newest++;
 }
 
 async function generateSheet(request, requested) {
   const { width, noiseDim } = generator.info;
-  const classes = requested.labels.length;
   const labels = Array(requested.count).fill(requested.labels).flat();
   const widest = Math.max(1, Math.floor(MAX_SHEET_WIDTH / width));
-  const columns = Math.min(widest, classes > 1 ? classes : Math.ceil(Math.sqrt(requested.count)));
-  noises = [noiseOf(requested.seed, noiseDim), noiseOf(requested.to, noiseDim)];
-  sheet.layOut(labels.length, columns, generator.info);
+  sheet.layOut(labels.length, Math.min(widest, requests.columnsOf(requested)), generator.info);
   const start = performance.now();
   let milliseconds = 0;
-  for await (const slice of generateSlices(generator, labels, ...noises, requested.position)) {
+  for await (const slice of generateSlices(generator, labels, noiseOfCells(requested, noiseDim))) {
     sheet.put(slice.first, slice.images);
     milliseconds += slice.milliseconds;
-    const isOutdated = request !== requests;
+    const isOutdated = request !== newest;
     if (isOutdated && performance.now() - start > MAX_OUTDATED_MILLISECONDS) return;
   }
-  const names = facts.namesOf(requested.labels, generator.info);
-  const description = `${names}, ${requested.count} of each, generated with seed ${requested.seed}`;
-  $("sheet").setAttribute("aria-label", description);
+  $("sheet").setAttribute("aria-label", facts.description(requested, generator.info));
   showFacts(requested, labels.length, milliseconds);
-  writeAddress(requested);
-  $("save").disabled = false;
+  writeAddress();
+  for (const id of ["play", "save"]) $(id).disabled = false;
+  $("copy-link").disabled = !isShipped();
   document.documentElement.dataset.generated = request; // tests wait for it
-}
-
-function noiseOf(seed, noiseDim) {
-  return (
-    noises.find((noise) => noise.seed === seed && noise.noiseDim === noiseDim) ??
-    new SeedNoise(seed, noiseDim)
-  );
 }
 
 /* Output */
 
-/** Show an error, or clear it. */
-function showError(error) {
-  const isExpected = error === null || error instanceof PageError;
-  $("error").textContent = isExpected ? (error?.message ?? "") : `${error}; reload the page`;
-  if (error) $("error").scrollIntoView({ block: "nearest" });
-  if (!isExpected) console.error(error);
-}
-
 function showFacts(requested, images, milliseconds) {
   $("latency").textContent = facts.latency(images, milliseconds);
+  $("self-test").textContent = facts.selfTest(generator);
   $("runs-on").textContent = facts.provider(generator);
   $("model").textContent = facts.model(generator);
+  const isWalk = walk.isPlaying || requested.frame !== 0;
   const path = isShipped() ? null : generator.source;
-  const words = facts.command(requested, generator.info, path);
-  const isLong = words.join(" ").length > MAX_COMMAND_LENGTH;
-  $("command-row").hidden = requested.position !== 0 || isLong; // cgan-run does not interpolate
-  const spans = (isLong ? [] : words).map((part) => {
-    const span = document.createElement("span"); // an option and its value share a line
-    span.textContent = part;
-    return [span, " "];
-  });
-  $("command").replaceChildren(...spans.flat());
+  showCommand(facts.command(requested, isWalk, generator.info, path));
+}
+
+async function save() {
+  await generation;
+  const { height, width } = generator.info;
+  const scale = Math.min(MAX_PNG_SCALE, Math.floor(SAVED_SIDE / Math.max(height, width)));
+  const png = await toPng(sheet.pixels, sheet.width, sheet.channels, Math.max(1, scale));
+  download(png, facts.fileName(state, generator.info));
 }
 
 /* Models */
@@ -261,36 +217,14 @@ async function openShipped() {
 async function switchTo(opened) {
   const previous = generator;
   generator = opened;
-  const { classNames } = opened.info;
-  if (JSON.stringify(previous?.info.classNames) !== JSON.stringify(classNames)) {
-    Object.assign(state, withLabels(allLabels()));
-    listClasses();
-  }
+  const { info } = opened;
+  const isSame = JSON.stringify(previous?.info.classNames) === JSON.stringify(info.classNames);
+  const labels = isSame ? state.labels : requests.allLabels(info);
+  state = requests.withLabels(state ?? requests.newRequest(info), labels, info);
+  if (!isSame) listClasses(info, selectClass);
   $("shipped").hidden = isShipped();
   $("title").textContent = isShipped() ? "Handwritten digits" : "Generated images";
   if (previous && previous !== shipped) previous.close().catch(console.error);
-}
-
-function listClasses() {
-  const isDigits = facts.hasDigitClasses(generator.info);
-  $("classes-legend").textContent = isDigits ? "Digit" : "Class";
-  $("number-field").hidden = !isDigits;
-  $("classes").classList.toggle("named", !isDigits);
-  const listed = generator.info.classNames.slice(0, MAX_IMAGES);
-  const choices = [["all", "All"], ...listed.entries()];
-  $("classes").replaceChildren(
-    ...choices.map(([value, name]) => {
-      const radio = document.createElement("input");
-      Object.assign(radio, { type: "radio", name: "class", value });
-      radio.addEventListener("change", () => {
-        Object.assign(state, withLabels(value === "all" ? allLabels() : [value]));
-        applyState();
-      });
-      const label = document.createElement("label");
-      label.append(radio, value === "all" ? name : displayed(name));
-      return label;
-    }),
-  );
 }
 
 async function readFile(file) {
@@ -330,29 +264,33 @@ async function applyProvider() {
 
 /* Events */
 
-async function save() {
-  await generation;
-  const link = document.createElement("a");
-  const { height, width } = generator.info;
-  const scale = Math.min(MAX_PNG_SCALE, Math.floor(SAVED_SIDE / Math.max(height, width)));
-  const png = await toPng(sheet.pixels, sheet.width, sheet.channels, Math.max(1, scale));
-  link.href = URL.createObjectURL(png);
-  link.download = facts.fileName(state, generator.info);
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
 function listen() {
   const parsers = {
-    number: (text) => withLabels(text ? parseNumber(text) : allLabels()),
-    count: (text) => ({ count: parseCount(text, state.labels) }),
-    seed: (text) => ({ seed: parseSeed(text) }),
-    to: (text) => ({ to: parseSeed(text) }),
-    position: (text) => ({ position: Number(text) / 100 }),
+    number: (text) => selectLabels(requests.parseNumber(text, generator.info)),
+    count: (text) => (state.count = requests.parseCount(text, state.labels, generator.info)),
+    seed: (text) => (state.seed = requests.parseSeed(text)),
+    to: (text) => (state.to = text ? requests.parseSeed(text) : null),
   };
   for (const [id, parse] of Object.entries(parsers)) {
     $(id).addEventListener("input", ({ target }) => applyField(target, parse));
   }
+  $("same-noise").addEventListener("change", ({ target }) => {
+    state.sameNoise = target.checked;
+    const isAlone = target.checked && state.labels.length === 1;
+    if (isAlone) selectLabels(requests.allLabels(generator.info)); // there is nothing to share
+    applyState();
+  });
+  $("frame").addEventListener("input", ({ target }) => {
+    walk.pause();
+    state.frame = Number(target.value);
+    applyState();
+  });
+  $("play").addEventListener("click", () => {
+    if (walk.isPlaying) walk.pause();
+    else walk.play(state.frame);
+  });
+  copyOnClick($("copy-link"), link);
+  copyOnClick($("copy-command"), () => $("command").textContent);
   $("new-seed").addEventListener("click", () => {
     state.seed = BigInt(crypto.getRandomValues(new Uint32Array(1))[0]);
     applyState();
@@ -362,36 +300,22 @@ function listen() {
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   $("provider").addEventListener("change", applyProvider);
   $("save").addEventListener("click", save);
-  $("open").addEventListener("click", () => $("file").click());
-  $("file").addEventListener("change", ({ target }) => {
-    if (target.files[0]) openFile(target.files[0]);
-    target.value = ""; // so that the same file can be opened again
-  });
+  listenForFiles(openFile);
   $("shipped").addEventListener("click", async () => {
     await switchTo(shipped);
     await applyState();
     await applyProvider();
   });
-  addEventListener("dragover", (event) => {
-    event.preventDefault();
-    document.body.classList.add("dropping");
-  });
-  for (const type of ["dragleave", "drop"]) {
-    addEventListener(type, () => document.body.classList.remove("dropping"));
-  }
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    const [file] = event.dataTransfer.files;
-    if (file) openFile(file);
-  });
   addEventListener("hashchange", () => {
     if (!isShipped()) return;
+    walk.pause();
     readAddress();
     applyState();
   });
 }
 
 async function start() {
+  $("tutorial").href = TUTORIAL;
   try {
     shipped = await openShipped();
   } catch (error) {

@@ -15,6 +15,7 @@ const LOW = 2n ** 64n - 1n; // mask of the low 64 bits
 const PER_COUNTER = 16; // 16-bit numbers in the four words of a counter
 const STEPS = 32; // noise values are multiples of 1 / STEPS ...
 const MAX_STEP = 127; // ... from -MAX_STEP / STEPS to MAX_STEP / STEPS
+const ROUNDER = 1.5 * 2 ** 52; // a sum with it has no fraction; halves become even, as in numpy
 
 // Thresholds -127 .. -1 of docs/contract.md. Thresholds k and -1 - k add up to 65,536.
 const LOWER_THRESHOLDS = [
@@ -79,7 +80,8 @@ export function standardNormal(seed, start, count, noiseDim) {
 }
 
 /**
- * Interpolate between the noise of two images and round to multiples of 1/32.
+ * Interpolate between the noise of two images and round to multiples of 1/32, as interpolate() of
+ * cgan_runtime/noise.py does.
  *
  * The interpolation is spherical (White 2016, section 2.1): a straight line would pass through
  * noise vectors that are shorter than those that the network was trained on.
@@ -99,7 +101,7 @@ export function interpolate(from, to, position) {
       ? [Math.sin((1 - position) * angle) / sine, Math.sin(position * angle) / sine]
       : [1 - position, position]; // the vectors are parallel or zero
   return from.map((value, i) => {
-    const step = Math.round((fromWeight * value + toWeight * to[i]) * STEPS);
+    const step = (fromWeight * value + toWeight * to[i]) * STEPS + ROUNDER - ROUNDER;
     return Math.min(MAX_STEP, Math.max(-MAX_STEP, step)) / STEPS;
   });
 }

@@ -5,7 +5,8 @@ import * as facts from "../src/facts.js";
 
 const DIGITS = { classNames: [..."0123456789"] };
 const GARMENTS = { classNames: ["T-shirt/top", "Bag", "Ankle boot", "it's"] };
-const stateOf = (labels) => ({ labels, count: 3, seed: 2n ** 64n - 1n, to: 2n, position: 0 });
+const LAST_SEED = { seed: 2n ** 64n - 1n, to: null };
+const stateOf = (labels) => ({ labels, count: 3, ...LAST_SEED, sameNoise: false, frame: 0 });
 const END = "--count 3 --seed 18446744073709551615";
 
 for (const [title, labels, info, path, expected] of [
@@ -23,16 +24,66 @@ for (const [title, labels, info, path, expected] of [
   ["a quote", [3], GARMENTS, "f.onnx", `cgan-run --model f.onnx --label 'it'\\''s' ${END}`],
 ]) {
   test(`the command for ${title}`, () => {
-    assert.equal(facts.command(stateOf(labels), info, path).join(" "), expected);
+    assert.equal(facts.command(stateOf(labels), false, info, path).join(" "), expected);
   });
 }
 
-test("a file name contains the classes and the seed", () => {
+const WALK = "--walk 18446744073709551615:0 --frames 48";
+for (const [title, request, isWalk, info, expected] of [
+  ["the same noise", { sameNoise: true }, false, DIGITS, `--digits 20 ${END} --same-noise`],
+  [
+    "the same noise of one digit",
+    { labels: [2], sameNoise: true },
+    false,
+    DIGITS,
+    `--digit 2 ${END}`,
+  ],
+  ["a walk of one row", { count: 1 }, true, DIGITS, `--digits 20 ${WALK}`],
+  ["a walk of rows", {}, true, DIGITS, `--digits 202020 --columns 2 ${WALK}`],
+  ["a walk of one digit", { labels: [2] }, true, DIGITS, `--digits 222 --columns 2 ${WALK}`],
+  ["a walk of a row of classes", { count: 1, labels: [0, 1, 2, 3] }, true, GARMENTS, WALK],
+  [
+    "a walk of one class",
+    { count: 4, labels: [1] },
+    true,
+    GARMENTS,
+    `${"--label Bag ".repeat(4)}--columns 2 ${WALK}`,
+  ],
+  [
+    "a walk of the same noise",
+    { count: 1, sameNoise: true },
+    true,
+    DIGITS,
+    `--digits 20 ${WALK} --same-noise`,
+  ],
+]) {
+  test(`the command for ${title}`, () => {
+    const words = facts.command({ ...stateOf([2, 0]), ...request }, isWalk, info, null);
+    assert.equal(words.join(" "), `cgan-run ${expected}`);
+  });
+}
+
+test("there is no command for a walk of rows of the same noise", () => {
+  assert.equal(facts.command({ ...stateOf([2, 0]), sameNoise: true }, true, DIGITS, null), null);
+});
+
+test("a file name contains the classes, the seed and the mode", () => {
   const state = { ...stateOf([2, 0]), seed: 7n };
   assert.equal(facts.fileName(state, DIGITS), "digits-20-seed-7.png");
-  const interpolated = { ...state, position: 0.29 };
-  assert.equal(facts.fileName(interpolated, DIGITS), "digits-20-seed-7-to-2-29.png");
+  const shared = { ...state, sameNoise: true };
+  assert.equal(facts.fileName(shared, DIGITS), "digits-20-same-noise-seed-7.png");
+  const walking = { ...state, frame: 19 };
+  assert.equal(facts.fileName(walking, DIGITS), "digits-20-walk-7-8-frame-19.png");
   assert.equal(facts.fileName({ ...state, labels: [0] }, GARMENTS), "t-shirt-top-seed-7.png");
+});
+
+test("the description of a sheet states the mode", () => {
+  const state = { ...stateOf([2, 0]), seed: 7n, to: 9n, sameNoise: true, frame: 19 };
+  assert.equal(
+    facts.description(state, DIGITS),
+    "20, 3 of each, generated with seed 7, the same noise in each row, " +
+      "frame 20 of 48 of the walk to 9",
+  );
 });
 
 test("names are shown composed, on one line and without control characters", () => {
@@ -61,10 +112,10 @@ test("the latency text of one image and of several images", () => {
   assert.equal(facts.latency(200, 5), "200 images in 5.0 ms, 25 µs each");
 });
 
-test("the provider text states the pixel error on the golden sample", () => {
+test("the self-test states the pixel error on the golden sample", () => {
   const describe = (wasm, passesGolden) =>
-    facts.provider({ provider: "wasm", goldenErrors: { wasm }, milliseconds: {}, passesGolden });
-  assert.equal(describe(0, true), "WebAssembly, matches the golden sample exactly");
-  assert.equal(describe(1, true), "WebAssembly, max pixel error 1 on the golden sample");
-  assert.match(describe(7, false), /max pixel error 7 .*: this device generates wrong images$/);
+    facts.selfTest({ provider: "wasm", goldenErrors: { wasm }, passesGolden });
+  assert.equal(describe(0, true), "Self-test passed");
+  assert.equal(describe(1, true), "Self-test passed (max pixel error 1)");
+  assert.match(describe(7, false), /^Self-test failed: .* wrong images \(max pixel error 7\)$/);
 });

@@ -1,13 +1,21 @@
-/** The noise, compared with the thresholds and test vectors in docs/contract.md. */
+/**
+ * The noise, compared with the thresholds and test vectors in docs/contract.md, and with the
+ * interpolation of cgan_runtime. CGAN_PYTHON is the path of a Python with cgan_runtime.
+ */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { interpolate, philox, standardNormal, thresholds } from "../src/noise.js";
 
 const CONTRACT = readFileSync(new URL("../../docs/contract.md", import.meta.url), "utf8");
 const VECTORS = [
   ...CONTRACT.matchAll(/^\| ([^|]+) \| ([0-9,]+) \| (\d+) \| `(0x\w+)` \| (.+) \|$/gm),
 ];
+const INTERPOLATIONS = fileURLToPath(
+  new URL("../../tests/web/interpolations.py", import.meta.url),
+);
 const norm = (noise) => Math.sqrt(noise.reduce((sum, value) => sum + value * value, 0));
 
 test("the thresholds are those of the contract", () => {
@@ -50,6 +58,33 @@ test("an interpolation starts and ends at its two vectors", () => {
   assert.deepEqual(interpolate(from, to, 0), from);
   assert.deepEqual(interpolate(from, to, 1), to);
 });
+
+// Vectors of one number are parallel, so that halves between two steps occur.
+for (const [noiseDim, frames] of [
+  [64, 48],
+  [100, 4],
+  [1, 3],
+]) {
+  test(`${frames} frames of a walk of ${noiseDim} numbers equal those of Python`, () => {
+    const [walks, count] = [Array.from({ length: 8 }, (_, i) => [i, (i * i) % 7]), 50];
+    const input = JSON.stringify({ walks, count, noise_dim: noiseDim, frames });
+    const python = process.env.CGAN_PYTHON ?? "python3";
+    const result = spawnSync(python, [INTERPOLATIONS], { input, maxBuffer: 2 ** 26 });
+    assert.equal(result.status, 0, String(result.stderr));
+    const own = [];
+    for (const walk of walks) {
+      const [from, to] = walk.map((seed) => standardNormal(BigInt(seed), 0n, count, noiseDim));
+      const rowOf = (noise, i) => noise.subarray(i * noiseDim, (i + 1) * noiseDim);
+      for (let frame = 0; frame < frames; frame++) {
+        for (let i = 0; i < count; i++) {
+          const position = frame / (frames - 1);
+          own.push(Buffer.from(interpolate(rowOf(from, i), rowOf(to, i), position).buffer));
+        }
+      }
+    }
+    assert.ok(Buffer.concat(own).equals(result.stdout));
+  });
+}
 
 test("an interpolation keeps the step size and the vector length", () => {
   const [from, to] = [standardNormal(1n, 0n, 1, 64), standardNormal(2n, 0n, 1, 64)];

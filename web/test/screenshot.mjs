@@ -12,12 +12,12 @@ import { serve } from "../serve.mjs";
 import { WITHOUT_GPU, launch } from "./chromium.mjs";
 
 const VIEWS = [
-  { colorScheme: "light", width: 1100, height: 990, hash: "" },
+  { colorScheme: "light", width: 1100, height: 1040, hash: "#noise=same" },
   {
     colorScheme: "dark",
     width: 390,
-    height: 990,
-    hash: "#digits=2026&count=5&seed=8&to=9&position=0.4",
+    height: 1040,
+    hash: "#digits=2026&count=5&seed=8&to=9&frame=19",
   },
 ];
 
