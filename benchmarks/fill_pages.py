@@ -17,13 +17,14 @@ Nothing is measured here: every figure comes from a committed table or history.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import harness
 
+from cgan_runtime.model_file.contract import MAX_BATCH
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 Table = list[dict[str, str]]
@@ -44,80 +45,6 @@ def read_table(path: Path) -> Table:
         if line.startswith("|")
     ]
     return [dict(zip(head, row, strict=True)) for row in rows]
-
-
-def select(table: Table, columns: Mapping[str, str], rows: Sequence[str] = ()) -> str:
-    """Return a Markdown table of some columns, renamed, and of the given rows or else all."""
-    selected = [row for row in table if not rows or row[""] in rows]
-    missing = set(rows) - {row[""] for row in selected}
-    if missing:
-        raise click.ClickException(f"the table has no {', '.join(sorted(missing))}; measure again")
-    cells = [[row[""], *(row[name] for name in columns)] for row in selected]
-    return harness.table(["", *columns.values()], cells)
-
-
-def quality() -> str:
-    """Return the README's table of recipes."""
-    columns = ("accuracy", "worst label", "Fréchet", "precision", "recall", "CAS")
-    return select(
-        read_table(DOCS / "quality" / "table.md"),
-        dict(zip(columns, columns, strict=True)),
-        ["classic, epoch 200", "edge, seed 0", "the model that ships", "real training images"],
-    )
-
-
-def precisions() -> str:
-    """Return the README's table of precisions."""
-    columns = {
-        "bytes": "bytes",
-        "mean pixel error": "mean pixel error",
-        "label accuracy": "accuracy",
-        "Fréchet": "Fréchet",
-        "µs, batch 1": "µs, one image",
-        "speedup, batch 1": "speedup",
-        "µs per image, batch 1024": "µs per image, bulk",
-        "speedup, batch 1024": "speedup",
-    }
-    return select(read_table(DOCS / "precisions" / "table.md"), columns)
-
-
-def inference() -> str:
-    """Return the README's table of engines on one thread, for one image and in bulk."""
-    line = recorded("inference")
-    rows = [row for row in line["rows"] if row["threads"] == 1]
-    bulk = max(row["batch"] for row in rows)
-    cells = {(row["network"], row["engine"], row["batch"]): row for row in rows}
-    columns = [(network, batch) for network in ("classic", "shipped") for batch in (1, bulk)]
-    lines = []
-    for engine in dict.fromkeys(row["engine"] for row in rows):
-        speeds = (cells[network, engine, batch] for network, batch in columns)
-        error = cells["shipped", engine, 1]["error_mean"]
-        lines.append(
-            [
-                engine,
-                *(f"{row['batch'] / row['cpu_us'] * 1e6:,.0f}" for row in speeds),
-                f"{error:.2f}",
-            ]
-        )
-    head = ["images/s", *(f"{network}, batch {batch:,}" for network, batch in columns)]
-    host = line["machine"]
-    core = f"{host['processor']} ({', '.join(host['features'])}), {line['time'][:10]}"
-    text = harness.table([*head, "mean pixel error"], lines)
-    return f"{text}\n*One core of {core}.*\n"
-
-
-def startup() -> str:
-    """Return the README's table of process startup costs."""
-    lines = [
-        [
-            row["process"],
-            f"{row['cpu_us'] / 1e3:.0f}",
-            f"{row['memory_mb']:.0f}",
-            "" if row["installed_mb"] is None else f"{row['installed_mb']:.0f}",
-        ]
-        for row in recorded("startup")["rows"]
-    ]
-    return harness.table(["process", "CPU ms", "memory MB", "installed MB"], lines)
 
 
 def generation() -> str:
@@ -240,12 +167,6 @@ def copied(path: Path) -> Callable[[], str]:
 
 
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
-    README: {
-        "quality": quality,
-        "precisions": precisions,
-        "inference": inference,
-        "startup": startup,
-    },
     DOCS / "quality.md": {
         "quality": copied(DOCS / "quality" / "table.md"),
         "optdigits": copied(DOCS / "quality" / "optdigits" / "table.md"),
@@ -257,10 +178,17 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
 }
 
 
-def model_accuracy() -> str:
-    """Return the label accuracy of the shipped model."""
+def accuracy(row: str) -> str:
+    """Return the label accuracy of a row of the quality table."""
     table = read_table(DOCS / "quality" / "table.md")
-    return next(row["accuracy"] for row in table if row[""] == "the model that ships")
+    return next(each["accuracy"] for each in table if each[""] == row)
+
+
+def cpu_time(batch: int) -> float:
+    """Return the CPU time in µs in which the shipped model generates a batch on one thread."""
+    key = {"network": "shipped", "engine": "ours, int8", "threads": 1, "batch": batch}
+    rows = recorded("inference")["rows"]
+    return next(float(row["cpu_us"]) for row in rows if key.items() <= row.items())
 
 
 def array_memory() -> str:
@@ -293,9 +221,12 @@ def c_constants() -> str:
 FIGURES: dict[str, Callable[[], str]] = {
     "array-memory": array_memory,
     "c-constants": c_constants,
+    "image-latency": lambda: f"{cpu_time(1):.0f}",
+    "image-throughput": lambda: f"{MAX_BATCH / cpu_time(MAX_BATCH) * 1e6:,.0f}",
     "installed-size": installed_size,
-    "model-accuracy": model_accuracy,
+    "model-accuracy": lambda: accuracy("the model that ships"),
     "model-bytes": lambda: f"{SHIPPED_MODEL.stat().st_size:,}",
+    "real-accuracy": lambda: accuracy("real training images"),
     "training-bf16": lambda: training_speedup("training", "bf16"),
     "training-cuda": lambda: training_speedup("training-cuda", "fp32"),
     "training-cuda-tf32": lambda: training_speedup("training-cuda", "tf32"),

@@ -43,6 +43,14 @@ PICTURES = {
         "cgan-run --digits 0123456789 --count 10 --seed 1 --scale 3 --output docs/digits.png",
         (MODEL,),
     ),
+    "docs/walk.png": Picture(
+        "cgan-run --digits 2026 --walk 7:8 --columns 2 --scale 4 --output docs/walk.png",
+        (MODEL,),
+    ),
+    "docs/same_noise.png": Picture(
+        "cgan-run --same-noise --count 4 --seed 7 --scale 2 --output docs/same_noise.png",
+        (MODEL,),
+    ),
     "docs/web.png": Picture(
         "node web/test/screenshot.mjs docs/web.png",
         (MODEL, "web/src/*.html", "web/src/*.css", "web/test/screenshot.mjs"),

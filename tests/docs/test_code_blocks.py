@@ -1,15 +1,18 @@
 """The code blocks of the pages run, or are at least valid usage.
 
-Python blocks of a page run in order, in one namespace. A block after a comment such as
-`<!-- not run: needs a GPU -->` does not. Commands are lines of indented, console and bash blocks.
-Commands that only need the shipped model, here digits.onnx, run with at most 100 images. Of the
-others, options, make targets and scripts are checked, and the summary of pytest counts them by
-reason.
+Python blocks of a page run in order, in one namespace. Its bash blocks run in order, as one script.
+A block after a comment such as `<!-- not run: needs a GPU -->` does not run. Commands are lines of
+indented and console blocks. Those that only need the shipped model, here digits.onnx, run with at
+most 100 images. Of the others, options, make targets and scripts are checked, and the summary of
+pytest counts them by reason.
 """
 
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -35,7 +38,6 @@ FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n(?:\n(?= {4}))?)+")
-SHELLS = ("console", "bash")
 COMMANDS = {  # the module of each command, from the reference
     name: module
     for module, name in re.findall(
@@ -74,6 +76,15 @@ def blocks() -> Iterator[Block]:
             yield Block(page, "", match[0], is_marked=False)
 
 
+def texts(page: Path, language: str) -> list[str]:
+    """Return the blocks of a page that run, in order."""
+    return [
+        block.text
+        for block in BLOCKS
+        if block.page == page and block.language == language and not block.is_marked
+    ]
+
+
 def commands(block: Block) -> Iterator[tuple[str, ...]]:
     """Yield the words of each command of a block, without redirections."""
     for raw in re.sub(r"\\\n\s*", "", block.text).splitlines():
@@ -100,7 +111,7 @@ BLOCKS = list(blocks())
 SHELL_LINES = {
     command: block.page.name
     for block in BLOCKS
-    if block.language in {"", *SHELLS} and not block.is_marked
+    if block.language in {"", "console"} and not block.is_marked
     for command in commands(block)
 }
 TUTORIAL = ROOT / "docs" / "tutorial" / "README.md"  # it trains: benchmarks/tutorial.py runs it
@@ -109,6 +120,7 @@ PYTHON_PAGES = [
     for page in PAGES
     if page != TUTORIAL and any(b.page == page and b.language == "python" for b in BLOCKS)
 ]
+BASH_PAGES = sorted({block.page for block in BLOCKS if block.language == "bash"})
 
 
 def reason_not_to_run(command: tuple[str, ...]) -> str:
@@ -169,7 +181,22 @@ def test_the_python_blocks_of_a_page_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(SHIPPED_MODEL, tmp_path)
-    namespace = {"__name__": "__main__"}
-    for block in BLOCKS:
-        if block.page == page and block.language == "python" and not block.is_marked:
-            exec(compile(block.text, str(page), "exec"), namespace)  # our own pages
+    namespace = {"__name__": page.stem}  # not "__main__": a server would wait for requests
+    for text in texts(page, "python"):
+        exec(compile(text, str(page), "exec"), namespace)  # our own pages
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="the script needs openssl")
+@pytest.mark.parametrize("page", BASH_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_bash_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    shutil.copy(SHIPPED_MODEL, tmp_path)
+    script = "\n".join(["set -euo pipefail", *texts(page, "bash")])
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
