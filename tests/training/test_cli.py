@@ -79,7 +79,7 @@ def test_a_resumed_run_keeps_its_options(
 
 def test_recipes_are_listed(call: Command) -> None:
     listed = call("cgan-train", "--list-recipes").stdout
-    assert listed == b"classic\nedge\nedge-conv\nedge-finish\nedge-long\nedge-texture\n"
+    assert listed == b"classic\nedge\nedge-conv\nedge-finish\nedge-long\nedge-texture\ngan\n"
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(
