@@ -33,7 +33,7 @@ NOTEBOOK = FOLDER / "conditional_gan.ipynb"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 PICTURE = re.compile(r"\n!\[[^]]*\]\(\w+\.png\)\n")  # the notebook shows its own
 SAVED = re.compile(r"\.save\(\s*\"\w+\.png\"\s*\)$")
-RUN = re.compile(r"^ {4}(cgan-train .*--run-dir runs/(\w+))$", re.MULTILINE)
+RUN = re.compile(r"^ {4}(cgan-train (?:.*\\\n)*.*--run-dir runs/(\w+))$", re.MULTILINE)
 SHEET_SIZE = 604, 328  # pixels: the first five rows of a sheet, with the names of the columns
 PLOT_INCHES = 4.0, 3.28  # 100 pixels each
 COLORS = 32  # of a picture, so that its file is small
@@ -74,7 +74,9 @@ def make_gallery() -> None:
     """Run the commands of the gallery, and draw each run."""
     with TemporaryDirectory() as folder:
         for command, name in RUN.findall(GALLERY):
-            program, *words = shlex.split(command.replace(" runs/", f" {folder}/"))
+            program, *words = shlex.split(
+                command.replace("\\\n", "").replace(" runs/", f" {folder}/")
+            )
             subprocess.run(
                 [Path(sys.executable).with_name(program), *words, "--threads", "1"],
                 cwd=ROOT,
