@@ -88,11 +88,20 @@ PICTURES["docs/quality/course.png"] = Picture(
     ("docs/quality/curve.json",),
     is_measured=True,
 )
+TUTORIAL = "python benchmarks/tutorial.py --run"
 PICTURES |= {
-    f"docs/tutorial/{path.name}": Picture(
-        "python benchmarks/tutorial.py --run", ("docs/tutorial/README.md",), is_measured=True
+    f"docs/tutorial/{name}.png": Picture(TUTORIAL, (f"docs/tutorial/{page}.md",), is_measured=True)
+    for page, names in {
+        "README": ("digits", "losses", "no_condition", "same_noise", "walk"),
+        "solutions": ("half", "label_blind", "least_squares", "scaled"),
+    }.items()
+    for name in names
+}
+PICTURES |= {
+    f"docs/tutorial/gallery/{path.name}": Picture(
+        TUTORIAL, ("docs/tutorial/gallery.md", "docs/tutorial/tutorial.toml"), is_measured=True
     )
-    for path in (harness.ROOT / "docs" / "tutorial").glob("*.png")
+    for path in (harness.ROOT / "docs" / "tutorial" / "gallery").glob("*.png")
 }
 
 

@@ -1,23 +1,42 @@
-"""Make the pictures and the notebook of docs/tutorial from the code blocks of its text.
+"""Make the pictures and the notebook of docs/tutorial from its code blocks and commands.
 
     python benchmarks/tutorial.py            # the notebook
-    python benchmarks/tutorial.py --run      # also trains, and writes the pictures (ten minutes)
+    python benchmarks/tutorial.py --run      # also trains, and writes the pictures (20 minutes)
 
-tests/docs/test_tutorial.py runs the notebook with a single epoch and compares it with the text.
+tests/docs/test_tutorial.py runs the notebook and the solutions on a small dataset, and compares the
+notebook with the text.
 """
 
 import argparse
+import json
+import math
 import os
 import re
+import shlex
+import subprocess
+import sys
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from matplotlib.figure import Figure
 from nbformat import v4, writes
+from PIL import Image
 
-FOLDER = Path(__file__).parents[1] / "docs" / "tutorial"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "tutorial"
+TEXT, SOLUTIONS, GALLERY = (
+    (FOLDER / name).read_text(encoding="utf-8")
+    for name in ("README.md", "solutions.md", "gallery.md")
+)
 NOTEBOOK = FOLDER / "conditional_gan.ipynb"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 PICTURE = re.compile(r"\n!\[[^]]*\]\(\w+\.png\)\n")  # the notebook shows its own
 SAVED = re.compile(r"\.save\(\s*\"\w+\.png\"\s*\)$")
+RUN = re.compile(r"^ {4}(cgan-train (?:.*\\\n)*.*--run-dir runs/(\w+))$", re.MULTILINE)
+SHEET_SIZE = 604, 328  # pixels: the first five rows of a sheet, with the names of the columns
+PLOT_INCHES = 4.0, 3.28  # 100 pixels each
+COLORS = 32  # of a picture, so that its file is small
 
 
 def notebook(text: str) -> str:
@@ -30,15 +49,51 @@ def notebook(text: str) -> str:
     return f"{writes(v4.new_notebook(cells=cells))}\n"
 
 
+def draw_run(run: Path) -> Image.Image:
+    """Draw the losses of a run of cgan-train beside the first rows of its last sheet."""
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    figure = Figure(PLOT_INCHES, dpi=100, layout="constrained")
+    axes = figure.subplots()
+    for name in ("discriminator", "generator"):
+        losses = [line[f"loss_{name}"] for line in metrics]
+        axes.plot([line["epoch"] for line in metrics], losses, label=name)
+    axes.axhline(math.log(2), color="gray", linestyle=":")
+    axes.set(xlabel="epoch", ylabel="loss", ylim=(0, max(1, axes.get_ylim()[1])))
+    axes.legend()
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    plot = Image.open(buffer)
+    sheet = Image.open(max((run / "samples").glob("*.png"))).crop((0, 0, *SHEET_SIZE))
+    picture = Image.new("RGB", (plot.width + sheet.width, sheet.height))
+    picture.paste(plot, (0, 0))
+    picture.paste(sheet, (plot.width, 0))
+    return picture.quantize(COLORS, Image.Quantize.MAXCOVERAGE)
+
+
+def make_gallery() -> None:
+    """Run the commands of the gallery, and draw each run."""
+    with TemporaryDirectory() as folder:
+        for command, name in RUN.findall(GALLERY):
+            program, *words = shlex.split(
+                command.replace("\\\n", "").replace(" runs/", f" {folder}/")
+            )
+            subprocess.run(
+                [Path(sys.executable).with_name(program), *words, "--threads", "1"],
+                cwd=ROOT,
+                check=False,  # a run that collapses ends with an error
+            )
+            draw_run(Path(folder, name)).save(FOLDER / "gallery" / f"{name}.png", optimize=True)
+
+
 def main() -> None:
     """Write the notebook, and with --run the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--run", action="store_true", help="also train, and write the pictures")
-    text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    NOTEBOOK.write_text(notebook(text), encoding="utf-8")
+    NOTEBOOK.write_text(notebook(TEXT), encoding="utf-8")
     if parser.parse_args().run:
+        make_gallery()
         os.chdir(FOLDER)
-        exec("\n".join(BLOCK.findall(text)), {"__name__": "__main__"})
+        exec("\n".join(BLOCK.findall(TEXT + SOLUTIONS)), {"__name__": "__main__"})
 
 
 if __name__ == "__main__":

@@ -114,11 +114,11 @@ SHELL_LINES = {
     if block.language in {"", "console"} and not block.is_marked
     for command in commands(block)
 }
-TUTORIAL = ROOT / "docs" / "tutorial" / "README.md"  # it trains: benchmarks/tutorial.py runs it
+TUTORIAL = ROOT / "docs" / "tutorial"  # it trains: test_tutorial.py runs it
 PYTHON_PAGES = [
     page
     for page in PAGES
-    if page != TUTORIAL and any(b.page == page and b.language == "python" for b in BLOCKS)
+    if page.parent != TUTORIAL and any(b.page == page and b.language == "python" for b in BLOCKS)
 ]
 BASH_PAGES = sorted({block.page for block in BLOCKS if block.language == "bash"})
 

@@ -1,6 +1,7 @@
-"""The tutorial: its notebook equals its text, and runs."""
+"""The tutorial: its notebook equals its text; the text and the solutions run."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import nbclient
@@ -8,28 +9,64 @@ import nbformat
 import pytest
 import tutorial
 
+from cgan_training.recipe import PerceptronDiscriminator, PerceptronGenerator, load_recipe
+
 
 def test_the_notebook_is_made_from_the_text() -> None:
-    text = (tutorial.FOLDER / "README.md").read_text(encoding="utf-8")
     saved = tutorial.NOTEBOOK.read_text(encoding="utf-8")
-    assert saved == tutorial.notebook(text), "run python benchmarks/tutorial.py"
+    assert saved == tutorial.notebook(tutorial.TEXT), "run python benchmarks/tutorial.py"
 
 
-def test_the_notebook_runs_and_shows_its_pictures(
+def test_the_notebook_and_the_solutions_run_and_show_their_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small run: one epoch on scikit-learn's digits."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    content = tutorial.NOTEBOOK.read_text(encoding="utf-8")
-    small = content.replace('\\"auto\\"', '\\"optdigits\\"').replace("epochs = 20", "epochs = 1")
-    assert small != content
-    notebook = nbformat.reads(small, as_version=4)
+    text = tutorial.TEXT + tutorial.SOLUTIONS
+    for given, small in (
+        ('"auto"', '"optdigits"'),
+        ("epochs = 20", "epochs = 1"),
+        (", 5)", ", 1)"),
+    ):
+        assert given in text
+        text = text.replace(given, small)
+    notebook = nbformat.reads(tutorial.notebook(text), as_version=4)
     nbclient.NotebookClient(
         notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     printed = "".join(output.get("text", "") for output in outputs)
-    assert re.search(
+    losses = re.findall(
         r"^epoch  1: discriminator \d\.\d{3}, generator \d\.\d{3}$", printed, re.MULTILINE
     )
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+    assert len(losses) == 4
+    assert "Trying to backward through the graph a second time" in printed
+    shown = sum("image/png" in output.get("data", {}) for output in outputs)
+    pictures = re.findall(r"^!\[[^]]*\]\(\w+\.png\)$", text, re.MULTILINE)
+    assert shown == len(pictures) == 9
+
+
+def test_the_recipe_gan_is_the_tutorials_without_the_condition() -> None:
+    gan = load_recipe("gan")
+    recipe = load_recipe(str(tutorial.FOLDER / "tutorial.toml"))
+    assert isinstance(gan.generator, PerceptronGenerator)
+    assert isinstance(gan.discriminator, PerceptronDiscriminator)
+    assert not gan.generator.conditional
+    assert not gan.discriminator.conditional
+    assert recipe == replace(
+        gan,
+        name="tutorial",
+        generator=replace(gan.generator, conditional=True),
+        discriminator=replace(gan.discriminator, conditional=True),
+    )
+
+
+def test_the_gallery_has_a_command_for_each_picture() -> None:
+    names = {name for _, name in tutorial.RUN.findall(tutorial.GALLERY)}
+    assert names == {path.stem for path in (tutorial.FOLDER / "gallery").glob("*.png")}
+
+
+def test_a_run_is_drawn(run_dir: Path) -> None:
+    picture = tutorial.draw_run(run_dir)
+    assert picture.size == (1004, 328)
+    assert len(picture.getcolors() or ()) == tutorial.COLORS

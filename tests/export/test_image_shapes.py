@@ -50,6 +50,7 @@ def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
         (PERCEPTRON, (3, 8, 8)),
         (PERCEPTRON, (3, 28, 20)),
         (PERCEPTRON, (1, 9, 31)),
+        (PerceptronGenerator((24,), conditional=False), (1, 8, 8)),
         (CONVOLUTIONAL, (3, 8, 64)),
         (CONVOLUTIONAL, (3, 64, 64)),
         (FINER, (3, 28, 20)),

@@ -20,7 +20,7 @@ NOISE = torch.linspace(-2, 2, 15).view(3, 5)
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_label_table_replaces_the_one_hot_vector(bias: bool) -> None:
     layer = nn.Linear(5 + 4, 6, bias=bias)
-    split = split_first_layer(layer, 5)
+    split = split_first_layer(layer, 5, 4)
     assert split is not None
     weight, table = split
     label = torch.tensor([0, 3, 1])
@@ -28,8 +28,17 @@ def test_the_label_table_replaces_the_one_hot_vector(bias: bool) -> None:
     torch.testing.assert_close(NOISE @ weight + table[label], expected)
 
 
+def test_the_label_table_of_a_generator_without_a_condition_holds_the_bias() -> None:
+    layer = nn.Linear(5, 6)
+    split = split_first_layer(layer, 5, 4)
+    assert split is not None
+    weight, table = split
+    assert table.shape == (4, 6)
+    torch.testing.assert_close(NOISE @ weight + table[[0, 3, 1]], layer(NOISE))
+
+
 def test_the_label_table_steps_aside_for_other_layers() -> None:
-    assert split_first_layer(nn.Sequential(nn.Linear(9, 6)), 5) is None
+    assert split_first_layer(nn.Sequential(nn.Linear(9, 6)), 5, 4) is None
 
 
 @pytest.mark.parametrize(

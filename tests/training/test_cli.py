@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ import pytest
 
 import cgan_training
 from cgan_training.model_file import load_model
+from cgan_training.recipe import load_recipe
 from cgan_training.run import read_metrics
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -60,6 +62,9 @@ def test_a_run_can_be_repeated_from_its_config_and_resumed(
     done = call("cgan-train", "--resume", "three", "--epochs", 5)
     assert done.returncode == 1
     assert b"has a different recipe (epochs is 2, not 5)" in done.stderr
+    assert b"train its networks further with --start-from three and another" in done.stderr
+    done = call("cgan-train", "--resume", "three")
+    assert b"the run is complete, so only its model and pictures are written" in done.stderr
 
 
 def test_a_resumed_run_keeps_its_options(
@@ -79,7 +84,7 @@ def test_a_resumed_run_keeps_its_options(
 
 def test_recipes_are_listed(call: Command) -> None:
     listed = call("cgan-train", "--list-recipes").stdout
-    assert listed == b"classic\nedge\nedge-conv\nedge-finish\nedge-long\nedge-texture\n"
+    assert listed == b"classic\nedge\nedge-conv\nedge-finish\nedge-long\nedge-texture\ngan\n"
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(
@@ -110,9 +115,34 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
 def test_the_default_recipe_suits_the_images(call: Command) -> None:
     done = call("cgan-train", "--dataset", "optdigits", "--threads", 1, "--dry-run")
     assert done.returncode == 0, done.stderr
-    choice, plan = done.stderr.decode().splitlines()
+    (choice,) = done.stderr.decode().splitlines()
     assert choice.startswith("chose the recipe edge: the images have little texture")
-    assert plan.startswith("recipe edge: 25 epochs ")
+    assert b"\nRecipe edge\n" in done.stdout
+
+
+def test_keys_of_the_recipe_can_be_set(call: Command, tmp_path: Path, small_toml: Path) -> None:
+    keys = [*("batch_size=50", "generator.hidden=[16, 24]"), *("name=my own", "learning_rate=.001")]
+    words = [word for key in keys for word in ("--set", key)]
+    run = ["--recipe", small_toml, "--dataset", "optdigits", "--threads", 1, *words]
+    plan = call("cgan-train", *run, "--dry-run")
+    assert plan.returncode == 0, plan.stderr
+    assert b"  batch_size                        50\n" in plan.stdout
+    done = call("cgan-train", *run, "--minutes", 1e-6, "--epochs", 3, "--run-dir", "run")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(b"recipe my own: 3 epochs on 1,500 images (scikit-learn")
+    recipe = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
+    unchanged = load_recipe(str(small_toml)).to_dict()
+    unchanged |= {"name": "my own", "batch_size": 50, "learning_rate": 0.001, "epochs": 3}
+    assert recipe == {**unchanged, "generator": {**unchanged["generator"], "hidden": [16, 24]}}
+
+
+def test_a_recipe_for_the_end_of_a_training_warns_without_its_beginning(
+    call: Command, small_toml: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "last.toml").write_text(small_toml.read_text().replace("small", "edge-finish"))
+    options = ["--dataset", "optdigits", "--recipe", "last.toml", "--dry-run"]
+    done = call("cgan-train", *options)
+    assert done.stderr.startswith(b"WARNING: the recipe edge-finish is the last part of a training")
 
 
 def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path) -> None:
@@ -130,6 +160,23 @@ def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path
         (["--keep-every", str(2**31)], 2, "--keep-every must be a whole number from 0 to"),
         (["--dataset", "cifar"], 2, "there is no dataset or folder 'cifar'; "),
         (["--resume", "run", "--start-from", "run"], 2, "; give one of them"),
+        (["--resume", "run", "--dry-run"], 2, "; give one of them"),
+        (["--resume", "run", "--set", "epochs=3"], 2, "; omit --set, or begin a new run"),
+        (["--resume", "run", "--run-dir", "new"], 2, "in its own directory, run; omit --run-dir"),
+        (["--epochs", "3", "--set", "epochs=3"], 2, "are the same; give one of them"),
+        (["--set", "epochs"], 2, "--set 'epochs' is invalid: it is not of the form KEY=VALUE; "),
+        (["--set", f"name={'x' * 2**14}"], 2, "it has more than 16,384 characters; "),
+        (["--lr", ".1"], 2, "--lr is a key of the recipe, not an option; write --set learning_ra"),
+        (["-lr=.1"], 2, "not an option; write --set learning_rate=.1 "),
+        (["--batch-size"], 2, "not an option; write --set batch_size=VALUE "),
+        (["--hidden", "[64]"], 2, "'generator.hidden=[64]' or --set 'discriminator.hidden=[64]' "),
+        (["--foo", "3"], 2, "No such option '--foo'; see cgan-train --help"),
+        (["--recipe", "edge", "--set", "lr=3"], 1, "unknown key 'lr'; use learning_rate"),
+        (["--recipe", "edge", "--set", "optimizer.lr=3"], 1, "the tables are generator, discr"),
+        (["--recipe", "edge", "--set", "epochs.lr=3"], 1, "unknown key 'epochs.lr'; the tables"),
+        (["--recipe", "edge", "--set", "loss.r1=3"], 1, "the keys are loss.r1_weight, "),
+        (["--recipe", "edge", "--set", "batch_size=0"], 1, "batch_size is 0; it must be 1 to"),
+        (["--dataset", "optdigits", "--set", "seed=x"], 1, "seed is 'x'; it must be an integer"),
         (["--resume", "none"], 1, "none contains no run"),
         (["--recipe", "sead"], 1, "unknown recipe 'sead'; "),
         (["--dataset", "mnist"], 1, "cannot be downloaded"),
@@ -150,5 +197,5 @@ def test_wrong_input_gives_one_line_and_an_exit_code(
     *progress, error = done.stderr.decode().splitlines()
     assert error.startswith("error: ")
     assert message in error
-    assert all(line.startswith(("chose the recipe edge: ", "recipe edge: ")) for line in progress)
+    assert all(line.startswith("chose the recipe edge: ") for line in progress)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before

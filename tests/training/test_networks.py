@@ -3,6 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from cgan_training.data import Dataset
+from cgan_training.engine import Trainer
 from cgan_training.networks import (
     build_discriminator,
     build_generator,
@@ -69,6 +71,20 @@ def test_both_networks_depend_on_the_label(recipe: str) -> None:
     assert len(generated.flatten(1).unique(dim=0)) == 10
     assert logits.shape == (10,)
     assert len(logits.unique()) == 10
+
+
+def test_the_networks_of_the_recipe_gan_ignore_the_label(digits: Dataset) -> None:
+    gan = load_recipe("gan")
+    trainer = Trainer(gan, digits, torch.device("cpu"))
+    trainer.train_epoch(lambda steps, _sums: steps < 3)
+    generator, discriminator = trainer.state.generator, trainer.state.discriminator.discriminator
+    label, noise = torch.arange(10), torch.randn(1, gan.noise_dim).expand(10, -1)
+    images = generator(noise, label)
+    logits = discriminator(images[:1].expand_as(images), label).logits
+    for output in (images, logits):
+        torch.testing.assert_close(output, output[:1].expand_as(output))
+    assert widths(generator)[0] == gan.noise_dim
+    assert widths(discriminator)[0] == images[0].numel()
 
 
 def test_uint8_and_float_are_inverse_for_all_pixel_values() -> None:

@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(
     size = {"empty": 0, "truncated": -1000, "one bit": None}[damage]
     (run_copy / NAME).write_bytes(content[:size])
     train(small_recipe, digits, run_copy, device=CPU, options=RESUME)
-    warning, resumed, *_ = caplog.messages
+    warning, _, resumed, *_ = caplog.messages
     assert warning.startswith(f"{run_copy / NAME} is truncated, damaged or not a checkpoint (")
     assert warning.endswith("); using the checkpoint before it")
     assert resumed == "resumed at epoch 2, step 15"
@@ -409,3 +409,19 @@ def test_the_model_says_whether_a_time_limit_or_another_machine_changed_the_run(
     assert facts("whole", resume=True)["resumed"] is True  # the last calibration was another's
     monkeypatch.undo()
     assert facts("limited", resume=True)["resumed"] is True
+
+
+def test_a_run_that_continues_with_other_threads_warns(
+    small_recipe: Recipe,
+    digits: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    train(small_recipe, digits, tmp_path, device=CPU, options=RunOptions(seconds_limit=1e-6))
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    train(small_recipe, digits, tmp_path, device=CPU, options=RESUME)
+    (warning,) = (each.message for each in caplog.records if each.levelno == logging.WARNING)
+    assert warning.startswith(f"the run had {threads} thread")
+    assert warning.endswith(f"; use --threads {threads} to avoid that")

@@ -109,6 +109,20 @@ def test_runs_that_do_not_match_are_rejected(
     assert f"{run_copy / NAME} is truncated, damaged" in error_of(small_recipe, digits, run_copy)
 
 
+def test_without_a_recipe_the_other_run_gives_its_own(
+    call: Callable[..., Any], run_dir: Path, tmp_path: Path
+) -> None:
+    options = ["--dataset", "optdigits", "--threads", 1, "--start-from", run_dir, "--minutes", 1e-6]
+    done = call("cgan-train", *options, "--set", "batch_size=50", "--run-dir", "next")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"took the recipe small from {run_dir}\nrecipe small: ".encode())
+    config, other = (
+        json.loads((run / "config.json").read_text()) for run in (tmp_path / "next", run_dir)
+    )
+    assert config["recipe"] == other["recipe"] | {"batch_size": 50}
+    assert "recipe_path" not in config
+
+
 @pytest.mark.parametrize(
     "change",
     [

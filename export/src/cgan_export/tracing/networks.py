@@ -58,7 +58,7 @@ class ContractGenerator(TraceableGenerator):
         if isinstance(generator, CustomGeneratorNetwork):
             raise TypeError("the generator is not a chain of layers")
         layers = fold_batch_norm(generator.layers)
-        split = split_first_layer(layers[0], generator.noise_dim)
+        split = split_first_layer(layers[0], generator.noise_dim, generator.classes)
         if split is None:
             raise TypeError("the generator's first layer must be linear")
         self.noise_dim, self.image_shape = generator.noise_dim, generator.image_shape

@@ -52,13 +52,19 @@ def echo_line(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
+def echo_warning(text: str) -> None:
+    """Print a warning to stderr on one line, in color on a terminal."""
+    click.secho(f"WARNING: {printable(text)}", fg="yellow", bold=True, err=True)
+
+
 class StderrHandler(logging.Handler):
     """Prints log records to stderr, one line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
         with suppress(OSError):  # a closed terminal must not end the work
-            echo_line(record.getMessage())
+            echo = echo_line if record.levelno < logging.WARNING else echo_warning
+            echo(record.getMessage())
 
 
 def log_to_stderr(*packages: str) -> None:

@@ -1,5 +1,6 @@
 """What cgan-train does with the values of its options."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from cgan_training.cli.common import echo_line, limit_threads
+from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given
+from cgan_training.cli.common import echo_line, echo_warning, limit_threads
 from cgan_training.cli.plan_text import format_plan
 from cgan_training.data import is_dataset_path
 from cgan_training.errors import LaunchError, UserCodeError
 from cgan_training.hardware.processes import ProcessGroup
-from cgan_training.recipe import load_recipe, recipe_names
+from cgan_training.recipe import load_recipe, override, recipe_names
 from cgan_training.user_code import is_user_code
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cgan_training.run import RunOptions
 
 AUTO = "auto"  # the value of --recipe that chooses by the images
+LAST_PARTS = {"edge-finish": "edge-long"}  # recipes that need a run of the other one
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Arguments:
     """The values of the options of the same names."""
 
     recipe: str
+    overrides: dict[str, Any]
     run_dir: Path
     resume: Path | None
     start_from: Path | None
@@ -73,23 +76,16 @@ def join_processes() -> Iterator[ProcessGroup]:
 
 def start(arguments: Arguments, processes: ProcessGroup) -> None:
     """Load the recipe and the dataset, then print the plan or train."""
-    saved: dict[str, Any] = {}
-    not_named: dict[str, Any] = {}  # the saved values that are used
-    resume = arguments.resume
-    if resume is not None:
-        from cgan_training.run.config import saved_options
-
-        saved = processes.on_rank_zero(lambda: saved_options(resume))
-        not_named = not_given(saved)
-        arguments = replace(arguments, run_dir=resume, **not_named)
-    changes: dict[str, Any] = {
-        key: value
-        for key in ("epochs", "precision", "seed")
-        if (value := getattr(arguments, key)) is not None
-    }
-    named = arguments.recipe
-    recipe = processes.on_rank_zero(lambda: None if named == AUTO else load_recipe(named))
-    require_named_code(not_named, recipe)
+    saved = processes.on_rank_zero(partial(saved_values, arguments))
+    saved_path = saved.pop("recipe_path", "")
+    not_named = {key: each for key, each in saved.items() if not is_given(key)}
+    arguments = replace(arguments, **not_named)
+    named, changes = arguments.recipe, recipe_changes(arguments)
+    source = f"{named} with --set" if arguments.overrides else named
+    recipe = processes.on_rank_zero(
+        lambda: None if named == AUTO else override(load_recipe(named), changes, source)
+    )
+    require_named_code(arguments, not_named, recipe)
 
     from cgan_training.data import Conversion, load_dataset
     from cgan_training.data.fingerprint import fingerprint
@@ -105,23 +101,24 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         lambda: load_dataset(arguments.dataset, data_dir, conversion=conversion)
     )
     if problem is not None:
-        warning = (
-            f"WARNING: {problem}. Training on {data.source} instead: {len(data.labels):,} images, "
-            "enlarged from 8 x 8 pixels, so the digits will be coarser."
+        echo_warning(
+            f"{problem}. Training on {data.source} instead: {len(data.labels):,} images, enlarged "
+            "from 8 x 8 pixels, so the digits will be coarser."
         )
-        click.secho(warning, fg="yellow", bold=True, err=True)
     device = processes.on_all(lambda: choose_device(arguments.device, processes))
     if recipe is None:
         name, reason = processes.on_rank_zero(lambda: choose_recipe(fingerprint(data)))
         echo_line(f"chose the recipe {name}: {reason}")
-        recipe = load_recipe(name)
-    recipe = resolve_precision(replace(recipe, **changes), device)
-    size = processes.size
-    place = f"{device.type} in {size} processes" if size > 1 else device
-    echo_line(
-        f"recipe {recipe.name}: {recipe.epochs} epoch{'s' * (recipe.epochs > 1)} on "
-        f"{len(data.labels):,} images ({data.source}), on {place}, into {arguments.run_dir}"
-    )
+        recipe = override(load_recipe(name), changes, f"{name} with --set")
+    elif arguments.start_from is not None and "recipe" in not_named:
+        echo_line(f"took the recipe {recipe.name} from {arguments.start_from}")
+    before = LAST_PARTS.get(recipe.name)
+    if before is not None and arguments.start_from is None and arguments.resume is None:
+        echo_warning(
+            f"the recipe {recipe.name} is the last part of a training, so it begins with random "
+            f"networks here; use --start-from RUN with a run of the recipe {before}"
+        )
+    recipe = resolve_precision(recipe, device)
     if arguments.dry_run:
         figures, trainer = fingerprint(data), Trainer(recipe, data, device, processes)
         plan = plan_run(trainer, figures, arguments.start_from)
@@ -129,37 +126,58 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         return
     for note in data.notes:
         echo_line(f"note: {note}")
-    options = run_options(arguments, data, recipe_path(arguments.recipe, saved))
-    path = train(
+    path = saved_path if named == saved.get("recipe") else recipe_path(named)
+    options = run_options(arguments, data, path)
+    model = train(
         recipe, data, arguments.run_dir, device=device, options=options, processes=processes
     )
-    click.echo(path, color=True)  # without color=True click removes escape codes from a path
+    click.echo(model, color=True)  # without color=True click removes escape codes from a path
 
 
-def not_given(saved: dict[str, Any]) -> dict[str, Any]:
-    """Return the saved values of options that are not on the command line."""
-    source = click.get_current_context().get_parameter_source
-    return {key: each for key, each in saved.items() if source(key) is ParameterSource.DEFAULT}
+def recipe_changes(arguments: Arguments) -> dict[str, Any]:
+    """Return the recipe's values that the command line replaces, by key."""
+    options = {key: getattr(arguments, key) for key in RECIPE_OPTIONS}
+    return arguments.overrides | {key: each for key, each in options.items() if each is not None}
 
 
-def require_named_code(not_named: dict[str, Any], recipe: "Recipe | None") -> None:
-    """Raise UserCodeError if a resumed run would import code that only its config.json names.
+def saved_values(arguments: Arguments) -> dict[str, Any]:
+    """Return the values that the config.json of another run has for options, and its recipe_path.
+
+    A resumed run takes all of them, and a run that starts from another one its recipe.
+    """
+    from cgan_training.run.config import saved_options
+
+    if arguments.resume is not None:
+        return saved_options(arguments.resume) | {"run_dir": arguments.resume}
+    if arguments.start_from is not None and not is_given("recipe"):
+        values = saved_options(arguments.start_from)
+        return {key: values[key] for key in ("recipe", "recipe_path") if key in values}
+    return {}
+
+
+def require_named_code(
+    arguments: Arguments, not_named: dict[str, Any], recipe: "Recipe | None"
+) -> None:
+    """Raise UserCodeError if a run would import code that only a config.json names.
 
     Args:
-        not_named: the values of config.json that are used, by option.
+        arguments: the values that the run uses.
+        not_named: those of them that come from a config.json, by option.
         recipe: the recipe of the run; None if the images choose it.
     """
     code, options = [], []
-    if "recipe" in not_named and recipe is not None and recipe.user_code:
-        code += recipe.user_code
-        options.append(f"--recipe {not_named['recipe']}")
-    if "dataset" in not_named and is_user_code(not_named["dataset"]):
-        code.append(not_named["dataset"])
-        options.append(f"--dataset {not_named['dataset']}")
+    if "recipe" in not_named and recipe is not None:
+        code += [each for each in recipe.user_code if each not in arguments.overrides.values()]
     if code:
+        options.append(f"--recipe {shlex.quote(arguments.recipe)}")
+    if "dataset" in not_named and is_user_code(arguments.dataset):
+        code.append(arguments.dataset)
+        options.append(f"--dataset {arguments.dataset}")
+    if code:
+        folder = arguments.resume or arguments.start_from
         raise UserCodeError(
-            f"the run uses your code {', '.join(code)}, which is imported only if you name it; "
-            f"resume it with {' '.join(options)}"
+            f"the run in {folder} uses your code {', '.join(code)}, which is imported only if you "
+            f"name it; name it with {' '.join(options)}"
         )
 
 
@@ -170,8 +188,6 @@ def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "Run
 
     is_path, data_dir = is_dataset_path(arguments.dataset), Path(arguments.data_dir).resolve()
     name = str(Path(arguments.dataset).resolve()) if is_path else data.name
-    if arguments.eval_every:
-        echo_line("the evaluation classifier is trained on first use, which takes some minutes")
     return RunOptions(
         seconds_limit=None if arguments.minutes is None else arguments.minutes * 60,
         checkpoint_seconds=arguments.checkpoint_minutes * 60,
@@ -188,8 +204,6 @@ def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "Run
     )
 
 
-def recipe_path(recipe: str, saved: dict[str, Any]) -> str:
+def recipe_path(recipe: str) -> str:
     """Return the absolute path of a recipe file, or an empty text for a built-in recipe."""
-    if recipe == saved.get("recipe"):  # the run's config.json, which is a copy
-        return str(saved.get("recipe_path", ""))
     return "" if recipe in (AUTO, *recipe_names()) else str(Path(recipe).resolve())

@@ -12,7 +12,8 @@ import click
 
 from cgan_runtime.cli import options, runner
 from cgan_training import __version__
-from cgan_training.cli import common
+from cgan_training.cli import common, recipe_options
+from cgan_training.cli.combinations import check_combinations
 from cgan_training.cli.start import AUTO, Arguments, join_processes, start
 from cgan_training.data import DATASETS, is_dataset_path
 from cgan_training.data.conversion import MAX_SIDE, MIN_SIDE, parse_image_size
@@ -34,7 +35,7 @@ EXAMPLES = """\b
 Examples:
   cgan-train                                   the default recipe into runs/digits
   cgan-train --recipe classic                  the original conditional GAN of 2014, about an hour
-  cgan-train --data-dir ~/data --epochs 100
+  cgan-train --data-dir ~/data --epochs 100 --set batch_size=64
   cgan-train --resume runs/digits
   cgan-train --dataset optdigits --minutes 5 --run-dir runs/quick
   cgan-train --dataset fashion-mnist --run-dir runs/fashion
@@ -83,13 +84,20 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     return value
 
 
-@click.command("cgan-train", help=HELP, epilog=EXAMPLES, context_settings={"show_default": True})
+@click.command(
+    "cgan-train",
+    cls=recipe_options.CommandWithRecipe,
+    help=HELP,
+    epilog=EXAMPLES,
+    context_settings={"show_default": True},
+)
 @option(
     "--recipe",
     "Name of a built-in recipe, a TOML file with the same keys, or the config.json of a run. auto "
     "chooses edge, edge-texture or edge-conv by the images.",
     default=AUTO,
 )
+@recipe_options.overrides
 @directory(
     "--run-dir",
     "Directory to write the run to. It must not contain another run.",
@@ -103,7 +111,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @directory(
     "--start-from",
     "Initialize the networks from the run in this directory instead of randomly, to train them on "
-    "other images of the same size, or with another recipe.",
+    "other images of the same size, or with another recipe. Without --recipe, its recipe is used.",
     metavar="RUN_DIR",
 )
 @option("--list-recipes", "List the built-in recipes and exit.", is_flag=True)
@@ -194,11 +202,8 @@ def command(list_recipes: bool, debug: bool, **values: Any) -> None:
     if list_recipes:
         click.echo("\n".join(recipe_names()))
         return
+    check_combinations(values)
     arguments = Arguments(**values)
-    if arguments.resume is not None and arguments.start_from is not None:
-        raise click.UsageError(
-            "--resume continues a run and --start-from begins a new one; give one of them"
-        )
     common.prepare_for_torch()
     common.log_to_stderr("cgan_training")
     with join_processes() as processes:

@@ -59,7 +59,8 @@ def build_generator(
     """
     if isinstance(settings, CustomGenerator):
         return CustomGeneratorNetwork(settings, noise_dim, classes, image_shape)
-    layers = _GENERATOR_LAYERS[type(settings)](settings, noise_dim + classes, image_shape)
+    inputs = noise_dim + classes if settings.conditional else noise_dim
+    layers = _GENERATOR_LAYERS[type(settings)](settings, inputs, image_shape)
     return Generator(layers, settings, noise_dim, classes, image_shape)
 
 

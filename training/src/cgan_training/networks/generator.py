@@ -14,7 +14,7 @@ class Generator(nn.Module):
     """Generate an image of a given class from noise.
 
     The label enters as a one-hot vector beside the noise (Mirza & Osindero 2014, sec. 3.2). This
-    is what makes the GAN conditional.
+    is what makes the GAN conditional. Without settings.conditional, the input is the noise only.
 
     Args:
         layers: map [noise; one-hot label], float32 [batch, noise_dim + classes], to the pixels
@@ -54,6 +54,8 @@ class Generator(nn.Module):
 
     def inputs(self, noise: Tensor, label: Tensor) -> Tensor:
         """Return the input of the layers, float32 [batch, noise_dim + classes]."""
+        if not self.settings.conditional:
+            return noise
         one_hot = functional.one_hot(label, self.classes).to(noise.dtype)  # [batch, classes]
         return torch.cat([noise, one_hot], dim=1)
 

@@ -23,15 +23,15 @@ def generator_layers(
 
 
 class PerceptronDiscriminatorNetwork(Discriminator):
-    """A perceptron on [image; one-hot label] with one logit at the end."""
+    """A perceptron on [image; one-hot label], or on the image alone, with one logit at the end."""
 
     def __init__(
         self, settings: PerceptronDiscriminator, classes: int, image_shape: ImageShape
     ) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes = classes if settings.conditional else 0
         activation = partial(nn.LeakyReLU, settings.negative_slope)
-        units = [math.prod(image_shape) + classes, *settings.hidden, 1]
+        units = [math.prod(image_shape) + self.classes, *settings.hidden, 1]
         self.layers = _perceptron(units, activation)
 
     def forward(
@@ -39,8 +39,11 @@ class PerceptronDiscriminatorNetwork(Discriminator):
     ) -> DiscriminatorOutput:
         """Return logits; see Discriminator."""
         del groups, progress
-        one_hot = functional.one_hot(label, self.classes).to(image.dtype)  # [batch, classes]
-        logits: Tensor = self.layers(torch.cat([image.flatten(1), one_hot], dim=1))  # [batch, 1]
+        inputs = image.flatten(1)
+        if self.classes:
+            one_hot = functional.one_hot(label, self.classes).to(image.dtype)  # [batch, classes]
+            inputs = torch.cat([inputs, one_hot], dim=1)
+        logits: Tensor = self.layers(inputs)  # [batch, 1]
         return DiscriminatorOutput(logits.squeeze(1), None)
 
 

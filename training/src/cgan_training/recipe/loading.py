@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,17 @@ def load_recipe(name_or_path: str) -> Recipe:
     except (ValueError, RecursionError) as error:  # raised by both parsers and by the decoder
         language = path.suffix[1:].upper()
         raise RecipeError(f"the recipe {path} is invalid {language}: {error}; fix it") from error
+
+
+def parse_toml_value(text: str) -> Any:
+    """Return the value of a text in TOML's syntax; another text stands for itself."""
+    with suppress(ValueError, RecursionError):
+        values = tomllib.loads(f"value = {text}")
+        if values.keys() == {"value"}:  # otherwise the text has several lines
+            return values["value"]
+    with suppress(ValueError):
+        return float(text)  # TOML requires a digit before a decimal point
+    return text
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:

@@ -17,6 +17,7 @@ class GeneratorSettings(TableSettings):
 
     has_pixel_biases: ClassVar[bool] = False  # whether the last layer has one bias per pixel
     can_scale_noise: ClassVar[bool] = False  # whether noise_std can change the weights
+    conditional: bool = True  # whether the image depends on the label
 
 
 class DiscriminatorSettings(TableSettings):
@@ -34,6 +35,7 @@ class PerceptronGenerator(GeneratorSettings):
     can_scale_noise: ClassVar[bool] = True
     hidden: tuple[int, ...]  # units of the hidden layers, in order
     batch_norm: bool = False  # whether batch norm precedes each ReLU (Radford et al. 2015, sec. 3)
+    conditional: bool = True  # whether the image depends on the label
 
     def __post_init__(self) -> None:
         self.require("hidden", _are_valid_layers(self.hidden), LAYERS_RANGE)
@@ -68,6 +70,7 @@ class PerceptronDiscriminator(DiscriminatorSettings):
     kind: ClassVar[str] = "perceptron"
     hidden: tuple[int, ...]  # units of the hidden layers, in order
     negative_slope: float  # of the leaky ReLU, 0 <= slope < 1
+    conditional: bool = True  # whether the label is part of the input
 
     def __post_init__(self) -> None:
         self.require("hidden", _are_valid_layers(self.hidden), LAYERS_RANGE)

@@ -11,6 +11,7 @@ from cgan_training.user_code import is_user_code
 T = TypeVar("T")
 Table = TypeVar("Table", bound="TableSettings")
 MAX_SHOWN = 80  # characters of a value in a message
+TYPE_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
 USER_CODE = "my_package.my_module:Name"  # stands for all kinds of this form
 
 
@@ -97,5 +98,5 @@ def _convert(value: Any, expected: Any, key: str, source: str) -> Any:
     is_bool = isinstance(value, bool)  # which Python also accepts as an int
     if items is None and isinstance(value, expected) and is_bool == (expected is bool):
         return value
-    allowed = "a list of numbers" if items is not None else expected.__name__
+    allowed = "a list of numbers, such as [1, 2]" if items is not None else TYPE_NAMES[expected]
     raise RecipeError(f"recipe {source}: {key} is {value!r:.{MAX_SHOWN}}; it must be {allowed}")

@@ -8,6 +8,8 @@ from pathlib import Path
 from pprint import saferepr
 from typing import Any
 
+import torch
+
 from cgan_training.data.conversion import conversion_from_dict
 from cgan_training.engine import EpochMetrics, Trainer
 from cgan_training.errors import CheckpointError, one_line
@@ -44,7 +46,8 @@ def resume(
             reason = f"{key} is {saferepr(saved.get(key)):.80}, not {expected[key]!r}"
         raise CheckpointError(
             f"the run in {run_dir} has a different recipe ({reason}); resume it without --recipe, "
-            "--epochs, --precision and --seed, or start a new run"
+            "--epochs, --precision and --seed, train its networks further with "
+            f"--start-from {run_dir} and another --run-dir, or start a new run"
         )
     if not _equal(checkpoint.get("dataset_sha256"), identity["dataset_sha256"]):
         raise CheckpointError(
@@ -64,10 +67,23 @@ def resume(
             f"the checkpoint in {run_dir} does not fit its recipe ({one_line(error)}); "
             "start a new run"
         ) from error
-    _logger.info("resumed at epoch %d, step %s", trainer.epoch + 1, f"{trainer.step:,}")
-    same = _equal(checkpoint.get("environment"), environment(trainer))
-    resumed = checkpoint.get("resumed") is not False or not same
+    resumed = checkpoint.get("resumed") is not False
+    if not _equal(checkpoint.get("environment"), environment(trainer)):
+        resumed = True
+        _warn_of_threads(trainer, checkpoint.get("environment"))
     return metrics, History(started_from, resumed)
+
+
+def _warn_of_threads(trainer: Trainer, saved: object) -> None:
+    """Warn if a run on the CPU continues with another number of threads."""
+    before, now = saved.get("threads") if isinstance(saved, dict) else None, torch.get_num_threads()
+    is_affected = trainer.device.type == "cpu" and trainer.epoch < trainer.recipe.epochs
+    if is_affected and type(before) is int and before != now:
+        _logger.warning(
+            "the run had %d thread%s, but continues with %d, so its weights will differ in "
+            "the last bits from those of an uninterrupted run; use --threads %d to avoid that",
+            *(before, "s" * (before > 1), now, before),
+        )
 
 
 def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:

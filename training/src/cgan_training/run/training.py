@@ -1,5 +1,6 @@
 """A whole training run, from an untrained or restored state to model.pt."""
 
+import logging
 import math
 import signal
 import threading
@@ -27,6 +28,7 @@ from cgan_training.run.progress import Progress
 from cgan_training.run.resume import resume, start_from
 from cgan_training.run.tensorboard import require_tensorboard
 
+_logger = logging.getLogger(__name__)
 # SIGHUP, which Windows lacks, arrives when the terminal is closed.
 STOP_SIGNALS = tuple(
     signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -82,6 +84,7 @@ def train(
         processes.on_rank_zero(require_tensorboard)
     trainer = Trainer(recipe, dataset, device, processes)
     with _open_artifacts(trainer, run_dir, identity, options) as artifacts:
+        _announce(trainer, run_dir)
         return _train(trainer, artifacts, run_dir, options)
 
 
@@ -107,6 +110,25 @@ def _open_artifacts(
         artifacts = RunArtifacts(trainer, run_dir, identity, options, metrics, history)
         processes.on_rank_zero(artifacts.open)
         yield artifacts
+
+
+def _announce(trainer: Trainer, run_dir: Path) -> None:
+    """Log what the run does, which has been checked."""
+    recipe, data, size = trainer.recipe, trainer.dataset, trainer.processes.size
+    place = f"{trainer.device.type} in {size} processes" if size > 1 else trainer.device
+    _logger.info(
+        "recipe %s: %d epoch%s on %s images (%s), on %s, into %s",
+        *(recipe.name, recipe.epochs, "s" * (recipe.epochs > 1), f"{len(data.labels):,}"),
+        *(data.source, place, run_dir),
+    )
+    if trainer.epoch == recipe.epochs:
+        _logger.info(
+            "the run is complete, so only its model and pictures are written again; to train its "
+            "networks further, use --start-from %s and another --run-dir",
+            run_dir,
+        )
+    elif trainer.step:
+        _logger.info("resumed at epoch %d, step %s", trainer.epoch + 1, f"{trainer.step:,}")
 
 
 def _train(trainer: Trainer, artifacts: RunArtifacts, run_dir: Path, options: RunOptions) -> Path:
