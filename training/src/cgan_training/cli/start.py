@@ -13,6 +13,7 @@ import click
 
 from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given
 from cgan_training.cli.common import echo_line, echo_warning, limit_threads
+from cgan_training.cli.finished import finished_lines
 from cgan_training.cli.plan_text import format_plan
 from cgan_training.data import is_dataset_path
 from cgan_training.errors import LaunchError, UserCodeError
@@ -132,6 +133,9 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         recipe, data, arguments.run_dir, device=device, options=options, processes=processes
     )
     click.echo(model, color=True)  # without color=True click removes escape codes from a path
+    if processes.rank == 0:
+        for line in finished_lines(model, recipe):
+            echo_line(line)
 
 
 def recipe_changes(arguments: Arguments) -> dict[str, Any]:

@@ -173,8 +173,8 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     "--eval-every",
     0,
     MAX_EPOCHS,
-    "Measure the quality of every N-th epoch; 0 measures none. The evaluation classifier that this "
-    "needs is trained on first use (some minutes) and kept in --cache-dir.",
+    "Measure the quality of every N-th epoch and of the last one; 0 measures none. The evaluation "
+    "classifier that this needs is trained on first use (some minutes) and kept in --cache-dir.",
     default=0,
 )
 @directory(
