@@ -147,7 +147,7 @@ def test_a_finished_run_prints_its_losses_pictures_and_the_next_commands(
     assert done.returncode == 0, done.stderr
     finished, pictures, following, export, generate = done.stderr.decode().splitlines()[-5:]
     losses = r"loss G \d\.\d{3} D \d\.\d{3}"
-    assert re.fullmatch(rf"finished epoch 1/2 after \d\d:\d\d: {losses}", finished)
+    assert re.fullmatch(rf"finished after \d\d:\d\d in epoch 1/2: {losses}", finished)
     title, _, paths = pictures.partition(": ")
     assert (title, following) == ("pictures", "next:")
     for path in paths.split(", "):
@@ -185,6 +185,9 @@ def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path
         (["--resume", "run", "--dry-run"], 2, "; give one of them"),
         (["--resume", "run", "--set", "epochs=3"], 2, "; omit --set, or begin a new run"),
         (["--resume", "run", "--run-dir", "new"], 2, "in its own directory, run; omit --run-dir"),
+        (["--resume", "run/config.json"], 2, "is a file; write --resume run "),
+        (["--start-from", "run/config.json"], 2, "is a file; write --start-from run "),
+        (["mnist"], 2, "argument (mnist); cgan-train takes only options: name images with --data"),
         (["--epochs", "3", "--set", "epochs=3"], 2, "are the same; give one of them"),
         (["--set", "epochs"], 2, "--set 'epochs' is invalid: it is not of the form KEY=VALUE; "),
         (["--set", f"name={'x' * 2**14}"], 2, "it has more than 16,384 characters; "),

@@ -35,7 +35,7 @@ def finished_lines(model: Path, recipe: "Recipe") -> list[str]:
     if isinstance(recipe.generator, CustomGenerator):
         export += ["--generator", recipe.generator.kind]
     return [
-        f"finished epoch {last['epoch']}/{recipe.epochs} after {seconds}: {losses}{quality}",
+        f"finished after {seconds} in epoch {last['epoch']}/{recipe.epochs}: {losses}{quality}",
         f"pictures: {pictures or 'none'}",
         "next:",
         f"  {shlex.join([*export, _word(model), _word(onnx)])}",
