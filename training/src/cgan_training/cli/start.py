@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cgan_runtime.errors import CganError
 from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given
 from cgan_training.cli.common import echo_line, echo_warning, limit_threads
 from cgan_training.cli.finished import finished_lines
@@ -134,8 +135,9 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
     )
     click.echo(model, color=True)  # without color=True click removes escape codes from a path
     if processes.rank == 0:
-        for line in finished_lines(model, recipe):
-            echo_line(line)
+        with suppress(OSError, CganError):  # of what is only a convenience
+            for line in finished_lines(model, recipe):
+                echo_line(line)
 
 
 def recipe_changes(arguments: Arguments) -> dict[str, Any]:
