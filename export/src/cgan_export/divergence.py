@@ -64,7 +64,7 @@ class DivergenceSearch:
             if _pixels_differ(pixels.numpy(), images):
                 return f"in the pass {_diverging_pass(source.generator, network, noise, label)}"
         limit = PRECISION_ERRORS.get(self.precision)
-        opset = graph.opset_import[0].version
+        opset = next(each.version for each in graph.opset_import if not each.domain)
         traced = export_to_onnx(network, opset) if limit else graph
         values = graph_values(traced, noise, label)
         node = _first(traced, traced_values(network, opset, noise, label), values, FLOAT_ERROR)
