@@ -83,7 +83,7 @@ def test_a_model_becomes_onnx_and_c(call: Command, run_dir: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["digits.onnx"], 2, "is an .onnx file, which needs --c DIR"),
+        (["digits.onnx"], 2, "is an .onnx file already; "),
         (["digits.onnx", "out.onnx", "--c", "c"], 2, "without OUTPUT"),
         (["digits.onnx", "--c", "c", "--precision", "int8"], 2, "without OUTPUT"),
         (["digits.onnx", "--c", "text"], 2, "is a file"),
@@ -92,9 +92,9 @@ def test_a_model_becomes_onnx_and_c(call: Command, run_dir: Path, tmp_path: Path
         (["broken.onnx", "--c", "c"], 1, "is not an ONNX model"),
         (["{fp16}", "--c", "c"], 1, "is an fp16 file, whose images differ between processors;"),
         (["{fp32}", "--c", "c"], 1, "is an fp32 file, whose images differ between processors;"),
-        (["{run}", "--c", "c"], 2, "Missing argument 'OUTPUT'"),
+        (["{run}", "--c", "c"], 2, "OUTPUT is missing; "),
         (["{run}", "out.onnx", "--c", "c"], 2, "--c writes an int8 file as C; add --precision"),
-        (["{run}", "o.c", "--c", ".", "--precision", "int8"], 2, "--c would replace o.c;"),
+        (["o.c", "o.onnx", "--c", ".", "--precision", "int8"], 2, "--c would replace o.c;"),
     ],
 )
 def test_bad_input_gives_one_line_and_no_file(
@@ -109,6 +109,7 @@ def test_bad_input_gives_one_line_and_no_file(
 ) -> None:
     (tmp_path / "text").write_text("not a folder")
     (tmp_path / "broken.onnx").write_bytes(b"not a model")
+    (tmp_path / "o.c").touch()
     before = files_in(tmp_path)
     names = {each: str(exported["perceptron", each]) for each in ("fp16", "fp32")}
     done = call("cgan-export", *(each.format(run=run_dir, **names) for each in arguments))

@@ -126,12 +126,32 @@ def test_the_card_lists_earlier_training_runs(onnx_file: Path) -> None:
     ("arguments", "code", "message"),
     [
         ([], 2, "Missing argument"),
+        (["{run}"], 2, "OUTPUT is missing; name the file to write, such as model.onnx"),
         (["none.pt", "out.onnx"], 1, "none.pt"),
         (["text.pt", "out.onnx"], 1, "text.pt is not a model"),
         (["{run}", "none/out.onnx"], 1, "cannot write none/out.onnx: none is not a folder"),
-        (["{run}", "."], 2, "is a directory"),
-        (["{run}/model.pt", "{run}/model.pt"], 2, "is the trained model; choose another name"),
-        (["{run}", "out.PNG", "--card"], 2, "--card would overwrite OUTPUT with its .PNG file"),
+        (["{run}", "."], 2, "OUTPUT '.' is a folder; write 'model.onnx', for example"),
+        (["{run}", ""], 2, "OUTPUT '.' is a folder; "),
+        (
+            ["{run}", "out"],
+            2,
+            "OUTPUT 'out' is not a file name that ends in .onnx; write 'out.onnx'",
+        ),
+        (
+            ["{run}", "x.png"],
+            2,
+            "OUTPUT 'x.png' is not a file name that ends in .onnx; write 'x.onnx'",
+        ),
+        (["{run}", ".onnx"], 2, "OUTPUT '.onnx' is not a file name that ends in .onnx; "),
+        (["none.onnx", "out.onnx"], 1, "there is no model none.onnx; "),
+        (
+            ["text.onnx", "out.onnx"],
+            2,
+            "MODEL text.onnx is an .onnx file already; give the model.pt",
+        ),
+        (["text.onnx"], 2, "MODEL text.onnx is an .onnx file already; "),
+        (["{run}/checkpoint.pt", "out.onnx"], 1, "; give a model.pt or its run directory"),
+        (["{run}/grid.png", "out.onnx"], 1, "; give a model.pt or its run directory"),
         (["{run}", "a\n.onnx", "--triton", "models"], 1, "cannot be a Triton model name"),
         (["{run}", "out.onnx", "--precision", "int4"], 2, "'int4' is not one of"),
         (
@@ -144,7 +164,7 @@ def test_the_card_lists_earlier_training_runs(onnx_file: Path) -> None:
             2,
             "must be a number from 0 to 50, got",
         ),
-        (["{run}", "o" * 253, "--card"], 1, "File name too long; choose another path"),
+        (["{run}", f"{'o' * 251}.onnx", "--card"], 1, "File name too long; choose another path"),
         (
             ["{run}", f"{'o' * 245}.onnx", "--triton", "models"],
             1,
@@ -156,7 +176,7 @@ def test_the_card_lists_earlier_training_runs(onnx_file: Path) -> None:
             "cannot write to text.pt/models: Not",
         ),
         (
-            ["{run}", "{run}/samples/out", "--card", "--dataset", "x", "--evaluate"],
+            ["{run}", "{run}/samples/out.onnx", "--card", "--dataset", "x", "--evaluate"],
             1,
             "'x'; choose ",
         ),
@@ -171,13 +191,14 @@ def test_bad_input_gives_one_line_and_no_file(
     call: Command, run_dir: Path, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "text.pt").write_text("not a model")
+    (tmp_path / "text.onnx").touch()
     done = call("cgan-export", *(each.format(run=run_dir) for each in arguments))
     assert done.returncode == code
     assert done.stdout == b""
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("error: ")
     assert message in line
-    assert [path.name for path in tmp_path.iterdir()] == ["text.pt"]
+    assert {path.name for path in tmp_path.iterdir()} == {"text.onnx", "text.pt"}
 
 
 MINE = """

@@ -104,7 +104,7 @@ def test_shared_memory_that_cannot_be_written(
     variables = {"TERM": "dumb", "COLUMNS": "1", "NO_COLOR": "1"}
     code, output = run_in_terminal((*words, *train, "--run-dir", "run"), tmp_path, variables)
     assert code == 0, output
-    assert output.splitlines()[-1] == "run/model.pt"
+    assert "run/model.pt" in output.splitlines()
     assert "Traceback" not in output
     assert "Warning" not in output
     load_model(tmp_path / "run")
@@ -240,7 +240,7 @@ def test_no_command_causes_a_warning(
         ((*GENERATE, "--output", "a.png"), 0),
         (("cgan-check", "--threads", "1"), 0),
         (BULK, 0),
-        ((*train, "--run-dir", "run", "--epochs", "1"), 2),
+        ((*train, "--run-dir", "run", "--epochs", "1"), 7),
         (("cgan-export", "run", "a.onnx"), 2),
     ):
         done = run(*words, *command, env=env)

@@ -1,3 +1,5 @@
+import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from cgan_training.archive import load_archive, save_archive
 from cgan_training.data import Dataset, optdigits
 from cgan_training.errors import DatasetError
 from cgan_training.evaluation import classifier as classifier_module
-from cgan_training.evaluation import classifier_state
+from cgan_training.evaluation import classifier_progress, classifier_state
 from cgan_training.evaluation.classifier import (
     EvaluationClassifier,
     label_accuracy,
@@ -114,6 +116,34 @@ class KilledError(Exception):
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(classifier_module.SETTINGS, epochs=4, min_steps=1)
     monkeypatch.setattr(classifier_module, "SETTINGS", settings)
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize(
+    ("seconds", "epochs"),
+    [((0, 0), [1, 1, 2, 2, 3, 3, 4, 4]), ((0, 99), [1, 2, 3, 4]), (2 * (99,), [4])],
+)
+def test_the_training_of_a_classifier_and_the_use_of_the_cache_are_logged(
+    few: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    seconds: tuple[float, float],
+    epochs: list[int],
+) -> None:
+    caplog.set_level(logging.INFO, "cgan_training")
+    for name, value in zip(("EPOCH_SECONDS", "MAX_SECONDS"), seconds, strict=True):
+        monkeypatch.setattr(classifier_progress, name, value)
+    load_or_train_classifier(few, tmp_path)
+    load_or_train_classifier(few, tmp_path)
+    first, *lines, last = caplog.messages
+    name = few.name
+    assert first.startswith(f"training the evaluation classifier of {name}, which takes minutes; ")
+    form = r"classifier epoch (\d)/4  loss \d\.\d{3}  [\d,]+ images/s  \d\d:\d\d left"
+    matches = [re.fullmatch(form, line) for line in lines]
+    assert [match and int(match[1]) for match in matches] == epochs
+    assert lines[-1].endswith("  00:00 left")
+    assert last == f"using the evaluation classifier of {name} in {next(tmp_path.iterdir())}"
 
 
 @pytest.mark.usefixtures("short")

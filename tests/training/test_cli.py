@@ -1,4 +1,6 @@
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,7 +54,7 @@ def test_a_run_can_be_repeated_from_its_config_and_resumed(
         done = call("cgan-train", *arguments)
         assert done.returncode == 0, done.stderr
     assert done.stdout == b"three/model.pt\n"
-    plan, resumed, one, two = done.stderr.decode().splitlines()
+    plan, resumed, one, two, *_ = done.stderr.decode().splitlines()
     assert plan.startswith("recipe small: 2 epochs on 1,500 images (scikit-learn")
     assert plan.endswith(" on cpu, into three")
     assert resumed == "resumed at epoch 1, step 1"
@@ -136,6 +138,26 @@ def test_keys_of_the_recipe_can_be_set(call: Command, tmp_path: Path, small_toml
     assert recipe == {**unchanged, "generator": {**unchanged["generator"], "hidden": [16, 24]}}
 
 
+@pytest.mark.parametrize("name", ["my runs/it's", "-run"])
+def test_a_finished_run_prints_its_losses_pictures_and_the_next_commands(
+    call: Command, tmp_path: Path, small_toml: Path, name: str
+) -> None:
+    options = ["--recipe", small_toml, "--dataset", "optdigits", "--threads", 1]
+    done = call("cgan-train", *options, "--minutes", 1e-6, "--run-dir", name)
+    assert done.returncode == 0, done.stderr
+    finished, pictures, following, export, generate = done.stderr.decode().splitlines()[-5:]
+    losses = r"loss G \d\.\d{3} D \d\.\d{3}"
+    assert re.fullmatch(rf"finished after \d\d:\d\d in epoch 1/2: {losses}", finished)
+    title, _, paths = pictures.partition(": ")
+    assert (title, following) == ("pictures", "next:")
+    for path in paths.split(", "):
+        assert (tmp_path / shlex.split(path)[0]).exists()
+    for line in (export, generate):
+        done = call(*shlex.split(line))
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.decode().partition(".png")[1]
+
+
 def test_a_recipe_for_the_end_of_a_training_warns_without_its_beginning(
     call: Command, small_toml: Path, tmp_path: Path
 ) -> None:
@@ -163,6 +185,9 @@ def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path
         (["--resume", "run", "--dry-run"], 2, "; give one of them"),
         (["--resume", "run", "--set", "epochs=3"], 2, "; omit --set, or begin a new run"),
         (["--resume", "run", "--run-dir", "new"], 2, "in its own directory, run; omit --run-dir"),
+        (["--resume", "run/config.json"], 2, "is a file; write --resume run "),
+        (["--start-from", "run/config.json"], 2, "is a file; write --start-from run "),
+        (["mnist"], 2, "argument (mnist); cgan-train takes only options: name images with --data"),
         (["--epochs", "3", "--set", "epochs=3"], 2, "are the same; give one of them"),
         (["--set", "epochs"], 2, "--set 'epochs' is invalid: it is not of the form KEY=VALUE; "),
         (["--set", f"name={'x' * 2**14}"], 2, "it has more than 16,384 characters; "),

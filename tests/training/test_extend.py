@@ -58,6 +58,7 @@ def run(folder: Path) -> Path:
         patch.chdir(folder)
         result = cgan_train("--recipe", "my.toml", "--run-dir", "run")
     assert result.exit_code == 0, result.output
+    assert f"  cgan-export --generator {GENERATOR} run/model.pt run/model.onnx" in result.output
     return folder / "run"
 
 

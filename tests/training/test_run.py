@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from cgan_training.networks import Generator
 from cgan_training.pictures.sample_sheet import MAX_FRAME_PIXELS
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, artifacts, read_metrics, train
+from cgan_training.run.progress import Progress
 
 CPU = torch.device("cpu")
 
@@ -102,8 +104,39 @@ def test_a_run_prints_nothing_unless_a_progress_bar_is_requested(
     assert "epoch 1/1" in capfd.readouterr().err
 
 
-def test_quality_is_measured_every_n_epochs(
-    small_recipe: Recipe, digits: Dataset, tmp_path: Path
+@pytest.mark.parametrize(("limit", "left"), [(math.inf, "00:58 left"), (7.0, "00:05 left")])
+@pytest.mark.parametrize("bar", [True, False], ids=["bar", "lines"])
+def test_the_time_left_respects_the_time_limit(
+    small_recipe: Recipe,
+    digits: Dataset,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    limit: float,
+    left: str,
+    bar: bool,
+) -> None:
+    caplog.set_level(logging.INFO, "cgan_training")
+    trainer = Trainer(small_recipe, digits, CPU)  # 30 steps
+    epoch = trainer.train_epoch(lambda _steps, _sums: False)
+    trainer.state.seconds, trainer.seconds_limit = 2.0, limit
+    progress = Progress(trainer, bar=bar)
+    with progress.bar:
+        progress.step(1, torch.zeros(4))
+        progress.end_epoch(epoch)
+    assert left in (capfd.readouterr().err if bar else caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [(None, [False, True, False, True, True]), (1e-6, [True])],
+    ids=["all epochs", "a part of one epoch"],
+)
+def test_quality_is_measured_every_n_epochs_and_at_the_end(
+    small_recipe: Recipe,
+    digits: Dataset,
+    tmp_path: Path,
+    limit: float | None,
+    expected: list[bool],
 ) -> None:
     evaluated: list[Generator] = []
 
@@ -113,11 +146,10 @@ def test_quality_is_measured_every_n_epochs(
         return {"label_accuracy": 0.5, "recall": 0.4, "coverage": 0.3, "frechet": 20.0}
 
     recipe = dataclasses.replace(small_recipe, epochs=5)
-    options = RunOptions(create_evaluator=lambda: evaluator, eval_every=2)
+    options = RunOptions(create_evaluator=lambda: evaluator, eval_every=2, seconds_limit=limit)
     train(recipe, digits, tmp_path, device=CPU, options=options)
-    measured = ["label_accuracy" in line for line in read_metrics(tmp_path)]
-    assert measured == [False, True, False, True, False]
-    assert len(evaluated) == 2
+    assert ["label_accuracy" in line for line in read_metrics(tmp_path)] == expected
+    assert len(evaluated) == expected.count(True)
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size == (1500, 400)
 

@@ -50,10 +50,11 @@ VALUES = st.recursive(
 )
 EDGE = load_recipe("edge").to_dict()
 KEYS = [*EDGE, *(f"{name}.{key}" for name in EDGE if name in TABLES for key in EDGE[name])]
+SETTINGS = st.tuples(st.just("--set"), st.builds("{}={}".format, st.sampled_from(KEYS), WORDS))
 
 
 @examples(45)
-@given(options=st.lists(st.tuples(OPTIONS, WORDS), max_size=3))
+@given(options=st.lists(st.tuples(OPTIONS, WORDS) | SETTINGS, max_size=3))
 def test_any_option_value_trains_or_gives_one_error_line(
     call: Call, small_toml: Path, options: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 import cgan_export
+from cgan_export.divergence import DivergenceSearch
 from cgan_export.errors import ExportError, VerificationError
 from cgan_export.evaluation.quality_gate import GateResult
 from cgan_export.int8.onnx_graph import export_to_int8_onnx
@@ -276,7 +277,8 @@ def export_source(
         check_graph(path)
         with _open(path, source.name, threads) as generator:
             _log.info("verifying the images of the file")
-            errors = verify_against_torch(generator, source, tolerance)
+            search = DivergenceSearch(source, network, graph, precision, generator)
+            errors = verify_against_torch(generator, source, tolerance, search)
             if quantized:
                 verify_against_integers(generator, quantized)
             gate_result = gate(generator, source) if gate else None

@@ -1,8 +1,9 @@
 """Verification that an exported file generates the images of the generator in PyTorch."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ BATCH_SIZES = (1, 2, 33, 256)
 MAX_VALUES = 2**24  # of the images to compare; above it, the images of a batch have several labels
 MAX_GOLDEN = 2**20  # bytes of the golden sample
 INTEGER_IMAGES = 500  # images of all labels that are compared with the integer arithmetic
+LOCATED_IMAGES = 4  # images whose values are compared node by node if the verification fails
 INDEPENDENCE_IMAGES = 64  # images generated in one batch and then one at a time
 
 
@@ -37,6 +39,10 @@ class Tolerance:
 # The measured error is 0. Another version of ONNX Runtime may round a value that lies halfway
 # between two quantization steps to the other step, which changes a pixel or two.
 INTEGER_TOLERANCE = Tolerance(8, 0.005)
+
+
+# Says where the values of images diverge, given their labels and the index of the first image.
+Locate = Callable[[list[int], int], str]
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,21 @@ def check_graph(path: Path) -> None:
 
 
 def verify_against_torch(
-    generator: ImageGenerator, source: GeneratorSource, tolerance: Tolerance
+    generator: ImageGenerator,
+    source: GeneratorSource,
+    tolerance: Tolerance,
+    locate: Locate = lambda _labels, _start: "",
 ) -> PixelErrors:
     """Compare the images of an exported file with those of the generator in PyTorch.
 
     Every label is generated at batch sizes 1, 2, 33 and 256. An image must not depend on the
     other images of its batch.
+
+    Args:
+        generator: the exported file.
+        source: the generator that was exported.
+        tolerance: the largest accepted errors.
+        locate: finds where the values of a few images diverge, for the message of the error.
 
     Raises:
         VerificationError: an error exceeds the tolerance.
@@ -95,15 +110,18 @@ def verify_against_torch(
         images = generator.generate(labels, seed=REFERENCE_SEED, start=compared).astype(np.int16)
         expected = generate_with_torch(source, labels, REFERENCE_SEED, compared)
         errors = np.abs(images - expected)
-        error, worst = int(errors.max()), labels[int(errors.max((1, 2, 3)).argmax())]
-        subject = f"the max pixel error vs PyTorch of label {worst} at batch size {len(labels)}"
-        _require_at_most(tolerance.max_error, error, subject, tolerance.remedy)
+        error, worst = int(errors.max()), int(errors.max((1, 2, 3)).argmax())
+        subject = (
+            f"the max pixel error vs PyTorch of label {labels[worst]} at batch size {len(labels)}"
+        )
+        first = max(0, min(worst, len(labels) - LOCATED_IMAGES))
+        where = partial(locate, labels[first : first + LOCATED_IMAGES], compared + first)
+        _require_at_most(tolerance.max_error, error, subject, tolerance.remedy, where)
         max_error, compared = max(max_error, error), compared + len(labels)
         error_sum += float(errors.mean()) * len(labels)
-    mean_error = error_sum / compared
-    _require_at_most(
-        tolerance.mean_error, mean_error, "the mean pixel error vs PyTorch", tolerance.remedy
-    )
+    mean_error, subject = error_sum / compared, "the mean pixel error vs PyTorch"
+    where = partial(locate, [index % source.classes for index in range(LOCATED_IMAGES)], 0)
+    _require_at_most(tolerance.mean_error, mean_error, subject, tolerance.remedy, where)
     _verify_independence(generator, tolerance)
     return PixelErrors(max_error, mean_error, compared)
 
@@ -151,9 +169,11 @@ def _verify_independence(generator: ImageGenerator, tolerance: Tolerance) -> Non
         _require_at_most(tolerance.batch_error, error, subject, tolerance.remedy)
 
 
-def _require_at_most(maximum: float, error: float, subject: str, remedy: str) -> None:
+def _require_at_most(
+    maximum: float, error: float, subject: str, remedy: str, locate: Callable[[], str] = str
+) -> None:
     if error > maximum:
         raise VerificationError(
-            f"{subject} is {error:.4g}, more than the maximum of {maximum}, so nothing was "
-            f"written; {remedy}"
+            f"{subject} is {error:.4g}, more than the maximum of {maximum}{locate()}, so nothing "
+            f"was written; {remedy}"
         )

@@ -24,6 +24,7 @@ from cgan_training.provenance import check_provenance
 from cgan_training.recipe import TABLES, CustomGenerator, GeneratorSettings, build_table
 
 FORMAT, FORMAT_VERSION = "cgan-model", 3
+REMEDY = "give a model.pt or its run directory"
 # dataset_path is the name of a built-in dataset or an absolute path. Earlier files lack all four.
 TRAINING_TEXTS = ("dataset_path", "data_dir", "dataset_sha256", "recipe_path")
 
@@ -114,11 +115,11 @@ def _read_content(path: Path) -> dict[str, Any]:
         raise ModelFileError(f"cannot read {path}: {error.strerror}; check the path") from error
     except ArchiveError as error:
         raise ModelFileError(
-            f"{path} is not a model that cgan-train wrote, or is damaged ({error}); give a model.pt"
+            f"{path} is not a model that cgan-train wrote, or is damaged ({error}); {REMEDY}"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelFileError(
-            f"{path} is a PyTorch file, but not a model that cgan-train wrote; give a model.pt"
+            f"{path} is a PyTorch file, but not a model that cgan-train wrote; {REMEDY}"
         )
     version = content.get("version")
     if type(version) is not int or version != FORMAT_VERSION:  # comparing a tensor returns a tensor

@@ -1,6 +1,7 @@
 """Locate a model file. This module does not import torch, which takes seconds to load."""
 
 import os
+import shlex
 from pathlib import Path
 
 from cgan_training.errors import ModelFileError
@@ -19,6 +20,12 @@ def find_model(path: Path) -> Path:
     try:
         path.stat()
     except FileNotFoundError as error:
+        run = path.parent
+        if path.name == "model.pt" and (run / "checkpoint.pt").exists():
+            raise ModelFileError(
+                f"the run in {run} is not finished, so there is no {path}; continue it with "
+                f"cgan-train --resume {shlex.quote(str(run))}"
+            ) from error
         message = f"there is no model {path}; train one with cgan-train, or check the path"
         raise ModelFileError(message) from error
     except OSError as error:

@@ -10,6 +10,7 @@ from cgan_export.cli.modules import names_module
 from cgan_export.targets.c import c_files
 from cgan_runtime.cli import runner
 from cgan_runtime.errors import OutputError, printable
+from cgan_training.model_path import find_model
 
 
 def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool) -> None:
@@ -20,11 +21,16 @@ def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool) -> None
         for each in context.params
         if context.get_parameter_source(each) is ParameterSource.COMMANDLINE
     }
-    others = given - {"model", "c_folder", "as_json", "debug"}
-    if folder is None or others:
+    find_model(model)
+    if folder is None:
         raise click.UsageError(
-            f"MODEL {model} is an .onnx file, which needs --c DIR, without OUTPUT and any other "
-            "option than --json; give a model.pt or a run directory to export one"
+            f"MODEL {model} is an .onnx file already; give the model.pt of a run or its run "
+            "directory to export it, or --c DIR to write an int8 file as C"
+        )
+    if given - {"model", "c_folder", "as_json", "debug"}:
+        raise click.UsageError(
+            f"MODEL {model} is an .onnx file, which --c writes as C without OUTPUT and any option "
+            "but --json; omit them, or give a model.pt or a run directory"
         )
     check_c_files(model, folder, [model])
     from cgan_export.targets.c.source import write_c
@@ -32,15 +38,6 @@ def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool) -> None
     source = write_c(model, folder)
     values = {"path": str(model), "c": str(source)}
     click.echo(runner.json_text([values]) if as_json else f"C source: {printable(str(source))}")
-
-
-def require_name(output: Path | None) -> Path:
-    """Return OUTPUT; raise click.UsageError if it is missing or has no file name."""
-    if output is None:
-        raise click.UsageError("Missing argument 'OUTPUT'.")
-    if not output.name:
-        raise click.UsageError(f"OUTPUT {str(output)!r} has no file name; choose another path")
-    return output
 
 
 def check_c_option(folder: Path | None, outputs: dict[str, Path], model: Path) -> None:

@@ -23,6 +23,7 @@ from cgan_training.model_path import find_model
 
 if TYPE_CHECKING:
     from cgan_export.evaluation.evaluator import Evaluation
+    from cgan_export.evaluation.image_sources import ImageSource
 
 # Not the docstring: python -OO removes docstrings.
 HELP = """\
@@ -109,17 +110,17 @@ def command(
     prepare_for_torch()
     log_to_stderr("cgan_training", "cgan_export")
     for path in filter(None, (model, baseline)):
-        if path.suffix != ".onnx":
+        if path.suffix.lower() != ".onnx":
             find_model(path)  # before torch is imported, which takes seconds
 
     from cgan_export.evaluation.datasets import has_trained_on, load_evaluation_data, require_fit
     from cgan_export.evaluation.evaluator import Evaluator
-    from cgan_export.evaluation.image_sources import ImageSource, open_source
+    from cgan_export.evaluation.image_sources import ImageSource
     from cgan_training.evaluation.controls import make_controls
 
     limit_threads(threads)
     paths = [path for path in (model, baseline) if path is not None]
-    sources = [open_source(path, seed, threads, generator) for path in paths]
+    sources = [open_model(path, seed, threads, generator) for path in paths]
     first = sources[0]
     data = load_evaluation_data(first, dataset, data_dir)
     for other in sources[1:]:
@@ -148,6 +149,19 @@ def command(
         click.echo(results_table(results, first.class_names))
     if output is not None:
         write_pictures(results[0], first, evaluator, output)
+
+
+def open_model(path: Path, seed: int, threads: int | None, generator: str | None) -> "ImageSource":
+    """Open a model; the message about a file of another kind says what MODEL can be."""
+    from cgan_export.evaluation.image_sources import open_source
+    from cgan_training.errors import ModelFileError
+    from cgan_training.model_file import REMEDY
+
+    try:
+        return open_source(path, seed, threads, generator)
+    except ModelFileError as error:
+        remedy = "give a model.pt, its run directory or an .onnx file"
+        raise ModelFileError(str(error).replace(REMEDY, remedy)) from error
 
 
 def results_table(results: "list[Evaluation]", class_names: tuple[str, ...]) -> str:

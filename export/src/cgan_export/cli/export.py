@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cgan_export.cli import options
-from cgan_export.cli.c_source import check_c_option, export_onnx_to_c, require_name
+from cgan_export.cli.c_source import check_c_option, export_onnx_to_c
 from cgan_export.cli.modules import (
     MAX_CLASSES,
     MAX_NOISE_DIM,
@@ -35,7 +35,7 @@ MAX_LOSS_POINTS = 50.0  # of --max-accuracy-loss, in percentage points
 
 # Not the docstring: python -OO removes docstrings.
 HELP = """\
-Export MODEL to the ONNX file OUTPUT.
+Export MODEL to the ONNX file OUTPUT, whose name ends in .onnx.
 
 MODEL is a model.pt, its run directory, or a module of your own: my_module:generator names an
 nn.Module in eval mode, or a function without arguments that returns one. Its forward(noise, label)
@@ -82,7 +82,7 @@ def check_range(
 
 @click.command("cgan-export", help=HELP, epilog=EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.argument("output", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--precision",
     "precisions",
@@ -211,7 +211,7 @@ def command(
     # Check the arguments before torch is imported, which takes seconds.
     module = ModuleOptions(generator, noise_dim, classes, class_names, value_range, weights)
     check_module_options(model, module)
-    outputs = output_paths(require_name(output), precisions)
+    outputs = output_paths(output, precisions)
     for path in outputs.values():
         check_output(path, model, card=card)
     check_c_option(c_folder, outputs, model)

@@ -10,17 +10,23 @@ import click
 
 from cgan_runtime.errors import OutputError
 
+SUFFIX = ".onnx"
 CARD_SUFFIXES = (".png", ".md")  # of the files that --card writes
 
 
-def output_paths(output: Path, precisions: Iterable[str]) -> dict[str, Path]:
+def output_paths(output: Path | None, precisions: Iterable[str]) -> dict[str, Path]:
     """Return the file of each precision, without duplicates, in order.
 
     Raises:
-        click.UsageError: OUTPUT has no file name.
+        click.UsageError: OUTPUT is missing, or is not the name of an .onnx file.
     """
-    if not output.name:
-        raise click.UsageError(f"OUTPUT {str(output)!r} has no file name; choose another path")
+    if output is None:
+        raise click.UsageError("OUTPUT is missing; name the file to write, such as model.onnx")
+    is_folder = os.path.isdir(output)  # noqa: PTH112 - Path.is_dir() raises for a long name
+    if is_folder or output.suffix.lower() != SUFFIX:
+        name = output / "model.onnx" if is_folder else output.with_suffix(SUFFIX)
+        what = "is a folder" if is_folder else "is not a file name that ends in .onnx"
+        raise click.UsageError(f"OUTPUT {str(output)!r} {what}; write {str(name)!r}, for example")
     requested = dict.fromkeys(precisions)
     if len(requested) == 1:
         return dict.fromkeys(requested, output)
@@ -31,22 +37,17 @@ def output_paths(output: Path, precisions: Iterable[str]) -> dict[str, Path]:
 
 
 def check_output(path: Path, model: Path, *, card: bool) -> None:
-    """Check that OUTPUT can be written, and differs from the model and the card's files.
+    """Check that OUTPUT can be written, and differs from the model.
 
     Raises:
         OutputError: OUTPUT or one of the card's files cannot be written.
-        click.UsageError: OUTPUT is the model, or has the suffix of one of the card's files.
+        click.UsageError: OUTPUT is the model.
     """
     require_writable(path)
     if path.exists() and any(
         each.exists() and path.samefile(each) for each in (model, model / "model.pt")
     ):
         raise click.UsageError(f"OUTPUT {path} is the trained model; choose another name")
-    if card and path.suffix.lower() in CARD_SUFFIXES:
-        raise click.UsageError(
-            f"--card would overwrite OUTPUT with its {path.suffix} file; choose a name that ends "
-            "in .onnx"
-        )
     if card:
         for suffix in CARD_SUFFIXES:
             require_writable(path.with_suffix(suffix))

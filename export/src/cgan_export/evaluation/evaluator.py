@@ -144,7 +144,7 @@ def warn_if_low(accuracy: float, subject: str) -> None:
     """Log a warning if a label accuracy is so low that the quality figures mean little."""
     if accuracy < LOW_ACCURACY:
         _log.warning(
-            "WARNING: the label accuracy of %s is only %.2f%%, so its quality figures mean little; "
+            "the label accuracy of %s is only %.2f%%, so its quality figures mean little; "
             "check --dataset, or train the model longer",
             subject,
             accuracy * 100,

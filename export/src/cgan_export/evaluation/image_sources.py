@@ -47,7 +47,7 @@ def open_source(
         cgan_runtime.CganError: the .onnx file cannot be opened.
         cgan_training.errors.ModelFileError: the model.pt cannot be read.
     """
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         return open_onnx_source(path, seed, threads)
     model = load_model(path, generator=generator)
     return torch_source(source_of_model(model, str(path)), seed)

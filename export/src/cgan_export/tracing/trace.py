@@ -5,10 +5,13 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
+import torch.fx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor
 from torch.export import ExportedProgram
@@ -37,6 +40,48 @@ def export_to_onnx(module: TraceableGenerator, opset: int = OPSET) -> onnx.Model
         ExportError: the module cannot be traced, or the installed onnxscript does not work with the
             installed torch.
     """
+    return clean(_with_uint8_output(_trace(module, opset).model_proto, module.span))
+
+
+def traced_values(
+    module: TraceableGenerator, opset: int, noise: Tensor, label: Tensor
+) -> dict[str, NDArray[Any]]:
+    """Trace a generator again, and compute the values of its operators with PyTorch.
+
+    Args:
+        module: as for export_to_onnx().
+        opset: ONNX opset version.
+        noise: float32 [batch, noise_dim].
+        label: int64 [batch].
+
+    Returns:
+        The tensors by the names that they have in the ONNX model, in the order of the computation.
+    """
+    program = _trace(module, opset).exported_program
+    if program is None:
+        return {}
+    recorder = _Recorder(program.module())
+    with torch.no_grad():
+        image = recorder.run(noise, label)
+    return {**recorder.values, FLOAT_IMAGE: image.numpy()}
+
+
+class _Recorder(torch.fx.Interpreter):
+    """Runs a program and keeps the tensors that its operators return."""
+
+    def __init__(self, program: torch.nn.Module) -> None:
+        super().__init__(program)
+        self.values: dict[str, NDArray[Any]] = {}
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.op == "call_function" and isinstance(value, Tensor):
+            self.values[n.name] = value.numpy().copy()
+        return value
+
+
+def _trace(module: TraceableGenerator, opset: int) -> torch.onnx.ONNXProgram:
+    """Trace a generator; see export_to_onnx()."""
     inputs = torch.zeros(TRACED_BATCH, module.noise_dim), torch.zeros(TRACED_BATCH).long()
     try:
         with silence(), torch.no_grad():
@@ -62,7 +107,7 @@ def export_to_onnx(module: TraceableGenerator, opset: int = OPSET) -> onnx.Model
         ) from error
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    return clean(_with_uint8_output(program.model_proto, module.span))
+    return program
 
 
 def _capture(module: TraceableGenerator, inputs: tuple[Tensor, Tensor]) -> ExportedProgram:

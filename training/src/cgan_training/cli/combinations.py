@@ -1,5 +1,6 @@
 """Options of cgan-train that contradict each other."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ def _check_resume(resumed: Path, values: dict[str, Any]) -> None:
         raise click.UsageError(
             "--resume continues a run and --start-from begins a new one; give one of them"
         )
+    start_from = f"--start-from {shlex.quote(str(resumed))}"
     if values["overrides"]:
         raise click.UsageError(
             "--set changes the recipe, but --resume continues a run with its own; omit --set, or "
-            f"begin a new run from its networks with --start-from {resumed}"
+            f"begin a new run from its networks with {start_from}"
         )
     if values["dry_run"]:
         raise click.UsageError(
@@ -42,5 +44,5 @@ def _check_resume(resumed: Path, values: dict[str, Any]) -> None:
     if is_given("run_dir") and values["run_dir"].resolve() != resumed.resolve():
         raise click.UsageError(
             f"--resume continues the run in its own directory, {resumed}; omit --run-dir, or begin "
-            f"a new run from its networks with --start-from {resumed}"
+            f"a new run from its networks with {start_from}"
         )

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cgan_runtime.errors import CganError
 from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given
 from cgan_training.cli.common import echo_line, echo_warning, limit_threads
+from cgan_training.cli.finished import finished_lines
 from cgan_training.cli.plan_text import format_plan
 from cgan_training.data import is_dataset_path
 from cgan_training.errors import LaunchError, UserCodeError
@@ -132,6 +134,10 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         recipe, data, arguments.run_dir, device=device, options=options, processes=processes
     )
     click.echo(model, color=True)  # without color=True click removes escape codes from a path
+    if processes.rank == 0:
+        with suppress(OSError, CganError):  # of what is only a convenience
+            for line in finished_lines(model, recipe):
+                echo_line(line)
 
 
 def recipe_changes(arguments: Arguments) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import click
 
 from cgan_runtime.cli import options, runner
 from cgan_training import __version__
-from cgan_training.cli import common, recipe_options
+from cgan_training.cli import common, parsing
 from cgan_training.cli.combinations import check_combinations
 from cgan_training.cli.start import AUTO, Arguments, join_processes, start
 from cgan_training.data import DATASETS, is_dataset_path
@@ -50,6 +50,7 @@ def option(name: str, text: str, **settings: Any) -> options.Decorator:
 
 
 directory = partial(option, type=click.Path(path_type=Path, file_okay=False))
+run = partial(option, type=parsing.RunDirectory(), metavar="RUN_DIR")
 
 
 def check_minutes(_ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -86,7 +87,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 
 @click.command(
     "cgan-train",
-    cls=recipe_options.CommandWithRecipe,
+    cls=parsing.TrainCommand,
     help=HELP,
     epilog=EXAMPLES,
     context_settings={"show_default": True},
@@ -97,22 +98,20 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     "chooses edge, edge-texture or edge-conv by the images.",
     default=AUTO,
 )
-@recipe_options.overrides
+@parsing.overrides
 @directory(
     "--run-dir",
     "Directory to write the run to. It must not contain another run.",
     default=Path("runs/digits"),
 )
-@directory(
+@run(
     "--resume",
     "Continue the run in this directory, with its recipe, dataset, device and threads.",
-    metavar="RUN_DIR",
 )
-@directory(
+@run(
     "--start-from",
     "Initialize the networks from the run in this directory instead of randomly, to train them on "
     "other images of the same size, or with another recipe. Without --recipe, its recipe is used.",
-    metavar="RUN_DIR",
 )
 @option("--list-recipes", "List the built-in recipes and exit.", is_flag=True)
 @option(
@@ -173,8 +172,8 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     "--eval-every",
     0,
     MAX_EPOCHS,
-    "Measure the quality of every N-th epoch; 0 measures none. The evaluation classifier that this "
-    "needs is trained on first use (some minutes) and kept in --cache-dir.",
+    "Measure the quality of every N-th epoch and of the last one; 0 measures none. The evaluation "
+    "classifier that this needs is trained on first use (some minutes) and kept in --cache-dir.",
     default=0,
 )
 @directory(

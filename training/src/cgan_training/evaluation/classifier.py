@@ -21,6 +21,7 @@ from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.archive import load_archive, save_archive
 from cgan_training.data import Dataset
 from cgan_training.errors import DatasetError
+from cgan_training.evaluation.classifier_progress import ClassifierProgress
 from cgan_training.evaluation.classifier_state import TrainingState
 from cgan_training.hardware.precision import supports_bf16
 
@@ -113,7 +114,7 @@ def train_classifier(
     epochs: int | None = None,
     state_path: Path | None = None,
 ) -> EvaluationClassifier:
-    """Train a classifier on the CPU, and return it in eval mode. Each epoch is logged.
+    """Train a classifier on the CPU, and return it in eval mode. The progress is logged.
 
     The same arguments on the same machine give the same weights, even if the training was killed
     and continued from its state file.
@@ -158,8 +159,9 @@ def train_classifier(
         state = TrainingState(
             state_path, classifier, optimizer, schedule, generator, epochs, batches
         )
-    for epoch in range(state.restore() if state else 0, epochs):
-        _log.info("training the classifier: epoch %d of %d", epoch + 1, epochs)
+    done = state.restore() if state else 0
+    progress = ClassifierProgress(epochs, batches, batch_size, done)
+    for epoch in range(done, epochs):
         order = torch.randperm(len(images), generator=generator)
         for batch in order[: batches * batch_size].split(batch_size):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -171,6 +173,7 @@ def train_classifier(
             loss.backward()
             optimizer.step()
             schedule.step()
+            progress.step(loss)
         if state and epoch + 1 < epochs:
             state.save(epoch + 1)
     return classifier.eval()
@@ -235,8 +238,13 @@ def load_or_train_classifier(dataset: Dataset, cache_dir: Path) -> EvaluationCla
     path = cache_dir / classifier_file_name(dataset)
     state_path = path.with_suffix(".state.pt")
     classifier = _load_classifier(path, dataset) if path.exists() else None
-    if classifier is None:
-        _log.info("training the evaluation classifier of %s, once; takes minutes", dataset.name)
+    if classifier is not None:
+        _log.info("using the evaluation classifier of %s in %s", dataset.name, path)
+    else:
+        _log.info(
+            "training the evaluation classifier of %s, which takes minutes; it is kept in %s",
+            *(dataset.name, cache_dir),
+        )
         make_folder(cache_dir, "choose another --cache-dir")
         classifier = train_classifier(
             dataset.images, dataset.labels, classes=dataset.classes, state_path=state_path

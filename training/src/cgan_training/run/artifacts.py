@@ -58,6 +58,7 @@ class RunArtifacts:
         self._identity, self.history = identity, history
         self._is_new, self._metrics = metrics is None, list(metrics or [])
         self._evaluate: Callable[[Any], dict[str, float]] | None = None
+        self._evaluated_step = 0  # after which the quality was measured last
         self._tensorboard: Any = None  # the SummaryWriter
         self._saved_at = time.perf_counter()
 
@@ -103,10 +104,8 @@ class RunArtifacts:
         """Write the metrics and the sample sheet of an epoch, and its model if it is to be kept."""
         trainer, options = self._trainer, self._options
         metrics, images = asdict(epoch), None
-        if self._evaluate is not None and self._is_due(options.eval_every):
-            with _optional(f"the quality of epoch {epoch.epoch}"):
-                figures = self._evaluate(trainer.finished_generator())
-                metrics |= {key: each for key, each in figures.items() if math.isfinite(each)}
+        if self._is_due(options.eval_every):
+            self._add_quality(metrics)
         self._metrics.append(metrics)
         self._write_metrics()
         sheet = f"samples/epoch-{epoch.epoch:04d}.png"
@@ -122,9 +121,16 @@ class RunArtifacts:
             save_model(self._build_model(), self._run_dir / f"models/epoch-{epoch.epoch:04d}.pt")
 
     def finish(self) -> Path:
-        """Write the model, then the grid, the animation and the curves; return the model's path."""
+        """Write the model and the pictures, and measure the quality if record() did not.
+
+        Returns:
+            The path of the model.
+        """
         path = self._run_dir / "model.pt"
         save_model(self._build_model(), path)
+        if self._evaluated_step != self._trainer.step:
+            self._add_quality(self._metrics[-1])
+            self._write_metrics()
         samples = self._run_dir / "samples"
         # By length first: the number of an epoch may have more than four digits.
         sheets = sorted(samples.glob("epoch-*.png"), key=lambda each: (len(each.name), each.name))
@@ -151,6 +157,15 @@ class RunArtifacts:
                 f"label (see {self._run_dir}/samples); lower the recipe's learning_rate, or "
                 "change its seed"
             )
+
+    def _add_quality(self, metrics: dict[str, Any]) -> None:
+        """Measure the generator if the options ask for it, and add the figures to its metrics."""
+        if self._evaluate is None:
+            return
+        self._evaluated_step = self._trainer.step
+        with _optional(f"the quality of epoch {metrics['epoch']}"):
+            figures = self._evaluate(self._trainer.finished_generator())
+            metrics |= {key: each for key, each in figures.items() if math.isfinite(each)}
 
     def _is_due(self, interval: int) -> bool:
         trainer = self._trainer

@@ -39,7 +39,7 @@ class RunOptions:
     start_from: Path | None = None  # run directory whose networks initialize a new run
     # Called once, before a new run writes anything; returns what measures a generator's quality.
     create_evaluator: Callable[[], Callable[[Generator], dict[str, float]]] | None = None
-    eval_every: int = 0  # evaluate every n-th epoch; 0 evaluates none
+    eval_every: int = 0  # evaluate every n-th epoch and the last one; 0 evaluates none
     tensorboard: bool = False  # also write TensorBoard event files to tensorboard/
     progress_bar: bool = False  # show a bar on stderr instead of logging a line per epoch
     dataset_argument: str = ""  # name or absolute path of the dataset, for config.json

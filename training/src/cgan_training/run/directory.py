@@ -1,5 +1,6 @@
 """The run directory: only one process writes to it, and what a killed one left is deleted."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,8 +45,8 @@ def require_no_run(run_dir: Path) -> None:
     """Raise OutputError if a directory already contains a run."""
     if (run_dir / "config.json").exists():
         raise OutputError(
-            f"{run_dir} already contains a run; continue it with --resume {run_dir}, "
-            "or choose another --run-dir"
+            f"{run_dir} already contains a run; continue it with --resume "
+            f"{shlex.quote(str(run_dir))}, or choose another --run-dir"
         )
 
 

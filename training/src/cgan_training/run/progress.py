@@ -8,6 +8,8 @@ from tqdm import tqdm
 
 from cgan_training.engine import EpochMetrics, Trainer
 
+# tqdm's own time left would not respect the time limit.
+BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
 REFRESH_SECONDS = 1.0  # reading the losses waits for the device, so the bar shows them rarely
 _logger = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ class Progress:
             unit_scale=True,
             dynamic_ncols=True,
             smoothing=0.05,
+            bar_format=BAR_FORMAT,
             disable=not bar,
         )
 
@@ -45,18 +48,27 @@ class Progress:
         if now - self._refreshed >= REFRESH_SECONDS:
             self._refreshed = now
             loss_g, loss_d = (sums[:2] / steps).tolist()
-            self.bar.set_postfix_str(f"G {loss_g:.3f} D {loss_d:.3f}", refresh=False)
+            self.bar.set_postfix_str(
+                f"G {loss_g:.3f} D {loss_d:.3f}, {self._time_left()} left", refresh=False
+            )
 
     def end_epoch(self, epoch: EpochMetrics) -> None:
         """Log the results of the epoch, unless there is a bar."""
         if not self.bar.disable:
             return
-        seconds = (self._epochs - epoch.epoch) * epoch.seconds / epoch.epoch
-        seconds = max(0.0, min(seconds, self._trainer.seconds_limit - epoch.seconds))
         text = (
             f"epoch {epoch.epoch}/{self._epochs}  loss G {epoch.loss_generator:.3f} "
             f"D {epoch.loss_discriminator:.3f}  D(real) {epoch.mean_d_real:.2f} "
             f"D(fake) {epoch.mean_d_fake:.2f}  {epoch.images_per_second:,.0f} images/s  "
-            f"{tqdm.format_interval(round(seconds))} left"
+            f"{self._time_left()} left"
         )
         _logger.info("%s", text)
+
+    def _time_left(self) -> str:
+        """Return the time until the last epoch or the time limit, as MM:SS or H:MM:SS."""
+        trainer = self._trainer
+        steps = self._epochs * trainer.steps_per_epoch - trainer.step
+        seconds = min(
+            steps * trainer.seconds / trainer.step, trainer.seconds_limit - trainer.seconds
+        )
+        return str(tqdm.format_interval(max(0, round(seconds))))

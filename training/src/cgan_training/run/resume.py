@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from dataclasses import fields
 from math import isfinite
 from pathlib import Path
@@ -47,7 +48,7 @@ def resume(
         raise CheckpointError(
             f"the run in {run_dir} has a different recipe ({reason}); resume it without --recipe, "
             "--epochs, --precision and --seed, train its networks further with "
-            f"--start-from {run_dir} and another --run-dir, or start a new run"
+            f"--start-from {shlex.quote(str(run_dir))} and another --run-dir, or start a new run"
         )
     if not _equal(checkpoint.get("dataset_sha256"), identity["dataset_sha256"]):
         raise CheckpointError(
@@ -108,7 +109,8 @@ def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises errors of many types for a state that does not fit
         raise CheckpointError(
             f"this recipe and dataset cannot start from the networks in {run_dir} "
-            f"({one_line(error)}); start from a run with the same networks, image size and classes"
+            f"({one_line(error)}); use its recipe, or start from a run with the same networks, "
+            "image size and classes"
         ) from error
     return record
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -125,7 +126,7 @@ def _announce(trainer: Trainer, run_dir: Path) -> None:
         _logger.info(
             "the run is complete, so only its model and pictures are written again; to train its "
             "networks further, use --start-from %s and another --run-dir",
-            run_dir,
+            shlex.quote(str(run_dir)),
         )
     elif trainer.step:
         _logger.info("resumed at epoch %d, step %s", trainer.epoch + 1, f"{trainer.step:,}")
@@ -161,7 +162,7 @@ def _train(trainer: Trainer, artifacts: RunArtifacts, run_dir: Path, options: Ru
                 stopped_by = signal.Signals(int(signal_number))
                 raise StoppedError(
                     f"stopped by {stopped_by.name} in epoch {epoch.epoch}; the state is saved, "
-                    f"continue with cgan-train --resume {run_dir}",
+                    f"continue with cgan-train --resume {shlex.quote(str(run_dir))}",
                     stopped_by,
                 )
         if not trainer.epoch_is_complete:  # the time limit ended the run within an epoch

@@ -1,0 +1,48 @@
+"""What cgan-train prints after a run: the last figures, the pictures and the next commands."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cgan_training.recipe import CustomGenerator
+
+if TYPE_CHECKING:
+    from cgan_training.recipe import Recipe
+
+PICTURES = ("grid.png", "samples.webp", "curves.png")
+
+
+def finished_lines(model: Path, recipe: "Recipe") -> list[str]:
+    """Return the lines about a finished run.
+
+    Args:
+        model: the run's model.pt.
+        recipe: the recipe of the run.
+    """
+    from tqdm import tqdm
+
+    from cgan_training.run import read_metrics
+
+    folder, onnx = model.parent, model.with_suffix(".onnx")
+    last = read_metrics(folder)[-1]
+    accuracy = last.get("label_accuracy")
+    quality = "" if accuracy is None else f", label accuracy {accuracy:.2%}"
+    seconds = tqdm.format_interval(round(last["seconds"]))
+    losses = f"loss G {last['loss_generator']:.3f} D {last['loss_discriminator']:.3f}"
+    paths = [folder / name for name in PICTURES if (folder / name).exists()]
+    pictures = ", ".join(shlex.quote(str(path)) for path in paths)
+    export = ["cgan-export"]
+    if isinstance(recipe.generator, CustomGenerator):
+        export += ["--generator", recipe.generator.kind]
+    return [
+        f"finished after {seconds} in epoch {last['epoch']}/{recipe.epochs}: {losses}{quality}",
+        f"pictures: {pictures or 'none'}",
+        "next:",
+        f"  {shlex.join([*export, _word(model), _word(onnx)])}",
+        f"  {shlex.join(['cgan-run', '--model', _word(onnx)])}",
+    ]
+
+
+def _word(path: Path) -> str:
+    """Return a path that no command takes for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
