@@ -48,7 +48,7 @@ class Network:
 
     def write_c(self, folder: Path) -> Path:
         """Write net.c and its companions to a folder; return net.c."""
-        network = read_network(self.content, "net.onnx")
+        network = read_network(self.content)
         golden = self.generate(2014, 0, self.classes)
         info = ModelInfo(
             class_names=tuple(map(str, range(self.classes))),
