@@ -24,7 +24,6 @@ COMPARED_IMAGES = 500
 MAX_SHIFT = 55  # of a scale: products that would need a larger one are below half a step
 MAKEFILE = "CFLAGS ?= -O3 -std=c99\n%: %_main.c ../%.c\n\t$(CC) $(CFLAGS) -o $@ $^\n"
 TEMPLATES = ("template.c", "template.h", "template_main.c")
-HASH_START, HASH_FACTOR = 0xCBF29CE484222325, 0x100000001B3  # of the 64-bit hash FNV-1a
 
 
 @np.errstate(all="ignore")  # of scales that a foreign file may have
@@ -137,11 +136,7 @@ def c_texts(path: Path, network: Network, info: ModelInfo, sha256: str) -> list[
         "last": "image" if is_cell else "state[LAYERS % 2]",
         "last_maps": _braced(*maps),
         "golden_seed": info.golden.seed,
-        "hash_start": HASH_START,
-        "hash_factor": HASH_FACTOR,
-        "golden_hash": reduce(
-            lambda value, byte: (value ^ byte) * HASH_FACTOR % 2**64, info.golden.images, HASH_START
-        ),
+        "golden_hash": reduce(_hash_byte, info.golden.images, 0xCBF29CE484222325),
     }
     texts = (Path(__file__).with_name(each).read_text() for each in TEMPLATES)
     return [*(Template(each).substitute(values) for each in texts), MAKEFILE]
@@ -153,6 +148,11 @@ def encoded_scales(scale: Floats) -> Integers:
     shifts = 24 - exponents
     integers = (fractions * 2**24).astype(np.int64) >> (shifts - MAX_SHIFT).clip(0, 24)
     return np.asarray(integers << 8 | shifts.clip(1, MAX_SHIFT))
+
+
+def _hash_byte(value: int, byte: int) -> int:
+    """Return the next value of the 64-bit hash FNV-1a."""
+    return (value ^ byte) * 0x100000001B3 % 2**64
 
 
 def _braced(*values: object) -> str:
