@@ -1,8 +1,7 @@
 """Untrained int8 networks of many shapes, as files that need no model contract."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from untrained_generators import untrained_generator
 
 from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import quantize
@@ -20,9 +20,9 @@ from cgan_export.tracing.networks import ContractGenerator
 from cgan_runtime.model_file.contract import Golden, ImageShape, ModelInfo
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
-from cgan_training.engine.batch_norm import calibrate_batch_norm
-from cgan_training.networks import build_generator
-from cgan_training.recipe import ConvolutionalGenerator, PerceptronGenerator
+from cgan_training.recipe import ConvolutionalGenerator as Convolutional
+from cgan_training.recipe import GeneratorSettings
+from cgan_training.recipe import PerceptronGenerator as Perceptron
 
 Images = NDArray[np.uint8]
 
@@ -48,7 +48,7 @@ class Network:
 
     def write_c(self, folder: Path) -> Path:
         """Write net.c and its companions to a folder; return net.c."""
-        network = read_network(self.content, "net.onnx")
+        network = read_network(self.content)
         golden = self.generate(2014, 0, self.classes)
         info = ModelInfo(
             class_names=tuple(map(str, range(self.classes))),
@@ -73,78 +73,46 @@ class Network:
         return files[0]
 
 
-def shipped() -> Network:
-    return Network(SHIPPED_MODEL.read_bytes(), 64, 10)
-
-
 def untrained(
-    settings: PerceptronGenerator | ConvolutionalGenerator,
-    noise_dim: int,
-    classes: int,
-    image_shape: ImageShape,
+    settings: GeneratorSettings, noise_dim: int, classes: int, image_shape: ImageShape
 ) -> Network:
     """Return an untrained generator with large biases and with images of a high contrast."""
-    torch.manual_seed(0)
-    generator = build_generator(settings, noise_dim, classes, image_shape)
-    calibrate_batch_norm(generator, seed=1)
+    generator = untrained_generator(settings, noise_dim, classes, image_shape, contrast=6)
     module = ContractGenerator(generator).eval()
     layers = [each for each in module.rest if isinstance(each, nn.Linear | nn.Conv2d)]
     with torch.no_grad():
         for layer in layers:
             assert layer.bias is not None
             layer.bias += torch.empty_like(layer.bias).uniform_(-0.5, 0.5)
-        layers[-1].weight *= 6
     content = export_to_int8_onnx(quantize(module)).SerializeToString()
     return Network(content, noise_dim, classes)
 
 
-def perceptron(
-    *hidden: int, noise_dim: int, classes: int, image_shape: ImageShape
-) -> Callable[[], Network]:
-    return partial(untrained, PerceptronGenerator(hidden), noise_dim, classes, image_shape)
-
-
-def convolutional(
-    hidden: int,
-    channels: int,
-    *finer_channels: int,
-    noise_dim: int,
-    classes: int,
-    image_shape: ImageShape,
-) -> Callable[[], Network]:
-    settings = ConvolutionalGenerator(hidden, channels, 2, finer_channels)
-    return partial(untrained, settings, noise_dim, classes, image_shape)
-
-
-NETWORKS: dict[str, Callable[[], Network]] = {
-    "shipped": shipped,
-    "perceptron, 2 layers": perceptron(20, noise_dim=10, classes=3, image_shape=(1, 5, 7)),
-    "perceptron, 3 layers, 1 class": perceptron(
-        130, 9, noise_dim=33, classes=1, image_shape=(1, 13, 11)
-    ),
-    "perceptron, 4 layers": perceptron(
-        40, 257, 7, noise_dim=100, classes=10, image_shape=(1, 28, 28)
-    ),
-    "perceptron, 5 layers, 1 pixel": perceptron(
-        9, 8, 7, 6, noise_dim=1, classes=2, image_shape=(1, 1, 1)
-    ),
-    "perceptron, RGB": perceptron(24, 31, noise_dim=17, classes=5, image_shape=(3, 6, 9)),
-    "convolutional": convolutional(12, 5, noise_dim=6, classes=4, image_shape=(1, 8, 12)),
-    "convolutional, 1 cell": convolutional(9, 4, noise_dim=16, classes=1, image_shape=(1, 4, 4)),
-    "convolutional, RGB": convolutional(14, 8, noise_dim=20, classes=3, image_shape=(3, 12, 8)),
-    "convolutional, RGB, 8 x 64": convolutional(
-        10, 3, noise_dim=64, classes=2, image_shape=(3, 8, 64)
-    ),
-    "convolutional, doubled": convolutional(
-        10, 6, 5, noise_dim=9, classes=3, image_shape=(1, 12, 8)
-    ),
-    "convolutional, doubled twice, cropped, RGB": convolutional(
-        10, 6, 5, 4, noise_dim=9, classes=4, image_shape=(3, 13, 11)
+# Settings, length of the noise, classes, image shape
+UNTRAINED: dict[str, tuple[GeneratorSettings, int, int, ImageShape]] = {
+    "perceptron, 2 layers": (Perceptron((20,)), 10, 3, (1, 5, 7)),
+    "perceptron, 3 layers, 1 class": (Perceptron((130, 9)), 33, 1, (1, 13, 11)),
+    "perceptron, 4 layers": (Perceptron((40, 257, 7)), 100, 10, (1, 28, 28)),
+    "perceptron, 5 layers, 1 pixel": (Perceptron((9, 8, 7, 6)), 1, 2, (1, 1, 1)),
+    "perceptron, RGB": (Perceptron((24, 31)), 17, 5, (3, 6, 9)),
+    "convolutional": (Convolutional(12, 5), 6, 4, (1, 8, 12)),
+    "convolutional, 1 cell": (Convolutional(9, 4), 16, 1, (1, 4, 4)),
+    "convolutional, RGB": (Convolutional(14, 8), 20, 3, (3, 12, 8)),
+    "convolutional, RGB, 8 x 64": (Convolutional(10, 3), 64, 2, (3, 8, 64)),
+    "convolutional, doubled": (Convolutional(10, 6, 2, (5,)), 9, 3, (1, 12, 8)),
+    "convolutional, doubled twice, cropped, RGB": (
+        Convolutional(10, 6, 2, (5, 4)),
+        9,
+        4,
+        (3, 13, 11),
     ),
 }
+NETWORKS = ["shipped", *UNTRAINED]
 
 
 @cache
 def make_network(kind: str) -> Network:
     """Return one of NETWORKS."""
-    return NETWORKS[kind]()
+    if kind == "shipped":
+        return Network(SHIPPED_MODEL.read_bytes(), noise_dim=64, classes=10)
+    return untrained(*UNTRAINED[kind])

@@ -117,8 +117,8 @@ def reachable_sums(layer: Layer, output: int) -> tuple[int, int]:
 def compare(model: Path, folder: Path, step: int = 1) -> Iterator[tuple[int, int]]:
     """Yield the number of sums and of differences, for every step-th output of every layer."""
     ours, theirs = compile_requantization(model, folder), onnxruntime_requantization()
-    for layer in read_network(model.read_bytes(), str(model)).layers:
-        scales = encoded_scales(layer)
+    for layer in read_network(model.read_bytes()).layers:
+        scales = encoded_scales(layer.scale)
         for output in range(0, len(layer.bias), step):
             low, high = reachable_sums(layer, output)
             for first in range(low, high + 1, CHUNK):

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-import torch
+from untrained_generators import untrained_generator
 
 from cgan_export import export_model
-from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.model_file import Model, save_model
-from cgan_training.networks import Generator, build_generator
+from cgan_training.networks import Generator
 from cgan_training.recipe import ConvolutionalGenerator
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -17,13 +16,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 @pytest.fixture(scope="session")
 def convolutional_generator() -> Generator:
     """An untrained generator with odd sizes, whose images have a high contrast."""
-    torch.manual_seed(0)
-    generator = build_generator(ConvolutionalGenerator(hidden=12, channels=5), 6, 4, (1, 8, 12))
-    calibrate_batch_norm(generator, seed=1)
-    with torch.no_grad():
-        convolutions = [each for each in generator.modules() if isinstance(each, torch.nn.Conv2d)]
-        convolutions[-1].weight *= 6
-    return generator
+    return untrained_generator(ConvolutionalGenerator(12, 5), 6, 4, (1, 8, 12), contrast=6)
 
 
 @pytest.fixture(scope="session")

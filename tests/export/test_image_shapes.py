@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from untrained_generators import untrained_generator
 
 from cgan_export import export_model
 from cgan_export.int8 import quantization
@@ -14,9 +15,8 @@ from cgan_export.tracing.networks import ContractGenerator
 from cgan_export.verification import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import ImageShape
-from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.model_file import Model, save_model
-from cgan_training.networks import Generator, build_generator
+from cgan_training.networks import Generator
 from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, PerceptronGenerator
 
 PERCEPTRON, CONVOLUTIONAL = PerceptronGenerator((24,)), ConvolutionalGenerator(12, 5)
@@ -26,17 +26,8 @@ FINER = ConvolutionalGenerator(12, 5, convolutions=0, finer_channels=(4,))
 
 def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
     """Return an untrained model whose images have a high contrast."""
-    torch.manual_seed(0)
-    generator = build_generator(settings, 6, 3, image_shape)
-    assert isinstance(generator, Generator)
-    calibrate_batch_norm(generator, seed=1)
-    last = [
-        each for each in generator.modules() if isinstance(each, torch.nn.Linear | torch.nn.Conv2d)
-    ]
-    with torch.no_grad():
-        last[-1].weight *= 1.5
     return Model(
-        generator=generator.eval(),
+        generator=untrained_generator(settings, 6, 3, image_shape, contrast=1.5),
         class_names=("red", "green", "blue"),
         dataset="none",
         recipe={"name": "untrained"},

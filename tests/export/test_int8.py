@@ -10,6 +10,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
+from untrained_generators import untrained_generator
 
 from cgan_export import VerificationError
 from cgan_export.int8.onnx_graph import export_to_int8_onnx
@@ -20,7 +21,6 @@ from cgan_export.tracing.networks import ContractGenerator
 from cgan_export.tracing.trace import export_to_onnx
 from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
-from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator, build_generator
 from cgan_training.recipe import ConvolutionalGenerator, PerceptronGenerator
@@ -93,11 +93,8 @@ def test_onnxruntime_fuses_the_integer_operators(
 def test_doubled_and_cropped_grids_are_computed_in_integers(
     finer_channels: tuple[int, ...], shape: tuple[int, int, int]
 ) -> None:
-    torch.manual_seed(0)
     settings = ConvolutionalGenerator(12, 5, convolutions=1, finer_channels=finer_channels)
-    generator = build_generator(settings, 6, 4, shape)
-    calibrate_batch_norm(generator, seed=1)
-    module = ContractGenerator(generator).eval()
+    module = ContractGenerator(untrained_generator(settings, 6, 4, shape)).eval()
     integers = quantize(module)
     session = onnxruntime.InferenceSession(
         export_to_int8_onnx(integers).SerializeToString(), providers=["CPUExecutionProvider"]

@@ -14,8 +14,6 @@ from cgan_runtime.model_file.graph_validation import validate_graph
 from cgan_runtime.model_file.symbolic import Tensor
 
 CLASSES, NOISE_DIM = 10, 6
-MAP, ROWS, MERGED, COLUMNS, TOKENS = "map", "rows", "merged", "columns", "tokens"
-FLAGS, WHOLE, COLUMN, SIZES = "flags", "whole", "column", "map sizes"
 ONE = numpy_helper.from_array(np.ones(1, np.float32))
 
 
@@ -46,27 +44,27 @@ def add_tensors(model: onnx.ModelProto) -> None:
         model.graph.node[-1].output[0] = name
 
     named("all", "Gemm", NOISE, weights(NOISE_DIM, 48))
-    named(MAP, "Reshape", "all", whole(-1, 4, 4, 3))  # [n, 4, 4, 3]
-    named(TOKENS, "Reshape", "all", whole(-1, 4, 12))  # [n, 4, 12]
-    named(ROWS, "Transpose", MAP, perm=[1, 0, 2, 3])  # [4, n, 4, 3]
-    named(MERGED, "Reshape", ROWS, whole(-1, 3))  # [4 * n * 4, 3]
-    named(COLUMNS, "Transpose", "all", perm=[1, 0])  # [48, n]
-    named(FLAGS, "Greater", MAP, np.float32(0))  # [n, 4, 4, 3], bool
-    named(SIZES, "Shape", MAP)  # n, 4, 4, 3
-    named("even sizes", "Mul", SIZES, whole(4))
-    named(COLUMN, "Unsqueeze", LABEL, whole(1))  # [n, 1]
-    named(WHOLE, "Cast", COLUMN, to=TensorProto.INT32)  # [n, 1]
+    named("map", "Reshape", "all", whole(-1, 4, 4, 3))  # [n, 4, 4, 3]
+    named("tokens", "Reshape", "all", whole(-1, 4, 12))  # [n, 4, 12]
+    named("rows", "Transpose", "map", perm=[1, 0, 2, 3])  # [4, n, 4, 3]
+    named("merged", "Reshape", "rows", whole(-1, 3))  # [4 * n * 4, 3]
+    named("columns", "Transpose", "all", perm=[1, 0])  # [48, n]
+    named("flags", "Greater", "map", np.float32(0))  # [n, 4, 4, 3], bool
+    named("map sizes", "Shape", "map")  # n, 4, 4, 3
+    named("even sizes", "Mul", "map sizes", whole(4))
+    named("column", "Unsqueeze", LABEL, whole(1))  # [n, 1]
+    named("whole", "Cast", "column", to=TensorProto.INT32)  # [n, 1]
     named("batch size", "Shape", LABEL)
     named("grid size", "Concat", "batch size", whole(3, 2, 2), axis=0)
     named("grid", "Expand", weights(3, 2, 2), "grid size")
     named("target", "Concat", "batch size", whole(4, 9, 5), axis=0)
-    named("one", "Unsqueeze", MAP, whole(0))
-    named("chosen", "ArgMax", MAP, axis=1)
+    named("one", "Unsqueeze", "map", whole(0))
+    named("chosen", "ArgMax", "map", axis=1)
     named("zeros size", "Concat", "batch size", whole(10), axis=0)
     named("zeros", "ConstantOfShape", "zeros size")
-    named("column size", "Shape", COLUMN)
+    named("column size", "Shape", "column")
     named("ones", "ConstantOfShape", "column size", value=ONE)
-    named("two rows", "Slice", ROWS, whole(1), whole(3))
+    named("two rows", "Slice", "rows", whole(1), whole(3))
 
 
 def add_case(model: onnx.ModelProto, case: Case) -> list[str]:

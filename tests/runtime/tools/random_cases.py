@@ -5,29 +5,17 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from operator_cases import (
-    COLUMN,
-    COLUMNS,
-    FLAGS,
-    MAP,
-    MERGED,
-    ROWS,
-    SIZES,
-    TOKENS,
-    Case,
-    weights,
-    whole,
-)
+from operator_cases import Case, weights, whole
 
 from cgan_runtime.model_file.contract import LABEL, NOISE
 
 # The shape of each tensor for a batch of one image.
 SHAPES = {
-    MAP: (1, 4, 4, 3),
-    TOKENS: (1, 4, 12),
-    ROWS: (4, 1, 4, 3),
-    MERGED: (16, 3),
-    COLUMNS: (48, 1),
+    "map": (1, 4, 4, 3),
+    "tokens": (1, 4, 12),
+    "rows": (4, 1, 4, 3),
+    "merged": (16, 3),
+    "columns": (48, 1),
     NOISE: (1, 6),
     "all": (1, 48),
     "one": (1, 1, 4, 4, 3),
@@ -50,7 +38,7 @@ def _axes(random: Random, rank: int) -> list[int]:
 
 def _sizes(random: Random, sizes: list[int]) -> Any:
     """Return sizes as constants, or behind the batch size."""
-    return random.choice((whole(*sizes), SIZES, "target", "batch size"))
+    return random.choice((whole(*sizes), "map sizes", "target", "batch size"))
 
 
 def along_axis(random: Random) -> Case:
@@ -95,7 +83,7 @@ def binary(random: Random) -> Case:
 
 
 def where(random: Random) -> Case:
-    condition: Any = random.choice((FLAGS, np.array([True, False, True]), np.array(True)))
+    condition: Any = random.choice(("flags", np.array([True, False, True]), np.array(True)))
     return Case("Where", [condition, random.choice(ANY), random.choice(ANY)], {})
 
 
@@ -111,8 +99,8 @@ def multiply(random: Random) -> Case:
 
 
 def gemm(random: Random) -> Case:
-    left = random.choice([COLUMNS, "all", MERGED, NOISE, weights(5, 48), weights(48, 5)])
-    right = random.choice([weights(48, 2), weights(2, 48), weights(3, 2), weights(6, 6), COLUMNS])
+    left = random.choice(["columns", "all", "merged", NOISE, weights(5, 48), weights(48, 5)])
+    right = random.choice([weights(48, 2), weights(2, 48), weights(3, 2), weights(6, 6), "columns"])
     attributes = {"transA": random.randrange(2), "transB": random.randrange(2)}
     return Case("Gemm", [left, right], attributes)
 
@@ -124,7 +112,7 @@ def einsum(random: Random) -> Case:
             ("w", weights(3)),
             ("hk", weights(4, 5)),
             ("hw", weights(4, 3)),
-            (first, MAP),
+            (first, "map"),
             ("bi", "all"),
         )
     )
@@ -132,7 +120,7 @@ def einsum(random: Random) -> Case:
     result = "".join(random.sample(names, random.randint(1, len(names))))
     result = "..." * ("." in first) + result + "b" * ("b" not in result and random.random() < 0.8)
     equation = f"{first},{second}->{result}"
-    return Case("Einsum", [ROWS if first[0] == "c" else MAP, other], {"equation": equation})
+    return Case("Einsum", ["rows" if first[0] == "c" else "map", other], {"equation": equation})
 
 
 def _window(random: Random, axes: int) -> dict[str, Any]:
@@ -146,7 +134,7 @@ def _window(random: Random, axes: int) -> dict[str, Any]:
 
 
 def convolve(random: Random) -> Case:
-    name, axes = random.choice(((MAP, 2), (TOKENS, 1), (ROWS, 2)))
+    name, axes = random.choice((("map", 2), ("tokens", 1), ("rows", 2)))
     group = random.choice((1, 2, 4))
     kernel = [random.choice((1, 2, 3)) for _ in range(axes)]
     attributes = _window(random, axes) | {"group": group}
@@ -158,7 +146,7 @@ def convolve(random: Random) -> Case:
 
 
 def pool(random: Random) -> Case:
-    name, axes = random.choice(((MAP, 2), (TOKENS, 1), (ROWS, 2)))
+    name, axes = random.choice((("map", 2), ("tokens", 1), ("rows", 2)))
     operator = random.choice(("MaxPool", "AveragePool"))
     kernel = [random.choice((1, 2, 3)) for _ in range(axes)]
     attributes = _window(random, axes) | {"kernel_shape": kernel, "ceil_mode": random.randrange(2)}
@@ -167,7 +155,7 @@ def pool(random: Random) -> Case:
 
 def resize(random: Random) -> Case:
     name, shape = random.choice(
-        [(MAP, SHAPES[MAP]), (TOKENS, SHAPES[TOKENS]), (ROWS, SHAPES[ROWS])]
+        [("map", SHAPES["map"]), ("tokens", SHAPES["tokens"]), ("rows", SHAPES["rows"])]
     )
     attributes: dict[str, Any] = {
         "mode": random.choice(("nearest", "linear", "cubic")),
@@ -214,7 +202,7 @@ def select(random: Random) -> Case:
     name: Any = random.choice([*ANY, weights(10, 3)])
     rank = len(SHAPES.get(name, (1, 1))) if isinstance(name, str) else 2
     axis = _axis(random, rank)
-    indices: Any = random.choice([LABEL, COLUMN, whole(0), np.int64(0), whole([0, 1], [1, 0])])
+    indices: Any = random.choice([LABEL, "column", whole(0), np.int64(0), whole([0, 1], [1, 0])])
     operator = random.choice(("Gather", "Gather", "GatherElements", "GatherND"))
     return Case(operator, [name, indices], {} if operator == "GatherND" else {"axis": axis})
 
@@ -265,7 +253,7 @@ def fold(random: Random) -> Case:
         for i in (0, 1)
     ]
     image[0] += random.choice((0, 0, 0, 1, -1))
-    return Case("Col2Im", [TOKENS, whole(*image), whole(*block)], attributes)
+    return Case("Col2Im", ["tokens", whole(*image), whole(*block)], attributes)
 
 
 def count(random: Random) -> Case:
@@ -273,15 +261,17 @@ def count(random: Random) -> Case:
     operator = random.choice(
         ("Add", "Sub", "Mul", "Div", "Concat", "Gather", "Slice", "ReduceProd")
     )
-    number: Any = random.choice((whole(2), np.int64(3), whole(1, 2, 3, 4), SIZES, "batch size"))
+    number: Any = random.choice(
+        (whole(2), np.int64(3), whole(1, 2, 3, 4), "map sizes", "batch size")
+    )
     if operator == "Slice":
         bounds = (0, 1, -1, 2, -2, 99, -99)
-        return Case(operator, [SIZES, *(whole(random.choice(bounds)) for _ in range(2))], {})
+        return Case(operator, ["map sizes", *(whole(random.choice(bounds)) for _ in range(2))], {})
     if operator == "Gather":
-        return Case(operator, [SIZES, whole(random.randrange(-4, 4))], {})
+        return Case(operator, ["map sizes", whole(random.randrange(-4, 4))], {})
     if operator == "ReduceProd":
-        return Case(operator, [SIZES], {"keepdims": random.randrange(2)})
-    inputs = [SIZES, number]
+        return Case(operator, ["map sizes"], {"keepdims": random.randrange(2)})
+    inputs = ["map sizes", number]
     return Case(operator, inputs, {"axis": 0} if operator == "Concat" else {})
 
 

@@ -1,16 +1,18 @@
 """The option --c of cgan-export."""
 
-import os
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from cgan_export.cli.modules import names_module
+from cgan_export.cli.outputs import require_writable
 from cgan_export.targets.c import c_files
 from cgan_runtime.cli import runner
 from cgan_runtime.errors import OutputError, printable
 from cgan_training.model_path import find_model
+
+ORIGIN = b"/* cgan-export "  # the first bytes of the C files
 
 
 def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool) -> None:
@@ -32,7 +34,7 @@ def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool) -> None
             f"MODEL {model} is an .onnx file, which --c writes as C without OUTPUT and any option "
             "but --json; omit them, or give a model.pt or a run directory"
         )
-    check_c_files(model, folder, [model])
+    check_c_files(model, folder)
     from cgan_export.targets.c.source import write_c
 
     source = write_c(model, folder)
@@ -47,27 +49,17 @@ def check_c_option(folder: Path | None, outputs: dict[str, Path], model: Path) -
     if folder and "int8" not in outputs:
         raise click.UsageError("--c writes an int8 file as C; add --precision int8")
     if folder:
-        check_c_files(outputs["int8"], folder, [model, model / "model.pt", *outputs.values()])
+        check_c_files(outputs["int8"], folder)
 
 
-def check_c_files(path: Path, folder: Path, others: list[Path]) -> None:
-    """Check that the C files of an .onnx file can be written to a folder.
+def check_c_files(path: Path, folder: Path) -> None:
+    """Raise OutputError if the C files of an .onnx file cannot be written to a folder.
 
-    Args:
-        path: the .onnx file, which may not exist yet.
-        folder: the folder, which may not exist yet.
-        others: files that the C files must not replace.
-
-    Raises:
-        OutputError: the folder cannot be written, or has a file of another origin.
-        click.UsageError: a C file would replace the model or OUTPUT.
+    Neither has to exist yet. Files of another origin are not replaced.
     """
     for file in c_files(path, folder):
-        ancestor = next(each for each in (file.parent, *file.parent.parents) if each.exists())
-        if file.is_dir() or not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
-            raise OutputError(f"--c cannot write {file}; choose another folder")
-        if any(file.resolve() == each.resolve() for each in others):
-            raise click.UsageError(f"--c would replace {file}; choose another folder or name")
-        generated = file.suffix in (".c", ".h") and file.parent == folder
-        if generated and file.exists() and not file.read_bytes().startswith(b"/* cgan-export "):
-            raise OutputError(f"{file} is not a file of cgan-export; choose another folder")
+        require_writable(file, makes_folders=True)
+        if file.parent == folder and file.exists():
+            with file.open("rb") as existing:
+                if existing.read(len(ORIGIN)) != ORIGIN:
+                    raise OutputError(f"{file} is not a file of cgan-export; choose another folder")

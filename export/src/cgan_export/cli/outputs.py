@@ -53,18 +53,26 @@ def check_output(path: Path, model: Path, *, card: bool) -> None:
             require_writable(path.with_suffix(suffix))
 
 
-def require_writable(path: Path) -> None:
-    """Raise OutputError if atomic_write() could not write a file."""
-    if not os.path.isdir(path.parent):  # noqa: PTH112 - Path.is_dir() raises for a long name
-        raise OutputError(
-            f"cannot write {path}: {path.parent} is not a folder; choose another path"
-        )
+def require_writable(path: Path, *, makes_folders: bool = False) -> None:
+    """Raise OutputError if atomic_write() could not write a file.
+
+    Args:
+        path: the file.
+        makes_folders: whether the folders that are missing will be made.
+    """
+    folder = path.parent
+    if makes_folders:
+        folder = next(each for each in path.parents if os.path.lexists(each))
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir() raises for a long name
+        raise OutputError(f"cannot write {path}: {folder} is not a folder; choose another path")
     try:
         with suppress(FileNotFoundError):
             path.lstat()  # raises an error if the name is too long
         if path.exists() and not path.is_file():
             raise OutputError(f"{path} is not a regular file; choose another path")
-        with tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent):
+        if path.exists():
+            folder = Path(os.path.realpath(path)).parent
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as error:  # ValueError: a null character
         reason = getattr(error, "strerror", None) or error

@@ -44,6 +44,9 @@ def export_to_int8_onnx(quantized: QuantizedGenerator, opset: int = OPSET) -> on
     a bias, QGemm, computes its output scales again at every run, which takes a third of the time of
     one image (docs/design/0011).
 
+    targets/c reads the constants table, noise_weight, layerN_weight, layerN_scale and layerN_bias
+    by their names.
+
     Args:
         quantized: the generator.
         opset: ONNX opset version.

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cgan_export.errors import ExportError
+from cgan_export.targets.quoting import quoted
 from cgan_runtime.errors import OutputError, printable
 from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.contract import MAX_BATCH, PREFIX, ModelInfo, TensorSpec, tensor_specs
@@ -127,15 +128,15 @@ def triton_config(name: str, info: ModelInfo) -> str:
     inputs, outputs = tensor_specs(info.noise_dim, info.image_shape)
     return "\n".join(
         [
-            f"name: {_quoted(name)}",
+            f"name: {quoted(name)}",
             'backend: "onnxruntime"',
             f"max_batch_size: {MAX_BATCH}",
             *_tensor_lines("input", inputs),
             *_tensor_lines("output", outputs),
             "dynamic_batching { }",
             "parameters {",
-            f"  key: {_quoted(f'{PREFIX}class_names')}",
-            f"  value {{ string_value: {_quoted(json.dumps(list(info.class_names)))} }}",
+            f"  key: {quoted(f'{PREFIX}class_names')}",
+            f"  value {{ string_value: {quoted(json.dumps(list(info.class_names)))} }}",
             "}",
             "",
         ]
@@ -179,19 +180,10 @@ def _tensor_lines(kind: str, described: Sequence[TensorSpec]) -> list[str]:
         dims = ", ".join(map(str, tensor.shape[1:]))
         lines += [
             f"{kind} {{",
-            f"  name: {_quoted(tensor.name)}",
+            f"  name: {quoted(tensor.name)}",
             f"  data_type: {TYPES[tensor.type]}",
             f"  dims: [ {dims or 1} ]",
             *([] if dims else ["  reshape { shape: [ ] }"]),
             "}",
         ]
     return lines
-
-
-def _quoted(text: str) -> str:
-    """Return a string literal of protobuf's text format."""
-    plain = (
-        chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03o}"
-        for byte in text.encode()
-    )
-    return f'"{"".join(plain)}"'

@@ -17,22 +17,22 @@
 #define NOISE_DIM ${NAME}_NOISE_DIM
 #define UNITS $units /* of the first layer */
 #define LAYERS $layer_count /* after the first */
-#define STATE_BYTES $state_bytes /* of a hidden layer */
+#define STATE_BYTES $state_bytes /* of a layer's outputs */
 #define MAX_INPUTS $max_inputs /* of a sum */
 #define BLOCK 128 /* sums that are computed at a time */
-#define CROPPED $cropped /* whether the last layer's image is larger than the image */
-#define ROWS $rows /* of the last layer's image */
-#define COLUMNS $columns
 
-/* A convolution of bytes [height][width][channels]. A linear layer is one of a single pixel. */
+/* Feature maps: cells, one after the other, of the form [channels][cell height][cell width]. */
 typedef struct {
-    const int8_t *weights; /* [kernel height][kernel width][inputs][outputs] */
+    int32_t channels, height, width, cell_height, cell_width;
+} maps_t;
+
+/* A convolution, whose outputs of a pixel are a cell. A linear layer is one of a single pixel. */
+typedef struct {
+    const int8_t *weights; /* [kernel][kernel][channels][outputs] */
     const int32_t *biases; /* [outputs], or NULL */
     const uint32_t *scales; /* [outputs]: fraction (24 bits), shift (8 bits) */
-    const uint32_t *offsets; /* [outputs]: position of a pixel's output, or NULL */
-    int32_t inputs, outputs, height, width, output_height, output_width;
-    int32_t kernel_height, kernel_width, top, left, row_stride, column_stride;
-    int32_t row_pitch, column_pitch, zero; /* pitch: distance of the outputs' rows and columns */
+    int32_t zero, kernel, outputs;
+    maps_t input;
 } layer_t;
 
 const char *const ${name}_class_names[${NAME}_CLASSES] = {
@@ -43,6 +43,7 @@ $arrays
 static const layer_t layers[LAYERS] = {
     $layers
 };
+static const maps_t last_maps = $last_maps;
 
 /* Multiply two numbers; return the low 64 bits. */
 static uint64_t multiply(uint64_t a, uint64_t b, uint64_t *high)
@@ -100,49 +101,41 @@ static void make_noise(uint64_t seed, uint64_t index, int8_t *noise)
     }
 }
 
-/* Round a number to 24 significant bits, half to even, as float32 does. */
+/* Shift a number to the right; round half to even. */
+static uint64_t shift_right(uint64_t number, uint32_t bits)
+{
+    uint64_t half = ((uint64_t)1 << bits) >> 1, odd = number >> bits & 1;
+    return bits == 0 ? number : (number + half - 1 + odd) >> bits;
+}
+
+/* Round a number to 24 significant bits, as float32 does. */
 static uint64_t round_to_float(uint64_t number)
 {
-    uint32_t drop = 0;
-    uint64_t half, rest;
-    while (number >> drop >> 24) {
-        drop++;
+    uint32_t bits = 0;
+    while (number >> bits >> 24) {
+        bits++;
     }
-    half = ((uint64_t)1 << drop) >> 1;
-    rest = number & (((uint64_t)1 << drop) - 1);
-    number >>= drop;
-    number += rest > half || (rest == half && rest != 0 && number % 2 == 1);
-    return number << drop;
+    return shift_right(number, bits) << bits;
 }
 
-/* Return float32(float32(sum) * scale), rounded half to even, plus zero, from 0 to 255. */
-static uint8_t requantize_exactly(int32_t sum, uint32_t scale, int32_t zero)
-{
-    uint32_t shift = scale & 255;
-    uint64_t magnitude = sum < 0 ? 0u - (uint32_t)sum : (uint32_t)sum;
-    uint64_t product = round_to_float(round_to_float(magnitude) * (scale >> 8));
-    uint64_t half = (uint64_t)1 << (shift - 1), rest = product & (2 * half - 1);
-    int32_t byte = product >> shift > 255 ? 256 : (int32_t)(product >> shift);
-    byte += rest > half || (rest == half && byte % 2 == 1);
-    byte = sum < 0 ? zero - byte : zero + byte;
-    return (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
-}
-
-/* Return the same. The roundings to float32 change a product by less than 2^-14 steps, which
- * matters only near half a step. */
+/* Return float32(float32(sum) * scale), rounded half to even, plus zero, from 0 to 255. The
+ * roundings to float32 change the product by less than 2^-14 steps, which matters only near half a
+ * step. */
 static uint8_t requantize(int32_t sum, uint32_t scale, int32_t zero)
 {
-    uint32_t shift = scale & 255;
-    int64_t half = (int64_t)1 << (shift - 1), margin = (half >> 13) + 1;
-    int64_t product = sum * (int64_t)(scale >> 8) + (2 * zero + 1) * half;
-    uint64_t byte = (uint64_t)(product - margin) >> shift;
-    if (product < margin) {
+    const uint32_t fraction = scale >> 8, shift = scale & 255;
+    const int64_t half = (int64_t)1 << (shift - 1), margin = (half >> 13) + 1;
+    int64_t byte, product = sum * (int64_t)fraction + (2 * zero + 1) * half;
+    if (product < 0) {
         return 0;
     }
-    if ((uint64_t)(product + margin) >> shift != byte) {
-        return requantize_exactly(sum, scale, zero);
+    byte = product >> shift;
+    if (((product + margin) & (2 * half - 1)) <= 2 * margin) {
+        uint64_t magnitude = round_to_float(sum < 0 ? 0u - (uint32_t)sum : (uint32_t)sum);
+        int64_t steps = (int64_t)shift_right(round_to_float(magnitude * fraction), shift);
+        byte = sum < 0 ? zero - steps : zero + steps;
     }
-    return (uint8_t)(byte < 255 ? byte : 255);
+    return (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
 }
 
 /* Add a row of weights times a noise value. */
@@ -199,24 +192,36 @@ static NOINLINE void add_rows(int32_t *restrict sums, const int8_t *const w[4], 
     }
 }
 
+/* Return the index of the first channel of a pixel. */
+static int32_t pixel_index(const maps_t *maps, int32_t y, int32_t x)
+{
+    int32_t rows = maps->cell_height, columns = maps->cell_width;
+    int32_t cell = y / rows * (maps->width / columns) + x / columns;
+    return (cell * maps->channels * rows + y % rows) * columns + x % columns;
+}
+
 /* List the inputs of a pixel that are not zero: their rows of weights and their values.
  * Return their number, padded to a multiple of four. */
-static int32_t list_inputs(const layer_t *layer, const uint8_t *input, int32_t row, int32_t column,
+static int32_t list_inputs(const layer_t *layer, const uint8_t *input, int32_t pixel,
                            uint16_t *rows, uint8_t *values)
 {
-    int32_t count = 0, inputs = layer->inputs, k, channel;
-    for (k = 0; k < layer->kernel_height * layer->kernel_width; k++) {
-        int32_t y = row * layer->row_stride - layer->top + k / layer->kernel_width;
-        int32_t x = column * layer->column_stride - layer->left + k % layer->kernel_width;
-        const uint8_t *pixel = input;
-        if (y < 0 || y >= layer->height || x < 0 || x >= layer->width) {
-            continue;
-        }
-        pixel += (y * layer->width + x) * inputs;
-        for (channel = 0; channel < inputs; channel++) {
-            rows[count] = (uint16_t)(k * inputs + channel);
-            values[count] = pixel[channel];
-            count += pixel[channel] != 0;
+    const maps_t *maps = &layer->input;
+    const int32_t kernel = layer->kernel, channels = maps->channels;
+    const int32_t top = pixel / maps->width - kernel / 2, left = pixel % maps->width - kernel / 2;
+    const int32_t stride = maps->cell_height * maps->cell_width;
+    int32_t count = 0, first = 0, y, x, channel;
+    for (y = top; y < top + kernel; y++) {
+        for (x = left; x < left + kernel; x++, first += channels) {
+            const uint8_t *value = input;
+            if (y < 0 || y >= maps->height || x < 0 || x >= maps->width) {
+                continue;
+            }
+            value += pixel_index(maps, y, x);
+            for (channel = 0; channel < channels; channel++, value += stride) {
+                rows[count] = (uint16_t)(first + channel);
+                values[count] = *value;
+                count += *value != 0;
+            }
         }
     }
     for (; count % 4 != 0; count++) {
@@ -226,42 +231,30 @@ static int32_t list_inputs(const layer_t *layer, const uint8_t *input, int32_t r
     return count;
 }
 
-/* Compute one pixel of a layer, all channels. */
-static void run_pixel(const layer_t *layer, const uint16_t *rows, const uint8_t *values,
-                      int32_t count, uint8_t *output)
-{
-    const uint32_t *offsets = layer->offsets, *scales = layer->scales;
-    const int32_t outputs = layer->outputs, zero = layer->zero;
-    int32_t sums[BLOCK], first, i, j;
-    for (first = 0; first < outputs; first += BLOCK) {
-        int32_t length = outputs - first < BLOCK ? outputs - first : BLOCK;
-        for (j = 0; j < length; j++) {
-            sums[j] = layer->biases ? layer->biases[first + j] : 0;
-        }
-        for (i = 0; i < count; i += 4) {
-            const int8_t *w[4];
-            for (j = 0; j < 4; j++) {
-                w[j] = layer->weights + rows[i + j] * outputs + first;
-            }
-            add_rows(sums, w, values + i, length);
-        }
-        for (j = 0; j < length; j++) {
-            uint32_t to = offsets ? offsets[first + j] : (uint32_t)(first + j);
-            output[to] = requantize(sums[j], scales[first + j], zero);
-        }
-    }
-}
-
 static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *output)
 {
+    const uint32_t *scales = layer->scales;
+    const int32_t outputs = layer->outputs, zero = layer->zero;
+    int32_t sums[BLOCK], pixel, first, i, j;
     uint16_t rows[MAX_INPUTS + 3];
     uint8_t values[MAX_INPUTS + 3];
-    int32_t row, column;
-    for (row = 0; row < layer->output_height; row++) {
-        for (column = 0; column < layer->output_width; column++) {
-            int32_t count = list_inputs(layer, input, row, column, rows, values);
-            int32_t corner = row * layer->row_pitch + column * layer->column_pitch;
-            run_pixel(layer, rows, values, count, output + corner);
+    for (pixel = 0; pixel < layer->input.height * layer->input.width; pixel++) {
+        int32_t count = list_inputs(layer, input, pixel, rows, values);
+        for (first = 0; first < outputs; first += BLOCK) {
+            int32_t length = outputs - first < BLOCK ? outputs - first : BLOCK;
+            for (j = 0; j < length; j++) {
+                sums[j] = layer->biases ? layer->biases[first + j] : 0;
+            }
+            for (i = 0; i < count; i += 4) {
+                const int8_t *w[4];
+                for (j = 0; j < 4; j++) {
+                    w[j] = layer->weights + rows[i + j] * outputs + first;
+                }
+                add_rows(sums, w, values + i, length);
+            }
+            for (j = 0; j < length; j++) {
+                *output++ = requantize(sums[j], scales[first + j], zero);
+            }
         }
     }
 }
@@ -269,7 +262,8 @@ static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *outpu
 int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t *image)
 {
     uint8_t state[2][STATE_BYTES];
-    int32_t i;
+    uint8_t *last = $last; /* the last layer's outputs: an image already if they are one cell */
+    int32_t i, channel, y, x;
     if (label < 0 || label >= ${NAME}_CLASSES) {
         return -1;
     }
@@ -280,18 +274,15 @@ int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t 
     }
     run_first_layer(noise, label, state[0]);
     for (i = 0; i < LAYERS; i++) {
-        run_layer(layers + i, state[i % 2],
-                  i == LAYERS - 1 && !CROPPED ? image : state[1 - i % 2]);
+        run_layer(layers + i, state[i % 2], i == LAYERS - 1 ? last : state[1 - i % 2]);
     }
-#if CROPPED
-    for (i = 0; i < ${NAME}_IMAGE_BYTES; i++) {
-        int32_t row = i / ${NAME}_WIDTH, channel = row / ${NAME}_HEIGHT;
-        int32_t from = (channel * ROWS + row % ${NAME}_HEIGHT) * COLUMNS + i % ${NAME}_WIDTH;
-        image[i] = state[LAYERS % 2][from];
-    }
-#endif
-    for (i = 0; i < ${NAME}_IMAGE_BYTES; i++) {
-        image[i] = pixels[image[i]];
+    for (channel = 0; channel < ${NAME}_CHANNELS; channel++) {
+        for (y = 0; y < ${NAME}_HEIGHT; y++) {
+            for (x = 0; x < ${NAME}_WIDTH; x++) {
+                *image++ = pixels[last[pixel_index(&last_maps, y, x)]];
+            }
+        }
+        last += last_maps.cell_height * last_maps.cell_width;
     }
     return 0;
 }
@@ -306,14 +297,14 @@ int32_t ${name}_generate(uint64_t seed, uint64_t index, int32_t label, uint8_t *
 int32_t ${name}_selftest(void)
 {
     uint8_t image[${NAME}_IMAGE_BYTES];
-    uint64_t hash = ${hash_start}u; /* FNV-1a */
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
     uint32_t i, j;
     for (i = 0; i < sizeof(golden_labels) / sizeof(*golden_labels); i++) {
         if (${name}_generate(${golden_seed}u, i, golden_labels[i], image) != 0) {
             return -1;
         }
         for (j = 0; j < ${NAME}_IMAGE_BYTES; j++) {
-            hash = (hash ^ image[j]) * ${hash_factor}u;
+            hash = (hash ^ image[j]) * 0x100000001b3u;
         }
     }
     return hash == ${golden_hash}u ? 0 : -1;
