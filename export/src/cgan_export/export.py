@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 import cgan_export
+from cgan_export.call_forms import adapt
 from cgan_export.errors import ExportError, VerificationError
 from cgan_export.evaluation.quality_gate import GateResult
 from cgan_export.int8.onnx_graph import export_to_int8_onnx
@@ -122,7 +123,8 @@ def export_generator(
     Args:
         module: forward(noise, label) takes float32 [batch, noise_dim] and int64 [batch], and
             returns float32 [batch, channels, height, width] with 1 or 3 channels. It must be in
-            eval mode, in float32 and on the CPU, and it is not changed.
+            eval mode, in float32 and on the CPU, and it is not changed. call_forms.py lists the
+            other forms of noise and label that it may take.
         output: the file to write. It appears only after verification.
         noise_dim: length of the noise vector, standard normal.
         class_names: one name per label.
@@ -226,6 +228,8 @@ def source_of_module(
     check_module(module, name)
     generator = _copied(module)
     _log.info("checking %s", name)
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        generator = adapt(generator, name, noise_dim, len(class_names))
     image_shape, note = measure_output(generator, name, noise_dim, len(class_names), value_range)
     if note:
         _log.info("note: %s", note)
@@ -336,7 +340,7 @@ def _copied(module: nn.Module) -> nn.Module:
         if isinstance(value, torch.Tensor) and not value.is_leaf
     }
     try:
-        copied = copy.deepcopy(module, known)
+        copied = copy.deepcopy(module, known).requires_grad_(False)
     except Exception:  # noqa: BLE001 - any class may fail
         return module
     compute_weights(copied)
