@@ -156,6 +156,7 @@ def test_a_picture_that_cannot_be_drawn_is_skipped(
     [
         (["none.pt"], 1, "none.pt"),
         (["none.onnx"], 1, "none.onnx"),
+        (["my_module:generator"], 2, "my_module:generator is a module; export it with cgan-export"),
         (["{run}", "--dataset", "shapes"], 1, "'shapes'; choose "),
         (["{convolutional}", "--dataset", "optdigits"], 1, "generates 4 classes of 8 x 12 pixels"),
         (["{run}", "--repeats", 0], 2, "--repeats must be an integer from 1 to 20, got '0'"),

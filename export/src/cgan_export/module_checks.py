@@ -14,16 +14,22 @@ from torch.nn.parameter import is_lazy
 from cgan_export.call_forms import check_signature, describe_forward
 from cgan_export.errors import ExportError
 from cgan_export.source import ValueRange, to_pixels
-from cgan_runtime.model_file.contract import CHANNELS, MAX_BATCH, REFERENCE_SEED, ImageShape
+from cgan_runtime.model_file.contract import (
+    CHANNELS,
+    CLASS_LIMIT,
+    MAX_BATCH,
+    REFERENCE_SEED,
+    ImageShape,
+)
 from cgan_runtime.model_file.rules import MAX_ELEMENTS
 from cgan_runtime.noise import standard_normal
 from cgan_training.errors import one_line
+from cgan_training.recipe.schema import MAX_NOISE_DIM
 
 CHECKED_IMAGES = 64  # or one per label
 ALONE = 8  # images that are also generated one at a time
 MAX_OUTSIDE = 1 / 3  # share of the values outside value_range
 MAX_FAR_OUTSIDE = 0.01  # share of the values outside by more than its width
-MAX_NOISE_DIM = 2**16
 
 
 def check_arguments(noise_dim: int, class_names: Sequence[str], value_range: ValueRange) -> None:
@@ -37,6 +43,8 @@ def check_arguments(noise_dim: int, class_names: Sequence[str], value_range: Val
         raise ExportError(
             f"class_names must be a sequence of names, one per label, got {class_names!r:.80}"
         )
+    if len(names) > CLASS_LIMIT:
+        raise ExportError(f"class_names has {len(names):,} names; give at most {CLASS_LIMIT:,}")
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
         raise ExportError(f"class_names has {repeated!r} twice; use each name once")

@@ -10,8 +10,6 @@ import click
 from cgan_export.cli import options
 from cgan_export.cli.c_source import check_c_option, export_onnx_to_c, require_name
 from cgan_export.cli.modules import (
-    MAX_CLASSES,
-    MAX_NOISE_DIM,
     ModuleOptions,
     check_module_options,
     load_module,
@@ -21,8 +19,9 @@ from cgan_export.cli.outputs import CARD_SUFFIXES, check_output, output_paths
 from cgan_export.cli.pictures import draw
 from cgan_runtime.cli import runner
 from cgan_runtime.files import atomic_write
-from cgan_runtime.model_file.contract import MAX_OPSET, OPSET
+from cgan_runtime.model_file.contract import CLASS_LIMIT, MAX_OPSET, OPSET
 from cgan_training.cli.common import limit_threads, log_to_stderr, prepare_for_torch
+from cgan_training.recipe.schema import MAX_NOISE_DIM
 
 if TYPE_CHECKING:
     from cgan_export.evaluation.datasets import EvaluationData
@@ -132,7 +131,7 @@ def check_range(
 @options.integer(
     "--noise-dim", 1, MAX_NOISE_DIM, "For a module: length of its noise vector, standard normal."
 )
-@options.integer("--classes", 1, MAX_CLASSES, "For a module: number of labels, named 0, 1, ...")
+@options.integer("--classes", 1, CLASS_LIMIT, "For a module: number of labels, named 0, 1, ...")
 @click.option(
     "--class-names",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from cgan_export.source import GeneratorSource
 
-MAX_CLASSES, MAX_NOISE_DIM = 10_000, 2**16
 OPTIONS = ("noise_dim", "classes", "class_names", "value_range", "weights")
 
 
