@@ -99,7 +99,7 @@ class ImageGenerator:
         if expected is not None:
             require_sha256(content, expected, source)
         self.model_sha256, self._max_batch = validate_model(content, source)
-        sessions = SessionPool(content, source, provider, threads)
+        sessions = SessionPool(content, source, provider, threads, self._max_batch)
         self.info = read_session_info(sessions.main, content, source)
         self._sessions: SessionPool | None = sessions
         is_cpu = sessions.provider == CPU and sessions.static_batch is None
