@@ -24,7 +24,7 @@ from cgan_export.targets.triton import (
 from cgan_runtime import ImageGenerator, ModelInfo, OutputError
 from cgan_runtime.model_file.checksum import add_checksum
 from cgan_runtime.model_file.contract import LABEL, NOISE
-from cgan_runtime.model_file.graph_validation import validate_model
+from cgan_runtime.model_file.validation.graph_validation import validate_model
 from cgan_runtime.noise import standard_normal
 
 # model_configuration.md, section "Datatypes".

@@ -26,8 +26,13 @@ from cgan_runtime.errors import ModelError
 from cgan_runtime.generator import SHIPPED_MODEL, ImageGenerator
 from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum
 from cgan_runtime.model_file.contract import CONTRACT_KEY, IMAGE, NOISE
-from cgan_runtime.model_file.graph_validation import declared_specs
-from cgan_runtime.model_file.rules import MAX_ELEMENTS, MAX_FILE_BYTES, MAX_METADATA, MAX_NODES
+from cgan_runtime.model_file.validation.graph_validation import declared_specs
+from cgan_runtime.model_file.validation.rules import (
+    MAX_ELEMENTS,
+    MAX_FILE_BYTES,
+    MAX_METADATA,
+    MAX_NODES,
+)
 
 Shapes = Callable[[bytes], dict[str, tuple[int, ...]]]
 

@@ -25,7 +25,7 @@ from operator_cases import (
 )
 
 from cgan_runtime.model_file.contract import LABEL, NOISE
-from cgan_runtime.model_file.rules import OPERATORS
+from cgan_runtime.model_file.validation.rules import OPERATORS
 
 HALF = np.float32(0.5)
 ONES = np.ones(4, np.float32)

@@ -17,7 +17,7 @@ from cgan_runtime.diagnostics.device_check import check_device
 from cgan_runtime.errors import InputError, ProviderError
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.inference import assignment
-from cgan_runtime.model_file.graph_validation import validate_model
+from cgan_runtime.model_file.validation.graph_validation import validate_model
 from cgan_runtime.providers import TABLE, parse_provider
 
 ONNXRUNTIME_OFFERS = onnxruntime.get_available_providers()

@@ -21,7 +21,7 @@ from cgan_runtime.model_file.contract import (
     REFERENCE_SEED,
     ImageShape,
 )
-from cgan_runtime.model_file.rules import MAX_ELEMENTS
+from cgan_runtime.model_file.validation.rules import MAX_ELEMENTS
 from cgan_runtime.noise import standard_normal
 from cgan_training.errors import one_line
 from cgan_training.recipe.schema import MAX_NOISE_DIM

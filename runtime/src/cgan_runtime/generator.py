@@ -17,9 +17,9 @@ from cgan_runtime.inference.single_image import SingleImageGenerator
 from cgan_runtime.labels import Labels, parse_labels, single_label
 from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
 from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE
-from cgan_runtime.model_file.graph_validation import validate_model
 from cgan_runtime.model_file.messages import message
-from cgan_runtime.model_file.rules import MAX_FILE_BYTES
+from cgan_runtime.model_file.validation.graph_validation import validate_model
+from cgan_runtime.model_file.validation.rules import MAX_FILE_BYTES
 from cgan_runtime.noise import (
     check_seed_and_start,
     interpolate,

@@ -22,7 +22,7 @@ from cgan_export.errors import ExportError
 from cgan_runtime.errors import OutputError, printable
 from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.contract import PREFIX, ModelInfo, TensorSpec, tensor_specs
-from cgan_runtime.model_file.graph_validation import validate_model
+from cgan_runtime.model_file.validation.graph_validation import validate_model
 
 CONFIG, MODEL = "config.pbtxt", "model.onnx"
 MAX_SERVICE_NAME = 50  # Kubernetes allows 63 characters, to which KServe adds "-predictor"

@@ -17,7 +17,7 @@ from cgan_runtime.inference.native_errors import (
 )
 from cgan_runtime.inference.threads import available_threads
 from cgan_runtime.model_file.contract import BATCH_AXIS, ModelInfo, read_info
-from cgan_runtime.model_file.graph_validation import declared_specs
+from cgan_runtime.model_file.validation.graph_validation import declared_specs
 from cgan_runtime.providers import (
     AUTO,
     CPU,
