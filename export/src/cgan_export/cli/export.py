@@ -217,7 +217,8 @@ def command(
 
     from cgan_export.cli.report import report_table, report_values
     from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
-    from cgan_export.export import export_source, model_info
+    from cgan_export.export import export_source
+    from cgan_export.metadata import model_info
     from cgan_export.targets.c.source import write_c
     from cgan_export.targets.triton import check_repository, write_repository
     from cgan_runtime import ImageGenerator

@@ -75,7 +75,7 @@ def load_module(name: str, options: ModuleOptions, dataset: str | None) -> "Gene
     Raises:
         cgan_runtime.CganError: one of these steps fails.
     """
-    from cgan_export.export import source_of_module
+    from cgan_export.module_source import source_of_module
     from cgan_export.source import TANH_RANGE
     from cgan_training.data.class_names import read_class_names
     from cgan_training.errors import DatasetError
