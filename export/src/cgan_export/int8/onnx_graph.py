@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cgan_export.errors import VerificationError
-from cgan_export.int8.quantization import QuantizedGenerator, QuantizedLayer
+from cgan_export.int8.layer import QuantizedLayer
+from cgan_export.int8.quantization import QuantizedGenerator
 from cgan_export.int8.scales import (
     IMAGE_SCALE,
     LOGIT_SCALE,

@@ -11,46 +11,33 @@ its sums are exact (docs/design/0004).
 """
 
 import copy
+import math
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from cgan_export.errors import VerificationError
-from cgan_export.int8.rounding import per_output, round_weights, weight_matrix
+from cgan_export.int8.equalization import equalize
+from cgan_export.int8.layer import QuantizedLayer, quantize_layer
+from cgan_export.int8.rounding import per_output
 from cgan_export.int8.scales import (
     FLOAT16_INTEGERS,
     FLOAT32_INTEGERS,
     IMAGE_SCALE,
     LOGIT_SCALE,
     LOGIT_ZERO,
-    MAX_ACTIVATION,
-    MAX_CONVOLUTION_BIAS,
-    MAX_LINEAR_BIAS,
-    MIN_SCALE,
     divide_by_scale,
     next_power_of_two,
-    weight_bounds,
-    weight_scales,
 )
 from cgan_export.tracing.networks import ContractGenerator
 from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT, standard_normal
 from cgan_training.networks import Crop
 
 CALIBRATION_IMAGES = 16_384
+EQUALIZATION_IMAGES = 64
 MAX_CALIBRATION_VALUES = 2**25  # of one layer's outputs; larger outputs need fewer images
 MAX_DOUBLINGS = 64  # of a scale of the first layer
-
-
-@dataclass(frozen=True)
-class QuantizedLayer:
-    """A linear or convolutional layer: weight_scale * input_scale * (weight * inputs + bias)."""
-
-    weight: Tensor  # int8 [outputs, inputs] or [outputs, inputs, height, width]
-    bias: Tensor  # int32 [outputs]
-    weight_scale: Tensor  # float32 [outputs], values that float16 represents exactly
-    input_scale: float  # of the uint8 inputs
 
 
 @dataclass(frozen=True)
@@ -113,9 +100,12 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
     with torch.no_grad():
         _make_first_layer_exact(module)
         exact = rounded = module.hidden(*noise_and_labels(module, _calibration_images(module)))
+        limits = equalize(module.rest, exact[:EQUALIZATION_IMAGES])
         for name, layer in module.rest.named_children():
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                layers[name], exact, rounded = _quantize_layer(layer, exact, rounded)
+                layers[name], exact, rounded = quantize_layer(
+                    layer, exact, rounded, limits.get(name, math.inf)
+                )
             else:
                 exact, rounded = layer(exact), layer(rounded)
     return QuantizedGenerator(module, layers)
@@ -160,49 +150,6 @@ def noise_and_labels(module: ContractGenerator, count: int) -> tuple[Tensor, Ten
     """Return inputs for calibration: noise, float32 [count, noise_dim], and labels, int64."""
     noise = standard_normal(0, 0, count, len(module.noise_weight))
     return torch.from_numpy(noise), torch.arange(count) % len(module.label_table)
-
-
-def _quantize_layer(
-    layer: nn.Linear | nn.Conv2d, exact: Tensor, rounded: Tensor
-) -> tuple[QuantizedLayer, Tensor, Tensor]:
-    """Quantize one layer.
-
-    Args:
-        layer: the float32 layer, which has a bias and is not changed.
-        exact: its inputs in float32, [images, inputs, ...].
-        rounded: its inputs if the layers before it are quantized.
-
-    Returns:
-        The quantized layer, the outputs of the float32 layer for `exact`, and the outputs of the
-        quantized layer for `rounded`.
-    """
-    bias = cast(Tensor, layer.bias)
-    scale = weight_scales(weight_matrix(layer.weight))
-    # With this scale, uint8 covers the inputs, and the integer bias is at most max_bias.
-    max_bias = MAX_LINEAR_BIAS if isinstance(layer, nn.Linear) else MAX_CONVOLUTION_BIAS
-    needed = exact.max().item() / MAX_ACTIVATION, (bias.abs() / scale).max().item() / max_bias
-    input_scale = max(*needed, MIN_SCALE)
-    inputs = divide_by_scale(rounded, input_scale).clamp(0, MAX_ACTIVATION) * input_scale
-    step = scale.double()
-
-    def nearest(weights: Tensor, column: int, others: Tensor) -> Tensor:
-        neighbor = column ^ 1  # the other column of the pair
-        unpaired = neighbor == others.shape[1]
-        low, high = weight_bounds(
-            torch.zeros(len(step)) if unpaired else others[:, neighbor] / step
-        )
-        return (weights / step).round().clamp(low, high) * step
-
-    weight = (round_weights(layer, inputs, nearest) / per_output(step, layer.weight)).round()
-    quantized_layer = copy.deepcopy(layer)
-    quantized_layer.weight.copy_(weight * per_output(step, layer.weight))
-    outputs = layer(exact)
-    # The bias compensates for the mean error of the rounded weights and inputs.
-    mean_error = (outputs - quantized_layer(inputs)).transpose(0, 1).flatten(1).mean(1)
-    bias = ((bias + mean_error) / (scale * input_scale)).round()
-    quantized_layer.bias = nn.Parameter(bias * scale * input_scale)
-    quantized = QuantizedLayer(weight.to(torch.int8), bias.to(torch.int32), scale, input_scale)
-    return quantized, outputs, quantized_layer(inputs)
 
 
 def _make_first_layer_exact(module: ContractGenerator) -> None:
