@@ -21,6 +21,7 @@ from cgan_export.metadata import model_info, verification_facts
 from cgan_export.module_source import source_of_module
 from cgan_export.passes.fp16 import store_weights_as_fp16
 from cgan_export.source import TANH_RANGE, GeneratorSource, ValueRange, source_of_model
+from cgan_export.tolerances import PLAIN, STATIC_INT8, TOLERANCES
 from cgan_export.tracing.networks import (
     ContractGenerator,
     PlainGenerator,
@@ -29,7 +30,6 @@ from cgan_export.tracing.networks import (
 )
 from cgan_export.tracing.trace import export_to_onnx
 from cgan_export.verification import (
-    Tolerance,
     check_graph,
     golden_sample,
     verify_against_integers,
@@ -41,30 +41,6 @@ from cgan_runtime.model_file.checksum import add_checksum
 from cgan_runtime.model_file.contract import MAX_OPSET, OPSET, ModelInfo
 from cgan_training.model_file import load_model
 from cgan_training.networks import parameter_count
-
-FLOAT16_REMEDY = "the weights do not survive the pass to float16; export with --precision fp32"
-# The accepted pixel errors of each precision. fp32 differs from PyTorch only in the order of sums.
-# The limits of int8 find gross errors only: verify_against_integers() and the gate are stricter.
-TOLERANCES = {
-    "fp32": Tolerance(1, 0.01),
-    "fp16": Tolerance(1, 0.05, remedy=FLOAT16_REMEDY),
-    "int8": Tolerance(
-        112,
-        2.0,
-        batch_error=0,
-        remedy="int8 changes the images of this network too much; export with --precision fp16",
-    ),
-}
-# Any share of the pixels of an unknown network may lie halfway between two values.
-PLAIN = {"fp32": Tolerance(1, 1.0), "fp16": Tolerance(1, 1.0, remedy=FLOAT16_REMEDY)}
-# Static quantization computes some layers in float32, whose last bits depend on the batch size. A
-# value may then round to the next quantization step.
-STATIC_INT8 = Tolerance(
-    255,
-    4.0,
-    batch_error=8,
-    remedy="ONNX Runtime's quantization changes the images too much; export with --precision fp16",
-)
 
 Gate = Callable[[ImageGenerator, GeneratorSource], GateResult]
 Measure = Callable[[ImageGenerator], dict[str, float]]
