@@ -17,10 +17,10 @@ from torch.nn.functional import one_hot
 from cgan_export.errors import ExportError
 from cgan_runtime.model_file.contract import LABEL, NOISE
 
-_NOISES = {"code", "input", "latent", "latents", "noise", "x", "z"}
+_NOISES = {NOISE, "code", "input", "latent", "latents", "x", "z"}
 _LABELS = {
     *("c", "class_ids", "class_label", "class_labels", "classes", "cls", "condition", "digit"),
-    *("label", "labels", "one_hot", "onehot", "target", "targets", "y"),
+    *(LABEL, "labels", "one_hot", "onehot", "target", "targets", "y"),
 }
 _AXES = list(product((2, 4), (1, 2, 4)))  # of noise and label, in the order in which they are tried
 _TRIED = 2  # images
