@@ -34,8 +34,8 @@ def module() -> ContractGenerator:
 
 @torch.no_grad()
 def images(module: ContractGenerator) -> torch.Tensor:
-    image: torch.Tensor = module(*noise_and_labels(module, 60))
-    return image / module.span * 255
+    generated: torch.Tensor = module(*noise_and_labels(module, 60))
+    return generated / module.span * 255
 
 
 @torch.no_grad()
