@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from cgan_runtime.cli import runner
 from cgan_training.data import Dataset, load_dataset
-from cgan_training.data.download import import_torchvision_datasets
+from cgan_training.data.sources.download import import_torchvision_datasets
 from cgan_training.engine import Trainer
 from cgan_training.hardware.precision import resolve_precision
 from cgan_training.recipe import load_recipe

@@ -20,7 +20,8 @@ import torch
 
 from cgan_export import export_model
 from cgan_runtime.cli import runner
-from cgan_runtime.model_file import contract, graph_validation
+from cgan_runtime.model_file import contract
+from cgan_runtime.model_file.validation import graph_validation
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.evaluation.classifier import load_or_train_classifier
 from cgan_training.recipe import (

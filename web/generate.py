@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cgan_runtime.model_file import checksum, contract, messages, protobuf, rules, symbolic
+from cgan_runtime.model_file import checksum, contract, messages, protobuf
+from cgan_runtime.model_file.validation import rules, symbolic
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "web" / "src" / "rules.js"

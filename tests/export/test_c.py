@@ -95,7 +95,11 @@ def test_a_model_becomes_onnx_and_c(call: Command, run_dir: Path, tmp_path: Path
         (["{fp32}", "--c", "c"], 1, "the images of this fp32 file differ between processors;"),
         (["{run}", "--c", "c"], 2, "OUTPUT is missing; "),
         (["{run}", "out.onnx", "--c", "c"], 2, "--c writes an int8 file as C; add --precision"),
-        (["o.c", "o.onnx", "--c", ".", "--precision", "int8"], 1, "o.c is not a file of cgan-export"),
+        (
+            ["o.c", "o.onnx", "--c", ".", "--precision", "int8"],
+            1,
+            "o.c is not a file of cgan-export",
+        ),
     ],
 )
 def test_bad_input_gives_one_line_and_no_file(

@@ -18,6 +18,7 @@ from cgan_export import divergence, export, export_generator
 from cgan_export.divergence import DivergenceSearch
 from cgan_export.errors import VerificationError
 from cgan_export.int8.static import quantize_statically
+from cgan_export.module_source import source_of_module
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_export.passes.fp16 import store_weights_as_fp16
 from cgan_export.passes.label_table import split_first_layer
@@ -48,9 +49,7 @@ class Mine(nn.Module):
 @pytest.fixture(scope="module")
 def mine() -> GeneratorSource:
     torch.manual_seed(0)
-    return export.source_of_module(
-        Mine().eval(), name="mine", noise_dim=6, class_names=["a", "b", "c"]
-    )
+    return source_of_module(Mine().eval(), name="mine", noise_dim=6, class_names=["a", "b", "c"])
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +112,8 @@ def test_the_pass_before_the_trace_that_changes_the_images_is_named(
         folded[0].bias.data += 1
         return folded
 
-    def split_wrongly(layer: nn.Module, noise_dim: int) -> Any:
-        parts: Any = split_first_layer(layer, noise_dim)
+    def split_wrongly(layer: nn.Module, noise_dim: int, classes: int) -> Any:
+        parts: Any = split_first_layer(layer, noise_dim, classes)
         return parts[0], parts[1].flip(0)
 
     patched = {

@@ -159,6 +159,7 @@ def test_a_picture_that_cannot_be_drawn_is_skipped(
         (["{run}/grid.png"], 1, "; give a model.pt, its run directory or an .onnx file"),
         (["{run}/checkpoint.pt"], 1, "; give a model.pt, its run directory or an .onnx file"),
         (["text"], 1, "; give a model.pt, its run directory or an .onnx file"),
+        (["my_module:generator"], 2, "my_module:generator is a module; export it with cgan-export"),
         (["{run}", "--dataset", "shapes"], 1, "'shapes'; choose "),
         (["{convolutional}", "--dataset", "optdigits"], 1, "generates 4 classes of 8 x 12 pixels"),
         (["{run}", "--repeats", 0], 2, "--repeats must be a whole number from 1 to 20, got '0'"),

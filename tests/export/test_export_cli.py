@@ -17,7 +17,10 @@ from cgan_export.evaluation import quality_gate
 from cgan_export.evaluation.model_card import model_card
 from cgan_runtime import ImageGenerator
 from cgan_runtime.diagnostics.speed import Speed
-from cgan_training.model_file import load_model
+from cgan_runtime.noise import standard_normal
+from cgan_training.model_file import Model, load_model, save_model
+from cgan_training.networks import build_generator, to_uint8
+from cgan_training.recipe import CustomGenerator
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -213,6 +216,18 @@ class Mine(nn.Module):
     def forward(self, z, y):
         return torch.tanh(self.layer(z) + self.label(y)).view(-1, 1, 8, 8)
 
+class Trained(nn.Module):
+    def __init__(self, noise_dim, classes, channels, height, width, units):
+        super().__init__()
+        self.shape = channels, height, width
+        self.label = nn.Embedding(classes, noise_dim)
+        self.layers = nn.Sequential(
+            nn.Linear(noise_dim, units), nn.ELU(), nn.Linear(units, channels * height * width)
+        )
+
+    def forward(self, noise, label):
+        return torch.tanh(self.layers(noise + self.label(label))).view(-1, *self.shape)
+
 class Digits(nn.Module):
     def __init__(self):
         super().__init__()
@@ -287,6 +302,52 @@ def test_the_quality_gate_compares_a_module_with_its_file(
     assert done.returncode == 0, done.stderr
     info = ImageGenerator(tmp_path / "digits.onnx").info
     assert (info.verification["quality_gate"], info.dataset) == ("passed", "optdigits")
+
+
+@pytest.fixture
+def trained(mine: str, tmp_path: Path) -> str:
+    """The name of the user's class of the generator in model.pt."""
+    kind, shape = f"{mine}:Trained", (3, 8, 12)
+    torch.manual_seed(2)
+    generator = build_generator(CustomGenerator(kind=kind, arguments={"units": 40}), 6, 3, shape)
+    model = Model(
+        generator=generator,
+        class_names=("cat", "dog", "ox"),
+        dataset="pets",
+        recipe={"generator": generator.settings.to_dict()},
+        training={"epochs": 1, "versions": {}},
+    )
+    save_model(model, tmp_path / "model.pt")
+    del sys.modules[mine]
+    return kind
+
+
+def test_a_trained_generator_of_the_user_is_exported_if_its_code_is_named(
+    call: Command, trained: str, tmp_path: Path
+) -> None:
+    words = (word for each in ("fp32", "fp16", "int8") for word in ("--precision", each))
+    options = ("--generator", trained, "--no-quality-gate", *words)
+    done = call("cgan-export", "model.pt", "mine.onnx", *options)
+    assert done.returncode == 0, done.stderr
+    model = load_model(tmp_path / "model.pt", generator=trained)
+    noise, labels = torch.from_numpy(standard_normal(4, 0, 6, 6)), [0, 1, 2] * 2
+    with torch.inference_mode():
+        expected = to_uint8(model.generator(noise, torch.tensor(labels))).numpy().astype(int)
+    for precision, limit in {"fp32": 1, "fp16": 1, "int8": 40}.items():
+        generator = ImageGenerator(tmp_path / f"mine-{precision}.onnx")
+        assert generator.info.bit_exact is False
+        assert np.abs(generator.generate(labels, seed=4) - expected).max() <= limit
+
+
+@pytest.mark.parametrize("words", [(), ("--generator", "other:Trained")])
+def test_the_code_that_a_model_names_is_not_imported(
+    call: Command, trained: str, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = call("cgan-export", "model.pt", "mine.onnx", *words)
+    assert done.returncode == 1
+    assert f"use --generator {trained}".encode() in done.stderr
+    assert trained.partition(":")[0] not in sys.modules
+    assert not (tmp_path / "mine.onnx").exists()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cgan_export import ExportError, VerificationError, export_generator
 from cgan_runtime import ImageGenerator
@@ -174,6 +175,23 @@ def train_second() -> nn.Module:
     return module
 
 
+def script_second() -> nn.Module:
+    module = Mine().eval()
+    module.second = torch.jit.trace(module.second, torch.ones(1, 20))
+    return module
+
+
+def masks(self: Any, noise: Tensor, label: Tensor) -> Any:
+    image = Mine.forward(self, noise, label)
+    image[label == 1] *= 0.5
+    return image
+
+
+def bag(self: Any, noise: Tensor, label: Tensor) -> Any:
+    rows = functional.embedding_bag(label[:, None], self.label.weight)
+    return torch.tanh(self.first(noise) + rows).view(-1, 1, 4, 5)
+
+
 def one_input(self: Any, noise: Tensor) -> Any:
     return noise
 
@@ -190,6 +208,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "meta": (lambda: Mine().eval().to("meta"), "is on the meta device"),
     "no module": (lambda: Mine, "is not an nn.Module"),
     "TorchScript": (lambda: torch.jit.trace(nn.Identity(), torch.ones(1)), "not an nn.Module"),
+    "TorchScript layer": (script_second, "its layer second is TorchScript; use the nn.Module"),
     "tuple": (lambda: returning(lambda image: (image,)), "returns a tuple; return one float32"),
     "dict": (lambda: returning(lambda image: {"image": image}), "returns a dict; return one"),
     "None": (lambda: returning(lambda _: None), "returns a NoneType; return one"),
@@ -219,7 +238,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: with_forward(three_inputs),
         r"forward\(noise, label, psi\) .*: missing a required argument: 'psi'",
     ),
-    "control flow": (lambda: with_forward(branches), "cannot be traced: .*; its operators must"),
+    "control flow": (
+        lambda: with_forward(branches),
+        r"cannot be traced at test_export_generator.py:\d+, `return image if .*`: its control flow",
+    ),
+    "mask": (lambda: with_forward(masks), r"needs the operator NonZero, which .*; use torch.where"),
+    "bag": (lambda: with_forward(bag), "needs the operator Loop, which runs a graph of its own"),
 }
 
 
@@ -238,18 +262,19 @@ def test_an_unsuitable_module_is_refused_in_one_line(
     ("options", "message"),
     [
         ({"noise_dim": 7}, r"fails for noise \[1, 7\].* check noise_dim"),
-        ({"noise_dim": 0}, "noise_dim must be a whole number from 1 to 65,536, got 0"),
+        ({"noise_dim": 0}, "noise_dim must be a whole number from 1 to 1,048,576, got 0"),
         ({"class_names": list("abcd")}, "labels up to 3: IndexError: index out of range"),
         ({"class_names": []}, "class_names must be a sequence of names"),
         ({"class_names": "cat"}, "class_names must be a sequence of names"),
         ({"class_names": ["cat", "cat"]}, "class_names has 'cat' twice"),
+        ({"class_names": [*map(str, range(10_001))]}, "class_names has 10,001 names; give at most"),
         ({"value_range": (1, 1)}, "value_range must be LOW < HIGH"),
         ({"value_range": (0, float("inf"))}, "value_range must be LOW < HIGH"),
         ({"value_range": (0, 1)}, r"outside the value_range \(0, 1\); give their range"),
         ({"precision": "int4"}, "unknown precision 'int4'"),
         ({"opset": 18}, "opset 18 is not supported"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_bad_arguments_are_refused(
     export: Callable[..., ImageGenerator], tmp_path: Path, options: Any, message: str

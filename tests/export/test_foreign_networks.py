@@ -11,7 +11,7 @@ from foreign_networks import CLASSES, NETWORKS, NOISE_DIM
 
 from cgan_export import export_generator
 from cgan_runtime.model_file.contract import LABEL, NOISE
-from cgan_runtime.model_file.graph_validation import validate_graph, validate_model
+from cgan_runtime.model_file.validation.graph_validation import validate_graph, validate_model
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

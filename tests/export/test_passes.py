@@ -1,5 +1,6 @@
 """Each pass rewrites what it matches, and steps aside otherwise."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +85,21 @@ def test_computed_weights_become_plain_ones(norm: Callable[[nn.Module], nn.Modul
     assert not parametrize.is_parametrized(layers[0])
     assert not layers[0]._forward_pre_hooks
     assert {name for name, _ in layers[0].named_parameters()} == {"weight", "bias"}
+
+
+def test_a_limited_embedding_becomes_a_plain_one() -> None:
+    embedding = nn.Embedding(4, 5, max_norm=1.0)
+    limited = copy.deepcopy(embedding)
+    compute_weights(limited)
+    assert limited.max_norm is None
+    assert torch.equal(limited(torch.arange(4)), embedding(torch.arange(4)))
+
+
+def test_computed_weights_of_a_copy_leave_the_original_as_it_is() -> None:
+    layer = parametrizations.spectral_norm(nn.Linear(5, 6)).eval()
+    expected = layer(NOISE)
+    compute_weights(copy.deepcopy(layer))
+    torch.testing.assert_close(layer(NOISE), expected)
 
 
 def test_plain_weights_and_other_hooks_stay() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tritonclient import grpc as triton
 from tritonclient.grpc import model_config_pb2, service_pb2
 
+from cgan_export import targets
 from cgan_export.errors import ExportError
 from cgan_export.targets.triton import (
     check_repository,
@@ -21,7 +22,9 @@ from cgan_export.targets.triton import (
     write_repository,
 )
 from cgan_runtime import ImageGenerator, ModelInfo, OutputError
+from cgan_runtime.model_file.checksum import add_checksum
 from cgan_runtime.model_file.contract import LABEL, NOISE
+from cgan_runtime.model_file.validation.graph_validation import validate_model
 from cgan_runtime.noise import standard_normal
 
 # model_configuration.md, section "Datatypes".
@@ -119,7 +122,7 @@ def test_a_request_generates_the_images_of_the_runtime(repository: Path, onnx_fi
 
 def test_special_characters_are_escaped_in_the_config(info: ModelInfo) -> None:
     names = ('a "b"', "back\\slash", "Stiefel für 雨", "two\nlines")
-    text = triton_config('a "name"', dataclasses.replace(info, class_names=names))
+    text = triton_config('a "name"', dataclasses.replace(info, class_names=names), 8)
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     assert config.name == 'a "name"'
     assert tuple(yaml.safe_load(config.parameters["cgan.class_names"].string_value)) == names
@@ -168,13 +171,29 @@ def test_a_changed_model_becomes_a_new_version(
     repository: Path, tmp_path: Path, onnx_file: Path, info: ModelInfo
 ) -> None:
     changed = tmp_path / "small.onnx"
-    changed.write_bytes(onnx_file.read_bytes() + b"changed")
+    model = onnx.load(onnx_file)
+    del model.metadata_props[-1]  # the checksum
+    model.producer_version = "changed"
+    changed.write_bytes(add_checksum(model.SerializeToString()))
     before = (repository / "small" / "1" / "model.onnx").read_bytes()
     (repository / "small" / "9").mkdir()
     (repository / "small" / "010").mkdir()  # Triton ignores it
     assert write_repository(changed, repository, info) == repository / "small" / "10"
     assert (repository / "small" / "10" / "model.onnx").read_bytes() == changed.read_bytes()
     assert (repository / "small" / "1" / "model.onnx").read_bytes() == before
+
+
+def test_a_batch_is_as_large_as_the_runtime_allows(
+    tmp_path: Path, onnx_file: Path, info: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    valid = validate_model(onnx_file.read_bytes(), "m.onnx")
+    monkeypatch.setattr(targets.triton, "validate_model", lambda *_: valid._replace(max_batch=8))
+    write_repository(onnx_file, tmp_path, info)
+    assert read_config(tmp_path / "small" / "config.pbtxt").max_batch_size == 8
+    check_repository(onnx_file, tmp_path, info)
+    monkeypatch.undo()
+    with pytest.raises(ExportError, match=r"config\.pbtxt was edited or belongs to another model;"):
+        write_repository(onnx_file, tmp_path, info)
 
 
 def test_an_edited_config_is_not_overwritten(

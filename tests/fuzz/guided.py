@@ -19,7 +19,8 @@ import atheris
 
 with atheris.instrument_imports(include=["cgan_runtime"]):
     from cgan_runtime import errors
-    from cgan_runtime.model_file import checksum, contract, graph_validation, protobuf, rules
+    from cgan_runtime.model_file import checksum, contract, protobuf
+    from cgan_runtime.model_file.validation import graph_validation, rules
 
 import onnx
 import onnx_mutants

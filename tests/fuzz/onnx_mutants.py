@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum
 from cgan_runtime.model_file.contract import PREFIX
-from cgan_runtime.model_file.rules import FLOAT, OPERATORS, Attribute
+from cgan_runtime.model_file.validation.rules import FLOAT, OPERATORS, Attribute
 
 TEXTS = ["", "x", "noise", "label", "image", "batch", "ai.onnx", "com.microsoft", "../../../x"]
 TEXTS += ["/etc/passwd", "NaN", "1", "2", "a\nb", "\x1b]0;x\x07", "é" * 50, "a" * 70_000, "\0"]

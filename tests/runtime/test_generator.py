@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from cgan_runtime.errors import CganError, InputError, ModelError
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.model_file.contract import IMAGE, MAX_BATCH, ModelInfo
-from cgan_runtime.model_file.graph_validation import ValidModel
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
+from cgan_runtime.model_file.validation.graph_validation import ValidModel
 
 Images = NDArray[np.uint8]
 SHAPE = (1, 12, 9)  # of the tiny model

@@ -26,9 +26,14 @@ from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.model_file import reading
 from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum
 from cgan_runtime.model_file.contract import CONTRACT_KEY, IMAGE, NOISE
-from cgan_runtime.model_file.graph_validation import declared_specs
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
-from cgan_runtime.model_file.rules import MAX_ELEMENTS, MAX_FILE_BYTES, MAX_METADATA, MAX_NODES
+from cgan_runtime.model_file.validation.graph_validation import declared_specs
+from cgan_runtime.model_file.validation.rules import (
+    MAX_ELEMENTS,
+    MAX_FILE_BYTES,
+    MAX_METADATA,
+    MAX_NODES,
+)
 
 Shapes = Callable[[bytes], dict[str, tuple[int, ...]]]
 

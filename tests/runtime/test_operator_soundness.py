@@ -9,7 +9,7 @@ from model_graphs import read
 from operator_cases import add_case, check_against_onnxruntime
 from random_cases import MAKERS, Maker
 
-from cgan_runtime.model_file.node_reading import InvalidGraphError, UnsupportedError
+from cgan_runtime.model_file.validation.node_reading import InvalidGraphError, UnsupportedError
 
 COUNT = 30
 # onnxruntime reports what it cannot run, and indices that only exist while it runs.

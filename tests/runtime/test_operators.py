@@ -10,7 +10,7 @@ from onnx import TensorProto, numpy_helper
 from operator_cases import Case, add_case, check_against_onnxruntime, weights, whole
 
 from cgan_runtime.model_file.contract import LABEL, NOISE
-from cgan_runtime.model_file.rules import OPERATORS
+from cgan_runtime.model_file.validation.rules import OPERATORS
 
 HALF = np.float32(0.5)
 ONES = np.ones(4, np.float32)

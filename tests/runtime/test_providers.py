@@ -17,6 +17,7 @@ from cgan_runtime.diagnostics.device_check import check_device
 from cgan_runtime.errors import InputError, ProviderError
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.inference import assignment
+from cgan_runtime.model_file.validation.graph_validation import validate_model
 from cgan_runtime.providers import TABLE, parse_provider
 
 ONNXRUNTIME_OFFERS = onnxruntime.get_available_providers()
@@ -251,18 +252,23 @@ def test_what_to_install_is_named(tiny_model: Path, name: str, message: str) -> 
         ImageGenerator(tiny_model, name)
 
 
-@pytest.mark.parametrize("count", [1, 15, 16, 17, 1100])
+@pytest.mark.parametrize(
+    ("count", "max_batch", "batch"),
+    [(1, 1024, 16), (15, 1024, 16), (16, 32, 16), (17, 16, 16), (1100, 1024, 16), (9, 8, 8)],
+)
 def test_a_static_batch_gives_the_same_images(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, count: int
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, count: int, max_batch: int, batch: int
 ) -> None:
     labels = [index % 10 for index in range(count)]
     with ImageGenerator(tiny_model, "cpu") as generator:
         expected = generator.generate(labels, seed=1)
     row = TABLE["cpu"]._replace(static_batch=True)
     monkeypatch.setattr(providers, "TABLE", {**TABLE, "cpu": row})
+    valid = validate_model(tiny_model.read_bytes(), "m.onnx")._replace(max_batch=max_batch)
+    monkeypatch.setattr("cgan_runtime.generator.validate_model", lambda *_: valid)
     with ImageGenerator(tiny_model, "cpu") as generator:
         images = generator.generate(labels, seed=1)
-        assert generator._open_sessions().main.get_inputs()[0].shape[0] == providers.STATIC_BATCH
+        assert generator._open_sessions().main.get_inputs()[0].shape[0] == batch
     assert np.abs(images.astype(int) - expected).max() <= 1
 
 

@@ -27,8 +27,8 @@ from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.inference.threads import available_threads
 from cgan_runtime.labels import parse_labels
 from cgan_runtime.model_file.contract import ModelInfo, read_info, tensor_specs
-from cgan_runtime.model_file.graph_validation import validate_model
 from cgan_runtime.model_file.reading import read_model_file
+from cgan_runtime.model_file.validation.graph_validation import validate_model
 from cgan_runtime.noise import standard_normal
 
 SEED = 11

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cgan_runtime.errors import OutputError
 from cgan_training.archive import load_archive, save_archive
-from cgan_training.data import Dataset, optdigits
+from cgan_training.data import Dataset
+from cgan_training.data.sources import optdigits
 from cgan_training.errors import DatasetError
 from cgan_training.evaluation import classifier as classifier_module
 from cgan_training.evaluation import classifier_progress, classifier_state

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cgan_training.data import Dataset, optdigits
+from cgan_training.data import Dataset
+from cgan_training.data.sources import optdigits
 from cgan_training.errors import DatasetError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cgan_training.data.idx import read_equal_files, read_idx, read_shape
+from cgan_training.data.files.idx import read_equal_files, read_idx, read_shape
 from cgan_training.errors import DatasetError
 
 

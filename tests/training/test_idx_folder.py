@@ -228,7 +228,7 @@ def test_labels_beyond_the_classes_are_rejected(shapes: Path) -> None:
         (b"x" * 201, "line 1 of FOLDER/classes.txt has 201 characters, more than 200; "),
         (
             "".join(f"{number}\n" for number in range(10_001)).encode(),
-            "FOLDER/classes.txt has 10,001 lines; write one class name per line, at most 10000",
+            "FOLDER/classes.txt has 10,001 lines; write at most 10,000, one name per line",
         ),
         (
             "".join(f"{number}\n" for number in range(1_200_000)).encode(),

@@ -12,8 +12,9 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from cgan_training.data import cifar10, download, load_dataset, svhn, usps
-from cgan_training.data.download import DownloadError, import_torchvision_datasets
+from cgan_training.data import load_dataset
+from cgan_training.data.sources import cifar10, download, svhn, usps
+from cgan_training.data.sources.download import DownloadError, import_torchvision_datasets
 from cgan_training.errors import DatasetError
 
 RNG = np.random.default_rng(0)

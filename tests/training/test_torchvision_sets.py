@@ -18,9 +18,10 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from cgan_training.data import download, load_dataset
-from cgan_training.data.download import DownloadError, import_torchvision_datasets
-from cgan_training.data.torchvision_sets import SETS
+from cgan_training.data import load_dataset
+from cgan_training.data.sources import download
+from cgan_training.data.sources.download import DownloadError, import_torchvision_datasets
+from cgan_training.data.sources.torchvision_sets import SETS
 from cgan_training.errors import DatasetError
 
 COUNTS = {"train": 40, "test": 20}

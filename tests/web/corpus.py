@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from cgan_runtime.errors import ModelError
-from cgan_runtime.model_file import contract, graph_validation, protobuf, rules
+from cgan_runtime.model_file import contract, protobuf
+from cgan_runtime.model_file.validation import graph_validation, rules
 
 ROOT = Path(__file__).parents[2]
 NAMES = "graph_validation operators operator_errors batch_independence work_limits contract"

@@ -7,8 +7,8 @@ from types import ModuleType
 import pytest
 
 from cgan_runtime.model_file.messages import MESSAGES, message
-from cgan_runtime.model_file.rules import OPERATORS
-from cgan_runtime.model_file.shape_inference import RULES
+from cgan_runtime.model_file.validation.rules import OPERATORS
+from cgan_runtime.model_file.validation.shape_inference import RULES
 
 WEB = Path(__file__).parents[2] / "web"
 

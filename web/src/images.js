@@ -1,4 +1,4 @@
-/** Shape rules of operators that compute images, as in cgan_runtime/model_file/image_rules.py. */
+/** Shape rules of operators that compute images, as in cgan_runtime/model_file/validation/image_rules.py. */
 import {
   cost,
   elementsOf,

@@ -1,6 +1,6 @@
 /**
  * Type and shape inference of a graph, and the cost of its nodes, the same as cgan_runtime/
- * model_file/graph_inference.py.
+ * model_file/validation/graph_inference.py.
  */
 import { IMAGE_RULES } from "./images.js";
 import { LAYER_RULES } from "./layers.js";

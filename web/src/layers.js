@@ -1,4 +1,4 @@
-/** Shape rules of operators that compute, the same as cgan_runtime/model_file/layer_rules.py. */
+/** Shape rules of operators that compute, the same as cgan_runtime/model_file/validation/layer_rules.py. */
 import { TYPES } from "./rules.js";
 import {
   axesOf,

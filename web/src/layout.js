@@ -1,6 +1,6 @@
 /**
  * Shape rules of operators that move, select or copy elements, the same as
- * cgan_runtime/model_file/layout_rules.py.
+ * cgan_runtime/model_file/validation/layout_rules.py.
  */
 import {
   axesOf,

@@ -1,4 +1,4 @@
-/** The parts of a node, the same as cgan_runtime/model_file/node_reading.py. */
+/** The parts of a node, the same as cgan_runtime/model_file/validation/node_reading.py. */
 import { ATTRIBUTE_KINDS, LIMITS, TYPES, VARIABLES } from "./rules.js";
 import { elementsOf, tensorOf } from "./symbolic.js";
 import { message, quoted } from "./texts.js";

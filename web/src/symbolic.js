@@ -1,6 +1,6 @@
 /**
  * Tensors and numbers that depend on the batch size, the same as cgan_runtime/model_file/
- * symbolic.py.
+ * validation/symbolic.py.
  *
  * A size is {fixed, each}, for fixed + each * batch. A tensor is {shape, axis, before}: its shape
  * for a batch of one image, the axis that contains the batch or null, and the part of that axis

@@ -1,6 +1,6 @@
 /**
  * Check a model file before onnxruntime-web opens it, the same as cgan_runtime/model_file/
- * graph_validation.py and checksum.py. Tables and messages come from there (rules.js).
+ * validation/graph_validation.py and checksum.py. Tables and messages come from there (rules.js).
  */
 import { ProtobufError, readMessage } from "./protobuf.js";
 import { CONTRACT, LIMITS, MODEL_SCHEMA, TYPES } from "./rules.js";

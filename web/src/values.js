@@ -1,6 +1,6 @@
 /**
  * The content of small tensors of whole numbers, from which graphs compute shapes, the same as
- * cgan_runtime/model_file/shape_values.py.
+ * cgan_runtime/model_file/validation/shape_values.py.
  */
 import { shapeRange } from "./layout.js";
 import {

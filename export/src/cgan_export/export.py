@@ -2,37 +2,27 @@
 
 import copy
 import logging
-import math
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import onnx
-import torch
 from torch import nn
 
-import cgan_export
 from cgan_export.divergence import DivergenceSearch
 from cgan_export.errors import ExportError, VerificationError
 from cgan_export.evaluation.quality_gate import GateResult
 from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import QuantizedGenerator, quantize
 from cgan_export.int8.static import quantize_statically
-from cgan_export.module_checks import check_arguments, check_module, measure_output
+from cgan_export.metadata import model_info, verification_facts
+from cgan_export.module_source import source_of_module
 from cgan_export.passes.fp16 import store_weights_as_fp16
-from cgan_export.passes.parametrizations import compute_weights
-from cgan_export.source import (
-    TANH_RANGE,
-    GeneratorSource,
-    ValueRange,
-    hash_weights,
-    source_of_model,
-)
+from cgan_export.source import TANH_RANGE, GeneratorSource, ValueRange, source_of_model
+from cgan_export.tolerances import PLAIN, STATIC_INT8, TOLERANCES
 from cgan_export.tracing.networks import (
     ContractGenerator,
     PlainGenerator,
@@ -41,7 +31,6 @@ from cgan_export.tracing.networks import (
 )
 from cgan_export.tracing.trace import export_to_onnx
 from cgan_export.verification import (
-    Tolerance,
     check_graph,
     golden_sample,
     verify_against_integers,
@@ -50,33 +39,9 @@ from cgan_export.verification import (
 from cgan_runtime import ImageGenerator, ModelError
 from cgan_runtime.files import atomic_write
 from cgan_runtime.model_file.checksum import add_checksum
-from cgan_runtime.model_file.contract import MAX_OPSET, OPSET, REFERENCE_SEED, Golden, ModelInfo
+from cgan_runtime.model_file.contract import MAX_OPSET, OPSET, ModelInfo
 from cgan_training.model_file import load_model
 from cgan_training.networks import parameter_count
-
-FLOAT16_REMEDY = "the weights do not survive the pass to float16; export with --precision fp32"
-# The accepted pixel errors of each precision. fp32 differs from PyTorch only in the order of sums.
-# The limits of int8 find gross errors only: verify_against_integers() and the gate are stricter.
-TOLERANCES = {
-    "fp32": Tolerance(1, 0.01),
-    "fp16": Tolerance(1, 0.05, remedy=FLOAT16_REMEDY),
-    "int8": Tolerance(
-        112,
-        2.0,
-        batch_error=0,
-        remedy="int8 changes the images of this network too much; export with --precision fp16",
-    ),
-}
-# Any share of the pixels of an unknown network may lie halfway between two values.
-PLAIN = {"fp32": Tolerance(1, 1.0), "fp16": Tolerance(1, 1.0, remedy=FLOAT16_REMEDY)}
-# Static quantization computes some layers in float32, whose last bits depend on the batch size. A
-# value may then round to the next quantization step.
-STATIC_INT8 = Tolerance(
-    255,
-    4.0,
-    batch_error=8,
-    remedy="ONNX Runtime's quantization changes the images too much; export with --precision fp16",
-)
 
 Gate = Callable[[ImageGenerator, GeneratorSource], GateResult]
 Measure = Callable[[ImageGenerator], dict[str, float]]
@@ -123,7 +88,8 @@ def export_generator(
     Args:
         module: forward(noise, label) takes float32 [batch, noise_dim] and int64 [batch], and
             returns float32 [batch, channels, height, width] with 1 or 3 channels. It must be in
-            eval mode, in float32 and on the CPU, and it is not changed.
+            eval mode, in float32 and on the CPU, and it is not changed. call_forms.py lists the
+            other forms of noise and label that it may take.
         output: the file to write. It appears only after verification.
         noise_dim: length of the noise vector, standard normal.
         class_names: one name per label.
@@ -208,42 +174,6 @@ def export_model(
     )
 
 
-def source_of_module(
-    module: nn.Module,
-    *,
-    name: str,
-    noise_dim: int,
-    class_names: Sequence[str],
-    value_range: ValueRange = TANH_RANGE,
-    dataset: str = "",
-) -> GeneratorSource:
-    """Check a module and run it on every label; the arguments are those of export_generator().
-
-    Raises:
-        ExportError: an argument or the module is not supported.
-    """
-    check_arguments(noise_dim, class_names, value_range)
-    module = getattr(module, "_orig_mod", module)  # of torch.compile()
-    check_module(module, name)
-    generator = _copied(module)
-    _log.info("checking %s", name)
-    image_shape, note = measure_output(generator, name, noise_dim, len(class_names), value_range)
-    if note:
-        _log.info("note: %s", note)
-    return GeneratorSource(
-        generator=generator,
-        name=name,
-        noise_dim=noise_dim,
-        class_names=tuple(class_names),
-        image_shape=image_shape,
-        value_range=(float(value_range[0]), float(value_range[1])),
-        weights_sha256=hash_weights(module),
-        dataset=dataset,
-        recipe={"module": name},
-        training={"versions": {"torch": torch.__version__}},
-    )
-
-
 def export_source(
     source: GeneratorSource,
     output: Path,
@@ -282,20 +212,11 @@ def export_source(
             if quantized:
                 verify_against_integers(generator, quantized)
             gate_result = gate(generator, source) if gate else None
-            verification: dict[str, Any] = {
-                "largest_difference": errors.max,
-                "mean_difference": round(errors.mean, 4),
-                "images": errors.images,
-                "quality_gate": _gate_text(gate_result),
-            }
-            if gate_result:
-                verification["label_accuracy_change"] = gate_result.change
-                verification["label_accuracy_images"] = gate_result.images
             if measure:
                 _log.info("measuring the quality of the images")
             info = replace(
                 info,
-                verification=verification,
+                verification=verification_facts(errors, gate_result),
                 golden=golden_sample(generator),
                 quality=measure(generator) if measure else source.quality,
             )
@@ -323,26 +244,6 @@ def _check_options(precision: str, opset: int) -> None:
         raise ExportError(f"unknown precision {precision!r}; choose from {', '.join(TOLERANCES)}")
     if opset not in range(OPSET, MAX_OPSET + 1):
         raise ExportError(f"opset {opset} is not supported; choose {OPSET} to {MAX_OPSET}")
-
-
-def _copied(module: nn.Module) -> nn.Module:
-    """Return a copy of a module with computed weights as plain ones, for the module stays as it is.
-
-    A module that cannot be copied, for example because it holds an open file, is used as it is.
-    """
-    # copy.deepcopy() cannot copy tensors that have a history, such as the weights of weight_norm.
-    known = {
-        id(value): value.detach().clone()
-        for layer in module.modules()
-        for value in vars(layer).values()
-        if isinstance(value, torch.Tensor) and not value.is_leaf
-    }
-    try:
-        copied = copy.deepcopy(module, known)
-    except Exception:  # noqa: BLE001 - any class may fail
-        return module
-    compute_weights(copied)
-    return copied.requires_grad_(False)
 
 
 @lru_cache(maxsize=1)  # the precisions of one source share its network and its trace
@@ -384,47 +285,3 @@ def _write(graph: onnx.ModelProto, info: ModelInfo, file: BinaryIO) -> int:
     file.write(content)
     file.flush()
     return len(content)
-
-
-def model_info(source: GeneratorSource, precision: str, *, bit_exact: bool = False) -> ModelInfo:
-    """Return the metadata that is known before verification, with a blank golden sample."""
-    return ModelInfo(
-        class_names=source.class_names,
-        noise_dim=source.noise_dim,
-        image_shape=source.image_shape,
-        dataset=source.dataset,
-        precision=precision,
-        weights_sha256=source.weights_sha256,
-        recipe=source.recipe,
-        training=_without_paths(source.training),
-        versions={
-            **source.training["versions"],
-            "python": platform.python_version(),
-            "cgan-export": cgan_export.__version__,
-            "onnx": version("onnx"),
-        },
-        quality=source.quality,
-        verification={},
-        golden=Golden(REFERENCE_SEED, (0,), bytes(math.prod(source.image_shape))),
-        bit_exact=bit_exact,
-    )
-
-
-def _without_paths(training: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a run without versions, and without paths of the machine it ran on."""
-    facts = {
-        key: _without_paths(value) if key == "started_from" else value
-        for key, value in training.items()
-        if key not in ("versions", "dataset_path", "data_dir", "recipe_path")
-    }
-    if training.get("dataset_path"):
-        facts["dataset_is_folder"] = Path(training["dataset_path"]).is_absolute()
-    if training.get("recipe_path"):
-        facts["recipe_file"] = Path(training["recipe_path"]).name
-    return facts
-
-
-def _gate_text(result: GateResult | None) -> str:
-    if result is None:
-        return "not run"
-    return "passed" if result.proven else "undecided"

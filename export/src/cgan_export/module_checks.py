@@ -3,7 +3,6 @@
 The checks run the module on every label, so that its mistakes appear as they are in PyTorch.
 """
 
-import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,18 +11,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from cgan_export.call_forms import check_signature, describe_forward
 from cgan_export.errors import ExportError
-from cgan_export.source import ValueRange, call_generator, takes_names, to_pixels
-from cgan_runtime.model_file.contract import CHANNELS, MAX_BATCH, REFERENCE_SEED, ImageShape
-from cgan_runtime.model_file.rules import MAX_ELEMENTS
+from cgan_export.source import ValueRange, to_pixels
+from cgan_runtime.model_file.contract import (
+    CHANNELS,
+    CLASS_LIMIT,
+    MAX_BATCH,
+    REFERENCE_SEED,
+    ImageShape,
+)
+from cgan_runtime.model_file.validation.rules import MAX_ELEMENTS
 from cgan_runtime.noise import standard_normal
 from cgan_training.errors import one_line
+from cgan_training.recipe.schema import MAX_NOISE_DIM
 
 CHECKED_IMAGES = 64  # or one per label
 ALONE = 8  # images that are also generated one at a time
 MAX_OUTSIDE = 1 / 3  # share of the values outside value_range
 MAX_FAR_OUTSIDE = 0.01  # share of the values outside by more than its width
-MAX_NOISE_DIM = 2**16
 
 
 def check_arguments(noise_dim: int, class_names: Sequence[str], value_range: ValueRange) -> None:
@@ -37,6 +43,8 @@ def check_arguments(noise_dim: int, class_names: Sequence[str], value_range: Val
         raise ExportError(
             f"class_names must be a sequence of names, one per label, got {class_names!r:.80}"
         )
+    if len(names) > CLASS_LIMIT:
+        raise ExportError(f"class_names has {len(names):,} names; give at most {CLASS_LIMIT:,}")
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
         raise ExportError(f"class_names has {repeated!r} twice; use each name once")
@@ -59,8 +67,10 @@ def check_module(module: nn.Module, name: str) -> None:
         kind = type(module).__name__
         raise ExportError(f"{name} is not an nn.Module but a {kind}; give the nn.Module itself")
     for path, each in module.named_modules():
+        part = f"its layer {path} is" if path else "it is"
+        if isinstance(each, torch.jit.ScriptModule):
+            raise ExportError(f"{name} cannot be exported: {part} TorchScript; use the nn.Module")
         if each.training:
-            part = f"its layer {path} is" if path else "it is"
             raise ExportError(f"{name} cannot be exported: {part} in training mode; call .eval()")
     for kind, tensors in (
         ("parameter", module.named_parameters()),
@@ -68,17 +78,7 @@ def check_module(module: nn.Module, name: str) -> None:
     ):
         for path, tensor in tensors:
             _check_tensor(tensor, f"the {kind} {path} of {name}", is_parameter=kind == "parameter")
-    try:
-        signature = inspect.signature(module.forward)
-        if takes_names(module):
-            signature.bind(noise=None, label=None)
-        else:
-            signature.bind(None, None)
-    except (TypeError, ValueError) as error:
-        raise ExportError(
-            f"{_describe_forward(module, name)} must take (noise, label): {error}; wrap the module "
-            "in one with that signature"
-        ) from error
+    check_signature(module, name)
 
 
 def measure_output(
@@ -130,10 +130,10 @@ class _Forward:
         # The module might change its inputs in place.
         inputs = f"noise {list(noise.shape)}, label {list(label.shape)}"
         try:
-            image = call_generator(self.module, noise.clone(), label.clone())
+            image = self.module(noise.clone(), label.clone())
         except Exception as error:
             raise ExportError(
-                f"{_describe_forward(self.module, self.name)} fails for {inputs} with labels up to "
+                f"{describe_forward(self.module, self.name)} fails for {inputs} with labels up to "
                 f"{int(label.max())}: {one_line(error)}; check noise_dim and the number of classes"
             ) from error
         self._check(image, len(noise), inputs)
@@ -210,7 +210,3 @@ def _share_outside(values: Tensor, low: float, high: float) -> float:
 def _pixel_error(images: Tensor, others: Tensor, value_range: ValueRange) -> float:
     pixels = (to_pixels(each, value_range).clamp(0, 255) for each in (images, others))
     return (next(pixels) - next(pixels)).abs().max().item()
-
-
-def _describe_forward(module: nn.Module, name: str) -> str:
-    return f"forward({', '.join(inspect.signature(module.forward).parameters)}) of {name}"

@@ -1,7 +1,6 @@
 """What is exported: a generator, and what the metadata of its file say about it."""
 
 import hashlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cgan_runtime.model_file.contract import LABEL, NOISE, ImageShape
+from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.model_file import Model
 
 ValueRange = tuple[float, float]
@@ -20,7 +19,7 @@ TANH_RANGE: ValueRange = (-1.0, 1.0)  # of the generators of cgan-train
 class GeneratorSource:
     """A generator to export: a trained model, or a module of the user."""
 
-    generator: nn.Module  # float32, on the CPU, in eval mode
+    generator: nn.Module  # forward(noise, label); float32, on the CPU, in eval mode
     name: str  # for messages: the path of a model, or the name of a module
     noise_dim: int
     class_names: tuple[str, ...]  # one per label
@@ -48,7 +47,7 @@ class GeneratorSource:
             uint8 [batch, channels, height, width].
         """
         with torch.inference_mode():
-            image = call_generator(self.generator, noise, label)
+            image = self.generator(noise, label)
             return to_pixels(image, self.value_range).clamp(0, 255).to(torch.uint8)
 
 
@@ -68,20 +67,6 @@ def source_of_model(model: Model, name: str = "") -> GeneratorSource:
         training=model.training,
         quality=model.quality,
     )
-
-
-def call_generator(generator: nn.Module, noise: Tensor, label: Tensor) -> Any:
-    """Call a generator by the names `noise` and `label` if it has them, otherwise by position."""
-    if takes_names(generator):
-        return generator(noise=noise, label=label)
-    return generator(noise, label)
-
-
-def takes_names(generator: nn.Module) -> bool:
-    """Return whether forward() can be called with the keywords `noise` and `label`."""
-    parameters = inspect.signature(generator.forward).parameters
-    keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return all(name in parameters and parameters[name].kind in keywords for name in (NOISE, LABEL))
 
 
 def to_pixels(image: Tensor, value_range: ValueRange) -> Tensor:

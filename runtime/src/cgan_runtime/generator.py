@@ -16,8 +16,8 @@ from cgan_runtime.inference.single_image import SingleImageGenerator
 from cgan_runtime.labels import Labels, label_batches, parse_labels, single_label
 from cgan_runtime.model_file.checksum import parse_sha256, require_sha256
 from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, NOISE
-from cgan_runtime.model_file.graph_validation import validate_model
 from cgan_runtime.model_file.reading import SHIPPED_MODEL, read_model_file
+from cgan_runtime.model_file.validation.graph_validation import validate_model
 from cgan_runtime.noise import (
     check_seed_and_start,
     interpolate,
@@ -95,7 +95,7 @@ class ImageGenerator:
         if expected is not None:
             require_sha256(content, expected, source)
         self.model_sha256, self._max_batch = validate_model(content, source)
-        sessions = SessionPool(content, source, provider, threads)
+        sessions = SessionPool(content, source, provider, threads, self._max_batch)
         self.info = read_session_info(sessions.main, content, source)
         self._sessions: SessionPool | None = sessions
         is_cpu = sessions.provider == CPU and sessions.static_batch is None

@@ -13,7 +13,7 @@ from cgan_runtime.errors import InputError
 
 CPU, CUDA, AUTO = "cpu", "cuda", "auto"
 SUFFIX = "ExecutionProvider"  # of onnxruntime's provider names
-STATIC_BATCH = 16  # images of one call on a provider that needs a fixed batch size
+STATIC_BATCH = 16  # images of one call, or fewer of a large model, where the number is fixed
 OPTION_SYNTAX = "give NAME or NAME:KEY=VALUE,KEY=VALUE, such as cuda:device_id=1"
 
 

@@ -116,7 +116,7 @@ def test_shards_together_equal_one_run(run: Command, folder: Path, shards: int) 
 def test_torchvision_loads_an_idx_dataset(
     run: Command, folder: Path, generator: ImageGenerator
 ) -> None:
-    from cgan_training.data.download import import_torchvision_datasets
+    from cgan_training.data.sources.download import import_torchvision_datasets
 
     mnist = import_torchvision_datasets().MNIST
     run("--count", 30, "--seed", 7, "--format", "idx", "--output", "set")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from cgan_runtime.errors import ModelError
-from cgan_runtime.model_file import graph_validation
 from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum
+from cgan_runtime.model_file.validation import graph_validation
 
 Edit = Callable[[onnx.ModelProto], object]
 

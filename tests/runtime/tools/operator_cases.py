@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from cgan_runtime.model_file.contract import LABEL, NOISE
-from cgan_runtime.model_file.graph_validation import validate_graph
-from cgan_runtime.model_file.symbolic import Tensor
+from cgan_runtime.model_file.validation.graph_validation import validate_graph
+from cgan_runtime.model_file.validation.symbolic import Tensor
 
 CLASSES, NOISE_DIM = 10, 6
 ONE = numpy_helper.from_array(np.ones(1, np.float32))

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from cgan_runtime.files import atomic_write
+from cgan_training.errors import TrainingError
 from cgan_training.input_files import read_bounded
 
 MAX_BYTES = 2**32
@@ -87,6 +88,28 @@ def load_archive(path: Path) -> Any:
         return _Copier().copy(values)
     except DAMAGE as error:
         raise ArchiveError(type(error).__name__) from error
+
+
+def load_named_archive(
+    path: Path, error_class: type[TrainingError], damaged: str, remedy: str = "check the path"
+) -> Any:
+    """Return load_archive(path), with an error for users.
+
+    Args:
+        path: the file, as the user or the run directory names it.
+        error_class: class of the errors.
+        damaged: message about a file that is not such an archive, with {path} and {reason}.
+        remedy: what to do if the file cannot be read.
+
+    Raises:
+        TrainingError: of error_class; the file cannot be read, or is not such an archive.
+    """
+    try:
+        return load_archive(path)
+    except OSError as error:
+        raise error_class(f"cannot read {path}: {error.strerror}; {remedy}") from error
+    except ArchiveError as error:
+        raise error_class(damaged.format(path=path, reason=error)) from error
 
 
 def save_archive(values: Any, path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cgan_export.cli import options
+from cgan_export.cli.modules import names_module
 from cgan_export.cli.pictures import write_pictures
 from cgan_export.cli.table import format_table
 from cgan_export.evaluation.figures import FIGURES
@@ -110,6 +111,10 @@ def command(
     prepare_for_torch()
     log_to_stderr("cgan_training", "cgan_export")
     for path in filter(None, (model, baseline)):
+        if names_module(path):
+            raise click.UsageError(
+                f"{path} is a module; export it with cgan-export, and evaluate the .onnx file"
+            )
         if path.suffix.lower() != ".onnx":
             find_model(path)  # before torch is imported, which takes seconds
 

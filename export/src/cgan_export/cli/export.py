@@ -3,33 +3,19 @@
 import math
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cgan_export.cli import options
 from cgan_export.cli.c_source import check_c_option, export_onnx_to_c
-from cgan_export.cli.modules import (
-    MAX_CLASSES,
-    MAX_NOISE_DIM,
-    ModuleOptions,
-    check_module_options,
-    load_module,
-    names_module,
-)
-from cgan_export.cli.outputs import CARD_SUFFIXES, check_output, output_paths
-from cgan_export.cli.pictures import draw
+from cgan_export.cli.loading import load_data, load_source
+from cgan_export.cli.modules import ModuleOptions, check_module_options
+from cgan_export.cli.outputs import check_output, output_paths
+from cgan_export.cli.pictures import write_card
 from cgan_runtime.cli import runner
-from cgan_runtime.files import atomic_write
-from cgan_runtime.model_file.contract import MAX_OPSET, OPSET
+from cgan_runtime.model_file.contract import CLASS_LIMIT, MAX_OPSET, OPSET
 from cgan_training.cli.common import limit_threads, log_to_stderr, prepare_for_torch
-
-if TYPE_CHECKING:
-    from cgan_export.evaluation.datasets import EvaluationData
-    from cgan_export.source import GeneratorSource
-    from cgan_runtime import ImageGenerator
-    from cgan_runtime.diagnostics.speed import Speed
-    from cgan_training.data import Dataset
+from cgan_training.recipe.schema import MAX_NOISE_DIM
 
 MAX_LOSS_POINTS = 50.0  # of --max-accuracy-loss, in percentage points
 
@@ -132,7 +118,7 @@ def check_range(
 @options.integer(
     "--noise-dim", 1, MAX_NOISE_DIM, "For a module: length of its noise vector, standard normal."
 )
-@options.integer("--classes", 1, MAX_CLASSES, "For a module: number of labels, named 0, 1, ...")
+@options.integer("--classes", 1, CLASS_LIMIT, "For a module: number of labels, named 0, 1, ...")
 @click.option(
     "--class-names",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -218,7 +204,8 @@ def command(
 
     from cgan_export.cli.report import report_table, report_values
     from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
-    from cgan_export.export import export_source, model_info
+    from cgan_export.export import export_source
+    from cgan_export.metadata import model_info
     from cgan_export.targets.c.source import write_c
     from cgan_export.targets.triton import check_repository, write_repository
     from cgan_runtime import ImageGenerator
@@ -259,60 +246,6 @@ def command(
             values["c"] = str(write_c(path, c_folder)) if precision == "int8" else None
         files.append(values)
     click.echo(runner.json_text(files) if as_json else report_table(files))
-
-
-def load_source(model: Path, options: ModuleOptions, dataset: str | None) -> "GeneratorSource":
-    """Load MODEL: a module of the user, a model.pt or a run directory."""
-    from cgan_export.source import source_of_model
-    from cgan_training.model_file import load_model
-
-    if names_module(model):
-        return load_module(str(model), options, dataset)
-    return source_of_model(load_model(model, generator=options.generator), str(model))
-
-
-def load_data(
-    source: "GeneratorSource",
-    dataset: str | None,
-    data_dir: Path | None,
-    *,
-    gated: bool,
-    evaluate: bool,
-) -> "tuple[Dataset, EvaluationData | None]":
-    """Load the training images for the quality gate, and both parts of the dataset for --evaluate.
-
-    Raises:
-        VerificationError: the quality gate is on, and the dataset is not available or does not fit.
-        cgan_runtime.CganError: the same for --evaluate.
-    """
-    from cgan_export.errors import EvaluationError, VerificationError
-    from cgan_export.evaluation.datasets import load_evaluation_data, load_training_images
-    from cgan_export.evaluation.image_sources import torch_source
-    from cgan_training.errors import DatasetError
-
-    images = torch_source(source)
-    try:
-        train = load_training_images(images, dataset, data_dir)
-    except (DatasetError, EvaluationError) as error:
-        if not gated:
-            raise
-        raise VerificationError(
-            f"the quality gate needs the dataset: {error}; or pass --no-quality-gate"
-        ) from error
-    return train, load_evaluation_data(images, dataset, data_dir, train) if evaluate else None
-
-
-def write_card(generator: "ImageGenerator", speed: "Speed") -> None:
-    """Write the model card of a file and its sample sheet beside it."""
-    from cgan_export.evaluation.model_card import model_card, sample_sheet
-
-    sheet, card = map(generator.model_path.with_suffix, CARD_SUFFIXES)
-    picture = draw(sheet.name, partial(sample_sheet, generator))
-    text = model_card(generator, speed, sheet.name if picture else None)
-    for path, content in ((card, text.encode()), (sheet, picture)):
-        if content is not None:
-            with atomic_write(path) as file:
-                file.write(content)
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from cgan_export.source import GeneratorSource
 
-MAX_CLASSES, MAX_NOISE_DIM = 10_000, 2**16
 OPTIONS = ("noise_dim", "classes", "class_names", "value_range", "weights")
 
 
@@ -76,7 +75,7 @@ def load_module(name: str, options: ModuleOptions, dataset: str | None) -> "Gene
     Raises:
         cgan_runtime.CganError: one of these steps fails.
     """
-    from cgan_export.export import source_of_module
+    from cgan_export.module_source import source_of_module
     from cgan_export.source import TANH_RANGE
     from cgan_training.data.class_names import read_class_names
     from cgan_training.errors import DatasetError
@@ -137,24 +136,18 @@ def _load_weights(module: "nn.Module", name: str, path: Path) -> None:
     from torch import Tensor
 
     from cgan_export.errors import ExportError
-    from cgan_training.archive import ArchiveError, load_archive
+    from cgan_training.archive import load_named_archive
     from cgan_training.errors import ModelFileError, one_line
 
-    try:
-        state = load_archive(path)
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror}; check --weights") from error
-    except ArchiveError as error:
-        raise ModelFileError(
-            f"{path} is not a state dict of tensors, or is damaged ({error}); write it with "
-            "torch.save(module.state_dict(), path)"
-        ) from error
+    remedy = "write it with torch.save(module.state_dict(), path)"
+    damaged = "{path} is not a state dict of tensors, or is damaged ({reason}); " + remedy
+    state = load_named_archive(path, ModelFileError, damaged, "check --weights")
     tensors = state.values() if isinstance(state, dict) else [state]
     if not isinstance(state, dict) or not all(isinstance(each, Tensor) for each in tensors):
         keys = f" with the keys {', '.join(map(str, state))}" if isinstance(state, dict) else ""
         raise ModelFileError(
-            f"{path} holds a {type(state).__name__}{printable(keys):.120}, not a state dict; write "
-            "it with torch.save(module.state_dict(), path)"
+            f"{path} holds a {type(state).__name__}{printable(keys):.120}, not a state dict; "
+            f"{remedy}"
         )
     try:
         module.load_state_dict(state)

@@ -1,10 +1,11 @@
-"""Pictures beside a result. One that cannot be drawn is skipped with a note."""
+"""Pictures and cards beside a result. A picture that cannot be drawn is skipped with a note."""
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cgan_export.cli.outputs import CARD_SUFFIXES
 from cgan_runtime.errors import printable
 from cgan_runtime.files import atomic_write
 from cgan_training.cli.common import echo_line
@@ -12,6 +13,8 @@ from cgan_training.cli.common import echo_line
 if TYPE_CHECKING:
     from cgan_export.evaluation.evaluator import Evaluation, Evaluator
     from cgan_export.evaluation.image_sources import ImageSource
+    from cgan_runtime import ImageGenerator
+    from cgan_runtime.diagnostics.speed import Speed
 
 
 def draw(name: str, function: Callable[[], bytes]) -> bytes | None:
@@ -46,3 +49,16 @@ def write_pictures(
         if picture is not None:
             with atomic_write(folder / name) as file:
                 file.write(picture)
+
+
+def write_card(generator: "ImageGenerator", speed: "Speed") -> None:
+    """Write the model card of a file and its sample sheet beside it."""
+    from cgan_export.evaluation.model_card import model_card, sample_sheet
+
+    sheet, card = map(generator.model_path.with_suffix, CARD_SUFFIXES)
+    picture = draw(sheet.name, partial(sample_sheet, generator))
+    text = model_card(generator, speed, sheet.name if picture else None)
+    for path, content in ((card, text.encode()), (sheet, picture)):
+        if content is not None:
+            with atomic_write(path) as file:
+                file.write(content)

@@ -1,9 +1,11 @@
 """Computed weights, such as those of spectral_norm and weight_norm, become plain weights.
 
-Matches the parametrizations of torch.nn.utils.parametrize and the older hooks of
-torch.nn.utils.spectral_norm and weight_norm. The file then holds the weights themselves.
+Matches the parametrizations of torch.nn.utils.parametrize, the older hooks of
+torch.nn.utils.spectral_norm and weight_norm, and an nn.Embedding with max_norm. The file then holds
+the weights themselves.
 """
 
+import torch
 from torch import nn
 from torch.nn.utils import parametrize, remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -14,10 +16,20 @@ def compute_weights(module: nn.Module) -> None:
     """Replace every computed weight of a module in eval mode by its value, in place."""
     for layer in list(module.modules()):
         if parametrize.is_parametrized(layer):
-            for name in list(layer.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+            names = list(layer.parametrizations)  # type: ignore[arg-type]
+            values = {name: getattr(layer, name).detach() for name in names}
+            # parametrize.remove_parametrizations() would change the class, which the layer shares
+            # with the one that it is a copy of.
+            layer.__class__ = type(layer).__bases__[0]
+            del layer.parametrizations
+            for name, value in values.items():
+                layer.register_parameter(name, nn.Parameter(value))
         for hook in list(layer._forward_pre_hooks.values()):  # noqa: SLF001
             if isinstance(hook, SpectralNorm):
                 remove_spectral_norm(layer, hook.name)
             elif isinstance(hook, WeightNorm):
                 remove_weight_norm(layer, hook.name)
+        if isinstance(layer, nn.Embedding) and layer.max_norm is not None:
+            with torch.no_grad():
+                layer(torch.arange(layer.num_embeddings))  # changes the rows that are too long
+            layer.max_norm = None

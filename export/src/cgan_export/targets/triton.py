@@ -22,7 +22,8 @@ from cgan_export.errors import ExportError
 from cgan_export.targets.quoting import quoted
 from cgan_runtime.errors import OutputError, printable
 from cgan_runtime.files import atomic_write
-from cgan_runtime.model_file.contract import MAX_BATCH, PREFIX, ModelInfo, TensorSpec, tensor_specs
+from cgan_runtime.model_file.contract import PREFIX, ModelInfo, TensorSpec, tensor_specs
+from cgan_runtime.model_file.validation.graph_validation import validate_model
 
 CONFIG, MODEL = "config.pbtxt", "model.onnx"
 MAX_SERVICE_NAME = 50  # Kubernetes allows 63 characters, to which KServe adds "-predictor"
@@ -68,14 +69,16 @@ def write_repository(path: Path, repository: Path, info: ModelInfo) -> Path:
         ExportError: the repository has a different config.pbtxt for the model.
         OutputError: the repository cannot be written.
     """
-    check_repository(path, repository, info)
-    folder, content = repository / path.stem, path.read_bytes()
+    content = path.read_bytes()
+    max_batch = validate_model(content, str(path)).max_batch
+    check_repository(path, repository, info, max_batch)
+    folder = repository / path.stem
     example = repository / f"{path.stem}.kserve.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / CONFIG).exists():
             with atomic_write(folder / CONFIG) as file:
-                file.write(triton_config(path.stem, info).encode())
+                file.write(triton_config(path.stem, info, max_batch).encode())
         version = _add_version(folder, content)
         if not example.exists():  # users edit it, so it is never overwritten
             with atomic_write(example) as file:
@@ -87,8 +90,12 @@ def write_repository(path: Path, repository: Path, info: ModelInfo) -> Path:
     return version
 
 
-def check_repository(path: Path, repository: Path, info: ModelInfo) -> None:
+def check_repository(
+    path: Path, repository: Path, info: ModelInfo, max_batch: int | None = None
+) -> None:
     """Check that write_repository() can write a file's model. This creates nothing.
+
+    Before the file is exported, its largest batch is not known, and so it is not compared.
 
     Raises:
         ExportError: the name of the file has unprintable characters, or the repository has a
@@ -100,14 +107,18 @@ def check_repository(path: Path, repository: Path, info: ModelInfo) -> None:
             f"{path.stem!r} cannot be a Triton model name, because it has unprintable characters; "
             "choose another name for OUTPUT"
         )
-    folder, config = repository / path.stem, triton_config(path.stem, info).encode()
+    folder = repository / path.stem
+    config = triton_config(path.stem, info, max_batch or 0).encode()
     try:
         existing = next(each for each in (folder, *folder.parents) if each.exists())
         with suppress(FileNotFoundError):
             (existing / f"{path.stem}.kserve.yaml").lstat()  # raises an error if it is too long
         with tempfile.TemporaryFile(dir=existing):
             pass
-        if (folder / CONFIG).exists() and (folder / CONFIG).read_bytes() != config:
+        written = (folder / CONFIG).read_bytes() if (folder / CONFIG).exists() else config
+        if max_batch is None:
+            written = re.sub(rb"(?m)^max_batch_size: \d+$", b"max_batch_size: 0", written)
+        if written != config:
             raise ExportError(
                 f"{folder / CONFIG} was edited or belongs to another model; move it away so that "
                 "it is written again, or choose another name for OUTPUT"
@@ -119,8 +130,10 @@ def check_repository(path: Path, repository: Path, info: ModelInfo) -> None:
         ) from error
 
 
-def triton_config(name: str, info: ModelInfo) -> str:
+def triton_config(name: str, info: ModelInfo, max_batch: int) -> str:
     """Return the config.pbtxt of a model: protobuf's text format, message inference.ModelConfig.
+
+    max_batch is the number of images of one run.
 
     Triton adds the batch dimension to every tensor and requires at least one other dimension. The
     contract's label has only the batch dimension, so it is sent as [batch, 1] and reshaped.
@@ -130,7 +143,7 @@ def triton_config(name: str, info: ModelInfo) -> str:
         [
             f"name: {quoted(name)}",
             'backend: "onnxruntime"',
-            f"max_batch_size: {MAX_BATCH}",
+            f"max_batch_size: {max_batch}",
             *_tensor_lines("input", inputs),
             *_tensor_lines("output", outputs),
             "dynamic_batching { }",

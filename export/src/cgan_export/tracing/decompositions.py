@@ -3,6 +3,9 @@
 - A convolution with one group per image: weights modulated per image (Karras et al. 2020, sec. 2)
   are applied with the batch in the channel axis. ONNX requires a constant number of groups.
 - Attention on tensors without a head axis.
+- Instance norm with running statistics, which is a batch norm.
+- torch.hstack().
+- Recurrent layers, which become their steps by PyTorch's own rules.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,10 +23,15 @@ def decompose(program: ExportedProgram) -> ExportedProgram:
     """Return the program without the operators above; the same program if it has none."""
     targets = {node.target for node in program.graph.nodes if _is_unsupported(node)}
     table = {target: rule for target, rule in _RULES.items() if target in targets}
+    if composed := targets & _COMPOSED:
+        defaults = torch.export.default_decompositions()
+        table |= {target: defaults[target] for target in composed}
     return program.run_decompositions(table) if table else program
 
 
 def _is_unsupported(node: torch.fx.Node) -> bool:
+    if node.target in _ALWAYS:
+        return True
     if node.target is torch.ops.aten.scaled_dot_product_attention.default:
         return bool(node.args[0].meta["val"].ndim == 3)  # type: ignore[union-attr]
     return any(
@@ -110,12 +118,43 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **options:
     return attention.squeeze(1)
 
 
+def _hstack(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(tensors), 1 if tensors[0].ndim > 1 else 0)
+
+
+def _instance_norm(
+    image: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    use_input_stats: bool,
+    momentum: float,
+    epsilon: float,
+    _cudnn: bool,
+) -> Any:
+    if use_input_stats:
+        return NotImplemented
+    return functional.batch_norm(
+        image, mean, variance, weight, bias, momentum=momentum, eps=epsilon
+    )
+
+
 def _with_bias(image: Tensor, bias: Tensor | None) -> Tensor:
     return image if bias is None else image + bias.view(1, -1, 1, 1)
 
 
+_COMPOSED = {
+    torch.ops.aten.gru.input,
+    torch.ops.aten.lstm.input,
+    torch.ops.aten.rnn_relu.input,
+    torch.ops.aten.rnn_tanh.input,
+}
+_ALWAYS = _COMPOSED | {torch.ops.aten.hstack.default, torch.ops.aten.instance_norm.default}
 _RULES: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.conv2d.default: _convolution,
     torch.ops.aten.conv_transpose2d.input: _transposed_convolution,
+    torch.ops.aten.hstack.default: _hstack,
+    torch.ops.aten.instance_norm.default: _instance_norm,
     torch.ops.aten.scaled_dot_product_attention.default: _attention,
 }

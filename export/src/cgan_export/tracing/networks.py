@@ -8,7 +8,7 @@ from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_export.passes.label_table import split_first_layer
 from cgan_export.passes.parametrizations import compute_weights
 from cgan_export.passes.sigmoid_head import double_last_layer
-from cgan_export.source import GeneratorSource, takes_names
+from cgan_export.source import GeneratorSource
 from cgan_training.networks import Generator
 from cgan_training.networks.custom import CustomGeneratorNetwork
 
@@ -34,14 +34,10 @@ class PlainGenerator(TraceableGenerator):
         # A value halfway between two pixel values must be rounded as PyTorch does. The division by
         # the scale of QuantizeLinear is inexact, unless the scale is 1.
         self.span, self.factor = 255.0, 255 / (high - self.low)
-        self.takes_names = takes_names(source.generator)
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
         """Return the image in 0..span; see TraceableGenerator."""
-        if self.takes_names:
-            image = self.generator(noise=noise, label=label)
-        else:
-            image = self.generator(noise, label)
+        image = self.generator(noise, label)
         shifted: Tensor = image - self.low if self.low else image
         return shifted * self.factor if self.factor != 1 else shifted
 

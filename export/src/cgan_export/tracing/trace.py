@@ -14,15 +14,16 @@ import torch.fx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from cgan_export.errors import ExportError
+from cgan_export.tracing.capture import capture
 from cgan_export.tracing.decompositions import decompose
 from cgan_export.tracing.networks import TraceableGenerator
 from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 from cgan_training.errors import one_line
 
 FLOAT_IMAGE = "float_image"  # tensor of the image before quantization to uint8, float32 in 0..span
+_GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
 TRACED_BATCH = 3  # torch.export would treat a batch size of 0 or 1 as constant
 
 
@@ -86,7 +87,7 @@ def _trace(module: TraceableGenerator, opset: int) -> torch.onnx.ONNXProgram:
     try:
         with silence(), torch.no_grad():
             program = torch.onnx.export(
-                decompose(_capture(module, inputs)),
+                decompose(capture(module, inputs)),
                 inputs,
                 input_names=[NOISE, LABEL],
                 output_names=[FLOAT_IMAGE],
@@ -107,31 +108,20 @@ def _trace(module: TraceableGenerator, opset: int) -> torch.onnx.ONNXProgram:
         ) from error
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
+    _check_operators(program.model_proto)
     return program
 
 
-def _capture(module: TraceableGenerator, inputs: tuple[Tensor, Tensor]) -> ExportedProgram:
-    """Capture the operators that a module computes for a batch of any size.
-
-    The first attempt runs the module, the second one interprets its bytecode, which also follows
-    len() of a tensor and some control flow.
-
-    Raises:
-        ExportError: both fail.
-    """
-    batch = torch.export.Dim(BATCH_AXIS, min=1)
-    shapes = ({0: batch}, {0: batch})
-    try:
-        return torch.export.export(module, inputs, dynamic_shapes=shapes, strict=False)
-    except Exception as error:  # noqa: BLE001 - torch.export raises many types
-        first = error
-    try:
-        return torch.export.export(module, inputs, dynamic_shapes=shapes, strict=True)
-    except Exception:  # noqa: BLE001
-        raise ExportError(
-            f"the generator cannot be traced: {one_line(first)}; its operators must not depend on "
-            "the values of noise and label, nor on the batch size"
-        ) from first
+def _check_operators(model: onnx.ModelProto) -> None:
+    """Reject operators that the runtime does not accept either, with an advice about PyTorch."""
+    for node in model.graph.node:
+        reason = ""
+        if any(attribute.type in _GRAPHS for attribute in node.attribute):
+            reason = "runs a graph of its own; use no loops, branches or nn.EmbeddingBag"
+        elif node.op_type == "NonZero":
+            reason = "finds the images or pixels of a mask; use torch.where() instead"
+        if reason:
+            raise ExportError(f"the generator needs the operator {node.op_type}, which {reason}")
 
 
 def _root_cause(error: BaseException) -> str:
@@ -167,7 +157,11 @@ def silence() -> Iterator[None]:
     disabled, handlers = logging.root.manager.disable, logging.root.handlers[:]
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from cgan_runtime.inference.session import open_session, read_session_info
 from cgan_runtime.model_file.checksum import require_sha256
 from cgan_runtime.model_file.contract import ModelInfo
-from cgan_runtime.model_file.graph_validation import validate_model
 from cgan_runtime.model_file.reading import SHIPPED_MODEL, read_model_file
+from cgan_runtime.model_file.validation.graph_validation import validate_model
 
 
 class JobModel(NamedTuple):

@@ -17,7 +17,7 @@ from cgan_runtime.inference.native_errors import (
 )
 from cgan_runtime.inference.threads import available_threads
 from cgan_runtime.model_file.contract import BATCH_AXIS, ModelInfo, read_info
-from cgan_runtime.model_file.graph_validation import declared_specs
+from cgan_runtime.model_file.validation.graph_validation import declared_specs
 from cgan_runtime.providers import (
     AUTO,
     CPU,
@@ -71,14 +71,20 @@ def available_providers(onnxruntime: Any) -> dict[str, str]:
     return {short_name(name): name for name in names if name != REMOTE_PROVIDER}
 
 
-def open_session(model: bytes, source: str, provider: str, threads: int | None) -> Any:
+def open_session(
+    model: bytes,
+    source: str,
+    provider: str,
+    threads: int | None,
+    static_batch: int = STATIC_BATCH,
+) -> Any:
     """Open a session; raise ProviderError if it does not get the requested provider.
 
     The provider is "cpu", "cuda" or another of available_providers(), by its short or its full
     name, with its options after a colon (see parse_provider). "auto" uses CUDA if a session gets
     it, otherwise the CPU, with a logged warning if onnxruntime offers CUDA. The CPU provider uses
     one thread for each CPU of the process if threads is None, and fewer if the system does not let
-    it start as many. The dynamic batch size becomes STATIC_BATCH for a provider that needs that.
+    it start as many. The dynamic batch size becomes static_batch for a provider that needs that.
 
     Raises:
         InputError: the options of the provider are malformed.
@@ -97,7 +103,7 @@ def open_session(model: bytes, source: str, provider: str, threads: int | None) 
     # Spinning threads would keep a core of a small board busy between two images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if properties(name).static_batch:
-        options.add_free_dimension_override_by_name(BATCH_AXIS, STATIC_BATCH)
+        options.add_free_dimension_override_by_name(BATCH_AXIS, static_batch)
     names = available_providers(onnxruntime)
     opener = _Opener(onnxruntime, model, source, options)
     if name == AUTO and CUDA in names:

@@ -10,6 +10,7 @@ from cgan_runtime.inference.forks import NATIVE_LOCK, abandon_after_fork, never_
 from cgan_runtime.inference.native_errors import THREAD_REMEDY
 from cgan_runtime.inference.session import open_session
 from cgan_runtime.inference.threads import available_threads
+from cgan_runtime.model_file.contract import MAX_BATCH
 from cgan_runtime.providers import (
     CPU,
     STATIC_BATCH,
@@ -25,8 +26,8 @@ MAX_SINGLE_THREAD_BYTES = 32 * 2**20
 class SessionPool:
     """The sessions of a model. A forked child opens its own at the first use.
 
-    The arguments and errors are those of open_session(). The session with a single thread is
-    opened at the first small batch.
+    The arguments and errors are those of open_session(), and max_batch is the largest number of
+    images of one run. The session with a single thread is opened at the first small batch.
 
     Attributes:
         provider: short name of the provider that the sessions use, such as "cpu".
@@ -34,18 +35,27 @@ class SessionPool:
         static_batch: the only batch size of the sessions; None if they take any.
     """
 
-    def __init__(self, content: bytes, source: str, provider: str, threads: int | None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        source: str,
+        provider: str,
+        threads: int | None,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
         requested = threads or available_threads()
         self._content, self._source = content, source
+        self._static_batch = min(STATIC_BATCH, max_batch)
         self._main: Any = None
         self._single_threaded: Any = None
         abandon_after_fork(self)
-        main = self._main = open_session(content, source, provider, requested)
+        main = self._main = open_session(content, source, provider, requested, self._static_batch)
         self.provider = short_name(main.get_providers()[0])
         self.nodes: dict[str, int] = getattr(main, "assigned_nodes", {})
         is_named = parse_provider(provider)[0] == self.provider
         self._request = provider if is_named else self.provider  # with the options
-        self.static_batch = STATIC_BATCH if properties(self.provider).static_batch else None
+        is_static = properties(self.provider).static_batch
+        self.static_batch = self._static_batch if is_static else None
         self._threads: int = main.get_session_options().intra_op_num_threads
         if self._threads < requested:
             import logging  # takes 2 ms or more, rarely needed
@@ -71,7 +81,9 @@ class SessionPool:
     def _open_single_threaded(self) -> Any:
         with NATIVE_LOCK:
             if self._single_threaded is None:
-                self._single_threaded = open_session(self._content, self._source, CPU, 1)
+                self._single_threaded = open_session(
+                    self._content, self._source, CPU, 1, self._static_batch
+                )
             return self._single_threaded
 
     def _open_main(self) -> Any:
@@ -80,7 +92,8 @@ class SessionPool:
             with NATIVE_LOCK:
                 if self._main is None:
                     self._main = open_session(
-                        self._content, self._source, self._request, self._threads
+                        *(self._content, self._source, self._request, self._threads),
+                        self._static_batch,
                     )
                 return self._main
         except ProviderError as error:

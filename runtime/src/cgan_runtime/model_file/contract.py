@@ -33,6 +33,7 @@ MIN_ONNXRUNTIME = "1.20"
 OPSET, MAX_OPSET, IR_VERSION = 19, 21, 10
 MAX_BATCH = 1024  # images of one session.run: limits memory, and larger batches are not faster
 MAX_GOLDEN_BYTES = 2**26
+CLASS_LIMIT = 10_000  # of the models that are trained or exported
 # Random seed of golden samples, verification and evaluation: the year of the paper by Mirza and
 # Osindero. A fixed seed lets anyone repeat them.
 REFERENCE_SEED = 2014

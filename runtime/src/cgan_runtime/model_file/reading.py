@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cgan_runtime.errors import ModelError, is_callers
 from cgan_runtime.model_file.messages import message
-from cgan_runtime.model_file.rules import MAX_FILE_BYTES
+from cgan_runtime.model_file.validation.rules import MAX_FILE_BYTES
 
 SHIPPED_MODEL = Path(__file__).parents[1] / "models" / "digits.onnx"
 READ_CHUNK_BYTES = 2**20

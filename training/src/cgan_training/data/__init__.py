@@ -50,8 +50,8 @@ def load_dataset(
             sizes.
         UserCodeError: a function of the user cannot be imported, or does not work.
     """
-    from cgan_training.data.download import DownloadError
     from cgan_training.data.pixels import convert
+    from cgan_training.data.sources.download import DownloadError
 
     problem = None
     try:
@@ -82,7 +82,14 @@ def load_test_part(train: Dataset, name: str, data_dir: Path) -> Dataset:
 
 
 def _load(name: str, data_dir: Path, conversion: Conversion, *, train: bool) -> Dataset:
-    from cgan_training.data import cifar10, optdigits, svhn, torchvision_sets, user_dataset, usps
+    from cgan_training.data.sources import (
+        cifar10,
+        optdigits,
+        svhn,
+        torchvision_sets,
+        user_dataset,
+        usps,
+    )
 
     if is_dataset_path(name):
         return _load_path(Path(name), conversion, train=train)
@@ -102,7 +109,7 @@ def _load(name: str, data_dir: Path, conversion: Conversion, *, train: bool) -> 
 
 
 def _load_path(path: Path, conversion: Conversion, *, train: bool) -> Dataset:
-    from cgan_training.data import idx_folder, image_folder, npz
+    from cgan_training.data.sources import idx_folder, image_folder, npz
 
     is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir() raises if the name is too long
     if path.suffix.lower() == NPZ and not is_folder:

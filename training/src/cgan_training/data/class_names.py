@@ -5,11 +5,11 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from cgan_runtime.model_file.contract import CLASS_LIMIT
 from cgan_training.errors import DatasetError
 from cgan_training.input_files import read_bounded
 
 CLASSES = "classes.txt"
-MAX_CLASSES = 10_000
 MAX_LENGTH = 200  # characters of a name
 MAX_BYTES = 2**23  # of the file; more than the longest names take
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # Persian and emoji contain them
@@ -29,23 +29,25 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
     except OSError as error:
         remedy = "check its permissions"
         if error.errno == errno.EFBIG:
-            remedy = f"write one class name per line, at most {MAX_CLASSES}"
+            remedy = f"write one class name per line, at most {CLASS_LIMIT:,}"
         raise DatasetError(f"cannot read {path}: {error.strerror}; {remedy}") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
-    if len(lines) > MAX_CLASSES:
+    if len(lines) > CLASS_LIMIT:
         raise DatasetError(
-            f"{path} has {len(lines):,} lines; write one class name per line, at most {MAX_CLASSES}"
+            f"{path} has {len(lines):,} lines; write at most {CLASS_LIMIT:,}, one name per line"
         )
     names = [unicodedata.normalize("NFC", line.strip()) for line in lines]
+    known: set[str] = set()
     for number, name in enumerate(names, 1):
         if problem := name_problem(name):
             raise DatasetError(f"line {number} of {path} {problem}; write one class name per line")
-        if name in names[: number - 1]:
+        if name in known:
             raise DatasetError(
                 f"line {number} of {path} repeats the class name {name!r}; use each name once"
             )
+        known.add(name)
     return tuple(names)
 
 
@@ -55,16 +57,16 @@ def check_class_names(names: Sequence[object], source: str) -> tuple[str, ...]:
     Raises:
         DatasetError: there are too many names, or one is not a text, invalid, or used twice.
     """
-    if not 1 <= len(names) <= MAX_CLASSES:
-        raise DatasetError(f"{source} are {len(names):,}; give 1 to {MAX_CLASSES}")
-    checked: list[str] = []
+    if not 1 <= len(names) <= CLASS_LIMIT:
+        raise DatasetError(f"{source} are {len(names):,}; give 1 to {CLASS_LIMIT:,}")
+    checked: dict[str, None] = {}  # in the order of the names
     for name in names:
         text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""
         problem = "is not a text" if not isinstance(name, str) else name_problem(text)
         problem = "is used twice" if text in checked else problem
         if problem:
             raise DatasetError(f"{source}: {name!r:.80} {problem}; give one text per class")
-        checked.append(text)
+        checked[text] = None
     return tuple(checked)
 
 

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from cgan_runtime.errors import OutputError
-from cgan_training.archive import ArchiveError, load_archive, save_archive
+from cgan_training.archive import load_named_archive, save_archive
 from cgan_training.errors import CheckpointError
 
 FORMAT, FORMAT_VERSION = "cgan-checkpoint", 1
+DAMAGED = (
+    "{path} is truncated, damaged or not a checkpoint ({reason}); delete it and start a new run"
+)
 NAME, PREVIOUS_NAME = "checkpoint.pt", "checkpoint-previous.pt"
 NEXT_NAME = "checkpoint-next.pt"  # a complete new checkpoint, before it is renamed
 
@@ -43,17 +46,9 @@ def load_checkpoint(run_dir: Path) -> tuple[dict[str, Any], str | None]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = load_archive(path)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint {path}; start a new run") from error
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}; check the path") from error
-    except ArchiveError as error:
-        raise CheckpointError(
-            f"{path} is truncated, damaged or not a checkpoint ({error}); delete it and start a "
-            "new run"
-        ) from error
+    if not path.exists():
+        raise CheckpointError(f"there is no checkpoint {path}; start a new run")
+    content = load_named_archive(path, CheckpointError, DAMAGED)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of cgan-train; give its run directory")
     version = content.get("version")

@@ -18,9 +18,9 @@ import torch
 from cgan_training.data.class_names import name_problem
 from cgan_training.data.conversion import Conversion
 from cgan_training.data.dataset import Dataset, path_name, require_all_classes
+from cgan_training.data.files.image_decoding import decode_files, join_names
+from cgan_training.data.files.image_file import SUFFIXES
 from cgan_training.data.held_out import held_out, held_out_note, portable
-from cgan_training.data.image_decoding import decode_files, join_names
-from cgan_training.data.image_file import SUFFIXES
 from cgan_training.errors import DatasetError
 
 TRAIN_NAMES = ("train", "training")  # of the folder that holds the class folders, in any case

@@ -19,16 +19,16 @@ from cgan_runtime.model_file.contract import (
     TensorSpec,
     check_version,
 )
-from cgan_runtime.model_file.graph_inference import GraphInference, Known
 from cgan_runtime.model_file.messages import message
-from cgan_runtime.model_file.node_reading import (
+from cgan_runtime.model_file.protobuf import Message, ProtobufError, read_message
+from cgan_runtime.model_file.validation.graph_inference import GraphInference, Known
+from cgan_runtime.model_file.validation.node_reading import (
     InvalidGraphError,
     UnsupportedError,
     quoted,
     reject,
 )
-from cgan_runtime.model_file.protobuf import Message, ProtobufError, read_message
-from cgan_runtime.model_file.rules import (
+from cgan_runtime.model_file.validation.rules import (
     MAX_INPUTS_AND_OUTPUTS,
     MAX_METADATA,
     MAX_NODES,
@@ -37,7 +37,7 @@ from cgan_runtime.model_file.rules import (
     MODEL_SCHEMA,
     TYPE_NAMES,
 )
-from cgan_runtime.model_file.symbolic import Shape, Tensor
+from cgan_runtime.model_file.validation.symbolic import Shape, Tensor
 
 
 class ValidModel(NamedTuple):

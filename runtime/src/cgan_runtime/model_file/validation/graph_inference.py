@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from cgan_runtime.model_file.contract import MAX_BATCH
 from cgan_runtime.model_file.messages import message
-from cgan_runtime.model_file.node_reading import (
+from cgan_runtime.model_file.protobuf import Message
+from cgan_runtime.model_file.validation.node_reading import (
     Constant,
     UnsupportedError,
     check_shape,
@@ -19,8 +20,7 @@ from cgan_runtime.model_file.node_reading import (
     reject,
     variables_of,
 )
-from cgan_runtime.model_file.protobuf import Message
-from cgan_runtime.model_file.rules import (
+from cgan_runtime.model_file.validation.rules import (
     BYTES,
     FLOAT,
     INT64,
@@ -31,9 +31,9 @@ from cgan_runtime.model_file.rules import (
     OPERATORS,
     TYPE_NAMES,
 )
-from cgan_runtime.model_file.shape_inference import RULES
-from cgan_runtime.model_file.shape_values import values_of
-from cgan_runtime.model_file.symbolic import (
+from cgan_runtime.model_file.validation.shape_inference import RULES
+from cgan_runtime.model_file.validation.shape_values import values_of
+from cgan_runtime.model_file.validation.symbolic import (
     MAX_KNOWN_VALUES,
     Cost,
     MisfitError,

@@ -25,7 +25,7 @@ from cgan_training.data.dataset import (
     path_name,
     require_all_classes,
 )
-from cgan_training.data.idx import EmptyFileError, find_idx, read_equal_files, read_shape
+from cgan_training.data.files.idx import EmptyFileError, find_idx, read_equal_files, read_shape
 from cgan_training.data.values import to_images, to_labels
 from cgan_training.errors import DatasetError
 

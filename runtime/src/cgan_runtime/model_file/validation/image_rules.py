@@ -4,7 +4,7 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 
-from cgan_runtime.model_file.symbolic import (
+from cgan_runtime.model_file.validation.symbolic import (
     Cost,
     Node,
     Tensor,

@@ -27,8 +27,8 @@ from cgan_training.data.dataset import (
     path_name,
     require_all_classes,
 )
+from cgan_training.data.files.idx import MAX_BYTES
 from cgan_training.data.held_out import held_out, held_out_note
-from cgan_training.data.idx import MAX_BYTES
 from cgan_training.data.values import Array, to_images, to_labels
 from cgan_training.errors import DatasetError, one_line
 from cgan_training.input_files import open_input, read_up_to

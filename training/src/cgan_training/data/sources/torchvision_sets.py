@@ -12,8 +12,8 @@ from torch import Tensor
 
 from cgan_training.data.class_names import CLASSES
 from cgan_training.data.dataset import Dataset, check_labels
-from cgan_training.data.download import REMEDY, download, torchvision_class
-from cgan_training.data.idx import find_idx, read_equal_files, read_idx
+from cgan_training.data.files.idx import find_idx, read_equal_files, read_idx
+from cgan_training.data.sources.download import REMEDY, download, torchvision_class
 from cgan_training.errors import DatasetError
 
 DIGITS = tuple("0123456789")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from cgan_runtime.model_file.messages import message
 from cgan_runtime.model_file.protobuf import Message
-from cgan_runtime.model_file.rules import (
+from cgan_runtime.model_file.validation.rules import (
     ATTRIBUTE_KINDS,
     BYTES,
     MAX_AXES,
@@ -16,7 +16,7 @@ from cgan_runtime.model_file.rules import (
     VARIABLES,
     Operator,
 )
-from cgan_runtime.model_file.symbolic import Shape, Tensor
+from cgan_runtime.model_file.validation.symbolic import Shape, Tensor
 
 MAX_SHOWN = 40  # characters of a name in a message
 _VALUE_FIELDS = [field for field, _ in ATTRIBUTE_KINDS.values()]

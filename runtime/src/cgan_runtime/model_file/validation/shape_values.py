@@ -8,8 +8,8 @@ from collections.abc import Callable
 from itertools import chain
 from typing import TypeAlias
 
-from cgan_runtime.model_file.layout_rules import shape_range
-from cgan_runtime.model_file.symbolic import MAX_KNOWN_VALUES, Node, Size, Tensor
+from cgan_runtime.model_file.validation.layout_rules import shape_range
+from cgan_runtime.model_file.validation.symbolic import MAX_KNOWN_VALUES, Node, Size, Tensor
 
 Values: TypeAlias = list[Size]
 _LIMIT = 2**31  # larger results are not followed

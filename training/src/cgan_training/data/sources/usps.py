@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from cgan_training.data.dataset import Dataset
-from cgan_training.data.download import read_or_download
+from cgan_training.data.sources.download import read_or_download
 
 TRAIN_MD5 = {"usps.bz2": "ec16c51db3855ca6c91edd34d0e9b197"}
 TEST_MD5 = {"usps.t.bz2": "8ea070ee2aca1ac39742fdd1ef5ed118"}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from cgan_training.data.dataset import Dataset
-from cgan_training.data.download import read_or_download
+from cgan_training.data.sources.download import read_or_download
 
 FOLDER = "cifar-10-batches-py"
 TRAIN_MD5 = {

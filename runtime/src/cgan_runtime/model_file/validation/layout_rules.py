@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 
-from cgan_runtime.model_file.rules import FLOAT
-from cgan_runtime.model_file.symbolic import (
+from cgan_runtime.model_file.validation.rules import FLOAT
+from cgan_runtime.model_file.validation.symbolic import (
     Cost,
     Node,
     Size,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cgan_training.data.conversion import Conversion
-from cgan_training.data.image_file import ImageFileError, decode_image
+from cgan_training.data.files.image_file import ImageFileError, decode_image
 from cgan_training.data.pixels import require_supported, resize_note
 from cgan_training.errors import DatasetError
 

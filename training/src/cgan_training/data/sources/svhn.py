@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from cgan_training.data.dataset import Dataset, check_labels
-from cgan_training.data.download import REMEDY, read_or_download
+from cgan_training.data.sources.download import REMEDY, read_or_download
 
 TRAIN_MD5 = {"train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373"}
 TEST_MD5 = {"test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3"}

@@ -1,0 +1,52 @@
+"""Load what cgan-export needs: the generator, and the dataset if images are evaluated."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cgan_export.cli.modules import ModuleOptions, load_module, names_module
+
+if TYPE_CHECKING:
+    from cgan_export.evaluation.datasets import EvaluationData
+    from cgan_export.source import GeneratorSource
+    from cgan_training.data import Dataset
+
+
+def load_source(model: Path, options: ModuleOptions, dataset: str | None) -> "GeneratorSource":
+    """Load MODEL: a module of the user, a model.pt or a run directory."""
+    from cgan_export.source import source_of_model
+    from cgan_training.model_file import load_model
+
+    if names_module(model):
+        return load_module(str(model), options, dataset)
+    return source_of_model(load_model(model, generator=options.generator), str(model))
+
+
+def load_data(
+    source: "GeneratorSource",
+    dataset: str | None,
+    data_dir: Path | None,
+    *,
+    gated: bool,
+    evaluate: bool,
+) -> "tuple[Dataset, EvaluationData | None]":
+    """Load the training images for the quality gate, and both parts of the dataset for --evaluate.
+
+    Raises:
+        VerificationError: the quality gate is on, and the dataset is not available or does not fit.
+        cgan_runtime.CganError: the same for --evaluate.
+    """
+    from cgan_export.errors import EvaluationError, VerificationError
+    from cgan_export.evaluation.datasets import load_evaluation_data, load_training_images
+    from cgan_export.evaluation.image_sources import torch_source
+    from cgan_training.errors import DatasetError
+
+    images = torch_source(source)
+    try:
+        train = load_training_images(images, dataset, data_dir)
+    except (DatasetError, EvaluationError) as error:
+        if not gated:
+            raise
+        raise VerificationError(
+            f"the quality gate needs the dataset: {error}; or pass --no-quality-gate"
+        ) from error
+    return train, load_evaluation_data(images, dataset, data_dir, train) if evaluate else None

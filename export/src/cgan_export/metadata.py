@@ -1,0 +1,71 @@
+"""The metadata of an exported file."""
+
+import math
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cgan_export.evaluation.quality_gate import GateResult
+from cgan_export.source import GeneratorSource
+from cgan_export.verification import PixelErrors
+from cgan_runtime.model_file.contract import REFERENCE_SEED, Golden, ModelInfo
+
+
+def model_info(source: GeneratorSource, precision: str, *, bit_exact: bool = False) -> ModelInfo:
+    """Return the metadata that is known before verification, with a blank golden sample."""
+    return ModelInfo(
+        class_names=source.class_names,
+        noise_dim=source.noise_dim,
+        image_shape=source.image_shape,
+        dataset=source.dataset,
+        precision=precision,
+        weights_sha256=source.weights_sha256,
+        recipe=source.recipe,
+        training=_without_paths(source.training),
+        versions={
+            **source.training["versions"],
+            "python": platform.python_version(),
+            "cgan-export": version("cgan-export"),
+            "onnx": version("onnx"),
+        },
+        quality=source.quality,
+        verification={},
+        golden=Golden(REFERENCE_SEED, (0,), bytes(math.prod(source.image_shape))),
+        bit_exact=bit_exact,
+    )
+
+
+def verification_facts(errors: PixelErrors, gate_result: GateResult | None) -> dict[str, Any]:
+    """Return what the verification and the quality gate found."""
+    facts: dict[str, Any] = {
+        "largest_difference": errors.max,
+        "mean_difference": round(errors.mean, 4),
+        "images": errors.images,
+        "quality_gate": _gate_text(gate_result),
+    }
+    if gate_result:
+        facts["label_accuracy_change"] = gate_result.change
+        facts["label_accuracy_images"] = gate_result.images
+    return facts
+
+
+def _without_paths(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a run without versions, and without paths of the machine it ran on."""
+    facts = {
+        key: _without_paths(value) if key == "started_from" else value
+        for key, value in training.items()
+        if key not in ("versions", "dataset_path", "data_dir", "recipe_path")
+    }
+    if training.get("dataset_path"):
+        facts["dataset_is_folder"] = Path(training["dataset_path"]).is_absolute()
+    if training.get("recipe_path"):
+        facts["recipe_file"] = Path(training["recipe_path"]).name
+    return facts
+
+
+def _gate_text(result: GateResult | None) -> str:
+    if result is None:
+        return "not run"
+    return "passed" if result.proven else "undecided"

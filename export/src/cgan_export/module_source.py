@@ -1,0 +1,73 @@
+"""From a module of the user to a source of the export."""
+
+import copy
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from cgan_export.call_forms import adapt
+from cgan_export.module_checks import check_arguments, check_module, measure_output
+from cgan_export.passes.parametrizations import compute_weights
+from cgan_export.source import TANH_RANGE, GeneratorSource, ValueRange, hash_weights
+
+_log = logging.getLogger(__name__)
+
+
+def source_of_module(
+    module: nn.Module,
+    *,
+    name: str,
+    noise_dim: int,
+    class_names: Sequence[str],
+    value_range: ValueRange = TANH_RANGE,
+    dataset: str = "",
+) -> GeneratorSource:
+    """Check a module and run it on every label; the arguments are those of export_generator().
+
+    Raises:
+        ExportError: an argument or the module is not supported.
+    """
+    check_arguments(noise_dim, class_names, value_range)
+    module = getattr(module, "_orig_mod", module)  # of torch.compile()
+    check_module(module, name)
+    generator = _copied(module)
+    _log.info("checking %s", name)
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        generator = adapt(generator, name, noise_dim, len(class_names))
+    image_shape, note = measure_output(generator, name, noise_dim, len(class_names), value_range)
+    if note:
+        _log.info("note: %s", note)
+    return GeneratorSource(
+        generator=generator,
+        name=name,
+        noise_dim=noise_dim,
+        class_names=tuple(class_names),
+        image_shape=image_shape,
+        value_range=(float(value_range[0]), float(value_range[1])),
+        weights_sha256=hash_weights(module),
+        dataset=dataset,
+        recipe={"module": name},
+        training={"versions": {"torch": torch.__version__}},
+    )
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Return a copy of a module with computed weights as plain ones, for the module stays as it is.
+
+    A module that cannot be copied, for example because it holds an open file, is used as it is.
+    """
+    # copy.deepcopy() cannot copy tensors that have a history, such as the weights of weight_norm.
+    known = {
+        id(value): value.detach().clone()
+        for layer in module.modules()
+        for value in vars(layer).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    }
+    try:
+        copied = copy.deepcopy(module, known).requires_grad_(False)
+    except Exception:  # noqa: BLE001 - any class may fail
+        return module
+    compute_weights(copied)
+    return copied.requires_grad_(False)

@@ -1,0 +1,1 @@
+"""Internal: validation of an ONNX graph before onnxruntime opens the file."""

@@ -1,0 +1,1 @@
+"""Internal: readers of the file formats that several sources have, within bounds."""
