@@ -1,6 +1,7 @@
 """Feature maps whose channels differ in size are scaled before quantization."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def module() -> ContractGenerator:
     contract = ContractGenerator(build_generator(settings, 10, 3, (3, 16, 16))).eval()
     layers = [layer for layer in contract.rest if isinstance(layer, nn.Linear | nn.Conv2d)]
     with torch.no_grad():
-        for before, after in zip(layers, layers[1:], strict=False):
+        for before, after in pairwise(layers):
             assert isinstance(after, nn.Conv2d)
             group = len(before.weight) // after.in_channels
             before.weight[:group] *= 100
@@ -33,7 +34,8 @@ def module() -> ContractGenerator:
 
 @torch.no_grad()
 def images(module: ContractGenerator) -> torch.Tensor:
-    return module(*noise_and_labels(module, 60)) / module.span * 255
+    generated: torch.Tensor = module(*noise_and_labels(module, 60))
+    return generated / module.span * 255
 
 
 @torch.no_grad()
