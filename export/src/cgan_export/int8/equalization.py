@@ -22,7 +22,8 @@ from cgan_export.int8.rounding import per_output
 
 SHARES_OF_RANGE = 0.5, 0.75, 1.0  # exponents of a channel's range; 1: the weights do not count
 QUANTILES = 1.0, 0.9999, 0.999  # of a channel's values; larger ones than that are clipped
-HEADROOM = 1.5  # times the largest of these values, for larger ones of other images
+HEADROOM = 2.0  # times the largest value, for the larger ones of other images
+MIN_CLIPPED = 5  # values of a channel, or too few are known of the clipped ones
 SMALLEST_RANGE = 1e-4  # of a channel, relative to the largest one
 
 
@@ -93,7 +94,9 @@ def _candidates(layer: nn.Conv2d, inputs: Tensor) -> Iterator[tuple[Tensor, floa
     values = inputs.transpose(0, 1).flatten(1)
     weights = layer.weight.abs().amax((0, 2, 3)).clamp(min=torch.finfo(torch.float16).tiny)
     for quantile, share in product(QUANTILES, SHARES_OF_RANGE):
-        rank = max(1, int(quantile * values.shape[1]))
+        rank = int(quantile * values.shape[1])
+        if quantile < 1 and values.shape[1] - rank < MIN_CLIPPED:
+            continue
         ranges = values.kthvalue(rank).values
         ranges = ranges.clamp(min=max(SMALLEST_RANGE * values.max().item(), 1e-12))
         factors = ranges**share / weights ** (1 - share)

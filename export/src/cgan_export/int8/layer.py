@@ -1,7 +1,6 @@
 """Quantization of one layer's weights, bias and inputs."""
 
 import copy
-import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -67,10 +66,10 @@ def quantize_layer(
     quantized_layer = copy.deepcopy(layer)
     quantized_layer.weight.copy_(weight * per_output(step, layer.weight))
     outputs = layer(exact)
-    # The bias compensates for the typical error of the rounded weights and inputs. Where inputs are
-    # clipped, a few large errors would dominate the mean.
+    # The bias compensates for the typical error of the rounded weights and inputs. In convolutions,
+    # a few large errors, of clipped inputs for instance, would dominate the mean.
     errors = (outputs - quantized_layer(inputs)).transpose(0, 1).flatten(1)
-    error = errors.mean(1) if math.isinf(limit) else errors.median(1).values
+    error = errors.mean(1) if isinstance(layer, nn.Linear) else errors.median(1).values
     bias = ((bias + error) / (scale * input_scale)).round()
     quantized_layer.bias = nn.Parameter(bias * scale * input_scale)
     quantized = QuantizedLayer(weight.to(torch.int8), bias.to(torch.int32), scale, input_scale)
