@@ -9,7 +9,6 @@ values of a channel may be clipped, if the images gain more than they lose.
 """
 
 import copy
-import math
 from collections.abc import Iterator
 from itertools import product
 from typing import cast
@@ -22,7 +21,9 @@ from cgan_export.int8.layer import quantize_layer
 from cgan_export.int8.rounding import per_output
 
 SHARES_OF_RANGE = 0.5, 0.75, 1.0  # exponents of a channel's range; 1: the weights do not count
-QUANTILES = 1.0, 0.9999, 0.999  # of a channel's values; larger ones are clipped
+QUANTILES = 1.0, 0.9999, 0.999  # of a channel's values; larger ones than that are clipped
+HEADROOM = 2.0  # times the largest value, for the larger ones of other images
+MIN_CLIPPED = 5  # values of a channel, or too few are known of the clipped ones
 SMALLEST_RANGE = 1e-4  # of a channel, relative to the largest one
 
 
@@ -89,13 +90,16 @@ def _candidates(layer: nn.Conv2d, inputs: Tensor) -> Iterator[tuple[Tensor, floa
 
     The first ones change nothing.
     """
-    yield torch.ones(inputs.shape[1]), math.inf
+    yield torch.ones(inputs.shape[1]), HEADROOM * inputs.max().item()
     values = inputs.transpose(0, 1).flatten(1)
     weights = layer.weight.abs().amax((0, 2, 3)).clamp(min=torch.finfo(torch.float16).tiny)
     for quantile, share in product(QUANTILES, SHARES_OF_RANGE):
-        rank = max(1, int(quantile * values.shape[1]))
+        rank = int(quantile * values.shape[1])
+        if quantile < 1 and values.shape[1] - rank < MIN_CLIPPED:
+            continue
         ranges = values.kthvalue(rank).values
         ranges = ranges.clamp(min=max(SMALLEST_RANGE * values.max().item(), 1e-12))
         factors = ranges**share / weights ** (1 - share)
         factors = factors / factors.log().mean().exp()
-        yield factors, math.inf if quantile == 1 else (ranges / factors).max().item()
+        limit = (ranges / factors).max().item()
+        yield factors, HEADROOM * limit if quantile == 1 else limit

@@ -66,9 +66,11 @@ def quantize_layer(
     quantized_layer = copy.deepcopy(layer)
     quantized_layer.weight.copy_(weight * per_output(step, layer.weight))
     outputs = layer(exact)
-    # The bias compensates for the mean error of the rounded weights and inputs.
-    mean_error = (outputs - quantized_layer(inputs)).transpose(0, 1).flatten(1).mean(1)
-    bias = ((bias + mean_error) / (scale * input_scale)).round()
+    # The bias compensates for the typical error of the rounded weights and inputs. In convolutions,
+    # a few large errors, of clipped inputs for instance, would dominate the mean.
+    errors = (outputs - quantized_layer(inputs)).transpose(0, 1).flatten(1)
+    error = errors.mean(1) if isinstance(layer, nn.Linear) else errors.median(1).values
+    bias = ((bias + error) / (scale * input_scale)).round()
     quantized_layer.bias = nn.Parameter(bias * scale * input_scale)
     quantized = QuantizedLayer(weight.to(torch.int8), bias.to(torch.int32), scale, input_scale)
     return quantized, outputs, quantized_layer(inputs)

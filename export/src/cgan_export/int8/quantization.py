@@ -35,8 +35,8 @@ from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT, standard_normal
 from cgan_training.networks import Crop
 
 CALIBRATION_IMAGES = 16_384
-EQUALIZATION_IMAGES = 64
 MAX_CALIBRATION_VALUES = 2**25  # of one layer's outputs; larger outputs need fewer images
+EQUALIZATION_SHARE = 32  # one of so many calibration images, and at least as many
 MAX_DOUBLINGS = 64  # of a scale of the first layer
 
 
@@ -100,7 +100,8 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
     with torch.no_grad():
         _make_first_layer_exact(module)
         exact = rounded = module.hidden(*noise_and_labels(module, _calibration_images(module)))
-        limits = equalize(module.rest, exact[:EQUALIZATION_IMAGES])
+        images = max(EQUALIZATION_SHARE, len(exact) // EQUALIZATION_SHARE)
+        limits = equalize(module.rest, exact[:images])
         for name, layer in module.rest.named_children():
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 layers[name], exact, rounded = quantize_layer(
