@@ -169,7 +169,10 @@ def copied(path: Path) -> Callable[[], str]:
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     DOCS / "quality.md": {
         "quality": copied(DOCS / "quality" / "table.md"),
-        "optdigits": copied(DOCS / "quality" / "optdigits" / "table.md"),
+        **{
+            name: copied(DOCS / "quality" / name / "table.md")
+            for name in ("fashion", "cifar", "glyphs", "optdigits")
+        },
     },
     DOCS / "precisions.md": {"precisions": copied(DOCS / "precisions" / "table.md")},
     DOCS / "scaling.md": {"generation": generation},

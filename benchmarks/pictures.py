@@ -74,10 +74,15 @@ PICTURES |= {
     for name in ("confusion", "nearest", "sheet")
 }
 PICTURES |= {
-    f"docs/quality/optdigits/{name}.png": Picture(
-        QUALITY, ("docs/quality/optdigits/rows.json",), is_measured=True
+    f"docs/quality/{name}.png": Picture(
+        QUALITY, (f"docs/quality/{name.split('/')[0]}/rows.json",), is_measured=True
     )
-    for name in ("nearest", "sheet")
+    for name in (
+        "cifar/sheet",
+        "fashion/sheet",
+        "optdigits/nearest",
+        "optdigits/sheet",
+    )
 }
 PICTURES |= {
     path: Picture(CLASSIC, ("docs/classic/curve.json",), is_measured=True)

@@ -12,6 +12,7 @@ MNIST's is kept in benchmarks/models, so that figures of different days and mach
 
     python benchmarks/quality.py --add 'mine=runs/mine'          # adds a row to the table
     python benchmarks/quality.py --add --quick 'mine=runs/mine'  # without CAS
+    python benchmarks/quality.py --real-only ...                # one control: real training images
 
 Rows that were measured with another classifier are marked until they are measured again.
 """
@@ -32,7 +33,7 @@ from cgan_export.evaluation.image_sources import ImageSource, open_source
 from cgan_export.evaluation.pictures import confusion_picture, nearest_picture, sheet_picture
 from cgan_runtime.cli import runner
 from cgan_training.evaluation.classifier import classifier_file_name
-from cgan_training.evaluation.controls import CONTROLS, SHIFTED, make_controls
+from cgan_training.evaluation.controls import CONTROLS, REAL, SHIFTED, make_controls
 
 COLUMNS = {
     "accuracy": ("label_accuracy", "{:.4f}"),
@@ -44,6 +45,7 @@ COLUMNS = {
     "density": ("density", "{:.2f}"),
     "coverage": ("coverage", "{:.3f}"),
     "CAS": ("cas", "{:.4f}"),
+    "high-frequency power": ("high_frequency_ratio", "{:.2f}"),
     "memorized": ("memorized", "{:.1%}"),
 }
 OTHER_CLASSIFIER = " †"  # appended to the names of rows that another classifier measured
@@ -60,6 +62,7 @@ Rows = dict[str, dict[str, Any]]  # the figures by name, and the classifier that
 @click.option("--threads", type=click.IntRange(1))
 @click.option("--add", is_flag=True, help="Keep the existing rows.")
 @click.option("--quick", is_flag=True, help="Leave out CAS, which takes minutes.")
+@click.option("--real-only", is_flag=True, help="Measure no controls but real training images.")
 def main(
     models: dict[str, Path],
     data_dir: Path,
@@ -70,6 +73,7 @@ def main(
     threads: int | None,
     add: bool,
     quick: bool,
+    real_only: bool,
 ) -> None:
     """Measure the models, given as NAME=MODEL, and write the table."""
     if threads is not None:
@@ -81,8 +85,9 @@ def main(
     classifier_path = cache_dir / classifier_file_name(evaluator.train)
     classifier = hashlib.sha256(classifier_path.read_bytes()).hexdigest()[:16]
     existing: Rows = json.loads((output / "rows.json").read_text("utf-8"))["rows"] if add else {}
+    wanted = controls_to_measure(existing, classifier) & ({REAL} if real_only else set(CONTROLS))
     for name, generate in make_controls(evaluator.train, last.generate).items():
-        if name in controls_to_measure(existing, classifier):
+        if name in wanted:
             sources[name] = ImageSource(name, last.dataset, last.class_names, last.shape, generate)
     evaluations = {
         name: evaluator.evaluate(source, quick=quick, repeats=repeats)
@@ -129,15 +134,23 @@ def merge_rows(existing: Rows, new: Rows) -> Rows:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], classifier: str) -> str:
-    """Return the figures as Markdown, with rows of other classifiers marked."""
+    """Return the figures as Markdown, with rows of other classifiers marked.
+
+    A column needs a figure in each row but CAS, which --quick leaves out.
+    """
+    columns = {
+        title: (key, form)
+        for title, (key, form) in COLUMNS.items()
+        if key == "cas" or all(key in row for row in rows.values())
+    }
     lines = [
         [
             name if row.get("classifier") == classifier else name + OTHER_CLASSIFIER,
-            *(form.format(row[key]) if key in row else "" for key, form in COLUMNS.values()),
+            *(form.format(row[key]) if key in row else "" for key, form in columns.values()),
         ]
         for name, row in rows.items()
     ]
-    return harness.table(["", *COLUMNS], lines)
+    return harness.table(["", *columns], lines)
 
 
 if __name__ == "__main__":

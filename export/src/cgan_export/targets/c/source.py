@@ -133,7 +133,7 @@ def c_texts(path: Path, network: Network, info: ModelInfo, sha256: str) -> list[
         "arrays": "\n".join(_array(f"{name.upper()}_CONST", *each) for each in arrays.items()),
         "layers": ",\n    ".join(layers),
         "layer_count": len(layers),
-        "last": "image" if is_cell else "state[LAYERS % 2]",
+        "is_cell": int(is_cell),
         "last_maps": _braced(*maps),
         "golden_seed": info.golden.seed,
         "golden_hash": reduce(_hash_byte, info.golden.images, 0xCBF29CE484222325),

@@ -262,7 +262,7 @@ static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *outpu
 int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t *image)
 {
     uint8_t state[2][STATE_BYTES];
-    uint8_t *last = $last; /* the last layer's outputs: an image already if they are one cell */
+    uint8_t *last = $is_cell ? image : state[LAYERS % 2]; /* an image already if it is a cell */
     int32_t i, channel, y, x;
     if (label < 0 || label >= ${NAME}_CLASSES) {
         return -1;
