@@ -30,13 +30,13 @@ MARGIN = 2  # pixels around the largest character of a font
 def main(output: Path, fonts: Path, size: int) -> None:
     """Write the .npz file in MedMNIST's layout."""
     families: dict[str, list[NDArray[np.uint8]]] = {}
-    rendered = set()
+    known = set()  # fonts that have several files
     files = sorted(path for path in fonts.rglob("*") if path.suffix in {".ttf", ".otf"})
     for path in files:
         images = render(path, size)
-        if images is None or images.tobytes() in rendered:
+        if images is None or images.tobytes() in known:
             continue
-        rendered.add(images.tobytes())
+        known.add(images.tobytes())
         family = str(ImageFont.truetype(str(path)).getname()[0])
         families.setdefault(family, []).append(images)
     if len(families) < 1 / TEST_SHARE:
@@ -74,7 +74,7 @@ def render(path: Path, size: int) -> NDArray[np.uint8] | None:
 
 
 def draw(
-    font: ImageFont.FreeTypeFont, character: str, size: int, baseline: float = 0
+    font: ImageFont.FreeTypeFont, character: str, size: int, baseline: float
 ) -> NDArray[np.uint8]:
     """Return one character, centered, uint8 [size, size]."""
     image = Image.new("L", (size, size))

@@ -5,7 +5,7 @@ from cgan_export.verification import Tolerance
 FLOAT16_REMEDY = "the weights do not survive the pass to float16; export with --precision fp32"
 # The accepted pixel errors of each precision. fp32 differs from PyTorch only in the order of sums.
 # The mean of int8 finds gross errors only: verify_against_integers() and the gate are stricter. A
-# single pixel may have any error, because a value that is rarer than a thousandth may be clipped.
+# single pixel may have any error, because one value in a thousand may be clipped.
 TOLERANCES = {
     "fp32": Tolerance(1, 0.01),
     "fp16": Tolerance(1, 0.05, remedy=FLOAT16_REMEDY),

@@ -36,7 +36,8 @@ from cgan_training.networks import Crop
 
 CALIBRATION_IMAGES = 16_384
 MAX_CALIBRATION_VALUES = 2**25  # of one layer's outputs; larger outputs need fewer images
-EQUALIZATION_SHARE = 32  # one of so many calibration images, and at least as many
+EQUALIZATION_SHARE = 1 / 32  # share of the calibration images that equalization uses
+MIN_EQUALIZATION_IMAGES = 32
 MAX_DOUBLINGS = 64  # of a scale of the first layer
 
 
@@ -100,7 +101,7 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
     with torch.no_grad():
         _make_first_layer_exact(module)
         exact = rounded = module.hidden(*noise_and_labels(module, _calibration_images(module)))
-        images = max(EQUALIZATION_SHARE, len(exact) // EQUALIZATION_SHARE)
+        images = max(MIN_EQUALIZATION_IMAGES, int(len(exact) * EQUALIZATION_SHARE))
         limits = equalize(module.rest, exact[:images])
         for name, layer in module.rest.named_children():
             if isinstance(layer, nn.Linear | nn.Conv2d):
