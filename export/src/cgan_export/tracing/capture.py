@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from cgan_export.errors import ExportError
+from cgan_export.tracing.constants import with_numbers
 from cgan_export.tracing.fixed_batch import with_any_batch
+from cgan_export.tracing.functions import replaced_functions
 from cgan_export.tracing.networks import TraceableGenerator
 from cgan_export.tracing.selection import without_positions
 from cgan_runtime.model_file.contract import BATCH_AXIS
@@ -36,15 +38,18 @@ def capture(module: TraceableGenerator, inputs: tuple[Tensor, Tensor]) -> Export
         shapes = tuple({0: Dim(BATCH_AXIS, min=1)} for _ in inputs)
         return torch.export.export(module, inputs, dynamic_shapes=shapes, strict=strict)
 
+    with replaced_functions():
+        traced = with_numbers(module, inputs)
     attempts: tuple[Callable[[], ExportedProgram], ...] = (
-        lambda: export(module),
-        lambda: export(module, strict=True),
-        lambda: export(with_any_batch(module, module.noise_dim)),
+        lambda: export(traced),
+        lambda: export(traced, strict=True),
+        lambda: export(with_any_batch(traced, module.noise_dim)),
     )
     errors = []
     for attempt in attempts:
         try:
-            program = attempt()
+            with replaced_functions():
+                program = attempt()
             changed = without_positions(program)
             return export(changed) if changed else program
         except Exception as error:  # noqa: BLE001, PERF203 - torch raises many types
