@@ -36,8 +36,11 @@ class WithNumbers(nn.Module):
 def with_numbers(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
     """Return a module that can be traced; the module itself if it reads no numbers."""
     recorder = _Recorder(module)
-    with torch.no_grad(), recorder:
-        module(*inputs)
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"), recorder:
+            module(*inputs)
+    except Exception:  # noqa: BLE001 - tensors of torch.vmap, for example, have no memory
+        return module
     is_known = any(number is not None for number in recorder.numbers)
     return WithNumbers(module, recorder.numbers).eval() if is_known else module
 

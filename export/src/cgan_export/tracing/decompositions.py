@@ -5,6 +5,7 @@
 - Attention on tensors without a head axis.
 - Instance norm with running statistics, which is a batch norm.
 - torch.hstack().
+- torch.squeeze() along an axis that has more than one element, which does nothing.
 - Recurrent layers, which become their steps by PyTorch's own rules.
 """
 
@@ -34,6 +35,8 @@ def _is_unsupported(node: torch.fx.Node) -> bool:
         return True
     if node.target is torch.ops.aten.scaled_dot_product_attention.default:
         return bool(node.args[0].meta["val"].ndim == 3)  # type: ignore[union-attr]
+    if node.target is torch.ops.aten.squeeze.dim:
+        return _is_kept(node.args[0].meta["val"], node.args[1])  # type: ignore[union-attr,arg-type]
     return any(
         isinstance(each, torch.fx.Node) and isinstance(each.meta.get("val"), torch.SymInt)
         for each in node.args
@@ -140,6 +143,14 @@ def _instance_norm(
     )
 
 
+def _squeeze(data: Tensor, axis: int) -> Any:
+    return data.clone() if _is_kept(data, axis) else NotImplemented
+
+
+def _is_kept(data: Tensor, axis: int) -> bool:
+    return bool(data.ndim) and type(data.shape[axis]) is int and data.shape[axis] != 1
+
+
 def _with_bias(image: Tensor, bias: Tensor | None) -> Tensor:
     return image if bias is None else image + bias.view(1, -1, 1, 1)
 
@@ -157,4 +168,5 @@ _RULES: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.hstack.default: _hstack,
     torch.ops.aten.instance_norm.default: _instance_norm,
     torch.ops.aten.scaled_dot_product_attention.default: _attention,
+    torch.ops.aten.squeeze.dim: _squeeze,
 }
