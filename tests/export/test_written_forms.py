@@ -24,7 +24,8 @@ class Written(nn.Module):
     def __init__(self, form: Form) -> None:
         super().__init__()
         torch.manual_seed(3)
-        self.first, self.last = nn.Linear(6, PARTS * UNITS), nn.Linear(UNITS, 20)
+        self.first = nn.Linear(6, PARTS * UNITS)
+        self.last: nn.Module = nn.Linear(UNITS, 20)
         self.encoder = nn.TransformerEncoder(
             nn.TransformerEncoderLayer(UNITS, 2, 8, batch_first=True), 1
         )
@@ -72,7 +73,27 @@ def with_numbers(self: Any, features: Tensor, label: Tensor) -> Tensor:
     return result + label[:, None]
 
 
-@pytest.mark.parametrize("form", [from_flat, along, taken, rrelu, masked, with_numbers])
+def inverse(self: Any, features: Tensor, label: Tensor) -> Tensor:
+    weight = self.encoder.layers[0].self_attn.out_proj.weight + 2 * torch.eye(UNITS)
+    return features[:, 0] @ torch.inverse(weight.double()).float() + label[:, None]
+
+
+def chosen(_: Any, features: Tensor, label: Tensor) -> Tensor:
+    scores, index = features.mean(2).topk(2)
+    first = features.gather(1, index[:, :1, None].expand(-1, -1, UNITS)).squeeze(1)
+    order = features[:, 1].argsort(1, descending=True)
+    smallest = features[:, 2].sort(1).values + features[:, 1].topk(UNITS, largest=False)[0]
+    return first * scores[:, :1] + smallest + order / UNITS + label[:, None]
+
+
+def squeezed(_: Any, features: Tensor, label: Tensor) -> Tensor:
+    return features[:, 0].squeeze(1) + label[:, None]
+
+
+FORMS = [from_flat, along, taken, rrelu, masked, with_numbers, inverse, chosen, squeezed]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_the_file_generates_the_images_of_the_module(form: Form, tmp_path: Path) -> None:
     module, path = Written(form).eval(), tmp_path / "m.onnx"
     export_generator(module, path, noise_dim=6, class_names=NAMES)
@@ -96,3 +117,18 @@ def test_a_number_that_depends_on_the_noise_is_refused(tmp_path: Path) -> None:
     module = Written(lambda self, features, label: reads_noise(self, features * 1e-3, label))
     with pytest.raises(ExportError, match="control flow depends on the values of a tensor"):
         export_generator(module.eval(), tmp_path / "m.onnx", noise_dim=6, class_names=NAMES)
+
+
+def test_a_transposed_convolution_with_groups_stays_float_in_int8(tmp_path: Path) -> None:
+    module, path = (
+        Written(lambda _, features, label: features[:, 0] + label[:, None]),
+        tmp_path / "m.onnx",
+    )
+    module.last = nn.Sequential(
+        nn.Unflatten(1, (4, 2, 2)),
+        nn.ConvTranspose2d(4, 4, 2, 2, groups=2),
+        nn.Flatten(),
+        nn.Linear(64, 20),
+    )
+    report = export_generator(module.eval(), path, noise_dim=6, class_names=NAMES, precision="int8")
+    assert report.max_pixel_error < 30
