@@ -169,6 +169,11 @@ def nan_for_one_label(self: Any, noise: Tensor, label: Tensor) -> Any:
     return Mine.forward(self, noise, label) / (label != 2).float()[:, None, None, None]
 
 
+def autocast(self: Any, noise: Tensor, label: Tensor) -> Any:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return Mine.forward(self, noise, label).float()
+
+
 def train_second() -> nn.Module:
     module = Mine().eval()
     module.second.train()
@@ -243,6 +248,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         r"cannot be traced at test_export_generator.py:\d+, `return image if .*`: its control flow",
     ),
     "mask": (lambda: with_forward(masks), r"needs the operator NonZero, which .*; use torch.where"),
+    "autocast": (lambda: with_forward(autocast), "computes in bfloat16, .*no torch.autocast"),
     "bag": (lambda: with_forward(bag), "needs the operator Loop, which runs a graph of its own"),
 }
 

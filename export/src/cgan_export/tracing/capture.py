@@ -59,7 +59,8 @@ def capture(module: TraceableGenerator, inputs: tuple[Tensor, Tensor]) -> Export
             errors.append(error)
     raise ExportError(
         f"the generator cannot be traced{_place(errors)}: {_reason(errors[0])}; its operators must "
-        "not depend on the values of noise and label, nor on the batch size"
+        "not depend on the values of noise and label, nor on the batch size; replace an if by "
+        "torch.where(), a loop over images by operators on the batch; remove checks of values"
     ) from errors[0]
 
 

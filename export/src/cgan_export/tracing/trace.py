@@ -138,6 +138,13 @@ def _check_operators(model: onnx.ModelProto) -> None:
             reason = "finds the images or pixels of a mask; use torch.where() instead"
         if reason:
             raise ExportError(f"the generator needs the operator {node.op_type}, which {reason}")
+        if any(
+            each.name == "to" and each.i == onnx.TensorProto.BFLOAT16 for each in node.attribute
+        ):
+            raise ExportError(
+                "the generator computes in bfloat16, which the runtime does not; use float32, and "
+                "no torch.autocast()"
+            )
 
 
 def _root_cause(error: BaseException) -> str:
