@@ -2,9 +2,11 @@ import gc
 import gzip
 import hashlib
 import importlib
+import logging
 import math
 import os
 import struct
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -190,6 +192,23 @@ def test_a_missing_part_is_downloaded(
     dataset_class = getattr(import_torchvision_datasets(), SETS[name].class_name)
     monkeypatch.setattr(dataset_class, "download", download)
     assert len(load_dataset(name, data_dir, train=train)[0].labels) == part.count
+
+
+@pytest.mark.parametrize(("level", "shown"), [(logging.INFO, "100%"), (logging.WARNING, "")])
+def test_a_download_shows_its_progress_if_progress_is_logged(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    level: int,
+    shown: str,
+) -> None:
+    caplog.set_level(level, "cgan_training")
+    monkeypatch.setattr(
+        *(download, "torchvision_class"), lambda _: lambda *_, **__: sys.stderr.write("100%")
+    )
+    download.download("MNIST", "MNIST", tmp_path, tmp_path, "the files")
+    assert capsys.readouterr().err == shown
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,7 @@ def check_range(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @options.threads(default="one per core")
+@options.quiet("the report of --json")
 @options.debug
 @options.version
 def command(
@@ -186,14 +187,15 @@ def command(
     c_folder: Path | None,
     as_json: bool,
     threads: int | None,
+    quiet: bool,
     debug: bool,
 ) -> None:
     """Export MODEL to the ONNX file OUTPUT."""
     if model.suffix.lower() == ".onnx" and not model.is_dir():
-        export_onnx_to_c(model, c_folder, as_json=as_json)
+        export_onnx_to_c(model, c_folder, as_json=as_json, quiet=quiet)
         return
     prepare_for_torch()
-    log_to_stderr("cgan_training", "cgan_export")
+    log_to_stderr("cgan_training", "cgan_export", quiet=quiet)
     # Check the arguments before torch is imported, which takes seconds.
     module = ModuleOptions(generator, noise_dim, classes, class_names, value_range, weights)
     check_module_options(model, module)
@@ -245,7 +247,7 @@ def command(
         if c_folder:
             values["c"] = str(write_c(path, c_folder)) if precision == "int8" else None
         files.append(values)
-    click.echo(runner.json_text(files) if as_json else report_table(files))
+    runner.echo_report(files, report_table(files), as_json=as_json, quiet=quiet)
 
 
 def main() -> None:

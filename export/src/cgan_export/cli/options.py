@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cgan_export import __version__
-from cgan_runtime.cli.options import MAX_INT64, debug, integer, threads
+from cgan_runtime.cli.options import MAX_INT64, debug, integer, quiet, threads
 from cgan_training.cli.common import default_cache_dir
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "debug",
     "generator",
     "integer",
+    "quiet",
     "threads",
     "version",
 ]

@@ -1,5 +1,6 @@
 """What cgan-train does with the values of its options."""
 
+import logging
 import shlex
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import click
 
 from cgan_runtime.errors import CganError
 from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given
-from cgan_training.cli.common import echo_line, echo_warning, limit_threads
+from cgan_training.cli.common import limit_threads
 from cgan_training.cli.finished import finished_lines
 from cgan_training.cli.plan_text import format_plan
 from cgan_training.data import is_dataset_path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"  # the value of --recipe that chooses by the images
 LAST_PARTS = {"edge-finish": "edge-long"}  # recipes that need a run of the other one
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Arguments:
     tensorboard: bool
     device: str
     threads: int | None
+    quiet: bool
 
 
 @contextmanager
@@ -103,22 +106,24 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         lambda: load_dataset(arguments.dataset, data_dir, conversion=conversion)
     )
     if problem is not None:
-        echo_warning(
-            f"{problem}. Training on {data.source} instead: {len(data.labels):,} images, enlarged "
-            "from 8 x 8 pixels, so the digits will be coarser."
+        _logger.warning(
+            "%s. Training on %s instead: %s images, enlarged from 8 x 8 pixels, so the digits will "
+            "be coarser.",
+            *(problem, data.source, f"{len(data.labels):,}"),
         )
     device = processes.on_all(lambda: choose_device(arguments.device, processes))
     if recipe is None:
         name, reason = processes.on_rank_zero(lambda: choose_recipe(fingerprint(data)))
-        echo_line(f"chose the recipe {name}: {reason}")
+        _logger.info("chose the recipe %s: %s", name, reason)
         recipe = override(load_recipe(name), changes, f"{name} with --set")
     elif arguments.start_from is not None and "recipe" in not_named:
-        echo_line(f"took the recipe {recipe.name} from {arguments.start_from}")
+        _logger.info("took the recipe %s from %s", recipe.name, arguments.start_from)
     before = LAST_PARTS.get(recipe.name)
     if before is not None and arguments.start_from is None and arguments.resume is None:
-        echo_warning(
-            f"the recipe {recipe.name} is the last part of a training, so it begins with random "
-            f"networks here; use --start-from RUN with a run of the recipe {before}"
+        _logger.warning(
+            "the recipe %s is the last part of a training, so it begins with random networks here; "
+            "use --start-from RUN with a run of the recipe %s",
+            *(recipe.name, before),
         )
     recipe = resolve_precision(recipe, device)
     if arguments.dry_run:
@@ -127,17 +132,19 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         click.echo(format_plan(recipe, data, figures, plan))
         return
     for note in data.notes:
-        echo_line(f"note: {note}")
+        _logger.info("note: %s", note)
     path = saved_path if named == saved.get("recipe") else recipe_path(named)
     options = run_options(arguments, data, path)
     model = train(
         recipe, data, arguments.run_dir, device=device, options=options, processes=processes
     )
+    if arguments.quiet:
+        return
     click.echo(model, color=True)  # without color=True click removes escape codes from a path
     if processes.rank == 0:
         with suppress(OSError, CganError):  # of what is only a convenience
             for line in finished_lines(model, recipe):
-                echo_line(line)
+                _logger.info("%s", line)
 
 
 def recipe_changes(arguments: Arguments) -> dict[str, Any]:
@@ -194,6 +201,7 @@ def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "Run
 
     is_path, data_dir = is_dataset_path(arguments.dataset), Path(arguments.data_dir).resolve()
     name = str(Path(arguments.dataset).resolve()) if is_path else data.name
+    stderr_is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None if it was closed
     return RunOptions(
         seconds_limit=None if arguments.minutes is None else arguments.minutes * 60,
         checkpoint_seconds=arguments.checkpoint_minutes * 60,
@@ -203,7 +211,7 @@ def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "Run
         create_evaluator=partial(EpochEvaluator, data, name, data_dir, arguments.cache_dir),
         eval_every=arguments.eval_every,
         tensorboard=arguments.tensorboard,
-        progress_bar=sys.stderr is not None and sys.stderr.isatty(),  # None if it was closed
+        progress_bar=not arguments.quiet and stderr_is_terminal,
         dataset_argument=name,
         data_dir=str(data_dir),
         recipe_path=recipe_path,

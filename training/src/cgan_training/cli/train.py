@@ -194,6 +194,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     default="auto",
 )
 @options.threads(default="one per core")
+@options.quiet("the plan of --dry-run")
 @options.debug
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def command(list_recipes: bool, debug: bool, **values: Any) -> None:
@@ -204,7 +205,7 @@ def command(list_recipes: bool, debug: bool, **values: Any) -> None:
     check_combinations(values)
     arguments = Arguments(**values)
     common.prepare_for_torch()
-    common.log_to_stderr("cgan_training")
+    common.log_to_stderr("cgan_training", quiet=arguments.quiet)
     with join_processes() as processes:
         start(arguments, processes)
 
