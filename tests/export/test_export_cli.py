@@ -86,6 +86,16 @@ def test_no_dataset_is_needed_without_the_gate(
     assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
 
 
+@pytest.mark.parametrize("words", [[], ["--precision", "fp16", "--no-quality-gate"]])
+def test_an_option_of_the_gate_without_a_gate_is_one_warning(
+    call: Command, run_dir: Path, words: list[str]
+) -> None:
+    done = call("cgan-export", run_dir, "a.onnx", "-q", "--max-accuracy-loss", 1, *words)
+    assert done.returncode == 0
+    (warning,) = done.stderr.decode().splitlines()
+    assert warning.startswith("WARNING: --max-accuracy-loss has no effect, because ")
+
+
 def test_card_and_sheet_are_written_beside_the_file(
     call: Command, run_dir: Path, tmp_path: Path, classifier_cache: Path
 ) -> None:

@@ -1,6 +1,8 @@
 """The command cgan-export."""
 
+import logging
 import math
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from cgan_runtime.model_file.contract import CLASS_LIMIT, MAX_OPSET, OPSET
 from cgan_training.cli.common import limit_threads, log_to_stderr, prepare_for_torch
 from cgan_training.recipe.schema import MAX_NOISE_DIM
 
+_logger = logging.getLogger(__name__)
 MAX_LOSS_POINTS = 50.0  # of --max-accuracy-loss, in percentage points
 
 # Not the docstring: python -OO removes docstrings.
@@ -64,6 +67,15 @@ def check_range(
             f"{param.opts[0]} must be two finite numbers LOW < HIGH, got {value[0]:g} {value[1]:g}"
         )
     return value
+
+
+def has_gate(precisions: AbstractSet[str], *, allowed: bool) -> bool:
+    """Return whether the quality gate compares a file; warn if its option has no effect."""
+    gated = allowed and precisions != {"fp32"}
+    if not gated and "--max-accuracy-loss" in options.given(click.get_current_context()):
+        reason = "the quality gate compares fp16 and int8 files" if allowed else "there is no gate"
+        _logger.warning("--max-accuracy-loss has no effect, because %s", reason)
+    return gated
 
 
 @click.command("cgan-export", help=HELP, epilog=EXAMPLES)
@@ -218,7 +230,7 @@ def command(
     if triton:
         for precision, path in outputs.items():
             check_repository(path, triton, model_info(source, precision))
-    gated = quality_gate and outputs.keys() != {"fp32"}
+    gated = has_gate(outputs.keys(), allowed=quality_gate)
     gate = measure = None
     if gated or evaluate:
         data = load_data(source, dataset, data_dir, gated=gated, evaluate=evaluate)

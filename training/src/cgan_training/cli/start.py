@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cgan_runtime.errors import CganError
-from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given
+from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given, settings_without_effect
 from cgan_training.cli.common import limit_threads
 from cgan_training.cli.finished import finished_lines
 from cgan_training.cli.plan_text import format_plan
 from cgan_training.data import is_dataset_path
-from cgan_training.errors import LaunchError, UserCodeError
+from cgan_training.errors import LaunchError, RecipeError, UserCodeError
 from cgan_training.hardware.processes import ProcessGroup
 from cgan_training.recipe import load_recipe, override, recipe_names
 from cgan_training.user_code import is_user_code
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from cgan_training.recipe import Recipe
     from cgan_training.run import RunOptions
 
-AUTO = "auto"  # the value of --recipe that chooses by the images
+AUTO = "auto"  # the value of --recipe that chooses one of these by the images
+AUTO_RECIPES = ("edge", "edge-texture", "edge-conv")
 LAST_PARTS = {"edge-finish": "edge-long"}  # recipes that need a run of the other one
 _logger = logging.getLogger(__name__)
 
@@ -87,9 +88,7 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
     arguments = replace(arguments, **not_named)
     named, changes = arguments.recipe, recipe_changes(arguments)
     source = f"{named} with --set" if arguments.overrides else named
-    recipe = processes.on_rank_zero(
-        lambda: None if named == AUTO else override(load_recipe(named), changes, source)
-    )
+    recipe = processes.on_rank_zero(partial(named_recipe, named, changes, source))
     require_named_code(arguments, not_named, recipe)
 
     from cgan_training.data import Conversion, load_dataset
@@ -118,13 +117,7 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         recipe = override(load_recipe(name), changes, f"{name} with --set")
     elif arguments.start_from is not None and "recipe" in not_named:
         _logger.info("took the recipe %s from %s", recipe.name, arguments.start_from)
-    before = LAST_PARTS.get(recipe.name)
-    if before is not None and arguments.start_from is None and arguments.resume is None:
-        _logger.warning(
-            "the recipe %s is the last part of a training, so it begins with random networks here; "
-            "use --start-from RUN with a run of the recipe %s",
-            *(recipe.name, before),
-        )
+    warn(recipe, arguments, data)
     recipe = resolve_precision(recipe, device)
     if arguments.dry_run:
         figures, trainer = fingerprint(data), Trainer(recipe, data, device, processes)
@@ -147,10 +140,40 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
                 _logger.info("%s", line)
 
 
+def warn(recipe: "Recipe", arguments: Arguments, data: "Dataset") -> None:
+    """Log what a user of this recipe probably did not intend."""
+    before = LAST_PARTS.get(recipe.name)
+    if before is not None and arguments.start_from is None and arguments.resume is None:
+        _logger.warning(
+            "the recipe %s is the last part of a training, so it begins with random networks here; "
+            "use --start-from RUN with a run of the recipe %s",
+            *(recipe.name, before),
+        )
+    for text in settings_without_effect(recipe, arguments.keep_every, arguments.overrides, data):
+        _logger.warning("%s", text)
+
+
 def recipe_changes(arguments: Arguments) -> dict[str, Any]:
     """Return the recipe's values that the command line replaces, by key."""
     options = {key: getattr(arguments, key) for key in RECIPE_OPTIONS}
     return arguments.overrides | {key: each for key, each in options.items() if each is not None}
+
+
+def named_recipe(name: str, changes: dict[str, Any], source: str) -> "Recipe | None":
+    """Return a recipe with changes; None for AUTO, whose recipe the images choose later.
+
+    Raises:
+        RecipeError: a change does not fit the recipe, or none of those that AUTO can choose.
+    """
+    if name != AUTO:
+        return override(load_recipe(name), changes, source)
+    first, *others = AUTO_RECIPES
+    for each in others:
+        with suppress(RecipeError):
+            override(load_recipe(each), changes, each)
+            return None
+    override(load_recipe(first), changes, f"{first} with --set")
+    return None
 
 
 def saved_values(arguments: Arguments) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from cgan_runtime.cli import options, runner
 from cgan_training import __version__
 from cgan_training.cli import common, parsing
 from cgan_training.cli.combinations import check_combinations
-from cgan_training.cli.start import AUTO, Arguments, join_processes, start
+from cgan_training.cli.start import AUTO, AUTO_RECIPES, Arguments, join_processes, start
 from cgan_training.data import DATASETS, is_dataset_path
 from cgan_training.data.conversion import MAX_SIDE, MIN_SIDE, parse_image_size
 from cgan_training.errors import LaunchError
@@ -95,7 +95,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @option(
     "--recipe",
     "Name of a built-in recipe, a TOML file with the same keys, or the config.json of a run. auto "
-    "chooses edge, edge-texture or edge-conv by the images.",
+    f"chooses {', '.join(AUTO_RECIPES[:-1])} or {AUTO_RECIPES[-1]} by the images.",
     default=AUTO,
 )
 @parsing.overrides
