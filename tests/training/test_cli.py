@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import cgan_training
 from cgan_training.engine import augmentation
@@ -83,6 +85,29 @@ def test_a_resumed_run_keeps_its_options(
     last = read_metrics(tmp_path / "run")[-1]
     assert {"label_accuracy", "frechet", "recall", "coverage", "density"} <= last.keys()
     assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("dataset", "run_dir"),
+    [("optdigits", "runs/optdigits"), ("my shapes_2.0", "runs/my-shapes_2.0"), ("a.NPZ", "runs/a")],
+)
+def test_a_run_is_named_after_its_dataset(
+    call: Command, tmp_path: Path, small_toml: Path, dataset: str, run_dir: str
+) -> None:
+    images = np.arange(40 * 64, dtype=np.uint32).astype(np.uint8).reshape(40, 8, 8)
+    for number, image in enumerate(images[:20] if " " in dataset else []):
+        path = tmp_path / dataset / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    if dataset == "a.NPZ":
+        with (tmp_path / dataset).open("wb") as file:
+            np.savez(file, train_images=images, train_labels=np.arange(40) % 2)
+    run = ["--recipe", small_toml, "--threads", 1, "--minutes", 1e-6, "--set", "batch_size=10"]
+    done = call("cgan-train", *run, "--dataset", dataset)
+    assert (done.returncode, done.stdout.decode()) == (0, f"{run_dir}/model.pt\n"), done.stderr
+    done = call("cgan-train", *run, "--dataset", dataset)
+    assert done.returncode == 1
+    assert f"error: {run_dir} already contains a run; continue it with" in done.stderr.decode()
 
 
 def test_recipes_are_listed(call: Command) -> None:

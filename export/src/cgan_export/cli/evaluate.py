@@ -35,7 +35,7 @@ better.
 """
 EXAMPLES = """\b
 Examples:
-  cgan-eval runs/digits --data-dir ~/data
+  cgan-eval runs/mnist --data-dir ~/data
   cgan-eval digits.onnx --baseline runs/classic --output pictures
   cgan-eval digits.onnx --quick --json
   cgan-eval digits.onnx --quick --controls

@@ -39,13 +39,13 @@ generator of cgan-train must match those that PyTorch computes with the file's i
 """
 EXAMPLES = """\b
 Examples:
-  cgan-export runs/digits/model.pt digits.onnx
-  cgan-export runs/digits digits.onnx --precision int8 --evaluate --card
-  cgan-export runs/digits digits.onnx --triton repository
+  cgan-export runs/mnist/model.pt digits.onnx
+  cgan-export runs/mnist digits.onnx --precision int8 --evaluate --card
+  cgan-export runs/mnist digits.onnx --triton repository
   cgan-export digits.onnx --c firmware
   cgan-export --generator my_module:MyGenerator runs/mine mine.onnx
   cgan-export my_module:generator mine.onnx --noise-dim 64 --class-names classes.txt
-  cgan-export runs/digits digits.onnx && cgan-run --model digits.onnx --digit 9
+  cgan-export runs/mnist digits.onnx && cgan-run --model digits.onnx --digit 9
 """
 
 

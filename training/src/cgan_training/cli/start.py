@@ -1,6 +1,7 @@
 """What cgan-train does with the values of its options."""
 
 import logging
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cgan_runtime.errors import CganError
+from cgan_runtime.files import to_file_name
 from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given, settings_without_effect
 from cgan_training.cli.common import limit_threads
 from cgan_training.cli.finished import finished_lines
@@ -40,7 +42,7 @@ class Arguments:
 
     recipe: str
     overrides: dict[str, Any]
-    run_dir: Path
+    run_dir: Path | None
     resume: Path | None
     start_from: Path | None
     dry_run: bool
@@ -128,9 +130,8 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         _logger.info("note: %s", note)
     path = saved_path if named == saved.get("recipe") else recipe_path(named)
     options = run_options(arguments, data, path)
-    model = train(
-        recipe, data, arguments.run_dir, device=device, options=options, processes=processes
-    )
+    run_dir = arguments.run_dir or default_run_dir(data.name)
+    model = train(recipe, data, run_dir, device=device, options=options, processes=processes)
     if arguments.quiet:
         return
     click.echo(model, color=True)  # without color=True click removes escape codes from a path
@@ -215,6 +216,12 @@ def require_named_code(
             f"the run in {folder} uses your code {', '.join(code)}, which is imported only if you "
             f"name it; name it with {' '.join(options)}"
         )
+
+
+def default_run_dir(dataset: str) -> Path:
+    """Return the run directory for a dataset, named after it, without the suffix .npz."""
+    name = re.sub(r"\.npz$", "", dataset, flags=re.IGNORECASE)
+    return Path("runs") / to_file_name(name, kept="_.", default="dataset")
 
 
 def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "RunOptions":

@@ -33,14 +33,14 @@ cgan-export.
 """
 EXAMPLES = """\b
 Examples:
-  cgan-train                                   the default recipe into runs/digits
+  cgan-train                                   trains on MNIST, into runs/mnist
   cgan-train --recipe classic                  the original conditional GAN of 2014, about an hour
   cgan-train --data-dir ~/data --epochs 100 --set batch_size=64
-  cgan-train --resume runs/digits
+  cgan-train --resume runs/mnist
   cgan-train --dataset optdigits --minutes 5 --run-dir runs/quick
-  cgan-train --dataset fashion-mnist --run-dir runs/fashion
-  cgan-train --dataset ./photos --image-size 32 --run-dir runs/photos
-  cgan-train --start-from runs/digits --dataset ./mine --run-dir runs/mine
+  cgan-train --dataset fashion-mnist
+  cgan-train --dataset ./photos --image-size 32
+  cgan-train --start-from runs/mnist --dataset ./mine --run-dir runs/mine
 """
 
 
@@ -102,7 +102,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @directory(
     "--run-dir",
     "Directory to write the run to. It must not contain another run.",
-    default=Path("runs/digits"),
+    show_default="runs/ and the name of the dataset",
 )
 @run(
     "--resume",
