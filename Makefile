@@ -12,7 +12,6 @@ OTHER_RUNTIMES := openvino ai-edge-litert ai-edge-quantizer ncnn
 COMPARABLE_PACKAGES := piper-tts rembg[cpu] fastembed
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-RUN_DIR ?= runs/digits
 TRAIN_FLAGS ?=
 MODEL_DIR ?= runs/model
 SHIPPED := runtime/src/cgan_runtime/models/digits.onnx
@@ -52,8 +51,8 @@ demo: $(VENV)/.installed $(RUNTIME_VENV)/.installed  ## train briefly, export, g
 	@echo "onnxruntime in $(RUNTIME_VENV) generated the images; PyTorch is not installed there."
 	@echo "Open the picture: $(DEMO_DIR)/digits.png"
 
-train: $(VENV)/.installed  ## train the default recipe into runs/digits
-	$(BIN)/cgan-train --run-dir $(RUN_DIR) $(TRAIN_FLAGS)
+train: $(VENV)/.installed  ## train on MNIST, into runs/mnist
+	$(BIN)/cgan-train $(TRAIN_FLAGS)
 
 model: $(VENV)/.installed  ## train the shipped model again on MNIST, from scratch (two hours)
 	$(BIN)/cgan-train --recipe edge-long --dataset mnist --threads 1 --run-dir $(MODEL_DIR)-long

@@ -138,7 +138,7 @@ def test_a_picture_that_cannot_be_drawn_is_skipped(
     run_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail(*_: object) -> bytes:
         raise ValueError("too\nlarge")
@@ -147,8 +147,7 @@ def test_a_picture_that_cannot_be_drawn_is_skipped(
     source = open_source(run_dir)
     write_pictures(evaluator.evaluate(source, quick=True), source, evaluator, tmp_path)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["confusion.png", "nearest.png"]
-    note = "note: sheet.png cannot be drawn (ValueError: too large)\n"
-    assert capsys.readouterr().err == note
+    assert caplog.messages[-1] == "sheet.png cannot be drawn (ValueError: too large)"
 
 
 @pytest.mark.parametrize(

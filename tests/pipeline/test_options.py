@@ -1,5 +1,6 @@
 """What the options of all commands have in common."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +8,26 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from cgan_export import export_model
+
 Command = Callable[..., CompletedProcess[bytes]]
 COMMANDS = ["cgan-run", "cgan-bulk", "cgan-check", "cgan-train", "cgan-export", "cgan-eval"]
+
+
+@pytest.fixture(scope="module")
+def int8_file(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("int8") / "small.onnx"
+    export_model(run_dir, path, precision="int8")
+    return path
+
+
+@pytest.fixture
+def files(
+    onnx_file: Path, small_toml: Path, run_dir: Path, int8_file: Path, classifier_cache: Path
+) -> dict[str, object]:
+    names = ("onnx", "toml", "run", "int8", "cache")
+    paths = (onnx_file, small_toml, run_dir, int8_file, classifier_cache)
+    return dict(zip(names, paths, strict=True))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -31,18 +50,60 @@ def test_output_has_a_short_form(call: Command, name: str) -> None:
     assert re.search(r"^ +-o, --output ", call(name, "--help").stdout.decode(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["cgan-run", "cgan-bulk", "cgan-check"])
-def test_a_quiet_command_prints_only_errors(call: Command, tmp_path: Path, name: str) -> None:
-    words = {
-        "cgan-run": ("-o", "a.png"),
-        "cgan-bulk": ("-o", "bulk", "--count", 1, "--workers", 1, "--format", "idx"),
-        "cgan-check": (),
-    }[name]
-    done = call(name, *words, "-q")
+TRAIN = ("--dataset", "optdigits", "--threads", 1, "--minutes", 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "missing"),
+    [
+        ("cgan-run", ("-o", "a.png", "--model", "{onnx}"), "{onnx}"),
+        ("cgan-bulk", ("-o", "a", "--count", 1, "--workers", 1, "--model", "{onnx}"), "{onnx}"),
+        ("cgan-check", ("--model", "{onnx}"), "{onnx}"),
+        ("cgan-train", (*TRAIN, "--recipe", "{toml}"), "{toml}"),
+        ("cgan-export", ("{run}", "a.onnx", "--card"), "{run}"),
+        ("cgan-export", ("{int8}", "--c", "a"), "{int8}"),
+    ],
+)
+def test_a_quiet_command_prints_only_errors(
+    call: Command, files: dict[str, object], name: str, words: tuple[object, ...], missing: str
+) -> None:
+    done = call(name, *(str(each).format(**files) for each in words), "-q")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    done = call(name, *words, "-q", "--model", "none.onnx")
+    none = files | {missing.strip("{}"): "none.onnx" if missing != "{toml}" else "none.toml"}
+    done = call(name, *(str(each).format(**none) for each in words), "-q")
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.startswith(b"error: there is no model none.onnx")
+    assert done.stderr.startswith(b"error: ")
+    assert b"none." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cgan-check", ("--model", "{onnx}", "--json")),
+        ("cgan-train", (*TRAIN, "--recipe", "{toml}", "--dry-run")),
+        ("cgan-export", ("{run}", "a.onnx", "--json")),
+        ("cgan-export", ("{int8}", "--c", "a", "--json")),
+        ("cgan-eval", ("{run}", "--quick", "--cache-dir", "{cache}")),
+        ("cgan-eval", ("{run}", "--quick", "--cache-dir", "{cache}", "--json")),
+    ],
+)
+def test_a_quiet_command_prints_the_result_that_was_asked_for(
+    call: Command, files: dict[str, object], name: str, words: tuple[object, ...]
+) -> None:
+    done = call(name, *(str(each).format(**files) for each in words), "-q")
+    assert (done.returncode, done.stderr) == (0, b"")
+    if "--json" in words:
+        json.loads(done.stdout)
+    assert len(done.stdout.splitlines()) > 3
+
+
+def test_a_quiet_command_prints_warnings(call: Command, small_toml: Path) -> None:
+    text = small_toml.read_text().replace('"small"', '"edge-finish"')
+    small_toml.write_text(text)
+    done = call("cgan-train", *TRAIN, "--recipe", small_toml, "-q")
+    assert (done.returncode, done.stdout) == (0, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("WARNING: the recipe edge-finish is the last part of a training")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

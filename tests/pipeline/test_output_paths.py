@@ -66,7 +66,7 @@ def test_a_full_disk(
     [
         (TO_FILE, "a.npy"),
         (("cgan-run", "--digit", "3", "--seed", "7"), "digit-3-seed-7.png"),
-        (("cgan-train", "--dataset", "optdigits"), "runs/digits"),
+        (("cgan-train", "--dataset", "optdigits"), "runs/optdigits"),
     ],
     ids=lambda it: it if isinstance(it, str) else it[0],
 )

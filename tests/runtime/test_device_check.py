@@ -214,7 +214,6 @@ def test_advice_about_cuda_is_given_only_where_there_is_a_device(
         (["digits.onnx"], "cgan-check takes only options, got 'digits.onnx'; write --model digits"),
         (["9"], "cgan-check takes only options, got '9'; see cgan-check --help"),
         (["a.png"], "cgan-check takes only options, got 'a.png'; see cgan-check --help"),
-        (["--quiet", "--json"], "--quiet and --json cannot be combined; give only one"),
     ],
 )
 def test_wrong_usage_is_one_line(call: Command, words: list[str], message: str) -> None:

@@ -298,6 +298,20 @@ def test_class_names_become_safe_file_names(name: str, expected: str) -> None:
     assert to_file_name(name) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("my_set-1.5", "my_set-1.5"),
+        (".hidden", "hidden"),
+        ("..", "default"),
+        ("a/../b: c", "a-..-b-c"),
+        ("+", "default"),
+    ],
+)
+def test_other_characters_of_a_file_name_can_be_kept(name: str, expected: str) -> None:
+    assert to_file_name(name, kept="_.", default="default") == expected
+
+
 def test_the_exception_of_a_signal_handler_is_not_an_error_of_the_path(tmp_path: Path) -> None:
     with pytest.raises(TimeoutError), atomic_write(tmp_path / "a.txt"):
         raise TimeoutError

@@ -1,10 +1,10 @@
+"""What an archive may contain besides its pickle: entries, sizes and bytes around them."""
+
 import io
 import os
 import pickle
-import tarfile
 import warnings
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,23 +12,10 @@ from typing import Any
 
 import pytest
 import torch
+from archives import VALUES, WEIGHTS, archive_of, entries_of, error_of, rewrite_archive
 from torch import Tensor
 
 from cgan_training.archive import ArchiveError, load_archive
-
-VALUES: dict[str, Any] = {
-    "numbers": [1, -1, 2**40, 10**20, 0.5, True, False, None],
-    "text": "große Ziffern \N{DIGIT ZERO}",
-    "pair": (1, "a"),
-    "ordered": OrderedDict(a=1, b=torch.arange(3)),
-    "weights": torch.randn(4, 3),
-    "channels last": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
-    "scalar": torch.tensor(3.0),
-    "none": torch.empty(0, 5),
-}
-WEIGHTS = VALUES["weights"].numpy().tobytes()
-STORAGE = b"X\x07\0\0\0storage"
-FLOATS = b"ctorch\nFloatStorage\n"
 
 
 @pytest.fixture
@@ -36,33 +23,6 @@ def path(tmp_path: Path) -> Path:
     file = tmp_path / "values.pt"
     torch.save(VALUES, file)
     return file
-
-
-def error_of(path: Path) -> str:
-    with pytest.raises(ArchiveError) as caught:
-        load_archive(path)
-    return str(caught.value)
-
-
-def entries_of(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def archive_of(entries: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
-    return file.getvalue()
-
-
-def rewrite_archive(path: Path, parts: dict[str, bytes], **options: Any) -> None:
-    """Replace entries of an archive, which are given without their first folder."""
-    content = {name.partition("/")[2]: part for name, part in entries_of(path).items()}
-    with zipfile.ZipFile(path, "w", **options) as archive:
-        for name, part in (content | parts).items():
-            archive.writestr(f"values/{name}", part)
 
 
 def is_equal(actual: Any, expected: Any) -> bool:
@@ -257,154 +217,3 @@ def test_an_alarm_of_the_caller_is_not_damage(path: Path, monkeypatch: pytest.Mo
     for error in (AlarmError(), TimeoutError(), MemoryError()):
         with pytest.raises(type(error)):
             load_archive(path)
-
-
-@pytest.mark.parametrize(
-    ("pickle_bytes", "reason"),
-    [
-        (b"\x80\x02cos\nsystem\n.", "its pickle names 'os system'"),
-        (b"\x80\x02cbuiltins\nbytearray\n\x8a\x06\0\0\0\0\0\x01\x85R.", "names 'builtins bytear"),
-        (b"\x80\x02\x8c\x02os\x8c\x06system\x93.", "its pickle uses SHORT_BINUNICODE"),
-        (b"\x80\x05N.", "its pickle has protocol 5"),
-        (b"\x80\x02(ios\nsystem\n.", "its pickle uses INST"),
-        (b"\x80\x02)\x81.", "its pickle uses NEWOBJ"),
-        (b"\x80\x02\x96\xff\xff\xff\xff\xff\xff\xff\x7f.", "ValueError"),
-        (b"\x80\x02X\xff\xff\xff\x7f.", "ValueError"),
-        (b"\x80\x02}", "ValueError"),
-        (b"", "ValueError"),
-        (b"\x80\x02h\x00.", "KeyError"),
-        (bytes(2**24 + 1), "its pickle is too long"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_an_invalid_pickle_is_rejected(path: Path, pickle_bytes: bytes, reason: str) -> None:
-    rewrite_archive(path, {"data.pkl": pickle_bytes})
-    assert reason in error_of(path)
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        lambda number: b"\x8a\x0b" + (number * (2**61 - 1)).to_bytes(11, "little"),
-        lambda number: b"".join(
-            b"J\xff\xff\xff\xff" if number >> bit & 1 else b"J\xfe\xff\xff\xff" for bit in range(15)
-        ).join((b"(", b"t")),
-    ],
-    ids=["integers", "tuples"],
-)
-def test_many_keys_with_equal_hashes_are_rejected(path: Path, key: Callable[[int], bytes]) -> None:
-    """A dict of n such keys needs time in proportion to the square of n."""
-    items = b"".join(key(number) + b"N" for number in range(20_001))
-    rewrite_archive(path, {"data.pkl": b"\x80\2}(" + items + b"u."})
-    assert error_of(path) == "its pickle is too long"
-
-
-def nested_list(levels: int, references: int) -> Any:
-    value: Any = ["x"]
-    for _ in range(levels):
-        value = [value] * references
-    return value
-
-
-def cyclic_list() -> Any:
-    value: list[Any] = []
-    value.append(value)
-    return value
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (nested_list(50, 1), "it holds too many or too deeply nested values"),
-        (nested_list(60, 2), "it holds too many or too deeply nested values"),
-        (cyclic_list(), "it holds too many or too deeply nested values"),
-        ([0] * 200_001, "it holds too many or too deeply nested values"),
-        (["x" * 2**20] * 17, "it holds too many or too deeply nested values"),
-        (torch.zeros(1).expand(2**20, 2**20), "a tensor has more elements than its storage"),
-        (torch.zeros(2).to_sparse(), "its pickle names"),
-        (torch.empty(2**40, device="meta"), "its pickle names"),
-        (torch.nn.Parameter(torch.zeros(2)), "its pickle names"),
-        (torch.zeros(2, dtype=torch.complex64), "its pickle names"),
-        (torch.float32, "its pickle names"),
-        ({1, 2}, "its pickle names"),
-        (b"bytes", "its pickle names"),
-        (1j, "its pickle names"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
-)
-def test_values_of_other_types_or_sizes_are_rejected(
-    tmp_path: Path, value: Any, reason: str
-) -> None:
-    path = tmp_path / "other.pt"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.save({"value": value}, path)
-    assert reason in error_of(path)
-
-
-@pytest.mark.parametrize("size", [0, 4, 47, 49, 48_000])
-def test_a_storage_of_a_size_other_than_declared_is_rejected(path: Path, size: int) -> None:
-    """Old releases of torch would read beyond its end."""
-    with zipfile.ZipFile(path) as archive:
-        (name,) = [each for each in archive.namelist() if archive.read(each) == WEIGHTS]
-    rewrite_archive(path, {name.partition("/")[2]: bytes(size)})
-    assert error_of(path) == "the size of a tensor differs from its declared size"
-
-
-@pytest.mark.parametrize(
-    "opcodes",
-    [
-        b"(" + STORAGE + FLOATS + b"X\1\0\0\0000X\3\0\0\0cpuK\1tQ.",
-        b"(" + STORAGE + FLOATS + b"X\1\0\0\0009X\3\0\0\0cpuK\3tQ.",
-        b"(" + STORAGE + b"NX\1\0\0\0000X\3\0\0\0cpuK\3tQ.",
-        b"(K\3" + STORAGE + FLOATS + b"X\1\0\0\0000X\3\0\0\0cputQ.",
-        b"NQ.",
-        # A stored tuple follows what looks like the tuple of a sound reference.
-        b"(" + STORAGE + FLOATS + b"X\1\0\0\0000X\3\0\0\0cpuM\xff\xfftq\x01"
-        b"(" + STORAGE + FLOATS + b"X\1\0\0\0000X\3\0\0\0cpuK\3h\1Q.",
-        b"K\3q\0(h\0Q.",
-    ],
-    ids=["wrong size", "no such entry", "no type", "wrong order", "no tuple", "stored", "number"],
-)
-def test_an_invalid_reference_to_a_storage_is_rejected(path: Path, opcodes: bytes) -> None:
-    rewrite_archive(path, {"data.pkl": b"\x80\2" + opcodes})
-    reasons = ("the size of a tensor differs from its declared size", "KeyError", "ValueError")
-    assert error_of(path) in reasons
-
-
-class Bomb:
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return exec, (f"import os; os.mkdir({str(self.trace)!r})",)
-
-
-def save_as_tar(bomb: Bomb, path: Path) -> None:
-    """Save in torch's oldest format, whose code releases before 2.6 run despite weights_only."""
-    with tarfile.open(path, "w") as archive:
-        for name in ("sys_info", "pickle", "storages", "tensors"):
-            content = pickle.dumps(bomb if name == "pickle" else {})
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-
-
-@pytest.mark.parametrize(
-    "save",
-    [
-        torch.save,
-        lambda bomb, path: torch.save(bomb, path, _use_new_zipfile_serialization=False),
-        lambda bomb, path: torch.save(bomb, path, pickle_protocol=4),
-        lambda bomb, path: path.write_bytes(pickle.dumps(bomb)),
-        save_as_tar,
-    ],
-    ids=["archive", "legacy", "protocol 4", "pickle", "tar"],
-)
-def test_code_in_a_pickle_is_not_executed(
-    tmp_path: Path, save: Callable[[Bomb, Path], object]
-) -> None:
-    path, trace = tmp_path / "bomb.pt", tmp_path / "executed"
-    save(Bomb(trace), path)
-    assert error_of(path)
-    assert not trace.exists()

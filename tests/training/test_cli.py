@@ -6,9 +6,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import cgan_training
+from cgan_training.engine import augmentation
 from cgan_training.model_file import load_model
 from cgan_training.recipe import load_recipe
 from cgan_training.run import read_metrics
@@ -82,6 +85,29 @@ def test_a_resumed_run_keeps_its_options(
     last = read_metrics(tmp_path / "run")[-1]
     assert {"label_accuracy", "frechet", "recall", "coverage", "density"} <= last.keys()
     assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("dataset", "run_dir"),
+    [("optdigits", "runs/optdigits"), ("my shapes_2.0", "runs/my-shapes_2.0"), ("a.NPZ", "runs/a")],
+)
+def test_a_run_is_named_after_its_dataset(
+    call: Command, tmp_path: Path, small_toml: Path, dataset: str, run_dir: str
+) -> None:
+    images = np.arange(40 * 64, dtype=np.uint32).astype(np.uint8).reshape(40, 8, 8)
+    for number, image in enumerate(images[:20] if " " in dataset else []):
+        path = tmp_path / dataset / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    if dataset == "a.NPZ":
+        with (tmp_path / dataset).open("wb") as file:
+            np.savez(file, train_images=images, train_labels=np.arange(40) % 2)
+    run = ["--recipe", small_toml, "--threads", 1, "--minutes", 1e-6, "--set", "batch_size=10"]
+    done = call("cgan-train", *run, "--dataset", dataset)
+    assert (done.returncode, done.stdout.decode()) == (0, f"{run_dir}/model.pt\n"), done.stderr
+    done = call("cgan-train", *run, "--dataset", dataset)
+    assert done.returncode == 1
+    assert f"error: {run_dir} already contains a run; continue it with" in done.stderr.decode()
 
 
 def test_recipes_are_listed(call: Command) -> None:
@@ -167,6 +193,36 @@ def test_a_recipe_for_the_end_of_a_training_warns_without_its_beginning(
     assert done.stderr.startswith(b"WARNING: the recipe edge-finish is the last part of a training")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--keep-every 3", "--keep-every 3 keeps no generator, because the run has 2 epochs; use "),
+        ("--set lr_restarts=[1,2]", "does not restart at epoch 2, because the run has 2 epochs; "),
+        ("--set lr_restarts=[1,2,9] --epochs 1", "epoch 1, 2, 9, because the run has 1 epoch; "),
+        ("--set loss.r1_interval=4", "loss.r1_interval has no effect, because loss.r1_weight is 0"),
+        ("--set batch_size=2000", "batch_size 2,000 has no effect, because the dataset has 1,500 "),
+    ],
+)
+def test_a_setting_without_effect_is_one_warning(
+    call: Command, small_toml: Path, words: str, message: str
+) -> None:
+    run = ["--recipe", small_toml, "--dataset", "optdigits", "--threads", 1, "--dry-run"]
+    (warning,) = call("cgan-train", *run, *words.split()).stderr.decode().splitlines()
+    assert warning.startswith("WARNING: ")
+    assert message in warning
+    effective = ["--keep-every", 2, "--set", "lr_restarts=[1]", "--set", "batch_size=1500"]
+    assert call("cgan-train", *run, *effective).stderr == b""
+
+
+def test_only_small_datasets_are_augmented(
+    call: Command, small_toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(augmentation, "SMALL_DATASET", 1500)
+    run = ["--recipe", small_toml, "--dataset", "optdigits", "--threads", 1, "--dry-run"]
+    done = call("cgan-train", *run, "--set", "augment_probability=.5")
+    assert done.stderr.startswith(b"WARNING: augment_probability has no effect, because the data")
+
+
 def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path) -> None:
     arguments = ["--recipe", small_toml, "--data-dir", "data"]
     done = call("cgan-train", *arguments, CGAN_DATA_DIR="", **NO_NETWORK)
@@ -201,7 +257,16 @@ def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path
         (["--recipe", "edge", "--set", "epochs.lr=3"], 1, "unknown key 'epochs.lr'; the tables"),
         (["--recipe", "edge", "--set", "loss.r1=3"], 1, "the keys are loss.r1_weight, "),
         (["--recipe", "edge", "--set", "batch_size=0"], 1, "batch_size is 0; it must be 1 to"),
-        (["--dataset", "optdigits", "--set", "seed=x"], 1, "seed is 'x'; it must be an integer"),
+        (["--dataset", "none/", "--set", "seed=x"], 1, "seed is 'x'; it must be an integer"),
+        (["--dataset", "none/", "--set", "sead=3"], 1, "unknown key 'sead'; the keys are name, "),
+        (["--dataset", "none/", "--set", "lr=3"], 1, "unknown key 'lr'; use learning_rate"),
+        (["--dataset", "none/", "--set", "loss.r1=3"], 1, "the keys are loss.r1_weight, "),
+        (["--dataset", "none/", "--set", "generator.channels=9"], 1, "there is no folder none"),
+        (
+            ["--dataset", "optdigits", "--set", "generator.channels=9"],
+            1,
+            "recipe edge with --set: ",
+        ),
         (["--resume", "none"], 1, "none contains no run"),
         (["--recipe", "sead"], 1, "unknown recipe 'sead'; "),
         (["--dataset", "mnist"], 1, "cannot be downloaded"),

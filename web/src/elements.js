@@ -17,9 +17,9 @@ export function showError(error) {
   if (!isExpected) console.error(error);
 }
 
-/** Show the words of a command, or that there is none or that it is too long. */
+/** Show the words of a command, or that it is too long. */
 export function showCommand(words) {
-  const isShown = words !== null && words.join(" ").length <= MAX_COMMAND_LENGTH;
+  const isShown = words.join(" ").length <= MAX_COMMAND_LENGTH;
   $("command").hidden = !isShown;
   $("no-command").hidden = isShown;
   $("copy-command").disabled = !isShown;

@@ -1,5 +1,5 @@
 /** Texts of the page that describe the generated images. */
-import { FRAMES, columnsOf, walkEnd } from "./request.js";
+import { FRAMES, walkEnd } from "./request.js";
 import { CONTROLS, displayed, firstOf } from "./texts.js";
 
 const PROVIDERS = { wasm: "WebAssembly", webgpu: "WebGPU" };
@@ -65,25 +65,20 @@ export function description(request, info) {
  * @param {boolean} isWalk - whether the command generates the whole walk as an animation
  * @param {object} info
  * @param {string | null} path - of the model; null is the shipped model
- * @returns {string[] | null} the program, then each option with its value; null if cgan-run has no
- *     options for these images
+ * @returns {string[]} the program, then each option with its value
  */
 export function command({ labels, count, ...request }, isWalk, info, path) {
-  const sameNoise = request.sameNoise && labels.length > 1;
-  const isRepeated = isWalk && count > 1; // a walk of cgan-run has one row, which --columns breaks
-  if (isRepeated && sameNoise) return null;
   const parts = ["cgan-run"];
   if (path !== null) parts.push(`--model ${shellQuoted(path.replace(/^-/, "./-"))}`);
-  const named = isRepeated ? Array(count).fill(labels).flat() : labels;
   if (hasDigitClasses(info)) {
-    parts.push(`${named.length > 1 ? "--digits" : "--digit"} ${namesOf(named, info)}`);
-  } else if (isRepeated || named.length < info.classNames.length) {
-    parts.push(...named.map((label) => `--label ${shellQuoted(info.classNames[label])}`));
+    parts.push(`${labels.length > 1 ? "--digits" : "--digit"} ${namesOf(labels, info)}`);
+  } else if (labels.length < info.classNames.length) {
+    parts.push(...labels.map((label) => `--label ${shellQuoted(info.classNames[label])}`));
   } // without labels, cgan-run generates every class
-  if (isRepeated) parts.push(`--columns ${columnsOf({ labels, count })}`);
+  parts.push(`--count ${count}`);
   if (isWalk) parts.push(`--walk ${request.seed}:${walkEnd(request)}`, `--frames ${FRAMES}`);
-  else parts.push(`--count ${count}`, `--seed ${request.seed}`);
-  return sameNoise ? [...parts, "--same-noise"] : parts;
+  else parts.push(`--seed ${request.seed}`);
+  return request.sameNoise && labels.length > 1 ? [...parts, "--same-noise"] : parts;
 }
 
 /** Return the name of a saved PNG, which begins as that of cgan-run: digits-2026-seed-7.png. */

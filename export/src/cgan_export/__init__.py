@@ -2,7 +2,7 @@
 
     from cgan_export import export_generator, export_model
 
-    export_model(Path("runs/digits"), Path("digits.onnx"), precision="int8")
+    export_model(Path("runs/mnist"), Path("digits.onnx"), precision="int8")
     export_generator(module, "mine.onnx", noise_dim=64, class_names=["cat", "dog"])
 
 Importing this package is cheap. torch and onnx are imported when a function is first accessed.

@@ -220,15 +220,16 @@ def write_all(content: bytes, stream: BinaryIO) -> None:
     stream.flush()
 
 
-def to_file_name(name: str) -> str:
-    """Return a class name in a form that is valid within a file name, of at most 150 bytes.
+def to_file_name(name: str, kept: str = "", default: str = "class") -> str:
+    """Return a name in a form that is valid within a file name, of at most 150 bytes.
 
-    Only letters, digits and the marks that belong to them stay.
+    Only letters, digits, the marks that belong to them and the characters in `kept` stay, but no
+    dash or dot at the ends. If nothing is left, the default is returned.
     """
     text = unicodedata.normalize("NFC", name)
-    kept = (
-        each if each.isalnum() or unicodedata.category(each).startswith("M") else "-"
+    characters = (
+        each if each.isalnum() or each in kept or unicodedata.category(each)[0] == "M" else "-"
         for each in text
     )
-    joined = re.sub("-+", "-", "".join(kept)).encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-    return joined.strip("-") or "class"
+    joined = re.sub("-+", "-", "".join(characters))
+    return joined.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip("-.") or default

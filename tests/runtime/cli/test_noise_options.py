@@ -108,6 +108,36 @@ def test_a_walk_is_an_animation_whose_frames_equal_interpolate(
     assert close(np.load(folder / "walk.npy"), walk)
 
 
+@pytest.mark.parametrize(
+    ("words", "labels", "layout", "columns"),
+    [
+        (["--digits", "20", "--count", 3], [2, 0] * 3, [], 2),
+        (["--digits", "20", "--count", 3], [2, 0] * 3, ["--columns", 5], 5),
+        (["--digit", 3, "--count", 5], [3] * 5, [], 3),
+        (["--count", 2], [*range(10)] * 2, [], 10),
+    ],
+)
+def test_a_walk_of_several_images_of_each_class_has_rows(
+    run: Command,
+    folder: Path,
+    generator: ImageGenerator,
+    words: list[object],
+    labels: list[int],
+    layout: list[object],
+    columns: int,
+) -> None:
+    line = (*words, "--walk", "7:8", "--frames", 3)
+    run(*line, *layout, "--output", "walk.png")
+    run(*line, "--output", "walk.npy")
+    walk = generator.interpolate(labels, 7, 8, 3)
+    assert close(np.load(folder / "walk.npy"), walk)
+    expected = np.array([grid(frame, columns) for frame in walk])
+    assert close(frames_of(folder / "walk.png", "L"), expected)
+    for seed, frame in ((7, 0), (8, -1)):
+        run(*words, *layout, "--seed", seed, "--output", "seed.png")
+        assert close(read_png(folder / "seed.png"), expected[frame, ..., 0])
+
+
 def test_a_walk_shows_one_picture_where_animations_are_unknown(
     run: Command, folder: Path, generator: ImageGenerator
 ) -> None:
@@ -139,6 +169,11 @@ def test_all_classes_of_a_walk_may_share_their_noise(
     run(*line, "--output", "walk.npy")
     alone = [generator.interpolate(label, 7, 8, 4) for label in (3, 8, 1)]
     assert close(np.load(folder / "walk.npy"), np.concatenate(alone, axis=1))
+    run(*line, "--count", 2, "--output", "rows.npy")
+    rows = [generator.interpolate([label] * 2, 7, 8, 4) for label in (3, 8, 1)]
+    assert close(
+        np.load(folder / "rows.npy"), np.stack(rows, axis=2).reshape(4, 6, *rows[0].shape[2:])
+    )
 
 
 @pytest.mark.parametrize("words", [["--seed", 7], ["--walk", "7:8", "--frames", 3], ["--noise"]])
@@ -203,7 +238,6 @@ CONTRADICTIONS = [
     ("--noise n.npy --count 1", "--noise replaces --count; "),
     ("--noise n.npy --walk 7:8", "--noise replaces --walk; "),
     ("--walk 7:8 --seed 7", "--walk replaces --seed; "),
-    ("--walk 7:8 --count 1", "--walk replaces --count; "),
     ("--walk 7:8 --shard 1/1", "--walk replaces --shard; "),
     ("--frames 9", "--frames belongs to --walk A:B; give both, or leave it out"),
     ("--walk 7:8 --format pngs", "--walk applies to format png and npy, not to pngs; leave it out"),
@@ -235,6 +269,22 @@ def test_contradictory_noise_options_are_wrong_usage(
 def test_images_that_cannot_be_numbered_are_rejected(run: Command, folder: Path) -> None:
     for words in (["--start", 2**60], ["--count", 2**62]):
         assert "out of range" in error_line(run("--same-noise", *words))
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--count", 10**9], "a frame of the walk has 1,000,000,000 images, but at most "),
+        (["--count", 10**4, "--scale", 64], "a frame of "),
+    ],
+)
+def test_a_frame_that_does_not_fit_into_memory_is_refused(
+    run: Command, folder: Path, words: list[object], message: str
+) -> None:
+    done = run("--digit", 3, "--walk", "7:8", *words, "--output", "a.png")
+    assert error_line(done).startswith(f"error: {message}")
+    assert done.returncode == 1
     assert not list(folder.iterdir())
 
 

@@ -6,7 +6,7 @@
     from cgan_training import load_dataset, load_recipe, train
 
     dataset, _ = load_dataset("mnist", Path("data"))
-    train(load_recipe("edge"), dataset, Path("runs/digits"), device=torch.device("cpu"))
+    train(load_recipe("edge"), dataset, Path("runs/mnist"), device=torch.device("cpu"))
 
 Importing this package does not import PyTorch. A name is imported when it is first used.
 """

@@ -15,7 +15,7 @@ from cgan_training.model_path import find_model
 ORIGIN = b"/* cgan-export "  # the first bytes of the C files
 
 
-def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool) -> None:
+def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Write an existing int8 file as C and print the report."""
     context = click.get_current_context()
     given = {
@@ -29,17 +29,18 @@ def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool) -> None
             f"MODEL {model} is an .onnx file already; give the model.pt of a run or its run "
             "directory to export it, or --c DIR to write an int8 file as C"
         )
-    if given - {"model", "c_folder", "as_json", "debug"}:
+    if given - {"model", "c_folder", "as_json", "quiet", "debug"}:
         raise click.UsageError(
             f"MODEL {model} is an .onnx file, which --c writes as C without OUTPUT and any option "
-            "but --json; omit them, or give a model.pt or a run directory"
+            "but --json and --quiet; omit them, or give a model.pt or a run directory"
         )
     check_c_files(model, folder)
     from cgan_export.targets.c.source import write_c
 
     source = write_c(model, folder)
     values = {"path": str(model), "c": str(source)}
-    click.echo(runner.json_text([values]) if as_json else f"C source: {printable(str(source))}")
+    text = f"C source: {printable(str(source))}"
+    runner.echo_report([values], text, as_json=as_json, quiet=quiet)
 
 
 def check_c_option(folder: Path | None, outputs: dict[str, Path], model: Path) -> None:

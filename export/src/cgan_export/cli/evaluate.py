@@ -1,5 +1,6 @@
 """The command cgan-eval."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +15,14 @@ from cgan_runtime.cli import runner
 from cgan_runtime.errors import printable
 from cgan_runtime.files import make_folder
 from cgan_runtime.model_file.contract import REFERENCE_SEED
-from cgan_training.cli.common import (
-    echo_line,
-    limit_threads,
-    log_to_stderr,
-    prepare_for_torch,
-)
+from cgan_training.cli.common import limit_threads, log_to_stderr, prepare_for_torch
 from cgan_training.model_path import find_model
 
 if TYPE_CHECKING:
     from cgan_export.evaluation.evaluator import Evaluation
     from cgan_export.evaluation.image_sources import ImageSource
 
+_logger = logging.getLogger(__name__)
 # Not the docstring: python -OO removes docstrings.
 HELP = """\
 Measure the quality of the images that MODEL generates: a model.pt, a run directory or an .onnx
@@ -38,7 +35,7 @@ better.
 """
 EXAMPLES = """\b
 Examples:
-  cgan-eval runs/digits --data-dir ~/data
+  cgan-eval runs/mnist --data-dir ~/data
   cgan-eval digits.onnx --baseline runs/classic --output pictures
   cgan-eval digits.onnx --quick --json
   cgan-eval digits.onnx --quick --controls
@@ -89,6 +86,7 @@ Examples:
     "images.",
 )
 @options.threads(default="one per core")
+@options.quiet("the figures")
 @options.debug
 @options.version
 def command(
@@ -105,11 +103,12 @@ def command(
     as_json: bool,
     output: Path | None,
     threads: int | None,
+    quiet: bool,
     debug: bool,
 ) -> None:
     """Measure the quality of the images that MODEL generates."""
     prepare_for_torch()
-    log_to_stderr("cgan_training", "cgan_export")
+    log_to_stderr("cgan_training", "cgan_export", quiet=quiet)
     for path in filter(None, (model, baseline)):
         if names_module(path):
             raise click.UsageError(
@@ -131,7 +130,7 @@ def command(
     for other in sources[1:]:
         require_fit(other, data.train)
         if not has_trained_on(other, data.train):
-            echo_line(f"note: {other.name} was not trained on {data.train.source}")
+            _logger.info("note: %s was not trained on %s", other.name, data.train.source)
     if output is not None:
         make_folder(output)
     evaluator = Evaluator(data, cache_dir)

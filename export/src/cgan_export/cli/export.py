@@ -1,6 +1,8 @@
 """The command cgan-export."""
 
+import logging
 import math
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from cgan_runtime.model_file.contract import CLASS_LIMIT, MAX_OPSET, OPSET
 from cgan_training.cli.common import limit_threads, log_to_stderr, prepare_for_torch
 from cgan_training.recipe.schema import MAX_NOISE_DIM
 
+_logger = logging.getLogger(__name__)
 MAX_LOSS_POINTS = 50.0  # of --max-accuracy-loss, in percentage points
 
 # Not the docstring: python -OO removes docstrings.
@@ -36,13 +39,13 @@ generator of cgan-train must match those that PyTorch computes with the file's i
 """
 EXAMPLES = """\b
 Examples:
-  cgan-export runs/digits/model.pt digits.onnx
-  cgan-export runs/digits digits.onnx --precision int8 --evaluate --card
-  cgan-export runs/digits digits.onnx --triton repository
+  cgan-export runs/mnist/model.pt digits.onnx
+  cgan-export runs/mnist digits.onnx --precision int8 --evaluate --card
+  cgan-export runs/mnist digits.onnx --triton repository
   cgan-export digits.onnx --c firmware
   cgan-export --generator my_module:MyGenerator runs/mine mine.onnx
   cgan-export my_module:generator mine.onnx --noise-dim 64 --class-names classes.txt
-  cgan-export runs/digits digits.onnx && cgan-run --model digits.onnx --digit 9
+  cgan-export runs/mnist digits.onnx && cgan-run --model digits.onnx --digit 9
 """
 
 
@@ -64,6 +67,15 @@ def check_range(
             f"{param.opts[0]} must be two finite numbers LOW < HIGH, got {value[0]:g} {value[1]:g}"
         )
     return value
+
+
+def has_gate(precisions: AbstractSet[str], *, allowed: bool) -> bool:
+    """Return whether the quality gate compares a file; warn if its option has no effect."""
+    gated = allowed and precisions != {"fp32"}
+    if not gated and "--max-accuracy-loss" in options.given(click.get_current_context()):
+        reason = "the quality gate compares fp16 and int8 files" if allowed else "there is no gate"
+        _logger.warning("--max-accuracy-loss has no effect, because %s", reason)
+    return gated
 
 
 @click.command("cgan-export", help=HELP, epilog=EXAMPLES)
@@ -163,6 +175,7 @@ def check_range(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @options.threads(default="one per core")
+@options.quiet("the report of --json")
 @options.debug
 @options.version
 def command(
@@ -187,14 +200,15 @@ def command(
     c_folder: Path | None,
     as_json: bool,
     threads: int | None,
+    quiet: bool,
     debug: bool,
 ) -> None:
     """Export MODEL to the ONNX file OUTPUT."""
     if model.suffix.lower() == ".onnx" and not model.is_dir():
-        export_onnx_to_c(model, c_folder, as_json=as_json)
+        export_onnx_to_c(model, c_folder, as_json=as_json, quiet=quiet)
         return
     prepare_for_torch()
-    log_to_stderr("cgan_training", "cgan_export")
+    log_to_stderr("cgan_training", "cgan_export", quiet=quiet)
     # Check the arguments before torch is imported, which takes seconds.
     module = ModuleOptions(generator, noise_dim, classes, class_names, value_range, weights)
     check_module_options(model, module)
@@ -217,7 +231,7 @@ def command(
     if triton:
         for precision, path in outputs.items():
             check_repository(path, triton, model_info(source, precision))
-    gated = quality_gate and outputs.keys() != {"fp32"}
+    gated = has_gate(outputs.keys(), allowed=quality_gate)
     gate = measure = None
     if gated or evaluate:
         data = load_data(source, dataset, data_dir, gated=gated, evaluate=evaluate)
@@ -246,7 +260,7 @@ def command(
         if c_folder:
             values["c"] = str(write_c(path, c_folder)) if precision == "int8" else None
         files.append(values)
-    click.echo(runner.json_text(files) if as_json else report_table(files))
+    runner.echo_report(files, report_table(files), as_json=as_json, quiet=quiet)
 
 
 def main() -> None:

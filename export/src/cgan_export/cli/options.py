@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cgan_export import __version__
-from cgan_runtime.cli.options import MAX_INT64, debug, integer, threads
+from cgan_runtime.cli.options import MAX_INT64, debug, given, integer, quiet, threads
 from cgan_training.cli.common import default_cache_dir
 
 __all__ = [
@@ -15,7 +15,9 @@ __all__ = [
     "dataset",
     "debug",
     "generator",
+    "given",
     "integer",
+    "quiet",
     "threads",
     "version",
 ]

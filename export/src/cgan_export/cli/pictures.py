@@ -1,5 +1,6 @@
-"""Pictures and cards beside a result. A picture that cannot be drawn is skipped with a note."""
+"""Pictures and cards beside a result. A picture that cannot be drawn is skipped with a warning."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import TYPE_CHECKING
 from cgan_export.cli.outputs import CARD_SUFFIXES
 from cgan_runtime.errors import printable
 from cgan_runtime.files import atomic_write
-from cgan_training.cli.common import echo_line
 
 if TYPE_CHECKING:
     from cgan_export.evaluation.evaluator import Evaluation, Evaluator
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from cgan_runtime import ImageGenerator
     from cgan_runtime.diagnostics.speed import Speed
 
+_logger = logging.getLogger(__name__)
+
 
 def draw(name: str, function: Callable[[], bytes]) -> bytes | None:
-    """Return a picture; print a note and return None if it cannot be drawn."""
+    """Return a picture; log a warning and return None if it cannot be drawn."""
     try:
         return function()
     except Exception as error:  # noqa: BLE001 - the libraries raise many types, e.g. for large sizes
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        echo_line(f"note: {name} cannot be drawn ({reason:.200})")
+        _logger.warning("%s cannot be drawn (%.200s)", name, reason)
         return None
 
 

@@ -85,7 +85,7 @@ Examples:
 @options.model
 @options.expect_sha256
 @options.provider
-@options.quiet
+@options.quiet()
 @options.debug
 @options.version
 def command(

@@ -32,7 +32,7 @@ Examples:
 @options.provider
 @options.threads(default="one per CPU")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@options.quiet
+@options.quiet("the report of --json")
 @options.debug
 @options.version
 def command(
@@ -45,16 +45,13 @@ def command(
     debug: bool,
 ) -> None:
     """Check that this device generates correct images, and measure its speed."""
-    if quiet and as_json:
-        raise click.UsageError("--quiet and --json cannot be combined; give only one")
     runner.require_memory()
     from cgan_runtime.diagnostics.device_check import check_device
     from cgan_runtime.inference.session import limit_log
 
     limit_log()
     report = check_device(model, provider, threads, expect_sha256)
-    if not quiet:
-        click.echo(runner.json_text(_as_json(report)) if as_json else _as_table(report))
+    runner.echo_report(_as_json(report), _as_table(report), as_json=as_json, quiet=quiet)
     if not report.passed:
         raise CganError(
             f"the max pixel error of the golden images is {report.golden_max_error} of 255, more "

@@ -62,11 +62,11 @@ class Output:
     def write(self, run: Run) -> list[Any]:
         """Write the images; return the first ones, for a preview."""
         info, count, classes = run.generator.info, run.count, len(run.labels)
-        pictured = count if run.frames is None else classes  # images of a picture
+        pictured = count // (run.frames or 1)  # images of a picture
         columns = self.columns or (classes if classes > 1 else math.ceil(pictured**0.5))
         size = BATCH_SIZE
         if run.frames:  # a batch is a frame
-            size = classes
+            size = pictured
         elif self.file_format == "png":  # a batch is whole rows
             size = max(1, BATCH_SIZE // columns) * columns
         shown: list[Any] = []
@@ -82,7 +82,7 @@ class Output:
             )
             self._write_file(run, chunks)
         elif self.file_format == "npy":
-            shape = (run.frames, classes) if run.frames else (count,)
+            shape = (run.frames, pictured) if run.frames else (count,)
             self._write_file(run, writers.npy_chunks(batches, (*shape, *info.image_shape)))
         elif self.file_format == "pngs":
             self._require_space(run)

@@ -13,7 +13,7 @@ MAX_TRUNCATION = 4
 # Options that replace others.
 REPLACED = {
     "--noise": ("--seed", "--start", "--count", "--walk"),
-    "--walk": ("--seed", "--count", "--shard"),
+    "--walk": ("--seed", "--shard"),
 }
 
 
@@ -52,9 +52,10 @@ walk = click.option(
     "--walk",
     metavar="A:B",
     callback=_parse_walk,
-    help="Walk from the noise of seed A to that of seed B, such as 7:8. A PNG becomes an animation "
-    "(APNG), of which programs that cannot play it show the first frame. An array has the shape "
-    "[frames, n, channels, height, width].",
+    help="Walk from the noise of seed A to that of seed B, such as 7:8: the first frame has the "
+    "images of --seed A, the last one those of --seed B, both with the same --count. A PNG becomes "
+    "an animation (APNG), of which programs that cannot play it show the first frame. An array has "
+    "the shape [frames, n, channels, height, width].",
 )
 frames = options.integer(
     "--frames", 2, MAX_FRAMES, f"Number of frames of --walk.  [default: {DEFAULT_FRAMES}]"

@@ -19,6 +19,7 @@ from cgan_runtime.model_file.contract import ModelInfo
 from cgan_runtime.noise import check_seed_and_start, interpolate, round_to_grid, standard_normal
 
 MAX_NOISE_BYTES = 2**28
+MAX_FRAME_BYTES = 2**27  # of a walk's frame, which is held in memory: its images, or their noise
 TYPICAL_CLASSES = 10  # number of classes that is assumed before the model is open
 MAX_NAME_LENGTH = 20  # characters of the file's name in a default file name
 SAVE_NOISE = "save finite numbers, float32 [n, noise_dim], with numpy.save"
@@ -62,7 +63,7 @@ class NoiseRequest:
         classes = classes or TYPICAL_CLASSES
         if self.file:
             return len(self.file.rows)
-        return classes if self.walk else classes * self.count  # a batch of a walk is a frame
+        return classes * self.count  # of a walk, a frame is a batch
 
     def source(self, info: ModelInfo, classes: int) -> NoiseSource:
         """Return the noise of a run with this number of classes.
@@ -101,15 +102,21 @@ class NoiseRequest:
 
     def _walk_source(self, seeds: tuple[int, int], info: ModelInfo, classes: int) -> NoiseSource:
         """Return the noise of the frames, which must be read one whole frame at a time."""
-        shared = classes if self.same_noise else 1
-        size = classes // shared  # noise vectors of a frame
+        shared, images = classes if self.same_noise else 1, self.count * classes
+        largest = MAX_FRAME_BYTES // max(math.prod(info.image_shape), 4 * info.noise_dim)
+        if images > largest:
+            raise InputError(
+                f"a frame of the walk has {images:,} images, but at most {largest:,} fit; use a "
+                "smaller --count"
+            )
+        size = images // shared  # noise vectors of a frame
         start, last = (standard_normal(seed, self.start, size, info.noise_dim) for seed in seeds)
 
         def vectors(first: int, _size: int) -> Noise:
             return interpolate(start, last, first // size / (self.frames - 1))
 
         return NoiseSource(
-            images=self.frames * classes,
+            images=self.frames * images,
             first_index=self.start * shared,
             noise_of=_share(vectors, shared),
             name="walk-{}-{}".format(*seeds),

@@ -79,6 +79,12 @@ def threads(default: str) -> Decorator:
     return integer("--threads", 1, 1024, f"{text}  [default: {default}]")
 
 
+def quiet(result: str = "") -> Decorator:
+    """Return the option --quiet; the help states the part of the result that is printed anyway."""
+    printed = f"errors, warnings and {result}" if result else "errors and warnings"
+    return click.option("--quiet", "-q", is_flag=True, help=f"Print only {printed}.")
+
+
 start = integer(
     "--start",
     0,
@@ -108,6 +114,5 @@ provider = click.option(
     "offers, such as cgan-check lists them; after a colon its options, such as cuda:device_id=1. "
     "auto uses CUDA if it works, otherwise the CPU.",
 )
-quiet = click.option("--quiet", "-q", is_flag=True, help="Print only errors.")
 debug = click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
 version = click.version_option(__version__, message="%(prog)s %(version)s")

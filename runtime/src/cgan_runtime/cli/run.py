@@ -139,7 +139,7 @@ def _select_format(output: str | None, file_format: str | None) -> str:
 @options.expect_sha256
 @options.provider
 @options.threads(default="1 for up to 64 images, otherwise one per CPU")
-@options.quiet
+@options.quiet()
 @options.debug
 @options.version
 @click.pass_context

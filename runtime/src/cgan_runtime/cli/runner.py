@@ -117,6 +117,14 @@ def echo_path(path: object, text: str = "") -> None:
     click.echo(printable(line) if is_terminal else line, color=True)
 
 
+def echo_report(values: object, text: str, *, as_json: bool, quiet: bool) -> None:
+    """Print the values of a report as JSON, or its text unless the command is quiet."""
+    if as_json:
+        click.echo(json_text(values))
+    elif not quiet:
+        click.echo(text)
+
+
 def json_text(value: object) -> str:
     """Return a value as JSON; characters that stdout cannot encode are escaped.
 

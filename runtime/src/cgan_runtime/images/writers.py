@@ -3,6 +3,7 @@
 Every writer handles one batch at a time, so its memory use does not depend on the number of images.
 """
 
+import math
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from cgan_runtime.images.publication import staged
 from cgan_runtime.model_file.contract import ModelInfo
 
 MAX_PNG_SIDE = 1_000_000  # pixels; libpng's default limit for reading
+MAX_FRAME_BYTES = 2**27  # of an animation's frame, which is held in memory
 IDX_FOLDER = Path("MNIST", "raw")  # torchvision.datasets.MNIST looks here below its root
 IDX_NAMES = ("{}-images-idx3-ubyte", "{}-labels-idx1-ubyte")
 IDX_UINT8 = 8  # the IDX format's code of the type uint8
@@ -71,9 +73,14 @@ def animation_chunks(
 ) -> Iterator[bytes]:
     """Return the parts of an animated PNG file with one batch of count images per frame.
 
-    Arguments and errors are those of png_chunks().
+    Arguments and errors are those of png_chunks(). Memory limits the size of a frame.
     """
     shape = _picture_shape(info, count, columns, scale)
+    if math.prod(shape) > MAX_FRAME_BYTES:
+        raise InputError(
+            f"a frame of {shape[1]:,} x {shape[0]:,} pixels does not fit into memory; generate "
+            "fewer images, or use a smaller --scale"
+        )
     pages = (grid(batch.images, columns, scale) for batch in batches)
     return encode_animation(pages, frames, shape, text)
 

@@ -1,11 +1,16 @@
-"""Options of cgan-train that contradict each other."""
+"""Options of cgan-train that contradict each other or have no effect."""
 
 import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from cgan_training.data import Dataset
+    from cgan_training.recipe import Recipe
 
 RECIPE_OPTIONS = ("epochs", "precision", "seed")  # each of them sets the recipe's key of its name
 
@@ -45,4 +50,38 @@ def _check_resume(resumed: Path, values: dict[str, Any]) -> None:
         raise click.UsageError(
             f"--resume continues the run in its own directory, {resumed}; omit --run-dir, or begin "
             f"a new run from its networks with {start_from}"
+        )
+
+
+def settings_without_effect(
+    recipe: "Recipe", keep_every: int, overrides: Mapping[str, Any], data: "Dataset"
+) -> Iterator[str]:
+    """Yield a text for each setting that has no effect in this run.
+
+    The recipes of this package suit many datasets, so some of a recipe's keys count only if --set
+    names them, which `overrides` lists.
+    """
+    from cgan_training.engine.augmentation import SMALL_DATASET
+
+    epochs, images = recipe.epochs, len(data.labels)
+    run = f"because the run has {epochs:,} epoch{'s' * (epochs > 1)}"
+    if keep_every > epochs:
+        yield f"--keep-every {keep_every:,} keeps no generator, {run}; use --keep-every {epochs:,}"
+    late = [f"{epoch:,}" for epoch in recipe.lr_restarts if epoch >= epochs]
+    if late:
+        yield (
+            f"the learning-rate schedule does not restart at epoch {', '.join(late)}, {run}; train "
+            "longer, or change lr_restarts"
+        )
+    if "loss.r1_interval" in overrides and not recipe.loss.r1_weight:
+        yield "loss.r1_interval has no effect, because loss.r1_weight is 0; set both"
+    if "augment_probability" in overrides and images >= SMALL_DATASET:
+        yield (
+            f"augment_probability has no effect, because the dataset has {images:,} images, and "
+            f"only datasets of fewer than {SMALL_DATASET:,} are augmented"
+        )
+    if "batch_size" in overrides and recipe.batch_size > images:
+        yield (
+            f"batch_size {recipe.batch_size:,} has no effect, because the dataset has {images:,} "
+            "images; a batch has all of them"
         )

@@ -47,30 +47,24 @@ def default_cache_dir() -> Path:
     return home / ".cache" / "cgan"
 
 
-def echo_line(text: str) -> None:
-    """Print a text to stderr on one line."""
-    click.echo(printable(text), err=True)
-
-
-def echo_warning(text: str) -> None:
-    """Print a warning to stderr on one line, in color on a terminal."""
-    click.secho(f"WARNING: {printable(text)}", fg="yellow", bold=True, err=True)
-
-
 class StderrHandler(logging.Handler):
-    """Prints log records to stderr, one line each."""
+    """Prints log records to stderr, one line each; warnings in color on a terminal."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
         with suppress(OSError):  # a closed terminal must not end the work
-            echo = echo_line if record.levelno < logging.WARNING else echo_warning
-            echo(record.getMessage())
+            text = printable(record.getMessage())
+            if record.levelno < logging.WARNING:
+                click.echo(text, err=True)
+            else:
+                click.secho(f"WARNING: {text}", fg="yellow", bold=True, err=True)
 
 
-def log_to_stderr(*packages: str) -> None:
-    """Print what these packages log until the command ends."""
-    handler = StderrHandler()
+def log_to_stderr(*packages: str, quiet: bool) -> None:
+    """Print what these packages log until the command ends, with quiet only the warnings."""
+    handler, context = StderrHandler(), click.get_current_context()
     for logger in map(logging.getLogger, packages):
-        logger.setLevel(logging.INFO)
+        context.call_on_close(partial(logger.setLevel, logger.level))
+        logger.setLevel(logging.WARNING if quiet else logging.INFO)
         logger.addHandler(handler)
-        click.get_current_context().call_on_close(partial(logger.removeHandler, handler))
+        context.call_on_close(partial(logger.removeHandler, handler))

@@ -1,5 +1,7 @@
 """What cgan-train does with the values of its options."""
 
+import logging
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -12,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cgan_runtime.errors import CganError
-from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given
-from cgan_training.cli.common import echo_line, echo_warning, limit_threads
+from cgan_runtime.files import to_file_name
+from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given, settings_without_effect
+from cgan_training.cli.common import limit_threads
 from cgan_training.cli.finished import finished_lines
 from cgan_training.cli.plan_text import format_plan
 from cgan_training.data import is_dataset_path
-from cgan_training.errors import LaunchError, UserCodeError
+from cgan_training.errors import LaunchError, RecipeError, UserCodeError
 from cgan_training.hardware.processes import ProcessGroup
 from cgan_training.recipe import load_recipe, override, recipe_names
 from cgan_training.user_code import is_user_code
@@ -27,8 +30,10 @@ if TYPE_CHECKING:
     from cgan_training.recipe import Recipe
     from cgan_training.run import RunOptions
 
-AUTO = "auto"  # the value of --recipe that chooses by the images
+AUTO = "auto"  # the value of --recipe that chooses one of these by the images
+AUTO_RECIPES = ("edge", "edge-texture", "edge-conv")
 LAST_PARTS = {"edge-finish": "edge-long"}  # recipes that need a run of the other one
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Arguments:
 
     recipe: str
     overrides: dict[str, Any]
-    run_dir: Path
+    run_dir: Path | None
     resume: Path | None
     start_from: Path | None
     dry_run: bool
@@ -56,6 +61,7 @@ class Arguments:
     tensorboard: bool
     device: str
     threads: int | None
+    quiet: bool
 
 
 @contextmanager
@@ -84,9 +90,7 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
     arguments = replace(arguments, **not_named)
     named, changes = arguments.recipe, recipe_changes(arguments)
     source = f"{named} with --set" if arguments.overrides else named
-    recipe = processes.on_rank_zero(
-        lambda: None if named == AUTO else override(load_recipe(named), changes, source)
-    )
+    recipe = processes.on_rank_zero(partial(named_recipe, named, changes, source))
     require_named_code(arguments, not_named, recipe)
 
     from cgan_training.data import Conversion, load_dataset
@@ -103,23 +107,19 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         lambda: load_dataset(arguments.dataset, data_dir, conversion=conversion)
     )
     if problem is not None:
-        echo_warning(
-            f"{problem}. Training on {data.source} instead: {len(data.labels):,} images, enlarged "
-            "from 8 x 8 pixels, so the digits will be coarser."
+        _logger.warning(
+            "%s. Training on %s instead: %s images, enlarged from 8 x 8 pixels, so the digits will "
+            "be coarser.",
+            *(problem, data.source, f"{len(data.labels):,}"),
         )
     device = processes.on_all(lambda: choose_device(arguments.device, processes))
     if recipe is None:
         name, reason = processes.on_rank_zero(lambda: choose_recipe(fingerprint(data)))
-        echo_line(f"chose the recipe {name}: {reason}")
+        _logger.info("chose the recipe %s: %s", name, reason)
         recipe = override(load_recipe(name), changes, f"{name} with --set")
     elif arguments.start_from is not None and "recipe" in not_named:
-        echo_line(f"took the recipe {recipe.name} from {arguments.start_from}")
-    before = LAST_PARTS.get(recipe.name)
-    if before is not None and arguments.start_from is None and arguments.resume is None:
-        echo_warning(
-            f"the recipe {recipe.name} is the last part of a training, so it begins with random "
-            f"networks here; use --start-from RUN with a run of the recipe {before}"
-        )
+        _logger.info("took the recipe %s from %s", recipe.name, arguments.start_from)
+    warn(recipe, arguments, data)
     recipe = resolve_precision(recipe, device)
     if arguments.dry_run:
         figures, trainer = fingerprint(data), Trainer(recipe, data, device, processes)
@@ -127,23 +127,54 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
         click.echo(format_plan(recipe, data, figures, plan))
         return
     for note in data.notes:
-        echo_line(f"note: {note}")
+        _logger.info("note: %s", note)
     path = saved_path if named == saved.get("recipe") else recipe_path(named)
     options = run_options(arguments, data, path)
-    model = train(
-        recipe, data, arguments.run_dir, device=device, options=options, processes=processes
-    )
+    run_dir = arguments.run_dir or default_run_dir(data.name)
+    model = train(recipe, data, run_dir, device=device, options=options, processes=processes)
+    if arguments.quiet:
+        return
     click.echo(model, color=True)  # without color=True click removes escape codes from a path
     if processes.rank == 0:
         with suppress(OSError, CganError):  # of what is only a convenience
             for line in finished_lines(model, recipe):
-                echo_line(line)
+                _logger.info("%s", line)
+
+
+def warn(recipe: "Recipe", arguments: Arguments, data: "Dataset") -> None:
+    """Log what a user of this recipe probably did not intend."""
+    before = LAST_PARTS.get(recipe.name)
+    if before is not None and arguments.start_from is None and arguments.resume is None:
+        _logger.warning(
+            "the recipe %s is the last part of a training, so it begins with random networks here; "
+            "use --start-from RUN with a run of the recipe %s",
+            *(recipe.name, before),
+        )
+    for text in settings_without_effect(recipe, arguments.keep_every, arguments.overrides, data):
+        _logger.warning("%s", text)
 
 
 def recipe_changes(arguments: Arguments) -> dict[str, Any]:
     """Return the recipe's values that the command line replaces, by key."""
     options = {key: getattr(arguments, key) for key in RECIPE_OPTIONS}
     return arguments.overrides | {key: each for key, each in options.items() if each is not None}
+
+
+def named_recipe(name: str, changes: dict[str, Any], source: str) -> "Recipe | None":
+    """Return a recipe with changes; None for AUTO, whose recipe the images choose later.
+
+    Raises:
+        RecipeError: a change does not fit the recipe, or none of those that AUTO can choose.
+    """
+    if name != AUTO:
+        return override(load_recipe(name), changes, source)
+    first, *others = AUTO_RECIPES
+    for each in others:
+        with suppress(RecipeError):
+            override(load_recipe(each), changes, each)
+            return None
+    override(load_recipe(first), changes, f"{first} with --set")
+    return None
 
 
 def saved_values(arguments: Arguments) -> dict[str, Any]:
@@ -187,6 +218,12 @@ def require_named_code(
         )
 
 
+def default_run_dir(dataset: str) -> Path:
+    """Return the run directory for a dataset, named after it, without the suffix .npz."""
+    name = re.sub(r"\.npz$", "", dataset, flags=re.IGNORECASE)
+    return Path("runs") / to_file_name(name, kept="_.", default="dataset")
+
+
 def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "RunOptions":
     """Return the options of the run."""
     from cgan_training.evaluation.epoch_evaluator import EpochEvaluator
@@ -194,6 +231,7 @@ def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "Run
 
     is_path, data_dir = is_dataset_path(arguments.dataset), Path(arguments.data_dir).resolve()
     name = str(Path(arguments.dataset).resolve()) if is_path else data.name
+    stderr_is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None if it was closed
     return RunOptions(
         seconds_limit=None if arguments.minutes is None else arguments.minutes * 60,
         checkpoint_seconds=arguments.checkpoint_minutes * 60,
@@ -203,7 +241,7 @@ def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "Run
         create_evaluator=partial(EpochEvaluator, data, name, data_dir, arguments.cache_dir),
         eval_every=arguments.eval_every,
         tensorboard=arguments.tensorboard,
-        progress_bar=sys.stderr is not None and sys.stderr.isatty(),  # None if it was closed
+        progress_bar=not arguments.quiet and stderr_is_terminal,
         dataset_argument=name,
         data_dir=str(data_dir),
         recipe_path=recipe_path,

@@ -14,7 +14,7 @@ from cgan_runtime.cli import options, runner
 from cgan_training import __version__
 from cgan_training.cli import common, parsing
 from cgan_training.cli.combinations import check_combinations
-from cgan_training.cli.start import AUTO, Arguments, join_processes, start
+from cgan_training.cli.start import AUTO, AUTO_RECIPES, Arguments, join_processes, start
 from cgan_training.data import DATASETS, is_dataset_path
 from cgan_training.data.conversion import MAX_SIDE, MIN_SIDE, parse_image_size
 from cgan_training.errors import LaunchError
@@ -33,14 +33,14 @@ cgan-export.
 """
 EXAMPLES = """\b
 Examples:
-  cgan-train                                   the default recipe into runs/digits
+  cgan-train                                   trains on MNIST, into runs/mnist
   cgan-train --recipe classic                  the original conditional GAN of 2014, about an hour
   cgan-train --data-dir ~/data --epochs 100 --set batch_size=64
-  cgan-train --resume runs/digits
+  cgan-train --resume runs/mnist
   cgan-train --dataset optdigits --minutes 5 --run-dir runs/quick
-  cgan-train --dataset fashion-mnist --run-dir runs/fashion
-  cgan-train --dataset ./photos --image-size 32 --run-dir runs/photos
-  cgan-train --start-from runs/digits --dataset ./mine --run-dir runs/mine
+  cgan-train --dataset fashion-mnist
+  cgan-train --dataset ./photos --image-size 32
+  cgan-train --start-from runs/mnist --dataset ./mine --run-dir runs/mine
 """
 
 
@@ -95,14 +95,14 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @option(
     "--recipe",
     "Name of a built-in recipe, a TOML file with the same keys, or the config.json of a run. auto "
-    "chooses edge, edge-texture or edge-conv by the images.",
+    f"chooses {', '.join(AUTO_RECIPES[:-1])} or {AUTO_RECIPES[-1]} by the images.",
     default=AUTO,
 )
 @parsing.overrides
 @directory(
     "--run-dir",
     "Directory to write the run to. It must not contain another run.",
-    default=Path("runs/digits"),
+    show_default="runs/ and the name of the dataset",
 )
 @run(
     "--resume",
@@ -194,6 +194,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     default="auto",
 )
 @options.threads(default="one per core")
+@options.quiet("the plan of --dry-run")
 @options.debug
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def command(list_recipes: bool, debug: bool, **values: Any) -> None:
@@ -204,7 +205,7 @@ def command(list_recipes: bool, debug: bool, **values: Any) -> None:
     check_combinations(values)
     arguments = Arguments(**values)
     common.prepare_for_torch()
-    common.log_to_stderr("cgan_training")
+    common.log_to_stderr("cgan_training", quiet=arguments.quiet)
     with join_processes() as processes:
         start(arguments, processes)
 

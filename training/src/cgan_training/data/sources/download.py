@@ -6,9 +6,12 @@ and checked here, and torchvision is used only to download missing files.
 
 import hashlib
 import importlib
+import io
+import logging
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stderr
 from http.client import HTTPException
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +31,7 @@ MAX_REASON = 200  # characters
 MAX_FILE_BYTES = 2**28
 OPERATOR_ARGUMENTS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
+_logger = logging.getLogger(__name__)
 _libraries: list[torch.library.Library] = []  # keeps the declarations alive
 
 
@@ -38,7 +42,7 @@ class DownloadError(DatasetError):
 def download(
     class_name: str, title: str, data_dir: Path, folder: Path, files: str, **arguments: Any
 ) -> None:
-    """Download a dataset.
+    """Download a dataset, with torchvision's progress bar on stderr if the log shows progress.
 
     Args:
         class_name: of torchvision's class.
@@ -54,8 +58,10 @@ def download(
     before = {*folder.glob("*.gz")}
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    shows_progress = _logger.isEnabledFor(logging.INFO)
     try:
-        torchvision_class(class_name)(str(data_dir), download=True, **arguments)
+        with nullcontext() if shows_progress else redirect_stderr(io.StringIO()):
+            torchvision_class(class_name)(str(data_dir), download=True, **arguments)
     except (OSError, RuntimeError, EOFError, HTTPException, ValueError) as error:
         reason = _download_problem(error, [*{*folder.glob("*.gz")} - before])
         raise DownloadError(
