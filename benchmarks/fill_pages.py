@@ -171,7 +171,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "quality": copied(DOCS / "quality" / "table.md"),
         **{
             name: copied(DOCS / "quality" / name / "table.md")
-            for name in ("fashion", "cifar", "glyphs", "optdigits")
+            for name in ("fashion", "cifar", "glyphs", "few", "optdigits")
         },
     },
     DOCS / "precisions.md": {"precisions": copied(DOCS / "precisions" / "table.md")},

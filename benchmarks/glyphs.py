@@ -2,6 +2,7 @@
 
     python benchmarks/glyphs.py glyphs.npz
     cgan-train --dataset glyphs.npz --run-dir runs/glyphs
+    python benchmarks/glyphs.py few.npz --size 28 --characters ABCDEFGHIJKL --train-fonts 90
 
 Each font file below /usr/share/fonts that contains all 62 characters gives one image per class. The
 test set consists of font families of its own, a tenth of them. docs/quality.md names the Debian
@@ -27,8 +28,12 @@ MARGIN = 2  # pixels around the largest character of a font
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--fonts", type=click.Path(path_type=Path), default="/usr/share/fonts")
 @click.option("--size", type=click.IntRange(8, 128), default=48, show_default=True)
-def main(output: Path, fonts: Path, size: int) -> None:
+@click.option("--characters", default=CHARACTERS, help="The classes.  [default: all 62]")
+@click.option("--train-fonts", type=click.IntRange(1), help="Keep so many fonts to train on.")
+def main(output: Path, fonts: Path, size: int, characters: str, train_fonts: int | None) -> None:
     """Write the .npz file in MedMNIST's layout."""
+    if not characters or not set(characters) <= set(CHARACTERS):
+        raise click.BadParameter(f"must be some of {CHARACTERS}", param_hint="--characters")
     families: dict[str, list[NDArray[np.uint8]]] = {}
     known = set()  # fonts that have several files
     files = sorted(path for path in fonts.rglob("*") if path.suffix in {".ttf", ".otf"})
@@ -43,13 +48,16 @@ def main(output: Path, fonts: Path, size: int) -> None:
         raise click.ClickException(f"{fonts}: too few font families; install fonts, or use --fonts")
     order = sorted(families, key=lambda name: hashlib.sha256(name.encode()).digest())
     split = round(TEST_SHARE * len(order))
+    classes = [CHARACTERS.index(character) for character in characters]
     arrays: dict[str, NDArray[np.uint8]] = {}
     for part, names in (("test", order[:split]), ("train", order[split:])):
-        faces = np.stack([face for name in names for face in families[name]])
+        faces = np.stack([face for name in names for face in families[name]])[:, classes]
+        if part == "train" and train_fonts:
+            faces = faces[np.random.default_rng(0).permutation(len(faces))[:train_fonts]]
         arrays[f"{part}_images"] = faces.reshape(-1, size, size)
-        labels = np.tile(np.arange(len(CHARACTERS), dtype=np.uint8), len(faces))
+        labels = np.tile(np.arange(len(classes), dtype=np.uint8), len(faces))
         arrays[f"{part}_labels"] = labels[:, None]
-        click.echo(f"{part}: {len(faces)} fonts of {len(names)} families")
+        click.echo(f"{part}: {len(faces)} fonts")
     np.savez_compressed(output, allow_pickle=False, **arrays)
 
 

@@ -20,12 +20,13 @@ def noise(low: int, high: int) -> Tensor:
 @pytest.mark.parametrize(
     ("images", "low", "high"),
     [
-        (noise(40, 220), 0.05, 0.5),  # gray noise has 400 components of equal variance
-        (noise(0, 2) * 255, 0, 0),  # the same in black and white, which tanh draws
-        (noise(40, 220)[:256], 0, 1e-9),  # 256 components suffice for 256 images
+        (noise(40, 220), 0.3, 0.5),  # 256 of 400 components of equal variance are known
+        (noise(0, 2) * 255, 0, 0),  # the same in black and white, which tanh generates
+        (noise(40, 220)[:, :, :16, :16], 0, 1e-9),  # 256 components suffice for 256 pixels
+        (noise(40, 220)[:1], 0, 0),
         (noise(40, 220)[:1].expand(600, -1, -1, -1), 0, 0),  # no variance
     ],
-    ids=["gray noise", "black and white noise", "few images", "equal images"],
+    ids=["gray noise", "black and white noise", "few pixels", "one image", "equal images"],
 )
 def test_detail_is_what_256_components_lose_in_gray_pixels(
     images: Tensor, low: float, high: float
@@ -40,7 +41,7 @@ def test_a_smooth_dataset_has_no_detail_to_lose(digits: Dataset) -> None:
 @pytest.mark.parametrize(
     ("change", "name", "reason"),
     [
-        (lambda images: images, "edge", "the images have little texture: 0.0% of"),
+        (lambda images: images, "edge", "the images have little texture: 0.00% of"),
         (lambda images: images // 2 + noise(40, 120), "edge-texture", "have texture: "),
         (lambda images: images.repeat(1, 3, 1, 1), "edge-conv", "the images have colors"),
     ],
@@ -54,3 +55,9 @@ def test_the_recipe_depends_on_the_detail_of_the_images(
     chosen, because = choose_recipe(fingerprint(data))
     assert chosen == name
     assert reason in because
+
+
+@pytest.mark.parametrize(("count", "name"), [(9_999, "edge-texture"), (10_000, "edge")])
+def test_few_images_need_convolutions_sooner(digits: Dataset, count: int, name: str) -> None:
+    figures = replace(fingerprint(digits), images=count, lost_detail=0.001)
+    assert choose_recipe(figures)[0] == name
