@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import click
 import pytest
+from api_pages import COMMANDS
 
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
@@ -38,14 +39,6 @@ FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n(?:\n(?= {4}))?)+")
-COMMANDS = {  # the module of each command, from the reference
-    name: module
-    for module, name in re.findall(
-        r"^\.\. click:: ([\w.]+):command\n +:prog: (\S+)",
-        (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8"),
-        re.MULTILINE,
-    )
-}
 PROGRAMS = (*COMMANDS, "make", "python")
 MAX_COUNT = 100
 # Why a command does not run here, by its first words.

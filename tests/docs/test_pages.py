@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import api_pages
 import pytest
 import recipe_keys
 
@@ -51,12 +52,16 @@ def test_the_recipe_keys_are_those_of_the_schema() -> None:
     assert recipe_keys.PAGE.read_text("utf-8") == recipe_keys.filled(), "run docs/recipe_keys.py"
 
 
+@pytest.mark.parametrize("page", api_pages.PAGES, ids=lambda page: page.stem)
+def test_a_page_of_the_reference_is_that_of_the_code(page: Path) -> None:
+    assert page.read_text("utf-8") == api_pages.filled(page), "run docs/api_pages.py"
+
+
 def test_every_recipe_key_has_a_meaning() -> None:
     assert "|  |" not in recipe_keys.markdown()
 
 
 def test_the_reference_describes_every_installed_command() -> None:
-    page = (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8")
     installed = {
         name
         for stage in ("runtime", "training", "export")
@@ -64,4 +69,4 @@ def test_the_reference_describes_every_installed_command() -> None:
             r"^(cgan-\w+) = ", (ROOT / stage / "pyproject.toml").read_text(), re.MULTILINE
         )
     }
-    assert set(re.findall(r":prog: (\S+)", page)) == installed
+    assert set(api_pages.COMMANDS) == installed
