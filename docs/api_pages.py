@@ -45,13 +45,13 @@ def commands() -> str:
 
 def _command(name: str) -> Iterator[str]:
     command: click.Command = import_module(COMMANDS[name]).command
-    context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])
+    context = click.Context(command, info_name=name)
     yield f"## {name}\n"
     yield f"```text\n{name} {' '.join(command.collect_usage_pieces(context))}\n```\n"
     yield f"{_escape(command.help or '').strip()}\n"
     yield "| option | meaning |"
     yield "|---|---|"
-    for parameter in command.get_params(context):
+    for parameter in command.params:
         record = parameter.get_help_record(context)
         if record and isinstance(parameter, click.Option):
             option, text = (each.replace("|", "\\|") for each in record)

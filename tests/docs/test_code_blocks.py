@@ -182,7 +182,6 @@ def test_the_python_blocks_of_a_page_run(
 @pytest.mark.skipif(not shutil.which("openssl"), reason="the script needs openssl")
 @pytest.mark.parametrize("page", BASH_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_bash_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
-    shutil.copy(SHIPPED_MODEL, tmp_path)
     script = "\n".join(["set -euo pipefail", *texts(page, "bash")])
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
