@@ -127,6 +127,27 @@ def test_the_time_left_respects_the_time_limit(
 
 
 @pytest.mark.parametrize(
+    ("seconds", "limit", "notes"), [(400, math.inf, 1), (400, 1e9, 0), (30, math.inf, 0)]
+)
+def test_a_time_limit_is_suggested_once_for_a_long_training(
+    small_recipe: Recipe,
+    digits: Dataset,
+    caplog: pytest.LogCaptureFixture,
+    seconds: float,
+    limit: float,
+    notes: int,
+) -> None:
+    caplog.set_level(logging.INFO, "cgan_training")
+    trainer = Trainer(small_recipe, digits, CPU)  # 30 steps
+    trainer.seconds_limit, progress = limit, Progress(trainer, bar=False)
+    trainer.train_epoch(lambda _steps, _sums: False)
+    trainer.state.seconds = seconds
+    for _ in range(2):
+        progress.step(1, torch.zeros(4))
+    assert caplog.text.count("takes about 3:13:20; --minutes ends it earlier") == notes
+
+
+@pytest.mark.parametrize(
     ("limit", "expected"),
     [(None, [False, True, False, True, True]), (1e-6, [True])],
     ids=["all epochs", "a part of one epoch"],
