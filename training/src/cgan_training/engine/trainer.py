@@ -296,7 +296,8 @@ class Trainer:
         loss_g, loss_d, d_real, d_fake = (sums / current.steps).tolist()
         if not math.isfinite(loss_g + loss_d):
             raise DivergedError(
-                f"the losses of epoch {epoch} are not finite; lower the recipe's learning_rate"
+                f"the losses of epoch {epoch} are not finite; lower the recipe's learning_rate, "
+                "for example to a tenth"
             )
         speed = current.steps * self.batch_size / max(current.seconds, MIN_SECONDS)
         return EpochMetrics(epoch, self.step, loss_g, loss_d, d_real, d_fake, speed, self.seconds)
