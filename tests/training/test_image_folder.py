@@ -313,7 +313,7 @@ def test_unreadable_files_of_both_parts_are_listed_for_the_shell(root: Path) -> 
     (root / "red" / "a b.png").touch()
     assert error_of(root) == (
         "cannot read 3 of 23 images, first ROOT/blue/0.png: it is empty; replace or delete them, "
-        "but after a training only replace them with readable images of the same names: deleting "
+        "but after a training only replace them with readable copies of the same names: deleting "
         "them changes which images are held out; they are ROOT/blue/0.png ROOT/blue/1.png "
         "'ROOT/red/a b.png'"
     )

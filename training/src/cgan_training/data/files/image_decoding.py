@@ -122,14 +122,14 @@ def _unreadable(problems: Sequence[tuple[Path, str]], total: int) -> DatasetErro
     if count == 1:
         return DatasetError(
             f"cannot read {path}: {reason}; replace or delete it, but after a training only "
-            "replace it with a readable image of the same name: deleting it changes which images "
+            "replace it with a readable copy of the same name: deleting it changes which images "
             "are held out"
         )
     which = f"the first {MAX_UNREADABLE} are" if count > MAX_UNREADABLE else "they are"
     names = shlex.join(str(path) for path, _ in problems[:MAX_UNREADABLE])
     return DatasetError(
         f"cannot read {count:,} of {total:,} images, first {path}: {reason}; replace or delete "
-        "them, but after a training only replace them with readable images of the same names: "
+        "them, but after a training only replace them with readable copies of the same names: "
         f"deleting them changes which images are held out; {which} {names}"
     )
 
