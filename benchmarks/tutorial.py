@@ -32,7 +32,7 @@ TEXT, SOLUTIONS, GALLERY = (
 NOTEBOOK = FOLDER / "conditional_gan.ipynb"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 PICTURE = re.compile(r"\n!\[[^]]*\]\(\w+\.png\)\n")  # the notebook shows its own
-SAVED = re.compile(r"\.save\(\s*\"\w+\.png\"\s*\)$")
+SAVED = re.compile(r"(\.save|\nplt\.savefig)\(\s*pictures / \"\w+\.png\"\s*\)$")
 RUN = re.compile(r"^ {4}(cgan-train (?:.*\\\n)*.*--run-dir runs/(\w+))$", re.MULTILINE)
 SHEET_SIZE = 604, 328  # pixels: the first five rows of a sheet, with the names of the columns
 PLOT_INCHES = 4.0, 3.28  # 100 pixels each
@@ -42,7 +42,11 @@ COLORS = 32  # of a picture, so that its file is small
 def notebook(text: str) -> str:
     """Return the tutorial as a notebook, which shows the pictures where the text saves them."""
     cells = []
-    for i, part in enumerate(BLOCK.split(PICTURE.sub("", text))):
+    text = PICTURE.sub("", text).replace(
+        "This page is also a [notebook](conditional_gan.ipynb)",
+        "This notebook is also a [page](README.md)",
+    )
+    for i, part in enumerate(BLOCK.split(text)):
         content = SAVED.sub("", part.strip()) if i % 2 else part.strip()
         new = {"source": content, "id": f"cell-{i}"}
         cells.append(v4.new_code_cell(**new) if i % 2 else v4.new_markdown_cell(**new))
@@ -85,6 +89,17 @@ def make_gallery() -> None:
             draw_run(Path(folder, name)).save(FOLDER / "gallery" / f"{name}.png", optimize=True)
 
 
+def run_blocks() -> None:
+    """Run the code blocks of the text and the solutions, which save their pictures."""
+    code = "\n".join(BLOCK.findall(TEXT + SOLUTIONS))
+    for given, path in (
+        ("data", os.environ.get("CGAN_DATA_DIR", ROOT / "data")),
+        ("runs/tutorial", FOLDER),
+    ):
+        code = code.replace(f'Path("{given}")', f"Path({str(path)!r})")
+    exec(code, {"__name__": "__main__"})
+
+
 def main() -> None:
     """Write the notebook, and with --run the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -92,8 +107,7 @@ def main() -> None:
     NOTEBOOK.write_text(notebook(TEXT), encoding="utf-8")
     if parser.parse_args().run:
         make_gallery()
-        os.chdir(FOLDER)
-        exec("\n".join(BLOCK.findall(TEXT + SOLUTIONS)), {"__name__": "__main__"})
+        run_blocks()
 
 
 if __name__ == "__main__":

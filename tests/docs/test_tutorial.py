@@ -25,6 +25,7 @@ def test_the_notebook_and_the_solutions_run_and_show_their_pictures(
     text = tutorial.TEXT + tutorial.SOLUTIONS
     for given, small in (
         ('"auto"', '"optdigits"'),
+        ("60_000", "1_500"),
         ("epochs = 20", "epochs = 1"),
         (", 5)", ", 1)"),
     ):
