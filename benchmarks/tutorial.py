@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from nbformat import v4, writes
 from PIL import Image
 
@@ -63,6 +64,7 @@ def draw_run(run: Path) -> Image.Image:
         axes.plot([line["epoch"] for line in metrics], losses, label=name)
     axes.axhline(math.log(2), color="gray", linestyle=":")
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, max(1, axes.get_ylim()[1])))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
@@ -82,7 +84,7 @@ def make_gallery() -> None:
                 command.replace("\\\n", "").replace(" runs/", f" {folder}/")
             )
             subprocess.run(
-                [Path(sys.executable).with_name(program), *words, "--threads", "1"],
+                [Path(sys.executable).with_name(program), *words],
                 cwd=ROOT,
                 check=False,  # a run that collapses ends with an error
             )
