@@ -51,6 +51,13 @@ def written_with_vectors(features: Tensor, label: Tensor) -> Tensor:
         lambda features, label: features.mT[torch.arange(label.shape[0]), :, label - 1],
         written,
         written_with_vectors,
+        lambda features, label: features.reshape(-1)[torch.arange(label.shape[0]) * 12 + label],
+        lambda features, label: features.flatten(0, 1).T[
+            :, label - 1 + torch.arange(0, 4 * label.shape[0], 4)
+        ],
+        lambda features, label: features.flatten(0, 1).index_select(
+            0, label + 4 * torch.arange(label.shape[0])
+        ),
     ],
 )
 def test_a_selection_by_label_needs_no_positions(form: Form) -> None:
@@ -76,6 +83,12 @@ def added(features: Tensor, label: Tensor) -> Tensor:
             :, torch.arange(label.shape[0]), label % 3
         ],
         added,
+        lambda features, label: features.flatten()[torch.arange(label.shape[0]) * 2 + label],
+        lambda features, label: features.flatten()[torch.arange(1, label.shape[0] + 1) + label],
+        lambda features, label: features.flatten()[
+            torch.add(torch.arange(label.shape[0]) * 12, label, alpha=2)
+        ],
+        lambda features, label: features.flatten(0, 1)[torch.arange(label.shape[0]) * 4, label],
     ],
 )
 def test_other_indices_stay(form: Form) -> None:

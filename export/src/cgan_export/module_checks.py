@@ -144,12 +144,19 @@ class _Forward:
         returned = f"{self.name} returns"
         expected = "return one float32 tensor [batch, channels, height, width]"
         if not isinstance(image, Tensor):
-            raise ExportError(f"{returned} a {type(image).__name__}; {expected}")
+            raise ExportError(
+                f"{returned} a {type(image).__name__}; {expected}, for example by a module that "
+                "calls yours and returns the image alone"
+            )
         shape = list(image.shape)
         if len(shape) != 4 or shape[0] != batch or shape[1] not in CHANNELS or 0 in shape:
             remedy = "with 1 (gray) or 3 (RGB) channels"
             if len(shape) == 4 and shape[3] in CHANNELS:
                 remedy += ", for example image.permute(0, 3, 1, 2)"
+            elif len(shape) == 3:
+                remedy += ", for example image.unsqueeze(1)"
+            elif len(shape) == 2:
+                remedy += ", for example image.view(-1, 1, height, width)"
             raise ExportError(f"{returned} {shape} for {inputs}; {expected} {remedy}")
         if image.dtype != torch.float32 or image.device.type != "cpu":
             kind = f"{image.dtype} on {image.device}"

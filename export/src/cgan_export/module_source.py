@@ -34,9 +34,11 @@ def source_of_module(
     check_module(module, name)
     generator = _copied(module)
     _log.info("checking %s", name)
-    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-        generator = adapt(generator, name, noise_dim, len(class_names))
-    image_shape, note = measure_output(generator, name, noise_dim, len(class_names), value_range)
+    classes = len(class_names)
+    with torch.compiler.set_stance("force_eager"):
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            generator = adapt(generator, name, noise_dim, classes)
+        image_shape, note = measure_output(generator, name, noise_dim, classes, value_range)
     if note:
         _log.info("note: %s", note)
     return GeneratorSource(

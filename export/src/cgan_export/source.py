@@ -46,7 +46,7 @@ class GeneratorSource:
         Returns:
             uint8 [batch, channels, height, width].
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
             image = self.generator(noise, label)
             return to_pixels(image, self.value_range).clamp(0, 255).to(torch.uint8)
 

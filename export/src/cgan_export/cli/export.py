@@ -150,7 +150,8 @@ def has_gate(precisions: AbstractSet[str], *, allowed: bool) -> bool:
     "--weights",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="For a module: a state dict to load into it, as torch.save() writes it. Tensors only.",
+    help="For a module: a state dict to load into it, or a checkpoint that contains one, as "
+    "torch.save() writes it. Tensors and plain values only.",
 )
 @click.option(
     "--card",

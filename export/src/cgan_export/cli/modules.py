@@ -77,6 +77,7 @@ def load_module(name: str, options: ModuleOptions, dataset: str | None) -> "Gene
     """
     from cgan_export.module_source import source_of_module
     from cgan_export.source import TANH_RANGE
+    from cgan_export.weights import load_weights
     from cgan_training.data.class_names import read_class_names
     from cgan_training.errors import DatasetError
 
@@ -87,7 +88,7 @@ def load_module(name: str, options: ModuleOptions, dataset: str | None) -> "Gene
         raise DatasetError(f"there is no file {options.class_names}; check --class-names")
     module = _call(name)
     if options.weights:
-        _load_weights(module, name, options.weights)
+        load_weights(module, name, options.weights)
     return source_of_module(
         module,
         name=name,
@@ -129,30 +130,3 @@ def _call(name: str) -> "nn.Module":
             f"{name}() returned a {type(value).__name__}; return an nn.Module in eval mode"
         )
     return value
-
-
-def _load_weights(module: "nn.Module", name: str, path: Path) -> None:
-    """Load a state dict into a module; the file may hold tensors only."""
-    from torch import Tensor
-
-    from cgan_export.errors import ExportError
-    from cgan_training.archive import load_named_archive
-    from cgan_training.errors import ModelFileError, one_line
-
-    remedy = "write it with torch.save(module.state_dict(), path)"
-    damaged = "{path} is not a state dict of tensors, or is damaged ({reason}); " + remedy
-    state = load_named_archive(path, ModelFileError, damaged, "check --weights")
-    tensors = state.values() if isinstance(state, dict) else [state]
-    if not isinstance(state, dict) or not all(isinstance(each, Tensor) for each in tensors):
-        keys = f" with the keys {', '.join(map(str, state))}" if isinstance(state, dict) else ""
-        raise ModelFileError(
-            f"{path} holds a {type(state).__name__}{printable(keys):.120}, not a state dict; "
-            f"{remedy}"
-        )
-    try:
-        module.load_state_dict(state)
-    except Exception as error:
-        reason = printable(one_line(error)).removeprefix("RuntimeError: ")
-        raise ExportError(
-            f"the weights in {path} do not fit {name}: {reason}; give the state dict of this module"
-        ) from error

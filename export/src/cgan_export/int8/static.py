@@ -1,7 +1,7 @@
 """Static quantization by ONNX Runtime, for networks outside the project's own int8.
 
-Matches the weighted layers of any graph: Conv, ConvTranspose, Gemm and MatMul. All other operators
-stay float32, so the images of two processors may differ by quantization steps.
+Matches the weighted layers of any graph: Conv, ConvTranspose without groups, Gemm and MatMul. All
+other operators stay float32, so the images of two processors may differ by quantization steps.
 """
 
 import tempfile
@@ -51,6 +51,7 @@ def quantize_statically(model: onnx.ModelProto, source: GeneratorSource) -> onnx
                 _Calibration(source, count),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=LAYERS,
+                nodes_to_exclude=_with_groups(model),
                 per_channel=True,
                 # x86 without VNNI adds pairs of products in 16 bits. Weights of 7 bits cannot
                 # exceed them.
@@ -72,6 +73,16 @@ def quantize_statically(model: onnx.ModelProto, source: GeneratorSource) -> onnx
     for tensor in quantized.graph.initializer:  # the contract allows raw bytes only
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     return clean(quantized)
+
+
+def _with_groups(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the layers whose weights ONNX Runtime cannot quantize per channel."""
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "ConvTranspose"
+        and any(each.name == "group" and each.i > 1 for each in node.attribute)
+    ]
 
 
 class _Calibration:

@@ -5,6 +5,8 @@
 - Attention on tensors without a head axis.
 - Instance norm with running statistics, which is a batch norm.
 - torch.hstack().
+- torch.squeeze() along an axis that has more than one element, which does nothing.
+- torch.topk() and torch.sort() of few elements, as repeated maxima.
 - Recurrent layers, which become their steps by PyTorch's own rules.
 """
 
@@ -17,6 +19,7 @@ from torch.export import ExportedProgram
 from torch.nn import functional
 
 _Pair = Sequence[int]
+MAX_SORTED = 64  # elements
 
 
 def decompose(program: ExportedProgram) -> ExportedProgram:
@@ -34,6 +37,8 @@ def _is_unsupported(node: torch.fx.Node) -> bool:
         return True
     if node.target is torch.ops.aten.scaled_dot_product_attention.default:
         return bool(node.args[0].meta["val"].ndim == 3)  # type: ignore[union-attr]
+    if node.target is torch.ops.aten.squeeze.dim:
+        return _is_kept(node.args[0].meta["val"], node.args[1])  # type: ignore[union-attr,arg-type]
     return any(
         isinstance(each, torch.fx.Node) and isinstance(each.meta.get("val"), torch.SymInt)
         for each in node.args
@@ -140,6 +145,49 @@ def _instance_norm(
     )
 
 
+def _squeeze(data: Tensor, axis: int) -> Any:
+    return data.clone() if _is_kept(data, axis) else NotImplemented
+
+
+def _is_kept(data: Tensor, axis: int) -> bool:
+    return bool(data.ndim) and type(data.shape[axis]) is int and data.shape[axis] != 1
+
+
+def _topk(
+    data: Tensor,
+    count: int,
+    dim: int = -1,
+    largest: bool = True,  # noqa: FBT002 - by position, as in torch.topk()
+    _sorted: bool = True,  # noqa: FBT002
+) -> Any:
+    if data.ndim == 0 or count not in range(1, MAX_SORTED + 1) or not data.is_floating_point():
+        return NotImplemented
+    rest, values, indices = data if largest else -data, [], []
+    for _ in range(count):
+        value, index = rest.max(dim, keepdim=True)
+        rest = rest.scatter(dim, index, -torch.inf)
+        values.append(value)
+        indices.append(index)
+    chosen = torch.cat(values, dim)
+    return chosen if largest else -chosen, torch.cat(indices, dim)
+
+
+def _sort(data: Tensor, dim: int = -1, descending: bool = False) -> Any:  # noqa: FBT002
+    size = data.shape[dim] if data.ndim else 0
+    return _topk(data, size, dim, descending) if type(size) is int else NotImplemented
+
+
+def _stable_sort(data: Tensor, *, stable: bool | None, **options: Any) -> Any:
+    del stable  # the first of equal elements is the first maximum
+    return _sort(data, **options)
+
+
+def _argsort(data: Tensor, *args: Any, **options: Any) -> Any:
+    options.pop("stable", None)
+    result = _sort(data, *args, **options)
+    return result if result is NotImplemented else result[1]
+
+
 def _with_bias(image: Tensor, bias: Tensor | None) -> Tensor:
     return image if bias is None else image + bias.view(1, -1, 1, 1)
 
@@ -150,11 +198,25 @@ _COMPOSED = {
     torch.ops.aten.rnn_relu.input,
     torch.ops.aten.rnn_tanh.input,
 }
-_ALWAYS = _COMPOSED | {torch.ops.aten.hstack.default, torch.ops.aten.instance_norm.default}
+_ALWAYS = _COMPOSED | {
+    torch.ops.aten.argsort.default,
+    torch.ops.aten.argsort.stable,
+    torch.ops.aten.hstack.default,
+    torch.ops.aten.instance_norm.default,
+    torch.ops.aten.sort.default,
+    torch.ops.aten.sort.stable,
+    torch.ops.aten.topk.default,
+}
 _RULES: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.conv2d.default: _convolution,
     torch.ops.aten.conv_transpose2d.input: _transposed_convolution,
     torch.ops.aten.hstack.default: _hstack,
     torch.ops.aten.instance_norm.default: _instance_norm,
     torch.ops.aten.scaled_dot_product_attention.default: _attention,
+    torch.ops.aten.argsort.default: _argsort,
+    torch.ops.aten.argsort.stable: _argsort,
+    torch.ops.aten.sort.default: _sort,
+    torch.ops.aten.sort.stable: _stable_sort,
+    torch.ops.aten.squeeze.dim: _squeeze,
+    torch.ops.aten.topk.default: _topk,
 }

@@ -14,10 +14,12 @@ import torch.fx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from cgan_export.errors import ExportError
-from cgan_export.tracing.capture import capture
+from cgan_export.tracing.capture import capture, export
 from cgan_export.tracing.decompositions import decompose
+from cgan_export.tracing.folding import with_constants
 from cgan_export.tracing.networks import TraceableGenerator
 from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 from cgan_training.errors import one_line
@@ -86,16 +88,14 @@ def _trace(module: TraceableGenerator, opset: int) -> torch.onnx.ONNXProgram:
     inputs = torch.zeros(TRACED_BATCH, module.noise_dim), torch.zeros(TRACED_BATCH).long()
     try:
         with silence(), torch.no_grad():
-            program = torch.onnx.export(
-                decompose(capture(module, inputs)),
-                inputs,
-                input_names=[NOISE, LABEL],
-                output_names=[FLOAT_IMAGE],
-                opset_version=opset,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
+            captured = capture(module, inputs)
+            try:
+                program = _convert(captured, inputs, opset)
+            except torch.onnx.OnnxExporterError:
+                folded = with_constants(captured, inputs)
+                if folded is None:
+                    raise
+                program = _convert(export(folded, inputs), inputs, opset)
     except ImportError as error:  # torch.onnx needs a matching onnxscript
         raise ExportError(
             f"onnxscript is too old for torch {torch.__version__}, or broken ({error}); "
@@ -106,10 +106,26 @@ def _trace(module: TraceableGenerator, opset: int) -> torch.onnx.ONNXProgram:
             f"the generator cannot be converted to ONNX: {_root_cause(error)}; replace the "
             "operator by others"
         ) from error
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned no program")
     _check_operators(program.model_proto)
     return program
+
+
+def _convert(
+    program: ExportedProgram, inputs: tuple[Tensor, Tensor], opset: int
+) -> torch.onnx.ONNXProgram:
+    converted = torch.onnx.export(
+        decompose(program),
+        inputs,
+        input_names=[NOISE, LABEL],
+        output_names=[FLOAT_IMAGE],
+        opset_version=opset,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    if converted is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    return converted
 
 
 def _check_operators(model: onnx.ModelProto) -> None:
@@ -122,6 +138,13 @@ def _check_operators(model: onnx.ModelProto) -> None:
             reason = "finds the images or pixels of a mask; use torch.where() instead"
         if reason:
             raise ExportError(f"the generator needs the operator {node.op_type}, which {reason}")
+        if any(
+            each.name == "to" and each.i == onnx.TensorProto.BFLOAT16 for each in node.attribute
+        ):
+            raise ExportError(
+                "the generator computes in bfloat16, which the runtime does not; use float32, and "
+                "no torch.autocast()"
+            )
 
 
 def _root_cause(error: BaseException) -> str:
