@@ -33,6 +33,10 @@ TEXT, SOLUTIONS, GALLERY = (
 NOTEBOOK = FOLDER / "conditional_gan.ipynb"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 PICTURE = re.compile(r"\n!\[[^]]*\]\(\w+\.png\)\n")  # the notebook shows its own
+START = re.compile(r"^Run `make setup`.*?conditional_gan\.ipynb`\.\n", re.MULTILINE | re.DOTALL)
+NOTEBOOK_START = (
+    "This notebook is also a [page](README.md). `make setup` makes its kernel, `.venv`.\n"
+)
 SAVED = re.compile(r"(\.save|\nplt\.savefig)\(\s*pictures / \"\w+\.png\"\s*\)$")
 RUN = re.compile(r"^ {4}(cgan-train (?:.*\\\n)*.*--run-dir runs/(\w+))$", re.MULTILINE)
 SHEET_SIZE = 604, 328  # pixels: the first five rows of a sheet, with the names of the columns
@@ -43,10 +47,7 @@ COLORS = 32  # of a picture, so that its file is small
 def notebook(text: str) -> str:
     """Return the tutorial as a notebook, which shows the pictures where the text saves them."""
     cells = []
-    text = PICTURE.sub("", text).replace(
-        "This page is also a [notebook](conditional_gan.ipynb)",
-        "This notebook is also a [page](README.md)",
-    )
+    text = START.sub(NOTEBOOK_START, PICTURE.sub("", text))
     for i, part in enumerate(BLOCK.split(text)):
         content = SAVED.sub("", part.strip()) if i % 2 else part.strip()
         new = {"source": content, "id": f"cell-{i}"}
