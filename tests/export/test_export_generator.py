@@ -212,7 +212,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "double": (lambda: Mine().eval().double(), "is torch.float64; call .float()"),
     "meta": (lambda: Mine().eval().to("meta"), "is on the meta device"),
     "no module": (lambda: Mine, "is not an nn.Module"),
-    "TorchScript": (lambda: torch.jit.trace(nn.Identity(), torch.ones(1)), "not an nn.Module"),
+    "TorchScript": (lambda: torch.jit.trace(nn.Identity(), torch.ones(1)), "is TorchScript; give"),
     "TorchScript layer": (script_second, "its layer second is TorchScript; use the nn.Module"),
     "tuple": (lambda: returning(lambda image: (image,)), "returns a tuple; return one float32"),
     "dict": (lambda: returning(lambda image: {"image": image}), "returns a dict; return one"),

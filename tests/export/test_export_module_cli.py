@@ -205,3 +205,21 @@ def test_options_of_a_module_need_a_module(call: Command, run_dir: Path) -> None
     done = call("cgan-export", run_dir, "out.onnx", "--noise-dim", 6)
     assert done.returncode == 2
     assert b"--noise-dim is for a module such as my_module:generator" in done.stderr
+
+
+def test_weights_and_code_of_a_user_as_model_are_told_how_to_name_them(
+    call: Command, tmp_path: Path
+) -> None:
+    torch.save({"layer.weight": torch.zeros(2, 2)}, tmp_path / "mine.pt")
+    torch.jit.save(torch.jit.script(torch.nn.Identity()), tmp_path / "compiled.pt")
+    command = "cgan-export my_module:generator OUTPUT --weights mine.pt --noise-dim N"
+    for words, message in (
+        (["mine.pt"], command),
+        (["mine.pt", "out.onnx", "--noise-dim", "6"], command),
+        (["compiled.pt"], "it is TorchScript"),
+        (["mine.py:make", "out.onnx", "--noise-dim", "6"], "write mine:make"),
+        (["nets/mine.py"], "write nets.mine:NAME, where NAME is an object in mine.py"),
+    ):
+        done = call("cgan-export", *words, *(["out.onnx"] if len(words) == 1 else []))
+        assert done.returncode in (1, 2)
+        assert message in done.stderr.decode()

@@ -63,13 +63,18 @@ def check_module(module: nn.Module, name: str) -> None:
         ExportError: the module is not one in eval mode, in float32 and on the CPU, or forward()
             does not take noise and label.
     """
-    if not isinstance(module, nn.Module) or isinstance(module, torch.jit.ScriptModule):
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ExportError(f"{name} is TorchScript; give the nn.Module that it was compiled from")
+    if not isinstance(module, nn.Module):
         kind = type(module).__name__
         raise ExportError(f"{name} is not an nn.Module but a {kind}; give the nn.Module itself")
     for path, each in module.named_modules():
         part = f"its layer {path} is" if path else "it is"
         if isinstance(each, torch.jit.ScriptModule):
-            raise ExportError(f"{name} cannot be exported: {part} TorchScript; use the nn.Module")
+            raise ExportError(
+                f"{name} cannot be exported: {part} TorchScript; use the nn.Module that it was "
+                "compiled from"
+            )
         if each.training:
             raise ExportError(f"{name} cannot be exported: {part} in training mode; call .eval()")
     for kind, tensors in (

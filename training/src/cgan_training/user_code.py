@@ -7,7 +7,7 @@ names that a model or checkpoint contains.
 import importlib
 import re
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from cgan_runtime.errors import printable
@@ -21,6 +21,19 @@ def is_user_code(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def explain_file_name(name: str) -> str | None:
+    """Return how to write "folder/my_module.py:Name" as a module; None if it has another form."""
+    file, _, attribute = name.partition(":")
+    path = PurePath(file)
+    if path.suffix != ".py":
+        return None
+    module = ".".join(path.with_suffix("").parts)
+    text = f"{module}:{attribute or 'NAME'}"
+    if not is_user_code(text):
+        text = f"{path.stem}:{attribute or 'NAME'} in the folder {path.parent}"
+    return f"write {text}" if attribute else f"write {text}, where NAME is an object in {path.name}"
+
+
 def import_object(name: str) -> Any:
     """Import what a user named; modules in the current folder are found too.
 
@@ -31,8 +44,10 @@ def import_object(name: str) -> Any:
         UserCodeError: the name has another form, the module does not exist or fails while it is
             imported, or it lacks the attribute.
     """
+    advice = explain_file_name(name)
     if not is_user_code(name):
-        raise UserCodeError(f"{printable(name)!r} is not of the form my_package.my_module:Name")
+        what = f"{printable(name)!r} is not of the form my_package.my_module:Name"
+        raise UserCodeError(f"{what}; {printable(advice)}" if advice else what)
     module_name, _, attributes = name.partition(":")
     folder = str(Path.cwd())
     if folder not in sys.path:
@@ -43,8 +58,8 @@ def import_object(name: str) -> Any:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise UserCodeError(_failed(name, error)) from error
         raise UserCodeError(
-            f"there is no module {error.name!r} for {name}; run the command in the folder that "
-            "contains it, or install its package"
+            f"there is no module {error.name!r} for {name}; "
+            + (advice or "run the command in the folder that contains it, or install its package")
         ) from error
     except Exception as error:
         raise UserCodeError(_failed(name, error)) from error

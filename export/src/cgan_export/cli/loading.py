@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgan_export.cli.modules import ModuleOptions, load_module, names_module
+from cgan_export.cli.modules import OWN_WEIGHTS, ModuleOptions, load_module, names_module
+from cgan_runtime.errors import printable
 
 if TYPE_CHECKING:
     from cgan_export.evaluation.datasets import EvaluationData
@@ -14,11 +15,16 @@ if TYPE_CHECKING:
 def load_source(model: Path, options: ModuleOptions, dataset: str | None) -> "GeneratorSource":
     """Load MODEL: a module of the user, a model.pt or a run directory."""
     from cgan_export.source import source_of_model
-    from cgan_training.model_file import load_model
+    from cgan_training.errors import ModelFileError
+    from cgan_training.model_file import REMEDY, load_model
 
     if names_module(model):
         return load_module(str(model), options, dataset)
-    return source_of_model(load_model(model, generator=options.generator), str(model))
+    try:
+        return source_of_model(load_model(model, generator=options.generator), str(model))
+    except ModelFileError as error:
+        own = OWN_WEIGHTS.format(weights=printable(str(model)))
+        raise ModelFileError(str(error).replace(REMEDY, f"{REMEDY}; {own}")) from error
 
 
 def load_data(
