@@ -207,6 +207,15 @@ def test_options_of_a_module_need_a_module(call: Command, run_dir: Path) -> None
     assert b"--noise-dim is for a module such as my_module:generator" in done.stderr
 
 
+def test_a_mistake_in_forward_is_located(call: Command, mine: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{mine}.py"
+    path.write_text(path.read_text().replace("self.layer(z) +", "self.layer.chunk(2) +", 1))
+    done = call("cgan-export", f"{mine}:generator", "mine.onnx", *OPTIONS)
+    message = f"forward(z, y) of {mine}:generator fails at {mine}.py:11 for noise [1, 6]"
+    assert message in done.stderr.decode()
+    assert "no attribute 'chunk'; correct it" in done.stderr.decode()
+
+
 def test_weights_and_code_of_a_user_as_model_are_told_how_to_name_them(
     call: Command, tmp_path: Path
 ) -> None:

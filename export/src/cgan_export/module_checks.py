@@ -4,6 +4,7 @@ The checks run the module on every label, so that its mistakes appear as they ar
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,10 +26,13 @@ from cgan_runtime.model_file.validation.rules import MAX_ELEMENTS
 from cgan_runtime.noise import standard_normal
 from cgan_training.errors import one_line
 from cgan_training.recipe.schema import MAX_NOISE_DIM
+from cgan_training.user_code import place_of
 
 CHECKED_IMAGES = 64  # or one per label
 ALONE = 8  # images that are also generated one at a time
 MAX_OUTSIDE = 1 / 3  # share of the values outside value_range
+_SHAPE_ERRORS = IndexError, RuntimeError, ValueError, AssertionError
+_SHAPES = re.compile(r"(?i)\b(shapes?|sizes?|dim\w*|channels?|out of (range|bounds))\b")
 MAX_FAR_OUTSIDE = 0.01  # share of the values outside by more than its width
 
 
@@ -137,9 +141,12 @@ class _Forward:
         try:
             image = self.module(noise.clone(), label.clone())
         except Exception as error:
+            advice = "correct it"
+            if isinstance(error, _SHAPE_ERRORS) and _SHAPES.search(str(error)):
+                advice = "check noise_dim and the number of classes"
             raise ExportError(
-                f"{describe_forward(self.module, self.name)} fails for {inputs} with labels up to "
-                f"{int(label.max())}: {one_line(error)}; check noise_dim and the number of classes"
+                f"{describe_forward(self.module, self.name)} fails{place_of(error)} for {inputs} "
+                f"with labels up to {int(label.max())}: {one_line(error)}; {advice}"
             ) from error
         self._check(image, len(noise), inputs)
         result: Tensor = image

@@ -115,7 +115,7 @@ def _call(name: str) -> "nn.Module":
 
     from cgan_export.errors import ExportError
     from cgan_training.errors import one_line
-    from cgan_training.user_code import import_object
+    from cgan_training.user_code import import_object, place_of
 
     value: Any = import_object(name)
     if not isinstance(value, nn.Module):
@@ -130,8 +130,8 @@ def _call(name: str) -> "nn.Module":
             value = value()
         except Exception as error:
             raise ExportError(
-                f"{name}() fails: {printable(one_line(error))}; give a function without arguments "
-                "that returns the nn.Module"
+                f"{name}() fails{place_of(error)}: {printable(one_line(error))}; give a function "
+                "without arguments that returns the nn.Module"
             ) from error
         if is_class and isinstance(value, nn.Module):
             value.eval()  # nobody else could have done it
