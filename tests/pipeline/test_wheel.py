@@ -89,7 +89,7 @@ def test_the_cuda_build_without_a_gpu_reports_why_cuda_is_missing(
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "error: onnxruntime offers CUDAExecutionProvider, but the session did not get it: NVIDIA's "
-        "driver is missing (libcuda.so.1); install it, or use --provider cpu\n"
+        "driver is missing (libcuda.so.1); install it, or use the provider cpu\n"
     )
     done = run(*generate, folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, "digit-9-seed-1.png  seed 1\n")
