@@ -75,7 +75,7 @@ def test_the_installed_check_passes(scripts: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert report["passed"] is True
-    assert report["golden"]["largest_difference"] == 0
+    assert report["golden"]["max_pixel_error"] == 0
     assert report["versions"]["onnxruntime"] in (*BUILDS, *report["installed"].values())
 
 
