@@ -1,5 +1,6 @@
 """cgan-export with a module of the user, or a generator that the user wrote."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -205,6 +206,17 @@ def test_options_of_a_module_need_a_module(call: Command, run_dir: Path) -> None
     done = call("cgan-export", run_dir, "out.onnx", "--noise-dim", 6)
     assert done.returncode == 2
     assert b"--noise-dim is for a module such as my_module:generator" in done.stderr
+
+
+def test_json_holds_the_notes_and_labels_that_are_left_out_are_one(
+    call: Command, mine: str
+) -> None:
+    words = ("--noise-dim", "6", "--classes", "2", "--precision", "int8", "--no-quality-gate")
+    done = call("cgan-export", f"{mine}:generator", "mine.onnx", *words, "--json", "-q")
+    assert (done.returncode, done.stderr) == (0, b"")
+    (file,) = json.loads(done.stdout)
+    assert "the network has 3 labels, but only the first 2 are exported" in file["notes"]
+    assert any("may be slower than fp32" in note for note in file["notes"])
 
 
 def test_a_mistake_in_forward_is_located(call: Command, mine: str, tmp_path: Path) -> None:

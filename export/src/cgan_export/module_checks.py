@@ -127,6 +127,33 @@ def measure_output(
     return (channels, height, width), note
 
 
+def find_unused_labels(module: nn.Module, noise_dim: int, classes: int) -> str | None:
+    """Return a note if the module has an embedding of more labels than the classes."""
+    # In this order, they are unlike the indices of positions or channels.
+    labels = torch.arange(min(classes, ALONE)).flip(0).repeat(2)
+    noise = torch.from_numpy(standard_normal(REFERENCE_SEED, 0, len(labels), noise_dim))
+    rows = classes
+
+    def record(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        nonlocal rows
+        given = inputs[0] if inputs else None
+        is_label = isinstance(given, Tensor) and torch.equal(given.flatten().long(), labels)
+        if isinstance(layer, nn.Embedding) and is_label:
+            rows = max(rows, layer.num_embeddings)
+
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Embedding)]
+    hooks = [layer.register_forward_pre_hook(record) for layer in layers]
+    try:
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            module(noise, labels.clone())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if rows == classes:
+        return None
+    return f"the network has {rows:,} labels, but only the first {classes:,} are exported"
+
+
 class _Forward:
     """Calls forward() and checks what it returns."""
 

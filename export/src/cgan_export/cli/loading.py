@@ -1,13 +1,15 @@
 """Load what cgan-export needs: the generator, and the dataset if images are evaluated."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgan_export.cli.modules import OWN_WEIGHTS, ModuleOptions, load_module, names_module
 from cgan_runtime.errors import printable
 
+_logger = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
-    from cgan_export.evaluation.datasets import EvaluationData
     from cgan_export.source import GeneratorSource
     from cgan_training.data import Dataset
 
@@ -34,8 +36,8 @@ def load_data(
     *,
     gated: bool,
     evaluate: bool,
-) -> "tuple[Dataset, EvaluationData | None]":
-    """Load the training images for the quality gate, and both parts of the dataset for --evaluate.
+) -> "tuple[Dataset, Dataset | None]":
+    """Load the training images and the test images; only --evaluate requires test images.
 
     Raises:
         VerificationError: the quality gate is on, and the dataset is not available or does not fit.
@@ -55,4 +57,11 @@ def load_data(
         raise VerificationError(
             f"the quality gate needs the dataset: {error}; or pass --no-quality-gate"
         ) from error
-    return train, load_evaluation_data(images, dataset, data_dir, train) if evaluate else None
+    try:
+        return train, load_evaluation_data(images, dataset, data_dir, train).test
+    except (DatasetError, EvaluationError) as error:
+        if evaluate:
+            raise
+        reason = str(error).rpartition("; ")[0] or error
+        _logger.info("note: the accuracy of the evaluation classifier is unknown: %s", reason)
+        return train, None
