@@ -84,7 +84,7 @@ def test_the_header_states_the_memory(
     source = make_network(kind).write_c(tmp_path / "net")
     if compiler != "gcc":
         options = ["-mthumb", "-mcpu=cortex-m4", options[0]]
-    command = [compiler, *options, "-std=c99", "-fstack-usage", "-c", source, "-o", "net.o"]
+    command = [compiler, *options, "-std=c99", "-fstack-usage", "-c", str(source), "-o", "net.o"]
     subprocess.run(command, cwd=tmp_path, check=True)
     lines = [each.split("\t") for each in (tmp_path / "net.su").read_text().splitlines()]
     frames = {place.rpartition(":")[2]: int(size) for place, size, _ in lines}

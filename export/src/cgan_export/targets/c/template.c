@@ -19,8 +19,8 @@
 #define LAYERS ((int32_t)(sizeof(layers) / sizeof(*layers))) /* after the first */
 #define BLOCK 128 /* sums that are computed at a time */
 
-/* A convolution, whose outputs of a pixel are a cell of the next feature maps. A linear layer is one
- * of a single pixel. Feature maps have the form [height][width][channels]. */
+/* A convolution, whose outputs of a pixel are a cell of the next feature maps. A linear layer is a
+ * convolution of a single pixel. Feature maps have the form [height][width][channels]. */
 typedef struct {
     const int8_t *weights; /* [kernel][kernel][channels][outputs] */
     const int32_t *biases; /* [outputs], or NULL */
