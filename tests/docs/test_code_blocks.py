@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import click
 import pytest
+from api_pages import COMMANDS
 
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
@@ -38,14 +39,6 @@ FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n(?:\n(?= {4}))?)+")
-COMMANDS = {  # the module of each command, from the reference
-    name: module
-    for module, name in re.findall(
-        r"^\.\. click:: ([\w.]+):command\n +:prog: (\S+)",
-        (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8"),
-        re.MULTILINE,
-    )
-}
 PROGRAMS = (*COMMANDS, "make", "python")
 MAX_COUNT = 100
 # Why a command does not run here, by its first words.
@@ -189,7 +182,6 @@ def test_the_python_blocks_of_a_page_run(
 @pytest.mark.skipif(not shutil.which("openssl"), reason="the script needs openssl")
 @pytest.mark.parametrize("page", BASH_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_bash_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
-    shutil.copy(SHIPPED_MODEL, tmp_path)
     script = "\n".join(["set -euo pipefail", *texts(page, "bash")])
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(

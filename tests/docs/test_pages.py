@@ -1,11 +1,19 @@
 """The pages agree with the code, and every relative link in them leads somewhere."""
 
+import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
+import api_pages
 import pytest
 import recipe_keys
+
+from cgan_export.cli.report import report_values
+from cgan_export.export import ExportReport
+from cgan_runtime.diagnostics.speed import Speed
 
 ROOT = Path(__file__).parents[2]
 GIT = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
@@ -51,12 +59,31 @@ def test_the_recipe_keys_are_those_of_the_schema() -> None:
     assert recipe_keys.PAGE.read_text("utf-8") == recipe_keys.filled(), "run docs/recipe_keys.py"
 
 
+@pytest.mark.parametrize("page", api_pages.PAGES, ids=lambda page: page.stem)
+def test_a_page_of_the_reference_is_that_of_the_code(page: Path) -> None:
+    assert page.read_text("utf-8") == api_pages.filled(page), "run docs/api_pages.py"
+
+
 def test_every_recipe_key_has_a_meaning() -> None:
     assert "|  |" not in recipe_keys.markdown()
 
 
+def test_the_reference_describes_every_key_of_the_json_reports(
+    call: Callable[..., CompletedProcess[bytes]],
+) -> None:
+    report = ExportReport(Path(), "int8", 1, True, 1, 1, 19, 1, 0.5, 1, None, {}, 1.0)
+    checked = json.loads(call("cgan-check", "--json").stdout)
+    keys = [
+        *report_values(report, Speed(1.0, 1.0)),
+        *checked,
+        *checked["model"],
+        *checked["golden"],
+    ]
+    text = (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8")
+    assert not [key for key in keys if f"`{key}`" not in text.partition("<!-- begin")[0]]
+
+
 def test_the_reference_describes_every_installed_command() -> None:
-    page = (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8")
     installed = {
         name
         for stage in ("runtime", "training", "export")
@@ -64,4 +91,4 @@ def test_the_reference_describes_every_installed_command() -> None:
             r"^(cgan-\w+) = ", (ROOT / stage / "pyproject.toml").read_text(), re.MULTILINE
         )
     }
-    assert set(re.findall(r":prog: (\S+)", page)) == installed
+    assert set(api_pages.COMMANDS) == installed

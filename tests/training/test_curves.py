@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -32,6 +33,14 @@ def test_measured_quality_gets_a_plot(*, epochs: int, measured: bool, width: int
         pixels = np.asarray(picture.convert("L"))
     plots = np.array_split(pixels, width // 500, axis=1)
     assert all((part < 200).mean() > 0.005 for part in plots)
+
+
+def test_the_colors_are_those_of_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    draw_curves(metrics(2, measured=False), "a run")
+    colors = {line.get_label(): to_hex(line.get_color()) for line in figures[0].axes[0].lines}
+    assert colors == {"discriminator": "#1f77b4", "generator": "#ff7f0e"}  # C0 and C1
 
 
 @pytest.mark.parametrize("ratio", [1.0, 1.1, 1e4])

@@ -18,6 +18,7 @@ from cgan_training.data import load_dataset
 from cgan_training.data.sources import download
 from cgan_training.data.sources.download import DownloadError, import_torchvision_datasets
 from cgan_training.data.sources.torchvision_sets import SETS
+from cgan_training.errors import DatasetError
 
 
 @pytest.mark.parametrize(("level", "shown"), [(logging.INFO, "100%"), (logging.WARNING, "")])
@@ -35,6 +36,25 @@ def test_a_download_shows_its_progress_if_progress_is_logged(
     )
     download.download("MNIST", "MNIST", tmp_path, tmp_path, "the files")
     assert capsys.readouterr().err == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        ("auto", "MNIST"),
+        ("auto", "MNIST/raw"),
+        ("fashion-mnist", "FashionMNIST/raw"),
+        ("cifar10", "cifar-10-batches-py"),
+    ],
+)
+def test_a_data_dir_inside_the_datasets_folder_is_answered_with_the_root(
+    tmp_path: Path, name: str, inside: str
+) -> None:
+    folder = tmp_path / "my data" / inside
+    (tmp_path / "my data" / inside.partition("/")[0] / "raw").mkdir(parents=True)
+    with pytest.raises(DatasetError, match="is below the root folder of") as caught:
+        load_dataset(name, folder)
+    assert str(caught.value).endswith(f"--data-dir '{tmp_path / 'my data'}'")
 
 
 class Answers(BaseHTTPRequestHandler):

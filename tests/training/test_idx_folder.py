@@ -164,6 +164,14 @@ def test_a_class_without_training_images_is_rejected(
     )
 
 
+def test_a_damaged_test_part_is_found_before_the_training(shapes: Path) -> None:
+    write_part(shapes, "t10k", [0, 1, 2], 9, 11)
+    load(shapes)
+    path = shapes / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert error_of(shapes).startswith("FOLDER/t10k-images-idx3-ubyte has 312 bytes, but its head")
+
+
 def test_images_and_labels_are_counted_before_they_are_read(shapes: Path) -> None:
     (shapes / "train-labels-idx1-ubyte").write_bytes(idx((2**31,), b""))
     assert error_of(shapes) == (

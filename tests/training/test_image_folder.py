@@ -1,6 +1,7 @@
 """Folders of images: layouts, file formats, and what is refused."""
 
 import io
+import shlex
 import struct
 import zlib
 from collections.abc import Callable
@@ -102,9 +103,9 @@ def test_a_class_may_have_the_name_of_a_part(tmp_path: Path) -> None:
 def test_a_test_part_of_another_size_is_rejected(tmp_path: Path) -> None:
     write(tmp_path / "train" / "a" / "1.png")
     write(tmp_path / "test" / "a" / "1.png", size=(12, 12))
-    assert error_of(tmp_path, train=False).endswith(
-        "has training images of 10 x 12 pixels, but test images of 12 x 12; give both parts the "
-        "same size, for example with --image-size 10x12"
+    assert error_of(tmp_path) == (
+        "the images have different sizes: ROOT/train/a/1.png has 10 x 12 pixels, but "
+        "ROOT/test/a/1.png has 12 x 12; convert them to one size, for example with --image-size 32"
     )
     assert load(tmp_path, train=False, image_size=(9, 8)).image_shape == (3, 9, 8)
 
@@ -143,7 +144,7 @@ def test_links_are_followed_once(root: Path, tmp_path: Path) -> None:
     ("names", "message"),
     [
         ([], "ROOT has no images in folders below it; put the images of each class into a folder "),
-        (["1.png", "2.png"], "ROOT has 2 images outside such folders; put the images of each "),
+        (["1.png", "2.png"], "ROOT has 2 images, but no folder for each class; give its parent "),
         (["a/x.txt"], "ROOT has no images in folders below it; "),
         (["test/a/1.png"], "ROOT has the folder test, but no folder train; add it, or move "),
         (["a\x1b/1.png"], "the class name 'a\\x1b' in ROOT has unprintable characters; rename "),
@@ -299,11 +300,39 @@ def tiff_of_floats() -> bytes:
 def test_a_file_that_cannot_be_read_is_named(
     root: Path, content: bytes, reason: str, size: tuple[int, int] | None
 ) -> None:
-    (root / "red" / "0.png").write_bytes(content)
-    (root / "blue" / "x.png").write_bytes(content)
+    path = root / "red" / "0.png"
+    path.write_bytes(content)
     error = error_of(root, image_size=size)
-    assert error.startswith(f"cannot read ROOT/blue/x.png: {reason}")
-    assert error.endswith("(1 other files cannot be read either); replace or delete it")
+    assert error.startswith(f"cannot read ROOT/red/0.png: {reason}")
+    assert "; replace or delete it, but after a training only replace it with a " in error
+
+
+def test_unreadable_files_of_both_parts_are_listed_for_the_shell(root: Path) -> None:
+    for path in root.glob("blue/*.png"):  # one of the two is held out, the other one is not
+        path.write_bytes(b"")
+    (root / "red" / "a b.png").touch()
+    assert error_of(root) == (
+        "cannot read 3 of 23 images, first ROOT/blue/0.png: it is empty; replace or delete them, "
+        "but after a training only replace them with readable copies of the same names: deleting "
+        "them changes which images are held out; they are ROOT/blue/0.png ROOT/blue/1.png "
+        "'ROOT/red/a b.png'"
+    )
+    for number in range(30):
+        (root / "blue" / f"{number}.png").touch()
+    error = error_of(root)
+    assert error.startswith("cannot read 31 of 51 images, first ROOT/blue/0.png: it is empty; ")
+    _, names = error.split("; the first 20 are ")
+    assert len(shlex.split(names)) == 20
+
+
+def test_a_damaged_file_of_a_test_folder_is_found_before_the_training(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write(tmp_path / part / "a" / "1.png")
+    write(tmp_path / "test" / "a" / "2.png")
+    assert len(load(tmp_path).labels) == 1
+    path = tmp_path / "test" / "a" / "2.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    assert error_of(tmp_path).startswith("cannot read ROOT/test/a/2.png: it is damaged (")
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "tif", "bmp"])

@@ -72,6 +72,24 @@ def test_the_validation_part_replaces_a_missing_test_part(path: Path) -> None:
     assert len(load(path, train=False).labels) == 3
 
 
+@pytest.mark.parametrize(
+    ("test_images", "message"),
+    [(IMAGES[:9], "FILE has 9 images but 30 labels"), (IMAGES * np.nan, "FILE holds float64")],
+)
+def test_a_damaged_test_part_is_found_before_the_training(
+    path: Path, test_images: NDArray[Any], message: str
+) -> None:
+    parts: dict[str, Any] = {
+        "train_images": IMAGES,
+        "train_labels": LABELS,
+        "test_labels": LABELS,
+    }
+    np.savez(path, **parts, test_images=IMAGES)
+    load(path)
+    np.savez(path, **parts, test_images=test_images)
+    assert error_of(path).startswith(message)
+
+
 def test_a_tenth_is_held_out_without_other_parts(path: Path) -> None:
     np.savez(path, train_images=IMAGES, train_labels=LABELS)
     train, test = load(path), load(path, train=False)

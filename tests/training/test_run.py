@@ -16,7 +16,7 @@ from PIL import Image, ImageFont
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import atomic_write
 from cgan_training.data import Dataset
-from cgan_training.engine import Trainer
+from cgan_training.engine import EpochMetrics, Trainer
 from cgan_training.errors import CheckpointError, CollapsedError
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator
@@ -127,6 +127,27 @@ def test_the_time_left_respects_the_time_limit(
 
 
 @pytest.mark.parametrize(
+    ("seconds", "limit", "notes"), [(400, math.inf, 1), (400, 1e9, 0), (30, math.inf, 0)]
+)
+def test_a_time_limit_is_suggested_once_for_a_long_training(
+    small_recipe: Recipe,
+    digits: Dataset,
+    caplog: pytest.LogCaptureFixture,
+    seconds: float,
+    limit: float,
+    notes: int,
+) -> None:
+    caplog.set_level(logging.INFO, "cgan_training")
+    trainer = Trainer(small_recipe, digits, CPU)  # 30 steps
+    trainer.seconds_limit, progress = limit, Progress(trainer, bar=False)
+    trainer.train_epoch(lambda _steps, _sums: False)
+    trainer.state.seconds = seconds
+    for _ in range(2):
+        progress.step(1, torch.zeros(4))
+    assert caplog.text.count("takes about 3:13:20; --minutes ends it earlier") == notes
+
+
+@pytest.mark.parametrize(
     ("limit", "expected"),
     [(None, [False, True, False, True, True]), (1e-6, [True])],
     ids=["all epochs", "a part of one epoch"],
@@ -152,6 +173,22 @@ def test_quality_is_measured_every_n_epochs_and_at_the_end(
     assert len(evaluated) == expected.count(True)
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size == (1500, 400)
+
+
+@pytest.mark.parametrize(
+    ("losses", "outputs", "advice"),
+    [
+        ((9.9, 0.0), (1.0, 0.0), "is 1.00 for real and 0.00 for generated ones); weaken the "),
+        ((85_880.3, 0.0), (1.0, 0.0), "the losses diverge (85,880); divide the recipe's learn"),
+        ((-3.0, 250.0), (0.6, 0.4), "the losses diverge (250); divide the recipe's learning_ra"),
+        ((0.7, 0.7), (0.5, 0.5), "; lower the recipe's learning_rate, or change its seed"),
+    ],
+    ids=["discriminator wins", "diverged and D is right", "diverged", "unknown"],
+)
+def test_the_advice_about_a_collapse_fits_its_cause(
+    losses: tuple[float, float], outputs: tuple[float, float], advice: str
+) -> None:
+    assert advice in artifacts._collapse_cause(EpochMetrics(5, 9, *losses, *outputs, 1.0, 1.0))
 
 
 def test_a_collapsed_generator_ends_the_run(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cgan_training.run.plan import Plan
 
 WIDTH = 80  # columns
+LONG_MINUTES = 60  # of training, for which a time limit is suggested
 MAX_CLASS_NAMES = 12  # that are listed
 
 
@@ -64,11 +65,13 @@ def _recipe_rows(values: Mapping[str, Any]) -> dict[str, str]:
 
 def _plan_rows(plan: "Plan") -> dict[str, str]:
     size = plan.generator_parameters / 1e6
+    limit = "; --minutes ends it earlier" if plan.minutes > LONG_MINUTES else ""
     return {
         "generator": f"{plan.generator_parameters:,} parameters",
         "discriminator": f"{plan.discriminator_parameters:,} parameters",
         "steps": f"{plan.steps:,} ({plan.steps_per_epoch:,} per epoch)",
-        "training time": f"{_format_minutes(plan.minutes)} on this machine, from some timed steps",
+        "training time": f"{_format_minutes(plan.minutes)} on this machine, from some timed steps"
+        f"{limit}",
         "exported file": f"about {4 * size:.2g} MB as fp32, {2 * size:.2g} MB as fp16, "
         f"{size:.2g} MB as int8 (from the number of parameters)",
         "speed": f"{plan.microseconds_per_image:.3g} µs an image in PyTorch, in batches; "

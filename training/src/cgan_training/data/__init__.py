@@ -1,11 +1,14 @@
 """Datasets of labeled images, each held in memory as one tensor."""
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from cgan_training.data.conversion import NO_CONVERSION, Conversion
-from cgan_training.data.dataset import Dataset
+from cgan_training.data.dataset import Dataset, TooFewTestImagesError
 from cgan_training.errors import DatasetError
 from cgan_training.user_code import is_user_code
 
@@ -47,7 +50,7 @@ def load_dataset(
     Raises:
         DatasetError: the dataset does not exist or cannot be downloaded, a file is damaged or has
             an outdated twin, a class has no images, or the images have different or unsupported
-            sizes.
+            sizes. With the training part of a folder or file, also: its test part is damaged.
         UserCodeError: a function of the user cannot be imported, or does not work.
     """
     from cgan_training.data.pixels import convert
@@ -113,12 +116,18 @@ def _load_path(path: Path, conversion: Conversion, *, train: bool) -> Dataset:
 
     is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir() raises if the name is too long
     if path.suffix.lower() == NPZ and not is_folder:
-        return npz.load(path, train=train)
-    if not is_folder:
-        if os.path.isfile(path):  # noqa: PTH113
-            raise DatasetError(f"{path} is a file; give a folder or a .npz file as --dataset")
+        load: Callable[..., Dataset] = partial(npz.load, path)
+    elif is_folder:
+        folder = idx_folder.find_folder(path)
+        if folder is None:
+            return image_folder.load(path, conversion, train=train)
+        load = partial(idx_folder.load, path, folder)
+    elif os.path.isfile(path):  # noqa: PTH113
+        raise DatasetError(f"{path} is a file; give a folder or a .npz file as --dataset")
+    else:
         raise DatasetError(f"there is no folder {path}; check the path given as --dataset")
-    folder = idx_folder.find_folder(path)
-    if folder is not None:
-        return idx_folder.load(path, folder, train=train)
-    return image_folder.load(path, conversion, train=train)
+    data = load(train=train)
+    if train and (is_folder or npz.has_test_part(path)):
+        with suppress(TooFewTestImagesError):
+            load(train=False)
+    return data

@@ -15,6 +15,10 @@ if TYPE_CHECKING:  # the command line imports this package before it needs torch
     from torch import Tensor
 
 
+class TooFewTestImagesError(DatasetError):
+    """An evaluation needs more test images; a training does not."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Labeled images in memory.
@@ -75,7 +79,7 @@ def number_names(labels: "Tensor") -> tuple[str, ...]:
 def require_all_classes(
     labels: "Tensor", class_names: tuple[str, ...], source: str | Path, *, train: bool, remedy: str
 ) -> None:
-    """Raise DatasetError unless there is an image of each class.
+    """Raise DatasetError, TooFewTestImagesError for a test part, unless each class has an image.
 
     A generator would make noise of a class without training images, and an evaluation cannot
     measure a class without test images. The remedy completes the advice about training images.
@@ -83,9 +87,11 @@ def require_all_classes(
     counts = labels.bincount(minlength=len(class_names))
     missing = (counts == 0).nonzero().flatten().tolist()
     if missing:
-        part, advice = ("training", f"add some, or {remedy}") if train else ("test", "add some")
+        name = class_names[missing[0]]
+        if not train:
+            raise TooFewTestImagesError(f"class {name!r} has no test images in {source}; add some")
         raise DatasetError(
-            f"class {class_names[missing[0]]!r} has no {part} images in {source}; {advice}"
+            f"class {name!r} has no training images in {source}; add some, or {remedy}"
         )
 
 

@@ -1,25 +1,23 @@
 """The trainer: builds everything that a recipe asks for, and trains epoch by epoch."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from cgan_runtime.noise import standard_normal
 from cgan_training.data import Dataset
 from cgan_training.engine.augmentation import SMALL_DATASET, augment, has_background
-from cgan_training.engine.batch_norm import calibrate_batch_norm, has_batch_norm
+from cgan_training.engine.batch_norm import has_batch_norm
 from cgan_training.engine.ema import update_ema
+from cgan_training.engine.finished_generator import finish_generator, sample_sheet_images
 from cgan_training.engine.objective import DiscriminatorWithTerms, Objective
 from cgan_training.engine.optimizer import create_adam, set_learning_rate
-from cgan_training.engine.rare_pixels import suppress_rare_pixels
 from cgan_training.engine.schedules import learning_rate, run_progress
 from cgan_training.engine.state import EpochProgress, TrainingState
 from cgan_training.errors import DivergedError, RecipeError
@@ -32,12 +30,9 @@ from cgan_training.networks import (
     build_discriminator,
     build_generator,
     to_float,
-    to_uint8,
 )
 from cgan_training.recipe import Recipe
 
-SAMPLE_ROWS = 10  # images per class on a sample sheet
-SAMPLE_BATCH = 1000  # images of a sheet that are generated together
 MIN_SECONDS = 1e-6  # of an epoch, so that its speed is finite on a coarse clock
 
 
@@ -255,42 +250,20 @@ class Trainer:
     def finished_generator(self) -> Generator:
         """Return the generator as model.pt would hold it if training ended now, in eval mode.
 
-        It has the averaged weights and calibrated batch norm statistics, and the recipe's noise_std
-        and rare_pixel_threshold are applied. The result is cached until the next step; copy it
-        before changing it.
+        See finish_generator(). The result is cached until the next step; copy it before changing
+        it.
         """
-        state, recipe = self.state, self.recipe
-        if self._finished is None or self._finished[0] != state.step:
-            source = state.generator if state.ema is None else state.ema.module
-            generator = cast(Generator, copy.deepcopy(source).requires_grad_(False))
-            # The EMA averages parameters; buffers other than batch norm's are those of training.
-            for buffer, current in zip(generator.buffers(), state.generator.buffers(), strict=True):
-                buffer.copy_(current)
-            calibrate_batch_norm(generator, recipe.seed)
-            if recipe.noise_std != 1:
-                generator.scale_noise(recipe.noise_std)
-            if threshold := recipe.rare_pixel_threshold:
-                suppress_rare_pixels(generator, self.images, threshold, recipe.seed)
-            self._finished = state.step, generator
+        if self._finished is None or self._finished[0] != self.step:
+            self._finished = self.step, finish_generator(self.state, self.recipe, self.images)
         return self._finished[1]
 
     def sample_images(self) -> Tensor:
-        """Generate the images of a sample sheet with the finished generator.
+        """Generate the images of a sample sheet, uint8 [10 * classes, channels, height, width].
 
-        Image i has label i modulo the number of classes, and the noise of image i of the recipe's
-        seed: `cgan-run --seed SEED --count 10` generates the same images from the exported file.
-
-        Returns:
-            uint8 [10 * classes, channels, height, width].
+        See sample_sheet_images(), which gets the finished generator.
         """
-        classes = self.dataset.classes
-        noise = standard_normal(self.recipe.seed, 0, SAMPLE_ROWS * classes, self.recipe.noise_dim)
-        label = torch.arange(classes, device=self.device).repeat(SAMPLE_ROWS)
         with torch.inference_mode():
-            generator = self.finished_generator()
-            inputs = torch.from_numpy(noise).to(self.device), label
-            batches = zip(*(each.split(SAMPLE_BATCH) for each in inputs), strict=True)
-            return torch.cat([to_uint8(generator(*batch)) for batch in batches])
+            return sample_sheet_images(self.finished_generator(), self.recipe.seed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on, as tensors and plain values.
@@ -323,7 +296,8 @@ class Trainer:
         loss_g, loss_d, d_real, d_fake = (sums / current.steps).tolist()
         if not math.isfinite(loss_g + loss_d):
             raise DivergedError(
-                f"the losses of epoch {epoch} are not finite; lower the recipe's learning_rate"
+                f"the losses of epoch {epoch} are not finite; lower the recipe's learning_rate, "
+                "for example to a tenth"
             )
         speed = current.steps * self.batch_size / max(current.seconds, MIN_SECONDS)
         return EpochMetrics(epoch, self.step, loss_g, loss_d, d_real, d_fake, speed, self.seconds)

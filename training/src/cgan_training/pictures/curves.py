@@ -24,8 +24,8 @@ def draw_curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
     figure = Figure(figsize=(15 if measured else 10, 4), layout="constrained")
     losses, outputs, *quality = figure.subplots(1, 3 if measured else 2)
     for axes, key, name in (
-        (losses, "loss_generator", "generator"),
-        (losses, "loss_discriminator", "discriminator"),
+        (losses, "loss_discriminator", "discriminator"),  # blue, as in the tutorial's pictures
+        (losses, "loss_generator", "generator"),  # orange
         (outputs, "mean_d_real", "on real images"),
         (outputs, "mean_d_fake", "on generated images"),
     ):

@@ -28,6 +28,9 @@ from cgan_training.run.tensorboard import add_epoch, open_tensorboard
 
 # Mean standard deviation of a pixel among the images of a sheet; below it, all images are the same.
 MIN_SHEET_DEVIATION = 0.5
+# Why a generator collapsed. If the discriminator wins, the generator's loss is near 10
+# (docs/tutorial/gallery.md), and the mean probabilities of "real" differ by almost 1.
+DIVERGED_LOSS, DISCRIMINATOR_WINS = 100.0, 0.9
 MAX_METRICS_BYTES = 2**26
 _logger = logging.getLogger(__name__)
 
@@ -113,7 +116,7 @@ class RunArtifacts:
             images = trainer.sample_images()
             self._write(sheet, self._draw_sheet(images))
         if images is not None:
-            self._require_variety(images, epoch.epoch)
+            self._require_variety(images, epoch)
         if self._tensorboard is not None and images is not None:
             with _optional(f"epoch {epoch.epoch} in the TensorBoard files"):
                 add_epoch(self._tensorboard, metrics, images)
@@ -147,15 +150,14 @@ class RunArtifacts:
                 self._tensorboard.close()
         return path
 
-    def _require_variety(self, images: torch.Tensor, epoch: int) -> None:
+    def _require_variety(self, images: torch.Tensor, epoch: EpochMetrics) -> None:
         """Raise CollapsedError if the images of a sheet are all the same."""
         # Within its first epoch a generator often returns blank images: check only complete epochs.
         deviation = images.float().std(dim=0).mean()
         if self._trainer.epoch_is_complete and deviation < MIN_SHEET_DEVIATION:
             raise CollapsedError(
-                f"after epoch {epoch} the generator returns the same image for every noise and "
-                f"label (see {self._run_dir}/samples); lower the recipe's learning_rate, or "
-                "change its seed"
+                f"after epoch {epoch.epoch} the generator returns the same image for every noise "
+                f"and label (see {self._run_dir}/samples){_collapse_cause(epoch)}"
             )
 
     def _add_quality(self, metrics: dict[str, Any]) -> None:
@@ -200,6 +202,21 @@ class RunArtifacts:
             recipe=trainer.recipe.to_dict(),
             training=self.history.training_facts(trainer, self._options),
         )
+
+
+def _collapse_cause(epoch: EpochMetrics) -> str:
+    """Return what an epoch's metrics say about a collapse, and what to do (tutorial/gallery.md)."""
+    loss = max(abs(epoch.loss_generator), abs(epoch.loss_discriminator))
+    if loss > DIVERGED_LOSS:
+        return f", and the losses diverge ({loss:,.0f}); divide the recipe's learning_rate by ten"
+    if epoch.mean_d_real - epoch.mean_d_fake > DISCRIMINATOR_WINS:
+        return (
+            ", and the discriminator is sure about every image (its mean output is "
+            f"{epoch.mean_d_real:.2f} for real and {epoch.mean_d_fake:.2f} for generated ones); "
+            "weaken the discriminator (fewer units, a lower learning_rate), or help the generator "
+            "(batch_norm, more units)"
+        )
+    return "; lower the recipe's learning_rate, or change its seed"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Report the progress of a run: a bar on a terminal, otherwise one log line per epoch."""
 
 import logging
+import math
 import time
 
 from torch import Tensor
@@ -10,6 +11,8 @@ from cgan_training.engine import EpochMetrics, Trainer
 
 # tqdm's own time left would not respect the time limit.
 BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
+ESTIMATE_SECONDS = 20.0  # of training, after which the time left is known well enough
+LONG_SECONDS = 3600.0  # of training left, for which a time limit is suggested
 REFRESH_SECONDS = 1.0  # reading the losses waits for the device, so the bar shows them rarely
 _logger = logging.getLogger(__name__)
 
@@ -22,6 +25,7 @@ class Progress:
 
     def __init__(self, trainer: Trainer, *, bar: bool) -> None:
         self._trainer, self._epochs, self._refreshed = trainer, trainer.recipe.epochs, 0.0
+        self._estimate_at = trainer.seconds + ESTIMATE_SECONDS
         tqdm.monitor_interval = 0  # without its thread, which a system may refuse to start
         self.bar = tqdm(
             total=self._epochs * trainer.steps_per_epoch * trainer.batch_size,
@@ -41,6 +45,9 @@ class Progress:
 
     def step(self, steps: int, sums: Tensor) -> None:
         """Count one step. The arguments are those of Trainer.train_epoch()'s on_step."""
+        if self._trainer.seconds >= self._estimate_at:
+            self._estimate_at = math.inf
+            self._suggest_limit()
         if self.bar.disable:
             return
         self.bar.update(self._trainer.batch_size)
@@ -64,11 +71,21 @@ class Progress:
         )
         _logger.info("%s", text)
 
+    def _suggest_limit(self) -> None:
+        """Log how to end a training earlier, if it takes long and has no time limit."""
+        if math.isinf(self._trainer.seconds_limit) and self._seconds_left() > LONG_SECONDS:
+            self.bar.clear()
+            _logger.info(
+                "note: the rest of the training takes about %s; --minutes ends it earlier with a "
+                "finished model, also beside --resume after Ctrl-C",
+                self._time_left(),
+            )
+
     def _time_left(self) -> str:
         """Return the time until the last epoch or the time limit, as MM:SS or H:MM:SS."""
+        return str(tqdm.format_interval(max(0, round(self._seconds_left()))))
+
+    def _seconds_left(self) -> float:
         trainer = self._trainer
         steps = self._epochs * trainer.steps_per_epoch - trainer.step
-        seconds = min(
-            steps * trainer.seconds / trainer.step, trainer.seconds_limit - trainer.seconds
-        )
-        return str(tqdm.format_interval(max(0, round(seconds))))
+        return min(steps * trainer.seconds / trainer.step, trainer.seconds_limit - trainer.seconds)

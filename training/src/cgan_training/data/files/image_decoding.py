@@ -1,8 +1,11 @@
 """Decode the files of an image folder into one array, in parallel threads."""
 
 import os
+import shlex
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cgan_training.data.conversion import Conversion
+from cgan_training.data.conversion import MIN_SIDE, Conversion
 from cgan_training.data.files.image_file import ImageFileError, decode_image
 from cgan_training.data.pixels import require_supported, resize_note
 from cgan_training.errors import DatasetError
@@ -19,13 +22,20 @@ from cgan_training.errors import DatasetError
 MAX_THREADS = 8
 CHUNK = 64  # files that a thread decodes at a time
 MAX_NAMES = 3  # that a note lists
+MAX_UNREADABLE = 20  # files that an error lists
 Size = tuple[int, int]  # height and width in pixels
 
 
 def decode_files(
-    paths: list[Path], conversion: Conversion, source: str
+    paths: Sequence[Path], conversion: Conversion, source: str, check: Sequence[Path] = ()
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Decode image files.
+
+    Args:
+        paths: the files.
+        conversion: the size and the number of channels of the images.
+        source: where the images came from, for messages.
+        check: further files, which are decoded for their errors only.
 
     Returns:
         The images, uint8 [n, channels, height, width] with 3 channels unless the conversion says 1,
@@ -37,22 +47,20 @@ def decode_files(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about unusual metadata
-        size = conversion.image_size or _size(paths[0])
+        size = conversion.image_size or _first_size(paths)
         shape = (conversion.channels or 3, *size)
         require_supported(len(paths), shape, source)
-        files = _Files(paths, np.empty((len(paths), *shape), np.uint8), conversion.image_size)
+        images = np.empty((len(paths), *shape), np.uint8)
+        files = _Files([*paths, *check], images, conversion.image_size)
         other = files.decode_all()
         if other is not None:
             raise DatasetError(
                 f"the images have different sizes: {paths[0]} has {_format(size)} pixels, but "
-                f"{other} has {_format(_size(other))}; convert them to one size, for example with "
-                "--image-size 32"
+                f"{other} has {_format(_first_size([other]))}; convert them to one size, for "
+                "example with --image-size 32"
             )
     if files.problems:
-        path, reason = min(files.problems)
-        count = len(files.problems) - 1
-        more = f" ({count:,} other files cannot be read either)" if count else ""
-        raise DatasetError(f"cannot read {path}: {reason}{more}; replace or delete it")
+        raise _unreadable(sorted(files.problems), len(files.paths))
     notes = []
     if files.sizes != {size}:
         notes.append(resize_note(sorted(files.sizes), size))
@@ -67,7 +75,7 @@ class _Files:
     """The files to decode, and what was found in them."""
 
     paths: list[Path]
-    images: NDArray[np.uint8]  # [n, channels, height, width], to be filled
+    images: NDArray[np.uint8]  # [n, channels, height, width], to be filled from the first n
     resize_to: Size | None
     sizes: set[Size] = field(default_factory=set)
     problems: list[tuple[Path, str]] = field(default_factory=list)
@@ -93,6 +101,8 @@ class _Files:
                 continue
             if image.pixels.shape != self.images.shape[1:]:
                 return path
+            if index >= len(self.images):
+                continue
             self.images[index] = image.pixels
             self.sizes.add(image.original_size)
             if image.is_animated:
@@ -106,12 +116,30 @@ def join_names(names: list[str]) -> str:
     return ", ".join(map(ascii, names[:MAX_NAMES])) + more
 
 
-def _size(path: Path) -> Size:
-    """Return the size of an image file; raise DatasetError if it cannot be read."""
-    try:
-        return decode_image(path, 1, None).original_size
-    except ImageFileError as error:
-        raise DatasetError(f"cannot read {path}: {error}; replace or delete it") from error
+def _unreadable(problems: Sequence[tuple[Path, str]], total: int) -> DatasetError:
+    """Return the error about files that cannot be read, as arguments that a shell command takes."""
+    count, (path, reason) = len(problems), problems[0]
+    if count == 1:
+        return DatasetError(
+            f"cannot read {path}: {reason}; replace or delete it, but after a training only "
+            "replace it with a readable copy of the same name: deleting it changes which images "
+            "are held out"
+        )
+    which = f"the first {MAX_UNREADABLE} are" if count > MAX_UNREADABLE else "they are"
+    names = shlex.join(str(path) for path, _ in problems[:MAX_UNREADABLE])
+    return DatasetError(
+        f"cannot read {count:,} of {total:,} images, first {path}: {reason}; replace or delete "
+        "them, but after a training only replace them with readable copies of the same names: "
+        f"deleting them changes which images are held out; {which} {names}"
+    )
+
+
+def _first_size(paths: Sequence[Path]) -> Size:
+    """Return the size of the first file that can be read; the smallest size if there is none."""
+    for path in paths:
+        with suppress(ImageFileError):
+            return decode_image(path, 1, None).original_size
+    return MIN_SIDE, MIN_SIDE  # decode_all() finds all problems
 
 
 def _format(size: Size) -> str:

@@ -9,6 +9,7 @@ import importlib
 import io
 import logging
 import re
+import shlex
 import socket
 from collections.abc import Mapping
 from contextlib import nullcontext, redirect_stderr
@@ -53,8 +54,10 @@ def download(
         arguments: of torchvision's class, such as train=True.
 
     Raises:
+        DatasetError: data_dir lies in the dataset's folder below another root.
         DownloadError: the dataset cannot be downloaded.
     """
+    _require_root(data_dir, folder, title)
     before = {*folder.glob("*.gz")}
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
@@ -73,6 +76,18 @@ def download(
         for path in {*folder.glob("*.gz")} - before:
             if not path.with_suffix("").exists():  # incomplete, or another file
                 path.unlink()
+
+
+def _require_root(data_dir: Path, folder: Path, title: str) -> None:
+    """Raise DatasetError if data_dir is a part of the dataset's folder, such as ROOT/MNIST/raw."""
+    parts = folder.relative_to(data_dir).parts
+    place = data_dir.absolute()
+    for depth, root in enumerate(place.parents[: len(parts)], 1):
+        if place.parts[-depth:] == parts[:depth] and root.joinpath(*parts).is_dir():
+            raise DatasetError(
+                f"{data_dir} is below the root folder of {title}; give --data-dir "
+                f"{shlex.quote(str(root))}"
+            )
 
 
 def read_original(path: Path, md5: str) -> bytes:

@@ -20,6 +20,7 @@ from torch import Tensor
 from cgan_training.data.class_names import CLASSES, read_class_names
 from cgan_training.data.dataset import (
     Dataset,
+    TooFewTestImagesError,
     check_labels,
     number_names,
     path_name,
@@ -68,7 +69,7 @@ def _read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
         if read_shape(paths[0])[0]:
             raise
         title = "training" if part == "train" else "test"
-        raise DatasetError(
+        raise (DatasetError if part == "train" else TooFewTestImagesError)(
             f"{folder} has no {title} images ({paths[0].name} is empty); add some, for example "
             f"with cgan-run --format idx --split {part}"
         ) from error
@@ -80,13 +81,15 @@ def _read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
 
 
 def _read_test_part(folder: Path) -> tuple[Tensor, Tensor]:
-    """Return the test part; raise DatasetError if it is missing or has one image."""
+    """Return the test part; raise TooFewTestImagesError if it is missing or has one image."""
     names = [name.format("t10k") for name in (IMAGES, LABELS)]
     if not any(_existing(folder, name) for name in names):
-        raise DatasetError(f"{folder} has no test part; add {names[0]} and {names[1]}")
+        raise TooFewTestImagesError(f"{folder} has no test part; add {names[0]} and {names[1]}")
     images, labels = _read_part(folder, "t10k")
     if len(images) < 2:
-        raise DatasetError(f"{folder} has one test image; an evaluation needs at least 2, add some")
+        raise TooFewTestImagesError(
+            f"{folder} has one test image; an evaluation needs at least 2, add some"
+        )
     return images, labels
 
 

@@ -9,7 +9,7 @@ class. Hidden files and files of other types are ignored.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -36,17 +36,26 @@ class _Listing:
     files: dict[str, list[str]]  # by class name: paths relative to the folder, in order
     notes: tuple[str, ...]
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files of all classes."""
+        return [self.folder / each for files in self.files.values() for each in files]
+
 
 def load(root: Path, conversion: Conversion, *, train: bool = True) -> Dataset:
-    """Load a folder for load_dataset(); the folder's name becomes the dataset's name."""
-    listing = _list_part(root, train=train)
+    """Load a folder for load_dataset(); the folder's name becomes the dataset's name.
+
+    With the training part, the files of the test part are decoded too, one by one, so that damaged
+    files are reported before a training and not after it.
+    """
+    training, test = _list_parts(root)
+    listing, check = (training, test.paths) if train else (test, [])
     names = tuple(listing.files)
-    paths = [listing.folder / each for files in listing.files.values() for each in files]
     counts = torch.tensor([len(listing.files[name]) for name in names])
     labels = torch.arange(len(names)).repeat_interleave(counts)
     require_all_classes(labels, names, listing.folder, train=train, remedy="remove its folder")
     source = f"images in {listing.folder}"
-    images, notes = decode_files(paths, conversion, source)
+    images, notes = decode_files(listing.paths, conversion, source, check)
     return Dataset(
         path_name(root), source, images, labels, names, conversion, listing.notes + notes
     )
@@ -57,7 +66,8 @@ def has_class_folders(root: Path) -> bool:
     return any(True for _ in _subfolders(root))
 
 
-def _list_part(root: Path, *, train: bool) -> _Listing:
+def _list_parts(root: Path) -> tuple[_Listing, _Listing]:
+    """Return the training part and the test part."""
     parts = {each.name.casefold(): each for each in _subfolders(root) if _holds_classes(each)}
     train_folder = next((parts[name] for name in TRAIN_NAMES if name in parts), None)
     test_folder = next((parts[name] for name in TEST_NAMES if name in parts), None)
@@ -67,29 +77,28 @@ def _list_part(root: Path, *, train: bool) -> _Listing:
                 f"{root} has the folder {test_folder.name}, but no folder train; add it, or move "
                 "the class folders of both into one"
             )
-        return _hold_out(_list_classes(root), train=train)
+        return _hold_out(_list_classes(root))
     used = {train_folder, test_folder}
     unused = [each.name for each in _subfolders(root) if each not in used]
     notes = (f"folders that are not used: {join_names(unused)}",) if unused else ()
     training = _list_classes(train_folder)
+    training = replace(training, notes=training.notes + notes)
     if test_folder is None:
-        listing = _hold_out(training, train=train)
-    elif train:
-        listing = training
-    else:
-        listing = _with_classes(_list_classes(test_folder), tuple(training.files))
-    return _Listing(listing.folder, listing.files, listing.notes + notes)
+        return _hold_out(training)
+    return training, _with_classes(_list_classes(test_folder), tuple(training.files))
 
 
-def _hold_out(listing: _Listing, *, train: bool) -> _Listing:
-    """Return the training or the test part of a folder without a test part."""
-    files = {}
+def _hold_out(listing: _Listing) -> tuple[_Listing, _Listing]:
+    """Return both parts of a folder without a test part."""
+    training, test = {}, {}
     for name, paths in listing.files.items():
-        test = held_out(paths)
-        files[name] = [path for path in paths if (path in test) is not train]
-    total, kept = (sum(map(len, each.values())) for each in (listing.files, files))
-    note = held_out_note(total - kept if train else kept, total)
-    return _Listing(listing.folder, files, (*listing.notes, note))
+        chosen = held_out(paths)
+        training[name] = [path for path in paths if path not in chosen]
+        test[name] = [path for path in paths if path in chosen]
+    held, total = (sum(map(len, each.values())) for each in (test, listing.files))
+    notes = (*listing.notes, held_out_note(held, total))
+    folder = listing.folder
+    return _Listing(folder, training, notes), _Listing(folder, test, notes)
 
 
 def _with_classes(test: _Listing, names: tuple[str, ...]) -> _Listing:
@@ -123,9 +132,13 @@ def _list_classes(folder: Path) -> _Listing:
     outside = [each.name for each in _entries(folder) if each.is_file() and _is_image(each.name)]
     if not files:
         advice = "put the images of each class into a folder with the name of the class"
-        found = f"{len(outside):,} images" if outside else "no images"
-        where = "outside such folders" if outside else "in folders below it"
-        raise DatasetError(f"{folder} has {found} {where}; {advice}")
+        if outside:
+            count = "one image" if len(outside) == 1 else f"{len(outside):,} images"
+            raise DatasetError(
+                f"{folder} has {count}, but no folder for each class; give its parent folder if it "
+                f"is the folder of one class, or {advice}"
+            )
+        raise DatasetError(f"{folder} has no images in folders below it; {advice}")
     notes = [
         f"{text}: {join_names(names)}"
         for text, names in (

@@ -55,6 +55,12 @@ def load(path: Path, *, train: bool = True) -> Dataset:
         ) from error
 
 
+def has_test_part(path: Path) -> bool:
+    """Return whether a file, which load() can read, holds test arrays."""
+    with open_input(path) as file, zipfile.ZipFile(file) as archive:
+        return _find(archive, TEST_KEYS) is not None
+
+
 def _load(path: Path, archive: zipfile.ZipFile, *, train: bool) -> Dataset:
     train_keys, test_keys = _find(archive, TRAIN_KEYS), _find(archive, TEST_KEYS)
     if train_keys is None:
@@ -62,15 +68,15 @@ def _load(path: Path, archive: zipfile.ZipFile, *, train: bool) -> Dataset:
         raise DatasetError(
             f"{path} lacks the arrays train_images and train_labels (it holds {names}); {REMEDY}"
         )
-    numbers, train_labels = (_read(path, archive, key) for key in train_keys)
-    labels = to_labels(train_labels, f"{train_keys[1]} in {path}")
+    keys = train_keys if train else test_keys or train_keys
+    labels = to_labels(_read(path, archive, train_keys[1]), f"{train_keys[1]} in {path}")
     names_path = path.with_name(CLASSES)
     class_names = read_class_names(names_path) or number_names(labels.clamp_min(0))
-    like = None
-    if not train and test_keys is not None:
-        like = numbers  # scales the test images as the training images
-        numbers, test_labels = (_read(path, archive, key) for key in test_keys)
-        labels = to_labels(test_labels, f"{test_keys[1]} in {path}")
+    numbers, like = _read(path, archive, keys[0]), None
+    if keys != train_keys:
+        labels = to_labels(_read(path, archive, keys[1]), f"{keys[1]} in {path}")
+        if numbers.dtype != np.uint8:  # the test images are scaled as the training images
+            like = _read(path, archive, train_keys[0])
     images = to_images(numbers, path, like)
     notes: tuple[str, ...] = ()
     if len(images) != len(labels):
