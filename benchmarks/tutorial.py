@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from nbformat import v4, writes
 from PIL import Image
 
@@ -32,7 +33,11 @@ TEXT, SOLUTIONS, GALLERY = (
 NOTEBOOK = FOLDER / "conditional_gan.ipynb"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 PICTURE = re.compile(r"\n!\[[^]]*\]\(\w+\.png\)\n")  # the notebook shows its own
-SAVED = re.compile(r"\.save\(\s*\"\w+\.png\"\s*\)$")
+START = re.compile(r"^Run `make setup`.*?conditional_gan\.ipynb`\.\n", re.MULTILINE | re.DOTALL)
+NOTEBOOK_START = (
+    "This notebook is also a [page](README.md). `make setup` makes its kernel, `.venv`.\n"
+)
+SAVED = re.compile(r"(\.save|\nplt\.savefig)\(\s*pictures / \"\w+\.png\"\s*\)$")
 RUN = re.compile(r"^ {4}(cgan-train (?:.*\\\n)*.*--run-dir runs/(\w+))$", re.MULTILINE)
 SHEET_SIZE = 604, 328  # pixels: the first five rows of a sheet, with the names of the columns
 PLOT_INCHES = 4.0, 3.28  # 100 pixels each
@@ -42,7 +47,8 @@ COLORS = 32  # of a picture, so that its file is small
 def notebook(text: str) -> str:
     """Return the tutorial as a notebook, which shows the pictures where the text saves them."""
     cells = []
-    for i, part in enumerate(BLOCK.split(PICTURE.sub("", text))):
+    text = START.sub(NOTEBOOK_START, PICTURE.sub("", text))
+    for i, part in enumerate(BLOCK.split(text)):
         content = SAVED.sub("", part.strip()) if i % 2 else part.strip()
         new = {"source": content, "id": f"cell-{i}"}
         cells.append(v4.new_code_cell(**new) if i % 2 else v4.new_markdown_cell(**new))
@@ -59,6 +65,7 @@ def draw_run(run: Path) -> Image.Image:
         axes.plot([line["epoch"] for line in metrics], losses, label=name)
     axes.axhline(math.log(2), color="gray", linestyle=":")
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, max(1, axes.get_ylim()[1])))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
@@ -78,11 +85,22 @@ def make_gallery() -> None:
                 command.replace("\\\n", "").replace(" runs/", f" {folder}/")
             )
             subprocess.run(
-                [Path(sys.executable).with_name(program), *words, "--threads", "1"],
+                [Path(sys.executable).with_name(program), *words],
                 cwd=ROOT,
                 check=False,  # a run that collapses ends with an error
             )
             draw_run(Path(folder, name)).save(FOLDER / "gallery" / f"{name}.png", optimize=True)
+
+
+def run_blocks() -> None:
+    """Run the code blocks of the text and the solutions, which save their pictures."""
+    code = "\n".join(BLOCK.findall(TEXT + SOLUTIONS))
+    for given, path in (
+        ("data", os.environ.get("CGAN_DATA_DIR", ROOT / "data")),
+        ("runs/tutorial", FOLDER),
+    ):
+        code = code.replace(f'Path("{given}")', f"Path({str(path)!r})")
+    exec(code, {"__name__": "__main__"})
 
 
 def main() -> None:
@@ -92,8 +110,7 @@ def main() -> None:
     NOTEBOOK.write_text(notebook(TEXT), encoding="utf-8")
     if parser.parse_args().run:
         make_gallery()
-        os.chdir(FOLDER)
-        exec("\n".join(BLOCK.findall(TEXT + SOLUTIONS)), {"__name__": "__main__"})
+        run_blocks()
 
 
 if __name__ == "__main__":

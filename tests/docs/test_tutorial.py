@@ -25,6 +25,7 @@ def test_the_notebook_and_the_solutions_run_and_show_their_pictures(
     text = tutorial.TEXT + tutorial.SOLUTIONS
     for given, small in (
         ('"auto"', '"optdigits"'),
+        ("60_000", "1_500"),
         ("epochs = 20", "epochs = 1"),
         (", 5)", ", 1)"),
     ):
@@ -40,6 +41,7 @@ def test_the_notebook_and_the_solutions_run_and_show_their_pictures(
         r"^epoch  1: discriminator \d\.\d{3}, generator \d\.\d{3}$", printed, re.MULTILINE
     )
     assert len(losses) == 4
+    assert "dataset: scikit-learn's handwritten digits\n" in printed
     assert "Trying to backward through the graph a second time" in printed
     shown = sum("image/png" in output.get("data", {}) for output in outputs)
     pictures = re.findall(r"^!\[[^]]*\]\(\w+\.png\)$", text, re.MULTILINE)

@@ -134,8 +134,8 @@ def test_the_verification_results_are_in_the_metadata(run_dir: Path, tmp_path: P
     path = tmp_path / "digits.onnx"
     report = export_model(run_dir, path, gate=lambda *_: GateResult(0.9, -0.0003, 10_000, True))
     assert ImageGenerator(path).info.verification == {
-        "largest_difference": report.max_pixel_error,
-        "mean_difference": round(report.mean_pixel_error, 4),
+        "max_pixel_error": report.max_pixel_error,
+        "mean_pixel_error": round(report.mean_pixel_error, 4),
         "images": report.images_compared,
         "quality_gate": "passed",
         "label_accuracy_change": -0.0003,

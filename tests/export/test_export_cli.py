@@ -30,7 +30,7 @@ def test_the_command_writes_the_file_and_prints_a_table(
     ]
     lines = done.stdout.decode().splitlines()
     titles = [line.split("  ")[0] for line in lines]
-    assert titles[:4] == ["file", "precision", "bytes", "parameters"]
+    assert titles[:4] == ["file", "precision", "size (bytes)", "parameters"]
     assert {"max pixel error vs PyTorch", "quality gate", "throughput"} < set(titles)
     assert lines[0].split() == ["file", "digits.onnx"]
     assert f"{(tmp_path / 'digits.onnx').stat().st_size:,}" in lines[2]
@@ -58,10 +58,15 @@ def test_several_precisions_give_several_files(
     written = sorted(path.name for path in tmp_path.iterdir())
     assert written == sorted(["models", *(each["path"] for each in files)])
     sizes = [(tmp_path / each["path"]).stat().st_size for each in files]
-    assert [each["bytes"] for each in files] == sizes == sorted(sizes, reverse=True)
-    changes = [each["label_accuracy_change"] for each in files]
-    assert changes[0] is None
-    assert all(change >= -0.001 for change in changes[1:])
+    assert [each["size_bytes"] for each in files] == sizes == sorted(sizes, reverse=True)
+    gates = [each["quality_gate"] for each in files]
+    assert gates[0] is None
+    for gate in gates[1:]:
+        assert (gate["result"], gate["images"] % 1000) == ("passed", 0)
+        assert gate["label_accuracy_change"] >= -0.001
+        assert gate["classifier_accuracy"] > 0.95
+        low = "the label accuracy of the trained network in the quality gate"
+    assert all(any(note.startswith(low) for note in each["notes"]) for each in files[1:])
     for each in files:
         assert each["opset"] == 20
         assert 0 < each["latency_microseconds"] < 1e6

@@ -1,5 +1,6 @@
 """cgan-export with a module of the user, or a generator that the user wrote."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -205,3 +206,41 @@ def test_options_of_a_module_need_a_module(call: Command, run_dir: Path) -> None
     done = call("cgan-export", run_dir, "out.onnx", "--noise-dim", 6)
     assert done.returncode == 2
     assert b"--noise-dim is for a module such as my_module:generator" in done.stderr
+
+
+def test_json_holds_the_notes_and_labels_that_are_left_out_are_one(
+    call: Command, mine: str
+) -> None:
+    words = ("--noise-dim", "6", "--classes", "2", "--precision", "int8", "--no-quality-gate")
+    done = call("cgan-export", f"{mine}:generator", "mine.onnx", *words, "--json", "-q")
+    assert (done.returncode, done.stderr) == (0, b"")
+    (file,) = json.loads(done.stdout)
+    assert "the network has 3 labels, but only the first 2 are exported" in file["notes"]
+    assert any("may be slower than fp32" in note for note in file["notes"])
+
+
+def test_a_mistake_in_forward_is_located(call: Command, mine: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{mine}.py"
+    path.write_text(path.read_text().replace("self.layer(z) +", "self.layer.chunk(2) +", 1))
+    done = call("cgan-export", f"{mine}:generator", "mine.onnx", *OPTIONS)
+    message = f"forward(z, y) of {mine}:generator fails at {mine}.py:11 for noise [1, 6]"
+    assert message in done.stderr.decode()
+    assert "no attribute 'chunk'; correct it" in done.stderr.decode()
+
+
+def test_weights_and_code_of_a_user_as_model_are_told_how_to_name_them(
+    call: Command, tmp_path: Path
+) -> None:
+    torch.save({"layer.weight": torch.zeros(2, 2)}, tmp_path / "mine.pt")
+    torch.jit.save(torch.jit.script(torch.nn.Identity()), tmp_path / "compiled.pt")
+    command = "cgan-export my_module:generator OUTPUT --weights mine.pt --noise-dim N"
+    for words, message in (
+        (["mine.pt"], command),
+        (["mine.pt", "out.onnx", "--noise-dim", "6"], command),
+        (["compiled.pt"], "it is TorchScript"),
+        (["mine.py:make", "out.onnx", "--noise-dim", "6"], "write mine:make"),
+        (["nets/mine.py"], "write nets.mine:NAME, where NAME is an object in mine.py"),
+    ):
+        done = call("cgan-export", *words, *(["out.onnx"] if len(words) == 1 else []))
+        assert done.returncode in (1, 2)
+        assert message in done.stderr.decode()

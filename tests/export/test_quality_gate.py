@@ -97,7 +97,10 @@ def test_a_network_with_a_low_label_accuracy_gives_a_warning(
 ) -> None:
     assert not caplog.text
     gate(800, 0)
-    assert "the label accuracy of the trained network is only 20.00%" in caplog.text
+    assert (
+        "the label accuracy of the trained network in the quality gate (1,000 images) is only 20"
+        in caplog.text
+    )
     assert "check --dataset" in caplog.text
 
 

@@ -75,7 +75,7 @@ def test_the_installed_check_passes(scripts: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert report["passed"] is True
-    assert report["golden"]["largest_difference"] == 0
+    assert report["golden"]["max_pixel_error"] == 0
     assert report["versions"]["onnxruntime"] in (*BUILDS, *report["installed"].values())
 
 
@@ -89,7 +89,7 @@ def test_the_cuda_build_without_a_gpu_reports_why_cuda_is_missing(
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "error: onnxruntime offers CUDAExecutionProvider, but the session did not get it: NVIDIA's "
-        "driver is missing (libcuda.so.1); install it, or use --provider cpu\n"
+        "driver is missing (libcuda.so.1); install it, or use the provider cpu\n"
     )
     done = run(*generate, folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, "digit-9-seed-1.png  seed 1\n")

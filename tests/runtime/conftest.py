@@ -67,7 +67,7 @@ def _info(image_shape: ImageShape) -> ModelInfo:
         training={"epochs": 1, "seconds": 0.5},
         versions={"cgan-export": "0.1.0"},
         quality={"label_accuracy": 0.5},
-        verification={"largest_difference": 0},
+        verification={"max_pixel_error": 0},
         golden=Golden(GOLDEN_SEED, GOLDEN_LABELS, pixels.tobytes()),
         bit_exact=False,
     )

@@ -42,7 +42,7 @@ def driver(devices: int, code: int = 0) -> SimpleNamespace:
 def test_missing_driver_is_named(libraries: Loader) -> None:
     libraries()
     assert explain_cuda_not_obtained(ONNXRUNTIME) == (
-        "NVIDIA's driver is missing (libcuda.so.1); install it, or use --provider cpu"
+        "NVIDIA's driver is missing (libcuda.so.1); install it, or use the provider cpu"
     )
 
 
@@ -50,7 +50,7 @@ def test_missing_driver_is_named(libraries: Loader) -> None:
 def test_missing_device_is_reported(libraries: Loader, devices: int, code: int) -> None:
     libraries(libcuda=driver(devices, code))
     assert explain_cuda_not_obtained(ONNXRUNTIME) == (
-        f"NVIDIA's driver finds no device (code {code}); use --provider cpu"
+        f"NVIDIA's driver finds no device (code {code}); use the provider cpu"
     )
 
 
@@ -62,7 +62,7 @@ def test_missing_library_is_named(libraries: Loader) -> None:
     )
     assert explain_cuda_not_obtained(ONNXRUNTIME) == (
         "the library libcublasLt.so.12 is missing; "
-        "pip install 'onnxruntime-gpu[cuda,cudnn]', or use --provider cpu"
+        "pip install 'onnxruntime-gpu[cuda,cudnn]', or use the provider cpu"
     )
 
 
@@ -72,5 +72,5 @@ def test_missing_library_is_named(libraries: Loader) -> None:
 def test_nothing_is_missing(libraries: Loader, reason: str, explanation: str) -> None:
     libraries(libcuda=driver(1), providers_shared=object(), providers_cuda=object())
     assert explain_cuda_not_obtained(ONNXRUNTIME, reason) == (
-        f"{explanation}; look at nvidia-smi, or use --provider cpu"
+        f"{explanation}; look at nvidia-smi, or use the provider cpu"
     )

@@ -44,10 +44,10 @@ def test_shipped_model_passes(command: Command) -> None:
     assert facts["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert facts["offered"] == onnxruntime.get_available_providers()
     assert facts["installed"] == {"onnxruntime": onnxruntime.__version__}
-    assert facts["golden"] == {"images": 10, "largest_difference": 0, "allowed": 0}
+    assert facts["golden"] == {"images": 10, "max_pixel_error": 0, "tolerance": 0}
     assert facts["model"]["sha256"] == hashlib.sha256(content).hexdigest()
-    assert facts["model"]["bytes"] == len(content)
-    assert facts["model"]["precision"] == "int8"
+    assert facts["model"]["size_bytes"] == len(content)
+    assert (facts["model"]["precision"], facts["model"]["bit_exact"]) == ("int8", True)
     assert 0 < facts["latency_microseconds"] < 1e6
     assert facts["images_per_second"] > 1000
     assert facts["load_milliseconds"] > 0
@@ -58,7 +58,7 @@ def test_text_report_shows_provider_versions_and_speed(call: Command, tiny_model
     done = call("cgan-check", "--provider", "cpu", "--model", tiny_model)
     assert done.returncode == 0, done.stderr
     rows = {line[:13].strip(): line[15:] for line in done.stdout.decode().splitlines()}
-    assert rows["provider"] == "cpu"
+    assert (rows["provider"], rows["bit-exact"]) == ("cpu", "no")
     assert rows["model"] == f"{tiny_model}, {tiny_model.stat().st_size:,} bytes"
     assert "made up: 10 classes, 12 x 9 pixels, gray, fp32, contract 1" in rows.values()
 
@@ -94,12 +94,24 @@ def test_golden_sample_is_compared_with_a_tolerance(
     assert (report.golden_max_error, report.passed) == (error, passed)
     done = call("cgan-check", "--provider", "cpu", "--model", path)
     assert done.returncode == (0 if passed else 1)
+    values = json.loads(call("cgan-check", "--provider", "cpu", "--model", path, "--json").stdout)
+    assert (values["passed"], "error" in values) == (passed, not passed)
     if passed:
         assert done.stderr == b""
     else:
         (line,) = done.stderr.decode().splitlines()
         assert line.startswith("error: ")
         assert f" {error} " in line
+
+
+@pytest.mark.parametrize("words", [("--provider", "cuda"), ("--model", "damaged.onnx")])
+def test_a_failed_check_is_json_too(call: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "damaged.onnx").write_bytes(SHIPPED_MODEL.read_bytes()[:-1])
+    done = call("cgan-check", *words, "--json")
+    assert done.returncode == 1
+    values = json.loads(done.stdout)
+    assert values == {"passed": False, "error": values["error"]}
+    assert done.stderr.decode() == f"error: {values['error']}\n"
 
 
 def test_cuda_on_a_cpu_build_is_one_error_line(call: Command) -> None:
@@ -233,7 +245,7 @@ def test_model_is_read_once(call: Command, tiny_model: Path, tmp_path: Path) -> 
     writer.join()
     assert done.returncode == 0, done.stderr
     model = json.loads(done.stdout)["model"]
-    assert model["bytes"] == len(content)
+    assert model["size_bytes"] == len(content)
     assert model["sha256"] == hashlib.sha256(content).hexdigest()
 
 

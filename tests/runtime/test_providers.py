@@ -86,7 +86,7 @@ def test_missing_cuda_is_explained(
     with pytest.raises(ProviderError, match="but the session did not get it: NVIDIA's") as caught:
         open_on("cuda")
     message = str(caught.value)
-    assert message.endswith("; install it, or use --provider cpu")
+    assert message.endswith("; install it, or use the provider cpu")
     assert "\n" not in message
     assert open_on("auto").get_providers() == [CPU]
     assert caplog.record_tuples == [
@@ -114,13 +114,13 @@ ImageGenerator({str(tiny_model)!r})
 @pytest.mark.parametrize(
     ("failure", "ending"),
     [
-        (None, "it gives no reason; use --provider cpu"),
-        (NativeError("model too\nold"), "model too old; use --provider cpu"),
+        (None, "it gives no reason; use the provider cpu"),
+        (NativeError("model too\nold"), "model too old; use the provider cpu"),
         (
             NativeError("/src/a.cc:729 void f(int&, b) Install it"),
-            "Install it; use --provider cpu",
+            "Install it; use the provider cpu",
         ),
-        (NativeError(), "NativeError; use --provider cpu"),
+        (NativeError(), "NativeError; use the provider cpu"),
     ],
     ids=["no error", "a message", "a message with its location", "no message"],
 )
@@ -213,7 +213,7 @@ def test_a_provider_that_computes_no_node_was_not_obtained(fake: Fake) -> None:
     module.nodes = {CPU: 15}
     with pytest.raises(
         ProviderError,
-        match=rf"^{COREML} computes none of the 15 nodes of m\.onnx; use --provider cpu",
+        match=rf"^{COREML} computes none of the 15 nodes of m\.onnx; use the provider cpu",
     ):
         open_on("coreml")
     module.nodes = {CPU: 14, COREML: 1}

@@ -181,8 +181,8 @@ def test_session_has_the_requested_threads(fake: Fake, threads: int | None) -> N
         ),
         (["onnxruntime", "onnxruntime-gpu"], "both installed, and overwrite each other's files"),
         (["onnxruntime-gpu"], "the installed onnxruntime-gpu has no CUDA for this platform"),
-        (["onnxruntime-openvino"], "it is onnxruntime-openvino; use --provider cpu, or another"),
-        ([], "it is a build of its own; use --provider cpu, or another of its providers"),
+        (["onnxruntime-openvino"], "it is onnxruntime-openvino; use the provider cpu, or another"),
+        ([], "it is a build of its own; use the provider cpu, or another of its providers"),
     ],
     ids=" and ".join,
 )
@@ -198,7 +198,7 @@ def test_installed_onnxruntime_without_cuda_is_explained(
     message = str(caught.value)
     assert reason in message
     assert "\n" not in message
-    assert "use --provider cpu" in message.partition("; ")[2]
+    assert "use the provider cpu" in message.partition("; ")[2]
 
 
 @pytest.mark.parametrize("left_over", [None, ModuleType("onnxruntime")], ids=["missing", "empty"])

@@ -59,7 +59,8 @@ def test_a_truncated_file_is_rejected(run_dir: Path, tmp_path: Path, size: int) 
 def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     (tmp_path / "checkpoint.pt").touch()
-    assert error_of(tmp_path).endswith(f"; continue it with cgan-train --resume {tmp_path}")
+    remedy = f"; continue it with cgan-train --resume {tmp_path}, or start a new run if it ended"
+    assert remedy in error_of(tmp_path)
     (tmp_path / "checkpoint.pt").unlink()
     missing = f"there is no model {path}; train one with cgan-train, or check the path"
     assert error_of(path) == error_of(tmp_path) == missing

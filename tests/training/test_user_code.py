@@ -31,12 +31,20 @@ def test_a_module_of_the_current_folder_or_an_installed_one_is_imported(
     ("name", "message"),
     [
         ("named_mine", "'named_mine' is not of the form my_package.my_module:Name"),
-        ("named_mine.py:A", "there is no module 'named_mine.py' for named_mine.py:A; run the"),
+        (
+            "named_mine.py:A",
+            "there is no module 'named_mine.py' for named_mine.py:A; write named_mine:A",
+        ),
         ("../named_mine:A", "is not of the form"),
+        ("../named_mine.py:A", "; write named_mine:A in the folder .."),
+        ("nets/named_mine.py", "; write nets.named_mine:NAME, where NAME is an object in named_m"),
         ("no_such.module:A", "there is no module 'no_such' for no_such.module:A; run the command"),
         ("named_mine:C", "the module 'named_mine' has no 'C'; check the name after the colon"),
-        ("named_broken:A", "cannot import named_broken:A: ZeroDivisionError: division by zero; "),
-        ("named_needy:A", "cannot import named_needy:A: ModuleNotFoundError: No module named "),
+        (
+            "named_broken:A",
+            "cannot import named_broken:A at named_broken.py:1: ZeroDivision",
+        ),
+        ("named_needy:A", "cannot import named_needy:A at named_needy.py:1: ModuleNotFoundError: "),
     ],
 )
 def test_a_name_that_cannot_be_imported_is_one_clear_line(name: str, message: str) -> None:

@@ -199,6 +199,10 @@ def export_source(
         graph = store_weights_as_fp16(graph)
     elif precision == "int8" and not quantized:
         _log.info("quantizing to int8 with ONNX Runtime, which is not bit-exact")
+        _log.info(
+            "note: int8 makes the file smaller, but it may be slower than fp32; compare the files "
+            "with cgan-check"
+        )
         graph = quantize_statically(graph, source)
     info = model_info(source, precision, bit_exact=quantized is not None)
     with atomic_write(output) as file:

@@ -40,8 +40,8 @@ def model_info(source: GeneratorSource, precision: str, *, bit_exact: bool = Fal
 def verification_facts(errors: PixelErrors, gate_result: GateResult | None) -> dict[str, Any]:
     """Return what the verification and the quality gate found."""
     facts: dict[str, Any] = {
-        "largest_difference": errors.max,
-        "mean_difference": round(errors.mean, 4),
+        "max_pixel_error": errors.max,
+        "mean_pixel_error": round(errors.mean, 4),
         "images": errors.images,
         "quality_gate": _gate_text(gate_result),
     }

@@ -4,6 +4,7 @@ The checks run the module on every label, so that its mistakes appear as they ar
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,10 +26,13 @@ from cgan_runtime.model_file.validation.rules import MAX_ELEMENTS
 from cgan_runtime.noise import standard_normal
 from cgan_training.errors import one_line
 from cgan_training.recipe.schema import MAX_NOISE_DIM
+from cgan_training.user_code import place_of
 
 CHECKED_IMAGES = 64  # or one per label
 ALONE = 8  # images that are also generated one at a time
 MAX_OUTSIDE = 1 / 3  # share of the values outside value_range
+_SHAPE_ERRORS = IndexError, RuntimeError, ValueError, AssertionError
+_SHAPES = re.compile(r"(?i)\b(shapes?|sizes?|dim\w*|channels?|out of (range|bounds))\b")
 MAX_FAR_OUTSIDE = 0.01  # share of the values outside by more than its width
 
 
@@ -63,13 +67,18 @@ def check_module(module: nn.Module, name: str) -> None:
         ExportError: the module is not one in eval mode, in float32 and on the CPU, or forward()
             does not take noise and label.
     """
-    if not isinstance(module, nn.Module) or isinstance(module, torch.jit.ScriptModule):
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ExportError(f"{name} is TorchScript; give the nn.Module that it was compiled from")
+    if not isinstance(module, nn.Module):
         kind = type(module).__name__
         raise ExportError(f"{name} is not an nn.Module but a {kind}; give the nn.Module itself")
     for path, each in module.named_modules():
         part = f"its layer {path} is" if path else "it is"
         if isinstance(each, torch.jit.ScriptModule):
-            raise ExportError(f"{name} cannot be exported: {part} TorchScript; use the nn.Module")
+            raise ExportError(
+                f"{name} cannot be exported: {part} TorchScript; use the nn.Module that it was "
+                "compiled from"
+            )
         if each.training:
             raise ExportError(f"{name} cannot be exported: {part} in training mode; call .eval()")
     for kind, tensors in (
@@ -118,6 +127,33 @@ def measure_output(
     return (channels, height, width), note
 
 
+def find_unused_labels(module: nn.Module, noise_dim: int, classes: int) -> str | None:
+    """Return a note if the module has an embedding of more labels than the classes."""
+    # In this order, they are unlike the indices of positions or channels.
+    labels = torch.arange(min(classes, ALONE)).flip(0).repeat(2)
+    noise = torch.from_numpy(standard_normal(REFERENCE_SEED, 0, len(labels), noise_dim))
+    rows = classes
+
+    def record(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        nonlocal rows
+        given = inputs[0] if inputs else None
+        is_label = isinstance(given, Tensor) and torch.equal(given.flatten().long(), labels)
+        if isinstance(layer, nn.Embedding) and is_label:
+            rows = max(rows, layer.num_embeddings)
+
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Embedding)]
+    hooks = [layer.register_forward_pre_hook(record) for layer in layers]
+    try:
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            module(noise, labels.clone())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if rows == classes:
+        return None
+    return f"the network has {rows:,} labels, but only the first {classes:,} are exported"
+
+
 class _Forward:
     """Calls forward() and checks what it returns."""
 
@@ -132,9 +168,12 @@ class _Forward:
         try:
             image = self.module(noise.clone(), label.clone())
         except Exception as error:
+            advice = "correct it"
+            if isinstance(error, _SHAPE_ERRORS) and _SHAPES.search(str(error)):
+                advice = "check noise_dim and the number of classes"
             raise ExportError(
-                f"{describe_forward(self.module, self.name)} fails for {inputs} with labels up to "
-                f"{int(label.max())}: {one_line(error)}; check noise_dim and the number of classes"
+                f"{describe_forward(self.module, self.name)} fails{place_of(error)} for {inputs} "
+                f"with labels up to {int(label.max())}: {one_line(error)}; {advice}"
             ) from error
         self._check(image, len(noise), inputs)
         result: Tensor = image

@@ -8,7 +8,12 @@ import torch
 from torch import nn
 
 from cgan_export.call_forms import adapt
-from cgan_export.module_checks import check_arguments, check_module, measure_output
+from cgan_export.module_checks import (
+    check_arguments,
+    check_module,
+    find_unused_labels,
+    measure_output,
+)
 from cgan_export.passes.parametrizations import compute_weights
 from cgan_export.source import TANH_RANGE, GeneratorSource, ValueRange, hash_weights
 
@@ -39,8 +44,9 @@ def source_of_module(
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             generator = adapt(generator, name, noise_dim, classes)
         image_shape, note = measure_output(generator, name, noise_dim, classes, value_range)
-    if note:
-        _log.info("note: %s", note)
+        unused = find_unused_labels(generator, noise_dim, classes)
+    for text in filter(None, (note, unused)):
+        _log.info("note: %s", text)
     return GeneratorSource(
         generator=generator,
         name=name,

@@ -99,7 +99,7 @@ def test_unwritable_output_is_reported_and_changes_nothing(
         (["--model", "{missing}"], "there is no model {missing}; "),
         (["--model", "{truncated}"], "{truncated} is not an ONNX model, or is truncated or"),
         (["--model", "{newer}"], "{newer} follows model contract 2"),
-        (["--provider", "cuda"], "pip install 'cgan-runtime[gpu]', or use --provider cpu"),
+        (["--provider", "cuda"], "pip install 'cgan-runtime[gpu]', or use the provider cpu"),
         (["--provider", "tpu"], "'tpu'"),
         (["--count", "1000000000000000"], "is larger than PNG readers accept; generate fewer"),
         (["--start", str(2**63 - 1), "--count", "2"], "out of range"),

@@ -134,6 +134,8 @@ def _checked_entries(content: bytes) -> dict[str, memoryview]:
     for entry in listed:
         folder, _, name = entry.orig_filename.partition("/")
         is_known = NAMES.fullmatch(name) or DOT_NAMES.fullmatch(name)
+        if name.startswith("code/__torch__"):
+            raise ArchiveError("it is TorchScript, which torch.jit.save() wrote")
         if not is_known or folder != only_folder:
             raise ArchiveError(f"it has the unexpected entry {entry.orig_filename!r:.60}")
         if name in checked:

@@ -24,7 +24,8 @@ def find_model(path: Path) -> Path:
         if path.name == "model.pt" and (run / "checkpoint.pt").exists():
             raise ModelFileError(
                 f"the run in {run} is not finished, so there is no {path}; continue it with "
-                f"cgan-train --resume {shlex.quote(str(run))}"
+                f"cgan-train --resume {shlex.quote(str(run))}, or start a new run if it ended with "
+                "an error"
             ) from error
         message = f"there is no model {path}; train one with cgan-train, or check the path"
         raise ModelFileError(message) from error

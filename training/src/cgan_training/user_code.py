@@ -7,18 +7,53 @@ names that a model or checkpoint contains.
 import importlib
 import re
 import sys
-from pathlib import Path
+import sysconfig
+import traceback
+from importlib.util import find_spec
+from pathlib import Path, PurePath
 from typing import Any
 
 from cgan_runtime.errors import printable
 from cgan_training.errors import UserCodeError, one_line
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
 def is_user_code(name: str) -> bool:
     """Return whether a text has the form "my_package.my_module:Name"."""
     return _NAME.fullmatch(name) is not None
+
+
+def is_file_of_user(path: str) -> bool:
+    """Return whether a source file belongs neither to Python nor to torch nor to this project."""
+    is_standard = path.startswith(_STANDARD_LIBRARY) and "site-packages" not in path
+    if path.startswith("<") or is_standard:
+        return False
+    packages = "torch", "cgan_runtime", "cgan_training", "cgan_export"
+    specs = (find_spec(name) for name in packages)
+    folders = (Path(each.origin).parent for each in specs if each and each.origin)
+    return not any(Path(path).is_relative_to(folder) for folder in folders)
+
+
+def place_of(error: BaseException) -> str:
+    """Return the last line of a user's code in a traceback, " at my_module.py:12", or ""."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if is_file_of_user(frame.filename)]
+    return f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
+
+
+def explain_file_name(name: str) -> str | None:
+    """Return how to write "folder/my_module.py:Name" as a module; None if it has another form."""
+    file, _, attribute = name.partition(":")
+    path = PurePath(file)
+    if path.suffix != ".py":
+        return None
+    module = ".".join(path.with_suffix("").parts)
+    text = f"{module}:{attribute or 'NAME'}"
+    if not is_user_code(text):
+        text = f"{path.stem}:{attribute or 'NAME'} in the folder {path.parent}"
+    return f"write {text}" if attribute else f"write {text}, where NAME is an object in {path.name}"
 
 
 def import_object(name: str) -> Any:
@@ -31,8 +66,10 @@ def import_object(name: str) -> Any:
         UserCodeError: the name has another form, the module does not exist or fails while it is
             imported, or it lacks the attribute.
     """
+    advice = explain_file_name(name)
     if not is_user_code(name):
-        raise UserCodeError(f"{printable(name)!r} is not of the form my_package.my_module:Name")
+        what = f"{printable(name)!r} is not of the form my_package.my_module:Name"
+        raise UserCodeError(f"{what}; {printable(advice)}" if advice else what)
     module_name, _, attributes = name.partition(":")
     folder = str(Path.cwd())
     if folder not in sys.path:
@@ -43,8 +80,8 @@ def import_object(name: str) -> Any:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise UserCodeError(_failed(name, error)) from error
         raise UserCodeError(
-            f"there is no module {error.name!r} for {name}; run the command in the folder that "
-            "contains it, or install its package"
+            f"there is no module {error.name!r} for {name}; "
+            + (advice or "run the command in the folder that contains it, or install its package")
         ) from error
     except Exception as error:
         raise UserCodeError(_failed(name, error)) from error
@@ -59,6 +96,6 @@ def import_object(name: str) -> Any:
 
 def _failed(name: str, error: Exception) -> str:
     return (
-        f"cannot import {name}: {printable(one_line(error))}; correct the module, or use --debug "
-        "for its traceback"
+        f"cannot import {name}{place_of(error)}: {printable(one_line(error))}; correct the "
+        "module, or use --debug for its traceback"
     )

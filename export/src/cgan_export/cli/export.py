@@ -5,6 +5,7 @@ import math
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +13,17 @@ from cgan_export.cli import options
 from cgan_export.cli.c_source import check_c_option, export_onnx_to_c
 from cgan_export.cli.loading import load_data, load_source
 from cgan_export.cli.modules import ModuleOptions, check_module_options
+from cgan_export.cli.notes import collect_notes
 from cgan_export.cli.outputs import check_output, output_paths
 from cgan_export.cli.pictures import write_card
 from cgan_runtime.cli import runner
 from cgan_runtime.model_file.contract import CLASS_LIMIT, MAX_OPSET, OPSET
 from cgan_training.cli.common import limit_threads, log_to_stderr, prepare_for_torch
 from cgan_training.recipe.schema import MAX_NOISE_DIM
+
+if TYPE_CHECKING:
+    from cgan_export.export import Gate, Measure
+    from cgan_training.data import Dataset
 
 _logger = logging.getLogger(__name__)
 MAX_LOSS_POINTS = 50.0  # of --max-accuracy-loss, in percentage points
@@ -209,6 +215,7 @@ def command(
         return
     prepare_for_torch()
     log_to_stderr("cgan_training", "cgan_export", quiet=quiet)
+    notes = collect_notes("cgan_training", "cgan_export")
     # Check the arguments before torch is imported, which takes seconds.
     module = ModuleOptions(generator, noise_dim, classes, class_names, value_range, weights)
     check_module_options(model, module)
@@ -218,7 +225,6 @@ def command(
     check_c_option(c_folder, outputs, model)
 
     from cgan_export.cli.report import report_table, report_values
-    from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
     from cgan_export.export import export_source
     from cgan_export.metadata import model_info
     from cgan_export.targets.c.source import write_c
@@ -234,13 +240,14 @@ def command(
     gated = has_gate(outputs.keys(), allowed=quality_gate)
     gate = measure = None
     if gated or evaluate:
-        data = load_data(source, dataset, data_dir, gated=gated, evaluate=evaluate)
-        gate = partial(
-            compare_accuracy, data=data[0], cache_dir=cache_dir, max_loss=max_accuracy_loss / 100
+        train, test = load_data(source, dataset, data_dir, gated=gated, evaluate=evaluate)
+        gate, measure = _quality_functions(
+            train, test, cache_dir, max_accuracy_loss / 100, evaluate=evaluate
         )
-        measure = partial(measure_quality, data=data[1], cache_dir=cache_dir) if data[1] else None
-    files = []
+    files: list[dict[str, Any]] = []
+    general = len(notes)
     for precision, path in outputs.items():
+        first = len(notes)
         report = export_source(
             source,
             path,
@@ -253,6 +260,7 @@ def command(
         with ImageGenerator(path, provider="cpu", threads=1) as exported:
             speed = measure_speed(exported)
             values = report_values(report, speed)
+            values["notes"] = [*notes[:general], *notes[first:]]
             if card:
                 write_card(exported, speed)
             if triton:
@@ -261,6 +269,19 @@ def command(
             values |= write_c(path, c_folder) if precision == "int8" else {"c": None}
         files.append(values)
     runner.echo_report(files, report_table(files), as_json=as_json, quiet=quiet)
+
+
+def _quality_functions(
+    train: "Dataset", test: "Dataset | None", cache_dir: Path, limit: float, *, evaluate: bool
+) -> "tuple[Gate, Measure | None]":
+    from cgan_export.evaluation.datasets import EvaluationData
+    from cgan_export.evaluation.quality_gate import compare_accuracy, measure_quality
+
+    gate = partial(compare_accuracy, data=train, test=test, cache_dir=cache_dir, max_loss=limit)
+    if not evaluate or test is None:
+        return gate, None
+    data = EvaluationData(train, test)
+    return gate, partial(measure_quality, data=data, cache_dir=cache_dir)
 
 
 def main() -> None:

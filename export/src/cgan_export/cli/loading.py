@@ -1,12 +1,15 @@
 """Load what cgan-export needs: the generator, and the dataset if images are evaluated."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgan_export.cli.modules import ModuleOptions, load_module, names_module
+from cgan_export.cli.modules import OWN_WEIGHTS, ModuleOptions, load_module, names_module
+from cgan_runtime.errors import printable
+
+_logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from cgan_export.evaluation.datasets import EvaluationData
     from cgan_export.source import GeneratorSource
     from cgan_training.data import Dataset
 
@@ -14,11 +17,16 @@ if TYPE_CHECKING:
 def load_source(model: Path, options: ModuleOptions, dataset: str | None) -> "GeneratorSource":
     """Load MODEL: a module of the user, a model.pt or a run directory."""
     from cgan_export.source import source_of_model
-    from cgan_training.model_file import load_model
+    from cgan_training.errors import ModelFileError
+    from cgan_training.model_file import REMEDY, load_model
 
     if names_module(model):
         return load_module(str(model), options, dataset)
-    return source_of_model(load_model(model, generator=options.generator), str(model))
+    try:
+        return source_of_model(load_model(model, generator=options.generator), str(model))
+    except ModelFileError as error:
+        own = OWN_WEIGHTS.format(weights=printable(str(model)))
+        raise ModelFileError(str(error).replace(REMEDY, f"{REMEDY}; {own}")) from error
 
 
 def load_data(
@@ -28,8 +36,8 @@ def load_data(
     *,
     gated: bool,
     evaluate: bool,
-) -> "tuple[Dataset, EvaluationData | None]":
-    """Load the training images for the quality gate, and both parts of the dataset for --evaluate.
+) -> "tuple[Dataset, Dataset | None]":
+    """Load the training images and the test images; only --evaluate requires test images.
 
     Raises:
         VerificationError: the quality gate is on, and the dataset is not available or does not fit.
@@ -49,4 +57,11 @@ def load_data(
         raise VerificationError(
             f"the quality gate needs the dataset: {error}; or pass --no-quality-gate"
         ) from error
-    return train, load_evaluation_data(images, dataset, data_dir, train) if evaluate else None
+    try:
+        return train, load_evaluation_data(images, dataset, data_dir, train).test
+    except (DatasetError, EvaluationError) as error:
+        if evaluate:
+            raise
+        reason = str(error).rpartition("; ")[0] or error
+        _logger.info("note: the accuracy of the evaluation classifier is unknown: %s", reason)
+        return train, None

@@ -9,7 +9,7 @@ import click
 
 from cgan_runtime.errors import printable
 from cgan_training.model_path import find_model
-from cgan_training.user_code import is_user_code
+from cgan_training.user_code import explain_file_name, is_user_code
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from cgan_export.source import GeneratorSource
 
 OPTIONS = ("noise_dim", "classes", "class_names", "value_range", "weights")
+OWN_WEIGHTS = (  # what to do with weights that cgan-train did not write
+    "for the weights of your own network, name its code: cgan-export my_module:generator OUTPUT "
+    "--weights {weights} --noise-dim N --classes N"
+)
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,19 @@ def check_module_options(model: Path, options: ModuleOptions) -> None:
         click.UsageError: an option does not fit, or is missing.
         ModelFileError: there is no such file.
     """
+    name = printable(str(model))
+    if (advice := explain_file_name(name)) is not None:
+        raise click.UsageError(f"MODEL {name!r} is a Python file, not a module; {advice}")
     if not names_module(model):
         given = [name for name in OPTIONS if getattr(options, name) is not None]
         if given:
             flag = f"--{given[0].replace('_', '-')}"
+            advice = "write my_module:NAME for a module"
+            if os.path.lexists(model):
+                advice = f"remove {flag}, or {OWN_WEIGHTS.format(weights=name)}"
             raise click.UsageError(
-                f"{flag} is for a module such as my_module:generator, but MODEL "
-                f"{printable(str(model))!r} is a file; remove it"
+                f"{flag} is for a module such as my_module:generator, but MODEL {name!r} is not "
+                f"one; {advice}"
             )
         find_model(model)
         return
@@ -105,7 +115,7 @@ def _call(name: str) -> "nn.Module":
 
     from cgan_export.errors import ExportError
     from cgan_training.errors import one_line
-    from cgan_training.user_code import import_object
+    from cgan_training.user_code import import_object, place_of
 
     value: Any = import_object(name)
     if not isinstance(value, nn.Module):
@@ -120,8 +130,8 @@ def _call(name: str) -> "nn.Module":
             value = value()
         except Exception as error:
             raise ExportError(
-                f"{name}() fails: {printable(one_line(error))}; give a function without arguments "
-                "that returns the nn.Module"
+                f"{name}() fails{place_of(error)}: {printable(one_line(error))}; give a function "
+                "without arguments that returns the nn.Module"
             ) from error
         if is_class and isinstance(value, nn.Module):
             value.eval()  # nobody else could have done it

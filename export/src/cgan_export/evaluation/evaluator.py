@@ -13,8 +13,10 @@ from torch import Tensor
 
 from cgan_export.evaluation.datasets import EvaluationData, require_fit
 from cgan_export.evaluation.image_sources import ImageSource
+from cgan_training.data import Dataset
 from cgan_training.data.spectrum import high_frequency_share
 from cgan_training.evaluation.classifier import (
+    EvaluationClassifier,
     classification_accuracy_score,
     label_accuracy,
     load_or_train_classifier,
@@ -72,13 +74,7 @@ class Evaluator:
     def __init__(self, data: EvaluationData, cache_dir: Path) -> None:
         self.train, self.test = data.train, data.test
         self.classifier = load_or_train_classifier(self.train, cache_dir)
-        self.classifier_accuracy = label_accuracy(
-            self.classifier, self.test.images, self.test.labels
-        )
-        _log.info(
-            "accuracy of the classifier on the test set: %.2f%%", self.classifier_accuracy * 100
-        )
-        warn_if_low(self.classifier_accuracy, "the evaluation classifier on the test set")
+        self.classifier_accuracy = measure_classifier(self.classifier, self.test)
         self.reference = Reference.fit(self.classifier, self.test, self.train)
         self._share_of_test = high_frequency_share(self.test.images)
         self._nearest_of_test = nearest_training_images(
@@ -138,6 +134,14 @@ class Evaluator:
         confusion = torch.zeros(2 * (self.train.classes,), dtype=torch.int64)
         confusion.index_put_((labels, predicted), torch.tensor(1), accumulate=True)
         return figures, confusion, nearest.index
+
+
+def measure_classifier(classifier: EvaluationClassifier, test: Dataset) -> float:
+    """Return the accuracy of the classifier on real test images; log it, with a warning if low."""
+    accuracy = label_accuracy(classifier, test.images, test.labels)
+    _log.info("accuracy of the classifier on the test set: %.2f%%", accuracy * 100)
+    warn_if_low(accuracy, "the evaluation classifier on the test set")
+    return accuracy
 
 
 def warn_if_low(accuracy: float, subject: str) -> None:

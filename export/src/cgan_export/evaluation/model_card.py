@@ -23,8 +23,8 @@ from cgan_training.pictures.sample_sheet import draw_sample_sheet
 
 SHEET_ROWS = 10
 VERIFICATION = {  # titles of the verification results
-    "largest_difference": "max pixel error vs PyTorch",
-    "mean_difference": "mean pixel error vs PyTorch",
+    "max_pixel_error": "max pixel error vs PyTorch",
+    "mean_pixel_error": "mean pixel error vs PyTorch",
     "images": "images compared",
     "quality_gate": "quality gate",
     "label_accuracy_change": "change of the label accuracy",

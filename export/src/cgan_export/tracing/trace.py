@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -22,9 +23,11 @@ from cgan_export.tracing.decompositions import decompose
 from cgan_export.tracing.folding import with_constants
 from cgan_export.tracing.networks import TraceableGenerator
 from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
+from cgan_runtime.model_file.validation.rules import OPERATORS
 from cgan_training.errors import one_line
 
 FLOAT_IMAGE = "float_image"  # tensor of the image before quantization to uint8, float32 in 0..span
+_RANDOM = re.compile("Random|Bernoulli|Multinomial|Dropout")
 _GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
 TRACED_BATCH = 3  # torch.export would treat a batch size of 0 or 1 as constant
 
@@ -136,6 +139,10 @@ def _check_operators(model: onnx.ModelProto) -> None:
             reason = "runs a graph of its own; use no loops, branches or nn.EmbeddingBag"
         elif node.op_type == "NonZero":
             reason = "finds the images or pixels of a mask; use torch.where() instead"
+        elif _RANDOM.match(node.op_type):
+            reason = (
+                "uses random numbers; make them part of noise, or constant with register_buffer"
+            )
         if reason:
             raise ExportError(f"the generator needs the operator {node.op_type}, which {reason}")
         if any(
@@ -145,6 +152,12 @@ def _check_operators(model: onnx.ModelProto) -> None:
                 "the generator computes in bfloat16, which the runtime does not; use float32, and "
                 "no torch.autocast()"
             )
+    unknown = next((each.op_type for each in model.graph.node if each.op_type not in OPERATORS), "")
+    if unknown:
+        raise ExportError(
+            f"the generator uses the operator {unknown}, which a model file may not hold; "
+            "docs/contract.md lists the operators"
+        )
 
 
 def _root_cause(error: BaseException) -> str:

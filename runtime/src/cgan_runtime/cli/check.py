@@ -45,24 +45,36 @@ def command(
     debug: bool,
 ) -> None:
     """Check that this device generates correct images, and measure its speed."""
-    runner.require_memory()
-    from cgan_runtime.diagnostics.device_check import check_device
-    from cgan_runtime.inference.session import limit_log
+    try:
+        runner.require_memory()
+        from cgan_runtime.diagnostics.device_check import check_device
+        from cgan_runtime.inference.session import limit_log
 
-    limit_log()
-    report = check_device(model, provider, threads, expect_sha256)
-    runner.echo_report(_as_json(report), _as_table(report), as_json=as_json, quiet=quiet)
-    if not report.passed:
-        raise CganError(
-            f"the max pixel error of the golden images is {report.golden_max_error} of 255, more "
-            f"than the tolerance of {report.golden_tolerance}; copy the model again, or use "
-            "another onnxruntime or provider"
-        )
+        limit_log()
+        report = check_device(model, provider, threads, expect_sha256)
+    except (CganError, click.ClickException) as error:
+        if as_json:
+            click.echo(runner.json_text({"passed": False, "error": str(error)}))
+        raise
+    error_text = None if report.passed else _explain(report)
+    values = _as_json(report, error_text)
+    runner.echo_report(values, _as_table(report), as_json=as_json, quiet=quiet)
+    if error_text is not None:
+        raise CganError(error_text)
 
 
-def _as_json(report: "DeviceReport") -> dict[str, Any]:
+def _explain(report: "DeviceReport") -> str:
+    return (
+        f"the max pixel error of the golden images is {report.golden_max_error} of 255, more than "
+        f"the tolerance of {report.golden_tolerance}; copy the model again, or use another "
+        "onnxruntime or provider"
+    )
+
+
+def _as_json(report: "DeviceReport", error: str | None) -> dict[str, Any]:
     return {
         "passed": report.passed,
+        **({"error": error} if error else {}),
         "versions": report.versions,
         "installed": report.onnxruntime_distributions,
         "offered": report.available_providers,
@@ -72,8 +84,8 @@ def _as_json(report: "DeviceReport") -> dict[str, Any]:
         "model": report.model,
         "golden": {
             "images": report.golden_images,
-            "largest_difference": report.golden_max_error,
-            "allowed": report.golden_tolerance,
+            "max_pixel_error": report.golden_max_error,
+            "tolerance": report.golden_tolerance,
         },
         "load_milliseconds": round(report.load_seconds * 1e3, 2),
         "latency_microseconds": round(report.speed.latency * 1e6, 1),
@@ -98,10 +110,11 @@ def _as_table(report: "DeviceReport") -> str:
         "available": ", ".join(report.available_providers),
         "provider": report.provider + (f" (computes {nodes})" if nodes else ""),
         **({"not CUDA": report.no_cuda_reason} if report.no_cuda_reason else {}),
-        "model": f"{model['path']}, {model['bytes']:,} bytes",
+        "model": f"{model['path']}, {model['size_bytes']:,} bytes",
         "SHA-256": model["sha256"],
         "contents": f"{model['dataset'] or 'unnamed dataset'}: {len(model['classes'])} classes, "
         f"{height} x {width} pixels, {color}, {model['precision']}, contract {model['contract']}",
+        "bit-exact": "yes" if model["bit_exact"] else "no",
         "golden images": f"{report.golden_images} compared, max pixel error "
         f"{report.golden_max_error} of 255: {'passed' if report.passed else 'FAILED'}",
         "load": f"{report.load_seconds * 1e3:.0f} ms",

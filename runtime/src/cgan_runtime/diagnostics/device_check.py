@@ -78,11 +78,12 @@ def check_device(
             no_cuda_reason=_no_cuda_reason(provider, generator.provider, warnings),
             model={
                 "path": str(generator.model_path),
-                "bytes": generator.model_size,
+                "size_bytes": generator.model_size,
                 "sha256": generator.model_sha256,
                 "contract": CONTRACT_VERSION,
                 "dataset": info.dataset,
                 "precision": info.precision,
+                "bit_exact": info.bit_exact,
                 "classes": list(info.class_names),
                 "noise_dim": info.noise_dim,
                 "shape": list(info.image_shape),

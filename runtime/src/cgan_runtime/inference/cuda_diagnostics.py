@@ -9,10 +9,10 @@ from typing import Any
 
 REINSTALL = (
     "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'cgan-runtime[gpu]', "
-    "or use --provider cpu"
+    "or use the provider cpu"
 )
 INIT_FILE = "onnxruntime/__init__.py"  # relative to site-packages
-INSTALL_LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]', or use --provider cpu"
+INSTALL_LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]', or use the provider cpu"
 
 
 def onnxruntime_distributions() -> dict[str, str]:
@@ -47,11 +47,11 @@ def explain_cuda_not_offered() -> str:
         )
     if sys.platform == "darwin" or names == ["onnxruntime-gpu"]:
         name = names[0] if names else "onnxruntime"
-        return f"the installed {name} has no CUDA for this platform; use --provider cpu"
+        return f"the installed {name} has no CUDA for this platform; use the provider cpu"
     if names == ["onnxruntime"]:
         return f"it is the CPU build; {REINSTALL}"
     name = names[0] if names else "a build of its own"
-    return f"it is {name}; use --provider cpu, or another of its providers"
+    return f"it is {name}; use the provider cpu, or another of its providers"
 
 
 def explain_cuda_not_obtained(onnxruntime: Any, reason: str = "") -> str:
@@ -59,7 +59,7 @@ def explain_cuda_not_obtained(onnxruntime: Any, reason: str = "") -> str:
     return (
         driver_problem()
         or _library_problem(Path(onnxruntime.__file__).parent / "capi")
-        or f"{reason or 'it gives no reason'}; look at nvidia-smi, or use --provider cpu"
+        or f"{reason or 'it gives no reason'}; look at nvidia-smi, or use the provider cpu"
     )
 
 
@@ -69,11 +69,11 @@ def driver_problem() -> str | None:
     try:
         driver = ctypes.CDLL(name)
     except OSError:
-        return f"NVIDIA's driver is missing ({name}); install it, or use --provider cpu"
+        return f"NVIDIA's driver is missing ({name}); install it, or use the provider cpu"
     count = ctypes.c_int()
     code = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if code or not count.value:
-        return f"NVIDIA's driver finds no device (code {code}); use --provider cpu"
+        return f"NVIDIA's driver finds no device (code {code}); use the provider cpu"
     return None
 
 

@@ -170,7 +170,7 @@ class _Opener:
 
             explanation = explain_cuda_not_obtained(self._onnxruntime, reason)
         else:
-            explanation = f"{reason}; use --provider cpu"
+            explanation = f"{reason}; use the provider cpu"
         raise ProviderError(
             f"onnxruntime offers {provider}, but the session did not get it: {explanation}"
         )
@@ -199,7 +199,7 @@ class _Opener:
         if nodes and not nodes.get(short_name(provider)):
             raise ProviderError(
                 f"{provider} computes none of the {sum(nodes.values())} nodes of {self._source}; "
-                "use --provider cpu"
+                "use the provider cpu"
             )
 
     def _create(self, providers: list[str], provider_options: list[dict[str, str]]) -> Any:

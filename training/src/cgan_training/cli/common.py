@@ -63,8 +63,9 @@ class StderrHandler(logging.Handler):
 def log_to_stderr(*packages: str, quiet: bool) -> None:
     """Print what these packages log until the command ends, with quiet only the warnings."""
     handler, context = StderrHandler(), click.get_current_context()
+    handler.setLevel(logging.WARNING if quiet else logging.INFO)
     for logger in map(logging.getLogger, packages):
         context.call_on_close(partial(logger.setLevel, logger.level))
-        logger.setLevel(logging.WARNING if quiet else logging.INFO)
+        logger.setLevel(logging.INFO)
         logger.addHandler(handler)
         context.call_on_close(partial(logger.removeHandler, handler))

@@ -227,10 +227,13 @@ def classifier_file_name(dataset: Dataset) -> str:
     return f"classifier-v{VERSION}-{digest.hexdigest()[:16]}.pt"
 
 
-def load_or_train_classifier(dataset: Dataset, cache_dir: Path) -> EvaluationClassifier:
+def load_or_train_classifier(
+    dataset: Dataset, cache_dir: Path, way_out: str = ""
+) -> EvaluationClassifier:
     """Load the classifier of a dataset from cache_dir, or train it and store it there.
 
-    A training that was killed continues after its last epoch.
+    A training that was killed continues after its last epoch. The message that the training takes
+    minutes ends with way_out, which says how to omit it.
 
     Raises:
         OutputError: cache_dir cannot be written.
@@ -242,8 +245,9 @@ def load_or_train_classifier(dataset: Dataset, cache_dir: Path) -> EvaluationCla
         _log.info("using the evaluation classifier of %s in %s", dataset.name, path)
     else:
         _log.info(
-            "training the evaluation classifier of %s, which takes minutes; it is kept in %s",
-            *(dataset.name, cache_dir),
+            "training the evaluation classifier of %s, which takes minutes; it is kept in %s%s; "
+            "Ctrl-C keeps the finished epochs",
+            *(dataset.name, cache_dir, f"; {way_out}" if way_out else ""),
         )
         make_folder(cache_dir, "choose another --cache-dir")
         classifier = train_classifier(
