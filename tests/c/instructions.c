@@ -9,7 +9,7 @@
 
 #define SYSTICK ((volatile uint32_t *)0xe000e010)
 #define IMAGES 100
-#define PAINTED 65536
+#define PAINTED 1048576
 
 static __attribute__((noinline)) uint32_t run(void)
 {

@@ -15,7 +15,7 @@ from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import quantize
 from cgan_export.targets.c import c_files
 from cgan_export.targets.c.network import read_network
-from cgan_export.targets.c.source import c_texts
+from cgan_export.targets.c.source import c_texts, template_values
 from cgan_export.tracing.networks import ContractGenerator
 from cgan_runtime.model_file.contract import Golden, ImageShape, ModelInfo
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
@@ -66,9 +66,10 @@ class Network:
             bit_exact=True,
         )
         path = Path("net.onnx")
+        values = template_values(path, network, info, "0" * 64)
         files = c_files(path, folder)
         files[-1].parent.mkdir(parents=True)
-        for file, text in zip(files, c_texts(path, network, info, "0" * 64), strict=True):
+        for file, text in zip(files, c_texts(values), strict=True):
             file.write_text(text)
         return files[0]
 

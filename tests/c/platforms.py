@@ -2,6 +2,7 @@
 
     python tests/c/platforms.py                      # the shipped model, some minutes
     python tests/c/platforms.py --images 1000
+    python tests/c/platforms.py --model my.onnx --images 100
 
 A platform whose compiler or emulator is not installed is left out, with a line that says so.
 Microcontrollers are emulated by qemu-system-arm, other processors by qemu-user-static.
@@ -10,12 +11,17 @@ Microcontrollers are emulated by qemu-system-arm, other processors by qemu-user-
 import argparse
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from int8_networks import Network, make_network
+from int8_networks import Network
+
+from cgan_export.targets.c.source import write_c
+from cgan_runtime import CganError, ImageGenerator
+from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 HERE = Path(__file__).parent
 SEED, START = 2**64 - 1, 2**62 - 5_000
@@ -89,12 +95,21 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
-    images = parser.parse_args().images
-    network = make_network("shipped")
+    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL, help="an int8 .onnx file")
+    arguments = parser.parse_args()
+    images = arguments.images
     with tempfile.TemporaryDirectory() as folder:
-        source = network.write_c(Path(folder) / "net")
+        try:
+            with ImageGenerator(arguments.model, "cpu") as generator:
+                info = generator.info
+            copy = Path(folder, "net.onnx")
+            copy.write_bytes(arguments.model.read_bytes())
+            source = Path(write_c(copy, Path(folder))["c"])
+        except CganError as error:
+            sys.exit(f"error: {error}".replace(str(Path(folder, "net.onnx")), str(arguments.model)))
+        network = Network(arguments.model.read_bytes(), info.noise_dim, info.classes)
         if not missing("arm-none-eabi-gcc", "qemu-system-arm"):
-            few = images // 10
+            few = max(images // 10, 1)
             rows = [microcontroller(source, network, each, few) for each in MICROCONTROLLERS]
             head = ["processor", "code", "constants", "static RAM", "stack", "instructions"]
             print_table([*head, f"equal images of {few:,}"], rows)

@@ -1,5 +1,6 @@
 """The generated C gives the bytes of ONNX Runtime, whatever compiles it."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -71,6 +72,34 @@ def test_compilers_give_the_bytes_of_onnxruntime(
     program = compiled(source, tmp_path / "images", [compiler, *WARNINGS, *options])
     count = IMAGES // 10 if options is SANITIZERS else IMAGES
     assert_images([program, str(SEED), str(START), str(count)], expected[:count])
+
+
+@pytest.mark.parametrize("options", [["-O0"], ["-O2"], ["-O3", "-march=native"]])
+@pytest.mark.parametrize("compiler", ["gcc", "arm-none-eabi-gcc"])
+@pytest.mark.parametrize("kind", ["shipped", "convolutional, doubled twice, cropped, RGB"])
+def test_the_header_states_the_memory(
+    tmp_path: Path, kind: str, compiler: str, options: list[str]
+) -> None:
+    require(compiler)
+    source = make_network(kind).write_c(tmp_path / "net")
+    if compiler != "gcc":
+        options = ["-mthumb", "-mcpu=cortex-m4", options[0]]
+    command = [compiler, *options, "-std=c99", "-fstack-usage", "-c", str(source), "-o", "net.o"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    lines = [each.split("\t") for each in (tmp_path / "net.su").read_text().splitlines()]
+    frames = {place.rpartition(":")[2]: int(size) for place, size, _ in lines}
+    # Of the functions that net_generate() calls: none calls the first three while others run.
+    stack = sum(frames.values()) - frames["net_selftest"]
+    stack -= sum(frames.get(each, 0) for each in ("run_first_layer", "make_noise", "philox"))
+    header = source.with_suffix(".h").read_text()
+    constants, bound = (
+        int(re.findall(rf"NET_{name}_BYTES (\d+)", header)[0]) for name in ("CONSTANT", "STACK")
+    )
+    assert 0.6 * bound < stack <= bound
+    size = [compiler.replace("gcc", "size"), "-A", "net.o"]
+    sections = subprocess.check_output(size, cwd=tmp_path, text=True)
+    stored = sum(map(int, re.findall(r"(?m)^\.rodata\S*\s+(\d+)", sections)))
+    assert constants <= stored < constants + 1000
 
 
 @pytest.mark.parametrize("kind", ["shipped", "convolutional, doubled twice, cropped, RGB"])
@@ -167,9 +196,14 @@ def test_the_example_program_writes_a_picture(tmp_path: Path) -> None:
         )
         image = network.generate(5, 7, 1)[0]
         assert picture.stdout == header + image.transpose(1, 2, 0).tobytes()
-        wrong = subprocess.run([folder / "net", "99"], capture_output=True, check=False)
-        assert (wrong.returncode, wrong.stdout) == (2, b"")
-        assert wrong.stderr.startswith(b"error: LABEL must be 0 to ")
+        for arguments in (["99"], ["three"], [""], ["0", "-1"], ["0", "0", "1x"], ["0"] * 4):
+            wrong = subprocess.run([folder / "net", *arguments], capture_output=True, check=False)
+            assert (wrong.returncode, wrong.stdout) == (2, b"")
+            assert wrong.stderr.startswith(b"error: LABEL must be 0 to ")
+        with Path("/dev/full").open("wb") as full:
+            failed = subprocess.run([folder / "net"], stdout=full, stderr=-1, check=False)
+        assert failed.returncode == 1
+        assert failed.stderr == b"error: cannot write the image: No space left on device\n"
 
 
 def test_a_rust_program_generates_the_same_image(tmp_path: Path) -> None:

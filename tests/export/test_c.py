@@ -18,7 +18,7 @@ from onnx import numpy_helper
 from cgan_export.errors import ExportError
 from cgan_export.targets.c import c_files, c_name
 from cgan_export.targets.c.network import first_layer, read_network
-from cgan_export.targets.c.source import c_texts, compare_images, write_c
+from cgan_export.targets.c.source import c_texts, compare_images, template_values, write_c
 from cgan_runtime import ImageGenerator, OutputError
 from cgan_runtime.model_file.checksum import add_checksum
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
@@ -54,13 +54,17 @@ def test_integers_give_the_images_of_onnxruntime(exported: Exported, kind: str) 
 def test_an_onnx_file_becomes_c(call: Command, digits_file: Path, tmp_path: Path) -> None:
     done = call("cgan-export", "digits.onnx", "--c", "new/firmware")
     assert (done.returncode, done.stderr) == (0, b""), done.stderr
-    assert done.stdout == b"C source: new/firmware/digits.c\n"
+    memory = r", about (\d+,\d+) bytes of constants, (\d,\d+) bytes of stack\n"
+    report = re.fullmatch(f"C source: new/firmware/digits.c{memory}", done.stdout.decode())
+    assert report
+    constants, stack = (int(each.replace(",", "")) for each in report.groups())
     folder = tmp_path / "new" / "firmware"
     assert files_in(folder) == FILES
     header, source = (folder / "digits.h").read_text(), (folder / "digits.c").read_text()
     with ImageGenerator(digits_file, "cpu") as generator:
         assert f'#define DIGITS_MODEL_SHA256 "{generator.model_sha256}"' in header
-    for line in ("CLASSES 10", "CHANNELS 1", "HEIGHT 28", "WIDTH 28", "NOISE_DIM 64"):
+    bounds = (f"CONSTANT_BYTES {constants}", f"STACK_BYTES {stack}")
+    for line in ("CLASSES 10", "CHANNELS 1", "HEIGHT 28", "WIDTH 28", "NOISE_DIM 64", *bounds):
         assert f"#define DIGITS_{line}\n" in header
     for word in ("digits.onnx", "recipe edge-finish", "dataset mnist", "cgan-export digits.onnx"):
         assert word in " ".join(header[:300].split(" *\n")).replace("\n * ", " ")
@@ -68,15 +72,17 @@ def test_an_onnx_file_becomes_c(call: Command, digits_file: Path, tmp_path: Path
     assert not re.search(r"\b(float|double|malloc|math\.h)\b", code)
     assert max(map(len, source.splitlines())) <= 100
     done = call("cgan-export", "digits.onnx", "--c", "new/firmware", "--json")
-    assert json.loads(done.stdout) == [{"path": "digits.onnx", "c": "new/firmware/digits.c"}]
+    values = {"c": "new/firmware/digits.c", "c_constant_bytes": constants, "c_stack_bytes": stack}
+    assert json.loads(done.stdout) == [{"path": "digits.onnx", **values}]
 
 
 def test_a_model_becomes_onnx_and_c(call: Command, run_dir: Path, tmp_path: Path) -> None:
     options = ("--precision", "fp32", "--precision", "int8", "--no-quality-gate", "--c", "c")
     done = call("cgan-export", run_dir, "my model.onnx", *options)
     assert done.returncode == 0, done.stderr
-    (row,) = (each for each in done.stdout.decode().splitlines() if each.startswith("C source"))
-    assert row.split() == ["C", "source", "none", "c/my_model_int8.c"]
+    rows = [each.split() for each in done.stdout.decode().splitlines() if each.startswith("C ")]
+    assert rows[0] == ["C", "source", "none", "c/my_model_int8.c"]
+    assert [row[:2] for row in rows[1:]] == [["C", "constants"], ["C", "stack,"]]
     assert (tmp_path / "c" / "my_model_int8.c").is_file()
 
 
@@ -184,7 +190,8 @@ def test_texts_of_the_model_cannot_break_the_source() -> None:
             recipe={"name": "line\\\n#error"},
         )
     network = read_network(SHIPPED_MODEL.read_bytes())
-    source, header, *_ = c_texts(Path("*/ digits\n.onnx"), network, info, "0" * 64)
+    values = template_values(Path("*/ digits\n.onnx"), network, info, "0" * 64)
+    source, header, *_ = c_texts(values)
     assert source.index("*/") > source.index("--c DIR")
     assert "#error" not in source + header
     start = source.index("class_names[DIGITS_CLASSES] = {\n")

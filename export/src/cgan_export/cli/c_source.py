@@ -3,33 +3,28 @@
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from cgan_export.cli.modules import names_module
+from cgan_export.cli.options import given
 from cgan_export.cli.outputs import require_writable
 from cgan_export.targets.c import c_files
 from cgan_runtime.cli import runner
 from cgan_runtime.errors import OutputError, printable
 from cgan_training.model_path import find_model
 
+ONNX_OPTIONS = {"--model", "--c-folder", "--as-json", "--quiet", "--debug"}  # of an .onnx MODEL
 ORIGIN = b"/* cgan-export "  # the first bytes of the C files
 
 
 def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Write an existing int8 file as C and print the report."""
-    context = click.get_current_context()
-    given = {
-        each
-        for each in context.params
-        if context.get_parameter_source(each) is ParameterSource.COMMANDLINE
-    }
     find_model(model)
     if folder is None:
         raise click.UsageError(
             f"MODEL {model} is an .onnx file already; give the model.pt of a run or its run "
             "directory to export it, or --c DIR to write an int8 file as C"
         )
-    if given - {"model", "c_folder", "as_json", "quiet", "debug"}:
+    if given(click.get_current_context()) - ONNX_OPTIONS:
         raise click.UsageError(
             f"MODEL {model} is an .onnx file, which --c writes as C without OUTPUT and any option "
             "but --json and --quiet; omit them, or give a model.pt or a run directory"
@@ -37,9 +32,11 @@ def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool, quiet: 
     check_c_files(model, folder)
     from cgan_export.targets.c.source import write_c
 
-    source = write_c(model, folder)
-    values = {"path": str(model), "c": str(source)}
-    text = f"C source: {printable(str(source))}"
+    values = {"path": str(model), **write_c(model, folder)}
+    text = (
+        f"C source: {printable(values['c'])}, about {values['c_constant_bytes']:,} bytes of "
+        f"constants, {values['c_stack_bytes']:,} bytes of stack"
+    )
     runner.echo_report([values], text, as_json=as_json, quiet=quiet)
 
 

@@ -266,7 +266,7 @@ def command(
             if triton:
                 values["triton"] = str(write_repository(path, triton, exported.info))
         if c_folder:
-            values["c"] = str(write_c(path, c_folder)) if precision == "int8" else None
+            values |= write_c(path, c_folder) if precision == "int8" else {"c": None}
         files.append(values)
     runner.echo_report(files, report_table(files), as_json=as_json, quiet=quiet)
 

@@ -83,8 +83,17 @@ def _column(values: dict[str, Any]) -> dict[str, str]:
         "latency (1 image)": f"{values['latency_microseconds']:.0f} µs",
         "throughput": f"{values['images_per_second']:,} images/s",
         "export time": f"{values['seconds']} s",
-        **({"C source": printable(values["c"] or "none")} if "c" in values else {}),
+        **(_c_rows(values) if "c" in values else {}),
         **({"Triton model": printable(values["triton"])} if "triton" in values else {}),
+    }
+
+
+def _c_rows(values: dict[str, Any]) -> dict[str, str]:
+    """Return the rows of --c; files of other precisions have none."""
+    return {
+        "C source": printable(values["c"] or "none"),
+        "C constants": f"{values.get('c_constant_bytes', 0):,} bytes",
+        "C stack, at most": f"{values.get('c_stack_bytes', 0):,} bytes",
     }
 
 

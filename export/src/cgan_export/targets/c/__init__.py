@@ -11,14 +11,9 @@ from pathlib import Path
 
 def c_files(path: Path, folder: Path) -> tuple[Path, Path, Path, Path]:
     """Return the files of a model: source, header, example program and its Makefile."""
-    name = c_name(path)
-    example = folder / "example"
-    return (
-        folder / f"{name}.c",
-        folder / f"{name}.h",
-        example / f"{name}_main.c",
-        example / "Makefile",
-    )
+    name, example = c_name(path), folder / "example"
+    source, header = folder / f"{name}.c", folder / f"{name}.h"
+    return source, header, example / f"{name}_main.c", example / "Makefile"
 
 
 def c_name(path: Path) -> str:

@@ -30,7 +30,7 @@ class Layer:
     """A convolution that keeps the size of its input. A linear layer is one of a single pixel.
 
     Its output is float32(sum) * scale, rounded half to even, plus zero, from 0 to 255. The outputs
-    of a pixel become a cell of the next layer's input, [channels, *cell].
+    of a pixel become a cell of the next layer's input, [*cell, channels].
     """
 
     weight: Integers  # int8 [kernel, kernel, channels, outputs]
@@ -41,14 +41,20 @@ class Layer:
     cell: Integers  # rows and columns of a cell
 
     def run(self, maps: Integers) -> Integers:
-        """Return the next layer's input for an input, [channels, rows, columns]."""
+        """Return the next layer's input for an input, [rows, columns, channels]."""
         kernel, edge = len(self.weight), len(self.weight) // 2
-        padded = np.pad(maps.astype(float), [(0, 0), (edge, edge), (edge, edge)])  # exact
-        windows = sliding_window_view(padded, (kernel, kernel), (1, 2))
-        sums = np.tensordot(windows, self.weight.astype(float), ([3, 4, 0], [0, 1, 2])) + self.bias
+        padded = np.pad(maps.astype(float), [(edge, edge), (edge, edge), (0, 0)])  # exact
+        windows = sliding_window_view(padded, (kernel, kernel), (0, 1))
+        sums = np.tensordot(windows, self.weight.astype(float), ([3, 4, 2], [0, 1, 2])) + self.bias
         outputs = np.rint(sums.astype(np.float32) * self.scale) + self.zero
-        cells = outputs.clip(0, 255).astype(int).reshape(*self.size, -1, *self.cell)
-        return np.asarray(cells.transpose(2, 0, 3, 1, 4).reshape(-1, *self.size * self.cell))
+        cells = outputs.clip(0, 255).astype(int).reshape(*self.size, *self.cell, -1)
+        return np.asarray(cells.swapaxes(1, 2).reshape(*self.size * self.cell, -1))
+
+    def with_cells(self, cell: Integers) -> "Layer":
+        """Return the layer with cells, whose outputs were [channels, *cell] before."""
+        order = np.arange(len(self.bias)).reshape(-1, *cell).transpose(1, 2, 0).ravel()
+        weight, bias, scale = self.weight[..., order], self.bias[order], self.scale[order]
+        return replace(self, weight=weight, bias=bias, scale=scale, cell=cell)
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,11 @@ class Network:
     def generate(self, noise: Integers, label: int) -> NDArray[np.uint8]:
         """Return the image, uint8 [channels, height, width], of noise in steps of 1/32."""
         sums = self.table[label] + noise @ self.noise_weight
-        maps = (self.steps[self.groups] <= sums[:, None]).sum(1)[:, None, None]
+        maps = (self.steps[self.groups] <= sums[:, None]).sum(1)[None, None]
         for layer in self.layers:
             maps = layer.run(maps)
-        return np.asarray(self.pixels[maps[:, : self.shape[1], : self.shape[2]]], np.uint8)
+        image = self.pixels[maps[: self.shape[1], : self.shape[2]]]
+        return np.asarray(image.transpose(2, 0, 1), np.uint8)
 
 
 def read_network(content: bytes) -> Network:
@@ -105,9 +112,9 @@ def read_network(content: bytes) -> Network:
             layers.append(Layer(weight, bias, scale, int(zeros[number]), size, one))
         elif node.op_type == "Reshape":
             shape, last = stored[node.input[1]], layers[-1]
-            # A cropped image may be smaller than the cells.
-            cell = np.maximum(last.cell, -(-shape[-2:] // last.size))
-            layers[-1], size = replace(last, cell=cell), last.size * cell
+            if (last.cell == 1).all():  # otherwise it is the shape of an image, cropped or not
+                layers[-1] = last.with_cells(-(-shape[-2:] // last.size))
+                size = last.size * layers[-1].cell
     logits = (np.arange(256) - int(zeros[-2])) * float(scales[-2])
     pixels = np.rint(1 / (1 + np.exp(-logits)) / scales[-1]).astype(np.uint8)
     first = first_layer(stored["table"], stored["noise_weight"], scales[0])
@@ -128,9 +135,8 @@ def first_layer(
         ExportError: float32 rounds the sums, so that they depend on the order of summation.
     """
     unit = FLOAT16_STEP / STEPS_PER_UNIT
-    integers = (np.concatenate([table, weight / STEPS_PER_UNIT], dtype=float) / unit).astype(
-        np.int64
-    )
+    values = np.concatenate([table, weight / STEPS_PER_UNIT], dtype=float)
+    integers = (values / unit).astype(np.int64)
     common = np.bitwise_or.reduce(integers)
     common = np.maximum(common & -common, 1)  # the largest power of two that divides a column
     rows, columns = np.split(integers // common, [len(table)])

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from string import Template
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,11 +24,13 @@ from cgan_runtime.noise import STEPS_PER_UNIT, standard_normal, thresholds
 COMPARED_IMAGES = 500
 MAX_SHIFT = 55  # of a scale: products that would need a larger one are below half a step
 MAKEFILE = "CFLAGS ?= -O3 -std=c99\n%: %_main.c ../%.c\n\t$(CC) $(CFLAGS) -o $@ $^\n"
+OTHER_STACK = 1536  # bytes: a block of sums, and all that compilers add
+MEMORY = ("constant_bytes", "stack_bytes")
 TEMPLATES = ("template.c", "template.h", "template_main.c")
 
 
 @np.errstate(all="ignore")  # of scales that a foreign file may have
-def write_c(path: Path, folder: Path) -> Path:
+def write_c(path: Path, folder: Path) -> dict[str, Any]:
     """Write an int8 file as C source, after comparing its images with those of ONNX Runtime.
 
     Args:
@@ -35,7 +38,7 @@ def write_c(path: Path, folder: Path) -> Path:
         folder: the folder of the C files, which is created if it does not exist.
 
     Returns:
-        The path of the .c file.
+        What a report says: the path of the .c file and the bytes that the code needs.
 
     Raises:
         ExportError: the file is not bit-exact, or integers give other images.
@@ -53,16 +56,16 @@ def write_c(path: Path, folder: Path) -> Path:
         except (ExportError, IndexError, KeyError, TypeError, ValueError) as error:
             other = "--precision int8 did not write its graph"
             raise _refusal(path, error if isinstance(error, ExportError) else other) from error
-        texts = c_texts(path, network, info, generator.model_sha256)
+        values = template_values(path, network, info, generator.model_sha256)
     files = c_files(path, folder)
     make_folder(files[-1].parent, "choose another folder")
     with ExitStack() as stack:  # renames the files when all of them are complete
-        for file, text in zip(files, texts, strict=True):
+        for file, text in zip(files, c_texts(values), strict=True):
             if file in files[:2] or not file.exists():
                 stream = stack.enter_context(atomic_write(file))
                 stream.write(text.encode())
                 stream.flush()
-    return files[0]
+    return {"c": str(files[0])} | {f"c_{each}": values[each] for each in MEMORY}
 
 
 def _refusal(path: Path, reason: object) -> ExportError:
@@ -85,9 +88,15 @@ def compare_images(network: Network, generator: ImageGenerator) -> None:
             raise ExportError("integers give other images than ONNX Runtime")
 
 
-def c_texts(path: Path, network: Network, info: ModelInfo, sha256: str) -> list[str]:
+def c_texts(values: dict[str, Any]) -> list[str]:
     """Return the content of the files of c_files(), in order."""
-    name, units, (channels, height, width) = c_name(path), len(network.groups), network.shape
+    texts = (Path(__file__).with_name(each).read_text() for each in TEMPLATES)
+    return [*(Template(each).substitute(values) for each in texts), MAKEFILE]
+
+
+def template_values(path: Path, network: Network, info: ModelInfo, sha256: str) -> dict[str, Any]:
+    """Return the values of the templates by name."""
+    name = c_name(path)
     arrays: dict[str, ArrayLike] = {
         "int32_t thresholds": thresholds()[:127],
         "int32_t label_table": network.table,
@@ -97,49 +106,49 @@ def c_texts(path: Path, network: Network, info: ModelInfo, sha256: str) -> list[
         "uint8_t pixels": network.pixels,
         "int32_t golden_labels": info.golden.labels,
     }
-    layers, maps, sizes = [], [units, 1, 1, 1, 1], [units]
+    layers, sizes, max_inputs = [], [len(network.groups)], 0
     for number, layer in enumerate(network.layers):
-        outputs, biases = len(layer.bias), f"biases{number}" if layer.bias.any() else "NULL"
+        kernel, _, inputs, outputs = layer.weight.shape
         arrays[f"int8_t weights{number}"] = layer.weight
         arrays[f"uint32_t scales{number}"] = encoded_scales(layer.scale)
         if layer.bias.any():
             arrays[f"int32_t biases{number}"] = layer.bias
-        numbers = layer.zero, len(layer.weight), outputs
-        layers.append(
-            _braced(f"weights{number}", biases, f"scales{number}", *numbers, _braced(*maps))
-        )
-        maps = [outputs // layer.cell.prod(), *layer.size * layer.cell, *layer.cell]
+        biases = f"biases{number}" if layer.bias.any() else "NULL"
+        numbers = [layer.zero, kernel, *layer.size, inputs, outputs, outputs // layer.cell[0]]
+        text = ", ".join(map(str, numbers))
+        layers.append(f"{{weights{number}, {biases}, scales{number}, {text}}}")
         sizes.append(outputs * layer.size.prod())
-    is_cell = layer.size.prod() == 1  # so that its outputs are an image already
+        max_inputs = max(max_inputs, kernel * kernel * inputs)
+    # Whether the last feature map is the image.
+    in_place = network.shape[0] == 1 and sizes[-1] == np.prod(network.shape)
+    state_bytes = max(sizes[:-1] if in_place else sizes)
     recipe = f"recipe {info.recipe.get('name')}, dataset {info.dataset}"
     about = f"cgan-export {version('cgan-export')} made this from {path.name} ({recipe}):"
     # Characters that could end the comment or continue its line are replaced.
     about = re.sub(r"[^\w .,():-]", "_", f"{about} cgan-export {path.name} --c DIR", flags=re.ASCII)
-    values = {
+    return {
         "about": fill(about, 96, subsequent_indent=" * ", break_on_hyphens=False),
         "name": name,
         "NAME": name.upper(),
         "sha256": sha256,
         "classes": info.classes,
         "class_names": ",\n    ".join(map(quoted, info.class_names)),
-        "channels": channels,
-        "height": height,
-        "width": width,
-        "image_bytes": channels * height * width,
+        **dict(zip(("channels", "height", "width"), network.shape, strict=True)),
         "noise_dim": info.noise_dim,
-        "units": units,
-        "state_bytes": max(sizes[:-1] if is_cell else sizes),
-        "max_inputs": max(each.weight[..., 0].size for each in network.layers),
+        "constant_bytes": sum(
+            np.size(values) * np.dtype(declaration.partition("_t ")[0]).itemsize
+            for declaration, values in arrays.items()
+        ),
+        "stack_bytes": info.noise_dim + 2 * state_bytes + 3 * max_inputs + OTHER_STACK,
+        "state_bytes": state_bytes,
+        "max_inputs": max_inputs,
         "arrays": "\n".join(_array(f"{name.upper()}_CONST", *each) for each in arrays.items()),
         "layers": ",\n    ".join(layers),
-        "layer_count": len(layers),
-        "is_cell": int(is_cell),
-        "last_maps": _braced(*maps),
+        "last": "image" if in_place else "state[LAYERS % 2]",
+        "last_width": layer.size[1] * layer.cell[1],
         "golden_seed": info.golden.seed,
         "golden_hash": reduce(_hash_byte, info.golden.images, 0xCBF29CE484222325),
     }
-    texts = (Path(__file__).with_name(each).read_text() for each in TEMPLATES)
-    return [*(Template(each).substitute(values) for each in texts), MAKEFILE]
 
 
 def encoded_scales(scale: Floats) -> Integers:
@@ -153,10 +162,6 @@ def encoded_scales(scale: Floats) -> Integers:
 def _hash_byte(value: int, byte: int) -> int:
     """Return the next value of the 64-bit hash FNV-1a."""
     return (value ^ byte) * 0x100000001B3 % 2**64
-
-
-def _braced(*values: object) -> str:
-    return f"{{{', '.join(map(str, values))}}}"
 
 
 def _array(macro: str, declaration: str, values: ArrayLike) -> str:

@@ -15,24 +15,18 @@
 #endif
 
 #define NOISE_DIM ${NAME}_NOISE_DIM
-#define UNITS $units /* of the first layer */
-#define LAYERS $layer_count /* after the first */
-#define STATE_BYTES $state_bytes /* of a layer's outputs */
-#define MAX_INPUTS $max_inputs /* of a sum */
+#define UNITS ((int32_t)sizeof(unit_groups)) /* of the first layer */
+#define LAYERS ((int32_t)(sizeof(layers) / sizeof(*layers))) /* after the first */
 #define BLOCK 128 /* sums that are computed at a time */
 
-/* Feature maps: cells, one after the other, of the form [channels][cell height][cell width]. */
-typedef struct {
-    int32_t channels, height, width, cell_height, cell_width;
-} maps_t;
-
-/* A convolution, whose outputs of a pixel are a cell. A linear layer is one of a single pixel. */
+/* A convolution, whose outputs of a pixel are a cell of the next feature maps. A linear layer is a
+ * convolution of a single pixel. Feature maps have the form [height][width][channels]. */
 typedef struct {
     const int8_t *weights; /* [kernel][kernel][channels][outputs] */
     const int32_t *biases; /* [outputs], or NULL */
     const uint32_t *scales; /* [outputs]: fraction (24 bits), shift (8 bits) */
-    int32_t zero, kernel, outputs;
-    maps_t input;
+    int32_t zero, kernel, height, width, channels; /* of the input */
+    int32_t outputs, cell_row; /* of a cell, and of a row of it */
 } layer_t;
 
 const char *const ${name}_class_names[${NAME}_CLASSES] = {
@@ -40,10 +34,9 @@ const char *const ${name}_class_names[${NAME}_CLASSES] = {
 };
 
 $arrays
-static const layer_t layers[LAYERS] = {
+static const layer_t layers[] = {
     $layers
 };
-static const maps_t last_maps = $last_maps;
 
 /* Multiply two numbers; return the low 64 bits. */
 static uint64_t multiply(uint64_t a, uint64_t b, uint64_t *high)
@@ -138,20 +131,20 @@ static uint8_t requantize(int32_t sum, uint32_t scale, int32_t zero)
     return (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
 }
 
+/* Compilers vectorize the loop of a constant length. */
+#define FOR_EACH_SUM(j, length, statement) \
+    if (length == BLOCK) { \
+        for (j = 0; j < BLOCK; j++) { statement } \
+    } else { \
+        for (j = 0; j < length; j++) { statement } \
+    }
+
 /* Add a row of weights times a noise value. */
 static NOINLINE void add_noise(int32_t *restrict sums, const int16_t *restrict weights,
                                int16_t noise, int32_t length)
 {
     int32_t j;
-    if (length == BLOCK) { /* a constant length, which compilers vectorize */
-        for (j = 0; j < BLOCK; j++) {
-            sums[j] += (int32_t)noise * weights[j];
-        }
-        return;
-    }
-    for (j = 0; j < length; j++) {
-        sums[j] += (int32_t)noise * weights[j];
-    }
+    FOR_EACH_SUM(j, length, sums[j] += (int32_t)noise * weights[j];)
 }
 
 static void run_first_layer(const int8_t *noise, int32_t label, uint8_t *output)
@@ -174,86 +167,66 @@ static void run_first_layer(const int8_t *noise, int32_t label, uint8_t *output)
 
 #define PRODUCT(x, w) ((int32_t)((x) * (w)[j])) /* fits into 16 bits */
 
-/* Add four rows of weights, w, times four values, x. */
-static NOINLINE void add_rows(int32_t *restrict sums, const int8_t *const w[4], const uint8_t *x,
-                              int32_t length)
+/* Add four rows of weights times four values, x. */
+static NOINLINE void add_rows(int32_t *restrict sums, const int8_t *w, const uint16_t *rows,
+                              int32_t outputs, const uint8_t *x, int32_t length)
 {
-    const int8_t *restrict w0 = w[0], *restrict w1 = w[1], *restrict w2 = w[2], *restrict w3 = w[3];
+    const int8_t *restrict w0 = w + rows[0] * outputs, *restrict w1 = w + rows[1] * outputs;
+    const int8_t *restrict w2 = w + rows[2] * outputs, *restrict w3 = w + rows[3] * outputs;
     const uint8_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
     int32_t j;
-    if (length == BLOCK) {
-        for (j = 0; j < BLOCK; j++) {
-            sums[j] += PRODUCT(x0, w0) + PRODUCT(x1, w1) + PRODUCT(x2, w2) + PRODUCT(x3, w3);
-        }
-        return;
-    }
-    for (j = 0; j < length; j++) {
-        sums[j] += PRODUCT(x0, w0) + PRODUCT(x1, w1) + PRODUCT(x2, w2) + PRODUCT(x3, w3);
-    }
-}
-
-/* Return the index of the first channel of a pixel. */
-static int32_t pixel_index(const maps_t *maps, int32_t y, int32_t x)
-{
-    int32_t rows = maps->cell_height, columns = maps->cell_width;
-    int32_t cell = y / rows * (maps->width / columns) + x / columns;
-    return (cell * maps->channels * rows + y % rows) * columns + x % columns;
+    FOR_EACH_SUM(j, length, sums[j] += PRODUCT(x0, w0) + PRODUCT(x1, w1) + PRODUCT(x2, w2) +
+                                       PRODUCT(x3, w3);)
 }
 
 /* List the inputs of a pixel that are not zero: their rows of weights and their values.
  * Return their number, padded to a multiple of four. */
-static int32_t list_inputs(const layer_t *layer, const uint8_t *input, int32_t pixel,
+static int32_t list_inputs(const layer_t *layer, const uint8_t *input, int32_t y, int32_t x,
                            uint16_t *rows, uint8_t *values)
 {
-    const maps_t *maps = &layer->input;
-    const int32_t kernel = layer->kernel, channels = maps->channels;
-    const int32_t top = pixel / maps->width - kernel / 2, left = pixel % maps->width - kernel / 2;
-    const int32_t stride = maps->cell_height * maps->cell_width;
-    int32_t count = 0, first = 0, y, x, channel;
-    for (y = top; y < top + kernel; y++) {
-        for (x = left; x < left + kernel; x++, first += channels) {
-            const uint8_t *value = input;
-            if (y < 0 || y >= maps->height || x < 0 || x >= maps->width) {
-                continue;
-            }
-            value += pixel_index(maps, y, x);
-            for (channel = 0; channel < channels; channel++, value += stride) {
-                rows[count] = (uint16_t)(first + channel);
-                values[count] = *value;
-                count += *value != 0;
-            }
+    const int32_t kernel = layer->kernel, channels = layer->channels, width = layer->width;
+    const int32_t top = y - kernel / 2, left = x - kernel / 2;
+    const int32_t begin = left < 0 ? -left : 0, end = left + kernel > width ? width - left : kernel;
+    int32_t count = 0, line, i;
+    for (line = top < 0 ? -top : 0; line < kernel && top + line < layer->height; line++) {
+        const int32_t row = line * kernel * channels;
+        const int32_t offset = ((top + line) * width + left) * channels;
+        for (i = begin * channels; i < end * channels; i++) {
+            rows[count] = (uint16_t)(row + i);
+            values[count] = input[offset + i];
+            count += input[offset + i] != 0;
         }
     }
     for (; count % 4 != 0; count++) {
-        rows[count] = 0;
-        values[count] = 0;
+        rows[count] = values[count] = 0;
     }
     return count;
 }
 
 static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *output)
 {
-    const uint32_t *scales = layer->scales;
-    const int32_t outputs = layer->outputs, zero = layer->zero;
+    const int32_t outputs = layer->outputs, width = layer->width, cell_row = layer->cell_row;
     int32_t sums[BLOCK], pixel, first, i, j;
-    uint16_t rows[MAX_INPUTS + 3];
-    uint8_t values[MAX_INPUTS + 3];
-    for (pixel = 0; pixel < layer->input.height * layer->input.width; pixel++) {
-        int32_t count = list_inputs(layer, input, pixel, rows, values);
+    uint16_t rows[$max_inputs + 3];
+    uint8_t values[$max_inputs + 3];
+    for (pixel = 0; pixel < layer->height * width; pixel++) {
+        const int32_t y = pixel / width, x = pixel % width;
+        const int32_t count = list_inputs(layer, input, y, x, rows, values);
+        int32_t at = y * width * outputs + x * cell_row, column = 0;
         for (first = 0; first < outputs; first += BLOCK) {
             int32_t length = outputs - first < BLOCK ? outputs - first : BLOCK;
             for (j = 0; j < length; j++) {
                 sums[j] = layer->biases ? layer->biases[first + j] : 0;
             }
             for (i = 0; i < count; i += 4) {
-                const int8_t *w[4];
-                for (j = 0; j < 4; j++) {
-                    w[j] = layer->weights + rows[i + j] * outputs + first;
-                }
-                add_rows(sums, w, values + i, length);
+                add_rows(sums, layer->weights + first, rows + i, outputs, values + i, length);
             }
             for (j = 0; j < length; j++) {
-                *output++ = requantize(sums[j], scales[first + j], zero);
+                output[at++] = requantize(sums[j], layer->scales[first + j], layer->zero);
+                if (++column == cell_row) { /* the next row of the cell */
+                    at += (width - 1) * cell_row;
+                    column = 0;
+                }
             }
         }
     }
@@ -261,8 +234,7 @@ static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *outpu
 
 int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t *image)
 {
-    uint8_t state[2][STATE_BYTES];
-    uint8_t *last = $is_cell ? image : state[LAYERS % 2]; /* an image already if it is a cell */
+    uint8_t state[2][$state_bytes], *last = $last;
     int32_t i, channel, y, x;
     if (label < 0 || label >= ${NAME}_CLASSES) {
         return -1;
@@ -279,10 +251,9 @@ int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t 
     for (channel = 0; channel < ${NAME}_CHANNELS; channel++) {
         for (y = 0; y < ${NAME}_HEIGHT; y++) {
             for (x = 0; x < ${NAME}_WIDTH; x++) {
-                *image++ = pixels[last[pixel_index(&last_maps, y, x)]];
+                *image++ = pixels[last[(y * $last_width + x) * ${NAME}_CHANNELS + channel]];
             }
         }
-        last += last_maps.cell_height * last_maps.cell_width;
     }
     return 0;
 }

@@ -13,9 +13,13 @@
 #define ${NAME}_CHANNELS $channels
 #define ${NAME}_HEIGHT $height
 #define ${NAME}_WIDTH $width
-#define ${NAME}_IMAGE_BYTES $image_bytes
+#define ${NAME}_IMAGE_BYTES ($channels * $height * $width)
 #define ${NAME}_NOISE_DIM $noise_dim
 #define ${NAME}_MODEL_SHA256 "$sha256"
+
+/* Bytes of constants, and of stack at most. ${name}_selftest() takes an image more of stack. */
+#define ${NAME}_CONSTANT_BYTES $constant_bytes
+#define ${NAME}_STACK_BYTES $stack_bytes
 
 #ifdef __cplusplus
 extern "C" {
