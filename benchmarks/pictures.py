@@ -80,6 +80,7 @@ PICTURES |= {
     for name in (
         "cifar/sheet",
         "fashion/sheet",
+        "few/sheet",
         "optdigits/nearest",
         "optdigits/sheet",
     )
