@@ -144,7 +144,7 @@ def template_values(path: Path, network: Network, info: ModelInfo, sha256: str) 
         "max_inputs": max_inputs,
         "arrays": "\n".join(_array(f"{name.upper()}_CONST", *each) for each in arrays.items()),
         "layers": ",\n    ".join(layers),
-        "last": "image" if in_place else "state[LAYERS % 2]",
+        "in_place": int(in_place),
         "last_width": layer.size[1] * layer.cell[1],
         "golden_seed": info.golden.seed,
         "golden_hash": reduce(_hash_byte, info.golden.images, 0xCBF29CE484222325),

@@ -234,7 +234,7 @@ static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *outpu
 
 int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t *image)
 {
-    uint8_t state[2][$state_bytes], *last = $last;
+    uint8_t state[2][$state_bytes], *last = ($in_place) ? image : state[LAYERS % 2];
     int32_t i, channel, y, x;
     if (label < 0 || label >= ${NAME}_CLASSES) {
         return -1;
