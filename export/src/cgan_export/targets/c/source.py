@@ -117,7 +117,7 @@ def template_values(path: Path, network: Network, info: ModelInfo, sha256: str) 
         numbers = [layer.zero, kernel, *layer.size, inputs, outputs, outputs // layer.cell[0]]
         text = ", ".join(map(str, numbers))
         layers.append(f"{{weights{number}, {biases}, scales{number}, {text}}}")
-        sizes.append(outputs * layer.size.prod())
+        sizes.append(outputs * int(layer.size.prod()))
         max_inputs = max(max_inputs, kernel * kernel * inputs)
     # Whether the last feature map is the image.
     in_place = network.shape[0] == 1 and sizes[-1] == np.prod(network.shape)
