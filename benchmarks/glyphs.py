@@ -29,7 +29,9 @@ MARGIN = 2  # pixels around the largest character of a font
 @click.option("--fonts", type=click.Path(path_type=Path), default="/usr/share/fonts")
 @click.option("--size", type=click.IntRange(8, 128), default=48, show_default=True)
 @click.option("--characters", default=CHARACTERS, help="The classes.  [default: all 62]")
-@click.option("--train-fonts", type=click.IntRange(1), help="Keep so many fonts to train on.")
+@click.option(
+    "--train-fonts", type=click.IntRange(1), help="Number of fonts to train on.  [default: all]"
+)
 def main(output: Path, fonts: Path, size: int, characters: str, train_fonts: int | None) -> None:
     """Write the .npz file in MedMNIST's layout."""
     if not characters or not set(characters) <= set(CHARACTERS):

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+
+from cgan_export.tracing.functions import FunctionMode
 
 _READ: set[Callable[..., Any]] = {
     *(Tensor.__bool__, Tensor.__float__, Tensor.__index__, Tensor.__int__, Tensor.item),
@@ -45,7 +46,7 @@ def with_numbers(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
     return WithNumbers(module, recorder.numbers).eval() if is_known else module
 
 
-class _Recorder(TorchFunctionMode):
+class _Recorder(FunctionMode):
     """Records what functions return that read numbers; None where they depend on the inputs."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -57,15 +58,11 @@ class _Recorder(TorchFunctionMode):
         self._constants = [*tensors, *(value for value in own if isinstance(value, Tensor))]
         self._known = {_memory(each) for each in self._constants}
 
-    def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        _types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def call(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         is_known = all(_memory(each) in self._known for each in _tensors((args, kwargs)))
-        result = function(*args, **kwargs or {})
+        result = function(*args, **kwargs)
         if function in _READ:
             self.numbers += [each if is_known else None for each in tree_leaves(result)]
         written = _tensors(args[:1]) if _writes(function) else []
@@ -78,25 +75,21 @@ class _Recorder(TorchFunctionMode):
         return result
 
 
-class _Replay(TorchFunctionMode):
+class _Replay(FunctionMode):
     def __init__(self, numbers: list[Any]) -> None:
         super().__init__()
         self._numbers: Iterator[Any] = iter(numbers)
 
-    def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        _types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def call(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         if function not in _READ:
-            return function(*args, **kwargs or {})
+            return function(*args, **kwargs)
         # torch.export itself replaces tolist() by item() of each element.
         shape = args[0].shape if function is Tensor.tolist else ()
         numbers = [next(self._numbers, None) for _ in range(math.prod(shape))]
         if None in numbers:
-            return function(*args, **kwargs or {})
+            return function(*args, **kwargs)
         return np.array(numbers, object).reshape(shape).tolist()
 
 

@@ -14,7 +14,7 @@ from torch.fx import GraphModule, Interpreter, Node
 def with_constants(program: ExportedProgram, inputs: tuple[Tensor, ...]) -> GraphModule | None:
     """Return a module that contains such values; None if there are none."""
     module = program.module()
-    recorder = _Recorder(module)
+    recorder = Recorder(module)
     with torch.no_grad():
         recorder.run(*inputs)
     computed, weights = set[Node](), set[Node]()
@@ -47,7 +47,7 @@ def with_constants(program: ExportedProgram, inputs: tuple[Tensor, ...]) -> Grap
     return module if used else None
 
 
-class _Recorder(Interpreter):
+class Recorder(Interpreter):
     """Runs a program and keeps the tensors that its operators return."""
 
     def __init__(self, module: GraphModule) -> None:
@@ -55,6 +55,7 @@ class _Recorder(Interpreter):
         self.values: dict[Node, Tensor] = {}
 
     def run_node(self, n: Node) -> Any:
+        """Run an operator, and keep a tensor that it returns."""
         value = super().run_node(n)
         if n.op == "call_function" and isinstance(value, Tensor):
             self.values[n] = value.clone()

@@ -27,7 +27,9 @@ def replaced_functions() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(is_fast)
 
 
-class _ReplacedFunctions(TorchFunctionMode):
+class FunctionMode(TorchFunctionMode):
+    """Calls call() instead of each function of PyTorch within a `with` statement."""
+
     def __torch_function__(
         self,
         function: Callable[..., Any],
@@ -35,7 +37,20 @@ class _ReplacedFunctions(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        return _RULES.get(function, function)(*args, **kwargs or {})
+        return self.call(function, args, kwargs or {})
+
+    def call(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Return what the function, or another one in its place, returns."""
+        raise NotImplementedError
+
+
+class _ReplacedFunctions(FunctionMode):
+    def call(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        return _RULES.get(function, function)(*args, **kwargs)
 
 
 def _take(data: Tensor, index: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-import torch.fx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor
@@ -20,7 +19,7 @@ from torch.export import ExportedProgram
 from cgan_export.errors import ExportError
 from cgan_export.tracing.capture import capture, export
 from cgan_export.tracing.decompositions import decompose
-from cgan_export.tracing.folding import with_constants
+from cgan_export.tracing.folding import Recorder, with_constants
 from cgan_export.tracing.networks import TraceableGenerator
 from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 from cgan_runtime.model_file.validation.rules import OPERATORS
@@ -66,24 +65,11 @@ def traced_values(
     program = _trace(module, opset).exported_program
     if program is None:
         return {}
-    recorder = _Recorder(program.module())
+    recorder = Recorder(program.module())
     with torch.no_grad():
         image = recorder.run(noise, label)
-    return {**recorder.values, FLOAT_IMAGE: image.numpy()}
-
-
-class _Recorder(torch.fx.Interpreter):
-    """Runs a program and keeps the tensors that its operators return."""
-
-    def __init__(self, program: torch.nn.Module) -> None:
-        super().__init__(program)
-        self.values: dict[str, NDArray[Any]] = {}
-
-    def run_node(self, n: torch.fx.Node) -> Any:
-        value = super().run_node(n)
-        if n.op == "call_function" and isinstance(value, Tensor):
-            self.values[n.name] = value.numpy().copy()
-        return value
+    values = {node.name: value.numpy() for node, value in recorder.values.items()}
+    return {**values, FLOAT_IMAGE: image.numpy()}
 
 
 def _trace(module: TraceableGenerator, opset: int) -> torch.onnx.ONNXProgram:
