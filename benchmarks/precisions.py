@@ -27,7 +27,7 @@ from cgan_export.evaluation.evaluator import Evaluator
 from cgan_export.evaluation.image_sources import open_onnx_source, open_source
 from cgan_export.evaluation.quality_gate import compare_accuracy
 from cgan_export.export import export_model
-from cgan_export.tolerances import TOLERANCES
+from cgan_export.verification.tolerances import TOLERANCES
 from cgan_runtime import ImageGenerator
 from cgan_runtime.cli import runner
 from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from cgan_export.call_forms import adapt, check_signature
+from cgan_export.source.call_forms import adapt, check_signature
 
 NOISE_DIM, CLASSES = 6, 4
 Forward = Callable[..., Tensor]

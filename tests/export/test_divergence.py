@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from cgan_export import divergence, export, export_generator
-from cgan_export.divergence import DivergenceSearch
+from cgan_export import export, export_generator
 from cgan_export.errors import VerificationError
 from cgan_export.int8.static import quantize_statically
-from cgan_export.module_source import source_of_module
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_export.passes.fp16 import store_weights_as_fp16
 from cgan_export.passes.label_table import split_first_layer
-from cgan_export.source import GeneratorSource, source_of_model
+from cgan_export.source.generator_source import GeneratorSource, source_of_model
+from cgan_export.source.module_source import source_of_module
 from cgan_export.tracing import networks
 from cgan_export.tracing.networks import traceable_generator
 from cgan_export.tracing.trace import export_to_onnx
-from cgan_export.verification import generate_with_torch
+from cgan_export.verification import divergence
+from cgan_export.verification.divergence import DivergenceSearch
+from cgan_export.verification.verify import generate_with_torch
 from cgan_training.model_file import load_model
 
 Change = Callable[[NDArray[Any]], NDArray[Any]]

@@ -15,7 +15,7 @@ from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import QuantizedGenerator, quantize
 from cgan_export.tracing.networks import ContractGenerator
 from cgan_export.tracing.trace import export_to_onnx
-from cgan_export.verification import golden_sample
+from cgan_export.verification.verify import golden_sample
 from cgan_runtime import ImageGenerator, ModelError, OutputError
 from cgan_runtime.model_file.contract import OPSET
 from cgan_training.errors import ModelFileError

@@ -9,10 +9,10 @@ from untrained_generators import untrained_generator
 
 from cgan_export import export_model
 from cgan_export.int8 import quantization
-from cgan_export.source import source_of_model
+from cgan_export.source.generator_source import source_of_model
 from cgan_export.targets.c.source import write_c
 from cgan_export.tracing.networks import ContractGenerator
-from cgan_export.verification import generate_with_torch
+from cgan_export.verification.verify import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.model_file import Model, save_model

@@ -13,7 +13,7 @@ import pytest
 from cgan_export.evaluation.markdown import code, escape, shell_word
 from cgan_export.evaluation.model_card import model_card
 from cgan_export.metadata import model_info
-from cgan_export.source import source_of_model
+from cgan_export.source.generator_source import source_of_model
 from cgan_runtime import ImageGenerator, ModelInfo
 from cgan_runtime.diagnostics.speed import Speed
 from cgan_training.model_file import load_model

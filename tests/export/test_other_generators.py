@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cgan_export.export import export_source
-from cgan_export.module_source import source_of_module
+from cgan_export.source.module_source import source_of_module
 from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
 

@@ -12,7 +12,7 @@ from cgan_export.evaluation import quality_gate
 from cgan_export.evaluation.datasets import EvaluationData
 from cgan_export.evaluation.image_sources import ImageSource
 from cgan_export.evaluation.quality_gate import GateResult, compare_accuracy, measure_quality
-from cgan_export.source import source_of_model
+from cgan_export.source.generator_source import source_of_model
 from cgan_runtime import ImageGenerator
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.model_file import load_model

@@ -15,10 +15,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cgan_export import verification
 from cgan_export.errors import VerificationError
-from cgan_export.source import GeneratorSource, source_of_model
-from cgan_export.verification import (
+from cgan_export.source.generator_source import GeneratorSource, source_of_model
+from cgan_export.verification import verify as verification
+from cgan_export.verification.verify import (
     BATCH_SIZES,
     INDEPENDENCE_IMAGES,
     PixelErrors,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cgan_export.errors import ExportError
-from cgan_export.weights import load_weights
+from cgan_export.source.weights import load_weights
 
 State = dict[str, Tensor]
 

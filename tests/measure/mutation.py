@@ -32,7 +32,7 @@ SUBJECTS = {  # a module, and pytest's arguments for its tests
         [NO_TORCH, "tests/runtime/test_checksum.py"],
     ),
     "verification": (
-        "export/src/cgan_export/verification.py",
+        "export/src/cgan_export/verification/verify.py",
         ["tests/export/test_verification.py"],
     ),
 }

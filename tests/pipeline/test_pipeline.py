@@ -7,8 +7,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from cgan_export.source import source_of_model
-from cgan_export.verification import generate_with_torch
+from cgan_export.source.generator_source import source_of_model
+from cgan_export.verification.verify import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_training.model_file import load_model
 from cgan_training.pictures.sample_sheet import GAP, MARGIN, SCALE

@@ -12,17 +12,20 @@ from typing import BinaryIO
 import onnx
 from torch import nn
 
-from cgan_export.divergence import DivergenceSearch
 from cgan_export.errors import ExportError, VerificationError
 from cgan_export.evaluation.quality_gate import GateResult
 from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import QuantizedGenerator, quantize
 from cgan_export.int8.static import quantize_statically
 from cgan_export.metadata import model_info, verification_facts
-from cgan_export.module_source import source_of_module
 from cgan_export.passes.fp16 import store_weights_as_fp16
-from cgan_export.source import TANH_RANGE, GeneratorSource, ValueRange, source_of_model
-from cgan_export.tolerances import PLAIN, STATIC_INT8, TOLERANCES
+from cgan_export.source.generator_source import (
+    TANH_RANGE,
+    GeneratorSource,
+    ValueRange,
+    source_of_model,
+)
+from cgan_export.source.module_source import source_of_module
 from cgan_export.tracing.networks import (
     ContractGenerator,
     PlainGenerator,
@@ -30,7 +33,9 @@ from cgan_export.tracing.networks import (
     traceable_generator,
 )
 from cgan_export.tracing.trace import export_to_onnx
-from cgan_export.verification import (
+from cgan_export.verification.divergence import DivergenceSearch
+from cgan_export.verification.tolerances import PLAIN, STATIC_INT8, TOLERANCES
+from cgan_export.verification.verify import (
     check_graph,
     golden_sample,
     verify_against_integers,

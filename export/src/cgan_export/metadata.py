@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cgan_export.evaluation.quality_gate import GateResult
-from cgan_export.source import GeneratorSource
-from cgan_export.verification import PixelErrors
+from cgan_export.source.generator_source import GeneratorSource
+from cgan_export.verification.verify import PixelErrors
 from cgan_runtime.model_file.contract import REFERENCE_SEED, Golden, ModelInfo
 
 

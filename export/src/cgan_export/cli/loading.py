@@ -10,13 +10,13 @@ from cgan_runtime.errors import printable
 _logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from cgan_export.source import GeneratorSource
+    from cgan_export.source.generator_source import GeneratorSource
     from cgan_training.data import Dataset
 
 
 def load_source(model: Path, options: ModuleOptions, dataset: str | None) -> "GeneratorSource":
     """Load MODEL: a module of the user, a model.pt or a run directory."""
-    from cgan_export.source import source_of_model
+    from cgan_export.source.generator_source import source_of_model
     from cgan_training.errors import ModelFileError
     from cgan_training.model_file import REMEDY, load_model
 

@@ -14,7 +14,7 @@ from cgan_training.user_code import explain_file_name, is_user_code
 if TYPE_CHECKING:
     from torch import nn
 
-    from cgan_export.source import GeneratorSource
+    from cgan_export.source.generator_source import GeneratorSource
 
 OPTIONS = ("noise_dim", "classes", "class_names", "value_range", "weights")
 OWN_WEIGHTS = (  # what to do with weights that cgan-train did not write
@@ -85,9 +85,9 @@ def load_module(name: str, options: ModuleOptions, dataset: str | None) -> "Gene
     Raises:
         cgan_runtime.CganError: one of these steps fails.
     """
-    from cgan_export.module_source import source_of_module
-    from cgan_export.source import TANH_RANGE
-    from cgan_export.weights import load_weights
+    from cgan_export.source.generator_source import TANH_RANGE
+    from cgan_export.source.module_source import source_of_module
+    from cgan_export.source.weights import load_weights
     from cgan_training.data.class_names import read_class_names
     from cgan_training.errors import DatasetError
 

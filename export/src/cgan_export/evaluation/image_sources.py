@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cgan_export.source import GeneratorSource, source_of_model
-from cgan_export.verification import generate_with_torch
+from cgan_export.source.generator_source import GeneratorSource, source_of_model
+from cgan_export.verification.verify import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED, ImageShape
 from cgan_training.model_file import load_model

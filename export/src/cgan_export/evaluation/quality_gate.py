@@ -12,7 +12,7 @@ from cgan_export.evaluation.datasets import EvaluationData
 from cgan_export.evaluation.evaluator import Evaluator, measure_classifier, warn_if_low
 from cgan_export.evaluation.image_sources import CHUNK, onnx_source, torch_source
 from cgan_export.evaluation.paired_test import PairCounts, exceeds, is_within
-from cgan_export.source import GeneratorSource
+from cgan_export.source.generator_source import GeneratorSource
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED
 from cgan_training.data import Dataset

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from cgan_export.errors import VerificationError
-from cgan_export.source import GeneratorSource
+from cgan_export.source.generator_source import GeneratorSource
 from cgan_export.tracing.trace import clean, silence
 from cgan_runtime.inference.session import import_onnxruntime
 from cgan_runtime.model_file.contract import LABEL, NOISE

@@ -8,7 +8,7 @@ from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_export.passes.label_table import split_first_layer
 from cgan_export.passes.parametrizations import compute_weights
 from cgan_export.passes.sigmoid_head import double_last_layer
-from cgan_export.source import GeneratorSource
+from cgan_export.source.generator_source import GeneratorSource
 from cgan_training.networks import Generator
 from cgan_training.networks.custom import CustomGeneratorNetwork
 

@@ -1,6 +1,6 @@
 """The accepted pixel errors of an exported file, by precision and kind of network."""
 
-from cgan_export.verification import Tolerance
+from cgan_export.verification.verify import Tolerance
 
 FLOAT16_REMEDY = "the weights do not survive the pass to float16; export with --precision fp32"
 # The accepted pixel errors of each precision. fp32 differs from PyTorch only in the order of sums.

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from cgan_export.call_forms import check_signature, describe_forward
 from cgan_export.errors import ExportError
-from cgan_export.source import ValueRange, to_pixels
+from cgan_export.source.call_forms import check_signature, describe_forward
+from cgan_export.source.generator_source import ValueRange, to_pixels
 from cgan_runtime.model_file.contract import (
     CHANNELS,
     CLASS_LIMIT,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
-from cgan_export.source import GeneratorSource, to_pixels
+from cgan_export.source.generator_source import GeneratorSource, to_pixels
 from cgan_export.tracing.networks import ContractGenerator, TraceableGenerator
 from cgan_export.tracing.trace import export_to_onnx, traced_values
 from cgan_runtime import ImageGenerator

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cgan_export.errors import VerificationError
 from cgan_export.int8.quantization import QuantizedGenerator
-from cgan_export.source import GeneratorSource
+from cgan_export.source.generator_source import GeneratorSource
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED, Golden
 from cgan_runtime.noise import standard_normal

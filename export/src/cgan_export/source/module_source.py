@@ -7,15 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from cgan_export.call_forms import adapt
-from cgan_export.module_checks import (
+from cgan_export.passes.parametrizations import compute_weights
+from cgan_export.source.call_forms import adapt
+from cgan_export.source.generator_source import (
+    TANH_RANGE,
+    GeneratorSource,
+    ValueRange,
+    hash_weights,
+)
+from cgan_export.source.module_checks import (
     check_arguments,
     check_module,
     find_unused_labels,
     measure_output,
 )
-from cgan_export.passes.parametrizations import compute_weights
-from cgan_export.source import TANH_RANGE, GeneratorSource, ValueRange, hash_weights
 
 _log = logging.getLogger(__name__)
 
