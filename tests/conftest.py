@@ -16,6 +16,9 @@ from typing import Any
 
 import onnx
 import pytest
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in prepare_for_torch(), for busy machines
+
 import torch
 
 from cgan_export import export_model

@@ -144,7 +144,7 @@ def test_the_test_part_comes_from_the_same_function() -> None:
         ("", {"rare_pixel_threshold": 0.1}, "generator has no bias for each pixel"),
     ],
 )
-def test_a_recipe_that_needs_a_built_in_network_is_refused(
+def test_a_recipe_that_needs_a_built_in_network_is_rejected(
     table: str, changes: dict[str, float], message: str
 ) -> None:
     values = load_recipe("my.toml").to_dict()
@@ -218,7 +218,7 @@ def nothing(train):
         ("Missing", "has no 'Missing'"),
     ],
 )
-def test_a_wrong_network_is_refused_in_one_line(folder: Path, name: str, message: str) -> None:
+def test_an_invalid_network_is_rejected_in_one_line(folder: Path, name: str, message: str) -> None:
     (folder / "wrong.py").write_text(WRONG)
     with pytest.raises(UserCodeError) as caught:
         build_generator(CustomGenerator(f"wrong:{name}"), 4, 3, (1, 8, 8))
@@ -229,7 +229,7 @@ def test_a_wrong_network_is_refused_in_one_line(folder: Path, name: str, message
 
 
 @pytest.mark.parametrize("name", ["Vector", "Flat"])
-def test_a_wrong_loss_is_refused(folder: Path, name: str) -> None:
+def test_an_invalid_loss_is_rejected(folder: Path, name: str) -> None:
     (folder / "wrong.py").write_text(WRONG)
     with pytest.raises(UserCodeError, match=f"the loss wrong:{name}"):
         adversarial_loss(CustomLoss(kind=f"wrong:{name}"))
@@ -244,7 +244,7 @@ def test_a_wrong_loss_is_refused(folder: Path, name: str) -> None:
         ("nothing", "does not return images, labels and class names"),
     ],
 )
-def test_a_wrong_dataset_is_refused(folder: Path, name: str, message: str) -> None:
+def test_an_invalid_dataset_is_rejected(folder: Path, name: str, message: str) -> None:
     (folder / "wrong.py").write_text(WRONG)
     with pytest.raises(TrainingError, match=re.escape(message)):
         load_dataset(f"wrong:{name}", Path())

@@ -1,19 +1,16 @@
+"""Reading IDX files."""
+
 import gzip
 import os
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from idx_files import idx
 
 from cgan_training.data.files.idx import read_equal_files, read_idx, read_shape
 from cgan_training.errors import DatasetError
-
-
-def idx(shape: Sequence[int], content: bytes, kind: int = 8) -> bytes:
-    return struct.pack(f">BBBB{len(shape)}I", 0, 0, kind, len(shape), *shape) + content
-
 
 ANY = (None, None, None)
 IMAGES = idx((2, 2, 3), bytes(range(12)))

@@ -1,4 +1,4 @@
-"""Folders of images: layouts, file formats, and what is refused."""
+"""Folders of images: layouts, file formats, and rejected files."""
 
 import io
 import shlex
@@ -110,7 +110,7 @@ def test_a_test_part_of_another_size_is_rejected(tmp_path: Path) -> None:
     assert load(tmp_path, train=False, image_size=(9, 8)).image_shape == (3, 9, 8)
 
 
-def test_files_that_are_no_images_are_ignored(root: Path) -> None:
+def test_files_other_than_images_are_ignored(root: Path) -> None:
     expected = load(root)
     for name in ("red/.DS_Store", "red/._1.png", "red/Thumbs.db", "__MACOSX/red/1.png", ".x/1.png"):
         path = root / name
@@ -156,8 +156,11 @@ def test_a_folder_without_classes_is_rejected(
 ) -> None:
     for name in names:
         path = tmp_path / name
-        write(path) if name.endswith("png") else path.parent.mkdir(exist_ok=True)
-        path.touch()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("png"):
+            write(path)
+        else:
+            path.touch()
     assert error_of(tmp_path).startswith(message)
 
 
@@ -284,21 +287,21 @@ def tiff_of_floats() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "size", "reason"),
     [
-        (b"", "it is empty"),
-        (b"not an image", "it is not a PNG, JPEG, BMP, GIF, WEBP, TIFF or PPM file"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "it is not a PNG, JPEG, "),
-        (png_of_size(60_000, 60_000), "it has more than 67,108,864 pixels"),
-        (png_of_size(12, 10), "it is damaged ("),
-        (png_of_size(9000, 9000), "it has more than 67,108,864 pixels"),
-        (tiff_of_floats(), "it holds numbers of 32 bits; save it with 8 or 16 bits per channel"),
+        (b"", None, "it is empty"),
+        (b"not an image", None, "it is not a PNG, JPEG, BMP, GIF, WEBP, TIFF or PPM file"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", None, "it is not a PNG, JPEG"),
+        (png_of_size(60_000, 60_000), None, "it has more than 67,108,864 pixels"),
+        (png_of_size(12, 10), None, "it is damaged ("),
+        (png_of_size(12, 10), (10, 12), "it is damaged ("),
+        (png_of_size(9000, 9000), None, "it has more than 67,108,864 pixels"),
+        (tiff_of_floats(), None, "it holds numbers of 32 bits; save it with 8 or 16 bits per ch"),
     ],
-    ids=["empty", "text", "EPS", "bomb", "no pixels", "large", "floats"],
+    ids=["empty", "text", "EPS", "bomb", "no pixels", "--image-size", "large", "floats"],
 )
-@pytest.mark.parametrize("size", [None, (10, 12)])
 def test_a_file_that_cannot_be_read_is_named(
-    root: Path, content: bytes, reason: str, size: tuple[int, int] | None
+    root: Path, content: bytes, size: tuple[int, int] | None, reason: str
 ) -> None:
     path = root / "red" / "0.png"
     path.write_bytes(content)

@@ -1,3 +1,5 @@
+"""Schedules of the learning rate and of the EMA."""
+
 import pytest
 
 from cgan_training.engine.ema import warm_up_decay
@@ -10,14 +12,14 @@ def test_progress_counts_steps_or_time_if_that_is_more() -> None:
     assert run_progress(1, 18, 10, 2, time_share=0.75) == 0.9
 
 
-def test_progress_falls_back_at_each_restart() -> None:
+def test_progress_decreases_at_each_restart() -> None:
     restarts = (2, 5)
     assert run_progress(1, 19, 10, 6, restarts) == 0.95
     assert run_progress(2, 20, 10, 6, restarts) == 2 / 5
     assert run_progress(5, 50, 10, 6, restarts) == 5 / 6
 
 
-def test_the_learning_rate_is_constant_and_then_falls() -> None:
+def test_the_learning_rate_is_constant_and_then_decays() -> None:
     rates = [learning_rate(0.1, 0.5, progress) for progress in (0, 0.5, 0.75, 1)]
     assert rates == pytest.approx([0.1, 0.1, 0.05, 0])
     assert learning_rate(0.1, 0.0, 1.0) == 0.1

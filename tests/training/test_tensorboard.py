@@ -1,16 +1,16 @@
+"""TensorBoard files of a run."""
+
 import sys
 from pathlib import Path
 
 import pytest
-import torch
+from run_results import CPU
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan_training.data import Dataset
 from cgan_training.errors import MissingExtraError
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_metrics, train
-
-CPU = torch.device("cpu")
 
 
 def test_a_resumed_run_shows_the_metrics_and_sheet_of_each_epoch_once(
