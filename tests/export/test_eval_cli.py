@@ -1,3 +1,5 @@
+"""The command cgan-eval."""
+
 import copy
 import json
 import re
@@ -40,10 +42,8 @@ def evaluator(classifier_cache: Path) -> Evaluator:
 def test_a_run_and_its_export_have_the_same_figures(
     call: Command, tmp_path: Path, run_dir: Path, onnx_file: Path, classifier_cache: Path
 ) -> None:
-    done = call(
-        *("cgan-eval", onnx_file, "--baseline", run_dir, "--quick", "--json"),
-        *("--cache-dir", classifier_cache, "--output", "pictures", "--threads", 1),
-    )
+    options = ["--baseline", run_dir, "--quick", "--json", "--cache-dir", classifier_cache]
+    done = call("cgan-eval", onnx_file, *options, "--output", "pictures", "--threads", 1)
     assert done.returncode == 0, done.stderr
     assert b"generating 1,000 images with " in done.stderr
     values = json.loads(done.stdout)
@@ -133,7 +133,7 @@ def test_undefined_figures_are_null_and_a_dash(evaluator: Evaluator, run_dir: Pa
         assert picture(evaluation, source.class_names, "title").startswith(b"\x89PNG")
 
 
-def test_a_picture_that_cannot_be_drawn_is_skipped(
+def test_a_picture_that_cannot_be_rendered_is_skipped(
     evaluator: Evaluator,
     run_dir: Path,
     tmp_path: Path,
