@@ -1,7 +1,6 @@
-/** The page: reads what the visitor requests and shows the generated images. */
+/** The main module of the page: it connects the user interface to the generator. */
 import { TUTORIAL } from "./built.js"; // address of the tutorial, written by build.mjs
 import { InputError, ModelError, ProviderError } from "./errors.js";
-import { generateSlices, noiseOfCells } from "./page/generation.js";
 import { Generator } from "./images/generator.js";
 import { toPng } from "./images/png.js";
 import { Sheet } from "./images/sheet.js";
@@ -18,6 +17,7 @@ import {
   showCommand,
   showError,
 } from "./page/dom.js";
+import { generateSlices, noiseOfCells } from "./page/generation.js";
 import { keepOffline } from "./page/offline.js";
 import * as requests from "./page/request.js";
 import { Walk } from "./page/walk.js";

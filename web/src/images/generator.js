@@ -41,7 +41,7 @@ export class Generator {
     this.source = source;
     this.info = info;
     this.maxBatch = maxBatch; // largest number of images of one run
-    this.provider = "wasm"; // the current one
+    this.provider = "wasm"; // the current provider
     this.goldenErrors = {}; // by provider: max pixel error on the golden sample
     this.milliseconds = {}; // by provider, once measured: time of the golden sample
     this.millisecondsPerImage = Infinity; // of the last slice; limits the size of the next one

@@ -45,9 +45,9 @@ BIT_EXACT_KEY = f"{PREFIX}bit_exact"  # optional: without it, int8 files are bit
 MAX_JSON_LEVELS = 64  # largest nesting depth of a metadata entry
 MAX_DESCRIPTION = 200  # largest number of characters of a tensor list in a message
 T = TypeVar("T")
-_TEXT_FIELDS = ("dataset", "precision", "weights_sha256")
+_STRING_FIELDS = ("dataset", "precision", "weights_sha256")
 OBJECT_FIELDS = ("recipe", "training", "versions", "quality", "verification")
-FIELDS = ("class_names", "noise_dim", "golden", *_TEXT_FIELDS, *OBJECT_FIELDS)
+FIELDS = ("class_names", "noise_dim", "golden", *_STRING_FIELDS, *OBJECT_FIELDS)
 _JSON_KINDS = {
     str: "a string",
     list: "a list",
@@ -127,7 +127,7 @@ class ModelInfo:
             f"{PREFIX}noise_dim": str(self.noise_dim),
             f"{PREFIX}golden": json.dumps(golden),
             BIT_EXACT_KEY: json.dumps(self.bit_exact),
-            **{f"{PREFIX}{key}": getattr(self, key) for key in _TEXT_FIELDS},
+            **{f"{PREFIX}{key}": getattr(self, key) for key in _STRING_FIELDS},
             **{
                 f"{PREFIX}{key}": json.dumps(dict(getattr(self, key)), ensure_ascii=False)
                 for key in OBJECT_FIELDS
@@ -159,8 +159,8 @@ def read_info(
     specs = {"input": (inputs, expected_inputs), "output": (outputs, expected_outputs)}
     for kind, (actual, expected) in specs.items():
         if _describe(actual) != _describe(expected):
-            texts = {"actual": _describe(actual), "expected": _describe(expected)}
-            raise ModelError(error_message("other tensors", source=source, kind=kind, **texts))
+            shown = {"actual": _describe(actual), "expected": _describe(expected)}
+            raise ModelError(error_message("other tensors", source=source, kind=kind, **shown))
     return info
 
 
@@ -194,7 +194,7 @@ def _read_metadata(
         for name in FIELDS:
             if f"{PREFIX}{name}" not in metadata:
                 _reject("missing key", key=f"{PREFIX}{name}")
-        texts: dict[str, Any] = {key: metadata[f"{PREFIX}{key}"] for key in _TEXT_FIELDS}
+        strings: dict[str, Any] = {key: metadata[f"{PREFIX}{key}"] for key in _STRING_FIELDS}
         objects: dict[str, Any] = {key: _parse_object(metadata, key) for key in OBJECT_FIELDS}
         class_names = _read_list(_parse_json(metadata, "class_names"), "class_names", str)
         return ModelInfo(
@@ -202,8 +202,8 @@ def _read_metadata(
             noise_dim=_in_range(_parse_json(metadata, "noise_dim"), "noise_dim", 2**31, minimum=1),
             image_shape=image_shape,
             golden=_read_golden(metadata, len(class_names), math.prod(image_shape)),
-            bit_exact=_read_bit_exact(metadata, texts["precision"]),
-            **texts,
+            bit_exact=_read_bit_exact(metadata, strings["precision"]),
+            **strings,
             **objects,
         )
     except _MetadataError as error:
@@ -238,17 +238,17 @@ def _parse_json(metadata: Mapping[str, str], name: str) -> object:
     """Parse a metadata entry; reject NaN, lone surrogates and deep nesting."""
     text = metadata[f"{PREFIX}{name}"]
     try:
-        value: object = json.loads(text, parse_constant=int)
+        value: object = json.loads(text, parse_constant=int)  # int("NaN") raises ValueError
         if "\\u" in text:  # an escape can stand for a lone surrogate, which encode() rejects
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         if is_callers(error):
             raise
         _reject("not JSON", key=f"{PREFIX}{name}")
-    level = [value]
+    values = [value]  # at the current nesting depth
     for _ in range(MAX_JSON_LEVELS):
-        level = [child for parent in level for child in _children(parent)]
-    if level:
+        values = [child for parent in values for child in _children(parent)]
+    if values:
         _reject("not JSON", key=f"{PREFIX}{name}")
     return value
 
@@ -283,15 +283,17 @@ def _in_range(value: object, name: str, end: int, *, minimum: int = 0) -> int:
 
 def _decompress(text: object, size: int) -> bytes:
     """Return the golden images, which must have `size` bytes; never decompress more."""
-    is_base64 = isinstance(text, str) and _BASE64.fullmatch(text) and len(text) % 4 == 0
-    if not isinstance(text, str) or not is_base64 or size > MAX_GOLDEN_BYTES:
-        _reject("golden images", limit=f"{MAX_GOLDEN_BYTES:,}")
-    packed = decompressobj()
+    limit = f"{MAX_GOLDEN_BYTES:,}"
+    if not isinstance(text, str) or size > MAX_GOLDEN_BYTES:
+        _reject("golden images", limit=limit)
+    if not _BASE64.fullmatch(text) or len(text) % 4 != 0:
+        _reject("golden images", limit=limit)
+    decompressor = decompressobj()
     try:
-        content = packed.decompress(b64decode(text), size + 1)
+        content = decompressor.decompress(b64decode(text), size + 1)
     except zlib_error:
         _reject("golden size")
-    if len(content) != size or not packed.eof or packed.unused_data:
+    if len(content) != size or not decompressor.eof or decompressor.unused_data:
         _reject("golden size")
     return content
 
@@ -306,5 +308,5 @@ def _image_shape(outputs: Sequence[TensorSpec]) -> ImageShape:
 
 
 def _describe(specs: Sequence[TensorSpec]) -> str:
-    texts = (f"{spec.name} {spec.type} [{', '.join(map(str, spec.shape))}]" for spec in specs)
-    return printable(", ".join(texts)[:MAX_DESCRIPTION])
+    parts = (f"{spec.name} {spec.type} [{', '.join(map(str, spec.shape))}]" for spec in specs)
+    return printable(", ".join(parts)[:MAX_DESCRIPTION])
