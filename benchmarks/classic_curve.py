@@ -1,4 +1,4 @@
-"""Label accuracy of the classic recipe by epoch, compared with the original script.
+"""Plot the label accuracy of the classic recipe by epoch, compared with the original script.
 
     cgan-train --recipe classic --dataset mnist --eval-every 5 --run-dir runs/classic
     python benchmarks/classic_curve.py runs/classic
@@ -40,7 +40,7 @@ def main(run_dir: Path, output: Path) -> None:
 
 
 def table(points: list[dict[str, Any]]) -> str:
-    """Return the measurements as Markdown, with the original's where they exist."""
+    """Return the label accuracy by epoch as Markdown, with the values of the original script."""
     rows = [
         [
             point["epoch"],
@@ -55,7 +55,7 @@ def table(points: list[dict[str, Any]]) -> str:
 
 
 def plot(points: list[dict[str, Any]]) -> "Figure":
-    """Return a figure of the curve and the original's points."""
+    """Return a figure of the curve and the points of the original script."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")

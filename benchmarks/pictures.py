@@ -1,9 +1,10 @@
-"""Remake the pictures of the documentation whose inputs changed: `make pictures`.
+"""Update the pictures of the documentation whose inputs changed: `make pictures`.
 
-    python benchmarks/pictures.py               # remake what is out of date
-    python benchmarks/pictures.py --measured    # after a measurement that wrote its pictures
+    python benchmarks/pictures.py               # update the pictures that are out of date
+    python benchmarks/pictures.py --measured    # record that measured pictures are up to date
 
-docs/pictures.json holds the SHA-256 of the inputs from which each picture was made.
+Measurements write their own pictures, so give --measured after a measurement. docs/pictures.json
+holds the SHA-256 of the inputs from which each picture was made.
 """
 
 import hashlib
@@ -23,11 +24,11 @@ MODEL = "runtime/src/cgan_runtime/models/digits.onnx"
 
 
 class Picture(NamedTuple):
-    """How a picture is made."""
+    """The command that writes a picture, and the files that the picture depends on."""
 
-    command: str  # run in the root folder
+    command: str  # command, run in the root folder
     inputs: tuple[str, ...]  # patterns of files, relative to the root folder
-    is_measured: bool = False  # whether the command takes hours or needs a dataset
+    is_measured: bool = False  # the command takes hours or needs a dataset, so it is not run here
 
 
 def _of_benchmark(name: str) -> Picture:
@@ -129,7 +130,7 @@ def inputs_sha256(picture: Picture) -> str:
 
 
 def out_of_date() -> list[str]:
-    """Return the pictures whose inputs are not those of the record."""
+    """Return the pictures whose inputs differ from the recorded ones."""
     recorded = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
     return [
         path for path, picture in PICTURES.items() if recorded.get(path) != inputs_sha256(picture)
@@ -139,13 +140,13 @@ def out_of_date() -> list[str]:
 @click.command()
 @click.option("--measured", is_flag=True, help="Record the inputs of measured pictures as current.")
 def main(measured: bool) -> None:
-    """Remake the pictures whose inputs changed."""
+    """Update the pictures whose inputs changed."""
     recorded = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
-    waiting = []
+    to_measure = []
     for path in out_of_date():
         picture = PICTURES[path]
         if picture.is_measured and not measured:
-            waiting.append(f"{path}: {picture.command}")
+            to_measure.append(f"{path}: {picture.command}")
             continue
         if not picture.is_measured:
             click.echo(picture.command)
@@ -156,8 +157,8 @@ def main(measured: bool) -> None:
             subprocess.run(command, cwd=harness.ROOT, env=environment, check=True)
         recorded[path] = inputs_sha256(picture)
         RECORD.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    if waiting:
-        raise click.ClickException("measure again, then give --measured: " + "; ".join(waiting))
+    if to_measure:
+        raise click.ClickException("measure again, then give --measured: " + "; ".join(to_measure))
 
 
 if __name__ == "__main__":
