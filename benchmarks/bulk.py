@@ -118,7 +118,7 @@ def run(method: Method, images: int, shard_images: int, folder: Path, cgroup: Pa
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--shards", type=click.IntRange(4), default=20, show_default=True)
-@click.option("--more", is_flag=True, help="Add rounds to those measured before.")
+@click.option("--more", is_flag=True, help="Add rounds to the existing ones.")
 @click.option("--folder", type=click.Path(path_type=Path, exists=True), help="Folder for output.")
 @click.option("--cgroup", type=click.Path(path_type=Path, exists=True), default="/sys/fs/cgroup")
 @click.option("--output", type=click.Path(path_type=Path), default="docs/benchmarks")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 HISTORY, PAGES = ROOT / "benchmarks" / "history", ROOT / "docs" / "benchmarks"
-MODELS = ROOT / "benchmarks" / "models"  # also holds the evaluation classifiers
+MODELS = ROOT / "benchmarks" / "models"  # models and evaluation classifiers of the benchmarks
 IMAGE_SETS = 4  # sets per quality metric, because the metrics of single sets vary too much
 MEASUREMENT_SECONDS = 0.02  # approximate length of one timing measurement
 DISTRIBUTIONS = (  # packages whose versions are recorded if they are installed
@@ -193,7 +193,7 @@ def busy_share() -> float:
         try:
             fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
         except OSError:
-            return 0.0  # unknown on this system
+            return 0.0  # this system does not report the share
         samples.append((int(fields[3]) + int(fields[4]), sum(map(int, fields[:8]))))
         if len(samples) < 2:
             time.sleep(BUSY_CHECK_SECONDS)

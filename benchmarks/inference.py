@@ -31,11 +31,11 @@ NETWORKS = {"classic": "The classic network", "shipped": "The shipped network"}
 ERROR_IMAGES = 1024  # number of images that are compared with PyTorch
 INTRODUCTION = """\
 Images per second by network and number of threads. The number in parentheses is the speedup over
-onnxruntime on a plain export of the same network with the same threads (median of the per-round
-ratios). On one thread, the time is CPU time, which other programs hardly affect and which equals
-the wall time on an idle machine. On all threads, it is wall time. Pixel errors are measured against
-PyTorch in float32 over 1,024 images, on the scale 0-255. Our timings include noise generation; the
-others' timings do not."""
+onnxruntime with the same threads, on a plain export of the same network by `torch.onnx.export`
+(median of the per-round ratios). On one thread, the time is CPU time, which other programs hardly
+affect and which equals the wall time on an idle machine. On all threads, it is wall time. Pixel
+errors are measured against PyTorch in float32 over 1,024 images, on the scale 0-255. Our timings
+include noise generation; the others' timings do not."""
 
 
 @click.command()

@@ -48,7 +48,7 @@ COLUMNS = {
     "memorized": ("memorized", "{:.1%}"),
 }
 OTHER_CLASSIFIER = " †"  # marks the names of rows that another classifier measured
-Rows = dict[str, dict[str, Any]]  # by name: metrics, deviations, repeats and classifier
+Rows = dict[str, dict[str, Any]]  # rows by name: metrics, deviations, repeats, classifier
 
 
 @click.command()

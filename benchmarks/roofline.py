@@ -94,7 +94,7 @@ def reads_per_call(size: int) -> int:
 
 
 def memory_read(size: int) -> Callable[[], object]:
-    """Return a function that reads two arrays of together `size` bytes reads_per_call() times."""
+    """Return a function that reads `size` bytes of memory reads_per_call(size) times."""
     import numpy as np
 
     count = size // 8

@@ -28,7 +28,7 @@ BENCHMARK = "scaling"
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 COUNTS, QUICK_COUNTS = [10**power for power in range(1, 8)], [10, 1000, 100_000]
 BULK_IMAGES = 1024 * 16
-SHARED_IMAGES, QUICK_SHARED_IMAGES = 400_000, 40_000  # divided among processes
+SHARED_IMAGES, QUICK_SHARED_IMAGES = 400_000, 40_000  # images that processes divide among them
 ROUNDS, QUICK_ROUNDS = 9, 3
 PROCESS_RUNS = 3  # runs per measurement of whole processes; the medians are reported
 LONG_SECONDS = 5.0  # measure_process() does not repeat a run that takes this long
@@ -99,7 +99,7 @@ def measure_process(count: int) -> dict[str, float]:
 
 
 def measure_processes(count: int, process_counts: list[int]) -> list[dict[str, Any]]:
-    """Return the same values for processes of one thread each that share the images."""
+    """Measure processes of one thread each that divide the images among them, by their number."""
     rows = []
     for processes in process_counts:
         share = count // processes

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 BENCHMARK = "startup"
 ROUNDS, QUICK_ROUNDS = 11, 2
 BASE = "import onnxruntime"
-RUNTIME = harness.ROOT / ".venv-runtime"  # the wheel, as installed on a device
-PACKAGES = harness.ROOT / ".venv-bench" / "packages"  # an environment for each package
+RUNTIME = (
+    harness.ROOT / ".venv-runtime"
+)  # a virtual environment with the runtime only, as on a device
+PACKAGES = (
+    harness.ROOT / ".venv-bench" / "packages"
+)  # contains a virtual environment for each package
 TOOLS = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "wheel", "__pycache__")
 MINIMAL_SCRIPT = f"""
 import numpy, onnxruntime
@@ -170,7 +174,7 @@ def main(quick: bool) -> None:
     processes, missing = find_processes()
     rounds = QUICK_ROUNDS if quick else ROUNDS
     with tempfile.TemporaryDirectory() as folder, harness.pinned_cpus(1):
-        for process in list(processes.values()) * rounds:  # interleaved
+        for process in list(processes.values()) * rounds:  # each command runs once per round
             measure(process, folder)
     base = processes[BASE].timing
     rows = [

@@ -125,7 +125,7 @@ def our_loop(trainer: Trainer) -> Callable[[int], None]:
 
     def run(steps: int) -> None:
         last = trainer.step + steps
-        while trainer.step < last:  # an epoch may end before the last step
+        while trainer.step < last:  # an epoch may be shorter than the measurement
             trainer.train_epoch(lambda _steps, _sums: trainer.step < last)
 
     return run
@@ -220,7 +220,7 @@ def measure(loops: dict[str, Loop], steps: int, quick: bool, threads: int) -> li
 
 
 def images_until(recipe: str, goal: float) -> int | None:
-    """Return how many images a full run needed for a label accuracy; None: not reached."""
+    """Return how many images a full run needed for a label accuracy, or None if it failed."""
     run = json.loads(CURVE.read_text(encoding="utf-8"))[recipe]
     epochs = [each["epoch"] for each in run["points"] if each["label_accuracy"] >= goal]
     return min(epochs) * int(run["config"]["recipe"]["min_images_per_epoch"]) if epochs else None

@@ -37,7 +37,7 @@ def load_training_images(
     were for training. If the file does not record that, they get the model's size and channels.
 
     Args:
-        model: the model, with the facts in its file.
+        model: the model whose dataset is loaded.
         dataset: a name or path for load_dataset().
         data_dir: the root folder of torchvision's datasets. Default: the folder in the model.pt if
             it still exists, otherwise "data".

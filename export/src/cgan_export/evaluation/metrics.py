@@ -11,7 +11,7 @@ class Metric(NamedTuple):
     format: str  # format specification
 
 
-METRICS = {  # by key, in the order of the tables
+METRICS = {  # the metrics by key, in the order of the tables
     "label_accuracy": Metric("label accuracy", "+", ".2%"),
     "worst_label_accuracy": Metric("label accuracy of the worst label", "+", ".2%"),
     "frechet": Metric("Fréchet distance to the test set", "-", ".3f"),

@@ -22,7 +22,7 @@ from cgan_runtime.model_file.contract import ModelInfo
 from cgan_training.pictures.sample_sheet import draw_sample_sheet
 
 SHEET_ROWS = 10
-VERIFICATION_TITLES = {  # by key of the verification results
+VERIFICATION_TITLES = {  # titles of the verification results by key
     "max_pixel_error": "max pixel error vs PyTorch",
     "mean_pixel_error": "mean pixel error vs PyTorch",
     "images": "images compared",
@@ -30,7 +30,7 @@ VERIFICATION_TITLES = {  # by key of the verification results
     "label_accuracy_change": "change of the label accuracy",
     "label_accuracy_images": "images that the quality gate compared",
 }
-TRAINING_TITLES = {  # by key of the record of the training run
+TRAINING_TITLES = {  # titles of the training record by key
     "dataset_sha256": "SHA-256 of the dataset",
     "stopped_after_seconds": "seconds until --minutes stopped the training",
     "seconds_limit": "time limit of --minutes in seconds",
