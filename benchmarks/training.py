@@ -220,7 +220,7 @@ def measure(loops: dict[str, Loop], steps: int, quick: bool, threads: int) -> li
 
 
 def images_until(recipe: str, goal: float) -> int | None:
-    """Return how many images a full run needed for a label accuracy, or None if it failed."""
+    """Return how many images a full run needed to reach a label accuracy; None: it never did."""
     run = json.loads(CURVE.read_text(encoding="utf-8"))[recipe]
     epochs = [each["epoch"] for each in run["points"] if each["label_accuracy"] >= goal]
     return min(epochs) * int(run["config"]["recipe"]["min_images_per_epoch"]) if epochs else None

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Not the docstring: python -OO removes docstrings.
 HELP = """\
-Measure the quality of the images that MODEL generates: a model.pt, a run directory or an .onnx
-file.
+Measure the quality of the images that MODEL generates. MODEL is a model.pt, a run directory or an
+.onnx file.
 
 The evaluation classifier, which is trained on the real training set at first use, predicts the
 labels of up to 10,000 generated images. Fréchet distances are scaled so that the total variance of
@@ -46,7 +46,7 @@ Examples:
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
-    help="Second model to measure, shown side by side.",
+    help="Second model to measure, shown in a second column.",
 )
 @options.generator
 @options.dataset(

@@ -136,8 +136,8 @@ def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> Abstract
     "classifier is trained on the dataset at first use, which takes some minutes.",
 )
 @options.dataset(
-    "Dataset for --evaluate and the quality gate, as in cgan-train. The metadata of a module names "
-    "it."
+    "Dataset for --evaluate and the quality gate, as in cgan-train. For a module, the dataset's "
+    "name is also stored in the metadata."
 )
 @options.data_dir
 @options.cache_dir

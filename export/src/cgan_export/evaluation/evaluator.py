@@ -127,11 +127,11 @@ class Evaluator:
         """Return an image set's metrics, confusion matrix and nearest training images."""
         features, predicted = predict_with_features(self.classifier, images)
         metrics = asdict(self.reference.measure(features, predicted, labels))
-        share, real = high_frequency_share(images), self._share_of_test
-        metrics["high_frequency_ratio"] = share / real if real else math.nan
+        share, test_share = high_frequency_share(images), self._share_of_test
+        metrics["high_frequency_ratio"] = share / test_share if test_share else math.nan
         nearest = nearest_training_images(images, labels, self.train)
         metrics["memorized"] = memorization_rate(nearest, self._nearest_of_test)
-        confusion = torch.zeros(2 * (self.train.classes,), dtype=torch.int64)
+        confusion = torch.zeros(self.train.classes, self.train.classes, dtype=torch.int64)
         confusion.index_put_((labels, predicted), torch.tensor(1), accumulate=True)
         return metrics, confusion, nearest.index
 

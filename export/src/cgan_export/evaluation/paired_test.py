@@ -52,7 +52,7 @@ def loss_is_within(counts: PairCounts, limit: float) -> bool:
 
 
 def _is_rejected(counts: PairCounts, limit: float, sign: int) -> bool:
-    """Return whether bets of a sign reject the hypothesis that the loss is on the other side."""
+    """Return whether the bets reject "at most the limit" (sign 1) or "at least" (sign -1)."""
     ties = counts.images - counts.lost - counts.gained
     logarithms = []  # logarithm of the capital for each bet
     for fraction in BET_FRACTIONS:

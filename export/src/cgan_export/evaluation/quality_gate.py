@@ -96,7 +96,7 @@ def compare_accuracy(
             predict_with_features(classifier, each.generate(labels))[1] == labels
             for each in (torch_source(source, seed), onnx_source(generator, seed))
         )
-        seed += 1  # generate() begins at index 0, so each chunk needs its own noise
+        seed += 1  # generate() begins at index 0, so another seed gives new noise
         lost, gained = int((trained & ~exported).sum()), int((exported & ~trained).sum())
         counts += PairCounts(chunk, lost, gained)
         trained_correct += int(trained.sum())
