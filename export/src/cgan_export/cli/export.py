@@ -160,8 +160,8 @@ def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> Abstract
     nargs=2,
     metavar="LOW HIGH",
     callback=check_range,
-    help="For a module: the values of black and white in its images. Values outside are clipped.  "
-    "[default: -1 1]",
+    help="For a module: the values of black and white in its images. Values outside this range "
+    "are clipped.  [default: -1 1]",
 )
 @click.option(
     "--weights",

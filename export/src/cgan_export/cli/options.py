@@ -32,7 +32,7 @@ def dataset(text: str) -> Decorator:
 data_dir = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    show_default="the folder of the training run if it exists, otherwise ./data",
+    show_default="--data-dir of the training run if it exists, otherwise ./data",
     envvar="CGAN_DATA_DIR",
     show_envvar=True,
     help="Root folder of torchvision's datasets.",
