@@ -47,7 +47,7 @@ def test_several_precisions_give_several_files(
     classifier_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quality_gate, "BATCH_IMAGES", 1000)
+    monkeypatch.setattr(quality_gate, "TEST_INTERVAL", 1000)
     options = ["--opset", 20, "--json", "--cache-dir", classifier_cache, "--triton", "models"]
     options += ["--max-accuracy-loss", 20]  # 1,000 images decide this
     for precision in ("fp32", "fp16", "int8", "fp32"):
@@ -86,13 +86,13 @@ def test_no_dataset_is_needed_without_the_gate(
     assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
 
 
-@pytest.mark.parametrize(("precision", "allowed"), [("fp32", True), ("fp16", False)])
+@pytest.mark.parametrize(("precision", "enabled"), [("fp32", True), ("fp16", False)])
 def test_an_option_of_the_gate_without_a_gate_is_one_warning(
-    caplog: pytest.LogCaptureFixture, precision: str, allowed: bool
+    caplog: pytest.LogCaptureFixture, precision: str, enabled: bool
 ) -> None:
     words = ["model.pt", "a.onnx", "--max-accuracy-loss", "1"]
     with export.command.make_context("cgan-export", words):
-        assert not export.has_gate({precision}, allowed=allowed)
+        assert not export.gated_precisions({precision}, enabled=enabled)
     (warning,) = caplog.messages
     assert warning.startswith("--max-accuracy-loss has no effect, because ")
 

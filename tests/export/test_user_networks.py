@@ -67,7 +67,7 @@ def test_the_files_generate_the_images_of_the_network(exported: Exported) -> Non
 def test_every_tensor_has_the_inferred_shape(exported: Exported) -> None:
     content = exported.files["fp32"].read_bytes()
     assert validate_model(content, "m.onnx").max_batch == 1024
-    known = validate_graph(content).known
+    tensors = validate_graph(content).tensors
     model = onnx.ModelProto.FromString(content)
     names = [name for node in model.graph.node for name in node.output]
     for name in set(names) - {output.name for output in model.graph.output}:
@@ -79,4 +79,4 @@ def test_every_tensor_has_the_inferred_shape(exported: Exported) -> None:
         noise = np.zeros((count, NOISE_DIM), np.float32)
         results = session.run(names, {NOISE: noise, LABEL: np.arange(count) % CLASSES})
         for name, result in zip(names, results, strict=True):
-            assert result.shape == known[name].tensor.shape_for(count), name
+            assert result.shape == tensors[name].tensor.shape_for(count), name
