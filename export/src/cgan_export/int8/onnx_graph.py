@@ -20,7 +20,7 @@ from cgan_export.int8.scales import (
     MAX_ACTIVATION,
     MAX_WEIGHT,
 )
-from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_runtime.model_file.contract import (
     BATCH_AXIS,
     IMAGE,
@@ -145,7 +145,7 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
-    def first(self, module: ContractGenerator, constants: int, scale: float) -> str:
+    def first(self, module: RewrittenGenerator, constants: int, scale: float) -> str:
         """Add the first layer, whose weights float16 represents exactly; return its output's name.
 
         Args:
@@ -239,7 +239,7 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, inputs, [target or name], name, **attributes))
         return target or name
 
-    def model(self, module: ContractGenerator, opset: int) -> onnx.ModelProto:
+    def model(self, module: RewrittenGenerator, opset: int) -> onnx.ModelProto:
         """Return the graph as a model with the inputs and the output of the contract."""
         noise_shape: list[str | int] = [BATCH_AXIS, len(module.noise_weight)]
         image_shape: list[str | int] = [BATCH_AXIS, *module.image_shape]

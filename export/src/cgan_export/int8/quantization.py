@@ -30,7 +30,7 @@ from cgan_export.int8.scales import (
     divide_by_scale,
     next_power_of_two,
 )
-from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT, standard_normal
 from cgan_training.networks import Crop
 
@@ -45,7 +45,7 @@ MAX_DOUBLINGS = 64  # of a scale of the first layer
 class QuantizedGenerator:
     """A generator in integers, from which an int8 file is made."""
 
-    module: ContractGenerator  # float32: gives the first layer and the order of the others
+    module: RewrittenGenerator  # float32: gives the first layer and the order of the others
     layers: dict[str, QuantizedLayer]  # the layers after the first, by their name in module.rest
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class QuantizedGenerator:
         return (sums.float() * per_output(scale, sums[0])).round()
 
 
-def quantize(module: ContractGenerator) -> QuantizedGenerator:
+def quantize(module: RewrittenGenerator) -> QuantizedGenerator:
     """Quantize the layers of a generator.
 
     Args:
@@ -113,7 +113,7 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
     return QuantizedGenerator(module, layers)
 
 
-def _require_supported(module: ContractGenerator) -> None:
+def _require_supported(module: RewrittenGenerator) -> None:
     """Raise VerificationError, which names the layer, unless int8 supports every layer."""
     layers = list(module.rest.children())
     follows_relu = False
@@ -138,7 +138,7 @@ def _require_supported(module: ContractGenerator) -> None:
             )
 
 
-def _calibration_images(module: ContractGenerator) -> int:
+def _calibration_images(module: RewrittenGenerator) -> int:
     """Return the number of images whose activations fit into the memory limit."""
     state = module.hidden(*noise_and_labels(module, 1))
     largest = state.numel()
@@ -148,13 +148,13 @@ def _calibration_images(module: ContractGenerator) -> int:
     return min(CALIBRATION_IMAGES, max(1, MAX_CALIBRATION_VALUES // largest))
 
 
-def noise_and_labels(module: ContractGenerator, count: int) -> tuple[Tensor, Tensor]:
+def noise_and_labels(module: RewrittenGenerator, count: int) -> tuple[Tensor, Tensor]:
     """Return inputs for calibration: noise, float32 [count, noise_dim], and labels, int64."""
     noise = standard_normal(0, 0, count, len(module.noise_weight))
     return torch.from_numpy(noise), torch.arange(count) % len(module.label_table)
 
 
-def _make_first_layer_exact(module: ContractGenerator) -> None:
+def _make_first_layer_exact(module: RewrittenGenerator) -> None:
     """Round the weights of the first layer so that its float32 sums need no rounding.
 
     The runtime's noise is n / 32 with |n| <= 127. Each rounded weight of a unit is an integer below
