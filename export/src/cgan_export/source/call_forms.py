@@ -22,8 +22,10 @@ from torch.nn.functional import one_hot
 from cgan_export.errors import ExportError
 from cgan_runtime.model_file.contract import CHANNELS, LABEL, NOISE
 
-_LABELS = re.compile(r"label|class|cls|digit|(^|_)(cond|one_?hot|target)|^(c|cat|ids?|labs?|ys?)$")
-_NOISES = re.compile(r"noise|latent|(^|_)rand|^(code|eps|inputs?|x|zs?)$")
+_LABEL_NAMES = re.compile(
+    r"label|class|cls|digit|(^|_)(cond|one_?hot|target)|^(c|cat|ids?|labs?|ys?)$"
+)
+_NOISE_NAMES = re.compile(r"noise|latent|(^|_)rand|^(code|eps|inputs?|x|zs?)$")
 _LABEL_FORMS: dict[str, Callable[[Tensor, int], Tensor]] = {  # in the order in which they are tried
     "int64 [batch]": lambda label, _: label,
     "one-hot vectors [batch, classes]": lambda label, classes: one_hot(label, classes).float(),
@@ -41,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class _ParameterOrder(NamedTuple):
-    """How forward() is called: by the names of its parameters, or by position without names."""
+    """How forward() is called: by parameter names, or by position if names is None."""
 
     names: tuple[str, str] | None = None  # of noise and label
     label_is_first: bool = False
@@ -169,8 +171,8 @@ def _input_names(module: nn.Module) -> tuple[str, str] | None:
         if each.default in (each.empty, None)
         and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
     ]
-    labels = [name for name in usable if _LABELS.search(name.lower())]
-    noises = [name for name in usable if name not in labels and _NOISES.search(name.lower())]
+    labels = [name for name in usable if _LABEL_NAMES.search(name.lower())]
+    noises = [name for name in usable if name not in labels and _NOISE_NAMES.search(name.lower())]
     others = [name for name in usable if name not in (*labels, *noises)][:1]
     noises, labels = noises or others, labels or others
     return (noises[0], labels[0]) if noises and labels and noises != labels else None

@@ -35,7 +35,7 @@ class Tolerance:
 
     max_error: int
     mean_error: float
-    batch_error: int = 1  # between an image generated alone and the same image in a batch
+    batch_error: int = 1  # error between an image generated alone and in a batch
     remedy: str = "the exported graph computes other values than PyTorch; report this as a bug"
 
 
@@ -111,16 +111,11 @@ def verify_against_torch(
         errors = np.abs(images - expected)
         error, worst = int(errors.max()), int(errors.max((1, 2, 3)).argmax())
         if error > tolerance.max_error:
-            subject = f"max pixel error vs PyTorch of label {labels[worst]}"
+            group = f"label {labels[worst]} at batch size {len(labels)}"
+            subject = f"the max pixel error vs PyTorch of {group}"
             first = max(0, min(worst, len(labels) - DIVERGENCE_IMAGES))
             where = describe_divergence(labels[first : first + DIVERGENCE_IMAGES], compared + first)
-            raise _failure(
-                f"the {subject} at batch size {len(labels)}",
-                error,
-                tolerance.max_error,
-                tolerance.remedy,
-                where,
-            )
+            raise _failure(subject, error, tolerance.max_error, tolerance.remedy, where)
         max_error, compared = max(max_error, error), compared + len(labels)
         error_sum += float(errors.mean()) * len(labels)
     mean_error = error_sum / compared
@@ -174,8 +169,10 @@ def _verify_independence(generator: ImageGenerator, tolerance: Tolerance) -> Non
         alone = generator.generate([label], seed=REFERENCE_SEED, start=index)
         error = int(np.abs(batch[index] - alone[0]).max())
         if error > tolerance.batch_error:
-            subject = f"the max pixel error of an image alone vs in a batch of {len(labels)}"
-            raise _failure(subject, error, tolerance.batch_error, tolerance.remedy)
+            subject = "the max pixel error between an image generated alone and in a batch of"
+            raise _failure(
+                f"{subject} {len(labels)}", error, tolerance.batch_error, tolerance.remedy
+            )
 
 
 def _failure(
