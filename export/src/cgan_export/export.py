@@ -268,8 +268,7 @@ def _quantize_exactly(network: TraceableGenerator) -> QuantizedGenerator | None:
     try:
         return quantize(network)
     except VerificationError as error:
-        problem, _, _remedy = str(error).rpartition("; ")
-        _log.info("note: %s", problem or error)
+        _log.info("note: %s", error.problem)
         return None
 
 

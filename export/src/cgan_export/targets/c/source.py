@@ -48,8 +48,7 @@ def write_c(path: Path, folder: Path) -> dict[str, Any]:
     with ImageGenerator(path, provider="cpu") as generator:
         info = generator.info
         if not info.bit_exact:
-            reason = f"the images of this {info.precision} file differ between processors"
-            raise _refusal(path, reason)
+            raise _refusal(path, f"images of {info.precision} files differ between processors")
         try:
             network = read_network(path.read_bytes())
             compare_images(network, generator)
@@ -77,9 +76,8 @@ def compare_images(network: Network, generator: ImageGenerator) -> None:
     """Raise ExportError unless a network generates ONNX Runtime's images and the golden sample."""
     info, golden = generator.info, generator.info.golden
     labels = np.arange(COMPARED_IMAGES) % info.classes
-    reference = generator.generate(labels, seed=REFERENCE_SEED).tobytes()
     for seed, label, expected in (
-        (REFERENCE_SEED, labels, reference),
+        (REFERENCE_SEED, labels, generator.generate(labels, seed=REFERENCE_SEED).tobytes()),
         (golden.seed, np.array(golden.labels), golden.images),
     ):
         noise = standard_normal(seed, 0, len(label), info.noise_dim) * STEPS_PER_UNIT
