@@ -154,7 +154,7 @@ class RunArtifacts:
         """Raise CollapsedError if the images of a sheet are all the same."""
         # Within its first epoch a generator often returns blank images: check only complete epochs.
         deviation = images.float().std(dim=0).mean()
-        if self._trainer.epoch_is_complete and deviation < MIN_SHEET_DEVIATION:
+        if self._trainer.is_between_epochs and deviation < MIN_SHEET_DEVIATION:
             raise CollapsedError(
                 f"after epoch {epoch.epoch} the generator returns the same image for every noise "
                 f"and label (see {self._run_dir}/samples){_collapse_cause(epoch)}"
@@ -171,7 +171,7 @@ class RunArtifacts:
 
     def _is_due(self, interval: int) -> bool:
         trainer = self._trainer
-        return bool(interval) and trainer.epoch_is_complete and trainer.epoch % interval == 0
+        return bool(interval) and trainer.is_between_epochs and trainer.epoch % interval == 0
 
     def _write(self, name: str, content: bytes) -> None:
         with atomic_write(self._run_dir / name) as file:
@@ -189,7 +189,7 @@ class RunArtifacts:
 
     def _title(self) -> str:
         trainer = self._trainer
-        count = f"epoch {trainer.epoch}" if trainer.epoch_is_complete else f"step {trainer.step:,}"
+        count = f"epoch {trainer.epoch}" if trainer.is_between_epochs else f"step {trainer.step:,}"
         return f"recipe {trainer.recipe.name}, {trainer.dataset.name}, {count}"
 
     def _build_model(self) -> Model:

@@ -72,10 +72,10 @@ def _changes(trainer: Trainer, fingerprint: Fingerprint) -> tuple[str, ...]:
             f"images are augmented with probability {trainer.augment_probability:g}, because there "
             f"are fewer than {SMALL_DATASET:,}"
         )
-    if trainer.passes > 1:
+    if trainer.passes_per_epoch > 1:
         changes.append(
-            f"an epoch repeats the images {trainer.passes:,} times, because min_images_per_epoch "
-            f"is {recipe.min_images_per_epoch:,}"
+            f"an epoch repeats the images {trainer.passes_per_epoch:,} times, because "
+            f"min_images_per_epoch is {recipe.min_images_per_epoch:,}"
         )
     if trainer.batch_size < recipe.batch_size:
         changes.append(

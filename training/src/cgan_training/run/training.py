@@ -153,7 +153,7 @@ def _train(trainer: Trainer, artifacts: RunArtifacts, run_dir: Path, options: Ru
         while trainer.epoch < trainer.recipe.epochs and not time_is_up:
             progress.start_epoch()
             epoch = trainer.train_epoch(on_step)
-            if trainer.epoch_is_complete:
+            if trainer.is_between_epochs:
                 progress.end_epoch(epoch)
                 processes.on_rank_zero(partial(artifacts.record, epoch))
             artifacts.save_checkpoint()
@@ -165,7 +165,7 @@ def _train(trainer: Trainer, artifacts: RunArtifacts, run_dir: Path, options: Ru
                     f"continue with cgan-train --resume {shlex.quote(str(run_dir))}",
                     stopped_by,
                 )
-        if not trainer.epoch_is_complete:  # the time limit ended the run within an epoch
+        if not trainer.is_between_epochs:  # the time limit ended the run within an epoch
             progress.end_epoch(epoch)
             processes.on_rank_zero(partial(artifacts.record, epoch))
     if time_is_up and trainer.epoch < trainer.recipe.epochs:
