@@ -15,13 +15,13 @@ import click
 
 from cgan_runtime.errors import CganError
 from cgan_runtime.files import to_file_name
-from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given, settings_without_effect
 from cgan_training.cli.common import limit_threads
-from cgan_training.cli.finished import finished_lines
+from cgan_training.cli.option_checks import RECIPE_OPTIONS, is_given, settings_without_effect
 from cgan_training.cli.plan_text import format_plan
+from cgan_training.cli.run_summary import summary_lines
 from cgan_training.data import is_dataset_path
 from cgan_training.errors import LaunchError, RecipeError, UserCodeError
-from cgan_training.hardware.processes import ProcessGroup
+from cgan_training.hardware.processes import Processes
 from cgan_training.recipe import load_recipe, override, recipe_names
 from cgan_training.user_code import is_user_code
 
@@ -65,13 +65,13 @@ class Arguments:
 
 
 @contextmanager
-def join_processes() -> Iterator[ProcessGroup]:
+def join_processes() -> Iterator[Processes]:
     """Connect to the other processes, if there are any.
 
     Before that, rank 0 cannot report the errors of this process, which therefore prints them.
     """
     try:
-        group = ProcessGroup.from_environment()
+        group = Processes.from_environment()
     except LaunchError as error:
         raise click.UsageError(str(error)) from error
     stderr = sys.stderr
@@ -82,7 +82,7 @@ def join_processes() -> Iterator[ProcessGroup]:
         yield processes
 
 
-def start(arguments: Arguments, processes: ProcessGroup) -> None:
+def start(arguments: Arguments, processes: Processes) -> None:
     """Load the recipe and the dataset, then print the plan or train."""
     saved = processes.on_rank_zero(partial(saved_values, arguments))
     saved_path = saved.pop("recipe_path", "")
@@ -137,7 +137,7 @@ def start(arguments: Arguments, processes: ProcessGroup) -> None:
     click.echo(model, color=True)  # without color=True click removes escape codes from a path
     if processes.rank == 0:
         with suppress(OSError, CganError):  # of what is only a convenience
-            for line in finished_lines(model, recipe):
+            for line in summary_lines(model, recipe):
                 _logger.info("%s", line)
 
 

@@ -13,13 +13,13 @@ import click
 from cgan_runtime.cli import options, runner
 from cgan_training import __version__
 from cgan_training.cli import common, parsing
-from cgan_training.cli.combinations import check_combinations
+from cgan_training.cli.option_checks import check_combinations
 from cgan_training.cli.start import AUTO, AUTO_RECIPES, Arguments, join_processes, start
 from cgan_training.data import DATASETS, is_dataset_path
 from cgan_training.data.conversion import MAX_SIDE, MIN_SIDE, parse_image_size
 from cgan_training.errors import LaunchError
 from cgan_training.hardware import DEVICES
-from cgan_training.hardware.processes import ProcessGroup, exit_process
+from cgan_training.hardware.processes import Processes, exit_process
 from cgan_training.recipe import MAX_EPOCHS, PRECISIONS, recipe_names
 from cgan_training.user_code import is_user_code
 
@@ -213,9 +213,9 @@ def command(list_recipes: bool, debug: bool, **values: Any) -> None:
 def main() -> None:
     """Run cgan-train and exit with its exit code. Of several processes only rank 0 prints."""
     try:
-        processes = ProcessGroup.from_environment()
+        processes = Processes.from_environment()
     except LaunchError:  # command() reports it, but --help and --version work
-        processes = ProcessGroup()
+        processes = Processes()
     if processes.size == 1:
         runner.run(command)
     try:

@@ -31,8 +31,8 @@ def augment(
 
     Args:
         images: float32 [n, channels, height, width] in -1 .. 1. Gradients pass through.
-        probability: that an image is changed at all, 0..1. At 0 no random numbers are generated.
-        rng: on the images' device.
+        probability: probability that an image is changed, 0..1. If 0, the rng is not used.
+        rng: random number generator on the images' device.
         background: whether pixels from outside the image become -1, the background. Otherwise they
             mirror the image.
     """

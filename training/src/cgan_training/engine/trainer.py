@@ -24,7 +24,7 @@ from cgan_training.engine.state_validation import EpochSize
 from cgan_training.errors import DivergedError, RecipeError
 from cgan_training.hardware.cuda_graph import CudaGraphStep, can_capture, set_value
 from cgan_training.hardware.precision import matmul_precision, resolve_precision
-from cgan_training.hardware.processes import SINGLE_PROCESS, ProcessGroup
+from cgan_training.hardware.processes import SINGLE_PROCESS, Processes
 from cgan_training.losses import GeneratorInputs, auxiliary_terms
 from cgan_training.networks import Generator, build_discriminator, build_generator, to_float
 from cgan_training.recipe import Recipe
@@ -66,7 +66,7 @@ class Trainer:
         recipe: Recipe,
         dataset: Dataset,
         device: torch.device,
-        processes: ProcessGroup = SINGLE_PROCESS,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.dataset = recipe, dataset

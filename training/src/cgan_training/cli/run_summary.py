@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 PICTURES = ("grid.png", "samples.webp", "curves.png")
 
 
-def finished_lines(model: Path, recipe: "Recipe") -> list[str]:
+def summary_lines(model: Path, recipe: "Recipe") -> list[str]:
     """Return the lines about a finished run.
 
     Args:
