@@ -116,7 +116,7 @@ def test_without_a_recipe_the_other_run_gives_its_own(
     options = ["--dataset", "optdigits", "--threads", 1, "--start-from", run_dir, "--minutes", 1e-6]
     done = call("cgan-train", *options, "--set", "batch_size=50", "--run-dir", "next")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(f"took the recipe small from {run_dir}\nrecipe small: ".encode())
+    assert done.stderr.startswith(f"using the recipe small of {run_dir}\nrecipe small: ".encode())
     config, other = (
         json.loads((run / "config.json").read_text()) for run in (tmp_path / "next", run_dir)
     )

@@ -305,9 +305,10 @@ class Trainer:
     def _metrics(self, sums: Tensor) -> EpochMetrics:
         """Return the metrics of the current epoch's completed steps."""
         current = self.state.current
+        loss_g, loss_d, d_real, d_fake = (sums / current.steps).tolist()
         speed = current.steps * self.batch_size / max(current.seconds, MIN_SECONDS)
-        means = (sums / current.steps).tolist()
-        return EpochMetrics(self.epoch + 1, self.step, *means, speed, self.seconds)
+        epoch, step, seconds = self.epoch + 1, self.step, self.seconds
+        return EpochMetrics(epoch, step, loss_g, loss_d, d_real, d_fake, speed, seconds)
 
     def _count_seconds(self, start: float) -> float:
         """Count the time since `start` as training time, and return the current time."""

@@ -20,8 +20,7 @@ def choose_device(name: str, processes: Processes = SINGLE_PROCESS) -> torch.dev
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     available = {"cuda": cuda, "mps": mps, "cpu": True}
     if name == "auto":
-        usable = [key for key in available if available[key] and (alone or key != "mps")]
-        name = usable[0]
+        name = next(key for key in available if available[key] and (alone or key != "mps"))
     if not available[name]:
         raise DeviceError(f"PyTorch finds no {name} device; use --device cpu")
     if name == "mps" and not alone:

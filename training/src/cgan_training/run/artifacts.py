@@ -12,8 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from cgan_runtime.errors import OutputError
-from cgan_runtime.files import atomic_write
+from cgan_runtime.files import atomic_write, make_folder
 from cgan_training.engine import EpochMetrics, Trainer
 from cgan_training.errors import one_line
 from cgan_training.model_file import Model, save_model
@@ -69,14 +68,9 @@ class RunArtifacts:
         path, options = self._run_dir, self._options
         if options.create_evaluator is not None and options.eval_every:
             self._evaluate = options.create_evaluator()
-        try:
-            (path / "samples").mkdir(exist_ok=True)
-            if options.keep_every:
-                (path / "models").mkdir(exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {path}: {error.strerror}; choose another --run-dir"
-            ) from error
+        make_folder(path / "samples", "choose another --run-dir")
+        if options.keep_every:
+            make_folder(path / "models", "choose another --run-dir")
         self._write_metrics()
         if self._is_new:
             config = config_json(self._trainer, options, self.history.origin())

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cgan_runtime.errors import OutputError
+from cgan_runtime.files import output_errors
 from cgan_training.archive import load_named_archive, save_archive
 from cgan_training.errors import CheckpointError
 
@@ -19,12 +19,10 @@ def save_checkpoint(content: dict[str, Any], run_dir: Path) -> None:
     """Write tensors and plain values to checkpoint.pt; rename the old one as a backup."""
     path, next_path = run_dir / CHECKPOINT_NAME, run_dir / NEXT_CHECKPOINT_NAME
     save_archive({"format": FORMAT, "version": FORMAT_VERSION, **content}, next_path)
-    try:
+    with output_errors("write", path, "check its folder"):
         if path.exists():
             path.replace(run_dir / PREVIOUS_CHECKPOINT_NAME)
         next_path.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; check its folder") from error
 
 
 def load_checkpoint(run_dir: Path) -> tuple[dict[str, Any], str | None]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import lock_folder, remove_if_abandoned
+from cgan_runtime.files import lock_folder, make_folder, remove_if_abandoned
 from cgan_training.run.checkpoint import CHECKPOINT_NAME, NEXT_CHECKPOINT_NAME
 
 TEMPORARY_FILES = ".????????????????.part"  # pattern of the names that files.atomic_write() uses
@@ -24,12 +24,7 @@ def open_run_dir(run_dir: Path, *, resume: bool) -> Iterator[bool]:
     if resume and not run_dir.exists():  # resume() raises the error about the missing checkpoint
         yield False
         return
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {run_dir}: {error.strerror}; choose another --run-dir"
-        ) from error
+    make_folder(run_dir, "choose another --run-dir")
     remedy = "wait for it" if resume else "choose another --run-dir"
     message = f"another cgan-train is writing to {run_dir}; {remedy}"
     try:
