@@ -37,9 +37,8 @@ def load_checkpoint(run_dir: Path) -> tuple[dict[str, Any], str | None]:
     try:
         return _load(newest), None
     except CheckpointError as error:
-        problem, _, _advice = str(error).rpartition("; ")
         try:
-            return _load(run_dir / PREVIOUS_CHECKPOINT_NAME), problem
+            return _load(run_dir / PREVIOUS_CHECKPOINT_NAME), error.problem
         except CheckpointError:
             raise error from None
 
