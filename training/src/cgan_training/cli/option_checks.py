@@ -1,4 +1,4 @@
-"""Options of cgan-train that contradict each other or have no effect."""
+"""Checks for options of cgan-train that contradict each other or have no effect."""
 
 import shlex
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What cgan-train does with the values of its options."""
+"""Run cgan-train with the values of its options: print the plan, or train."""
 
 import logging
 import re
@@ -39,7 +39,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Arguments:
-    """The values of the options of the same names, and which of them a config.json has set."""
+    """The values of the options of the same names, and their origin."""
 
     recipe: str
     overrides: dict[str, Any]
@@ -64,7 +64,7 @@ class Arguments:
     threads: int | None
     quiet: bool
     from_config: frozenset[str] = frozenset()  # options whose values come from a config.json
-    saved_recipe_path: str | None = None  # path of the recipe's file if its config.json is used
+    saved_recipe_path: str | None = None  # recipe_path of the config.json if its recipe is used
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def join_processes() -> Iterator[Processes]:
 def start(arguments: Arguments, processes: Processes) -> None:
     """Load the recipe and the dataset, then print the plan or train."""
     arguments = complete_arguments(arguments, processes)
-    recipe = processes.on_rank_zero(partial(load_requested_recipe, arguments))
+    recipe = processes.on_rank_zero(partial(requested_recipe, arguments))
     require_explicit_code(arguments, recipe)
 
     from cgan_training.engine import Trainer
@@ -117,7 +117,7 @@ def start(arguments: Arguments, processes: Processes) -> None:
 
 
 def complete_arguments(arguments: Arguments, processes: Processes) -> Arguments:
-    """Replace the options that are not given by the values of the other run's config.json."""
+    """Take options that the user did not give from the config.json of another run, if any."""
     saved = processes.on_rank_zero(partial(saved_values, arguments))
     saved_path = saved.pop("recipe_path", "")
     values = {name: value for name, value in saved.items() if not is_given(name)}
@@ -148,7 +148,7 @@ def choose_recipe_for(data: "Dataset", arguments: Arguments, processes: Processe
 
     name, reason = processes.on_rank_zero(lambda: choose_recipe(fingerprint(data)))
     _logger.info("using the recipe %s: %s", name, reason)
-    return override(load_recipe(name), recipe_changes(arguments), f"{name} with --set")
+    return changed_recipe(name, arguments)
 
 
 def print_plan(trainer: "Trainer", start_from: Path | None) -> None:
@@ -184,33 +184,31 @@ def warn(recipe: "Recipe", arguments: Arguments, data: "Dataset") -> None:
         _logger.warning("%s", text)
 
 
-def recipe_changes(arguments: Arguments) -> dict[str, Any]:
-    """Return the recipe's values that the command line replaces, by key."""
+def changed_recipe(name: str, arguments: Arguments) -> "Recipe":
+    """Return a recipe with the changes of the command line."""
     options = {key: getattr(arguments, key) for key in RECIPE_OPTIONS}
     given = {key: value for key, value in options.items() if value is not None}
-    return arguments.overrides | given
+    source = f"{name} with --set" if arguments.overrides else name
+    return override(load_recipe(name), arguments.overrides | given, source)
 
 
-def load_requested_recipe(arguments: Arguments) -> "Recipe | None":
-    """Return the recipe with the command line's changes; None for AUTO, which needs the dataset.
+def requested_recipe(arguments: Arguments) -> "Recipe | None":
+    """Return the recipe of --recipe; None for AUTO, which is resolved after the data is loaded.
 
     Raises:
         RecipeError: a change is invalid for the recipe, or with AUTO for all AUTO_RECIPES.
     """
-    name, changes = arguments.recipe, recipe_changes(arguments)
-    if name != AUTO:
-        source = f"{name} with --set" if arguments.overrides else name
-        return override(load_recipe(name), changes, source)
-    for candidate in AUTO_RECIPES:
+    if arguments.recipe != AUTO:
+        return changed_recipe(arguments.recipe, arguments)
+    for name in AUTO_RECIPES:
         with suppress(RecipeError):
-            override(load_recipe(candidate), changes, candidate)
+            changed_recipe(name, arguments)
             return None
-    first = AUTO_RECIPES[0]
-    return override(load_recipe(first), changes, f"{first} with --set")  # raises the first error
+    return changed_recipe(AUTO_RECIPES[0], arguments)  # raises its error
 
 
 def saved_values(arguments: Arguments) -> dict[str, Any]:
-    """Return values for options from the config.json of the run that --resume or --start-from name.
+    """Return option values of the run that --resume or --start-from names, from its config.json.
 
     --resume takes all of them. --start-from takes only recipe and recipe_path, and only if --recipe
     is not given.
@@ -256,7 +254,8 @@ def run_options(arguments: Arguments, data: "Dataset") -> "RunOptions":
 
     is_path, data_dir = is_dataset_path(arguments.dataset), Path(arguments.data_dir).resolve()
     name = str(Path(arguments.dataset).resolve()) if is_path else data.name
-    path, stderr = arguments.saved_recipe_path, sys.stderr  # stderr is None if it was closed
+    path = arguments.saved_recipe_path
+    has_terminal = sys.stderr is not None and sys.stderr.isatty()  # stderr is None if closed
     return RunOptions(
         seconds_limit=None if arguments.minutes is None else arguments.minutes * 60,
         checkpoint_seconds=arguments.checkpoint_minutes * 60,
@@ -266,7 +265,7 @@ def run_options(arguments: Arguments, data: "Dataset") -> "RunOptions":
         create_evaluator=partial(EpochEvaluator, data, name, data_dir, arguments.cache_dir),
         eval_every=arguments.eval_every,
         tensorboard=arguments.tensorboard,
-        progress_bar=not arguments.quiet and stderr is not None and stderr.isatty(),
+        progress_bar=not arguments.quiet and has_terminal,
         dataset_argument=name,
         data_dir=str(data_dir),
         recipe_path=recipe_path(arguments.recipe) if path is None else path,

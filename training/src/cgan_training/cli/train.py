@@ -28,7 +28,7 @@ HELP = """\
 Train a conditional GAN: a network that generates images of a given class.
 
 The run directory receives config.json, metrics.jsonl, a sample sheet of every epoch in samples/,
-an animation of them (samples.webp), grid.png, curves.png, checkpoint.pt, and model.pt for
+an animation of the sheets (samples.webp), grid.png, curves.png, checkpoint.pt, and model.pt for
 cgan-export.
 """
 EXAMPLES = """\b
@@ -111,7 +111,8 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @run_dir_option(
     "--start-from",
     "Initialize the networks from the run in this directory instead of randomly, to train them on "
-    "other images of the same size, or with another recipe. Without --recipe, its recipe is used.",
+    "other images of the same size, or with another recipe. The default of --recipe is then the "
+    "recipe of that run.",
 )
 @option("--list-recipes", "List the built-in recipes and exit.", is_flag=True)
 @option(

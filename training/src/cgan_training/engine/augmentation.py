@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMALL_DATASET = 10_000  # images; larger datasets need no augmentation
+SMALL_DATASET = 10_000  # only datasets of fewer images are augmented
 # Maximum change of each entry of the 2 x 3 transformation matrix: 10 % of a side, a rotation of
 # about 6 degrees, or a shift of 10 % of half a side, which is 1.4 of 28 pixels.
 MAX_CHANGE = 0.1

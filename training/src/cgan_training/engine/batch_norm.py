@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from cgan_training.networks import Generator
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-BATCHES, BATCH_SIZE = 20, 500  # of generated images, on which the statistics are measured
+BATCHES, BATCH_SIZE = 20, 500  # number and size of the batches that the statistics are measured on
 
 
 def has_batch_norm(network: nn.Module) -> bool:

@@ -14,7 +14,7 @@ from cgan_training.networks import Generator, to_uint8
 from cgan_training.recipe import Recipe
 
 SAMPLE_ROWS = 10  # images per class on a sample sheet
-SAMPLE_BATCH = 1000  # images of a sheet that are generated together
+SAMPLE_BATCH = 1000  # largest number of images of a sheet that are generated together
 
 
 def finish_generator(state: TrainingState, recipe: Recipe, images: Tensor) -> Generator:
@@ -45,8 +45,8 @@ def finish_generator(state: TrainingState, recipe: Recipe, images: Tensor) -> Ge
 def sample_sheet_images(generator: Generator, seed: int) -> Tensor:
     """Generate the images of a sample sheet.
 
-    Image i has the label i % classes and the noise of index i of the seed, as images of the command
-    `cgan-run --seed SEED --count 10` have.
+    Image i has the label i % classes and the noise of index i of the seed. The command
+    `cgan-run --seed SEED --count 10` generates the same images from the exported file.
 
     Returns:
         uint8 [10 * classes, channels, height, width], on the generator's device.

@@ -64,7 +64,7 @@ class Objective:
     def generator_loss(
         self, generator: nn.Module, inputs: GeneratorInputs, progress: float | Tensor
     ) -> Loss:
-        """Return the generator's loss at a progress of 0..1: its images should look real."""
+        """Return the generator's loss. It is low if the discriminator takes the images for real."""
         with self._autocast():
             image = self._augment(generator(*inputs))  # [batch, channels, height, width]
             logits, predictions = self._discriminator(image, inputs.label, progress=progress)
@@ -83,7 +83,7 @@ class Objective:
         *,
         apply_r1: bool,
     ) -> Loss:
-        """Return the discriminator's loss: it should distinguish real from generated images.
+        """Return the discriminator's loss. It is low if it distinguishes real and generated images.
 
         Args:
             discriminator: the discriminator and the auxiliary terms, perhaps wrapped.

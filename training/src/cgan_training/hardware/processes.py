@@ -137,7 +137,7 @@ class Processes:
         return _value_or_raise(*outcome[0])
 
     def on_all(self, function: Callable[[], T]) -> T:
-        """Call a function in every process; raise a CganError of one in all (collective)."""
+        """Call a function in every process. A CganError of one is raised in all (collective)."""
         if self.size == 1:
             return function()
         value, own_error = _outcome(function)
@@ -193,7 +193,7 @@ def _required(environment: Mapping[str, str], name: str, given: Sequence[str]) -
 
 
 def exit_process(code: int) -> NoReturn:
-    """End this process at once. All files must be written, and the process group be destroyed.
+    """End this process at once. Files must be written and the process group destroyed before.
 
     Python's normal exit sometimes aborts with "terminate called without an active exception",
     because gloo's threads are destroyed while they run.

@@ -121,7 +121,7 @@ def _fits(page: tuple[int, int]) -> bool:
 
 
 def _arrange(columns: int, rows: int, image: tuple[int, int]) -> _Layout:
-    """Return the layout for images of a width and height, whose lines form a square sheet."""
+    """Return the layout of a roughly square sheet for images of this width and height."""
     width, line = image[0] + GAP, MARGIN + rows * (image[1] + GAP)
     lines = max(1, round(math.sqrt(columns * width / line)))
     in_line = math.ceil(columns / lines)

@@ -59,7 +59,7 @@ class RunArtifacts:
         self._saved_at = time.perf_counter()  # time of the last checkpoint
 
     def open(self) -> None:
-        """Create the first files of the run in its directory, which exists.
+        """Create the first files of the run in its directory, which must exist.
 
         Raises:
             OutputError: the directory cannot be written.
@@ -94,7 +94,7 @@ class RunArtifacts:
         self._saved_at = time.perf_counter()
 
     def record(self, epoch: EpochMetrics) -> None:
-        """Write the metrics and the sample sheet of an epoch, and its model if it is to be kept.
+        """Write the metrics and the sample sheet of an epoch, and if options.keep_every its model.
 
         Raises:
             CollapsedError: after a complete epoch, all images of the sheet are the same.

@@ -9,7 +9,7 @@ from cgan_training.errors import CollapsedError
 
 # Below this mean standard deviation of a pixel, all images of a sample sheet count as equal.
 MIN_SHEET_DEVIATION = 0.5
-# Limits that tell the causes of a collapse apart. If the discriminator wins, the generator's loss
+# Limits that distinguish the causes of a collapse. If the discriminator wins, the generator's loss
 # is near 10 (docs/tutorial/gallery.md), and the mean probabilities of "real" differ by almost 1.
 DIVERGED_LOSS, DISCRIMINATOR_WINS = 100.0, 0.9
 

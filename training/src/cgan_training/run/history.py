@@ -14,7 +14,7 @@ from cgan_training.run.config import RunOptions, package_versions
 
 @dataclass
 class History:
-    """How the weights of a run came about, besides its recipe and dataset."""
+    """Facts about the training of a run, besides its recipe and dataset."""
 
     started_from: dict[str, Any] | None = None  # the record of the run that this one started from
     # Whether all earlier parts of the run had the environment of this one and no time limit, so
