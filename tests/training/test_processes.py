@@ -19,7 +19,7 @@ from cgan_training.cli.train import main
 from cgan_training.data import Dataset
 from cgan_training.errors import LaunchError
 from cgan_training.hardware import rendezvous
-from cgan_training.hardware.processes import PeriodicMaximum, ProcessGroup
+from cgan_training.hardware.processes import PeriodicMaximum, Processes
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_metrics, train
 
@@ -32,12 +32,12 @@ from pathlib import Path
 import torch
 from cgan_training import TrainingError, load_dataset, load_recipe
 from cgan_training.engine import Trainer
-from cgan_training.hardware.processes import ProcessGroup, PeriodicMaximum, exit_process
+from cgan_training.hardware.processes import Processes, PeriodicMaximum, exit_process
 
 def fail():
     raise TrainingError("only rank 1 failed")
 
-with ProcessGroup.from_environment().joined() as processes:
+with Processes.from_environment().joined() as processes:
     result = {"on_rank_zero": processes.on_rank_zero(lambda: processes.rank)}
     processes.rank_zero_first(lambda: Path("turns").open("a").write(str(processes.rank)))
     try:
@@ -61,10 +61,10 @@ exit_process(0)
 SCRIPT_LOST_PEER = """
 import os, sys, time
 from cgan_training.errors import LaunchError
-from cgan_training.hardware.processes import ProcessGroup, exit_process
+from cgan_training.hardware.processes import Processes, exit_process
 
 try:
-    with ProcessGroup.from_environment().joined() as processes:
+    with Processes.from_environment().joined() as processes:
         processes.maximum(1)
         if processes.rank == 1:
             time.sleep(1)
@@ -197,18 +197,18 @@ def test_a_signal_saves_the_run_and_ends_all_processes(small_toml: Path, tmp_pat
 @pytest.mark.parametrize("size", [2, 3, 5])
 def test_shards_are_disjoint_and_cover_the_batch(size: int) -> None:
     batch = torch.randperm(1500, generator=torch.Generator().manual_seed(0))
-    shards = [ProcessGroup(rank, size).shard(batch) for rank in range(size)]
+    shards = [Processes(rank, size).shard(batch) for rank in range(size)]
     assert {len(shard) for shard in shards} == {1500 // size}
     assert torch.equal(torch.cat(shards).sort().values, torch.arange(1500))
 
 
 def test_a_single_process_initializes_nothing() -> None:
-    assert ProcessGroup.from_environment({}) == ProcessGroup()
+    assert Processes.from_environment({}) == Processes()
     one = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}
-    assert ProcessGroup.from_environment(one) == ProcessGroup()
-    assert ProcessGroup.from_environment({"WORLD_SIZE": "1"}) == ProcessGroup()
-    assert ProcessGroup.from_environment(ENVIRONMENT) == ProcessGroup(rank=2, size=3, local_rank=1)
-    with ProcessGroup().joined() as processes:
+    assert Processes.from_environment(one) == Processes()
+    assert Processes.from_environment({"WORLD_SIZE": "1"}) == Processes()
+    assert Processes.from_environment(ENVIRONMENT) == Processes(rank=2, size=3, local_rank=1)
+    with Processes().joined() as processes:
         assert not torch.distributed.is_initialized()
         network, numbers = torch.nn.Linear(1, 1), torch.ones(4)
         assert processes.with_synced_gradients(network) is network
@@ -292,7 +292,7 @@ def test_waiting_for_other_processes_is_reported_and_ends_with_a_signal(
     port = free_port()
     process = start_rank(rank, port)
     line = process.first_error_line()
-    assert line.startswith(f"process {rank} waits for the other processes of 2 at 127.0.0.1:{port}")
+    assert line.startswith(f"rank {rank} waits for all 2 processes at 127.0.0.1:{port}")
     process.send_signal(number)
     code, _, stderr = process.finish()
     assert code == 128 + number
@@ -317,7 +317,7 @@ def test_waiting_for_other_processes_has_a_limit(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(rendezvous, "_initialize", lambda *_: time.sleep(60))
     with (
         pytest.raises(LaunchError, match=r"did not connect within 0\.2 seconds; start all of them"),
-        ProcessGroup(rank=1, size=2, local_rank=1).joined(),
+        Processes(rank=1, size=2, local_rank=1).joined(),
     ):
         pass
 
