@@ -162,7 +162,7 @@ def test_the_code_that_a_model_names_is_not_imported(
 ) -> None:
     done = call("cgan-export", "model.pt", "mine.onnx", *words)
     assert done.returncode == 1
-    assert f"use --generator {trained}".encode() in done.stderr
+    assert f"add --generator {trained}".encode() in done.stderr
     assert trained.partition(":")[0] not in sys.modules
     assert not (tmp_path / "mine.onnx").exists()
 

@@ -133,7 +133,7 @@ def test_the_training_of_a_classifier_and_the_use_of_the_cache_are_logged(
     epochs: list[int],
 ) -> None:
     caplog.set_level(logging.INFO, "cgan_training")
-    for name, value in zip(("EPOCH_SECONDS", "MAX_SECONDS"), seconds, strict=True):
+    for name, value in zip(("EPOCH_SECONDS", "STEP_SECONDS"), seconds, strict=True):
         monkeypatch.setattr(classifier_progress, name, value)
     load_or_train_classifier(few, tmp_path)
     load_or_train_classifier(few, tmp_path)
@@ -208,15 +208,15 @@ def test_two_trainings_of_one_classifier_do_not_disturb_each_other(
     few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second one begins and ends after the second epoch of the first."""
-    save = classifier_state.TrainingState.save
+    save = classifier_state.ClassifierTrainingState.save
     others: list[EvaluationClassifier] = []
 
-    def begin_another(state: classifier_state.TrainingState, epoch: int) -> None:
+    def begin_another(state: classifier_state.ClassifierTrainingState, epoch: int) -> None:
         save(state, epoch)
         if epoch == 2 and not others:
             others.append(load_or_train_classifier(few, tmp_path))
 
-    monkeypatch.setattr(classifier_state.TrainingState, "save", begin_another)
+    monkeypatch.setattr(classifier_state.ClassifierTrainingState, "save", begin_another)
     trained = load_or_train_classifier(few, tmp_path)
     assert torch.equal(trained(few.images), others[0](few.images))
     assert len([*tmp_path.iterdir()]) == 1

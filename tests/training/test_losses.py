@@ -23,17 +23,17 @@ def test_the_logistic_loss_is_binary_cross_entropy() -> None:
     real = torch.tensor([-30.0, -0.4, 0.7, 25.0])
     fake, ones = torch.tensor([-3.0, 0.3, 2.0, 40.0]), torch.ones(4)
     expected = binary_cross_entropy_with_logits(fake, ones)
-    torch.testing.assert_close(LOGISTIC.of_generator(fake), expected)
+    torch.testing.assert_close(LOGISTIC.generator_loss(fake), expected)
     both = binary_cross_entropy_with_logits(real, ones)
     both += binary_cross_entropy_with_logits(fake, 0 * ones)
-    torch.testing.assert_close(LOGISTIC.of_discriminator(real, fake), both / 2)
+    torch.testing.assert_close(LOGISTIC.discriminator_loss(real, fake), both / 2)
 
 
 def test_the_hinge_loss_ignores_logits_beyond_the_margin() -> None:
     far, near = torch.tensor([5.0, 1.0]), torch.tensor([0.5, -2.0])
-    assert HINGE.of_discriminator(far, -far).item() == 0
-    assert HINGE.of_discriminator(near, -far).item() == pytest.approx((0.5 + 3) / 2 / 2)
-    assert HINGE.of_generator(near).item() == pytest.approx(0.75)
+    assert HINGE.discriminator_loss(far, -far).item() == 0
+    assert HINGE.discriminator_loss(near, -far).item() == pytest.approx((0.5 + 3) / 2 / 2)
+    assert HINGE.generator_loss(near).item() == pytest.approx(0.75)
 
 
 def test_auxiliary_terms_with_a_weight_fade_to_zero() -> None:

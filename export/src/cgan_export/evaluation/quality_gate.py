@@ -17,7 +17,7 @@ from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED
 from cgan_training.data import Dataset
 from cgan_training.evaluation.classifier import load_or_train_classifier, predict_with_features
-from cgan_training.evaluation.classifier_progress import MAX_SECONDS
+from cgan_training.evaluation.classifier_progress import STEP_SECONDS
 
 BATCH_IMAGES = 10_000  # that each network generates before the result is looked at
 MAX_IMAGES = 100_000
@@ -94,7 +94,7 @@ def compare_accuracy(
         correct = [correct[0] + int(trained.sum()), correct[1] + int(exported.sum())]
         if counts.images % batch == 0:
             refuted, proven = exceeds(counts, max_loss), is_within(counts, max_loss)
-        if time.perf_counter() - logged >= MAX_SECONDS:
+        if time.perf_counter() - logged >= STEP_SECONDS:
             logged = time.perf_counter()
             _log.info("quality gate: %s pairs compared", f"{counts.images:,}")
     subject = f"the trained network in the quality gate ({counts.images:,} images)"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cgan_training.recipe import full_names, parse_override
+from cgan_training.recipe import matching_keys, parse_override
 
 
 class TrainCommand(click.Command):
@@ -57,7 +57,7 @@ def _recipe_key(option: str, words: list[str]) -> str:
     option, _, value = word.partition("=")
     following = words[words.index(word) + 1 :][:1]
     value = value or next((each for each in following if each[:2] != "--"), "VALUE")
-    keys = full_names(option.lstrip("-"))
+    keys = matching_keys(option.lstrip("-"))
     commands = " or ".join(f"--set {shlex.quote(f'{key}={value}')}" for key in keys)
     return f"{option} is a key of the recipe, not an option; write {commands}" if keys else ""
 

@@ -2,7 +2,7 @@
 
 A recipe names the code, `kind = "my_package.my_module:MyLoss"` in [loss]. It is called with the
 other keys of the table, except those of LossSettings, and returns an object with the methods
-of_generator(fake) and of_discriminator(real, fake). Each of them gets logits, float32 [batch], and
+generator_loss(fake) and discriminator_loss(real, fake). Each gets logits, float32 [batch], and
 returns a scalar to minimize. docs/extend.md has an example.
 """
 
@@ -27,9 +27,9 @@ def import_loss(settings: CustomLoss) -> AdversarialLoss:
     build = import_object(settings.kind)
     try:
         loss = build(**copy.deepcopy(settings.arguments))
-        functions = AdversarialLoss(loss.of_generator, loss.of_discriminator)
+        functions = AdversarialLoss(loss.generator_loss, loss.discriminator_loss)
         real, fake = torch.tensor([[0.5, -1.0], [-0.5, 1.0]], requires_grad=True)
-        results = functions.of_generator(fake), functions.of_discriminator(real, fake)
+        results = functions.generator_loss(fake), functions.discriminator_loss(real, fake)
     except Exception as error:
         raise UserCodeError(
             f"the loss {settings.kind} fails ({printable(one_line(error))}); correct it, or use "

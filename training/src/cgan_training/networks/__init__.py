@@ -52,7 +52,7 @@ _DISCRIMINATORS: dict[type[DiscriminatorSettings], Callable[..., Discriminator]]
 def build_generator(
     settings: GeneratorSettings, noise_dim: int, classes: int, image_shape: ImageShape
 ) -> Generator:
-    """Build an untrained generator; the arguments are those of Generator.
+    """Build an untrained generator; see Generator for the arguments.
 
     Raises:
         UserCodeError: a generator of the user cannot be imported or built, or does not work.

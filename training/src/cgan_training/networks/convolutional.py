@@ -1,4 +1,4 @@
-"""Small convolutional networks. The generator starts on a coarse grid, and doubles it if asked."""
+"""Small convolutional networks, which do most of their work on coarse grids."""
 
 import math
 
@@ -18,7 +18,7 @@ class Crop(nn.Module):
     """Keep the upper left part of feature maps.
 
     Args:
-        height, width: of that part, in pixels.
+        height, width: size of the part, in pixels.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -36,9 +36,8 @@ def generator_layers(
     """Return the layers of a generator; see Generator for their input and output.
 
     Linear layers make a grid of cells, convolutions work on it, and a pixel shuffle turns the
-    channels of a cell into its pixels (Shi et al. 2016, sec. 3). A pixel shuffle by 2 doubles the
-    grid in between, once for each of settings.finer_channels. The pixels of a grid that exceeds the
-    image are cut off.
+    channels of a cell into its pixels (Shi et al. 2016, sec. 3). Before that, a pixel shuffle by 2
+    doubles the grid once for each of settings.finer_channels. Pixels outside the image are cut off.
     """
     colors, height, width = image_shape
     doublings, cell = _doublings(settings.finer_channels, max(height, width))
@@ -70,7 +69,8 @@ def generator_layers(
 def _doublings(finer_channels: tuple[int, ...], side: int) -> tuple[list[int], int]:
     """Return the channels of the grids after the first one, and the cell size of the last one.
 
-    Larger images than MAX_GRID cells get further grids with the first of the finer channels.
+    If the first grid would exceed MAX_GRID cells per side, more grids with finer_channels[0]
+    channels are inserted before the others.
     """
     if not finer_channels:
         return [], CELL
@@ -89,9 +89,10 @@ def _convolution(inputs: int, outputs: int, repeats: int = 1) -> list[nn.Module]
 
 
 def _repeated(convolution: nn.Conv2d, repeats: int) -> nn.Conv2d:
-    """Give all pixels that a pixel shuffle takes from one cell the same weights at the start.
+    """Initialize a convolution for a pixel shuffle (ICNR).
 
-    Different ones would show as a checkerboard (Aitken et al. 2017, sec. 3.3).
+    All pixels of a cell start with equal weights. Different weights would show as a checkerboard
+    (Aitken et al. 2017, sec. 3.3).
     """
     for parameter in convolution.parameters():
         values = parameter.detach()[::repeats].repeat_interleave(repeats, dim=0)
@@ -102,8 +103,8 @@ def _repeated(convolution: nn.Conv2d, repeats: int) -> nn.Conv2d:
 class ConvolutionalDiscriminatorNetwork(ProjectionDiscriminatorNetwork):
     """Three convolutions and a linear layer.
 
-    The first convolution covers 8 x 8 pixels with a stride of 4, so that all others work on the
-    coarse grid.
+    The first convolution covers 8 x 8 pixels with a stride of 4, so the other two work on a coarse
+    grid.
     """
 
     def __init__(

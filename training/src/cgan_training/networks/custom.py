@@ -20,15 +20,15 @@ from cgan_training.networks.generator import Generator
 from cgan_training.recipe import CustomDiscriminator, CustomGenerator
 from cgan_training.user_code import import_object
 
-PROBE_BATCH = 2  # images of the call that checks a network before training starts
+PROBE_BATCH = 2  # batch size of the call that checks a user's network before training starts
 
 
 class CustomGeneratorNetwork(Generator):
     """A generator of the user.
 
     Its forward(noise, label) gets float32 [batch, noise_dim] and int64 [batch], and returns float32
-    [batch, channels, height, width] in -1..1. Values outside that range are clipped only when
-    they become pixels.
+    [batch, channels, height, width] in -1..1. Values outside this range are clipped when they are
+    converted to pixels.
 
     Raises:
         UserCodeError: the code cannot be imported, or does not work as described.
@@ -79,12 +79,12 @@ def _build(
     settings: CustomGenerator | CustomDiscriminator,
     classes: int,
     image_shape: ImageShape,
-    **further: Any,
+    **generator_arguments: Any,
 ) -> nn.Module:
     """Call the user's class."""
     channels, height, width = image_shape
     arguments = {
-        **further,
+        **generator_arguments,
         "classes": classes,
         "channels": channels,
         "height": height,
@@ -105,7 +105,7 @@ def _build(
             f"{settings.kind} returns {type(network).__name__} when it is called; it must return "
             "a torch.nn.Module"
         )
-    if not any(True for _ in network.parameters()):
+    if next(network.parameters(), None) is None:
         raise UserCodeError(f"{settings.kind} has no parameters to train; add layers to it")
     return network
 
@@ -113,8 +113,8 @@ def _build(
 def _check(
     network: nn.Module, kind: str, inputs: tuple[Tensor, Tensor], expected: tuple[int, ...]
 ) -> None:
-    """Call a copy of a network once, and raise UserCodeError unless its output is as expected."""
-    shapes = " and ".join(str(list(each.shape)) for each in inputs)
+    """Call a copy of a network once. Raise UserCodeError if it fails or its output is wrong."""
+    shapes = " and ".join(str(list(tensor.shape)) for tensor in inputs)
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             output = copy.deepcopy(network)(*inputs)

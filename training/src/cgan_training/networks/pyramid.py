@@ -17,9 +17,10 @@ MAX_GRID = 4  # cells per side of the coarsest grid
 class PyramidDiscriminatorNetwork(ProjectionDiscriminatorNetwork):
     """Convolutions see texture on the fine grids, and shapes on the coarse ones.
 
-    A pixel unshuffle makes the finest grid, which saves most of the time of convolutions on pixels.
-    Average pooling halves each grid: unlike strides, it passes no pattern of alternating pixels on
-    as a coarse one. Larger images get further grids with the first number of channels.
+    A pixel unshuffle makes the finest grid, which is much faster than convolutions on pixels.
+    Average pooling halves each grid. Unlike a strided convolution, it does not alias patterns of
+    alternating pixels. If the image is larger than the given grids cover, finer grids with
+    channels[0] channels are added.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from cgan_training.recipe.networks import (
     ProjectionDiscriminator,
     PyramidDiscriminator,
 )
-from cgan_training.recipe.overrides import full_names, override, parse_override
+from cgan_training.recipe.overrides import matching_keys, override, parse_override
 from cgan_training.recipe.schema import MAX_EPOCHS, PRECISIONS, TABLES, Recipe
 from cgan_training.recipe.settings import build_table
 
@@ -39,8 +39,8 @@ __all__ = [
     "PyramidDiscriminator",
     "Recipe",
     "build_table",
-    "full_names",
     "load_recipe",
+    "matching_keys",
     "override",
     "parse_override",
     "recipe_from_dict",

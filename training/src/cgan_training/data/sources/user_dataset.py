@@ -2,7 +2,8 @@
 
 The function is called with the keyword argument `train`: True for the training part, False for the
 test part. It returns images, uint8 [n, channels, height, width], labels, integers [n], and the
-class names, one per label. numpy arrays and tensors are both fine. docs/extend.md has an example.
+class names, one per label. Images and labels are numpy arrays or tensors. docs/extend.md has an
+example.
 """
 
 from typing import Any
@@ -23,7 +24,7 @@ def load(name: str, *, train: bool) -> Dataset:
     """Load a part of a dataset.
 
     Raises:
-        UserCodeError: the function cannot be imported, fails, or returns something else.
+        UserCodeError: the function cannot be imported, fails, or returns wrong types or shapes.
         DatasetError: the labels do not fit the images or the class names.
     """
     function = import_object(name)
