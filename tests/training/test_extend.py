@@ -17,9 +17,9 @@ from cgan_training.errors import RecipeError, TrainingError
 from cgan_training.losses import adversarial_loss
 from cgan_training.networks import build_discriminator, build_generator
 from cgan_training.recipe import (
-    CustomDiscriminator,
-    CustomGenerator,
-    CustomLoss,
+    CustomDiscriminatorSettings,
+    CustomGeneratorSettings,
+    CustomLossSettings,
     load_recipe,
     recipe_from_dict,
 )
@@ -224,18 +224,18 @@ def nothing(train):
 def test_a_wrong_network_is_refused_in_one_line(folder: Path, name: str, message: str) -> None:
     (folder / "wrong.py").write_text(WRONG)
     with pytest.raises(UserCodeError) as caught:
-        build_generator(CustomGenerator(f"wrong:{name}"), 4, 3, (1, 8, 8))
+        build_generator(CustomGeneratorSettings(f"wrong:{name}"), 4, 3, (1, 8, 8))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(UserCodeError, match=r"depth=3 \(TypeError"):
-        build_discriminator(CustomDiscriminator("wrong:Flat", {"depth": 3}), 3, (1, 8, 8))
+        build_discriminator(CustomDiscriminatorSettings("wrong:Flat", {"depth": 3}), 3, (1, 8, 8))
 
 
 @pytest.mark.parametrize("name", ["Vector", "Flat"])
 def test_a_wrong_loss_is_refused(folder: Path, name: str) -> None:
     (folder / "wrong.py").write_text(WRONG)
     with pytest.raises(UserCodeError, match=f"the loss wrong:{name}"):
-        adversarial_loss(CustomLoss(kind=f"wrong:{name}"))
+        adversarial_loss(CustomLossSettings(kind=f"wrong:{name}"))
 
 
 @pytest.mark.parametrize(

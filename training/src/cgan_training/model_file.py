@@ -21,7 +21,7 @@ from cgan_training.errors import ModelFileError, UserCodeError, one_line
 from cgan_training.model_path import find_model
 from cgan_training.networks import Generator, build_generator
 from cgan_training.provenance import check_provenance
-from cgan_training.recipe import TABLES, CustomGenerator, GeneratorSettings, build_table
+from cgan_training.recipe import TABLES, CustomGeneratorSettings, GeneratorSettings, build_table
 
 FORMAT, FORMAT_VERSION = "cgan-model", 3
 REMEDY = "give a model.pt or its run directory"
@@ -140,7 +140,7 @@ def _build_generator(content: dict[str, Any], path: Path, named: str | None) -> 
         raise TypeError("these are not settings of a generator")
     # Damaged settings can describe a huge network, so build it on the meta device, without memory.
     # A user's network may have buffers that the file lacks, so build it on the CPU.
-    is_custom = isinstance(settings, CustomGenerator)
+    is_custom = isinstance(settings, CustomGeneratorSettings)
     if is_custom and settings.kind != named:
         given = f", not {named}" if named else ""
         raise ModelFileError(

@@ -14,11 +14,11 @@ from torch import Tensor
 from cgan_runtime.errors import printable
 from cgan_training.errors import UserCodeError, one_line
 from cgan_training.losses.adversarial import AdversarialLoss
-from cgan_training.recipe import CustomLoss
+from cgan_training.recipe import CustomLossSettings
 from cgan_training.user_code import import_object
 
 
-def import_loss(settings: CustomLoss) -> AdversarialLoss:
+def import_loss(settings: CustomLossSettings) -> AdversarialLoss:
     """Import and check a loss of the user.
 
     Raises:

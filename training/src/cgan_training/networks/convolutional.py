@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cgan_runtime.model_file.contract import ImageShape
-from cgan_training.networks.projection import ProjectionDiscriminatorNetwork, channels_last
-from cgan_training.recipe import ConvolutionalDiscriminator, ConvolutionalGenerator
+from cgan_training.networks.projection import ProjectionDiscriminator, channels_last
+from cgan_training.recipe import ConvolutionalDiscriminatorSettings, ConvolutionalGeneratorSettings
 
 CELL = 4  # pixels per side of a grid cell: 28 x 28 pixels are a grid of 7 x 7
 MAX_GRID = 8  # cells per side of the grid that a generator with doublings starts from
@@ -31,7 +31,7 @@ class Crop(nn.Module):
 
 
 def generator_layers(
-    settings: ConvolutionalGenerator, inputs: int, image_shape: ImageShape
+    settings: ConvolutionalGeneratorSettings, inputs: int, image_shape: ImageShape
 ) -> nn.Sequential:
     """Return the layers of a generator; see Generator for their input and output.
 
@@ -100,7 +100,7 @@ def _repeated(convolution: nn.Conv2d, repeats: int) -> nn.Conv2d:
     return convolution
 
 
-class ConvolutionalDiscriminatorNetwork(ProjectionDiscriminatorNetwork):
+class ConvolutionalDiscriminator(ProjectionDiscriminator):
     """Three convolutions and a linear layer.
 
     The first convolution covers 8 x 8 pixels with a stride of 4, so the other two work on a coarse
@@ -108,7 +108,7 @@ class ConvolutionalDiscriminatorNetwork(ProjectionDiscriminatorNetwork):
     """
 
     def __init__(
-        self, settings: ConvolutionalDiscriminator, classes: int, image_shape: ImageShape
+        self, settings: ConvolutionalDiscriminatorSettings, classes: int, image_shape: ImageShape
     ) -> None:
         colors, height, width = image_shape
         rows, columns = -(-height // CELL), -(-width // CELL)

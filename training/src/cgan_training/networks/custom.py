@@ -17,13 +17,13 @@ from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.errors import UserCodeError, one_line
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.networks.generator import Generator
-from cgan_training.recipe import CustomDiscriminator, CustomGenerator
+from cgan_training.recipe import CustomDiscriminatorSettings, CustomGeneratorSettings
 from cgan_training.user_code import import_object
 
 PROBE_BATCH = 2  # batch size of the call that checks a user's network before training starts
 
 
-class CustomGeneratorNetwork(Generator):
+class CustomGenerator(Generator):
     """A generator of the user.
 
     Its forward(noise, label) gets float32 [batch, noise_dim] and int64 [batch], and returns float32
@@ -35,7 +35,11 @@ class CustomGeneratorNetwork(Generator):
     """
 
     def __init__(
-        self, settings: CustomGenerator, noise_dim: int, classes: int, image_shape: ImageShape
+        self,
+        settings: CustomGeneratorSettings,
+        noise_dim: int,
+        classes: int,
+        image_shape: ImageShape,
     ) -> None:
         network = _build(settings, classes, image_shape, noise_dim=noise_dim)
         inputs = torch.randn(PROBE_BATCH, noise_dim), torch.arange(PROBE_BATCH) % classes
@@ -47,7 +51,7 @@ class CustomGeneratorNetwork(Generator):
         return cast(Tensor, self.layers[0](noise, label))
 
 
-class CustomDiscriminatorNetwork(Discriminator):
+class CustomDiscriminator(Discriminator):
     """A discriminator of the user.
 
     Its forward(image, label) gets float32 [batch, channels, height, width] in -1..1 and int64
@@ -59,7 +63,7 @@ class CustomDiscriminatorNetwork(Discriminator):
     """
 
     def __init__(
-        self, settings: CustomDiscriminator, classes: int, image_shape: ImageShape
+        self, settings: CustomDiscriminatorSettings, classes: int, image_shape: ImageShape
     ) -> None:
         super().__init__()
         self.network = _build(settings, classes, image_shape)
@@ -76,7 +80,7 @@ class CustomDiscriminatorNetwork(Discriminator):
 
 
 def _build(
-    settings: CustomGenerator | CustomDiscriminator,
+    settings: CustomGeneratorSettings | CustomDiscriminatorSettings,
     classes: int,
     image_shape: ImageShape,
     **generator_arguments: Any,

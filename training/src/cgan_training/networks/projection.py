@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.networks.minibatch_stddev import MinibatchStddev
-from cgan_training.recipe import ProjectionDiscriminator
+from cgan_training.recipe import ProjectionDiscriminatorSettings
 
 EMBEDDING_STD = 0.1  # initial standard deviation of the label embeddings
 
 
-class ProjectionDiscriminatorNetwork(Discriminator):
+class ProjectionDiscriminator(Discriminator):
     """A discriminator whose logit is a linear function of image features that depends on the label.
 
     Args:
@@ -22,7 +22,7 @@ class ProjectionDiscriminatorNetwork(Discriminator):
     """
 
     def __init__(
-        self, layers: nn.Sequential, settings: ProjectionDiscriminator, classes: int
+        self, layers: nn.Sequential, settings: ProjectionDiscriminatorSettings, classes: int
     ) -> None:
         super().__init__()
         self.layers, self.feature_dim = channels_last(layers), settings.hidden

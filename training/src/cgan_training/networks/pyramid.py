@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cgan_runtime.model_file.contract import ImageShape
-from cgan_training.networks.projection import ProjectionDiscriminatorNetwork
-from cgan_training.recipe import PyramidDiscriminator
+from cgan_training.networks.projection import ProjectionDiscriminator
+from cgan_training.recipe import PyramidDiscriminatorSettings
 
 CELL = 2  # pixels per side of a cell of the finest grid
 MAX_GRID = 4  # cells per side of the coarsest grid
 
 
-class PyramidDiscriminatorNetwork(ProjectionDiscriminatorNetwork):
+class PyramidDiscriminator(ProjectionDiscriminator):
     """Convolutions see texture on the fine grids, and shapes on the coarse ones.
 
     A pixel unshuffle makes the finest grid, which is much faster than convolutions on pixels.
@@ -24,7 +24,7 @@ class PyramidDiscriminatorNetwork(ProjectionDiscriminatorNetwork):
     """
 
     def __init__(
-        self, settings: PyramidDiscriminator, classes: int, image_shape: ImageShape
+        self, settings: PyramidDiscriminatorSettings, classes: int, image_shape: ImageShape
     ) -> None:
         inputs, *sides = image_shape
         further = max(0, math.ceil(math.log2(max(sides) / (MAX_GRID * CELL))))

@@ -30,7 +30,7 @@ class CustomSettings(TableSettings):
         return {"kind": self.kind, **self.arguments}
 
 
-class CustomNetwork(CustomSettings):
+class CustomNetworkSettings(CustomSettings):
     """Base of the settings of a network that the user wrote."""
 
     @classmethod
@@ -49,7 +49,7 @@ class CustomNetwork(CustomSettings):
 
 
 @dataclass(frozen=True)
-class CustomGenerator(CustomNetwork, GeneratorSettings):
+class CustomGeneratorSettings(CustomNetworkSettings, GeneratorSettings):
     """A generator of the user; see cgan_training.networks.custom."""
 
     kind: str  # type: ignore[misc]
@@ -57,7 +57,7 @@ class CustomGenerator(CustomNetwork, GeneratorSettings):
 
 
 @dataclass(frozen=True)
-class CustomDiscriminator(CustomNetwork, DiscriminatorSettings):
+class CustomDiscriminatorSettings(CustomNetworkSettings, DiscriminatorSettings):
     """A discriminator of the user; see cgan_training.networks.custom."""
 
     kind: str  # type: ignore[misc]
@@ -65,7 +65,7 @@ class CustomDiscriminator(CustomNetwork, DiscriminatorSettings):
 
 
 @dataclass(frozen=True)
-class CustomLoss(CustomSettings, LossSettings):
+class CustomLossSettings(CustomSettings, LossSettings):
     """An adversarial loss of the user. The fields of LossSettings are not passed to its code."""
 
     kind: str = ""  # type: ignore[misc]

@@ -24,19 +24,19 @@ class LossSettings(TableSettings):
 
 
 @dataclass(frozen=True)
-class LogisticLoss(LossSettings):
+class LogisticLossSettings(LossSettings):
     """Binary cross-entropy with the non-saturating generator loss (Goodfellow et al. 2014)."""
 
     kind: ClassVar[str] = "logistic"
 
 
 @dataclass(frozen=True)
-class HingeLoss(LossSettings):
+class HingeLossSettings(LossSettings):
     """The hinge loss (Lim & Ye 2017)."""
 
     kind: ClassVar[str] = "hinge"
 
 
 LOSSES: dict[str, type[LossSettings]] = {
-    settings.kind: settings for settings in (LogisticLoss, HingeLoss)
+    settings.kind: settings for settings in (LogisticLossSettings, HingeLossSettings)
 }

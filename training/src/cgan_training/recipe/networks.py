@@ -27,7 +27,7 @@ class DiscriminatorSettings(TableSettings):
 
 
 @dataclass(frozen=True)
-class PerceptronGenerator(GeneratorSettings):
+class PerceptronGeneratorSettings(GeneratorSettings):
     """A multilayer perceptron: linear layers with ReLU between them."""
 
     kind: ClassVar[str] = "perceptron"
@@ -42,7 +42,7 @@ class PerceptronGenerator(GeneratorSettings):
 
 
 @dataclass(frozen=True)
-class ConvolutionalGenerator(GeneratorSettings):
+class ConvolutionalGeneratorSettings(GeneratorSettings):
     """Linear layers that make a coarse grid, then 3 x 3 convolutions and pixel shuffles."""
 
     kind: ClassVar[str] = "convolutional"
@@ -64,7 +64,7 @@ class ConvolutionalGenerator(GeneratorSettings):
 
 
 @dataclass(frozen=True)
-class PerceptronDiscriminator(DiscriminatorSettings):
+class PerceptronDiscriminatorSettings(DiscriminatorSettings):
     """A multilayer perceptron on [image; one-hot label], with leaky ReLU between its layers."""
 
     kind: ClassVar[str] = "perceptron"
@@ -78,7 +78,7 @@ class PerceptronDiscriminator(DiscriminatorSettings):
 
 
 @dataclass(frozen=True)
-class ProjectionDiscriminator(DiscriminatorSettings):
+class ProjectionDiscriminatorSettings(DiscriminatorSettings):
     """Convolutions on the image; the label enters by projection (Miyato & Koyama 2018, sec. 3)."""
 
     has_features: ClassVar[bool] = True
@@ -97,7 +97,7 @@ class ProjectionDiscriminator(DiscriminatorSettings):
 
 
 @dataclass(frozen=True)
-class ConvolutionalDiscriminator(ProjectionDiscriminator):
+class ConvolutionalDiscriminatorSettings(ProjectionDiscriminatorSettings):
     """Three convolutions on a coarse grid. It is fast, but does not see fine texture."""
 
     kind: ClassVar[str] = "convolutional"
@@ -109,7 +109,7 @@ class ConvolutionalDiscriminator(ProjectionDiscriminator):
 
 
 @dataclass(frozen=True)
-class PyramidDiscriminator(ProjectionDiscriminator):
+class PyramidDiscriminatorSettings(ProjectionDiscriminatorSettings):
     """Convolutions on several grids, each with half the rows and columns of the grid before."""
 
     kind: ClassVar[str] = "pyramid"
@@ -121,11 +121,16 @@ class PyramidDiscriminator(ProjectionDiscriminator):
 
 
 GENERATORS: dict[str, type[GeneratorSettings]] = {
-    settings.kind: settings for settings in (PerceptronGenerator, ConvolutionalGenerator)
+    settings.kind: settings
+    for settings in (PerceptronGeneratorSettings, ConvolutionalGeneratorSettings)
 }
 DISCRIMINATORS: dict[str, type[DiscriminatorSettings]] = {
     settings.kind: settings
-    for settings in (PerceptronDiscriminator, ConvolutionalDiscriminator, PyramidDiscriminator)
+    for settings in (
+        PerceptronDiscriminatorSettings,
+        ConvolutionalDiscriminatorSettings,
+        PyramidDiscriminatorSettings,
+    )
 }
 
 

@@ -5,7 +5,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from cgan_training.errors import RecipeError
-from cgan_training.recipe.custom import CustomDiscriminator, CustomGenerator, CustomLoss
+from cgan_training.recipe.custom import (
+    CustomDiscriminatorSettings,
+    CustomGeneratorSettings,
+    CustomLossSettings,
+)
 from cgan_training.recipe.losses import LOSSES, LossSettings
 from cgan_training.recipe.networks import (
     DISCRIMINATORS,
@@ -28,9 +32,9 @@ MAX_EPOCHS = MAX_BATCH_SIZE = 2**31 - 1
 MAX_EPOCH_IMAGES = 100_000_000  # the order of an epoch's images takes 16 bytes per image
 OPTIONS = ("epochs", "seed", "precision")  # keys that cgan-train also has as options
 TABLES: dict[str, Mapping[str, type[TableSettings]]] = {
-    "generator": {**GENERATORS, CUSTOM_KIND: CustomGenerator},
-    "discriminator": {**DISCRIMINATORS, CUSTOM_KIND: CustomDiscriminator},
-    "loss": {**LOSSES, CUSTOM_KIND: CustomLoss},
+    "generator": {**GENERATORS, CUSTOM_KIND: CustomGeneratorSettings},
+    "discriminator": {**DISCRIMINATORS, CUSTOM_KIND: CustomDiscriminatorSettings},
+    "loss": {**LOSSES, CUSTOM_KIND: CustomLossSettings},
 }
 
 
