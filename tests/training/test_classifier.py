@@ -12,7 +12,6 @@ from cgan_runtime.errors import OutputError
 from cgan_training.archive import load_archive, save_archive
 from cgan_training.data import Dataset
 from cgan_training.data.sources import optdigits
-from cgan_training.errors import DatasetError
 from cgan_training.evaluation import classifier as classifier_module
 from cgan_training.evaluation import classifier_progress, classifier_state
 from cgan_training.evaluation.classifier import (
@@ -250,8 +249,3 @@ def test_images_of_another_type_or_size_are_rejected(
     for images in (few.images.float(), few.images[:, :, 1:]):
         with pytest.raises(ValueError, match="the classifier expects uint8"):
             classifier(images)
-
-
-def test_images_that_cannot_be_pooled_are_rejected() -> None:
-    with pytest.raises(DatasetError, match="images of 4 x 4 pixels or more, got 3 x 9; omit the"):
-        EvaluationClassifier(2, (1, 3, 9))

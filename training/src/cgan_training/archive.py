@@ -94,7 +94,7 @@ def load_archive(path: Path) -> Any:
         raise ArchiveError(type(error).__name__) from error
 
 
-def load_named_archive(
+def load_archive_with_advice(
     path: Path, error_class: type[TrainingError], damaged: str, remedy: str = "check the path"
 ) -> Any:
     """Return load_archive(path); raise errors that tell the user what to do.

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from cgan_runtime.model_file.contract import CHANNELS, ImageShape
-from cgan_training.archive import load_named_archive, save_archive
+from cgan_training.archive import load_archive_with_advice, save_archive
 from cgan_training.data.conversion import conversion_from_dict
 from cgan_training.errors import ModelFileError, UserCodeError, one_line
 from cgan_training.model_path import find_model
@@ -113,7 +113,7 @@ def load_model(path: Path, *, generator: str | None = None) -> Model:
 def _read_content(path: Path) -> dict[str, Any]:
     """Read the file without executing anything in it, and check its format and version."""
     damaged = "{path} is not a model that cgan-train wrote, or is damaged ({reason}); " + REMEDY
-    content = load_named_archive(path, ModelFileError, damaged)
+    content = load_archive_with_advice(path, ModelFileError, damaged)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelFileError(
             f"{path} is a PyTorch file, but not a model that cgan-train wrote; {REMEDY}"

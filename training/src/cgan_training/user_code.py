@@ -9,6 +9,8 @@ import re
 import sys
 import sysconfig
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import Any
@@ -25,7 +27,7 @@ def is_user_code(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def is_file_of_user(path: str) -> bool:
+def is_user_file(path: str) -> bool:
     """Return whether a source file belongs to the user: not to Python, torch or this project."""
     is_standard = path.startswith(_STANDARD_LIBRARY) and "site-packages" not in path
     if path.startswith("<") or is_standard:
@@ -39,7 +41,7 @@ def is_file_of_user(path: str) -> bool:
 def place_of(error: BaseException) -> str:
     """Return where a user's code failed, such as " at my_module.py:12", or "" if it is unknown."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if is_file_of_user(frame.filename)]
+    own = [frame for frame in frames if is_user_file(frame.filename)]
     return f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
 
 
@@ -92,6 +94,21 @@ def import_object(name: str) -> Any:
             )
         value = getattr(value, attribute)
     return value
+
+
+@contextmanager
+def explain_failures(problem: str, advice: str = "correct it") -> Iterator[None]:
+    """Raise a UserCodeError with the problem and the advice if the user's code in the block fails.
+
+    Raises:
+        UserCodeError: the block raised an exception.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise UserCodeError(
+            f"{problem} ({printable(one_line(error))}); {advice}, or use --debug for the traceback"
+        ) from error
 
 
 def _failed(name: str, error: Exception) -> str:

@@ -20,14 +20,12 @@ from cgan_runtime.files import make_folder
 from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.archive import load_archive, save_archive
 from cgan_training.data import Dataset
-from cgan_training.errors import DatasetError
 from cgan_training.evaluation.classifier_progress import ClassifierProgress
 from cgan_training.evaluation.classifier_state import ClassifierTrainingState
 from cgan_training.hardware.precision import supports_bf16
 
 VERSION = "1"  # increment it if a change of the code, not of a setting, alters weights
 SEED = 0  # seed of the weights, the shuffling and the augmentation
-MIN_SIDE = 4  # pixels of an image, which are pooled twice
 BATCH_SIZE = 1000  # images per forward pass after training, to limit the memory
 
 _logger = logging.getLogger(__name__)
@@ -56,23 +54,13 @@ SETTINGS = ClassifierSettings()
 
 
 class EvaluationClassifier(nn.Module):
-    """A convolutional classifier of images whose sides have at least MIN_SIDE pixels.
-
-    Raises:
-        DatasetError: the images are smaller.
-    """
+    """A convolutional classifier."""
 
     def __init__(self, classes: int, image_shape: ImageShape) -> None:
         super().__init__()
-        channels, height, width = image_shape
-        if min(height, width) < MIN_SIDE:
-            raise DatasetError(
-                f"the evaluation classifier needs images of {MIN_SIDE} x {MIN_SIDE} pixels or "
-                f"more, got {height} x {width}; omit the evaluation"
-            )
         self.image_shape = image_shape
         layers: list[nn.Module] = []
-        inputs = channels
+        inputs = image_shape[0]
         for i, outputs in enumerate(SETTINGS.widths):
             layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
             if i in SETTINGS.pooled_after:  # pooling first leaves batch norm a quarter of the work

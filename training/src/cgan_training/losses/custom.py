@@ -11,11 +11,10 @@ import copy
 import torch
 from torch import Tensor
 
-from cgan_runtime.errors import printable
-from cgan_training.errors import UserCodeError, one_line
+from cgan_training.errors import UserCodeError
 from cgan_training.losses.adversarial import AdversarialLoss
 from cgan_training.recipe import CustomLossSettings
-from cgan_training.user_code import import_object
+from cgan_training.user_code import explain_failures, import_object
 
 
 def import_loss(settings: CustomLossSettings) -> AdversarialLoss:
@@ -25,16 +24,11 @@ def import_loss(settings: CustomLossSettings) -> AdversarialLoss:
         UserCodeError: the code cannot be imported, or does not work as described.
     """
     build = import_object(settings.kind)
-    try:
+    with explain_failures(f"the loss {settings.kind} fails"):
         loss = build(**copy.deepcopy(settings.arguments))
         functions = AdversarialLoss(loss.generator_loss, loss.discriminator_loss)
         real, fake = torch.tensor([[0.5, -1.0], [-0.5, 1.0]], requires_grad=True)
         results = functions.generator_loss(fake), functions.discriminator_loss(real, fake)
-    except Exception as error:
-        raise UserCodeError(
-            f"the loss {settings.kind} fails ({printable(one_line(error))}); correct it, or use "
-            "--debug for the traceback"
-        ) from error
     for name, result in zip(AdversarialLoss._fields, results, strict=True):
         if not isinstance(result, Tensor) or result.shape != () or not result.requires_grad:
             raise UserCodeError(

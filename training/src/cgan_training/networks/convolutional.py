@@ -10,8 +10,8 @@ from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.networks.projection import ProjectionDiscriminator, channels_last
 from cgan_training.recipe import ConvolutionalDiscriminatorSettings, ConvolutionalGeneratorSettings
 
-CELL = 4  # pixels per side of a grid cell: 28 x 28 pixels are a grid of 7 x 7
-MAX_GRID = 8  # cells per side of the grid that a generator with doublings starts from
+CELL = 4  # pixels per side of a cell of the coarse grid: 28 x 28 pixels are a grid of 7 x 7 cells
+MAX_FIRST_GRID = 8  # cells per side of the first grid of a generator with finer grids
 
 
 class Crop(nn.Module):
@@ -40,9 +40,9 @@ def generator_layers(
     doubles the grid once for each of settings.finer_channels. Pixels outside the image are cut off.
     """
     colors, height, width = image_shape
-    doublings, cell = _doublings(settings.finer_channels, max(height, width))
-    covered = cell << len(doublings)  # pixels per side of a cell of the first grid
-    rows, columns = -(-height // covered), -(-width // covered)
+    finer_channels, cell = _plan_finer_grids(settings.finer_channels, max(height, width))
+    first_cell = cell * 2 ** len(finer_channels)  # pixels per side of a cell of the first grid
+    rows, columns = math.ceil(height / first_cell), math.ceil(width / first_cell)
     channels = settings.channels
     layers: list[nn.Module] = [
         nn.Linear(inputs, settings.hidden),
@@ -54,29 +54,29 @@ def generator_layers(
         nn.ReLU(),
         *_convolutions(settings.convolutions, channels),
     ]
-    for finer in doublings:
+    for finer in finer_channels:
         layers += [*_convolution(channels, 4 * finer, repeats=4), nn.PixelShuffle(2)]
         layers += _convolutions(settings.convolutions, finer)
         channels = finer
-    layers.append(_repeated(nn.Conv2d(channels, colors * cell * cell, 3, padding=1), cell * cell))
+    last = nn.Conv2d(channels, colors * cell * cell, 3, padding=1)
+    layers.append(_init_icnr(last, cell * cell))
     if cell > 1:
         layers.append(nn.PixelShuffle(cell))
-    if height % covered or width % covered:
+    if height % first_cell or width % first_cell:
         layers.append(Crop(height, width))
     return channels_last(nn.Sequential(*layers))
 
 
-def _doublings(finer_channels: tuple[int, ...], side: int) -> tuple[list[int], int]:
-    """Return the channels of the grids after the first one, and the cell size of the last one.
+def _plan_finer_grids(finer_channels: tuple[int, ...], side: int) -> tuple[list[int], int]:
+    """Return the channels of the grids after the first grid, and the cell size of the last grid.
 
-    If the first grid would exceed MAX_GRID cells per side, more grids with finer_channels[0]
+    If the first grid would exceed MAX_FIRST_GRID cells per side, more grids with finer_channels[0]
     channels are inserted before the others.
     """
     if not finer_channels:
         return [], CELL
-    cell = CELL >> len(finer_channels)
-    further = max(0, math.ceil(math.log2(side / (MAX_GRID * CELL))))
-    return [finer_channels[0]] * further + list(finer_channels), cell
+    inserted = max(0, math.ceil(math.log2(side / (MAX_FIRST_GRID * CELL))))
+    return [finer_channels[0]] * inserted + list(finer_channels), CELL // 2 ** len(finer_channels)
 
 
 def _convolutions(count: int, channels: int) -> list[nn.Module]:
@@ -84,11 +84,11 @@ def _convolutions(count: int, channels: int) -> list[nn.Module]:
 
 
 def _convolution(inputs: int, outputs: int, repeats: int = 1) -> list[nn.Module]:
-    convolution = _repeated(nn.Conv2d(inputs, outputs, 3, padding=1), repeats)
+    convolution = _init_icnr(nn.Conv2d(inputs, outputs, 3, padding=1), repeats)
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def _repeated(convolution: nn.Conv2d, repeats: int) -> nn.Conv2d:
+def _init_icnr(convolution: nn.Conv2d, repeats: int) -> nn.Conv2d:
     """Initialize a convolution for a pixel shuffle (ICNR).
 
     All pixels of a cell start with equal weights. Different weights would show as a checkerboard
@@ -111,9 +111,9 @@ class ConvolutionalDiscriminator(ProjectionDiscriminator):
         self, settings: ConvolutionalDiscriminatorSettings, classes: int, image_shape: ImageShape
     ) -> None:
         colors, height, width = image_shape
-        rows, columns = -(-height // CELL), -(-width // CELL)
+        rows, columns = math.ceil(height / CELL), math.ceil(width / CELL)
         first, second, third = settings.channels
-        cells = -(-rows // 2) * -(-columns // 2)  # after the convolution with a stride of 2
+        cells = math.ceil(rows / 2) * math.ceil(columns / 2)  # after a stride of 2
         activation = nn.LeakyReLU(settings.negative_slope)
         layers = nn.Sequential(
             nn.Conv2d(colors * CELL * CELL, first, 2),
@@ -135,7 +135,8 @@ class ConvolutionalDiscriminator(ProjectionDiscriminator):
         with a stride of 4 on the image, in a third of the time (measured with oneDNN in bf16),
         because its matrix rows are longer.
         """
-        right, bottom = (CELL // 2 + -side % CELL for side in (image.shape[3], image.shape[2]))
+        height, width = image.shape[2:]
+        right, bottom = CELL // 2 + (-width) % CELL, CELL // 2 + (-height) % CELL
         padded = functional.pad(image, [CELL // 2, right, CELL // 2, bottom], value=-1)
         cells = functional.pixel_unshuffle(padded, CELL)
         return cells.contiguous(memory_format=torch.channels_last)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from cgan_runtime.errors import printable
 from cgan_runtime.model_file.contract import ImageShape
-from cgan_training.errors import UserCodeError, one_line
+from cgan_training.errors import UserCodeError
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.networks.generator import Generator
 from cgan_training.recipe import CustomDiscriminatorSettings, CustomGeneratorSettings
-from cgan_training.user_code import import_object
+from cgan_training.user_code import explain_failures, import_object
 
 PROBE_BATCH = 2  # batch size of the call that checks a user's network before training starts
 
@@ -96,14 +96,9 @@ def _build(
         **copy.deepcopy(settings.arguments),
     }
     build: Callable[..., object] = import_object(settings.kind)
-    try:
+    texts = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    with explain_failures(f"{settings.kind} cannot be built with {printable(texts)}"):
         network = build(**arguments)
-    except Exception as error:
-        texts = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise UserCodeError(
-            f"{settings.kind} cannot be built with {printable(texts)} "
-            f"({printable(one_line(error))}); correct it, or use --debug for the traceback"
-        ) from error
     if not isinstance(network, nn.Module):
         raise UserCodeError(
             f"{settings.kind} returns {type(network).__name__} when it is called; it must return "
@@ -119,14 +114,11 @@ def _check(
 ) -> None:
     """Call a copy of a network once. Raise UserCodeError if it fails or its output is wrong."""
     shapes = " and ".join(str(list(tensor.shape)) for tensor in inputs)
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            output = copy.deepcopy(network)(*inputs)
-    except Exception as error:
-        raise UserCodeError(
-            f"{kind} fails for inputs of the shapes {shapes} ({printable(one_line(error))}); "
-            "correct its forward(), or use --debug for the traceback"
-        ) from error
+    explained = explain_failures(
+        f"{kind} fails for inputs of the shapes {shapes}", "correct its forward()"
+    )
+    with explained, torch.random.fork_rng(devices=[]), torch.no_grad():
+        output = copy.deepcopy(network)(*inputs)
     found: str = type(output).__name__
     if isinstance(output, Tensor):
         if output.shape == expected and output.dtype == torch.float32:

@@ -30,7 +30,7 @@ MAX_NAME_LENGTH = 100  # characters
 MAX_NOISE_DIM = 2**20
 MAX_EPOCHS = MAX_BATCH_SIZE = 2**31 - 1
 MAX_EPOCH_IMAGES = 100_000_000  # the order of an epoch's images takes 16 bytes per image
-OPTIONS = ("epochs", "seed", "precision")  # keys that cgan-train also has as options
+RECIPE_OPTIONS = ("epochs", "seed", "precision")  # keys that cgan-train also has as options
 TABLES: dict[str, Mapping[str, type[TableSettings]]] = {
     "generator": {**GENERATORS, CUSTOM_KIND: CustomGeneratorSettings},
     "discriminator": {**DISCRIMINATORS, CUSTOM_KIND: CustomDiscriminatorSettings},
@@ -123,7 +123,7 @@ class Recipe:
     def _require(self, key: str, valid: bool, allowed: str) -> None:
         if valid:
             return
-        value, option = getattr(self, key), f" (--{key})" if key in OPTIONS else ""
+        value, option = getattr(self, key), f" (--{key})" if key in RECIPE_OPTIONS else ""
         name = f"{self.name!r:.{MAX_SHOWN}}"
         raise RecipeError(
             f"recipe {name}: {key} is {value!r:.{MAX_SHOWN}}; it must be {allowed}{option}"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from cgan_training.data.arrays import to_images, to_labels
 from cgan_training.data.class_names import CLASSES, read_class_names
 from cgan_training.data.dataset import (
     Dataset,
@@ -27,7 +28,6 @@ from cgan_training.data.dataset import (
     require_all_classes,
 )
 from cgan_training.data.files.idx import EmptyFileError, find_idx, read_equal_files, read_shape
-from cgan_training.data.values import to_images, to_labels
 from cgan_training.errors import DatasetError
 
 IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"

@@ -19,6 +19,7 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
+from cgan_training.data.arrays import Array, to_images, to_labels
 from cgan_training.data.class_names import CLASSES, read_class_names
 from cgan_training.data.dataset import (
     Dataset,
@@ -29,7 +30,6 @@ from cgan_training.data.dataset import (
 )
 from cgan_training.data.files.idx import MAX_ARRAY_BYTES
 from cgan_training.data.held_out import choose_test_names, held_out_note
-from cgan_training.data.values import Array, to_images, to_labels
 from cgan_training.errors import DatasetError, one_line
 from cgan_training.input_files import open_input, read_up_to
 

@@ -25,8 +25,8 @@ UNMERGED = "".join(letter for letter in string.ascii_lowercase if letter not in 
 
 
 @dataclass(frozen=True)
-class Part:
-    """The training or the test part of a dataset: two uncompressed IDX files."""
+class PartFiles:
+    """The IDX files of the training part or the test part of a dataset."""
 
     images: str  # file name
     labels: str  # file name
@@ -39,8 +39,8 @@ class TorchvisionSet:
 
     title: str  # name of the dataset as its authors write it
     class_name: str  # name of torchvision's class and of the dataset's folder
-    train: Part = Part("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000)
-    test: Part = Part("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000)
+    train: PartFiles = PartFiles("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000)
+    test: PartFiles = PartFiles("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000)
     class_names: tuple[str, ...] | None = None  # None: the names in torchvision's class
     label_fields: int | None = (
         None  # int32 numbers per label, of which the first is the class; None: one uint8
@@ -55,7 +55,7 @@ def _emnist(split: str, class_names: str, first_label: int = 0) -> TorchvisionSe
     """Return a split of EMNIST (Cohen et al. 2017). `class_names` has the order of its labels."""
     train, test = (
         # Any number of images: two releases differ in the number of letters.
-        Part(f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte", count=None)
+        PartFiles(f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte", count=None)
         for prefix in (f"emnist-{split}-train", f"emnist-{split}-test")
     )
     return TorchvisionSet(
@@ -87,8 +87,8 @@ SETS = {
     "qmnist": TorchvisionSet(  # Yadav & Bottou 2019: MNIST with its 50,000 lost test images
         title="QMNIST",
         class_name="QMNIST",
-        train=Part("qmnist-train-images-idx3-ubyte", "qmnist-train-labels-idx2-int", 60_000),
-        test=Part("qmnist-test-images-idx3-ubyte", "qmnist-test-labels-idx2-int", 60_000),
+        train=PartFiles("qmnist-train-images-idx3-ubyte", "qmnist-train-labels-idx2-int", 60_000),
+        test=PartFiles("qmnist-test-images-idx3-ubyte", "qmnist-test-labels-idx2-int", 60_000),
         class_names=DIGITS,
         label_fields=8,
     ),
