@@ -29,7 +29,7 @@ from cgan_training.input_files import read_bounded
 MAX_BYTES = 2**32  # size of a file
 MAX_ENTRIES = 10_000
 MAX_PICKLE_BYTES = 2**24
-MAX_OPCODES = 800_000  # of a pickle; a plain value takes one or two
+MAX_OPCODES = 800_000  # largest number in a pickle; a plain value takes one or two
 MAX_VALUES = 200_000  # a value that is referenced several times counts each time
 MAX_CHARACTERS = 2**24  # total length of all strings; also counted for each reference
 MAX_DEPTH = 40  # largest number of nested containers

@@ -34,7 +34,7 @@ TRAINING_STRINGS = ("dataset_path", "data_dir", "dataset_sha256", "recipe_path")
 class Model:
     """A trained generator and where it came from."""
 
-    generator: Generator  # in eval mode, float32, on the CPU
+    generator: Generator  # a float32 network on the CPU, in eval mode
     class_names: tuple[str, ...]  # one per label
     dataset: str  # name of the training dataset
     recipe: dict[str, Any]  # the resolved recipe, as plain values

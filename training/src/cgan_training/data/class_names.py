@@ -60,7 +60,7 @@ def check_class_names(names: Sequence[object], source: str) -> tuple[str, ...]:
     """
     if not 1 <= len(names) <= CLASS_LIMIT:
         raise DatasetError(f"{source}: there are {len(names):,}; give 1 to {CLASS_LIMIT:,} names")
-    checked: dict[str, None] = {}  # in the order of the names
+    checked: dict[str, None] = {}  # a dict keeps the order of the names
     for name in names:
         text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""
         problem = "is not a string" if not isinstance(name, str) else name_problem(text)

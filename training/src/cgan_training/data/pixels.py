@@ -12,10 +12,10 @@ from cgan_training.data.conversion import MAX_SIDE, MIN_SIDE, Conversion, is_sid
 from cgan_training.data.dataset import Dataset
 from cgan_training.errors import DatasetError
 
-MAX_DATASET_BYTES = 2**32  # of all images, which are in memory
+MAX_DATASET_BYTES = 2**32  # largest size of all images, which are in memory
 GRAY_TOLERANCE = 4  # largest difference of the channels in a gray image; JPEG causes differences
 CHUNK_IMAGES = 1024
-LUMA_WEIGHTS = (19595, 38470, 7471)  # of red, green and blue in ITU-R 601 luma, times 2**16
+LUMA_WEIGHTS = (19595, 38470, 7471)  # red, green and blue in ITU-R 601 luma, times 2**16
 
 
 def convert(data: Dataset, conversion: Conversion) -> Dataset:

@@ -47,7 +47,7 @@ class ClassifierSettings:
     label_smoothing: float = 0.1
     max_stretch: float = 0.12  # augmentation: relative change of each side
     max_shear: float = 0.2  # off-diagonal matrix entries; allows rotations of up to 11 degrees
-    max_shift: float = 0.18  # in half sides: 2.5 pixels of 28
+    max_shift: float = 0.18  # in units of half a side; 2.5 of 28 pixels
 
 
 SETTINGS = ClassifierSettings()

@@ -25,7 +25,7 @@ class ClassifierTrainingState:
 
     path: Path
     classifier: nn.Module
-    optimizer: torch.optim.SGD  # with momentum
+    optimizer: torch.optim.SGD  # must use momentum
     schedule: torch.optim.lr_scheduler.OneCycleLR  # advanced once per step
     generator: torch.Generator
     epochs: int  # total number of epochs

@@ -39,9 +39,9 @@ class Reference:
     """The features of the real images that generated images are compared with."""
 
     test: Gaussian
-    test_by_class: Mapping[int, Gaussian]  # of the classes with at least MIN_CLASS_IMAGES
+    test_by_class: Mapping[int, Gaussian]  # by label, for classes with at least MIN_CLASS_IMAGES
     train: Gaussian
-    neighborhood: Neighborhood  # of the test set
+    neighborhood: Neighborhood  # the features of the test set
     scale: float  # factor of squared distances between features
 
     @classmethod

@@ -57,7 +57,7 @@ def load_recipe(name_or_path: str) -> Recipe:
         raise RecipeError(
             f"{path} does not contain a recipe; give the config.json of a run"
         ) from error
-    except (ValueError, RecursionError) as error:  # of both parsers and of the decoder
+    except (ValueError, RecursionError) as error:  # from both parsers or the decoder
         language = path.suffix[1:].upper()
         raise RecipeError(f"the recipe {path} is invalid {language}: {error}; fix it") from error
 

@@ -18,7 +18,7 @@ CUSTOM_KIND = "my_package.my_module:Name"
 
 
 class FieldError(RecipeError):
-    """A field of a table is invalid. The message begins with the field and lacks the table."""
+    """A field of a table is invalid. The message names the field, but not the table."""
 
 
 class TableSettings:

@@ -34,7 +34,7 @@ class _Listing:
     """The files of a part of a dataset."""
 
     folder: Path
-    files: dict[str, list[str]]  # by class name: paths relative to the folder, in order
+    files: dict[str, list[str]]  # sorted paths relative to the folder, by class name
     notes: tuple[str, ...]
 
     @property

@@ -88,7 +88,7 @@ def _load(path: Path, archive: zipfile.ZipFile, *, train: bool) -> Dataset:
         images, labels = images[test != train], labels[test != train]
         notes = (held_out_note(int(test.sum()), len(test)),)
     check_labels(labels, len(class_names), path, f"correct the label, or {names_path}")
-    require_all_classes(labels, class_names, path, train=train, remedy="number the others from 0")
+    require_all_classes(labels, class_names, path, train=train, remedy="renumber the labels from 0")
     return Dataset(
         dataset_name_from_path(path), str(path), images, labels, class_names, notes=notes
     )

@@ -47,8 +47,8 @@ class TorchvisionSet:
     )
     first_label: int = 0  # label of the first class in the files
     is_transposed: bool = False  # rows and columns are swapped in the files
-    arguments: Mapping[str, Any] = field(default_factory=dict)  # for torchvision's class
-    md5: Mapping[str, str] = field(default_factory=dict)  # by file name; not every file has one
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # of torchvision's class
+    md5: Mapping[str, str] = field(default_factory=dict)  # known MD5s by file name
 
 
 def _emnist(split: str, class_names: str, first_label: int = 0) -> TorchvisionSet:
