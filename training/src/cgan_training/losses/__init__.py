@@ -1,4 +1,4 @@
-"""The loss terms, one file each: adversarial losses, auxiliary terms and the gradient penalty."""
+"""The loss terms: adversarial losses, auxiliary terms and the gradient penalty."""
 
 from cgan_training.losses.adversarial import HINGE, LOGISTIC, AdversarialLoss
 from cgan_training.losses.auxiliary import AuxiliaryTerm, GeneratorInputs

@@ -1,4 +1,4 @@
-"""The networks: generators and discriminators, each built from the settings of a recipe."""
+"""Generators and discriminators, which are built from the settings of a recipe."""
 
 from collections.abc import Callable
 

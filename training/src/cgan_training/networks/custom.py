@@ -2,7 +2,7 @@
 
 A recipe names the class, `kind = "my_package.my_module:MyGenerator"`. It is called with the keyword
 arguments noise_dim (generators only), classes, channels, height and width, and with the other keys
-of the recipe's table, and returns an nn.Module. docs/extend.md has an example of each.
+of the recipe's table, and returns an nn.Module. docs/extend.md has examples.
 """
 
 import copy
