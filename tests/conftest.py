@@ -185,7 +185,8 @@ def shapes_of() -> Callable[[bytes], dict[str, tuple[int, ...]]]:
 
     def infer(content: bytes) -> dict[str, tuple[int, ...]]:
         graph_validation.validate_model(content, "m.onnx")
-        shapes = graph_validation.infer_shapes(content)
+        tensors = graph_validation.validate_graph(content).tensors
+        shapes = {name: info.tensor.shape_for(contract.MAX_BATCH) for name, info in tensors.items()}
         model = onnx.shape_inference.infer_shapes(
             onnx.ModelProto.FromString(content), strict_mode=True, data_prop=True
         )

@@ -1,4 +1,4 @@
-"""The page and docs/contract.md have the rules of cgan_runtime, which web/generate.py writes."""
+"""The page and docs/contract.md have the tables of cgan_runtime, which web/generate.py writes."""
 
 import importlib.util
 from pathlib import Path
@@ -6,9 +6,9 @@ from types import ModuleType
 
 import pytest
 
-from cgan_runtime.model_file.messages import MESSAGES, message
+from cgan_runtime.model_file.messages import MESSAGES, error_message
+from cgan_runtime.model_file.validation.graph_inference import SHAPE_RULES
 from cgan_runtime.model_file.validation.rules import OPERATORS
-from cgan_runtime.model_file.validation.shape_inference import RULES
 
 WEB = Path(__file__).parents[2] / "web"
 
@@ -23,9 +23,9 @@ def generate() -> ModuleType:
     return module
 
 
-def test_rules_of_the_page_are_current(generate: ModuleType) -> None:
-    written = generate.RULES.read_text(encoding="utf-8")
-    assert written == generate.rules_js(), "run python web/generate.py"
+def test_tables_of_the_page_are_current(generate: ModuleType) -> None:
+    written = generate.TABLES.read_text(encoding="utf-8")
+    assert written == generate.tables_js(), "run python web/generate.py"
 
 
 def test_operators_of_the_contract_page_are_current(generate: ModuleType) -> None:
@@ -37,10 +37,10 @@ def test_operators_of_the_contract_page_are_current(generate: ModuleType) -> Non
 
 def test_every_operator_has_a_shape_rule_in_both_languages() -> None:
     used = {operator.rule for operator in OPERATORS.values()}
-    assert used == set(RULES)
+    assert used == set(SHAPE_RULES)
     tables = ""
-    for name in ("images", "layers", "layout"):
-        source = (WEB / "src" / f"{name}.js").read_text(encoding="utf-8")
+    for name in ("math_rules", "spatial_rules", "tensor_rules"):
+        source = (WEB / "src/model/validation" / f"{name}.js").read_text(encoding="utf-8")
         tables += source[source.index("_RULES = {") :]
     assert all(f"\n  {rule}" in tables for rule in used)
 
@@ -52,5 +52,5 @@ def test_message_about_a_file_ends_with_advice(name: str) -> None:
 
 
 def test_values_are_filled_into_a_message() -> None:
-    text = message("undefined input", operator="Relu", name="'{x}'")
+    text = error_message("undefined input", operator="Relu", name="'{x}'")
     assert text == "operator Relu with undefined input '{x}'"
