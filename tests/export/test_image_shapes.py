@@ -11,7 +11,7 @@ from cgan_export import export_model
 from cgan_export.int8 import quantization
 from cgan_export.source.generator_source import source_of_model
 from cgan_export.targets.c.source import write_c
-from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_export.verification.verify import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import ImageShape
@@ -81,11 +81,11 @@ def test_large_images_are_calibrated_with_fewer(monkeypatch: pytest.MonkeyPatch)
     """So that their activations fit into memory."""
     generator = model_of(CONVOLUTIONAL, (3, 16, 16)).generator
     assert isinstance(generator, Generator)
-    module = ContractGenerator(generator).eval()
+    module = RewrittenGenerator(generator).eval()
     monkeypatch.setattr(quantization, "MAX_CALIBRATION_VALUES", 16 * 16 * 3 * 50)
     counts = []
 
-    def record(module: ContractGenerator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def record(module: RewrittenGenerator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         counts.append(count)
         return original(module, count)
 

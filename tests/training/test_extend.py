@@ -100,7 +100,7 @@ def test_a_run_is_resumed_only_if_its_code_is_named(folder: Path) -> None:
     result = cgan_train("--resume", "resumed")
     assert isinstance(result.exception, UserCodeError)
     command_line = f"--recipe {Path('resumed') / 'config.json'} --dataset my_images:load"
-    assert str(result.exception).endswith(f"; name it with {command_line}")
+    assert str(result.exception).endswith(f"; add {command_line}")
     assert not {"my_gan", "my_images"} & sys.modules.keys()
     half_named = cgan_train("--resume", "resumed", "--recipe", str(saved))
     assert "uses your code my_images:load," in str(half_named.exception)
@@ -116,7 +116,7 @@ def test_a_run_starts_from_another_only_if_its_code_is_named(run: Path) -> None:
     result = cgan_train("--start-from", str(run), "--run-dir", "next", "--dry-run")
     assert isinstance(result.exception, UserCodeError)
     assert str(result.exception).startswith(f"the run in {run} uses your code my_gan:MyGenerator")
-    assert str(result.exception).endswith(f"; name it with --recipe {run / 'config.json'}")
+    assert str(result.exception).endswith(f"; add --recipe {run / 'config.json'}")
     assert "my_gan" not in sys.modules
     recipe = ("--recipe", str(run / "config.json"))
     assert cgan_train("--start-from", str(run), *recipe, "--dry-run").exit_code == 0

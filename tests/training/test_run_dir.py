@@ -13,7 +13,7 @@ from cgan_training.data import Dataset
 from cgan_training.errors import DatasetError, TrainingError
 from cgan_training.recipe import PerceptronGeneratorSettings, Recipe
 from cgan_training.run import RunOptions, train
-from cgan_training.run.checkpoint import NAME, NEXT_NAME
+from cgan_training.run.checkpoint import CHECKPOINT_NAME, NEXT_CHECKPOINT_NAME
 from cgan_training.run.directory import open_run_dir
 
 CPU = torch.device("cpu")
@@ -40,11 +40,11 @@ def test_a_resumed_run_deletes_what_a_killed_process_left(
 ) -> None:
     leftovers = [run_copy / PART, run_copy / "samples" / PART, run_copy / "models" / PART]
     others = [run_copy / ".notes", run_copy / "my.part"]
-    for path in (*leftovers, *others, run_copy / NEXT_NAME):
+    for path in (*leftovers, *others, run_copy / NEXT_CHECKPOINT_NAME):
         path.write_bytes(b"half a file")
     train(small_recipe, digits, run_copy, device=CPU, options=RunOptions(resume=True))
-    assert not any(path.exists() for path in (*leftovers, run_copy / NEXT_NAME))
-    assert all(path.exists() for path in (*others, run_copy / NAME))
+    assert not any(path.exists() for path in (*leftovers, run_copy / NEXT_CHECKPOINT_NAME))
+    assert all(path.exists() for path in (*others, run_copy / CHECKPOINT_NAME))
 
 
 def one_image(data: Dataset) -> Dataset:

@@ -110,9 +110,9 @@ def test_the_seed_determines_the_weights(make: Make) -> None:
 
 def test_epochs_report_their_metrics(trainer: Trainer) -> None:
     interrupted = trainer.train_epoch(steps(4))
-    assert not trainer.epoch_is_complete
+    assert not trainer.is_between_epochs
     epochs = [interrupted, trainer.train_epoch(), trainer.train_epoch()]
-    assert trainer.epoch_is_complete
+    assert trainer.is_between_epochs
     assert [epoch.epoch for epoch in epochs] == [1, 1, 2]
     assert [epoch.step for epoch in epochs] == [4, 15, 30]  # 1,500 images in batches of 100
     for epoch in epochs:
@@ -127,7 +127,7 @@ def test_an_epoch_repeats_a_small_dataset(make: Make, trainer: Trainer, digits: 
     few = replace(digits, images=digits.images[:30], labels=digits.labels[:30])
     assert Trainer(trainer.recipe, few, CPU).train_epoch().step == 1
     trainer = make(min_images_per_epoch=4000)
-    assert (trainer.passes, trainer.steps_per_epoch) == (3, 45)  # 4,500 images
+    assert (trainer.passes_per_epoch, trainer.steps_per_epoch) == (3, 45)  # 4,500 images
 
 
 def test_losses_that_are_not_finite_end_the_run(trainer: Trainer) -> None:
@@ -220,14 +220,14 @@ def capturing(make_full: Make, monkeypatch: pytest.MonkeyPatch) -> Trainer:
 
 def test_a_capturable_step_trains_the_same_weights(capturing: Trainer, make_full: Make) -> None:
     first, second = capturing, make_full()
-    rate, progress = first.state.optimizer_g.param_groups[0]["lr"], first.step_progress
+    rate, progress = first.state.optimizer_g.param_groups[0]["lr"], first.progress_input
     before = torch.cat([each.detach().flatten() for each in weights(first)])
     for trainer in (first, second):
         trainer.train_epoch(steps(12))
     # A captured graph reads these very tensors.
     assert first.state.optimizer_g.param_groups[0]["lr"] is rate
-    assert first.step_progress is progress
-    assert float(progress) == pytest.approx(float(second.step_progress))
+    assert first.progress_input is progress
+    assert float(progress) == pytest.approx(float(second.progress_input))
     assert float(rate) == pytest.approx(second.state.optimizer_g.param_groups[0]["lr"])
     after, other = (torch.cat([each.flatten() for each in weights(t)]) for t in (first, second))
     assert (after - other).abs().mean() < 0.01 * (after - before).abs().mean()

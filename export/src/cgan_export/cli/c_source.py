@@ -66,8 +66,7 @@ def check_c_files(path: Path, folder: Path) -> None:
     files = c_files(path, folder)
     for file in files:
         require_writable(file, creates_folders=True)
-    source, header, *_ = files
-    for file in filter(Path.exists, (source, header)):
+    for file in filter(Path.exists, files[:2]):  # the source and the header
         with file.open("rb") as existing:
             if existing.read(len(C_FILE_START)) != C_FILE_START:
                 raise OutputError(f"{file} is not a file of cgan-export; choose another folder")

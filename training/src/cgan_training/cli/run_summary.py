@@ -1,4 +1,4 @@
-"""What cgan-train prints after a run: the last figures, the pictures and the next commands."""
+"""The summary that cgan-train prints after a run: metrics, pictures and the next commands."""
 
 import shlex
 from pathlib import Path
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 PICTURES = ("grid.png", "samples.webp", "curves.png")
 
 
-def finished_lines(model: Path, recipe: "Recipe") -> list[str]:
-    """Return the lines about a finished run.
+def summary_lines(model: Path, recipe: "Recipe") -> list[str]:
+    """Return the lines of the summary.
 
     Args:
         model: the run's model.pt.
@@ -44,5 +44,5 @@ def finished_lines(model: Path, recipe: "Recipe") -> list[str]:
 
 
 def _word(path: Path) -> str:
-    """Return a path that no command takes for an option."""
+    """Return the path as an argument that no command parses as an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
