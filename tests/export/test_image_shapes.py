@@ -17,11 +17,18 @@ from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.model_file import Model, save_model
 from cgan_training.networks import Generator
-from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, PerceptronGenerator
+from cgan_training.recipe import (
+    ConvolutionalGeneratorSettings,
+    GeneratorSettings,
+    PerceptronGeneratorSettings,
+)
 
-PERCEPTRON, CONVOLUTIONAL = PerceptronGenerator((24,)), ConvolutionalGenerator(12, 5)
+PERCEPTRON, CONVOLUTIONAL = (
+    PerceptronGeneratorSettings((24,)),
+    ConvolutionalGeneratorSettings(12, 5),
+)
 # A grid of 32 x 24 pixels, which is cropped.
-FINER = ConvolutionalGenerator(12, 5, convolutions=0, finer_channels=(4,))
+FINER = ConvolutionalGeneratorSettings(12, 5, convolutions=0, finer_channels=(4,))
 
 
 def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
@@ -41,7 +48,7 @@ def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
         (PERCEPTRON, (3, 8, 8)),
         (PERCEPTRON, (3, 28, 20)),
         (PERCEPTRON, (1, 9, 31)),
-        (PerceptronGenerator((24,), conditional=False), (1, 8, 8)),
+        (PerceptronGeneratorSettings((24,), conditional=False), (1, 8, 8)),
         (CONVOLUTIONAL, (3, 8, 64)),
         (CONVOLUTIONAL, (3, 64, 64)),
         (FINER, (3, 28, 20)),
