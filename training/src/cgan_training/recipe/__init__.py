@@ -19,13 +19,14 @@ from cgan_training.recipe.networks import (
     PyramidDiscriminatorSettings,
 )
 from cgan_training.recipe.overrides import matching_keys, override, parse_override
-from cgan_training.recipe.schema import MAX_EPOCHS, PRECISIONS, TABLES, Recipe
+from cgan_training.recipe.schema import MAX_EPOCHS, PRECISIONS, RECIPE_OPTIONS, TABLES, Recipe
 from cgan_training.recipe.settings import build_table
 
 __all__ = [
     "GENERATORS",
     "MAX_EPOCHS",
     "PRECISIONS",
+    "RECIPE_OPTIONS",
     "TABLES",
     "ConvolutionalDiscriminatorSettings",
     "ConvolutionalGeneratorSettings",
