@@ -20,9 +20,9 @@ from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_runtime.model_file.contract import Golden, ImageShape, ModelInfo
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
-from cgan_training.recipe import ConvolutionalGenerator as Convolutional
+from cgan_training.recipe import ConvolutionalGeneratorSettings as Convolutional
 from cgan_training.recipe import GeneratorSettings
-from cgan_training.recipe import PerceptronGenerator as Perceptron
+from cgan_training.recipe import PerceptronGeneratorSettings as Perceptron
 
 Images = NDArray[np.uint8]
 

@@ -12,14 +12,16 @@ from cgan_export.int8.equalization import equalize
 from cgan_export.int8.quantization import noise_and_labels, quantize
 from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_training.networks import build_generator
-from cgan_training.recipe import ConvolutionalGenerator
+from cgan_training.recipe import ConvolutionalGeneratorSettings
 
 
 @pytest.fixture(scope="module")
 def module() -> RewrittenGenerator:
     """A generator with a pixel shuffle inside, and with channels of very different sizes."""
     torch.manual_seed(3)
-    settings = ConvolutionalGenerator(hidden=16, channels=8, convolutions=1, finer_channels=(6,))
+    settings = ConvolutionalGeneratorSettings(
+        hidden=16, channels=8, convolutions=1, finer_channels=(6,)
+    )
     contract = RewrittenGenerator(build_generator(settings, 10, 3, (3, 16, 16))).eval()
     layers = [layer for layer in contract.rest if isinstance(layer, nn.Linear | nn.Conv2d)]
     with torch.no_grad():

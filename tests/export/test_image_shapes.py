@@ -17,11 +17,15 @@ from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.model_file import Model, save_model
 from cgan_training.networks import Generator
-from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, PerceptronGenerator
+from cgan_training.recipe import (
+    ConvolutionalGeneratorSettings,
+    GeneratorSettings,
+    PerceptronGeneratorSettings,
+)
 
-CONVOLUTIONAL = ConvolutionalGenerator(12, 5)
+CONVOLUTIONAL = ConvolutionalGeneratorSettings(12, 5)
 # A grid of 32 x 24 pixels, which is cropped.
-FINER = ConvolutionalGenerator(12, 5, convolutions=0, finer_channels=(4,))
+FINER = ConvolutionalGeneratorSettings(12, 5, convolutions=0, finer_channels=(4,))
 
 
 def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
@@ -38,7 +42,7 @@ def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
 @pytest.mark.parametrize(
     ("settings", "image_shape"),
     [
-        (PerceptronGenerator((24,), conditional=False), (1, 9, 31)),
+        (PerceptronGeneratorSettings((24,), conditional=False), (1, 9, 31)),
         (CONVOLUTIONAL, (3, 8, 64)),
         (FINER, (3, 28, 20)),
     ],

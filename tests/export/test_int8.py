@@ -23,7 +23,7 @@ from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator, build_generator
-from cgan_training.recipe import ConvolutionalGenerator, PerceptronGenerator
+from cgan_training.recipe import ConvolutionalGeneratorSettings, PerceptronGeneratorSettings
 
 Exported = dict[tuple[str, str], Path]
 KINDS = pytest.mark.parametrize("kind", ["perceptron", "convolutional"])
@@ -45,7 +45,9 @@ def quantized(modules: dict[str, RewrittenGenerator]) -> dict[str, QuantizedGene
 def tiny_module(hidden: tuple[int, int] = (8, 6)) -> RewrittenGenerator:
     """A perceptron with 10 noise numbers, 3 classes and images of 4 x 5 pixels."""
     torch.manual_seed(1)
-    return RewrittenGenerator(build_generator(PerceptronGenerator(hidden), 10, 3, (1, 4, 5))).eval()
+    return RewrittenGenerator(
+        build_generator(PerceptronGeneratorSettings(hidden), 10, 3, (1, 4, 5))
+    ).eval()
 
 
 @KINDS
@@ -93,7 +95,7 @@ def test_onnxruntime_fuses_the_integer_operators(
 def test_doubled_and_cropped_grids_are_computed_in_integers(
     finer_channels: tuple[int, ...], shape: tuple[int, int, int]
 ) -> None:
-    settings = ConvolutionalGenerator(12, 5, convolutions=1, finer_channels=finer_channels)
+    settings = ConvolutionalGeneratorSettings(12, 5, convolutions=1, finer_channels=finer_channels)
     module = RewrittenGenerator(untrained_generator(settings, 6, 4, shape)).eval()
     integers = quantize(module)
     session = onnxruntime.InferenceSession(

@@ -277,7 +277,7 @@ class Coordinates(nn.Module):
         waves = torch.cat([angles.sin(), angles.cos()], -1)[None].repeat(noise.shape[0], 1, 1)
         pixels = torch.cat([waves, noise[:, None].expand(-1, 25, -1)], -1)
         hidden = torch.einsum("bpi,bi->bpi", self.first(pixels), self.bank[label])
-        hidden = torch.where(hidden > 0, hidden, functional.softplus(hidden) - 1)
+        hidden = torch.where(hidden > 0, hidden, functional.softplus(hidden) - math.log(2))
         hidden = hidden.cumsum(-1) / (1 + hidden.abs().amax(-1, keepdim=True))
         images: Tensor = self.last(hidden * functional.softmax(hidden.flip(1), -1))
         return functional.hardtanh(4 * images).transpose(1, 2).reshape(-1, 1, 5, 5)

@@ -198,7 +198,7 @@ def test_a_memory_limit_is_reported(run: Run, tmp_path: Path, name: str) -> None
     """Without the check, libraries would end the process with messages of their own."""
     limited = ("bash", "-c", 'ulimit -c 0 -v 100000; exec "$@"', "bash", name)
     error = run(*limited, *COMMANDS[name]).error()
-    assert error.startswith("error: the address space is limited to 97 MB (ulimit -v), but ")
+    assert error.startswith("error: the address space is limited to 97 MiB (ulimit -v), but ")
     run(*limited, "--help").require_success()
     assert not [*tmp_path.iterdir()]
 

@@ -12,7 +12,7 @@ from run_results import CPU
 from cgan_runtime.errors import OutputError
 from cgan_training.data import Dataset
 from cgan_training.errors import DatasetError, TrainingError
-from cgan_training.recipe import PerceptronGenerator, Recipe
+from cgan_training.recipe import PerceptronGeneratorSettings, Recipe
 from cgan_training.run import RunOptions, train
 from cgan_training.run.checkpoint import CHECKPOINT_NAME, NEXT_CHECKPOINT_NAME
 from cgan_training.run.directory import open_run_dir
@@ -74,7 +74,7 @@ def test_a_run_that_cannot_train_is_rejected_before_anything_is_written(
     options: dict[str, Any],
     error: str,
 ) -> None:
-    generator = PerceptronGenerator(hidden=(32, 48), batch_norm=True)
+    generator = PerceptronGeneratorSettings(hidden=(32, 48), batch_norm=True)
     recipe = dataclasses.replace(small_recipe, generator=generator, **change)
     data, folder = digits if select is None else select(digits), tmp_path / "run"
     with pytest.raises(TrainingError, match=error):

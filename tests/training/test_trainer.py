@@ -21,9 +21,9 @@ from cgan_training.errors import DivergedError
 from cgan_training.losses import AuxiliaryTerm, GeneratorInputs
 from cgan_training.networks import to_float, to_uint8
 from cgan_training.recipe import (
-    ConvolutionalDiscriminator,
-    ConvolutionalGenerator,
-    LogisticLoss,
+    ConvolutionalDiscriminatorSettings,
+    ConvolutionalGeneratorSettings,
+    LogisticLossSettings,
     Recipe,
     load_recipe,
 )
@@ -47,8 +47,8 @@ def make_edge(digits: Dataset) -> Make:
     """Make a trainer of edge, which uses every feature of training, with tiny networks."""
     recipe = replace(
         load_recipe("edge"),
-        generator=ConvolutionalGenerator(hidden=16, channels=4, convolutions=1),
-        discriminator=ConvolutionalDiscriminator(
+        generator=ConvolutionalGeneratorSettings(hidden=16, channels=4, convolutions=1),
+        discriminator=ConvolutionalDiscriminatorSettings(
             (8, 8, 12), hidden=16, minibatch_stddev=True, minibatch_stddev_fades=True
         ),
         noise_dim=10,
@@ -256,7 +256,7 @@ def test_a_state_moves_between_a_gpu_and_a_cpu(capturing: Trainer, make_edge: Ma
 
 def test_the_r1_penalty_changes_the_weights_but_not_the_reported_loss(make_edge: Make) -> None:
     losses, sizes = [], []
-    for loss in (LogisticLoss(), LogisticLoss(r1_weight=1e3, r1_interval=1)):
+    for loss in (LogisticLossSettings(), LogisticLossSettings(r1_weight=1e3, r1_interval=1)):
         trainer = make_edge(loss=loss)
         losses.append(trainer.train_epoch(steps(1)).loss_discriminator)
         trainer.train_epoch(steps(12))
@@ -271,7 +271,7 @@ def test_auxiliary_terms_improve_their_prediction(make_edge: Make, key: str) -> 
     noise = torch.randn(500, 10, generator=torch.Generator().manual_seed(1))
     inputs = GeneratorInputs(noise, torch.arange(500) % 10)
     for weight in (1e-6, 30.0):
-        loss = LogisticLoss(**dict[str, Any]({key: weight}))
+        loss = LogisticLossSettings(**dict[str, Any]({key: weight}))
         trainer = make_edge(epochs=9, loss=loss)
         for _ in range(3):
             trainer.train_epoch()

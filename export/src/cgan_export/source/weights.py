@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cgan_export.errors import ExportError
 from cgan_runtime.errors import printable
-from cgan_training.archive import load_named_archive
+from cgan_training.archive import load_archive_with_advice
 from cgan_training.errors import ModelFileError, one_line
 
 StateDict = dict[str, Tensor]
@@ -34,7 +34,7 @@ def load_weights(module: nn.Module, name: str, path: Path) -> None:
         ExportError: no state dict in the file fits the module, or more than one does.
     """
     damaged = "{path} is not a state dict of tensors, or is damaged ({reason}); " + _REMEDY
-    content = load_named_archive(path, ModelFileError, damaged, "check --weights")
+    content = load_archive_with_advice(path, ModelFileError, damaged, "check --weights")
     states = dict(_find_state_dicts(content, ""))
     if not states:
         keys = f" with the keys {', '.join(map(str, content))}" if isinstance(content, dict) else ""

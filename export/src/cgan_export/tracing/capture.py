@@ -16,7 +16,7 @@ from cgan_export.tracing.networks import TraceableGenerator
 from cgan_export.tracing.number_replay import replay_numbers
 from cgan_runtime.model_file.contract import BATCH_AXIS
 from cgan_training.errors import one_line
-from cgan_training.user_code import is_file_of_user
+from cgan_training.user_code import is_user_file
 
 _REASONS = {  # parts of torch's messages
     "Constraints violated": "the batch size becomes a constant",
@@ -78,7 +78,7 @@ def _reason(error: Exception) -> str:
 def _place(errors: list[Exception]) -> str:
     """Return the line of the user's code that cannot be traced, if torch names it."""
     lines = [line for error in errors for line in _CODE.findall(str(error))]
-    lines = [line for line in lines if is_file_of_user(line[0])]
+    lines = [line for line in lines if is_user_file(line[0])]
     if not lines:
         return ""
     file, number, code = lines[-1]

@@ -10,7 +10,7 @@ from cgan_export.passes.parametrizations import compute_weights
 from cgan_export.passes.sigmoid_head import double_last_layer
 from cgan_export.source.generator_source import GeneratorSource
 from cgan_training.networks import Generator
-from cgan_training.networks.custom import CustomGeneratorNetwork
+from cgan_training.networks.custom import CustomGenerator
 
 
 class TraceableGenerator(nn.Module):
@@ -54,7 +54,7 @@ class RewrittenGenerator(TraceableGenerator):
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
-        if isinstance(generator, CustomGeneratorNetwork):
+        if isinstance(generator, CustomGenerator):
             raise TypeError("the generator is a custom network")
         layers = fold_batch_norm(generator.layers)
         split = split_first_layer(layers[0], generator.noise_dim, generator.classes)
@@ -85,7 +85,7 @@ def traceable_generator(source: GeneratorSource) -> TraceableGenerator:
     other generator an UnmodifiedGenerator.
     """
     generator = source.generator
-    if isinstance(generator, CustomGeneratorNetwork):
+    if isinstance(generator, CustomGenerator):
         compute_weights(generator)
     if isinstance(generator, Generator) and isinstance(generator.layers[0], nn.Linear):
         return RewrittenGenerator(generator).eval()

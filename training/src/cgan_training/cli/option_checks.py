@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from cgan_training.recipe import RECIPE_OPTIONS
+
 if TYPE_CHECKING:
     from cgan_training.data import Dataset
     from cgan_training.recipe import Recipe
-
-RECIPE_OPTIONS = ("epochs", "precision", "seed")  # options that set the recipe's key of that name
 
 
 def is_given(name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cgan_training.recipe import full_names, parse_override
+from cgan_training.recipe import matching_keys, parse_override
 
 
 class TrainCommand(click.Command):
@@ -58,7 +58,7 @@ def _recipe_key_error(option: str, words: list[str]) -> str:
     option, _, value = words[index].partition("=")
     next_word = words[index + 1] if index + 1 < len(words) else "--"
     value = value or ("VALUE" if next_word.startswith("--") else next_word)
-    keys = full_names(option.lstrip("-"))
+    keys = matching_keys(option.lstrip("-"))
     commands = " or ".join(f"--set {shlex.quote(f'{key}={value}')}" for key in keys)
     return f"{option} is a key of the recipe, not an option; write {commands}" if keys else ""
 

@@ -46,7 +46,7 @@ def _dataset_rows(data: "Dataset", figures: "Fingerprint") -> dict[str, str]:
         else f"smallest {smallest:,} ({names[counts.index(smallest)]}), median "
         f"{figures.median_count:,}, largest {largest:,} ({names[counts.index(largest)]})",
         "imbalance": f"{figures.imbalance:,.1f} (largest class / smallest class)",
-        "mean pixel value": f"{figures.mean_level:.1f} of 255",
+        "mean pixel value": f"{figures.mean_pixel_value:.1f} of 255",
         "duplicates": f"{figures.duplicate_share:.1%} of the images equal an earlier image",
         "texture": f"{figures.lost_detail:.2%} of the variance is detail that a perceptron loses",
         "high frequencies": f"{figures.high_frequency:.2%} of the spectral power is above half the "

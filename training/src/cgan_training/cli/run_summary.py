@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgan_training.recipe import CustomGenerator
+from cgan_training.recipe import CustomGeneratorSettings
 
 if TYPE_CHECKING:
     from cgan_training.recipe import Recipe
@@ -32,7 +32,7 @@ def summary_lines(model: Path, recipe: "Recipe") -> list[str]:
     paths = [folder / name for name in PICTURES if (folder / name).exists()]
     pictures = ", ".join(shlex.quote(str(path)) for path in paths)
     export = ["cgan-export"]
-    if isinstance(recipe.generator, CustomGenerator):
+    if isinstance(recipe.generator, CustomGeneratorSettings):
         export += ["--generator", recipe.generator.kind]
     return [
         f"finished after {seconds} in epoch {last['epoch']}/{recipe.epochs}: {losses}{quality}",

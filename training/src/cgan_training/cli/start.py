@@ -16,13 +16,13 @@ import click
 from cgan_runtime.errors import CganError
 from cgan_runtime.files import to_file_name
 from cgan_training.cli.common import limit_threads
-from cgan_training.cli.option_checks import RECIPE_OPTIONS, is_given, settings_without_effect
+from cgan_training.cli.option_checks import is_given, settings_without_effect
 from cgan_training.cli.plan_text import format_plan
 from cgan_training.cli.run_summary import summary_lines
 from cgan_training.data import is_dataset_path
 from cgan_training.errors import LaunchError, RecipeError, UserCodeError
 from cgan_training.hardware.processes import Processes
-from cgan_training.recipe import load_recipe, override, recipe_names
+from cgan_training.recipe import RECIPE_OPTIONS, load_recipe, override, recipe_names
 from cgan_training.user_code import is_user_code
 
 if TYPE_CHECKING:

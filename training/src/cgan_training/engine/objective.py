@@ -68,7 +68,7 @@ class Objective:
         with self._autocast():
             image = self._augment(generator(*inputs))  # [batch, channels, height, width]
             logits, predictions = self._discriminator(image, inputs.label, progress=progress)
-        total = adversarial = self._adversarial.of_generator(logits)
+        total = adversarial = self._adversarial.generator_loss(logits)
         for term, prediction in zip(self._terms, predictions, strict=True):
             total = total + term.weight_at(progress) * term.generator_loss(prediction, inputs)
         return Loss(total, adversarial, logits)
@@ -100,7 +100,7 @@ class Objective:
         images, labels = torch.cat([image, fake]), torch.cat([label, inputs.label])
         with self._autocast():
             logits, predictions = discriminator(images, labels, groups=2, progress=progress)
-        total = adversarial = self._adversarial.of_discriminator(*logits.split(len(label)))
+        total = adversarial = self._adversarial.discriminator_loss(*logits.split(len(label)))
         for term, prediction in zip(self._terms, predictions, strict=True):
             loss = term.discriminator_loss(prediction, label, inputs)
             total = total + term.weight_at(progress) * loss

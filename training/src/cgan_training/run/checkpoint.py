@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cgan_runtime.files import output_errors
-from cgan_training.archive import load_named_archive, save_archive
+from cgan_training.archive import load_archive_with_advice, save_archive
 from cgan_training.errors import CheckpointError
 
 FORMAT, FORMAT_VERSION = "cgan-checkpoint", 1
@@ -46,7 +46,7 @@ def load_checkpoint(run_dir: Path) -> tuple[dict[str, Any], str | None]:
 def _load(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise CheckpointError(f"there is no checkpoint {path}; start a new run")
-    content = load_named_archive(path, CheckpointError, DAMAGED)
+    content = load_archive_with_advice(path, CheckpointError, DAMAGED)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of cgan-train; give its run directory")
     version = content.get("version")
