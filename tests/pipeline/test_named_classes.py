@@ -41,7 +41,7 @@ def fashion(patterns: NDArray[np.uint8], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def patterns_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -> Path:
-    """A recipe that learns the patterns in a few seconds on one core."""
+    """A recipe that trains on the patterns in a few seconds on one core."""
     recipe = dataclasses.replace(
         small_recipe,
         name="patterns",
@@ -52,7 +52,7 @@ def patterns_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -
         learning_rate=1e-2,
         adam_betas=(0.5, 0.9),
         epochs=4,
-        min_images_per_epoch=12_000,
+        min_images_per_epoch=9_000,
     )
     return recipe_file(recipe)
 

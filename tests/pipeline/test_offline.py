@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import in_one_process
 
 Offline = Callable[..., Any]  # returns the Result of conftest.py
 # Python reports every socket and every name lookup to the audit hooks.
@@ -30,28 +31,26 @@ def offline(run: Callable[..., Any]) -> Offline:
     return lambda *words: run("unshare", "-rn", *map(str, words))
 
 
-def test_the_commands_need_no_network(
-    offline: Offline, small_toml: Path, classifier_cache: Path
+def test_only_a_download_needs_a_network(
+    offline: Offline, small_toml: Path, classifier_cache: Path, tmp_path: Path
 ) -> None:
-    train = ("--recipe", small_toml, "--dataset", "optdigits", "--run-dir", "run")
-    cache = ("--cache-dir", classifier_cache)
+    train, cache = ("cgan-train", "--recipe", small_toml), ("--cache-dir", classifier_cache)
     bulk = ("--count", 30, "--shard-images", 100, "--format", "idx", "--output", "bulk")
-    for words in (
-        ("cgan-train", *train, "--threads", 1),
-        ("cgan-export", "run", "digits.onnx", "--evaluate", *cache),
+    download = ("--dataset", "mnist", "--data-dir", tmp_path / "data", "--run-dir", "mnist")
+    commands = in_one_process(
+        (*train, "--dataset", "optdigits", "--run-dir", "run", "--threads", 1),
+        ("cgan-export", "run", "digits.onnx"),
         ("cgan-eval", "digits.onnx", *cache, "--quick", "--threads", 1),
         ("cgan-bulk", *bulk),
-    ):
-        done = offline(*words)
-        assert done.code == 0, f"{words[0]}: {done.stderr}"
-
-
-def test_a_download_without_a_network_is_one_error(
-    offline: Offline, small_toml: Path, tmp_path: Path
-) -> None:
-    dataset = ("--dataset", "mnist", "--data-dir", tmp_path / "data")
-    done = offline("cgan-train", "--recipe", small_toml, *dataset, "--run-dir", "run")
-    assert "cannot be downloaded" in done.error()
+        (*train, *download),
+    )
+    done = offline(*commands)
+    *_, error, last = done.stderr.decode().splitlines()
+    assert last == "cgan_training.cli.train ended with the exit code 1"
+    assert error.startswith("error: ")
+    assert "cannot be downloaded" in error
+    assert done.stderr.count(b"error: ") == 1
+    assert (tmp_path / "bulk" / "job.json").is_file()
 
 
 @pytest.mark.parametrize(("module", "words"), [("run", ["--digit", "9"]), ("check", [])])

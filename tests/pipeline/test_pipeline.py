@@ -18,7 +18,7 @@ from cgan_training.recipe import Recipe
 def test_an_exported_model_generates_the_images_of_the_trained_network(
     call: Callable[..., Any], tmp_path: Path, runtime_environment: Callable[[str], Path]
 ) -> None:
-    """The images of an environment without PyTorch are those of the trained network."""
+    """The images are generated in an environment without PyTorch."""
     for words in (
         ["cgan-train", "--dataset", "optdigits", "--minutes", 0.05, "--run-dir", "run"],
         ["cgan-export", "run/model.pt", "digits.onnx"],
@@ -43,7 +43,7 @@ def test_an_exported_model_generates_the_images_of_the_trained_network(
 def test_the_last_sample_sheet_shows_the_images_of_the_exported_model(
     run_dir: Path, onnx_file: Path, small_recipe: Recipe
 ) -> None:
-    """They are those of `cgan-run --count 10 --seed SEED`, with the recipe's seed."""
+    """The sheet shows the images of `cgan-run --count 10 --seed SEED` with the recipe's seed."""
     with ImageGenerator(onnx_file, "cpu") as generator:
         images = generator.generate([*range(10)] * 10, seed=small_recipe.seed)
     with Image.open(run_dir / "samples" / "epoch-0002.png") as file:

@@ -26,7 +26,7 @@ Environment = Callable[[str], Path]
 
 @pytest.fixture(scope="module", params=BUILDS)
 def scripts(runtime_environment: Environment, request: pytest.FixtureRequest) -> Path:
-    """The oldest onnxruntime, the newest, and the CUDA build on a machine without CUDA."""
+    """The bin folders of environments: the oldest, the newest and the CUDA build of onnxruntime."""
     return runtime_environment(request.param)
 
 
@@ -36,19 +36,11 @@ def run(*words: object, folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_the_wheel_is_small_and_contains_only_the_package(wheel: Path) -> None:
+def test_the_wheel_is_small(wheel: Path) -> None:
     assert wheel.stat().st_size < MAX_BYTES
     files = zipfile.ZipFile(wheel).infolist()
     without_model = [file for file in files if not file.filename.endswith(".onnx")]
     assert sum(file.compress_size for file in without_model) < MAX_BYTES_WITHOUT_MODEL
-    names = [file.filename for file in files]
-    assert {"cgan_runtime/models/digits.onnx", "cgan_runtime/py.typed"} <= {*names}
-    assert not [name for name in names if name.endswith(".png")]
-    assert f"cgan_runtime-{cgan_runtime.__version__}.dist-info/licenses/LICENSE" in names
-    assert {name.split("/")[0] for name in names} == {
-        "cgan_runtime",
-        f"cgan_runtime-{cgan_runtime.__version__}.dist-info",
-    }
 
 
 def test_the_environment_contains_no_training_packages(scripts: Path, tmp_path: Path) -> None:

@@ -3,11 +3,11 @@
 import hashlib
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
+from commands import Command
 
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.generator import ImageGenerator
@@ -15,7 +15,6 @@ from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum, verif
 from cgan_runtime.model_file.contract import CONTENT_KEY
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 ROOT = Path(__file__).parents[2]
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime
 import pytest
+from commands import Command
 
 from cgan_runtime.diagnostics import device_check
 from cgan_runtime.diagnostics.device_check import check_device
@@ -22,8 +22,6 @@ from cgan_runtime.errors import ModelError, ProviderError
 from cgan_runtime.inference import cuda_diagnostics, session
 from cgan_runtime.model_file.contract import Golden, ModelInfo
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
-
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 @pytest.fixture

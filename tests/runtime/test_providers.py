@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from cli_runs import Command
+from commands import Command
 from fake_onnxruntime import AZURE, COREML, CPU, CUDA, Fake, NativeError, open_on
 
 from cgan_runtime import providers

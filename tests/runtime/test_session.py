@@ -1,7 +1,6 @@
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -9,14 +8,13 @@ from typing import Any
 
 import onnxruntime
 import pytest
+from commands import Command
 from fake_onnxruntime import CPU, CUDA, Fake, FakeOptions, NativeError, open_on
 
 from cgan_runtime.errors import CganError, InstallError, ModelError, ProviderError
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.inference import cuda_diagnostics, session
 from cgan_runtime.inference.threads import available_threads
-
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 @pytest.mark.parametrize("provider", ["auto", "cpu", "cuda"])

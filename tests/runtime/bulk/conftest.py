@@ -9,8 +9,8 @@ from pathlib import Path
 import bulk_jobs as jobs
 import pytest
 from bulk_jobs import Bulk, Start
-from cli_runs import Command
 from click.testing import CliRunner
+from commands import Command
 
 from cgan_runtime.bulk.job import Job, read_job
 from cgan_runtime.cli.bulk import command

@@ -8,7 +8,8 @@ import bulk_jobs as jobs
 import numpy as np
 import pytest
 from bulk_jobs import Bulk
-from cli_runs import Command, names_in
+from cli_runs import names_in
+from commands import Command
 from pyarrow import parquet
 
 from cgan_runtime import __version__

@@ -4,7 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cli_runs import Command, error_line
+from cli_runs import error_line
+from commands import Command
 
 from cgan_runtime.errors import MAX_MESSAGE, ModelError, printable
 from cgan_runtime.generator import ImageGenerator

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_runs import HEIGHT, SCRIPT, WIDTH, Command, names_in, read_png
+from cli_runs import HEIGHT, SCRIPT, WIDTH, names_in, read_png
+from commands import Command
 
 from cgan_runtime import __version__
 
