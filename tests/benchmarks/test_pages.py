@@ -72,8 +72,8 @@ def test_a_page_without_its_section_is_rejected(
         fill_pages.filled(page)
 
 
-# Where pages state a figure without a mark, because a program or a measurement wrote the line.
-STATEMENTS = {
+# Patterns of figures in generated lines, which have no comment `<!-- figure: NAME -->`.
+FIGURE_PATTERNS = {
     "array-memory": r"in (\d+) MB$|number: \D*(\d+)\D* MB for a million images",
     "installed-size": r"^\| cgan-run .* (\d+) \|$",
     "model-accuracy": r"^\| (?:the model that ships|edge-finish, int8) \|.*? (0\.\d{4}) \|",
@@ -81,18 +81,18 @@ STATEMENTS = {
 }
 
 
-def statements(name: str) -> dict[str, set[str]]:
+def find_figures(name: str) -> dict[str, set[str]]:
     """Return the values that pages state for a figure, by page."""
     found: dict[str, set[str]] = {}
     for page in (*fill_pages.pages(), *fill_pages.DOCS.rglob("*.md"), CARD):
-        for match in re.finditer(STATEMENTS[name], page.read_text("utf-8"), re.MULTILINE):
+        for match in re.finditer(FIGURE_PATTERNS[name], page.read_text("utf-8"), re.MULTILINE):
             found.setdefault(page.name, set()).add(next(filter(None, match.groups())))
     return found
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", FIGURE_PATTERNS)
 def test_pages_agree_on_a_figure(name: str) -> None:
-    stated = statements(name)
+    stated = find_figures(name)
     assert stated, "the pattern finds no page"
     assert set().union(*stated.values()) == {fill_pages.FIGURES[name]()}, stated
 

@@ -4,8 +4,8 @@
     python tests/c/requantization.py --model my.onnx
 
 The sums of a layer's output lie between 255 times the sum of its negative weights and 255 times the
-sum of its positive weights, plus the bias. ONNX Runtime requantizes exactly these sums: they are the
-biases of a QLinearConv whose inputs are zero.
+sum of its positive weights, plus the bias. ONNX Runtime requantizes exactly these sums: they are
+the biases of a QLinearConv whose inputs are zero.
 """
 
 import argparse

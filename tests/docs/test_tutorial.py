@@ -1,4 +1,4 @@
-"""The tutorial: its notebook equals its text; the text and the solutions run."""
+"""The tutorial: its notebook is made from its text; the text and the solutions run."""
 
 import re
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_the_notebook_and_the_solutions_run_and_show_their_pictures(
     assert shown == len(pictures) == 9
 
 
-def test_the_recipe_gan_is_the_tutorials_without_the_condition() -> None:
+def test_recipe_gan_equals_the_tutorials_recipe_without_conditioning() -> None:
     gan = load_recipe("gan")
     recipe = load_recipe(str(tutorial.FOLDER / "tutorial.toml"))
     assert isinstance(gan.generator, PerceptronGenerator)
@@ -68,7 +68,7 @@ def test_the_gallery_has_a_command_for_each_picture() -> None:
     assert names == {path.stem for path in (tutorial.FOLDER / "gallery").glob("*.png")}
 
 
-def test_a_run_is_drawn(run_dir: Path) -> None:
+def test_a_run_is_plotted(run_dir: Path) -> None:
     picture = tutorial.draw_run(run_dir)
     assert picture.size == (1004, 328)
     assert len(picture.getcolors() or ()) == tutorial.COLORS

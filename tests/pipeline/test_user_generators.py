@@ -83,8 +83,8 @@ def test_a_generator_of_a_user_runs_without_torch(
     for precision in ERRORS:
         output = f"{precision}.npy"
         words = ("--model", f"mine-{precision}.onnx", "--seed", str(SEED), "--count", str(COUNT))
-        by_name = (word for each in NAMES for word in ("--label", each))
-        command = [scripts / "cgan-run", *by_name, *words, "--output", output]
+        by_name = [word for name in NAMES for word in ("--label", name)]
+        command: list[str | Path] = [scripts / "cgan-run", *by_name, *words, "--output", output]
         subprocess.run(command, cwd=tmp_path, check=True)
         assert_close(np.load(tmp_path / output), expected, precision)
     check = (scripts / "cgan-check", "--model", "mine-int8.onnx", "--json")

@@ -29,7 +29,7 @@ def model(tiny_model: Path) -> onnx.ModelProto:
 
 
 def reshape_to_the_largest_batch(model: onnx.ModelProto) -> None:
-    """Only for a batch of MAX_BATCH images is the first axis of the image the batch."""
+    """The first axis has the length of the batch only for MAX_BATCH images."""
     sizes = np.array([MAX_BATCH, 1, 12, 9])
     tensor(model, "sizes").CopyFrom(numpy_helper.from_array(sizes, "sizes"))
 
@@ -40,7 +40,7 @@ def add_rows_of_the_largest_batch(model: onnx.ModelProto) -> None:
 
 
 def gather_images(model: onnx.ModelProto) -> None:
-    """Image i becomes a copy of the image whose number is the label of image i."""
+    """Image i is replaced with image label[i] of the batch."""
     node(model, "Add").output[0] = "all"
     index = list(model.graph.node).index(node(model, "Clip"))
     model.graph.node.insert(index, helper.make_node("Gather", ["all", LABEL], ["sum"]))

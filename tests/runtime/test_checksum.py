@@ -50,12 +50,12 @@ def test_document_explains_how_to_verify_it_by_hand(tmp_path: Path) -> None:
     lines = re.findall(r"^    ((?:tail|head) -c .*)$", document, re.MULTILINE)
     content = SHIPPED_MODEL.read_bytes()
     (tmp_path / "digits.onnx").write_bytes(content)
-    said, computed = (
+    stored, computed = (
         subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, check=True)
         for line in lines
     )
-    assert len(said.stdout.strip()) == 64
-    assert said.stdout.split()[0] == computed.stdout.split()[0]
+    assert len(stored.stdout.strip()) == 64
+    assert stored.stdout.split()[0] == computed.stdout.split()[0]
     prefix = content[-CHECKSUM_BYTES:-64]
     assert f"`{prefix[:4].hex(' ')}`" in document
     assert f"`{prefix[-2:].hex(' ')}`" in document

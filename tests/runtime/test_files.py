@@ -169,7 +169,7 @@ def temporary_files(folder: Path) -> list[Path]:
 
 
 def killed_writer(path: Path, writers: int = 1) -> None:
-    """Kill a process while it writes to a path, several times at once."""
+    """Kill a process that has `writers` unfinished writes of one path."""
     code = (
         "import contextlib, os, pathlib, sys\nfrom cgan_runtime.files import atomic_write\n"
         "with contextlib.ExitStack() as stack:\n"
@@ -205,7 +205,7 @@ def test_files_of_running_writers_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
-def test_other_things_with_a_temporary_name_stay(tmp_path: Path, kind: str) -> None:
+def test_only_regular_files_with_a_temporary_name_are_removed(tmp_path: Path, kind: str) -> None:
     path, other = tmp_path / "digit.png", tmp_path / "other"
     killed_writer(path)
     (name,) = temporary_files(tmp_path)

@@ -202,18 +202,7 @@ def test_stream_continues_after_the_generator_is_closed(tiny_model: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("labels", "seed", "start"),
-    [
-        ([3, 4], -1, 0),
-        ([3, 4], 2**64, 0),
-        ([3, 4], 0, -1),
-        ([3, 4], 0, 2**63),
-        ([3, 4], 0, 2**63 - 1),
-        ([], -1, 0),
-        ([], 2**64, 0),
-        ([], 0, -1),
-        ([], 0, 2**63 + 1),
-    ],
+    ("labels", "seed", "start"), [([3, 4], 2**64, 0), ([3, 4], 0, 2**63 - 1), ([], -1, 0)]
 )
 def test_seed_or_start_out_of_range_is_rejected(
     generator: ImageGenerator, labels: list[int], seed: int, start: int
@@ -318,17 +307,15 @@ def test_copy_needs_the_same_file(
 
 
 @pytest.mark.parametrize("output", ["a row less", "a row more", "float32"])
-@pytest.mark.parametrize("count", [1, 2, MAX_BATCH, MAX_BATCH + 1])
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("count", [1, MAX_BATCH + 1])
 def test_output_must_be_an_image_for_each_label(
     make_model: Callable[..., Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     output: str,
     count: int,
-    threads: int,
 ) -> None:
-    """Graph validation refuses such a model. Here onnxruntime must not return its output either."""
+    """Graph validation rejects such a model; without it, the generator rejects the output."""
 
     def edit(graph: onnx.GraphProto) -> None:
         graph.node[-1].output[0] = "images"
@@ -354,7 +341,7 @@ def test_output_must_be_an_image_for_each_label(
         image_shape=SHAPE,
     )
     monkeypatch.setattr("cgan_runtime.inference.session.read_info", lambda *_: info)
-    with ImageGenerator(path, "cpu", threads) as generator:
+    with ImageGenerator(path, "cpu", threads=1) as generator:
         with pytest.raises(ModelError, match="export it again"):
             generator.generate([3] * count, seed=1)
         with pytest.raises(ModelError, match="export it again"):

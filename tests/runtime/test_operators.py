@@ -1,4 +1,4 @@
-"""Every operator that a model file may contain, in onnxruntime."""
+"""onnxruntime returns the inferred shapes for every operator that a model file may contain."""
 
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,14 @@ def case(operator: str, *inputs: Any, outputs: int = 1, opset: int = 19, **attri
     return Case(operator, list(inputs), attributes, outputs, opset)
 
 
-def unary(names: str, *inputs: Any, **attributes: Any) -> list[Case]:
-    return [case(name, *inputs, **attributes) for name in names.split()]
+def cases(operators: str, *inputs: Any, **attributes: Any) -> list[Case]:
+    return [case(operator, *inputs, **attributes) for operator in operators.split()]
 
 
 CASES = [
-    *unary("Abs Atan Ceil Cos Cosh Erf Exp Floor Neg Relu Round Sigmoid Sign Sin Sinh", "merged"),
-    *unary("Acos Asin Celu Elu HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Mish", "rows"),
-    *unary("Selu Softplus Softsign Sqrt Tan Tanh ThresholdedRelu Reciprocal Log", "map"),
+    *cases("Abs Atan Ceil Cos Cosh Erf Exp Floor Neg Relu Round Sigmoid Sign Sin Sinh", "merged"),
+    *cases("Acos Asin Celu Elu HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Mish", "rows"),
+    *cases("Selu Softplus Softsign Sqrt Tan Tanh ThresholdedRelu Reciprocal Log", "map"),
     case("Gelu", "merged", opset=20),
     case("Gelu", "merged", opset=20, approximate="tanh"),
     case("Not", "flags"),
@@ -38,10 +38,10 @@ CASES = [
     case("Clip", "map", "", HALF),
     case("Clip", "merged", np.float32(-1), HALF),
     # Several tensors
-    *unary("Add Div Mul Sub Min Max Sum", "map", weights(4, 1)),
-    *unary("Add Mul Greater GreaterOrEqual Less LessOrEqual Equal", "rows", "rows"),
-    *unary("And Or Xor", "flags", np.array([True, False, True])),
-    *unary("Add Sub Mul", "map sizes", whole(2)),
+    *cases("Add Div Mul Sub Min Max Sum", "map", weights(4, 1)),
+    *cases("Add Mul Greater GreaterOrEqual Less LessOrEqual Equal", "rows", "rows"),
+    *cases("And Or Xor", "flags", np.array([True, False, True])),
+    *cases("Add Sub Mul", "map sizes", whole(2)),
     case("Div", "even sizes", whole(2)),
     case("Max", "map", "map", weights(3), HALF),
     case("Mod", "whole", np.array([3], np.int32)),
@@ -51,13 +51,13 @@ CASES = [
     case("Where", "flags", "map", HALF),
     case("Where", np.array([True, False, True]), "rows", "rows"),
     # Along axes
-    *unary("LogSoftmax Softmax", "rows", axis=0),
-    *unary("LogSoftmax Softmax", "merged"),
-    *unary("ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean", "rows", whole(0, -1)),
-    *unary("ReduceMin ReduceProd ReduceSum ReduceSumSquare", "rows", whole(2), keepdims=0),
+    *cases("LogSoftmax Softmax", "rows", axis=0),
+    *cases("LogSoftmax Softmax", "merged"),
+    *cases("ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean", "rows", whole(0, -1)),
+    *cases("ReduceMin ReduceProd ReduceSum ReduceSumSquare", "rows", whole(2), keepdims=0),
     case("ReduceSum", "map", noop_with_empty_axes=1),
     case("ReduceProd", "map sizes", keepdims=0),
-    *unary("ArgMax ArgMin", "map", axis=2),
+    *cases("ArgMax ArgMin", "map", axis=2),
     case("ArgMax", "rows", axis=0, keepdims=0),
     case("CumSum", "rows", np.int64(2)),
     case("CumSum", "merged", whole(-1), reverse=1, exclusive=1),
@@ -102,7 +102,7 @@ CASES = [
     case("MaxPool", "map", kernel_shape=[2, 2], dilations=[2, 1]),
     case("MaxPool", "map", kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2], ceil_mode=1),
     case("MaxPool", "tokens", kernel_shape=[5], strides=[3], ceil_mode=1),
-    *unary("GlobalAveragePool GlobalMaxPool", "map"),
+    *cases("GlobalAveragePool GlobalMaxPool", "map"),
     case("Col2Im", "tokens", whole(4, 6), whole(2, 1), strides=[2, 1]),
     case("Col2Im", "tokens", whole(2, 7), whole(2, 2), pads=[1, 0, 1, 0], dilations=[1, 3]),
     case("DepthToSpace", "map", blocksize=2),

@@ -208,7 +208,7 @@ def test_an_option_that_the_provider_refuses_is_named(
         open_on("cuda:wheels=4")
 
 
-def test_a_provider_that_computes_no_node_was_not_obtained(fake: Fake) -> None:
+def test_a_provider_that_runs_no_node_is_an_error(fake: Fake) -> None:
     module = fake([COREML, CPU], [COREML, CPU])
     module.nodes = {CPU: 15}
     with pytest.raises(
@@ -220,10 +220,10 @@ def test_a_provider_that_computes_no_node_was_not_obtained(fake: Fake) -> None:
     assert open_on("coreml").assigned_nodes == {"cpu": 14, "coreml": 1}
 
 
-def test_a_profile_tells_the_nodes_where_onnxruntime_does_not(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+def test_nodes_are_counted_from_a_profile_before_onnxruntime_1_24(
+    tiny_model: Path,
 ) -> None:
-    """As before 1.24. A provider of the CPU plays the part of another one."""
+    """onnxruntime before 1.24 does not list them. The CPU provider stands in for another one."""
 
     class Session(onnxruntime.InferenceSession):  # type: ignore[misc]
         get_provider_graph_assignment_info = property()

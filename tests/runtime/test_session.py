@@ -31,7 +31,7 @@ def test_sessions_print_nothing(
     assert capfd.readouterr().out, "the module of the process was changed"
 
 
-def test_stdout_belongs_to_the_process_while_a_session_opens(
+def test_opening_a_session_does_not_redirect_stdout(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     module = fake([CUDA, CPU], [CUDA, CPU])
@@ -92,10 +92,7 @@ def test_bad_model_is_not_reported_as_a_missing_gpu(
     )
 
 
-CALLERS_ERRORS = [TimeoutError("alarm"), RuntimeError("mine"), ValueError("mine"), MemoryError()]
-
-
-@pytest.mark.parametrize("error", CALLERS_ERRORS, ids=repr)
+@pytest.mark.parametrize("error", [TimeoutError("alarm"), RuntimeError("mine")], ids=repr)
 @pytest.mark.parametrize(
     ("provider", "failing"), [("cpu", 1), ("auto", 1), ("auto", 2), ("cuda", 1), ("cuda", 2)]
 )

@@ -1,4 +1,4 @@
-"""cgan-run with the same noise for all classes, walks, noise of one's own, and truncation."""
+"""cgan-run with the same noise for all classes, walks, noise of the user, and truncation."""
 
 from hashlib import sha256
 from io import BytesIO
@@ -178,7 +178,7 @@ def test_all_classes_of_a_walk_may_share_their_noise(
 
 
 @pytest.mark.parametrize("words", [["--seed", 7], ["--walk", "7:8", "--frames", 3], ["--noise"]])
-@pytest.mark.parametrize("factor", [0, 0.3, 1, 1.7])
+@pytest.mark.parametrize("factor", [0, 1.7])
 def test_truncated_noise_of_an_exact_file_stays_on_the_grid(
     run: Command, folder: Path, words: list[object], factor: float
 ) -> None:

@@ -76,7 +76,7 @@ def add_case(model: onnx.ModelProto, case: Case) -> list[str]:
 
 
 def check_against_onnxruntime(model: onnx.ModelProto, names: list[str]) -> None:
-    """Check inferred shapes at several batch sizes, and that each image is that of a batch of 1.
+    """Check inferred shapes at several batch sizes, and that each image equals one generated alone.
 
     Raises:
         AssertionError: validation is wrong about a tensor.

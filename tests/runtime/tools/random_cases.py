@@ -37,7 +37,7 @@ def _axes(random: Random, rank: int) -> list[int]:
 
 
 def _sizes(random: Random, sizes: list[int]) -> Any:
-    """Return sizes as constants, or behind the batch size."""
+    """Return constant sizes, or the name of a shape tensor that contains the batch size."""
     return random.choice((whole(*sizes), "map sizes", "target", "batch size"))
 
 

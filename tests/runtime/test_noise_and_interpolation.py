@@ -1,4 +1,4 @@
-"""Noise of one's own, walks between seeds, and pictures in memory."""
+"""Noise of the caller, interpolation between seeds, and png()."""
 
 from io import BytesIO
 
