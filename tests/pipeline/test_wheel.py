@@ -15,8 +15,11 @@ from PIL import Image
 
 import cgan_runtime
 import cgan_runtime.pyinstaller
+from cgan_export.source.generator_source import source_of_model
+from cgan_export.verification.verify import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import MIN_ONNXRUNTIME
+from cgan_training.model_file import load_model
 
 ROOT = Path(__file__).parents[2]
 MAX_BYTES, MAX_BYTES_WITHOUT_MODEL = 435_000, 125_000
@@ -69,6 +72,23 @@ def test_the_installed_check_passes(scripts: Path, tmp_path: Path) -> None:
     assert report["passed"] is True
     assert report["golden"]["max_pixel_error"] == 0
     assert report["versions"]["onnxruntime"] in (*BUILDS, *report["installed"].values())
+
+
+def test_an_exported_model_generates_the_images_of_the_trained_network(
+    runtime_environment: Environment, run_dir: Path, onnx_file: Path, tmp_path: Path
+) -> None:
+    command = runtime_environment(onnxruntime.__version__) / "cgan-run"
+    digits = ("--model", onnx_file, "--digits", "0123456789", "--seed", "3", "--count", "3")
+    for output in ("sheet.png", "sheet.npy"):
+        assert run(command, *digits, "--output", output, folder=tmp_path).returncode == 0
+    images = np.load(tmp_path / "sheet.npy")
+    assert images.shape == (30, 1, 28, 28)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet).reshape(3, 28, 10, 28).swapaxes(1, 2).reshape(30, 1, 28, 28)
+    np.testing.assert_array_equal(pixels, images)
+    trained = generate_with_torch(source_of_model(load_model(run_dir)), [*range(10)] * 3, 3, 0)
+    np.testing.assert_allclose(images.astype(int), trained, atol=1)
+    assert len(np.unique(images, axis=0)) == len(images)
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is a GPU: run make test-gpu")

@@ -220,6 +220,12 @@ def generator(tiny_model: Path) -> ImageGenerator:
     return ImageGenerator(tiny_model, "cpu", threads=1)
 
 
+@pytest.fixture(scope="session")
+def shipped() -> ImageGenerator:
+    """The shipped int8 model, which generates the same bytes in every batch."""
+    return ImageGenerator(provider="cpu", threads=1)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The working directory of cgan_run, empty at first."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from cli_runs import is_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -27,12 +28,6 @@ SEEDS = st.integers(0, 2**64 - 1)
 THREADS = st.sampled_from([1, 2, 5])
 
 
-def assert_close(actual: Images, expected: Images) -> None:
-    """Allow a pixel error of one, for a float model whose sums depend on the batch size."""
-    assert actual.shape == expected.shape
-    assert np.abs(actual.astype(int) - expected.astype(int)).max(initial=0) <= 1
-
-
 @pytest.fixture(scope="session")
 def generators(tiny_model: Path) -> Mapping[int, ImageGenerator]:
     """Generators of the tiny model by number of threads."""
@@ -40,7 +35,7 @@ def generators(tiny_model: Path) -> Mapping[int, ImageGenerator]:
 
 
 @pytest.fixture(scope="session")
-def shipped() -> Mapping[int, ImageGenerator]:
+def shipped_generators() -> Mapping[int, ImageGenerator]:
     """Generators of the model in the package by number of threads."""
     return {threads: ImageGenerator(None, "cpu", threads) for threads in (1, 2, 5)}
 
@@ -55,7 +50,7 @@ def test_info_and_provider_are_those_of_the_model(
 def test_golden_sample_is_generated(generator: ImageGenerator, info: ModelInfo) -> None:
     golden = np.frombuffer(info.golden.images, np.uint8).reshape(-1, *SHAPE)
     images = generator.generate(info.golden.labels, seed=info.golden.seed)
-    assert_close(images, golden)
+    assert is_close(images, golden)
     assert images.dtype == np.uint8
     assert images.flags.c_contiguous
 
@@ -108,7 +103,7 @@ def test_image_does_not_depend_on_the_others_of_its_batch(
         generators[threads].generate(labels[first:last], seed=seed, start=start + first)
         for first, last in pairwise(edges)
     ]
-    assert_close(np.concatenate(parts), whole)
+    assert is_close(np.concatenate(parts), whole)
 
 
 def test_more_labels_than_one_batch_are_accepted(generator: ImageGenerator) -> None:
@@ -117,7 +112,7 @@ def test_more_labels_than_one_batch_are_accepted(generator: ImageGenerator) -> N
     assert images.shape == (len(labels), *SHAPE)
     for index in (0, MAX_BATCH - 1, MAX_BATCH, 2 * MAX_BATCH - 1, len(labels) - 1):
         alone = generator.generate(int(labels[index]), seed=3, start=11 + index)
-        assert_close(alone, images[index : index + 1])
+        assert is_close(alone, images[index : index + 1])
 
 
 @given(
@@ -148,7 +143,7 @@ def test_stream_yields_the_images_of_generate(
         size = min(batch_size, len(repeated) - done)
         assert batch.start == start + done
         assert batch.labels.tolist() == repeated[done : done + size]
-        assert_close(batch.images, whole[done : done + size])
+        assert is_close(batch.images, whole[done : done + size])
         done += size
     assert done == len(repeated)
 
@@ -162,15 +157,17 @@ def test_stream_yields_the_images_of_generate(
 )
 @settings(deadline=None, max_examples=60)
 def test_int8_model_gives_the_same_bytes_in_any_batch(
-    shipped: Mapping[int, ImageGenerator],
+    shipped_generators: Mapping[int, ImageGenerator],
     labels: list[int],
     batch_size: int,
     seed: int,
     start: int,
     threads: int,
 ) -> None:
-    whole = shipped[1].generate(labels, seed=seed, start=start)
-    stream = shipped[threads].stream(labels, seed=seed, count=1, start=start, batch_size=batch_size)
+    whole = shipped_generators[1].generate(labels, seed=seed, start=start)
+    stream = shipped_generators[threads].stream(
+        labels, seed=seed, count=1, start=start, batch_size=batch_size
+    )
     np.testing.assert_array_equal(np.concatenate([batch.images for batch in stream]), whole)
 
 
@@ -198,7 +195,7 @@ def test_stream_continues_after_the_generator_is_closed(tiny_model: Path) -> Non
     with ImageGenerator(tiny_model, "cpu") as generator:
         stream = generator.stream([1, 2], seed=7, count=3, batch_size=4)
         expected = generator.generate([1, 2, 1, 2, 1, 2], seed=7)
-    assert_close(np.concatenate([batch.images for batch in stream]), expected)
+    assert is_close(np.concatenate([batch.images for batch in stream]), expected)
 
 
 @pytest.mark.parametrize(

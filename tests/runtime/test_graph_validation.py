@@ -14,8 +14,8 @@ from model_graphs import (
     error_after,
     error_of,
     infer_and_compare_shapes,
+    load_graph,
     node,
-    read,
     tensor,
     zeros,
 )
@@ -38,7 +38,7 @@ from cgan_runtime.model_file.validation.rules import (
 
 @pytest.fixture
 def model(tiny_model: Path) -> onnx.ModelProto:
-    return read(tiny_model)
+    return load_graph(tiny_model)
 
 
 def test_shapes_equal_those_that_onnx_infers(tiny_model: Path) -> None:

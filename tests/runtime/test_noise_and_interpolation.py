@@ -12,12 +12,6 @@ from cgan_runtime.model_file.contract import MAX_BATCH
 from cgan_runtime.noise import interpolate, round_to_grid, standard_normal
 
 
-@pytest.fixture(scope="module")
-def shipped() -> ImageGenerator:
-    """An int8 model, which generates the same bytes in every batch."""
-    return ImageGenerator(provider="cpu", threads=1)
-
-
 @pytest.mark.parametrize("count", [1, 3, MAX_BATCH + 2])
 def test_the_noise_of_a_seed_generates_its_images(shipped: ImageGenerator, count: int) -> None:
     labels, noise = [number % 10 for number in range(count)], shipped.noise(7, 2**40, count)

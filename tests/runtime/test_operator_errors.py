@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from model_graphs import add_node, error_after, read, zeros
+from model_graphs import add_node, error_after, load_graph, zeros
 from onnx import TensorProto
 
 from cgan_runtime.model_file.contract import LABEL, NOISE
@@ -15,7 +15,7 @@ from cgan_runtime.model_file.contract import LABEL, NOISE
 
 @pytest.fixture
 def model(tiny_model: Path) -> onnx.ModelProto:
-    return read(tiny_model)
+    return load_graph(tiny_model)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from model_graphs import read
+from model_graphs import load_graph
 from operator_cases import add_case, check_against_onnxruntime
 from random_cases import MAKERS, Maker
 
@@ -23,7 +23,7 @@ LIMITATIONS = re.compile("mode only supports|out of data bounds|Out of range|inv
 def test_accepted_nodes_are_as_inferred(tiny_model: Path, maker: Maker) -> None:
     random, accepted = Random(maker.__name__), 0
     for _ in range(COUNT):
-        model = read(tiny_model)
+        model = load_graph(tiny_model)
         case = maker(random)
         names = add_case(model, case)
         try:

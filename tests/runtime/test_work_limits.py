@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from model_graphs import Edit, add_node, content_of, error_after, error_of, read, validate, zeros
+from model_graphs import (
+    Edit,
+    add_node,
+    content_of,
+    error_after,
+    error_of,
+    load_graph,
+    validate,
+    zeros,
+)
 from onnx import TensorProto, numpy_helper
 
 from cgan_runtime.generator import ImageGenerator
@@ -15,7 +24,7 @@ from cgan_runtime.model_file.contract import LABEL, MAX_BATCH, NOISE
 
 @pytest.fixture
 def model(tiny_model: Path) -> onnx.ModelProto:
-    return read(tiny_model)
+    return load_graph(tiny_model)
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -13,7 +13,6 @@ from bulk_jobs import Bulk, Start
 from commands import Command, run_in_process
 
 from cgan_runtime.bulk.job import Job, read_job
-from cgan_runtime.generator import ImageGenerator
 
 
 @pytest.fixture
@@ -50,12 +49,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for process in processes:
         process.kill()
         process.communicate()
-
-
-@pytest.fixture(scope="session")
-def shipped() -> ImageGenerator:
-    """The shipped int8 model, which generates the same bytes in every batch."""
-    return ImageGenerator(provider="cpu", threads=1)
 
 
 @pytest.fixture(scope="session")

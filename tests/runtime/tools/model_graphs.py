@@ -18,7 +18,7 @@ from cgan_runtime.model_file.validation import graph_validation
 Edit = Callable[[onnx.ModelProto], object]
 
 
-def read(path: Path) -> onnx.ModelProto:
+def load_graph(path: Path) -> onnx.ModelProto:
     """Return a model without its checksum."""
     model = onnx.ModelProto()
     model.ParseFromString(path.read_bytes()[:-CHECKSUM_BYTES])
