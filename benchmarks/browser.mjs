@@ -1,11 +1,11 @@
 /**
- * Inference in a browser, compared with onnxruntime on the same machine, and the effect of threads.
+ * Compares inference in a browser, on one and two threads, with onnxruntime on the same machine.
  *
  *     CGAN_PYTHON=.venv/bin/python node benchmarks/browser.mjs    # after make test-web
  *
  * Times the shipped model without noise generation in interleaved rounds: onnxruntime on one thread,
- * onnxruntime-web on one and on two. Prints medians in microseconds per image, and the time of the
- * page's noise generation.
+ * and onnxruntime-web on one and on two threads. Prints the medians in microseconds per image, and
+ * the time of the page's noise generation.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync } from "node:fs";
@@ -18,15 +18,17 @@ import { serve } from "../web/serve.mjs";
 import { WITHOUT_GPU, launch } from "../web/test/chromium.mjs";
 
 const BATCHES = [1, 16, 64, 256];
-const ROUNDS = 61;
+const ROUNDS = 61; // odd, as REPEATS, so that a median is a measured time
+const REPEATS = 5; // runs per round and method; a round keeps their median
+const NOISE_DIM = 64; // length of the shipped model's noise vector
 const ISOLATED = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
 
-/** Reads a batch size per line, and writes the median microseconds of five runs. */
+/** Python program that reads a batch size per line, and writes the median microseconds of its runs. */
 const NATIVE = `
-import sys, time
+import statistics, sys, time
 import numpy as np
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
@@ -34,15 +36,18 @@ from cgan_runtime.inference.session import open_session
 session = open_session(SHIPPED_MODEL.read_bytes(), "digits.onnx", "cpu", 1)
 for line in sys.stdin:
     count = int(line)
-    feeds = {"noise": standard_normal(1, 0, count, 64), "label": np.arange(count) % 10}
+    feeds = {"noise": standard_normal(1, 0, count, ${NOISE_DIM}), "label": np.arange(count) % 10}
     times = []
-    for _ in range(5):
+    for _ in range(${REPEATS}):
         start = time.perf_counter()
         session.run(None, feeds)
         times.append(time.perf_counter() - start)
-    print(sorted(times)[2] * 1e6, flush=True)
+    print(statistics.median(times) * 1e6, flush=True)
 `;
 
+const median = (values) => [...values].sort((left, right) => left - right)[(values.length - 1) / 2];
+
+/** Starts the Python program, and returns a function that times a batch size. */
 function startNative() {
   const python = spawn(process.env.CGAN_PYTHON ?? "python3", ["-c", NATIVE], {
     stdio: ["pipe", "pipe", "inherit"],
@@ -55,11 +60,12 @@ function startNative() {
   return { time, end: () => python.stdin.end() };
 }
 
-/** Opens the model in a new page with this number of threads. */
-async function inBrowser(context, address, threads) {
+/** Opens the model in a new page; its functions time REPEATS runs in milliseconds. */
+async function openModel(context, address, threads) {
   const page = await context.newPage();
   await page.goto(address);
-  await page.evaluate(async (numThreads) => {
+  const parameters = { numThreads: threads, repeats: REPEATS, noiseDim: NOISE_DIM };
+  await page.evaluate(async ({ numThreads, repeats, noiseDim }) => {
     const { ONNXRUNTIME } = await import("./built.js");
     const { BUILDS, filesOf } = await import("./builds.js");
     const { standardNormal } = await import("./noise.js");
@@ -69,30 +75,35 @@ async function inBrowser(context, address, threads) {
     Object.assign(ort.env.wasm, { numThreads, wasmPaths: { mjs, wasm } });
     const model = await (await fetch("digits.onnx")).arrayBuffer();
     const session = await ort.InferenceSession.create(new Uint8Array(model));
-    const median = (times) => times.sort((left, right) => left - right)[2] * 1000;
     globalThis.timeNetwork = async (count) => {
-      const noise = new ort.Tensor("float32", standardNormal(1n, 0n, count, 64), [count, 64]);
+      const values = standardNormal(1n, 0n, count, noiseDim);
+      const noise = new ort.Tensor("float32", values, [count, noiseDim]);
       const labels = BigInt64Array.from({ length: count }, (_, at) => BigInt(at % 10));
       const label = new ort.Tensor("int64", labels, [count]);
       const times = [];
-      for (let repeat = 0; repeat < 5; repeat++) {
+      for (let repeat = 0; repeat < repeats; repeat++) {
         const start = performance.now();
         await session.run({ noise, label });
         times.push(performance.now() - start);
       }
-      return median(times);
+      return times;
     };
     globalThis.timeNoise = (count) => {
       const times = [];
-      for (let repeat = 0; repeat < 5; repeat++) {
+      for (let repeat = 0; repeat < repeats; repeat++) {
         const start = performance.now();
-        standardNormal(BigInt(repeat), 0n, count, 64);
+        standardNormal(BigInt(repeat), 0n, count, noiseDim);
         times.push(performance.now() - start);
       }
-      return median(times);
+      return times;
     };
-  }, threads);
+  }, parameters);
   return page;
+}
+
+/** Returns the median microseconds of a function of openModel(). */
+async function timeInPage(page, name, count) {
+  return median(await page.evaluate(([each, size]) => globalThis[each](size), [name, count])) * 1000;
 }
 
 build();
@@ -101,12 +112,12 @@ const server = await serve(DIST, 0, "/", ISOLATED);
 const context = await launch(WITHOUT_GPU, profile);
 const native = startNative();
 const address = `http://127.0.0.1:${server.address().port}/`;
-const [one, two] = [await inBrowser(context, address, 1), await inBrowser(context, address, 2)];
+const [one, two] = [await openModel(context, address, 1), await openModel(context, address, 2)];
 const methods = {
   onnxruntime: native.time,
-  "web, 1 thread": (count) => one.evaluate((size) => timeNetwork(size), count),
-  "web, 2 threads": (count) => two.evaluate((size) => timeNetwork(size), count),
-  "web, noise": (count) => one.evaluate((size) => timeNoise(size), count),
+  "web, 1 thread": (count) => timeInPage(one, "timeNetwork", count),
+  "web, 2 threads": (count) => timeInPage(two, "timeNetwork", count),
+  "web, noise": (count) => timeInPage(one, "timeNoise", count),
 };
 console.log(["images", ...Object.keys(methods)].map((each) => each.padStart(16)).join(""));
 for (const count of BATCHES) {
@@ -114,8 +125,7 @@ for (const count of BATCHES) {
   for (let round = 0; round < ROUNDS; round++) {
     for (const [name, time] of Object.entries(methods)) times[name].push((await time(count)) / count);
   }
-  const medians = Object.values(times).map((each) => each.sort((a, b) => a - b)[(ROUNDS - 1) / 2]);
-  const row = [String(count), ...medians.map((each) => each.toFixed(2))];
+  const row = [String(count), ...Object.values(times).map((each) => median(each).toFixed(2))];
   console.log(row.map((each) => each.padStart(16)).join(""));
 }
 native.end();

@@ -3,15 +3,16 @@
     python benchmarks/bulk.py --rounds 5 --folder /dev/shm --cgroup /sys/fs/cgroup/unified
 
 Times whole commands in interleaved rounds, and reports medians and the medians of the per-round
-ratios to cgan-run. Each engine runs two jobs with the same number of shards: full-size shards, and
-shards of one image. The first job gives images per second and the second the time per shard, both
-from the times at which shards were finished. The rest of a command's time is its start and end. Ray
-starts and stops a cluster of its own in every run.
+ratios to cgan-run. Each engine runs two jobs with the same number of shards: one with an image per
+shard, which gives the time per shard, and one with full-size shards, which gives images per second.
+Both values come from the modification times of the shard files. The rest of a command's time is
+"start and end". cgan-run writes no shards; its images per second come from the difference between
+runs of one and of all images. Ray starts and stops its own cluster in every run.
 
 CPU time covers all processes of a command, including Ray's. It comes from a version 2 control group
-below the folder that --cgroup names, which must be writable. On a busy machine CPU time stays
-valid, but images per second do not. Choose a --folder in memory, otherwise the disk is measured
-too. --more adds rounds to the existing ones. Writes bulk.json and bulk.md into docs/benchmarks/.
+below the folder --cgroup, which must be writable. On a busy machine CPU time stays valid, but
+images per second do not. Choose a --folder in memory, otherwise the disk is measured too. --more
+adds rounds to the existing ones. Writes bulk.json and bulk.md into docs/benchmarks/.
 """
 
 import json
@@ -39,9 +40,9 @@ Rounds = list[dict[str, float]]
 
 @dataclass(frozen=True)
 class Method:
-    """A way to generate images."""
+    """A command that generates images."""
 
-    engine: str  # of cgan-bulk, or CGAN_RUN
+    engine: str  # an engine of cgan-bulk, or CGAN_RUN
     workers: int
     format: str
 
@@ -50,7 +51,8 @@ class Method:
         """The name in the table."""
         if self.engine == CGAN_RUN:
             return f"{CGAN_RUN}, {self.format}"
-        return f"{self.engine}, {self.workers} worker{'s' * (self.workers > 1)}, {self.format}"
+        unit = "worker" if self.workers == 1 else "workers"
+        return f"{self.engine}, {self.workers} {unit}, {self.format}"
 
     def command(self, images: int, shard_images: int, folder: Path) -> list[str]:
         """Return the command that generates this many images of one digit."""
@@ -67,10 +69,10 @@ class Method:
 class Run:
     """The measurements of one command."""
 
-    images_per_second: float
-    shard_seconds: float  # from one finished shard to the next
-    other_seconds: float  # start and end
-    cpu_seconds: float  # of all its processes
+    seconds: float  # wall time of the whole command
+    cpu_seconds: float  # CPU time of all its processes
+    shards: int = 0  # shards between the first and the last measured time; 0 for cgan-run
+    shard_seconds: float = 0.0  # time from one finished shard to the next
 
 
 METHODS = [
@@ -85,7 +87,7 @@ METHODS = [
 
 
 def run(method: Method, images: int, shard_images: int, folder: Path, cgroup: Path) -> Run:
-    """Run a command and measure it."""
+    """Run a method's command and measure it."""
     group = cgroup / f"bulk-{os.getpid()}"
     group.mkdir()
     start = time.perf_counter()
@@ -106,28 +108,24 @@ def run(method: Method, images: int, shard_images: int, folder: Path, cgroup: Pa
     shutil.rmtree(folder)
     cpu_seconds = int(cpu["usage_usec"]) / 1e6
     if not finished:  # cgan-run writes no shards
-        return Run(images / seconds, 0, seconds, cpu_seconds)
-    first, last = finished[method.workers - 1], finished[-1]  # each worker has finished one
+        return Run(seconds, cpu_seconds)
+    # The first shard of each worker is skipped, because its time includes the start of the worker.
+    first, last = finished[method.workers - 1], finished[-1]
     shards = len(finished) - method.workers
-    return Run(
-        images_per_second=shards * shard_images / (last - first),
-        shard_seconds=(last - first) / shards,
-        other_seconds=seconds - last + first,
-        cpu_seconds=cpu_seconds,
-    )
+    return Run(seconds, cpu_seconds, shards, (last - first) / shards)
 
 
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--shards", type=click.IntRange(4), default=20, show_default=True)
-@click.option("--more", is_flag=True, help="Add rounds to those measured before.")
+@click.option("--more", is_flag=True, help="Add rounds to the existing ones.")
 @click.option("--folder", type=click.Path(path_type=Path, exists=True), help="Folder for output.")
 @click.option("--cgroup", type=click.Path(path_type=Path, exists=True), default="/sys/fs/cgroup")
 @click.option("--output", type=click.Path(path_type=Path), default="docs/benchmarks")
 def main(
     rounds: int, shards: int, more: bool, folder: Path | None, cgroup: Path, output: Path
 ) -> None:
-    """Measure, and write the table."""
+    """Measure all methods and write the table."""
     results: dict[str, Rounds] = {method.name: [] for method in METHODS}
     if more:
         results = json.loads((output / "bulk.json").read_text())["rounds"]
@@ -154,24 +152,25 @@ def main(
 def measure(method: Method, shards: int, folder: Path, cgroup: Path) -> dict[str, float]:
     """Return the measurements of one method in one round."""
     images = shards * SHARD_IMAGES
-    plain = method.engine == CGAN_RUN
-    tiny_images = 1 if plain else shards
-    tiny = run(method, tiny_images, 1, folder, cgroup)
-    large = run(method, images, SHARD_IMAGES, folder, cgroup)
-    rate = images / (large.other_seconds - tiny.other_seconds) if plain else large.images_per_second
+    few_images = 1 if method.engine == CGAN_RUN else shards  # one image per shard
+    few = run(method, few_images, 1, folder, cgroup)
+    many = run(method, images, SHARD_IMAGES, folder, cgroup)
+    if method.engine == CGAN_RUN:
+        images_per_second = images / (many.seconds - few.seconds)
+    else:
+        images_per_second = SHARD_IMAGES / many.shard_seconds
+    cpu_seconds = (many.cpu_seconds - few.cpu_seconds) / (images - few_images)
     return {
-        "images_per_second": round(rate),
-        "shard_milliseconds": round(tiny.shard_seconds * 1e3, 2),
-        "other_seconds": round(tiny.other_seconds, 2),
-        "cpu_microseconds": round(
-            (large.cpu_seconds - tiny.cpu_seconds) / (images - tiny_images) * 1e6, 3
-        ),
-        "other_cpu_seconds": round(tiny.cpu_seconds, 2),
+        "images_per_second": round(images_per_second),
+        "shard_milliseconds": round(few.shard_seconds * 1e3, 2),
+        "other_seconds": round(few.seconds - few.shards * few.shard_seconds, 2),
+        "cpu_microseconds": round(cpu_seconds * 1e6, 3),
+        "other_cpu_seconds": round(few.cpu_seconds, 2),
     }
 
 
 def table(results: dict[str, Rounds]) -> str:
-    """Return the page with the results."""
+    """Return the page with the medians of all rounds."""
     base = results[METHODS[0].name]
     head = ["engine", "CPU per image", "ratio", "images/s", "ratio"]
     head += ["time per shard", "start and end", "CPU of start and end"]
@@ -180,7 +179,7 @@ def table(results: dict[str, Rounds]) -> str:
         medians = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
         cpu, rate = (
             statistics.median(
-                mine[key] / plain[key] for mine, plain in zip(rounds, base, strict=True)
+                row[key] / base_row[key] for row, base_row in zip(rounds, base, strict=True)
             )
             for key in ("cpu_microseconds", "images_per_second")
         )

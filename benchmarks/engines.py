@@ -1,12 +1,12 @@
-"""Every runtime in the comparison, each as one function from noise and labels to images.
+"""The runtimes of the comparison, each as one function from noise and labels to images.
 
 An engine gets noise, float32 [batch, noise_dim], and labels, int64 [batch], and returns images,
-uint8 [batch, 1, height, width]. Conversions that it needs on the way are part of its time. Our own
-engines ignore the noise they are given and generate it themselves; that is part of their time too.
+uint8 [batch, 1, height, width]. The conversions of inputs and outputs are part of its time. Our own
+engines ignore the noise and generate it themselves, which is part of their time too.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
@@ -31,34 +31,33 @@ Images: TypeAlias = NDArray[np.uint8]
 BASE = "onnxruntime, plain export"
 SESSION_ONLY = "ours, int8, session.run only"
 OURS, NEW_SEEDS = "ours, int8", "ours, int8, new seed per call"
-SEED = 7  # of the noise
-CALIBRATION_IMAGES = 512
+SEED = 7  # seed of the noise
+CALIBRATION_IMAGES = 512  # number of inputs that calibrate LiteRT's static quantization
 
 
 class MissingError(Exception):
-    """An engine cannot be measured here; the text is the reason."""
+    """An engine cannot be measured on this machine. The text is the reason."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A network that is loaded and ready to generate images."""
+    """A network that is loaded into a runtime and ready to generate images."""
 
-    name: str
     generate: Callable[[Noise, Label], Images]
-    size_bytes: int  # of the file or the weights
+    size_bytes: int  # size of the file or the weights
     prepare: Callable[[int], None] = lambda _batch: None  # called before the batch size changes
 
 
 def load_engines(
     network: Network, threads: int, folder: Path, *, quick: bool = False
-) -> Iterator[Engine | tuple[str, str]]:
-    """Yield one engine after the other, or its name and the reason why it is missing.
+) -> Iterator[tuple[str, Engine | MissingError]]:
+    """Yield the name of each engine, and the engine or the reason why it is missing.
 
     Args:
         network: the network to run.
-        threads: how many threads each engine may use.
-        folder: a place for files, which must outlive the engines.
-        quick: leave out engines that take long to load.
+        threads: number of threads that each engine may use.
+        folder: a folder for files, which must outlive the engines.
+        quick: omit engines that take long to load.
     """
     plain, ours = plain_export(network, folder), our_files(network, folder)
     loaders: dict[str, Callable[[], Engine]] = {
@@ -72,34 +71,39 @@ def load_engines(
         "LiteRT, int8 (dynamic)": lambda: _litert(network, threads, "dynamic"),
         "LiteRT, int8 (static)": lambda: _litert(network, threads, "static"),
         "ncnn": lambda: _ncnn(network, threads, folder),
+        "ours, fp32": lambda: _ours(ours["fp32"], threads),
+        "ours, fp16": lambda: _ours(ours["fp16"], threads),
+        OURS: lambda: _ours(ours["int8"], threads),
+        NEW_SEEDS: lambda: _ours(ours["int8"], threads, new_seeds=True),
+        SESSION_ONLY: lambda: _session_only(ours["int8"], threads),
+        "generated C, gcc -O2": lambda: _generated_c(network, ours["int8"], threads, folder, "-O2"),
+        "generated C, gcc -O3 -march=native": lambda: _generated_c(
+            network, ours["int8"], threads, folder, "-O3", "-march=native"
+        ),
     }
     for name, load in loaders.items():
         if quick and name == "torch.compile":
-            yield name, "it takes a minute to compile, so the quick run leaves it out"
-            continue
-        try:
-            yield replace(load(), name=name)
-        except MissingError as error:
-            yield name, str(error)
-    for precision, path in ours.items():
-        yield _ours(path, threads, precision)
-    yield _ours(ours["int8"], threads, "int8", new_seeds=True)
-    yield _session_only(ours["int8"], threads)
-    for options in (["-O2"], ["-O3", "-march=native"]):
-        name = f"generated C, gcc {' '.join(options)}"
-        try:
-            yield _generated_c(name, network, ours["int8"], threads, folder, options)
-        except MissingError as error:
-            yield name, str(error)
+            yield name, MissingError("it takes a minute to compile, so the quick run omits it")
+        else:
+            yield name, _load_or_reason(load)
+
+
+def _load_or_reason(load: Callable[[], Engine]) -> Engine | MissingError:
+    try:
+        return load()
+    except MissingError as error:
+        return error
 
 
 def _require(module: str, package: str) -> None:
     if find_spec(module) is None:
-        raise MissingError(f"{package} is not installed; make bench installs it where it can")
+        raise MissingError(
+            f"{package} is not installed; make bench installs it on supported platforms"
+        )
 
 
 def plain_export(network: Network, folder: Path) -> Path:
-    """Export as PyTorch's own tutorial does, with a dynamic batch size; return the file."""
+    """Export a network as PyTorch's tutorial does, with a dynamic batch size; return the file."""
     path = folder / f"{network.name}-plain.onnx"
     if not path.exists():
         batch = torch.export.Dim("batch", min=1)
@@ -119,7 +123,7 @@ def plain_export(network: Network, folder: Path) -> Path:
 
 
 def our_files(network: Network, folder: Path) -> dict[str, Path]:
-    """Return our file for each precision; the shipped int8 file is used unchanged."""
+    """Return our file for each precision. The shipped int8 file is used unchanged."""
     files = {}
     with model_file(network) as model:
         for precision in ("fp32", "fp16", "int8"):
@@ -137,13 +141,13 @@ def _onnxruntime(path: Path, threads: int) -> Engine:
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return Engine(BASE, _run_session(session), path.stat().st_size)
+    return Engine(_run_session(session), path.stat().st_size)
 
 
 def _session_only(path: Path, threads: int) -> Engine:
-    """Load our file as ImageGenerator does, but call the session directly."""
+    """Open our file as ImageGenerator does, but call the session directly."""
     session = open_session(path.read_bytes(), str(path), "cpu", threads)
-    return Engine(SESSION_ONLY, _run_session(session), path.stat().st_size)
+    return Engine(_run_session(session), path.stat().st_size)
 
 
 def _run_session(session: Any) -> Callable[[Noise, Label], Images]:
@@ -154,55 +158,49 @@ def _run_session(session: Any) -> Callable[[Noise, Label], Images]:
     return generate
 
 
-def _ours(path: Path, threads: int, precision: str, *, new_seeds: bool = False) -> Engine:
-    """Return our public API, noise generation included.
+def _ours(path: Path, threads: int, *, new_seeds: bool = False) -> Engine:
+    """Open our file with the public API, which generates the noise.
 
     Each call generates different images: the next ones of a seed, or the first of a new seed.
     """
     generator = ImageGenerator(path, provider="cpu", threads=threads)
-    labels_by_size: dict[int, list[int]] = {}  # a list, as a user writes labels
-    generated = 0
+    labels_by_size: dict[int, list[int]] = {}  # lists, as users write labels
 
-    def generate(_noise: Noise, label: Label) -> Images:
-        nonlocal generated
+    def generate(label: Label, generated: int) -> Images:
         size = len(label)
         labels = labels_by_size.get(size) or labels_by_size.setdefault(size, label.tolist())
         seed, start = (SEED + generated, 0) if new_seeds else (SEED, generated)
-        images = generator.generate(labels, seed=seed, start=start)
-        generated += size
+        return generator.generate(labels, seed=seed, start=start)
+
+    return _counting_engine(generate, path.stat().st_size)
+
+
+def _generated_c(network: Network, path: Path, threads: int, folder: Path, *options: str) -> Engine:
+    """Compile the C code of our int8 file, which generates the noise itself."""
+    if which("gcc") is None:
+        raise MissingError("gcc is not installed")
+    if threads > 1:
+        raise MissingError("it uses one thread")
+    folder = folder / f"{network.name} {' '.join(options)}"
+    run, size_bytes = compile_c(path, folder, list(options), network.generator.image_shape)
+    return _counting_engine(lambda label, generated: run(label, SEED, generated), size_bytes)
+
+
+def _counting_engine(generate: Callable[[Label, int], Images], size_bytes: int) -> Engine:
+    """Return an engine for a function of labels and the number of images generated so far."""
+    generated = 0
+
+    def generate_next(_noise: Noise, label: Label) -> Images:
+        nonlocal generated
+        images = generate(label, generated)
+        generated += len(label)
         return images
 
     def prepare(_batch: int) -> None:
         nonlocal generated
         generated = 0  # so that the first call uses the same noise as the other engines
 
-    name = NEW_SEEDS if new_seeds else f"ours, {precision}"
-    return Engine(name, generate, path.stat().st_size, prepare)
-
-
-def _generated_c(
-    name: str, network: Network, path: Path, threads: int, folder: Path, options: list[str]
-) -> Engine:
-    """Compile the C code of our int8 file; like ours, it generates the noise itself."""
-    if which("gcc") is None:
-        raise MissingError("gcc is not installed")
-    if threads > 1:
-        raise MissingError("it uses one thread")
-    folder = folder / f"{network.name} {name}"
-    run, size_bytes = compile_c(path, folder, options, network.generator.image_shape)
-    generated = 0
-
-    def generate(_noise: Noise, label: Label) -> Images:
-        nonlocal generated
-        images = run(label, SEED, generated)
-        generated += len(label)
-        return images
-
-    def prepare(_batch: int) -> None:
-        nonlocal generated
-        generated = 0
-
-    return Engine(name, generate, size_bytes, prepare)
+    return Engine(generate_next, size_bytes, prepare)
 
 
 def _torch(network: Network, threads: int, *, compiled: bool) -> Engine:
@@ -224,7 +222,7 @@ def _torch(network: Network, threads: int, *, compiled: bool) -> Engine:
         return images
 
     weights = network.generator.state_dict().values()
-    return Engine("torch", generate, sum(each.numel() * each.element_size() for each in weights))
+    return Engine(generate, sum(each.numel() * each.element_size() for each in weights))
 
 
 def _numpy(network: Network) -> Engine:
@@ -248,7 +246,7 @@ def _numpy(network: Network) -> Engine:
         return state.astype(np.uint8).reshape(-1, *image_shape)
 
     size = sum(weight.nbytes + bias.nbytes for weight, bias in network.layers)
-    return Engine("numpy", generate, size)
+    return Engine(generate, size)
 
 
 def _openvino(path: Path, threads: int, precision: str | None) -> Engine:
@@ -269,7 +267,7 @@ def _openvino(path: Path, threads: int, precision: str | None) -> Engine:
         images: Images = outputs[0]
         return images
 
-    return Engine("OpenVINO", generate, path.stat().st_size)
+    return Engine(generate, path.stat().st_size)
 
 
 def _litert(network: Network, threads: int, quantization: str | None) -> Engine:
@@ -302,11 +300,11 @@ def _litert(network: Network, threads: int, quantization: str | None) -> Engine:
         images: Images = interpreter.get_tensor(output)
         return images.reshape(-1, *image_shape)
 
-    return Engine("LiteRT", generate, len(content), prepare)
+    return Engine(generate, len(content), prepare)
 
 
 def _quantize_tflite(content: bytes, network: Network, kind: str) -> bytes:
-    """Quantize a .tflite file with Google's own tool and its standard recipe."""
+    """Quantize a .tflite file with Google's tool and its standard recipe."""
     _require("ai_edge_quantizer", "ai-edge-quantizer")
     from ai_edge_quantizer import quantizer, recipe
 
@@ -331,9 +329,9 @@ def _ncnn(network: Network, threads: int, folder: Path) -> Engine:
     _require("ncnn", "ncnn")
     import ncnn
 
-    noise_dim, classes = network.generator.noise_dim, network.generator.classes
-    image_shape = network.generator.image_shape
-    # ncnn's text format: kind, name, inputs, outputs, blobs, settings. 9=1 is ReLU, 9=4 sigmoid.
+    classes, image_shape = network.generator.classes, network.generator.image_shape
+    # ncnn's text format: kind, name, number of inputs and outputs, their names, settings.
+    # The setting 9=1 is ReLU, and 9=4 sigmoid.
     last = len(network.layers) - 1
     lines = ["7767517", f"{last + 2} {last + 2}", "Input in 0 1 blob"]
     parts: list[bytes] = []
@@ -365,5 +363,4 @@ def _ncnn(network: Network, threads: int, folder: Path) -> Engine:
         np.rint(pixels, out=pixels)
         return pixels.astype(np.uint8).reshape(-1, *image_shape)
 
-    assert noise_dim + classes == network.layers[0][0].shape[1]
-    return Engine("ncnn", generate, weights.stat().st_size)
+    return Engine(generate, weights.stat().st_size)

@@ -3,16 +3,16 @@
     python benchmarks/fill_pages.py            # fill
     python benchmarks/fill_pages.py --check    # fail if a page differs from the measurements
 
-A page marks a section to fill with two comments:
+Two comments mark a section of a page that is filled with a table:
 
     <!-- begin: quality (python benchmarks/fill_pages.py fills this) -->
     <!-- end: quality -->
 
-and a figure within a sentence, on any page, with these:
+and two mark a figure (a measured number) within a sentence, on any page:
 
     a file of <!-- figure: model-bytes -->317,462<!-- end --> bytes
 
-Nothing is measured here: every figure comes from a committed table or history.
+Every figure comes from a committed table or history; nothing is measured here.
 """
 
 import json
@@ -47,16 +47,16 @@ def read_table(path: Path) -> Table:
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-def generation() -> str:
+def generation_table() -> str:
     """Return the table in docs/scaling.md for a billion images and a million devices."""
     from scaling import linear_fit
 
-    line = recorded("scaling")
-    start, per_image = linear_fit(line["rows"]["images"])
-    memory = max(row["memory"] for row in line["rows"]["images"])
-    bulk = line["rows"]["threads"][0]
+    record = latest_record("scaling")
+    start, per_image = linear_fit(record["rows"]["images"])
+    memory = max(row["memory"] for row in record["rows"]["images"])
+    bulk = record["rows"]["threads"][0]
     bulk_us = bulk["cpu_us"] / bulk["images"]
-    one_us = line["rows"]["batch"][0]["cpu_us"]
+    one_us = record["rows"]["batch"][0]["cpu_us"]
     pixels, file = 28 * 28, SHIPPED_MODEL.stat().st_size
     billion, devices, daily = 10**9, 10**6, 1000
     lines = [
@@ -75,11 +75,11 @@ def generation() -> str:
         ["CPU time on a core that is 50 times slower", f"{daily * one_us * 50 / 1e6:.1f} s"],
         ["days until the 2^63 images of a seed are used", f"{2**63 / devices / daily:.0e}"],
     ]
-    return harness.table(["", ""], lines) + f"\n{harness.conditions(line)}\n"
+    return harness.table(["", ""], lines) + f"\n{harness.conditions(record)}\n"
 
 
-def robustness() -> str:
-    """Return the table in docs/reliability.md of what was tried, and with what result."""
+def robustness_table() -> str:
+    """Return the table of the robustness tests in docs/reliability.md."""
     folder = DOCS / "reliability"
     fuzz = map(json.loads, (folder / "fuzz.jsonl").read_text("utf-8").splitlines())
     faults, load = (
@@ -118,7 +118,10 @@ def robustness() -> str:
             len(one["wrong"]),
         ),
         (
-            f"{many['commands']} concurrent commands, and little memory: `make load`",
+            (
+                f"{many['commands']} concurrent commands, and commands with little address space: "
+                "`make load`"
+            ),
             f"all finished; a one-line error below {min_memory(limits)} MB of address space",
             len(many["wrong"] + limits["wrong"]),
         ),
@@ -131,8 +134,8 @@ def min_memory(limits: Mapping[str, Any]) -> int:
     return min(int(size) for size, outcome in limits.items() if outcome == "generated")
 
 
-def coverage_and_mutation() -> str:
-    """Return the table in docs/reliability.md of coverage and mutation scores."""
+def coverage_table() -> str:
+    """Return the table of coverage and mutation scores in docs/reliability.md."""
     folder = DOCS / "reliability"
     coverage = json.loads((folder / "coverage.json").read_text("utf-8"))
     mutation = json.loads((folder / "mutation.json").read_text("utf-8"))
@@ -151,46 +154,50 @@ def coverage_and_mutation() -> str:
     return harness.table(["code", "size", "by the tests"], rows)
 
 
-def recorded(benchmark: str) -> dict[str, Any]:
-    """Return the newest full measurement of a benchmark."""
-    line = harness.last_record(benchmark)
-    if line is None:
+def latest_record(benchmark: str) -> dict[str, Any]:
+    """Return the newest record of a benchmark's full run.
+
+    Raises:
+        click.ClickException: there is none.
+    """
+    record = harness.last_record(benchmark)
+    if record is None:
         raise click.ClickException(
             f"the history has no measurements of {benchmark}; run benchmarks/{benchmark}.py"
         )
-    return line
+    return record
 
 
-def copied(path: Path) -> Callable[[], str]:
+def content_of(path: Path) -> Callable[[], str]:
     """Return a function that returns the whole content of a file."""
     return lambda: path.read_text(encoding="utf-8")
 
 
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     DOCS / "quality.md": {
-        "quality": copied(DOCS / "quality" / "table.md"),
+        "quality": content_of(DOCS / "quality" / "table.md"),
         **{
-            name: copied(DOCS / "quality" / name / "table.md")
+            name: content_of(DOCS / "quality" / name / "table.md")
             for name in ("fashion", "cifar", "glyphs", "few", "optdigits")
         },
     },
-    DOCS / "precisions.md": {"precisions": copied(DOCS / "precisions" / "table.md")},
-    DOCS / "scaling.md": {"generation": generation},
-    DOCS / "reliability.md": {"robustness": robustness, "test-strength": coverage_and_mutation},
-    DOCS / "classic.md": {"classic": copied(DOCS / "classic" / "curve.md")},
+    DOCS / "precisions.md": {"precisions": content_of(DOCS / "precisions" / "table.md")},
+    DOCS / "scaling.md": {"generation": generation_table},
+    DOCS / "reliability.md": {"robustness": robustness_table, "test-strength": coverage_table},
+    DOCS / "classic.md": {"classic": content_of(DOCS / "classic" / "curve.md")},
 }
 
 
 def accuracy(row: str) -> str:
-    """Return the label accuracy of a row of the quality table."""
+    """Return the label accuracy in a row of the quality table."""
     table = read_table(DOCS / "quality" / "table.md")
     return next(each["accuracy"] for each in table if each[""] == row)
 
 
 def cpu_time(batch: int) -> float:
-    """Return the CPU time in µs in which the shipped model generates a batch on one thread."""
+    """Return the CPU time in µs that the shipped model needs for a batch on one thread."""
     key = {"network": "shipped", "engine": "ours, int8", "threads": 1, "batch": batch}
-    rows = recorded("inference")["rows"]
+    rows = latest_record("inference")["rows"]
     return next(float(row["cpu_us"]) for row in rows if key.items() <= row.items())
 
 
@@ -201,14 +208,14 @@ def array_memory() -> str:
 
 
 def installed_size() -> str:
-    """Return the size in MB of the runtime and the packages that it needs."""
-    rows = recorded("startup")["rows"]
+    """Return the installed size in MB of the runtime and the packages that it requires."""
+    rows = latest_record("startup")["rows"]
     return next(f"{row['installed_mb']:.0f}" for row in rows if row["process"] == "cgan-run --help")
 
 
 def training_speedup(benchmark: str, loop: str) -> str:
     """Return the speedup of a training loop over the typical one, with the most threads."""
-    rows = {row["loop"]: row["images_per_second"] for row in recorded(benchmark)["rows"]}
+    rows = {row["loop"]: row["images_per_second"] for row in latest_record(benchmark)["rows"]}
     ratio = rows[f"recipe classic, {loop}"] / rows["typical PyTorch loop"]
     return f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
 
@@ -237,15 +244,15 @@ FIGURES: dict[str, Callable[[], str]] = {
 }
 
 
-def pages() -> list[Path]:
-    """Return the pages that have something to fill."""
+def pages_to_fill() -> list[Path]:
+    """Return the pages that mark a section or a figure."""
     candidates = {README, *DOCS.rglob("*.md"), *harness.ROOT.glob("*/README.md")}
     return sorted(
         {*PAGES, *(page for page in candidates if FIGURE.search(page.read_text("utf-8")))}
     )
 
 
-def filled(page: Path) -> str:
+def fill_page(page: Path) -> str:
     """Return a page with its sections and figures filled.
 
     Raises:
@@ -273,7 +280,7 @@ def filled(page: Path) -> str:
 @click.option("--check", is_flag=True, help="Write nothing, and fail if a page would change.")
 def main(check: bool) -> None:
     """Fill the tables and figures of README.md and docs/."""
-    texts = {page: filled(page) for page in pages()}
+    texts = {page: fill_page(page) for page in pages_to_fill()}
     stale = {page: text for page, text in texts.items() if text != page.read_text("utf-8")}
     names = ", ".join(str(page.relative_to(harness.ROOT)) for page in stale)
     if check and stale:

@@ -3,13 +3,13 @@
     make bench BENCH_FLAGS=frontier      (or: python benchmarks/frontier.py [--quick])
 
 Quality is read from docs/quality/rows.json and docs/precisions/rows.json, which quality.py and
-precisions.py wrote, because measuring it takes hours. Bytes and microseconds come from
-the last run of inference.py on this machine; `make bench` runs it first. `edge` and `edge-finish`
-have the layers of the shipped model, and so its speed.
+precisions.py wrote, because measuring it takes hours. Bytes and microseconds come from the last run
+of inference.py on this machine; `make bench` runs it first. `edge` and `edge-finish` have the same
+layers as the shipped model, so its bytes and timings apply to them.
 """
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import harness
@@ -19,25 +19,35 @@ if TYPE_CHECKING:
 
 BENCHMARK = "frontier"
 DOCS = harness.ROOT / "docs"
-# Source of the quality figures, name there, network whose speed applies, precision.
+
+
+class Point(NamedTuple):
+    """A model, and the measurements that apply to it."""
+
+    source: str  # folder of docs/ whose rows.json holds the metrics
+    name: str  # name of the row there
+    network: str  # network of inference.py that has the same layers
+    precision: str
+
+
 POINTS = (
-    ("quality", "classic, epoch 100", "classic", "fp32"),
-    ("quality", "classic, epoch 150", "classic", "fp32"),
-    ("precisions", "classic, fp32", "classic", "fp32"),
-    ("precisions", "classic, fp16", "classic", "fp16"),
-    ("precisions", "classic, int8", "classic", "int8"),
-    ("quality", "edge, seed 0", "shipped", "fp32"),
-    ("precisions", "edge-finish, fp32", "shipped", "fp32"),
-    ("precisions", "edge-finish, fp16", "shipped", "fp16"),
-    ("precisions", "edge-finish, int8", "shipped", "int8"),
+    Point("quality", "classic, epoch 100", "classic", "fp32"),
+    Point("quality", "classic, epoch 150", "classic", "fp32"),
+    Point("precisions", "classic, fp32", "classic", "fp32"),
+    Point("precisions", "classic, fp16", "classic", "fp16"),
+    Point("precisions", "classic, int8", "classic", "int8"),
+    Point("quality", "edge, seed 0", "shipped", "fp32"),
+    Point("precisions", "edge-finish, fp32", "shipped", "fp32"),
+    Point("precisions", "edge-finish, fp16", "shipped", "fp16"),
+    Point("precisions", "edge-finish, int8", "shipped", "int8"),
 )
 REAL = "real training images"
 
 INTRODUCTION = """\
 Label accuracy and Fréchet distance come from [quality](../quality.md) and
-[precisions](../precisions.md). Bytes and microseconds come from [inference](inference.md): one
-thread through the public API, noise included, files of the same layers on the day of that
-measurement. A row is on the Pareto frontier if no other row is at least as good in accuracy,
+[precisions](../precisions.md). Bytes and microseconds come from [inference](inference.md): they
+are measured on one thread through the public API, including noise generation, with files of the
+same layers. A row is on the Pareto frontier if no other row is at least as good in accuracy,
 distance, bytes and both times, and better in one of them."""
 
 
@@ -49,28 +59,28 @@ def main(quick: bool) -> None:
     quality = {source: quality_rows(source) for source in ("quality", "precisions")}
     rows = [
         {
-            "name": name,
-            "label_accuracy": quality[source][name]["label_accuracy"],
-            "frechet": quality[source][name]["frechet"],
-            **costs(inference["rows"], network, precision),
+            "name": point.name,
+            "label_accuracy": quality[point.source][point.name]["label_accuracy"],
+            "frechet": quality[point.source][point.name]["frechet"],
+            **costs(inference["rows"], point.network, point.precision),
         }
-        for source, name, network, precision in POINTS
+        for point in POINTS
     ]
     for row in rows:
         row["frontier"] = not any(dominates(other, row) for other in rows)
-    line = harness.record(BENCHMARK, rows, quick=quick)
-    click.echo(harness.publish(BENCHMARK, line, page(rows), plot(rows)))
+    record = harness.append_record(BENCHMARK, rows, quick=quick)
+    click.echo(harness.publish(BENCHMARK, record, page(rows), plot(rows)))
 
 
 def quality_rows(source: str) -> dict[str, Any]:
-    """Return the committed quality figures of docs/quality or docs/precisions by name."""
+    """Return the committed metrics of docs/quality or docs/precisions by name."""
     content = json.loads((DOCS / source / "rows.json").read_text(encoding="utf-8"))
     rows: dict[str, Any] = content.get("rows", content)
     return rows
 
 
 def costs(rows: list[dict[str, Any]], network: str, precision: str) -> dict[str, Any]:
-    """Return bytes, and CPU microseconds per image at the smallest and largest batch size."""
+    """Return the file size, and CPU µs per image at the smallest and the largest batch size."""
     key = (network, f"ours, {precision}", 1)
     ours = [row for row in rows if (row["network"], row["engine"], row["threads"]) == key]
     one, bulk = min(ours, key=lambda r: r["batch"]), max(ours, key=lambda r: r["batch"])
@@ -82,7 +92,7 @@ def costs(rows: list[dict[str, Any]], network: str, precision: str) -> dict[str,
 
 
 def dominates(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether one is at least as good in everything, and better in something."""
+    """Return whether one row is at least as good in all values, and better in one of them."""
     pairs = [(one[key], other[key]) for key in ("frechet", "bytes", "one_us", "bulk_us")]
     pairs.append((-one["label_accuracy"], -other["label_accuracy"]))
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)

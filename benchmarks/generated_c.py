@@ -1,4 +1,4 @@
-"""The C code of `cgan-export --c`, compiled by gcc and called from Python."""
+"""Compile the C code of `cgan-export --c` with gcc, and call it from Python."""
 
 import ctypes
 import subprocess
@@ -29,16 +29,16 @@ void generate_batch(uint64_t seed, uint64_t start, int64_t count, const int64_t 
 def compile_c(
     path: Path, folder: Path, options: list[str], shape: tuple[int, int, int]
 ) -> tuple[Generate, int]:
-    """Compile an int8 file.
+    """Write an int8 file as C, compile it, and load the library.
 
     Args:
         path: the .onnx file.
         folder: an empty folder, which must outlive the function that is returned.
-        options: of gcc.
-        shape: channels, height, width.
+        options: compiler options.
+        shape: channels, height and width of an image.
 
     Returns:
-        A function of labels, seed and start, and the size of the library in bytes.
+        A function from labels, seed and start index to images, and the library's size in bytes.
     """
     write_c(path, folder)
     name, library = c_name(path), folder / "model.so"

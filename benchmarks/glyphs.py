@@ -4,9 +4,9 @@
     cgan-train --dataset glyphs.npz --run-dir runs/glyphs
     python benchmarks/glyphs.py few.npz --size 28 --characters ABCDEFGHIJKL --train-fonts 90
 
-Each font file below /usr/share/fonts that contains all 62 characters gives one image per class. The
-test set consists of font families of its own, a tenth of them. docs/quality.md names the Debian
-packages that its figures come from.
+Each font file below /usr/share/fonts that contains all 62 characters gives one image per class. A
+tenth of the font families form the test set. docs/quality.md names the Debian packages of the fonts
+that it measures.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 CHARACTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
-TEST_SHARE = 0.1  # of the font families
-LOOKALIKES = 6  # most characters of a font that look like another one, as O and 0, or I and l
+TEST_SHARE = 0.1  # share of the font families in the test set
+MAX_LOOKALIKES = 6  # characters of a font that may equal another one, such as O and 0, or I and l
 MARGIN = 2  # pixels around the largest character of a font
 
 
@@ -37,13 +37,13 @@ def main(output: Path, fonts: Path, size: int, characters: str, train_fonts: int
     if not characters or not set(characters) <= set(CHARACTERS):
         raise click.BadParameter(f"must be some of {CHARACTERS}", param_hint="--characters")
     families: dict[str, list[NDArray[np.uint8]]] = {}
-    known = set()  # fonts that have several files
+    rendered = set()  # images of the fonts so far, to skip further files of the same font
     files = sorted(path for path in fonts.rglob("*") if path.suffix in {".ttf", ".otf"})
     for path in files:
         images = render(path, size)
-        if images is None or images.tobytes() in known:
+        if images is None or images.tobytes() in rendered:
             continue
-        known.add(images.tobytes())
+        rendered.add(images.tobytes())
         family = str(ImageFont.truetype(str(path)).getname()[0])
         families.setdefault(family, []).append(images)
     if len(families) < 1 / TEST_SHARE:
@@ -64,9 +64,9 @@ def main(output: Path, fonts: Path, size: int, characters: str, train_fonts: int
 
 
 def render(path: Path, size: int) -> NDArray[np.uint8] | None:
-    """Return the characters of a font, white on black, uint8 [62, size, size].
+    """Return the characters of a font, white on black, uint8 [62, size, size], or None.
 
-    All characters share one scale and one baseline. None if the font lacks a character.
+    All characters share one scale and one baseline. None: the font lacks a character or is damaged.
     """
     try:
         font = ImageFont.truetype(str(path), size)
@@ -78,12 +78,13 @@ def render(path: Path, size: int) -> NDArray[np.uint8] | None:
     except (OSError, ValueError, ZeroDivisionError):  # not a scalable font
         return None
     top = min(font.getbbox(character, anchor="ms")[1] for character in CHARACTERS)
-    images = np.stack([draw(font, character, size, MARGIN - top) for character in CHARACTERS])
-    distinct = len({image.tobytes() for image in images})  # a missing character is a box or blank
-    return images if distinct >= len(CHARACTERS) - LOOKALIKES else None
+    images = np.stack([render_character(font, each, size, MARGIN - top) for each in CHARACTERS])
+    # Fonts render all missing characters as the same box or blank.
+    distinct = len({image.tobytes() for image in images})
+    return images if distinct >= len(CHARACTERS) - MAX_LOOKALIKES else None
 
 
-def draw(
+def render_character(
     font: ImageFont.FreeTypeFont, character: str, size: int, baseline: float
 ) -> NDArray[np.uint8]:
     """Return one character, centered, uint8 [size, size]."""

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 HISTORY, PAGES = ROOT / "benchmarks" / "history", ROOT / "docs" / "benchmarks"
-MODELS = ROOT / "benchmarks" / "models"  # also holds the evaluation classifiers
-REPEATS = 4  # image sets per quality figure: one set differs too much from the next
-DISTRIBUTIONS = (  # their versions are recorded where they are installed
+MODELS = ROOT / "benchmarks" / "models"  # models and evaluation classifiers of the benchmarks
+IMAGE_SETS = 4  # sets per quality metric, because the metrics of single sets vary too much
+MEASUREMENT_SECONDS = 0.02  # approximate length of one timing measurement
+DISTRIBUTIONS = (  # packages whose versions are recorded if they are installed
     "cgan-runtime",
     "numpy",
     "onnxruntime",
@@ -56,13 +57,13 @@ CPU_FEATURES = {  # flags in /proc/cpuinfo that affect matrix multiplication, an
     "sve": "SVE",
 }
 BUSY_CHECK_SECONDS = 1.0
-MAX_BUSY_SHARE = 0.1  # of all CPUs, used by other programs
-SETTLE_SECONDS = 0.004  # spinning worker threads go to sleep within this time
+MAX_BUSY_SHARE = 0.1  # largest share of all CPUs that other programs may use
+SETTLE_SECONDS = 0.004  # time within which spinning worker threads go to sleep
 
 
 @dataclass
 class Timing:
-    """Seconds per call, one value per round: wall time, and CPU time of all threads."""
+    """Wall time and CPU time of all threads in seconds per call, one value per round."""
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -77,8 +78,9 @@ class Timing:
     def summary(self, base: "Timing | None" = None) -> dict[str, float]:
         """Return the values that the history keeps.
 
-        They are medians in microseconds, and the quartiles of the wall time. With a base they
-        include the speedups over it in wall and CPU time: medians of the per-round ratios.
+        These are the medians of wall and CPU time, and the quartiles of the wall time, in
+        microseconds. With a base, `ratio` and `ratio_cpu` are the speedups over the base in wall
+        and CPU time: the medians of the ratios within a round.
         """
         wall = self.wall * 2 if len(self.wall) == 1 else self.wall
         low, middle, high = statistics.quantiles(wall, n=4, method="inclusive")
@@ -89,11 +91,13 @@ class Timing:
             "cpu_us": statistics.median(self.cpu) * 1e6,
         }
         if base is not None:
-            wall_ratios = (b / a for a, b in zip(self.wall, base.wall, strict=True))
-            cpu_ratios = (b / a for a, b in zip(self.cpu, base.cpu, strict=True))
-            values["ratio"] = statistics.median(wall_ratios)
-            values["ratio_cpu"] = statistics.median(cpu_ratios)
+            values["ratio"] = _median_speedup(self.wall, base.wall)
+            values["ratio_cpu"] = _median_speedup(self.cpu, base.cpu)
         return {name: float(f"{value:.5g}") for name, value in values.items()}
+
+
+def _median_speedup(seconds: Sequence[float], base_seconds: Sequence[float]) -> float:
+    return statistics.median(b / a for a, b in zip(seconds, base_seconds, strict=True))
 
 
 def time_interleaved(
@@ -105,11 +109,11 @@ def time_interleaved(
         calls: the functions to time, by name. Each is warmed up before the first round, and again
             before each measurement that consists of several calls.
         rounds: number of rounds.
-        seconds: approximate length of one measurement; a slower call is made once.
+        seconds: approximate length of one measurement. A slower call is made only once.
         settle: seconds to wait before each measurement.
 
     Returns:
-        For each name the time per call, one value per round.
+        The timing of each call by name.
     """
     repeats = {name: _calls_per_measurement(call, seconds) for name, call in calls.items()}
     timings = {name: Timing() for name in calls}
@@ -127,7 +131,7 @@ def time_interleaved(
 
 
 def _calls_per_measurement(call: Callable[[], object], seconds: float) -> int:
-    """Warm up, and return the number of calls that take about this many seconds."""
+    """Warm up a call, and return how many calls take about this many seconds."""
     call()
     calls = 1
     while True:
@@ -168,7 +172,7 @@ def pinned_cpus(count: int) -> Iterator[None]:
 
 
 def thread_counts() -> tuple[list[int], dict[str, str]]:
-    """Return the thread counts to measure (one and all), and those left out with the reason.
+    """Return the thread counts to measure (one and all), and the reasons for omitted counts.
 
     Threads that wait for each other become very slow when other programs use their CPUs, so on a
     busy machine only one thread is measured: its CPU time stays meaningful.
@@ -183,13 +187,13 @@ def thread_counts() -> tuple[list[int], dict[str, str]]:
 
 
 def busy_share() -> float:
-    """Return the share of all CPUs that other programs use, 0..1. Takes a second."""
+    """Measure for a second which share of all CPUs other programs use, 0..1."""
     samples = []
     for _ in range(2):
         try:
             fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
         except OSError:
-            return 0.0  # unknown on this system
+            return 0.0  # this system does not report the share
         samples.append((int(fields[3]) + int(fields[4]), sum(map(int, fields[:8]))))
         if len(samples) < 2:
             time.sleep(BUSY_CHECK_SECONDS)
@@ -221,12 +225,12 @@ def machine() -> dict[str, Any]:
 
 
 def environment_with_threads(threads: int) -> dict[str, str]:
-    """Return this process's environment with the thread pools of numerical libraries limited."""
+    """Return this process's environment with a thread limit for numerical libraries."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return os.environ | dict.fromkeys(names, str(threads)) | {"ORT_DISABLE_TELEMETRY": "1"}
 
 
-def record(
+def append_record(
     benchmark: str,
     rows: Any,
     *,
@@ -234,17 +238,17 @@ def record(
     missing: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Append a line to benchmarks/history/<benchmark>.jsonl, and return its content.
+    """Append a record to benchmarks/history/<benchmark>.jsonl, and return it.
 
     Args:
-        benchmark: its name.
+        benchmark: name of the benchmark.
         rows: the measurements, as plain values.
         quick: whether this was a quick run.
-        missing: what could not be measured, and the reason.
-        settings: rounds, seconds and the like.
+        missing: the reason for each part that could not be measured.
+        settings: parameters of the measurement, such as the number of rounds.
     """
     installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
-    line = {
+    record = {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
         "quick": quick,
@@ -256,8 +260,8 @@ def record(
     }
     HISTORY.mkdir(parents=True, exist_ok=True)
     with (HISTORY / f"{benchmark}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    return line
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    return record
 
 
 def _commit() -> str | None:
@@ -277,25 +281,25 @@ def _commit() -> str | None:
 
 
 def last_record(benchmark: str, *, quick: bool = False) -> dict[str, Any] | None:
-    """Return the newest line of a benchmark's history, or None."""
+    """Return the newest record of a benchmark, or None."""
     path = HISTORY / f"{benchmark}.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    matching = [line for line in map(json.loads, lines) if line["quick"] is quick]
-    return matching[-1] if matching else None
+    records = [record for record in map(json.loads, lines) if record["quick"] is quick]
+    return records[-1] if records else None
 
 
 def last_inference(*, quick: bool) -> dict[str, Any]:
-    """Return the newest inference timings of this machine.
+    """Return the newest record of inference timings, which must be of this machine.
 
     Raises:
-        click.ClickException: there are none.
+        click.ClickException: there is no record, or it is of another machine.
     """
-    line = last_record("inference", quick=quick)
-    if line is None or line["machine"] != machine():
+    record = last_record("inference", quick=quick)
+    if record is None or record["machine"] != machine():
         raise click.ClickException(
             "the history has no inference timings of this machine; run benchmarks/inference.py"
         )
-    return line
+    return record
 
 
 def named_paths(
@@ -315,37 +319,37 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def conditions(line: Mapping[str, Any]) -> str:
-    """Return a sentence on the machine and the versions of a record, and what is missing."""
-    host = line["machine"]
+def conditions(record: Mapping[str, Any]) -> str:
+    """Return sentences on the machine and the versions of a record, and on missing parts."""
+    host = record["machine"]
     features = f" ({', '.join(host['features'])})" if host["features"] else ""
-    packages = ", ".join(f"{name} {version}" for name, version in line["versions"].items())
+    packages = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     text = (
-        f"Measured {line['time'][:10]} on {host['cpus']} CPUs of {host['processor']}{features}, "
+        f"Measured {record['time'][:10]} on {host['cpus']} CPUs of {host['processor']}{features}, "
         f"{host['system']}, Python {host['python']}, {packages}."
     )
-    for name, reason in line["missing"].items():
+    for name, reason in record["missing"].items():
         text += f"\n\n**Missing: {name}**: {reason}."
     return text
 
 
 def publish(
-    benchmark: str, line: Mapping[str, Any], text: str, figure: "Figure | None" = None
+    benchmark: str, record: Mapping[str, Any], text: str, figure: "Figure | None" = None
 ) -> str:
     """Write docs/benchmarks/<benchmark>.md and .png, except after a quick run.
 
     Args:
-        benchmark: its name.
-        line: as record() returned it.
+        benchmark: name of the benchmark.
+        record: the record that append_record() returned.
         text: Markdown with heading and tables.
         figure: the plot.
 
     Returns:
-        The page.
+        The Markdown of the page.
     """
     picture = f"\n![{benchmark}]({benchmark}.png)\n" if figure is not None else ""
-    page = f"{text.strip()}\n{picture}\n{conditions(line)}\n"
-    if not line["quick"]:
+    page = f"{text.strip()}\n{picture}\n{conditions(record)}\n"
+    if not record["quick"]:
         PAGES.mkdir(parents=True, exist_ok=True)
         (PAGES / f"{benchmark}.md").write_text(page, encoding="utf-8")
         if figure is not None:

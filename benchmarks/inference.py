@@ -4,11 +4,12 @@
 
 Runs the classic network and the shipped one in every engine of engines.py, at several batch sizes,
 on one thread and on all. Each network and thread count has its own process, in which the engines
-are timed in interleaved rounds. Other engines get ready-made noise; ours generate it, because a
-user needs it.
+are timed in interleaved rounds. The timings of our engines include noise generation; the others get
+noise as input.
 """
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 BENCHMARK = "inference"
 BATCHES, QUICK_BATCHES = (1, 8, 64, 1024), (1, 1024)
 ROUNDS, QUICK_ROUNDS = 15, 7
-SECONDS, QUICK_SECONDS = 0.02, 0.01
+QUICK_SECONDS = 0.01  # approximate length of one measurement in a quick run
 NETWORKS = {"classic": "The classic network", "shipped": "The shipped network"}
-ERROR_IMAGES = 1024
+ERROR_IMAGES = 1024  # number of images that are compared with PyTorch
 INTRODUCTION = """\
 Images per second by network and number of threads. The number in parentheses is the speedup over
-onnxruntime on a plain export of the same network with the same threads (median of the per-round
-ratios). On one thread, the time is CPU time, which other programs hardly affect and which equals
-the wall time on an idle machine. On all threads, it is wall time. Pixel errors are measured against
-PyTorch in float32 over 1,024 images, on the scale 0-255. Our timings include noise generation; the
-others' do not."""
+onnxruntime with the same threads, on a plain export of the same network by `torch.onnx.export`
+(median of the per-round ratios). On one thread, the time is CPU time, which other programs hardly
+affect and which equals the wall time on an idle machine. On all threads, it is wall time. Pixel
+errors are measured against PyTorch in float32 over 1,024 images, on the scale 0-255. Our timings
+include noise generation; the others' timings do not."""
 
 
 @click.command()
@@ -55,18 +56,26 @@ def main(quick: bool, worker: str | None, threads: int, folder: Path | None) -> 
                 result = measure_in_process(network, count, exports, quick=quick)
                 rows += result["rows"]
                 missing |= result["missing"]
-    settings = {"rounds": QUICK_ROUNDS if quick else ROUNDS, "seconds": SECONDS}
-    line = harness.record(BENCHMARK, rows, quick=quick, missing=missing, settings=settings)
-    click.echo(harness.publish(BENCHMARK, line, page(rows), plot(rows)))
+    record = harness.append_record(
+        BENCHMARK, rows, quick=quick, missing=missing, settings=timing_settings(quick=quick)
+    )
+    click.echo(harness.publish(BENCHMARK, record, page(rows), plot(rows)))
+
+
+def timing_settings(*, quick: bool) -> dict[str, Any]:
+    """Return the number of rounds, and the approximate seconds of one measurement."""
+    if quick:
+        return {"rounds": QUICK_ROUNDS, "seconds": QUICK_SECONDS}
+    return {"rounds": ROUNDS, "seconds": harness.MEASUREMENT_SECONDS}
 
 
 def measure_in_process(network: str, threads: int, folder: str, *, quick: bool) -> dict[str, Any]:
     """Measure a network in a process restricted to this number of CPUs and threads."""
     command = [sys.executable, __file__, "--worker", network, "--threads", str(threads)]
-    command += ["--folder", folder]
+    command += ["--folder", folder, *(["--quick"] if quick else [])]
     with harness.pinned_cpus(threads):
         done = subprocess.run(
-            command + ["--quick"] * quick,
+            command,
             env=harness.environment_with_threads(threads),
             capture_output=True,
             text=True,
@@ -94,44 +103,44 @@ def measure(name: str, threads: int, folder: Path, *, quick: bool) -> dict[str, 
     with torch.inference_mode():
         images = ImageBytes(network.generator)(torch.from_numpy(noise), torch.from_numpy(label))
     expected = images.numpy().astype(np.int16)
-    rows, engines, missing = [], [], {}
-    for loaded in load_engines(network, threads, folder, quick=quick):
-        if isinstance(loaded, Engine):
-            engines.append(loaded)
+    rows, engines, errors, missing = [], {}, {}, {}
+    for engine_name, engine in load_engines(network, threads, folder, quick=quick):
+        if isinstance(engine, Engine):
+            engines[engine_name] = engine
         else:
-            missing[loaded[0]] = loaded[1]
-    errors = {}
-    for engine in engines:
+            missing[engine_name] = str(engine)
+    for engine_name, engine in engines.items():
         engine.prepare(ERROR_IMAGES)
-        errors[engine.name] = np.abs(engine.generate(noise, label).astype(np.int16) - expected)
+        errors[engine_name] = np.abs(engine.generate(noise, label).astype(np.int16) - expected)
     for batch in QUICK_BATCHES if quick else BATCHES:
         inputs = noise[:batch], label[:batch]
-        for engine in engines:
+        for engine in engines.values():
             engine.prepare(batch)
         timings = harness.time_interleaved(
-            {each.name: partial(each.generate, *inputs) for each in engines},
-            QUICK_ROUNDS if quick else ROUNDS,
-            QUICK_SECONDS if quick else SECONDS,
-            harness.SETTLE_SECONDS if threads > 1 else 0.0,
+            {each: partial(engine.generate, *inputs) for each, engine in engines.items()},
+            **timing_settings(quick=quick),
+            settle=harness.SETTLE_SECONDS if threads > 1 else 0.0,
         )
-        for engine in engines:
-            timing = timings[engine.name]
+        for engine_name, engine in engines.items():
+            timing = timings[engine_name]
             rows.append(
                 {
                     "network": name,
                     "threads": threads,
                     "batch": batch,
-                    "engine": engine.name,
+                    "engine": engine_name,
                     "bytes": engine.size_bytes,
-                    "error_mean": round(float(errors[engine.name].mean()), 3),
-                    "error_max": int(errors[engine.name].max()),
+                    "error_mean": round(float(errors[engine_name].mean()), 3),
+                    "error_max": int(errors[engine_name].max()),
                     **timing.summary(timings[BASE]),
                 }
             )
-            if engine.name in (OURS, NEW_SEEDS):
+            if engine_name in (OURS, NEW_SEEDS):
                 session = timings[SESSION_ONLY].cpu
-                overhead = sorted(a - b for a, b in zip(timing.cpu, session, strict=True))
-                rows[-1]["overhead_us"] = float(f"{overhead[len(overhead) // 2] * 1e6:.3g}")
+                overhead = statistics.median(
+                    a - b for a, b in zip(timing.cpu, session, strict=True)
+                )
+                rows[-1]["overhead_us"] = float(f"{overhead * 1e6:.3g}")
     return {"rows": rows, "missing": missing}
 
 
@@ -140,7 +149,10 @@ def page(rows: list[dict[str, Any]]) -> str:
     size = next(
         r["bytes"] for r in rows if (r["network"], r["engine"]) == ("shipped", "ours, int8")
     )
-    model = f"The shipped network is the one that shipped on that day, as a file of {size:,} bytes."
+    model = (
+        "The shipped network is the model that shipped at the time of the measurement, a file of "
+        f"{size:,} bytes."
+    )
     text = ["# Inference with the same weights", f"{INTRODUCTION}\n\n{model}"]
     for threads in sorted({row["threads"] for row in rows}):
         for network, title in NETWORKS.items():
@@ -162,7 +174,7 @@ def speedup(row: dict[str, Any]) -> float:
 
 
 def engine_table(rows: list[dict[str, Any]]) -> str:
-    """Return the engines of one network and thread count as Markdown."""
+    """Return the table of one network and thread count as Markdown."""
     batches = sorted({row["batch"] for row in rows})
     cells = {(row["engine"], row["batch"]): row for row in rows}
     head = ["engine", *(f"batch {batch:,}" for batch in batches)]
@@ -184,7 +196,7 @@ def engine_table(rows: list[dict[str, Any]]) -> str:
 
 
 def model_comparison(rows: list[dict[str, Any]]) -> str:
-    """Compare the shipped model through the public API with the classic network elsewhere."""
+    """Return a table that compares the shipped model with the classic network elsewhere."""
     from engines import BASE, NEW_SEEDS, OURS
 
     keys = ("network", "engine", "threads", "batch")

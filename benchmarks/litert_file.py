@@ -1,7 +1,7 @@
 """Write a perceptron as a .tflite file, with the format's own schema.
 
 LiteRT's converter from PyTorch would install jax, transformers and sixty other packages, which is
-too much for a handful of operators.
+too much for a network of few operators.
 """
 
 from typing import Any
@@ -75,7 +75,7 @@ class _Graph:
         self.codes: list[int] = []
 
     def tensor(self, name: str, shape: tuple[int, ...], kind: int, buffer: int = 0) -> int:
-        """Add a tensor and return its index. The first dimension of a computed one is the batch."""
+        """Add a tensor and return its index. The first axis of a computed tensor is the batch."""
         tensor = self.schema.TensorT()
         tensor.name, tensor.shape, tensor.type, tensor.buffer = name, list(shape), kind, buffer
         if not buffer:

@@ -1,4 +1,4 @@
-"""Memory over time of `cgan-run` while it generates a million images.
+"""Plot the memory of `cgan-run` over time while it generates a million images.
 
     python benchmarks/memory.py                  # writes docs/benchmarks/memory.png and memory.json
 
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cgan_runtime.cli import runner
-from cgan_training.errors import TrainingError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +37,8 @@ def main(count: int, output: Path) -> None:
         runs = {kind: sample_memory(kind, count, Path(folder)) for kind in FORMATS}
     output.mkdir(parents=True, exist_ok=True)
     for kind, run in runs.items():
-        quarter, end = run["megabytes"][len(run["megabytes"]) // 4], run["megabytes"][-2]
+        quarter = run["megabytes"][len(run["megabytes"]) // 4]
+        end = run["megabytes"][-2]  # the process may already exit at the last sample
         click.echo(
             f"{kind}: {run['wall_seconds']:.1f} s, peak {max(run['megabytes']):.0f} MB, "
             f"{quarter:.0f} MB after a quarter of the run, {end:.0f} MB at the end"
@@ -49,10 +49,11 @@ def main(count: int, output: Path) -> None:
 
 
 def sample_memory(kind: str, count: int, folder: Path) -> dict[str, Any]:
-    """Run the command and return its memory over time."""
+    """Run cgan-run with an output format, and return its memory over time."""
     path = folder / (kind if kind == "idx" else f"images.{kind}")
-    arguments: list[str | Path] = ["--count", str(count // 10), "--seed", "1", "--format", kind]
-    arguments += ["--output", path]
+    count_per_digit = str(count // 10)
+    arguments: list[str | Path] = ["--count", count_per_digit, "--seed", "1"]
+    arguments += ["--format", kind, "--output", path]
     if kind == "png":
         arguments += ["--columns", "1000"]
     start, seconds, megabytes = time.monotonic(), [], []
@@ -64,7 +65,7 @@ def sample_memory(kind: str, count: int, folder: Path) -> dict[str, Any]:
                 megabytes.append(int(match[1]) / 1e3)
             time.sleep(SAMPLE_SECONDS)
     if process.returncode:
-        raise TrainingError(
+        raise click.ClickException(
             f"{COMMAND.name} failed with exit code {process.returncode}; run it by hand"
         )
     return {"wall_seconds": time.monotonic() - start, "seconds": seconds, "megabytes": megabytes}

@@ -1,7 +1,7 @@
 """The two networks that the benchmarks run: the classic one, and the shipped one.
 
-`models/classic.pt` holds the classic recipe after 200 epochs. Its weights are rounded to float16 to
-halve the file; it is kept so that nobody has to train for an hour to time it. It was made by
+`models/classic.pt` holds the classic recipe after 200 epochs, so that its speed can be measured
+without an hour of training. Its weights are rounded to float16 to halve the file. It was made by
 
     cgan-train --recipe classic --dataset mnist --threads 1 --run-dir runs/classic
     python benchmarks/networks.py runs/classic
@@ -44,7 +44,7 @@ class Network:
 
     name: str
     model: Model
-    int8_file: Path | None  # an existing int8 file to measure; None: export one
+    int8_file: Path | None  # an existing int8 file to measure, or None to export one
 
     @property
     def generator(self) -> Generator:
@@ -53,7 +53,7 @@ class Network:
 
     @cached_property
     def layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Weights [outputs, inputs] and biases [outputs] of each layer.
+        """The weights [outputs, inputs] and biases [outputs] of all layers.
 
         The inputs of the first layer are [noise; one-hot label].
         """
@@ -66,7 +66,7 @@ class Network:
 
     @property
     def multiplications(self) -> int:
-        """Number of multiplications per image."""
+        """The number of multiplications per image."""
         return sum(weight.size for weight, _ in self.layers)
 
 
@@ -101,7 +101,7 @@ def _load_float16(path: Path) -> Model:
 
 @contextmanager
 def model_file(network: Network) -> Iterator[Path]:
-    """Provide a temporary model.pt of the network, as input for cgan-export."""
+    """Write a temporary model.pt of the network, as input for cgan-export."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"
         save_model(network.model, path)
@@ -116,16 +116,17 @@ def _load_int8(path: Path) -> Model:
     (first,) = (node for node in nodes if node.op_type == "Gemm")
     (lookup,) = (node for node in nodes if LABEL in node.input)
     noise_weight, table = graph.value(first.input[1]), graph.value(lookup.input[0])
-    # Units that do not depend on the noise are constant: their values move into the next biases.
+    # Neurons that do not depend on the noise are constant. Their values move into the next biases.
     constant = ~noise_weight.any(axis=0)
     values = table[0, constant]
     layers = [(np.concatenate([noise_weight, table])[:, ~constant].T, np.zeros((~constant).sum()))]
     matmuls = [node for node in nodes if node.op_type == "MatMul"]
     for node in matmuls:
         dequantized = graph.producers[node.input[0]]
-        step, weight = float(graph.value(dequantized.input[1])), graph.value(node.input[1])
-        activations = np.clip(np.rint(values / step), 0, 255) * step
-        weight, bias = weight[~constant], activations @ weight[constant]
+        scale, weight = float(graph.value(dequantized.input[1])), graph.value(node.input[1])
+        activations = np.clip(np.rint(values / scale), 0, 255) * scale
+        bias = activations @ weight[constant]
+        weight = weight[~constant]
         constant = ~weight.any(axis=0) & (node is not matmuls[-1])
         values = bias[constant]
         layers.append((weight[:, ~constant].T, bias[~constant]))

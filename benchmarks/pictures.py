@@ -1,9 +1,10 @@
-"""Remake the pictures of the documentation whose inputs changed: `make pictures`.
+"""Update the pictures of the documentation whose inputs changed: `make pictures`.
 
-    python benchmarks/pictures.py               # remake what is out of date
-    python benchmarks/pictures.py --measured    # after a measurement that wrote its pictures
+    python benchmarks/pictures.py               # update the pictures that are out of date
+    python benchmarks/pictures.py --measured    # record that measured pictures are up to date
 
-docs/pictures.json holds the SHA-256 of the inputs from which each picture was made.
+Measurements write their own pictures, so give --measured after a measurement. docs/pictures.json
+holds the SHA-256 of the inputs from which each picture was made.
 """
 
 import hashlib
@@ -23,21 +24,20 @@ MODEL = "runtime/src/cgan_runtime/models/digits.onnx"
 
 
 class Picture(NamedTuple):
-    """How a picture is made."""
+    """The command that writes a picture, and the files that the picture depends on."""
 
-    command: str  # run in the root folder
+    command: str  # command, run in the root folder
     inputs: tuple[str, ...]  # patterns of files, relative to the root folder
-    is_measured: bool = False  # whether the command takes hours or needs a dataset
+    is_measured: bool = False  # the command takes hours or needs a dataset, so it is not run here
 
 
-def _of_benchmark(name: str) -> Picture:
-    inputs = (f"benchmarks/history/{name}.jsonl",)
-    return Picture(f"make bench BENCH_FLAGS={name}", inputs, is_measured=True)
+def _measured(command: str, *inputs: str) -> Picture:
+    return Picture(command, inputs, is_measured=True)
 
 
-BENCHMARKS = ("frontier", "inference", "roofline", "scaling", "startup", "training")
 QUALITY = "python benchmarks/quality.py, as docs/quality.md says"
 CLASSIC = "cgan-train --recipe classic, as docs/classic.md says"
+TUTORIAL = "python benchmarks/tutorial.py --run"
 PICTURES = {
     "docs/digits.png": Picture(
         "cgan-run --digits 0123456789 --count 10 --seed 1 --scale 3 --output docs/digits.png",
@@ -55,59 +55,70 @@ PICTURES = {
         "node web/test/screenshot.mjs docs/web.png",
         (MODEL, "web/src/*.html", "web/src/*.css", "web/test/screenshot.mjs"),
     ),
-    "docs/benchmarks/memory.png": Picture(
-        "python benchmarks/memory.py", ("docs/benchmarks/memory.json",), is_measured=True
+    "runtime/src/cgan_runtime/models/digits.png": _measured(
+        "cgan-export --card, as `make model` does", MODEL
     ),
-    "docs/classic/curve.png": Picture(
-        "python benchmarks/classic_curve.py", ("docs/classic/curve.json",), is_measured=True
+    "docs/benchmarks/memory.png": _measured(
+        "python benchmarks/memory.py", "docs/benchmarks/memory.json"
     ),
-    "docs/quality/curve.png": Picture(
-        "python benchmarks/quality_curve.py", ("docs/quality/curve.json",), is_measured=True
+    **{
+        f"docs/benchmarks/{name}.png": _measured(
+            f"make bench BENCH_FLAGS={name}", f"benchmarks/history/{name}.jsonl"
+        )
+        for name in ("frontier", "inference", "roofline", "scaling", "startup", "training")
+    },
+    "docs/classic/curve.png": _measured(
+        "python benchmarks/classic_curve.py", "docs/classic/curve.json"
     ),
-    "runtime/src/cgan_runtime/models/digits.png": Picture(
-        "cgan-export --card, as `make model` does", (MODEL,), is_measured=True
+    **{
+        f"docs/classic/{name}": _measured(CLASSIC, "docs/classic/curve.json")
+        for name in ("curves.png", "sheet.png", "samples.webp")
+    },
+    "docs/quality/curve.png": _measured(
+        "python benchmarks/quality_curve.py", "docs/quality/curve.json"
     ),
-}
-PICTURES |= {f"docs/benchmarks/{name}.png": _of_benchmark(name) for name in BENCHMARKS}
-PICTURES |= {
-    f"docs/quality/{name}.png": Picture(QUALITY, (MODEL,), is_measured=True)
-    for name in ("confusion", "nearest", "sheet")
-}
-PICTURES |= {
-    f"docs/quality/{name}.png": Picture(
-        QUALITY, (f"docs/quality/{name.split('/')[0]}/rows.json",), is_measured=True
-    )
-    for name in (
-        "cifar/sheet",
-        "fashion/sheet",
-        "few/sheet",
-        "optdigits/nearest",
-        "optdigits/sheet",
-    )
-}
-PICTURES |= {
-    path: Picture(CLASSIC, ("docs/classic/curve.json",), is_measured=True)
-    for path in ("docs/classic/curves.png", "docs/classic/sheet.png", "docs/classic/samples.webp")
-}
-PICTURES["docs/quality/course.png"] = Picture(
-    "cgan-train --eval-every, as docs/quality.md says",
-    ("docs/quality/curve.json",),
-    is_measured=True,
-)
-TUTORIAL = "python benchmarks/tutorial.py --run"
-PICTURES |= {
-    f"docs/tutorial/{name}.png": Picture(TUTORIAL, (f"docs/tutorial/{page}.md",), is_measured=True)
-    for page, names in {
-        "README": ("digits", "losses", "no_condition", "same_noise", "walk"),
-        "solutions": ("half", "label_blind", "least_squares", "scaled"),
-    }.items()
-    for name in names
-}
-PICTURES |= {
-    f"docs/tutorial/gallery/{path.name}": Picture(
-        TUTORIAL, ("docs/tutorial/gallery.md", "docs/tutorial/tutorial.toml"), is_measured=True
-    )
-    for path in (harness.ROOT / "docs" / "tutorial" / "gallery").glob("*.png")
+    "docs/quality/course.png": _measured(
+        "cgan-train --eval-every, as docs/quality.md says", "docs/quality/curve.json"
+    ),
+    **{
+        f"docs/quality/{name}.png": _measured(QUALITY, MODEL)
+        for name in ("confusion", "nearest", "sheet")
+    },
+    **{
+        f"docs/quality/{dataset}/{name}.png": _measured(
+            QUALITY, f"docs/quality/{dataset}/rows.json"
+        )
+        for dataset, name in (
+            ("cifar", "sheet"),
+            ("fashion", "sheet"),
+            ("few", "sheet"),
+            ("optdigits", "nearest"),
+            ("optdigits", "sheet"),
+        )
+    },
+    **{
+        f"docs/tutorial/{name}.png": _measured(TUTORIAL, "docs/tutorial/README.md")
+        for name in ("digits", "losses", "no_condition", "same_noise", "walk")
+    },
+    **{
+        f"docs/tutorial/{name}.png": _measured(TUTORIAL, "docs/tutorial/solutions.md")
+        for name in ("half", "label_blind", "least_squares", "scaled")
+    },
+    **{
+        f"docs/tutorial/gallery/{name}.png": _measured(
+            TUTORIAL, "docs/tutorial/gallery.md", "docs/tutorial/tutorial.toml"
+        )
+        for name in (
+            "blind",
+            "collapsed",
+            "diverged",
+            "gan",
+            "ignored",
+            "strong",
+            "varied",
+            "works",
+        )
+    },
 }
 
 
@@ -129,7 +140,7 @@ def inputs_sha256(picture: Picture) -> str:
 
 
 def out_of_date() -> list[str]:
-    """Return the pictures whose inputs are not those of the record."""
+    """Return the pictures whose inputs differ from the recorded ones."""
     recorded = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
     return [
         path for path, picture in PICTURES.items() if recorded.get(path) != inputs_sha256(picture)
@@ -139,13 +150,13 @@ def out_of_date() -> list[str]:
 @click.command()
 @click.option("--measured", is_flag=True, help="Record the inputs of measured pictures as current.")
 def main(measured: bool) -> None:
-    """Remake the pictures whose inputs changed."""
+    """Update the pictures whose inputs changed."""
     recorded = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
-    waiting = []
+    to_measure = []
     for path in out_of_date():
         picture = PICTURES[path]
         if picture.is_measured and not measured:
-            waiting.append(f"{path}: {picture.command}")
+            to_measure.append(f"{path}: {picture.command}")
             continue
         if not picture.is_measured:
             click.echo(picture.command)
@@ -156,8 +167,8 @@ def main(measured: bool) -> None:
             subprocess.run(command, cwd=harness.ROOT, env=environment, check=True)
         recorded[path] = inputs_sha256(picture)
         RECORD.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    if waiting:
-        raise click.ClickException("measure again, then give --measured: " + "; ".join(waiting))
+    if to_measure:
+        raise click.ClickException("measure again, then give --measured: " + "; ".join(to_measure))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python benchmarks/precisions.py 'classic=runs/classic' 'edge=runs/edge-0'
 
 Exports each NAME=MODEL in every precision, measures the files with the evaluation classifier (means
-over four image sets), and times them in interleaved rounds on one thread, in CPU time: the network
-alone, with ready-made noise. Ratios are speedups over the first model in fp32. Writes rows.json and
-table.md into docs/precisions/.
+over four image sets), and times them in interleaved rounds on one thread. The timings are CPU times
+of the network alone, without noise generation. Speedups are over the first model in fp32. Writes
+rows.json and table.md into docs/precisions/.
 """
 
 import json
@@ -35,7 +35,6 @@ from cgan_runtime.noise import standard_normal
 
 BATCHES = (1, 1024)
 ROUNDS = 21
-SECONDS = 0.02  # approximate length of one measurement
 
 
 @click.command()
@@ -61,14 +60,14 @@ def main(
                 path = files[key] = Path(folder) / f"{len(files)}.onnx"
                 report = export_model(model, path, precision=precision, gate=gate)
                 source = open_onnx_source(path)
-                evaluation = evaluator.evaluate(source, quick=True, repeats=harness.REPEATS)
+                evaluation = evaluator.evaluate(source, quick=True, repeats=harness.IMAGE_SETS)
                 rows[key] = {
                     "bytes": report.size_bytes,
                     "nodes": report.nodes,
                     "error_max": report.max_pixel_error,
                     "error_mean": report.mean_pixel_error,
                     "change": report.gate_result.change if report.gate_result else None,
-                    **evaluation.figures,
+                    **evaluation.metrics,
                 }
         for batch in BATCHES:
             timings = time_files(files, batch)
@@ -80,12 +79,13 @@ def main(
     output.mkdir(parents=True, exist_ok=True)
     (output / "rows.json").write_text(json.dumps(rows, indent=2) + "\n")
     (output / "table.md").write_text(table(rows))
-    harness.record("precisions", rows, settings={"rounds": ROUNDS, "seconds": SECONDS})
+    settings = {"rounds": ROUNDS, "seconds": harness.MEASUREMENT_SECONDS}
+    harness.append_record("precisions", rows, settings=settings)
     click.echo(table(rows))
 
 
 def time_files(files: dict[str, Path], batch: int) -> dict[str, harness.Timing]:
-    """Time calls of the networks alone on one thread, with ready-made noise."""
+    """Time the networks alone on one thread, without noise generation."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -98,11 +98,11 @@ def time_files(files: dict[str, Path], batch: int) -> dict[str, harness.Timing]:
         feeds = {NOISE: noise, LABEL: np.arange(batch) % info.classes}
         calls[key] = partial(session.run, [IMAGE], feeds)
     with harness.pinned_cpus(1):
-        return harness.time_interleaved(calls, ROUNDS, SECONDS)
+        return harness.time_interleaved(calls, ROUNDS, harness.MEASUREMENT_SECONDS)
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
-    """Return the measured files as Markdown."""
+    """Return the table of the measured files as Markdown."""
     head = ["", "bytes", "nodes", "max pixel error", "mean pixel error", "label accuracy"]
     head += ["Fréchet", "Fréchet by class", "recall", "µs, batch 1", "speedup, batch 1"]
     head += ["µs per image, batch 1024", "speedup, batch 1024"]

@@ -1,18 +1,16 @@
-"""Quality: every model and every control in one table.
+"""Measure the quality of models and controls, and write the metrics as one table.
 
     python benchmarks/quality.py 'classic, epoch 200=runs/classic' 'edge, seed 0=runs/edge-0' ...
 
-Measures each NAME=MODEL with everything that `cgan-eval` measures, and adds the controls. Figures
-are means over four image sets, but the classification accuracy score (CAS) is measured on one.
-Writes rows.json and table.md into docs/quality/, and sheet.png, confusion.png and nearest.png of
-the last model.
+Measures each NAME=MODEL and the controls with all metrics of `cgan-eval`. Metrics are means over
+four image sets, but the classification accuracy score (CAS) is measured on one. Writes rows.json
+and table.md into docs/quality/, and sheet.png, confusion.png and nearest.png of the last model.
 
-The figures depend on the evaluation classifier, and every machine trains a slightly different one.
-MNIST's is kept in benchmarks/models, so that figures of different days and machines are comparable:
+The metrics depend on the evaluation classifier, and every machine trains a slightly different one.
+MNIST's is kept in benchmarks/models, so that metrics of different days and machines are comparable:
 
     python benchmarks/quality.py --add 'mine=runs/mine'          # adds a row to the table
     python benchmarks/quality.py --add --quick 'mine=runs/mine'  # without CAS
-    python benchmarks/quality.py --real-only ...                # one control: real training images
 
 Rows that were measured with another classifier are marked until they are measured again.
 """
@@ -20,6 +18,7 @@ Rows that were measured with another classifier are marked until they are measur
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,10 @@ import click
 import harness
 import torch
 
+from cgan_export.cli.pictures import write_pictures
 from cgan_export.evaluation.datasets import load_evaluation_data
 from cgan_export.evaluation.evaluator import Evaluator
 from cgan_export.evaluation.image_sources import ImageSource, open_source
-from cgan_export.evaluation.pictures import confusion_picture, nearest_picture, sheet_picture
 from cgan_runtime.cli import runner
 from cgan_training.evaluation.classifier import classifier_file_name
 from cgan_training.evaluation.controls import CONTROLS, REAL, SHIFTED, make_controls
@@ -48,8 +47,8 @@ COLUMNS = {
     "high-frequency power": ("high_frequency_ratio", "{:.2f}"),
     "memorized": ("memorized", "{:.1%}"),
 }
-OTHER_CLASSIFIER = " †"  # appended to the names of rows that another classifier measured
-Rows = dict[str, dict[str, Any]]  # the figures by name, and the classifier that measured them
+OTHER_CLASSIFIER = " †"  # marks the names of rows that another classifier measured
+Rows = dict[str, dict[str, Any]]  # rows by name: metrics, deviations, repeats, classifier
 
 
 @click.command()
@@ -58,11 +57,11 @@ Rows = dict[str, dict[str, Any]]  # the figures by name, and the classifier that
 @click.option("--dataset", default="mnist", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default="docs/quality")
 @click.option("--cache-dir", type=click.Path(path_type=Path), default=harness.MODELS)
-@click.option("--repeats", type=click.IntRange(1), default=harness.REPEATS, show_default=True)
+@click.option("--repeats", type=click.IntRange(1), default=harness.IMAGE_SETS, show_default=True)
 @click.option("--threads", type=click.IntRange(1))
 @click.option("--add", is_flag=True, help="Keep the existing rows.")
 @click.option("--quick", is_flag=True, help="Leave out CAS, which takes minutes.")
-@click.option("--real-only", is_flag=True, help="Measure no controls but real training images.")
+@click.option("--real-only", is_flag=True, help="Measure only one control, real training images.")
 def main(
     models: dict[str, Path],
     data_dir: Path,
@@ -78,10 +77,9 @@ def main(
     """Measure the models, given as NAME=MODEL, and write the table."""
     if threads is not None:
         torch.set_num_threads(threads)
-    sources = {name: open_source(path) for name, path in models.items()}
-    first = next(iter(sources.values()))
+    sources = {name: replace(open_source(path), name=name) for name, path in models.items()}
+    first, last = next(iter(sources.values())), next(reversed(sources.values()))
     evaluator = Evaluator(load_evaluation_data(first, dataset, data_dir), cache_dir)
-    title, last = list(sources.items())[-1]
     classifier_path = cache_dir / classifier_file_name(evaluator.train)
     classifier = hashlib.sha256(classifier_path.read_bytes()).hexdigest()[:16]
     existing: Rows = json.loads((output / "rows.json").read_text("utf-8"))["rows"] if add else {}
@@ -94,49 +92,40 @@ def main(
         for name, source in sources.items()
     }
     rows: Rows = {
-        name: each.figures
+        name: each.metrics
         | {"deviations": each.deviations, "repeats": repeats, "classifier": classifier}
         for name, each in evaluations.items()
     }
     output.mkdir(parents=True, exist_ok=True)
     accuracy = {"classifier_accuracy": evaluator.classifier_accuracy}
-    harness.record("quality", accuracy | {"rows": rows})
+    harness.append_record("quality", accuracy | {"rows": rows})
     rows = merge_rows(existing, rows)
     result = accuracy | {"classifier": classifier, "rows": rows}
     (output / "rows.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     text = table(rows, classifier)
     (output / "table.md").write_text(text)
     click.echo(text)
-    shown, names = evaluations[title], last.class_names
-    pictures = {
-        "sheet.png": sheet_picture(shown, names, title),
-        "confusion.png": confusion_picture(shown, names, title),
-        "nearest.png": nearest_picture(
-            shown, evaluator.train.images, names, "generated image, nearest training image"
-        ),
-    }
-    for name, png in pictures.items():
-        (output / name).write_bytes(png)
+    write_pictures(evaluations[last.name], last, evaluator, output)
 
 
 def controls_to_measure(existing: Rows, classifier: str) -> set[str]:
-    """Return the controls that this classifier has not measured, and the one made from a model."""
+    """Return the controls without a row of this classifier, and SHIFTED, made from a model."""
     return {SHIFTED} | {
         name for name in CONTROLS if existing.get(name, {}).get("classifier") != classifier
     }
 
 
 def merge_rows(existing: Rows, new: Rows) -> Rows:
-    """Return all rows, with new ones replacing those of the same name, and controls last."""
+    """Return all rows, controls last. New rows replace existing ones of the same name."""
     merged = existing | new
-    names = sorted(merged, key=lambda name: name in CONTROLS)  # otherwise keeps order
+    names = sorted(merged, key=lambda name: name in CONTROLS)  # sorted() keeps the order otherwise
     return {name: merged[name] for name in names}
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], classifier: str) -> str:
-    """Return the figures as Markdown, with rows of other classifiers marked.
+    """Return the metrics as Markdown, with rows of other classifiers marked.
 
-    A column needs a figure in each row but CAS, which --quick leaves out.
+    A column is shown if every row has its metric. CAS is always shown, because --quick omits it.
     """
     columns = {
         title: (key, form)

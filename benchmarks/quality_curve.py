@@ -1,4 +1,4 @@
-"""Label accuracy and Fréchet distance of the recipes by training time.
+"""Plot label accuracy and Fréchet distance of the recipes by training time.
 
     cgan-train --recipe edge --dataset mnist --threads 1 --eval-every 2 --run-dir runs/edge-0
     cgan-train --recipe classic --dataset mnist --threads 1 --eval-every 10 --run-dir runs/classic
@@ -41,14 +41,14 @@ def main(run_dirs: tuple[Path, ...], output: Path, add: bool) -> None:
 
 
 def read_run(run_dir: Path) -> dict[str, Any]:
-    """Return the config of a run, and its quality figures by epoch."""
+    """Return the config of a run, and its quality metrics by epoch."""
     points = [
         {key: line[key] for key in KEYS}
         for line in read_metrics(run_dir)
         if "label_accuracy" in line
     ]
     if not points:
-        raise TrainingError(f"{run_dir} has no quality figures; train it with --eval-every")
+        raise TrainingError(f"{run_dir} has no quality metrics; train it with --eval-every")
     config = read_config(run_dir)
     del config["dataset"]["data_dir"]  # a path of the user's machine
     return {"config": config, "points": points}

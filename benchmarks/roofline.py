@@ -26,12 +26,12 @@ BENCHMARK = "roofline"
 SIZES = [2**power for power in range(14, 28)]
 QUICK_SIZES = SIZES[::4]
 ROUNDS, QUICK_ROUNDS = 9, 3
-SIDE = 1024  # of the matrices that show the peak
-MIN_BYTES_READ = 2**22  # per call; a small working set is read several times
+SIDE = 1024  # rows and columns of the matrices that measure the peak speed
+MIN_BYTES_READ = 2**22  # bytes that a call reads; a small working set is read several times
 WEIGHT_BYTES = {"float32": 4, "bf16": 2, "int8": 1}
 
 INTRODUCTION = """\
-One thread of one core. The roof of a network at a batch size is a lower bound of its time. It is
+One thread of one core. The roof of a network at a batch size is a lower bound on its time. It is
 the longer of two times: the multiplications at the peak speed of 1,024 x 1,024 matrix
 multiplication, and reading the weights once at the bandwidth measured for a working set of their
 size. The share of the roof is the roof divided by the measured time, which also contains noise
@@ -49,7 +49,7 @@ def main(quick: bool, worker: bool) -> None:
     inference = harness.last_inference(quick=quick)
     with harness.pinned_cpus(1):
         done = subprocess.run(
-            [sys.executable, __file__, "--worker", *["--quick"] * quick],
+            [sys.executable, __file__, "--worker", *(["--quick"] if quick else [])],
             env=harness.environment_with_threads(1),
             stdout=subprocess.PIPE,
             text=True,
@@ -57,8 +57,8 @@ def main(quick: bool, worker: bool) -> None:
         )
     core = json.loads(done.stdout.splitlines()[-1])
     rows = core | {"engines": roof_shares(core, inference["rows"])}
-    line = harness.record(BENCHMARK, rows, quick=quick, missing=inference["missing"])
-    click.echo(harness.publish(BENCHMARK, line, page(rows), plot(rows)))
+    record = harness.append_record(BENCHMARK, rows, quick=quick, missing=inference["missing"])
+    click.echo(harness.publish(BENCHMARK, record, page(rows), plot(rows)))
 
 
 def measure_core(*, quick: bool) -> dict[str, Any]:
@@ -66,14 +66,15 @@ def measure_core(*, quick: bool) -> dict[str, Any]:
     rounds = QUICK_ROUNDS if quick else ROUNDS
     sizes = QUICK_SIZES if quick else SIZES
     reads = {str(size): memory_read(size) for size in sizes}
-    timings = harness.time_interleaved(reads, rounds, 0.02)
+    timings = harness.time_interleaved(reads, rounds, harness.MEASUREMENT_SECONDS)
     speeds = (size * reads_per_call(size) / timings[str(size)].seconds(threads=1) for size in sizes)
     bandwidth = [
         {"bytes": size, "bytes_per_second": float(f"{speed:.4g}")}
         for size, speed in zip(sizes, speeds, strict=True)
     ]
     peaks: dict[str, list[tuple[float, str]]] = {}
-    timings = harness.time_interleaved(matrix_multiplications(), rounds, 0.02)
+    calls = matrix_multiplications()
+    timings = harness.time_interleaved(calls, rounds, harness.MEASUREMENT_SECONDS)
     for name, timing in timings.items():
         kind, library = name.split(", ")
         peaks.setdefault(kind, []).append((2 * SIDE**3 / timing.seconds(threads=1), library))
@@ -88,12 +89,12 @@ def measure_core(*, quick: bool) -> dict[str, Any]:
 
 
 def reads_per_call(size: int) -> int:
-    """Return how many times a call reads its working set."""
+    """Return how many times a call of memory_read() reads its working set."""
     return max(1, MIN_BYTES_READ // size)
 
 
 def memory_read(size: int) -> Callable[[], object]:
-    """Return a call that reads two arrays, together of this size, reads_per_call(size) times."""
+    """Return a function that reads `size` bytes of memory reads_per_call(size) times."""
     import numpy as np
 
     count = size // 8
@@ -104,7 +105,7 @@ def memory_read(size: int) -> Callable[[], object]:
 
 
 def matrix_multiplications() -> dict[str, Callable[[], object]]:
-    """Return a matrix multiplication for each number format and library, by "format, library"."""
+    """Return functions that multiply matrices, by number format and library: "bf16, torch"."""
     import numpy as np
     import torch
 
@@ -125,7 +126,7 @@ def matrix_multiplications() -> dict[str, Callable[[], object]]:
 
 
 def onnxruntime_multiplication(operator: str, a: Any, b: Any, result: Any) -> Callable[[], object]:
-    """Return a call that multiplies a with the constant b in onnxruntime.
+    """Return a function that multiplies a with the constant b in onnxruntime.
 
     Args:
         operator: the ONNX operator.
@@ -155,7 +156,7 @@ def onnxruntime_multiplication(operator: str, a: Any, b: Any, result: Any) -> Ca
 
 
 def roof_shares(core: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return for each engine and batch size on one thread the roof, and the share it reached."""
+    """Return the roof of each engine and batch size on one thread, and the share it reaches."""
     from networks import load_networks
 
     multiplications = {name: each.multiplications for name, each in load_networks().items()}
@@ -193,7 +194,7 @@ def number_format(engine: str) -> str:
 
 
 def bandwidth_for(rows: list[dict[str, Any]], size: int) -> float:
-    """Return the bytes per second of the measured working set that is closest in size."""
+    """Return the bytes per second of the measured working set with the closest size."""
     nearest = min(rows, key=lambda row: abs(row["bytes"] / size - size / row["bytes"]))
     return float(nearest["bytes_per_second"])
 

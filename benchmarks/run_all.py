@@ -18,7 +18,7 @@ BENCHMARKS = ("inference", "roofline", "startup", "training", "frontier", "scali
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(BENCHMARKS))
-@click.option("--quick", is_flag=True, help="Take two minutes in all, and write no pages.")
+@click.option("--quick", is_flag=True, help="Run all in two minutes, and write no pages.")
 def main(names: tuple[str, ...], quick: bool) -> None:
     """Run the benchmarks NAMES, or all of them."""
     failed = []
@@ -26,11 +26,12 @@ def main(names: tuple[str, ...], quick: bool) -> None:
         start = time.perf_counter()
         script = Path(__file__).with_name(f"{name}.py")
         done = subprocess.run(
-            [sys.executable, script, *["--quick"] * quick],
+            [sys.executable, script, *(["--quick"] if quick else [])],
             env=os.environ | {"ORT_DISABLE_TELEMETRY": "1"},
             check=False,
         )
-        failed += [name] * bool(done.returncode)
+        if done.returncode:
+            failed.append(name)
         click.echo(f"[{name}: {time.perf_counter() - start:.0f} s]\n", err=True)
     if failed:
         raise click.ClickException(f"{', '.join(failed)} failed; see the messages above")

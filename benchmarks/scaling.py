@@ -3,8 +3,8 @@
     make bench BENCH_FLAGS=scaling      (or: python benchmarks/scaling.py [--quick])
 
 Measures the shipped model through the public API. Batch sizes and thread counts are timed in one
-process. Image and process counts are measured with whole processes (start, generate, end), so their
-time is what a user waits for and their memory is the peak.
+process. Image and process counts are measured with whole processes, from the start of Python to its
+end; their memory is the peak.
 """
 
 import json
@@ -28,10 +28,11 @@ BENCHMARK = "scaling"
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 COUNTS, QUICK_COUNTS = [10**power for power in range(1, 8)], [10, 1000, 100_000]
 BULK_IMAGES = 1024 * 16
-SHARED_IMAGES, QUICK_SHARED_IMAGES = 400_000, 40_000  # divided among processes
+SHARED_IMAGES, QUICK_SHARED_IMAGES = 400_000, 40_000  # images that processes divide among them
 ROUNDS, QUICK_ROUNDS = 9, 3
-REPEATS = 3  # of whole processes, unless they take REPEAT_SECONDS or longer
-REPEAT_SECONDS = 5.0
+PROCESS_RUNS = 3  # runs per measurement of whole processes; the medians are reported
+LONG_SECONDS = 5.0  # measure_process() does not repeat a run that takes this long
+BULK_SECONDS = 0.05  # approximate length of one measurement of bulk generation
 
 INTRODUCTION = """\
 The shipped model, `ImageGenerator.generate`, noise included. The tables by number of images and
@@ -57,8 +58,8 @@ def main(quick: bool, worker: tuple[int, int] | None) -> None:
         ],
         "processes": measure_processes(QUICK_SHARED_IMAGES if quick else SHARED_IMAGES, counts),
     }
-    line = harness.record(BENCHMARK, rows, quick=quick, missing=missing)
-    click.echo(harness.publish(BENCHMARK, line, page(rows), plot(rows)))
+    record = harness.append_record(BENCHMARK, rows, quick=quick, missing=missing)
+    click.echo(harness.publish(BENCHMARK, record, page(rows), plot(rows)))
 
 
 def measure_batches(rounds: int) -> list[dict[str, Any]]:
@@ -70,7 +71,7 @@ def measure_batches(rounds: int) -> list[dict[str, Any]]:
             str(batch): partial(generator.generate, [i % 10 for i in range(batch)], seed=1)
             for batch in BATCHES
         }
-        timings = harness.time_interleaved(calls, rounds, 0.02)
+        timings = harness.time_interleaved(calls, rounds, harness.MEASUREMENT_SECONDS)
     return [{"batch": batch, **timings[str(batch)].summary()} for batch in BATCHES]
 
 
@@ -81,7 +82,7 @@ def measure_threads(rounds: int, counts: list[int]) -> list[dict[str, Any]]:
     labels = [i % 10 for i in range(BULK_IMAGES)]
     generators = {n: ImageGenerator(provider="cpu", threads=n) for n in counts}
     calls = {str(n): partial(each.generate, labels, seed=1) for n, each in generators.items()}
-    timings = harness.time_interleaved(calls, rounds, 0.05, harness.SETTLE_SECONDS)
+    timings = harness.time_interleaved(calls, rounds, BULK_SECONDS, harness.SETTLE_SECONDS)
     return [
         {"threads": n, "images": BULK_IMAGES, **timings[str(n)].summary(timings["1"])}
         for n in generators
@@ -91,39 +92,35 @@ def measure_threads(rounds: int, counts: list[int]) -> list[dict[str, Any]]:
 def measure_process(count: int) -> dict[str, float]:
     """Return the median wall and CPU seconds and peak memory of a process on one thread."""
     runs: list[dict[str, float]] = []
-    while len(runs) < REPEATS and (not runs or runs[-1]["wall"] < REPEAT_SECONDS):
+    while len(runs) < PROCESS_RUNS and (not runs or runs[-1]["wall"] < LONG_SECONDS):
         with harness.pinned_cpus(1):
-            start = time.perf_counter()
-            (usage,) = run_processes([(0, count)])
-            runs.append({**usage, "wall": time.perf_counter() - start})
-    return {name: statistics.median(each[name] for each in runs) for name in runs[0]}
+            runs.append(run_processes([(0, count)]))
+    return medians(runs)
 
 
 def measure_processes(count: int, process_counts: list[int]) -> list[dict[str, Any]]:
-    """Divide the images among processes of one thread each, with start indices as a user would."""
+    """Measure processes of one thread each that divide the images among them, by their number."""
     rows = []
     for processes in process_counts:
         share = count // processes
-        walls = []
-        for _ in range(REPEATS):
-            start = time.perf_counter()
-            usage = run_processes([(rank * share, share) for rank in range(processes)])
-            walls.append(time.perf_counter() - start)
-        rows.append(
-            {
-                "processes": processes,
-                "images": count,
-                "wall": statistics.median(walls),
-                "cpu": sum(each["cpu"] for each in usage),
-                "memory": max(each["memory"] for each in usage),
-            }
-        )
+        ranges = [(rank * share, share) for rank in range(processes)]
+        runs = [run_processes(ranges) for _ in range(PROCESS_RUNS)]
+        rows.append({"processes": processes, "images": count, **medians(runs)})
     return rows
 
 
-def run_processes(ranges: list[tuple[int, int]]) -> list[dict[str, float]]:
-    """Run a process for each (start, count) at the same time, and return what each used."""
-    running = []
+def medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    """Return the median of each value over all runs."""
+    return {name: statistics.median(each[name] for each in runs) for name in runs[0]}
+
+
+def run_processes(ranges: list[tuple[int, int]]) -> dict[str, float]:
+    """Run a process for each (start, count) at the same time.
+
+    Returns:
+        The wall seconds, the CPU seconds of all processes, and the largest peak memory in MB.
+    """
+    begin, running = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as folder:
         for number, (start, count) in enumerate(ranges):
             command = [sys.executable, __file__, "--worker", str(start), str(count)]
@@ -132,7 +129,13 @@ def run_processes(ranges: list[tuple[int, int]]) -> list[dict[str, float]]:
         for process in running:
             if process.wait():
                 raise click.ClickException(f"a process failed with exit code {process.returncode}")
-        return [json.loads((Path(folder) / str(n)).read_text()) for n in range(len(ranges))]
+        wall = time.perf_counter() - begin
+        usage = [json.loads((Path(folder) / str(n)).read_text()) for n in range(len(ranges))]
+    return {
+        "wall": wall,
+        "cpu": sum(each["cpu"] for each in usage),
+        "memory": max(each["memory"] for each in usage),
+    }
 
 
 def generate_range(start: int, count: int) -> dict[str, float]:
@@ -162,7 +165,7 @@ def peak_memory(maxrss: int) -> float:
 
 
 def linear_fit(rows: list[dict[str, Any]]) -> tuple[float, float]:
-    """Return CPU seconds per process start and per image, from the first row and the last."""
+    """Return CPU seconds per process start and per image, computed from first and last row."""
     small, large = rows[0], rows[-1]
     per_image = (large["cpu"] - small["cpu"]) / (large["images"] - small["images"])
     return small["cpu"] - per_image * small["images"], per_image

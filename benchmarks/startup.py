@@ -14,7 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import harness
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 BENCHMARK = "startup"
 ROUNDS, QUICK_ROUNDS = 11, 2
 BASE = "import onnxruntime"
-RUNTIME = harness.ROOT / ".venv-runtime"  # the wheel, as installed on a device
-PACKAGES = harness.ROOT / ".venv-bench" / "packages"  # an environment for each package
+RUNTIME = (
+    harness.ROOT / ".venv-runtime"
+)  # a virtual environment with the runtime only, as on a device
+PACKAGES = (
+    harness.ROOT / ".venv-bench" / "packages"
+)  # contains a virtual environment for each package
 TOOLS = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "wheel", "__pycache__")
 MINIMAL_SCRIPT = f"""
 import numpy, onnxruntime
@@ -54,7 +58,25 @@ print([os.waitstatus_to_exitcode(status), wall, cpu, usage.ru_maxrss])
 INTRODUCTION = """\
 Whole processes, medians of interleaved rounds, one CPU. Ratios compare CPU time with `import
 onnxruntime`, which every program that uses onnxruntime needs. Memory is the peak of the
-process. The installed size is that of its environment, without pip."""
+process. The installed size is the size of the process's virtual environment, without pip."""
+
+
+class Comparable(NamedTuple):
+    """A command of a similar package."""
+
+    package: str
+    name: str
+    program: str  # file in the folder bin of the package's environment
+    arguments: tuple[str, ...]
+
+
+COMPARABLE = (
+    Comparable("piper-tts", "import piper", "python", ("-c", "import piper")),
+    Comparable("piper-tts", "piper --help", "piper", ("--help",)),
+    # The command of rembg needs an extra, so the package is only imported.
+    Comparable("rembg", "import rembg", "python", ("-c", "import rembg")),
+    Comparable("fastembed", "import fastembed", "python", ("-c", "import fastembed")),
+)
 
 
 @dataclass
@@ -64,11 +86,11 @@ class Process:
     command: list[str]
     environment: Path | None = None  # its own virtual environment, if it has one
     timing: harness.Timing = field(default_factory=harness.Timing)
-    memory: float = 0.0  # peak, MB
+    memory: float = 0.0  # peak memory in MB
 
 
 def find_processes() -> tuple[dict[str, Process], dict[str, str]]:
-    """Return the commands to measure, and the missing packages with the reason."""
+    """Return the commands to measure by name, and the reasons for missing ones."""
     python = sys.executable
     candidates = {
         "python": Process([python, "-c", "pass"]),
@@ -84,29 +106,25 @@ def find_processes() -> tuple[dict[str, Process], dict[str, str]]:
         ("cgan-run --help", ["--help"]),
     ):
         candidates[name] = Process([str(cgan_run), *arguments], environment)
-    for package, name, command in (
-        ("piper-tts", "import piper", ["python", "-c", "import piper"]),
-        ("piper-tts", "piper --help", ["piper", "--help"]),
-        ("rembg", "import rembg", ["python", "-c", "import rembg"]),  # its CLI needs an extra
-        ("fastembed", "import fastembed", ["python", "-c", "import fastembed"]),
-    ):
-        path = PACKAGES / package
-        command[0] = str(path / "bin" / command[0])
-        candidates[f"{package}: {name}"] = Process(command, path)
+    packages = {}
+    for package, title, program, options in COMPARABLE:
+        path, name = PACKAGES / package, f"{package}: {title}"
+        packages[name] = package
+        candidates[name] = Process([str(path / "bin" / program), *options], path)
     processes, missing = {}, {}
     for name, process in candidates.items():
         failure = try_run(process)
         if failure is None:
             processes[name] = process
         else:
-            missing[name.partition(":")[0]] = failure
+            missing[packages.get(name, name)] = failure
     return processes, missing
 
 
 def try_run(process: Process) -> str | None:
-    """Run a command once, which also fills the disk cache; return why it failed, or None."""
+    """Run a command once, which also fills the disk cache. Return why it failed, or None."""
     if process.environment is not None and not process.environment.exists():
-        return "it is not installed; make bench installs it where it can"
+        return "it is not installed; make bench installs it on supported platforms"
     try:
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
@@ -118,7 +136,7 @@ def try_run(process: Process) -> str | None:
 
 
 def measure(process: Process, folder: str) -> None:
-    """Run a command again, and add the measurements to it."""
+    """Run a command and append the measurements to the process."""
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", LAUNCHER, *process.command],
         cwd=folder,
@@ -137,7 +155,7 @@ def measure(process: Process, folder: str) -> None:
 
 
 def installed_megabytes(environment: Path) -> float:
-    """Return the size of an environment's packages, without the tools that all of them have."""
+    """Return the size of an environment's packages, without TOOLS, which all environments have."""
     (packages,) = environment.glob("lib/python*/site-packages")
     files = (
         path
@@ -156,7 +174,7 @@ def main(quick: bool) -> None:
     processes, missing = find_processes()
     rounds = QUICK_ROUNDS if quick else ROUNDS
     with tempfile.TemporaryDirectory() as folder, harness.pinned_cpus(1):
-        for process in list(processes.values()) * rounds:  # interleaved
+        for process in list(processes.values()) * rounds:  # each command runs once per round
             measure(process, folder)
     base = processes[BASE].timing
     rows = [
@@ -171,8 +189,8 @@ def main(quick: bool) -> None:
         for name, process in processes.items()
     ]
     settings = {"rounds": rounds}
-    line = harness.record(BENCHMARK, rows, quick=quick, missing=missing, settings=settings)
-    click.echo(harness.publish(BENCHMARK, line, page(rows), plot(rows)))
+    record = harness.append_record(BENCHMARK, rows, quick=quick, missing=missing, settings=settings)
+    click.echo(harness.publish(BENCHMARK, record, page(rows), plot(rows)))
 
 
 def page(rows: list[dict[str, Any]]) -> str:

@@ -6,9 +6,9 @@
 The typical loop uses torchvision's MNIST class with ToTensor and Normalize, a DataLoader, sigmoid
 and BCELoss, two passes through the discriminator, and .item() at each step. Ours is cgan_training's
 Trainer. This script measures images per second. The number of images until a label accuracy of 97
-and 99 % is read from docs/quality/curve.json, which two full training runs produced
-(benchmarks/quality_curve.py), because such a run takes an hour. The typical loop trains the same
-networks as the classic recipe, so it needs the same number of images.
+and 99 % is read from docs/quality/curve.json, because such a training run takes an hour
+(benchmarks/quality_curve.py). The typical loop trains the same networks as the classic recipe, so
+it is assumed to need the same number of images.
 """
 
 import copy
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import harness
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 BENCHMARK = "training"
 ROUNDS, QUICK_ROUNDS = 5, 2
-STEPS, QUICK_STEPS = 25, 10  # per measurement
-CUDA_STEPS = 200  # per measurement: the first steps run before the CUDA graph is captured
+STEPS, QUICK_STEPS = 25, 10  # training steps per measurement
+CUDA_STEPS = 200  # more steps, because the first ones run before the CUDA graph is captured
 WORKERS = 4  # data loading processes of the typical loop, so that a GPU does not wait
-GOALS = (0.97, 0.99)  # label accuracy
+GOALS = (0.97, 0.99)  # label accuracies
 CURVE = harness.ROOT / "docs" / "quality" / "curve.json"
 TYPICAL = "typical PyTorch loop"
 
@@ -59,11 +59,17 @@ shown with {workers} DataLoader workers, the usual remedy for slow data loading.
 label accuracy of 97 and 99 % are calculated: the number of images until a full training run on a
 CPU reached it (`docs/quality/curve.json`), divided by the images per second measured here."""
 
-Loop = tuple[Callable[[int], None], int, str]  # trains for n steps; batch size; recipe
+
+class Loop(NamedTuple):
+    """A training loop to measure."""
+
+    train: Callable[[int], None]  # train for a number of steps
+    batch_size: int
+    recipe: str  # name of the recipe with the same networks
 
 
 def typical_loop(trainer: Trainer, data_dir: Path, workers: int = 0) -> Callable[[int], None]:
-    """Return a function that trains copies of the trainer's networks the typical way."""
+    """Return a function that trains copies of the trainer's networks with a typical loop."""
     datasets = import_torchvision_datasets()
     from torchvision import transforms
 
@@ -119,7 +125,7 @@ def our_loop(trainer: Trainer) -> Callable[[int], None]:
 
     def run(steps: int) -> None:
         last = trainer.step + steps
-        while trainer.step < last:  # an epoch may end before the last step
+        while trainer.step < last:  # an epoch may be shorter than the measurement
             trainer.train_epoch(lambda _steps, _sums: trainer.step < last)
 
     return run
@@ -143,27 +149,29 @@ def main(quick: bool, data_dir: Path, device: str) -> None:
             torch.set_num_threads(threads)
             rows += measure(loops(data, data_dir, torch.device(device)), steps, quick, threads)
     settings = {"steps": steps, "device": device}
-    line = harness.record(BENCHMARK, rows, quick=quick, missing=missing, settings=settings)
-    click.echo(harness.publish(BENCHMARK, line, page(line), plot(rows)))
+    record = harness.append_record(BENCHMARK, rows, quick=quick, missing=missing, settings=settings)
+    click.echo(harness.publish(BENCHMARK, record, page(record), plot(rows)))
 
 
 def measure_on_cuda(data: Dataset, data_dir: Path, quick: bool) -> None:
-    """Measure on a GPU, in wall time and without a choice of host threads."""
+    """Measure wall time on a GPU, with PyTorch's default number of host threads."""
     device = torch.device("cuda")
     recipe = load_recipe("classic")
     eager, tf32 = (Trainer(replace(recipe, precision=p), data, device) for p in ("fp32", "tf32"))
     eager.graph_step = None  # no CUDA graph
     batch = eager.batch_size
     measured = loops(data, data_dir, device) | {
-        f"{TYPICAL}, {WORKERS} workers": (typical_loop(eager, data_dir, WORKERS), batch, "classic"),
-        "recipe classic, tf32": (our_loop(tf32), batch, "classic"),
-        "recipe classic, fp32, no CUDA graph": (our_loop(eager), batch, "classic"),
+        f"{TYPICAL}, {WORKERS} workers": Loop(
+            typical_loop(eager, data_dir, WORKERS), batch, "classic"
+        ),
+        "recipe classic, tf32": Loop(our_loop(tf32), batch, "classic"),
+        "recipe classic, fp32, no CUDA graph": Loop(our_loop(eager), batch, "classic"),
     }
     rows = measure(measured, CUDA_STEPS, quick, torch.get_num_threads())
     settings = {"steps": CUDA_STEPS, "device": "cuda", "gpu": torch.cuda.get_device_name()}
     name = f"{BENCHMARK}-cuda"
-    line = harness.record(name, rows, quick=quick, settings=settings)
-    click.echo(harness.publish(name, line, page(line)))
+    record = harness.append_record(name, rows, quick=quick, settings=settings)
+    click.echo(harness.publish(name, record, page(record)))
 
 
 def loops(data: Dataset, data_dir: Path, device: torch.device) -> dict[str, Loop]:
@@ -177,14 +185,14 @@ def loops(data: Dataset, data_dir: Path, device: torch.device) -> dict[str, Loop
     }
     trainers = {name: Trainer(recipe, data, device) for name, recipe in recipes.items()}
     first = trainers["recipe classic, fp32"]
-    return {TYPICAL: (typical_loop(first, data_dir), first.batch_size, "classic")} | {
-        name: (our_loop(trainer), trainer.batch_size, trainer.recipe.name)
+    return {TYPICAL: Loop(typical_loop(first, data_dir), first.batch_size, "classic")} | {
+        name: Loop(our_loop(trainer), trainer.batch_size, trainer.recipe.name)
         for name, trainer in trainers.items()
     }
 
 
 def measure(loops: dict[str, Loop], steps: int, quick: bool, threads: int) -> list[dict[str, Any]]:
-    """Time the loops in interleaved rounds; return a row for each."""
+    """Time the loops in interleaved rounds, and return a row for each."""
 
     def run(train: Callable[[int], None]) -> None:
         train(steps)
@@ -192,7 +200,7 @@ def measure(loops: dict[str, Loop], steps: int, quick: bool, threads: int) -> li
             torch.cuda.synchronize()
 
     timings = harness.time_interleaved(
-        {name: partial(run, train) for name, (train, *_) in loops.items()},
+        {name: partial(run, loop.train) for name, loop in loops.items()},
         QUICK_ROUNDS if quick else ROUNDS,
         seconds=1e-9,  # one call per measurement
     )
@@ -200,25 +208,27 @@ def measure(loops: dict[str, Loop], steps: int, quick: bool, threads: int) -> li
         {
             "loop": name,
             "threads": threads,
-            "recipe": recipe,
-            "images_per_second": float(f"{batch * steps / timings[name].seconds(threads):.4g}"),
+            "recipe": loop.recipe,
+            "images_per_second": float(
+                f"{loop.batch_size * steps / timings[name].seconds(threads):.4g}"
+            ),
             **timings[name].summary(),
-            **{f"images_to_{goal:.0%}": images_until(recipe, goal) for goal in GOALS},
+            **{f"images_to_{goal:.0%}": images_until(loop.recipe, goal) for goal in GOALS},
         }
-        for name, (_, batch, recipe) in loops.items()
+        for name, loop in loops.items()
     ]
 
 
 def images_until(recipe: str, goal: float) -> int | None:
-    """Return the number of images that a full run needed for a label accuracy, or None."""
+    """Return how many images a full run needed to reach a label accuracy; None: it never did."""
     run = json.loads(CURVE.read_text(encoding="utf-8"))[recipe]
     epochs = [each["epoch"] for each in run["points"] if each["label_accuracy"] >= goal]
     return min(epochs) * int(run["config"]["recipe"]["min_images_per_epoch"]) if epochs else None
 
 
-def page(line: dict[str, Any]) -> str:
+def page(record: dict[str, Any]) -> str:
     """Return the page's Markdown for a record."""
-    rows, settings = line["rows"], line["settings"]
+    rows, settings = record["rows"], record["settings"]
     cuda = settings["device"] == "cuda"
     typical = {row["threads"]: row["images_per_second"] for row in rows if row["loop"] == TYPICAL}
     unit, seconds = ("seconds", 1) if cuda else ("minutes", 60)
@@ -249,7 +259,10 @@ def plot(rows: list[dict[str, Any]]) -> "Figure":
 
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     speed, minutes = figure.subplots(1, 2, sharey=True)
-    names = [f"{row['loop']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
+    names = [
+        f"{row['loop']}, {row['threads']} {'thread' if row['threads'] == 1 else 'threads'}"
+        for row in rows
+    ]
     speed.barh(names, [row["images_per_second"] for row in rows])
     speed.set(xlabel="images per second")
     for goal, height in ((GOALS[1], 0.8), (GOALS[0], 0.4)):

@@ -1,13 +1,12 @@
-"""Make the pictures and the notebook of docs/tutorial from its code blocks and commands.
+"""Write the notebook and the pictures of docs/tutorial from its code blocks and commands.
 
-    python benchmarks/tutorial.py            # the notebook
-    python benchmarks/tutorial.py --run      # also trains, and writes the pictures (20 minutes)
+    python benchmarks/tutorial.py            # write the notebook
+    python benchmarks/tutorial.py --run      # also train and write the pictures (20 minutes)
 
 tests/docs/test_tutorial.py runs the notebook and the solutions on a small dataset, and compares the
 notebook with the text.
 """
 
-import argparse
 import json
 import math
 import os
@@ -19,6 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import click
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from nbformat import v4, writes
@@ -31,32 +31,36 @@ TEXT, SOLUTIONS, GALLERY = (
     for name in ("README.md", "solutions.md", "gallery.md")
 )
 NOTEBOOK = FOLDER / "conditional_gan.ipynb"
-BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
-PICTURE = re.compile(r"\n!\[[^]]*\]\(\w+\.png\)\n")  # the notebook shows its own
-START = re.compile(r"^Run `make setup`.*?conditional_gan\.ipynb`\.\n", re.MULTILINE | re.DOTALL)
+CODE_BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+PICTURE_LINE = re.compile(r"\n!\[[^]]*\]\(\w+\.png\)\n")  # the notebook shows its own plots
+PAGE_START = re.compile(
+    r"^Run `make setup`.*?conditional_gan\.ipynb`\.\n", re.MULTILINE | re.DOTALL
+)
 NOTEBOOK_START = (
     "This notebook is also a [page](README.md). `make setup` makes its kernel, `.venv`.\n"
 )
-SAVED = re.compile(r"(\.save|\nplt\.savefig)\(\s*pictures / \"\w+\.png\"\s*\)$")
-RUN = re.compile(r"^ {4}(cgan-train (?:.*\\\n)*.*--run-dir runs/(\w+))$", re.MULTILINE)
+SAVE_CALL = re.compile(r"(\.save|\nplt\.savefig)\(\s*pictures / \"\w+\.png\"\s*\)$")
+TRAIN_COMMAND = re.compile(r"^ {4}(cgan-train (?:.*\\\n)*.*--run-dir runs/(\w+))$", re.MULTILINE)
 SHEET_SIZE = 604, 328  # pixels: the first five rows of a sheet, with the names of the columns
-PLOT_INCHES = 4.0, 3.28  # 100 pixels each
-COLORS = 32  # of a picture, so that its file is small
+PLOT_INCHES = 4.0, 3.28  # 100 pixels per inch
+COLORS = 32  # number of colors of a picture, so that its file is small
 
 
 def notebook(text: str) -> str:
-    """Return the tutorial as a notebook, which shows the pictures where the text saves them."""
+    """Return the tutorial as a notebook. It shows the pictures that the code of the page saves."""
     cells = []
-    text = START.sub(NOTEBOOK_START, PICTURE.sub("", text))
-    for i, part in enumerate(BLOCK.split(text)):
-        content = SAVED.sub("", part.strip()) if i % 2 else part.strip()
-        new = {"source": content, "id": f"cell-{i}"}
-        cells.append(v4.new_code_cell(**new) if i % 2 else v4.new_markdown_cell(**new))
+    text = PAGE_START.sub(NOTEBOOK_START, PICTURE_LINE.sub("", text))
+    for i, part in enumerate(CODE_BLOCK.split(text)):
+        content, id_ = part.strip(), f"cell-{i}"
+        if i % 2:  # split() returns the groups, which are the code blocks, at odd positions
+            cells.append(v4.new_code_cell(SAVE_CALL.sub("", content), id=id_))
+        else:
+            cells.append(v4.new_markdown_cell(content, id=id_))
     return f"{writes(v4.new_notebook(cells=cells))}\n"
 
 
-def draw_run(run: Path) -> Image.Image:
-    """Draw the losses of a run of cgan-train beside the first rows of its last sheet."""
+def plot_run(run: Path) -> Image.Image:
+    """Plot the losses of a run of cgan-train beside the first rows of its last sample sheet."""
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     figure = Figure(PLOT_INCHES, dpi=100, layout="constrained")
     axes = figure.subplots()
@@ -78,9 +82,9 @@ def draw_run(run: Path) -> Image.Image:
 
 
 def make_gallery() -> None:
-    """Run the commands of the gallery, and draw each run."""
+    """Run the commands of the gallery, and plot each run."""
     with TemporaryDirectory() as folder:
-        for command, name in RUN.findall(GALLERY):
+        for command, name in TRAIN_COMMAND.findall(GALLERY):
             program, *words = shlex.split(
                 command.replace("\\\n", "").replace(" runs/", f" {folder}/")
             )
@@ -89,12 +93,12 @@ def make_gallery() -> None:
                 cwd=ROOT,
                 check=False,  # a run that collapses ends with an error
             )
-            draw_run(Path(folder, name)).save(FOLDER / "gallery" / f"{name}.png", optimize=True)
+            plot_run(Path(folder, name)).save(FOLDER / "gallery" / f"{name}.png", optimize=True)
 
 
 def run_blocks() -> None:
     """Run the code blocks of the text and the solutions, which save their pictures."""
-    code = "\n".join(BLOCK.findall(TEXT + SOLUTIONS))
+    code = "\n".join(CODE_BLOCK.findall(TEXT + SOLUTIONS))
     for given, path in (
         ("data", os.environ.get("CGAN_DATA_DIR", ROOT / "data")),
         ("runs/tutorial", FOLDER),
@@ -103,12 +107,12 @@ def run_blocks() -> None:
     exec(code, {"__name__": "__main__"})
 
 
-def main() -> None:
-    """Write the notebook, and with --run the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--run", action="store_true", help="also train, and write the pictures")
+@click.command()
+@click.option("--run", is_flag=True, help="Also train and write the pictures.")
+def main(run: bool) -> None:
+    """Write the notebook of the tutorial."""
     NOTEBOOK.write_text(notebook(TEXT), encoding="utf-8")
-    if parser.parse_args().run:
+    if run:
         make_gallery()
         run_blocks()
 

@@ -25,20 +25,20 @@ COMMANDS = {
     "cgan-eval": "cgan_export.cli.evaluate",
 }
 PACKAGES = ("cgan_runtime", "cgan_training", "cgan_export")
-# Names that __all__ lacks, because users receive them or seldom need them.
+# Documented names outside __all__: return types and rarely needed functions and errors.
 OTHER_NAMES = {
     "cgan_runtime": ("generator.Batch", "noise.standard_normal", "errors.StoppedError"),
 }
 SECTION = re.compile(r"(<!-- begin: [^>]*-->\n).*(<!-- end: [^>]*-->)", re.DOTALL)
-HEADED = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):\n((?: {4}.*\n?)+)", re.MULTILINE)
-SPECIAL = re.compile(
-    r"\*|<(?=[\w/!])|(?<![^\W_])_|_(?![^\W_])"
-)  # characters that mean something in Markdown
-COMMA = re.compile(r", (?![^\[(]*[\])])")  # outside brackets
-MAX_LINE = 80  # characters of arguments in one line
+DOCSTRING_SECTION = re.compile(
+    r"^(Args|Attributes|Raises|Returns|Yields):\n((?: {4}.*\n?)+)", re.MULTILINE
+)
+MARKDOWN_CHARACTER = re.compile(r"\*|<(?=[\w/!])|(?<![^\W_])_|_(?![^\W_])")
+ARGUMENT_SEPARATOR = re.compile(r", (?![^\[(]*[\])])")  # a comma outside brackets
+MAX_LINE = 80  # longest list of arguments on one line, in characters
 
 
-def commands() -> str:
+def commands_markdown() -> str:
     """Return the help of every command as Markdown."""
     return "\n".join(line for name in COMMANDS for line in _command(name)).rstrip()
 
@@ -61,15 +61,16 @@ def _command(name: str) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    """Return text in which Markdown's characters stand for themselves, except in indented code."""
+    """Escape the characters of Markdown in a text, except in indented code."""
     lines = text.split("\n")
     return "\n".join(
-        line if line.startswith("    ") else SPECIAL.sub(r"\\\g<0>", line) for line in lines
+        line if line.startswith("    ") else MARKDOWN_CHARACTER.sub(r"\\\g<0>", line)
+        for line in lines
     )
 
 
-def python() -> str:
-    """Return the docstrings and signatures of the public names of each package as Markdown."""
+def python_markdown() -> str:
+    """Return the signatures and docstrings of each package's public names as Markdown."""
     parts = []
     for package in PACKAGES:
         module = import_module(package)
@@ -81,7 +82,7 @@ def python() -> str:
 
 
 def _object(value: Any, name: str) -> Iterator[str]:
-    """Yield the heading, signature and docstring of a class or function, and a class's members."""
+    """Yield the heading, signature and docstring of a function, or of a class and its members."""
     node: Any = ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
     yield f"### {name}\n"
     yield f"```text\n{_signature(node)}\n```\n"
@@ -104,7 +105,7 @@ def _object(value: Any, name: str) -> Iterator[str]:
 
 
 def _signature(node: ast.ClassDef | ast.FunctionDef) -> str:
-    """Return a class with the arguments of __init__, or a function, as its source declares it."""
+    """Return the declaration of a function, or of a class and its __init__."""
     if isinstance(node, ast.ClassDef):
         bases = ", ".join(map(ast.unparse, node.bases))
         text = f"class {node.name}({bases})" if bases else f"class {node.name}"
@@ -112,17 +113,17 @@ def _signature(node: ast.ClassDef | ast.FunctionDef) -> str:
         init = [each for each in functions if each.name == "__init__"]
         return "\n".join([text, *map(_signature, init)])
     text = ast.unparse(node.args)
-    if len(text) > MAX_LINE:  # an argument in each line
-        text = "".join(f"\n    {each}," for each in COMMA.split(text)) + "\n"
+    if len(text) > MAX_LINE:
+        text = "".join(f"\n    {each}," for each in ARGUMENT_SEPARATOR.split(text)) + "\n"
     decorators = " ".join(f"@{ast.unparse(each)}\n" for each in node.decorator_list)
     returns = ast.unparse(node.returns or ast.Constant(None))
     return f"{decorators}def {node.name}({text}) -> {returns}"
 
 
 def _docstring(value: Any) -> str:
-    """Return a docstring, whose sections are in Google's style, as Markdown."""
+    """Convert a docstring in Google's style to Markdown."""
     text = inspect.cleandoc(value.__doc__ or "")
-    summary, *sections = HEADED.split(text)
+    summary, *sections = DOCSTRING_SECTION.split(text)
     parts = [_escape(summary)]
     for heading, body, rest in zip(sections[::3], sections[1::3], sections[2::3], strict=True):
         items = re.sub(r"\n {4,}", "\n  ", textwrap.dedent(body))
@@ -132,12 +133,12 @@ def _docstring(value: Any) -> str:
     return "".join(parts).rstrip()
 
 
-def filled(page: Path) -> str:
+def fill_page(page: Path) -> str:
     """Return a page of the reference with its section filled."""
-    text = {"commands": commands, "python": python}[page.stem]()
+    text = {"commands": commands_markdown, "python": python_markdown}[page.stem]()
     return SECTION.sub(lambda m: f"{m[1]}\n{text}\n\n{m[2]}", page.read_text("utf-8"))
 
 
 if __name__ == "__main__":
     for page in PAGES:
-        page.write_text(filled(page), "utf-8")
+        page.write_text(fill_page(page), "utf-8")

@@ -1,4 +1,4 @@
-"""Settings of Sphinx for the documentation site: `make docs` builds it into dist/docs."""
+"""Configure Sphinx for the documentation site, which `make docs` builds into dist/docs."""
 
 import re
 from pathlib import Path
@@ -20,13 +20,13 @@ html_show_copyright = html_copy_source = False
 myst_enable_extensions = ["dollarmath"]
 html_math_renderer = "mathml"
 myst_heading_anchors = 4  # links such as contract.md#noise work here as they do on GitHub
-exclude_patterns = ["**/table.md", "classic/curve.md"]  # tables only
+exclude_patterns = ["**/table.md", "classic/curve.md"]  # tables that other pages contain
 
-highlight_language = "none"  # of indented blocks: they show commands
+highlight_language = "none"  # indented blocks show shell commands
 
 
 def include_root_page(_app: Sphinx, _path: Path, _docname: str, content: list[str]) -> None:
-    """Make the links of an included page, which is in the root folder, relative to docs/project."""
+    """Adapt the links of a page in the root folder that a page in docs/project includes."""
     content[0] = re.sub(r"\]\((?![a-z]+:|#)", "](../../", content[0])
 
 
@@ -38,6 +38,6 @@ def write_math(writer: Any, node: nodes.math | nodes.math_block) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the functions above."""
+    """Register the functions above with Sphinx."""
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     app.connect("include-read", include_root_page)

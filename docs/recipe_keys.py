@@ -2,8 +2,8 @@
 
     python docs/recipe_keys.py    # after a change of cgan_training/recipe
 
-The keys come from the dataclasses of the schema. The allowed values are those that the error
-message of an invalid value names.
+The keys come from the dataclasses of the schema. The allowed values are parsed from the error
+message that an invalid value causes.
 """
 
 import inspect
@@ -27,7 +27,8 @@ FIELD_LINE = re.compile(r" {4}(?P<name>\w+): [^#]*(?:# (?P<comment>.+))?")
 OWN_CODE = (
     "the name of [your own code](../extend.md); the other keys are then its keyword arguments."
 )
-# Of each type: its name in TOML, a value that is valid for every required key, an invalid value.
+# For each type: its name in TOML, a value that is valid for every required key, and a value that
+# validation rejects if the key has restrictions.
 TYPES: dict[Any, tuple[str, Any, Any]] = {
     bool: ("boolean", False, True),
     float: ("number", 0.5, -1.0),
@@ -87,8 +88,8 @@ def _table(settings: Any) -> Iterator[str]:
     for field in fields(settings):
         if field.name in TABLES:
             continue
-        type_name, _, invalid = TYPES[field.type]
-        allowed, meaning = _allowed(settings, field.name, invalid), comments.get(field.name, "")
+        type_name, _, rejected = TYPES[field.type]
+        allowed, meaning = _allowed(settings, field.name, rejected), comments.get(field.name, "")
         cells = f"`{field.name}`", type_name, _default(field), allowed, meaning
         yield f"| {' | '.join(cells)} |"
 
@@ -97,20 +98,20 @@ def _default(field: Field[Any]) -> str:
     return "required" if field.default is MISSING else f"`{json.dumps(field.default)}`"
 
 
-def _allowed(settings: Any, key: str, invalid: Any) -> str:
-    """Return the allowed values as the error message of an invalid value names them."""
+def _allowed(settings: Any, key: str, rejected: Any) -> str:
+    """Return the allowed values of a key, parsed from the error message for a rejected value."""
     try:
-        replace(settings, **{key: invalid})
+        replace(settings, **{key: rejected})
     except RecipeError as error:
         match = re.search(r"it must be (.+?)(?: \(--\w+\))?$", str(error))
         return match[1] if match else ""
-    return "true or false" if isinstance(invalid, bool) else ""
+    return "true or false" if isinstance(rejected, bool) else ""
 
 
-def filled() -> str:
+def fill_page() -> str:
     """Return the page with its section filled."""
     return SECTION.sub(lambda m: f"{m[1]}\n{markdown()}\n\n{m[2]}", PAGE.read_text("utf-8"))
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(), "utf-8")
+    PAGE.write_text(fill_page(), "utf-8")

@@ -30,9 +30,10 @@ def test_only_a_full_run_writes_a_page(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(harness, "PAGES", tmp_path)
     assert harness.last_record("startup") is None
     for quick in (True, False):
-        line = harness.record("startup", [], quick=quick, missing={"ncnn": "not installed"})
-        assert "**Missing: ncnn**: not installed" in harness.publish("startup", line, "# Startup")
-        assert harness.last_record("startup", quick=quick) == line
+        missing = {"ncnn": "not installed"}
+        record = harness.append_record("startup", [], quick=quick, missing=missing)
+        assert "**Missing: ncnn**: not installed" in harness.publish("startup", record, "# Startup")
+        assert harness.last_record("startup", quick=quick) == record
         assert (tmp_path / "startup.md").exists() is not quick
 
 

@@ -26,7 +26,7 @@ from cgan_training.evaluation.controls import CONTROLS, SHIFTED
 
 CARD = SHIPPED_MODEL.with_suffix(".md")
 PAGES = {"training": training.page, "training-cuda": training.page} | {
-    module.BENCHMARK: lambda line, module=module: module.page(line["rows"])
+    module.BENCHMARK: lambda record, module=module: module.page(record["rows"])
     for module in (frontier, inference, roofline, scaling, startup)
 }
 TABLES: dict[str, Callable[[Any], str]] = {
@@ -40,11 +40,11 @@ TABLES: dict[str, Callable[[Any], str]] = {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_agrees_with_the_last_record(name: str) -> None:
-    line = harness.last_record(name)
-    assert line is not None
+    record = harness.last_record(name)
+    assert record is not None
     page = (harness.PAGES / f"{name}.md").read_text("utf-8")
-    assert page.startswith(PAGES[name](line).strip())
-    assert page.endswith(f"\n{harness.conditions(line)}\n")
+    assert page.startswith(PAGES[name](record).strip())
+    assert page.endswith(f"\n{harness.conditions(record)}\n")
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -56,9 +56,9 @@ def test_a_table_agrees_with_its_data(name: str) -> None:
     assert table.read_text("utf-8") == TABLES[name](json.loads(data.read_text("utf-8")))
 
 
-@pytest.mark.parametrize("page", fill_pages.pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", fill_pages.pages_to_fill(), ids=lambda page: page.name)
 def test_a_page_contains_the_committed_tables_and_figures(page: Path) -> None:
-    assert page.read_text("utf-8") == fill_pages.filled(page), "run benchmarks/fill_pages.py"
+    assert page.read_text("utf-8") == fill_pages.fill_page(page), "run benchmarks/fill_pages.py"
 
 
 def test_a_page_without_its_section_is_rejected(
@@ -69,7 +69,7 @@ def test_a_page_without_its_section_is_rejected(
     monkeypatch.setattr(fill_pages, "PAGES", {page: {"one": lambda: ""}})
     monkeypatch.setattr(harness, "ROOT", tmp_path)
     with pytest.raises(click.ClickException, match=r"expected \['one'\]"):
-        fill_pages.filled(page)
+        fill_pages.fill_page(page)
 
 
 # Patterns of figures in generated lines, which have no comment `<!-- figure: NAME -->`.
@@ -84,7 +84,7 @@ FIGURE_PATTERNS = {
 def find_figures(name: str) -> dict[str, set[str]]:
     """Return the values that pages state for a figure, by page."""
     found: dict[str, set[str]] = {}
-    for page in (*fill_pages.pages(), *fill_pages.DOCS.rglob("*.md"), CARD):
+    for page in (*fill_pages.pages_to_fill(), *fill_pages.DOCS.rglob("*.md"), CARD):
         for match in re.finditer(FIGURE_PATTERNS[name], page.read_text("utf-8"), re.MULTILINE):
             found.setdefault(page.name, set()).add(next(filter(None, match.groups())))
     return found
@@ -102,7 +102,7 @@ def test_an_unknown_figure_is_rejected(tmp_path: Path, monkeypatch: pytest.Monke
     page.write_text("<!-- figure: speed -->1<!-- end -->")
     monkeypatch.setattr(harness, "ROOT", tmp_path)
     with pytest.raises(click.ClickException, match="marks the figure speed; the figures are"):
-        fill_pages.filled(page)
+        fill_pages.fill_page(page)
 
 
 def test_rows_of_another_classifier_are_marked_and_controls_come_last() -> None:
@@ -112,6 +112,29 @@ def test_rows_of_another_classifier_are_marked_and_controls_come_last() -> None:
     names = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
     assert names == ["old †", "new", CONTROLS[0]]
     assert quality.controls_to_measure(dict.fromkeys(CONTROLS, new), "c") == {SHIFTED}
+
+
+def test_the_values_of_processes_are_medians_of_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = iter({"wall": wall, "cpu": 9.0 - wall, "memory": 10 * wall} for wall in (2.0, 1.0, 6.0))
+    monkeypatch.setattr(scaling, "run_processes", lambda _ranges: next(runs))
+    (row,) = scaling.measure_processes(100, [2])
+    assert row == {"processes": 2, "images": 100, "wall": 2.0, "cpu": 7.0, "memory": 20.0}
+
+
+@pytest.mark.parametrize(("options", "seconds"), [(["--quick"], 0.01), ([], 0.02)])
+def test_a_record_of_inference_holds_the_length_of_its_measurements(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], seconds: float
+) -> None:
+    recorded: dict[str, Any] = {}
+    monkeypatch.setattr(harness, "thread_counts", lambda: ([1], {}))
+    monkeypatch.setattr(harness, "append_record", lambda *_, **values: recorded.update(values))
+    monkeypatch.setattr(harness, "publish", lambda *_: "")
+    empty: dict[str, Any] = {"rows": [], "missing": {}}
+    monkeypatch.setattr(inference, "measure_in_process", lambda *_, **__: empty)
+    monkeypatch.setattr(inference, "page", lambda _rows: "")
+    monkeypatch.setattr(inference, "plot", lambda _rows: None)
+    inference.main(options, standalone_mode=False)
+    assert recorded["settings"]["seconds"] == seconds
 
 
 def test_the_measured_code_runs() -> None:

@@ -220,5 +220,7 @@ def test_a_rust_program_generates_the_same_image(tmp_path: Path) -> None:
     image = ImageGenerator().generate(3, seed=7)[0, 0]
     lines = ["".join(" .:-=+*%@"[pixel // 29] for pixel in row) for row in image]
     assert done.stdout.decode().splitlines() == lines
-    wrong = subprocess.run([tmp_path / "main", "10"], capture_output=True, check=False)
-    assert (wrong.returncode, wrong.stdout) == (2, b"")
+    for arguments in (["10"], [str(2**32 + 3)], ["x"], ["3", "x"], ["3", "7", "9"]):
+        wrong = subprocess.run([tmp_path / "main", *arguments], capture_output=True, check=False)
+        assert (wrong.returncode, wrong.stdout) == (2, b"")
+        assert wrong.stderr.startswith(b"error: ")

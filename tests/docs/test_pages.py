@@ -56,12 +56,12 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
 
 
 def test_the_recipe_keys_are_those_of_the_schema() -> None:
-    assert recipe_keys.PAGE.read_text("utf-8") == recipe_keys.filled(), "run docs/recipe_keys.py"
+    assert recipe_keys.PAGE.read_text("utf-8") == recipe_keys.fill_page(), "run docs/recipe_keys.py"
 
 
 @pytest.mark.parametrize("page", api_pages.PAGES, ids=lambda page: page.stem)
 def test_a_page_of_the_reference_is_that_of_the_code(page: Path) -> None:
-    assert page.read_text("utf-8") == api_pages.filled(page), "run docs/api_pages.py"
+    assert page.read_text("utf-8") == api_pages.fill_page(page), "run docs/api_pages.py"
 
 
 def test_every_recipe_key_has_a_meaning() -> None:

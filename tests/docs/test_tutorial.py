@@ -17,6 +17,16 @@ def test_the_notebook_is_made_from_the_text() -> None:
     assert saved == tutorial.notebook(tutorial.TEXT), "run python benchmarks/tutorial.py"
 
 
+def test_a_wrong_option_leaves_the_notebook_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tutorial, "NOTEBOOK", tmp_path / "notebook.ipynb")
+    monkeypatch.setattr("sys.argv", ["tutorial.py", "--wrong"])
+    with pytest.raises(SystemExit):
+        tutorial.main()
+    assert not tutorial.NOTEBOOK.exists()
+
+
 def test_the_notebook_and_the_solutions_run_and_show_their_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,11 +74,11 @@ def test_recipe_gan_equals_the_tutorials_recipe_without_conditioning() -> None:
 
 
 def test_the_gallery_has_a_command_for_each_picture() -> None:
-    names = {name for _, name in tutorial.RUN.findall(tutorial.GALLERY)}
+    names = {name for _, name in tutorial.TRAIN_COMMAND.findall(tutorial.GALLERY)}
     assert names == {path.stem for path in (tutorial.FOLDER / "gallery").glob("*.png")}
 
 
 def test_a_run_is_plotted(run_dir: Path) -> None:
-    picture = tutorial.draw_run(run_dir)
+    picture = tutorial.plot_run(run_dir)
     assert picture.size == (1004, 328)
     assert len(picture.getcolors() or ()) == tutorial.COLORS

@@ -90,8 +90,8 @@ def test_a_model_becomes_onnx_and_c(call: Command, run_dir: Path, tmp_path: Path
     ("arguments", "code", "message"),
     [
         (["digits.onnx"], 2, "is an .onnx file already; "),
-        (["digits.onnx", "out.onnx", "--c", "c"], 2, "without OUTPUT"),
-        (["digits.onnx", "--c", "c", "--precision", "int8"], 2, "without OUTPUT"),
+        (["digits.onnx", "out.onnx", "--c", "c"], 2, "takes no OUTPUT"),
+        (["digits.onnx", "--c", "c", "--precision", "int8"], 2, "takes no OUTPUT"),
         (["digits.onnx", "--c", "text"], 2, "is a file"),
         (["digits.onnx", "--c", "text/c"], 1, "cannot write text/c/digits.c: text is not a folder"),
         (["digits.onnx", "--c", "c" * 256], 1, "File name too long"),

@@ -111,7 +111,7 @@ def test_only_a_built_in_dataset_is_looked_up_by_its_name(
     for training in ({}, {"dataset_sha256": "0"}, {"dataset_path": "shapes"}):
         with pytest.raises(
             EvaluationError,
-            match=r"not a built-in dataset; give its folder or function as|not say what it was",
+            match=r"not a built-in dataset; give its folder|does not record its training dataset",
         ):
             load_training_images(source(name, training))
 
@@ -121,7 +121,7 @@ def test_a_folder_with_the_name_of_a_built_in_dataset_is_not_confused(digits: Da
     assert load_training_images(model).name == "optdigits"  # an earlier file without a hash
     model = replace(model, training={"dataset_sha256": "0" * 64})
     with pytest.raises(
-        EvaluationError, match="was not trained on scikit-learn's handwritten digits"
+        EvaluationError, match="scikit-learn's handwritten digits differs from the dataset that"
     ):
         load_training_images(model)
     model = replace(model, training={"dataset_sha256": digits.sha256})
@@ -195,7 +195,7 @@ def test_images_are_converted_as_for_the_training(make_folder: MakeFolder) -> No
     assert found.train.sha256 == data.sha256
     assert found.test.image_shape == (1, 10, 9)
     for wrong in ({"image_size": "10x9"}, {"image_size": [10, 9, 8]}, {"grayscale": "yes"}):
-        with pytest.raises(EvaluationError, match="has invalid facts about its training"):
+        with pytest.raises(EvaluationError, match="has an invalid record of its training"):
             load_training_images(replace(model, training=training | wrong))
 
 

@@ -27,8 +27,8 @@ from cgan_training.evaluation.memorization import nearest_training_images
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
-def defined(figures: dict[str, float | None]) -> dict[str, float]:
-    return {name: figure for name, figure in figures.items() if figure is not None}
+def defined(metrics: dict[str, float | None]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if value is not None}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def evaluator(classifier_cache: Path) -> Evaluator:
     return Evaluator(EvaluationData(train, test), classifier_cache)
 
 
-def test_a_run_and_its_export_have_the_same_figures(
+def test_a_run_and_its_export_have_the_same_metrics(
     call: Command, tmp_path: Path, run_dir: Path, onnx_file: Path, classifier_cache: Path
 ) -> None:
     done = call(
@@ -53,8 +53,8 @@ def test_a_run_and_its_export_have_the_same_figures(
     assert [exported["model"], trained["model"]] == [str(onnx_file), str(run_dir)]
     assert exported["figures"].keys() == trained["figures"].keys()
     assert "cas" not in exported["figures"]
-    for name, figure in exported["figures"].items():
-        assert figure == pytest.approx(trained["figures"][name], rel=0.02, abs=0.005)
+    for name, value in exported["figures"].items():
+        assert value == pytest.approx(trained["figures"][name], rel=0.02, abs=0.005)
     confusion = torch.tensor(exported["confusion"])
     accuracy = (confusion.diagonal().sum() / confusion.sum()).item()
     assert accuracy == pytest.approx(exported["figures"]["label_accuracy"], abs=1e-4)
@@ -86,35 +86,35 @@ def test_repeats_give_means_and_standard_deviations(evaluator: Evaluator, run_di
     source = open_source(run_dir)
     one, two = (evaluator.evaluate(source, quick=True, repeats=n) for n in (1, 2))
     assert not one.deviations
-    assert two.deviations.keys() == one.figures.keys()
+    assert two.deviations.keys() == one.metrics.keys()
     confusion, first = torch.tensor(two.confusion), torch.tensor(one.confusion)
     second = confusion - first  # the first of the two sets is the single set
     assert torch.equal(first.sum(1), second.sum(1))
     assert (second >= 0).all()
-    means, deviations, single = map(defined, (two.figures, two.deviations, one.figures))
+    means, deviations, single = map(defined, (two.metrics, two.deviations, one.metrics))
     assert deviations["frechet"] > 0  # each set has its own noise
     for name in ("label_accuracy", "frechet", "recall", "memorized"):
         # Two numbers differ from their mean by sqrt(1/2) of their standard deviation.
         difference = abs(means[name] - single[name])
         assert difference == pytest.approx(deviations[name] / 2**0.5, abs=2e-4)
     accuracies = (confusion.diagonal() / confusion.sum(1)).tolist()
-    assert two.figures["worst_label_accuracy"] == pytest.approx(min(accuracies), abs=1e-4)
+    assert two.metrics["worst_label_accuracy"] == pytest.approx(min(accuracies), abs=1e-4)
     assert two.accuracy_by_label == pytest.approx(accuracies, abs=1e-4)
     table = results_table([two], source.class_names)
     assert re.search(r"^recall \(\+\) +0\.\d{3} ± 0\.\d{3}$", table, re.MULTILINE)
 
 
-def test_slow_figures_are_measured_without_quick(
+def test_slow_metrics_are_measured_without_quick(
     evaluator: Evaluator, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluator_module, "MIN_CAS_IMAGES", 1000)
     short = partial(classification_accuracy_score, epochs=1)
     monkeypatch.setattr(evaluator_module, "classification_accuracy_score", short)
-    figures = defined(evaluator.evaluate(open_source(run_dir)).figures)
-    assert 0 <= figures["cas"] <= 1
+    metrics = defined(evaluator.evaluate(open_source(run_dir)).metrics)
+    assert 0 <= metrics["cas"] <= 1
 
 
-def test_undefined_figures_are_null_and_a_dash(evaluator: Evaluator, run_dir: Path) -> None:
+def test_undefined_metrics_are_null_and_a_dash(evaluator: Evaluator, run_dir: Path) -> None:
     """The test part has no image of class 3."""
     test = evaluator.test
     kept = test.labels != 3
@@ -147,7 +147,7 @@ def test_a_picture_that_cannot_be_drawn_is_skipped(
     source = open_source(run_dir)
     write_pictures(evaluator.evaluate(source, quick=True), source, evaluator, tmp_path)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["confusion.png", "nearest.png"]
-    assert caplog.messages[-1] == "sheet.png cannot be drawn (ValueError: too large)"
+    assert caplog.messages[-1] == "sheet.png cannot be rendered (ValueError: too large)"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_several_precisions_give_several_files(
     classifier_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quality_gate, "BATCH_IMAGES", 1000)
+    monkeypatch.setattr(quality_gate, "TEST_INTERVAL", 1000)
     words = [word for each in ("fp32", "fp16", "int8", "fp32") for word in ("--precision", each)]
     done = call(
         *("cgan-export", run_dir, "digits.onnx", *words, "--opset", 20, "--json"),

@@ -106,13 +106,13 @@ def test_the_quality_gate_compares_a_module_with_its_file(
     classifier_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quality_gate, "BATCH_IMAGES", 1000)
+    monkeypatch.setattr(quality_gate, "TEST_INTERVAL", 1000)
     monkeypatch.setattr(quality_gate, "MAX_IMAGES", 1000)
     words: list[object] = [f"{mine}:Digits", "digits.onnx", "--noise-dim", 6, "--classes", 10]
     words += ["--precision", "fp16", "--max-accuracy-loss", 50]
     refused = call("cgan-export", *words)
     assert refused.returncode == 1
-    assert b"does not say what it was trained on; name its dataset with --dataset" in refused.stderr
+    assert b"does not record its training dataset; name it with --dataset" in refused.stderr
     done = call(
         "cgan-export", *words, "--dataset", "optdigits", "--cache-dir", classifier_cache, "--json"
     )
@@ -205,7 +205,7 @@ def test_a_bad_module_gives_one_line_and_no_file(
 def test_options_of_a_module_need_a_module(call: Command, run_dir: Path) -> None:
     done = call("cgan-export", run_dir, "out.onnx", "--noise-dim", 6)
     assert done.returncode == 2
-    assert b"--noise-dim is for a module such as my_module:generator" in done.stderr
+    assert b"--noise-dim requires MODEL in the form my_module:generator, got " in done.stderr
 
 
 def test_json_holds_the_notes_and_labels_that_are_left_out_are_one(

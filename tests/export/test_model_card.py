@@ -75,7 +75,8 @@ def test_a_run_that_no_command_reproduces_is_not_claimed(
     values = built_in()
     text = card(**values | {"training": values["training"] | facts})
     assert "reproduces the weights" not in text
-    (line,) = re.findall("^This command trains a similar model, .*:$", text, re.MULTILINE)
+    start = "This command trains a similar model with other weights, because "
+    (line,) = re.findall(f"^{start}.*:$", text, re.MULTILINE)
     assert reason in line
     words = command_of(text)
     assert words[words.index("--epochs") + 1] == "25"
@@ -105,7 +106,7 @@ def test_a_folder_is_a_path_to_replace_quoted_for_the_shell(card: Card) -> None:
     text = card({"dataset_is_folder": True}, dataset="my shapes; rm")
     words = command_of(text)
     assert words[words.index("--dataset") + 1] == "path/to/my shapes; rm"
-    assert "is a folder or a file; replace `path/to` by the path to it" in text
+    assert "is a folder or a file; replace `path/to` with the folder that contains it" in text
     text = card({"dataset_is_folder": True}, dataset="mnist")
     assert command_of(text)[4] == "path/to/mnist"
 

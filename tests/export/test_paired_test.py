@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cgan_export.evaluation.paired_test import ERROR_LEVEL, PairCounts, exceeds, is_within
+from cgan_export.evaluation.paired_test import ERROR_LEVEL, PairCounts, loss_exceeds, loss_is_within
 
 LIMIT = 0.001
 BATCH, LOOKS, RUNS = 10_000, 10, 1000
@@ -15,9 +15,9 @@ def decide(loss: float, disagreeing: float, seed: int = 0) -> dict[str, float]:
         counts, decision = PairCounts(0, 0, 0), "undecided"
         for lost, gained, _ in rng.multinomial(BATCH, shares, LOOKS).tolist():
             counts += PairCounts(BATCH, lost, gained)
-            if exceeds(counts, LIMIT):
+            if loss_exceeds(counts, LIMIT):
                 decision = "refused"
-            elif is_within(counts, LIMIT):
+            elif loss_is_within(counts, LIMIT):
                 decision = "passed"
             if decision != "undecided":
                 break
@@ -54,11 +54,11 @@ def test_clear_cases_are_decided(loss: float, disagreeing: float, decision: str)
 
 @pytest.mark.parametrize("limit", [0, 0.001, 0.5])
 def test_extreme_counts_give_a_decision(limit: float) -> None:
-    assert exceeds(PairCounts(100_000, 100_000, 0), limit)
-    assert is_within(PairCounts(100_000, 0, 100_000), limit)
-    assert not exceeds(PairCounts(100_000, 0, 0), limit)
-    assert not exceeds(PairCounts(0, 0, 0), limit)
-    assert not is_within(PairCounts(0, 0, 0), limit)
+    assert loss_exceeds(PairCounts(100_000, 100_000, 0), limit)
+    assert loss_is_within(PairCounts(100_000, 0, 100_000), limit)
+    assert not loss_exceeds(PairCounts(100_000, 0, 0), limit)
+    assert not loss_exceeds(PairCounts(0, 0, 0), limit)
+    assert not loss_is_within(PairCounts(0, 0, 0), limit)
 
 
 def test_labels_may_alternate_in_cycles() -> None:
@@ -68,7 +68,7 @@ def test_labels_may_alternate_in_cycles() -> None:
         counts = PairCounts(0, 0, 0)
         for lost in rng.binomial(BATCH // 10, 10 * LIMIT, LOOKS).tolist():
             counts += PairCounts(BATCH, lost, 0)
-            if exceeds(counts, LIMIT):
+            if loss_exceeds(counts, LIMIT):
                 refused += 1
                 break
     assert refused / RUNS <= ERROR_LEVEL

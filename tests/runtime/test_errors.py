@@ -7,3 +7,8 @@ def test_a_long_message_keeps_its_beginning_and_its_remedy() -> None:
     assert str(error).startswith("there is no class x")
     assert str(error).endswith("x; choose another")
     assert str(CganError("x" * MAX_MESSAGE)) == "x" * MAX_MESSAGE
+
+
+def test_the_problem_is_the_message_without_the_remedy() -> None:
+    assert CganError("a.onnx; b is missing; check the path").problem == "a.onnx; b is missing"
+    assert CganError("a.onnx is missing").problem == "a.onnx is missing"

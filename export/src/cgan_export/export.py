@@ -273,7 +273,7 @@ def _quantized(network: TraceableGenerator) -> QuantizedGenerator | None:
     try:
         return quantize(network)
     except VerificationError as error:
-        _log.info("note: %s", str(error).rpartition("; ")[0] or error)
+        _log.info("note: %s", error.problem)
         return None
 
 

@@ -66,6 +66,4 @@ def _without_paths(training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gate_text(result: GateResult | None) -> str:
-    if result is None:
-        return "not run"
-    return "passed" if result.proven else "undecided"
+    return "not run" if result is None else result.decision

@@ -32,6 +32,12 @@ class CganError(Exception):
     def __str__(self) -> str:
         return shorten(super().__str__())
 
+    @property
+    def problem(self) -> str:
+        """What is wrong: the message without the remedy after its last semicolon."""
+        text = str(self)
+        return text.rpartition("; ")[0] or text
+
 
 class InstallError(CganError):
     """Onnxruntime or an optional package is not installed."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cgan_export.cli.modules import names_module
+from cgan_export.cli.modules import is_module_name
 from cgan_export.cli.options import given
 from cgan_export.cli.outputs import require_writable
 from cgan_export.targets.c import c_files
@@ -12,8 +12,9 @@ from cgan_runtime.cli import runner
 from cgan_runtime.errors import OutputError, printable
 from cgan_training.model_path import find_model
 
-ONNX_OPTIONS = {"--model", "--c-folder", "--as-json", "--quiet", "--debug"}  # of an .onnx MODEL
-ORIGIN = b"/* cgan-export "  # the first bytes of the C files
+# The only parameters that may be given with an .onnx MODEL, as given() returns them.
+ONNX_PARAMETERS = {"--model", "--c-folder", "--as-json", "--quiet", "--debug"}
+C_FILE_START = b"/* cgan-export "  # first bytes of the source and header that cgan-export writes
 
 
 def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool, quiet: bool) -> None:
@@ -24,10 +25,11 @@ def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool, quiet: 
             f"MODEL {model} is an .onnx file already; give the model.pt of a run or its run "
             "directory to export it, or --c DIR to write an int8 file as C"
         )
-    if given(click.get_current_context()) - ONNX_OPTIONS:
+    if given(click.get_current_context()) - ONNX_PARAMETERS:
         raise click.UsageError(
-            f"MODEL {model} is an .onnx file, which --c writes as C without OUTPUT and any option "
-            "but --json and --quiet; omit them, or give a model.pt or a run directory"
+            f"MODEL {model} is an .onnx file, so that --c takes no OUTPUT and no options other "
+            "than --json, --quiet and --debug; omit OUTPUT and the other options, or give a "
+            "model.pt or a run directory"
         )
     check_c_files(model, folder)
     from cgan_export.targets.c.source import write_c
@@ -41,8 +43,13 @@ def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool, quiet: 
 
 
 def check_c_option(folder: Path | None, outputs: dict[str, Path], model: Path) -> None:
-    """Check --c, if it is given, before an export; raise what check_c_files() raises."""
-    if folder and names_module(model):
+    """Check --c, if it is given, before an export.
+
+    Raises:
+        click.UsageError: --c does not fit MODEL or --precision.
+        OutputError: the C files cannot be written.
+    """
+    if folder and is_module_name(model):
         raise click.UsageError(f"--c writes generators of cgan-train only, and MODEL is {model}")
     if folder and "int8" not in outputs:
         raise click.UsageError("--c writes an int8 file as C; add --precision int8")
@@ -53,11 +60,14 @@ def check_c_option(folder: Path | None, outputs: dict[str, Path], model: Path) -
 def check_c_files(path: Path, folder: Path) -> None:
     """Raise OutputError if the C files of an .onnx file cannot be written to a folder.
 
-    Neither has to exist yet. Files of another origin are not replaced.
+    The files and the folder need not exist. A source or header that cgan-export did not write
+    makes it fail.
     """
-    for file in c_files(path, folder):
-        require_writable(file, makes_folders=True)
-        if file.parent == folder and file.exists():
-            with file.open("rb") as existing:
-                if existing.read(len(ORIGIN)) != ORIGIN:
-                    raise OutputError(f"{file} is not a file of cgan-export; choose another folder")
+    files = c_files(path, folder)
+    for file in files:
+        require_writable(file, creates_folders=True)
+    source, header, *_ = files
+    for file in filter(Path.exists, (source, header)):
+        with file.open("rb") as existing:
+            if existing.read(len(C_FILE_START)) != C_FILE_START:
+                raise OutputError(f"{file} is not a file of cgan-export; choose another folder")

@@ -1,16 +1,15 @@
 """The command cgan-eval."""
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cgan_export.cli import options
-from cgan_export.cli.modules import names_module
+from cgan_export.cli.modules import is_module_name
 from cgan_export.cli.pictures import write_pictures
 from cgan_export.cli.table import format_table
-from cgan_export.evaluation.figures import FIGURES
+from cgan_export.evaluation.metrics import METRICS
 from cgan_runtime.cli import runner
 from cgan_runtime.errors import printable
 from cgan_runtime.files import make_folder
@@ -22,11 +21,10 @@ if TYPE_CHECKING:
     from cgan_export.evaluation.evaluator import Evaluation
     from cgan_export.evaluation.image_sources import ImageSource
 
-_logger = logging.getLogger(__name__)
 # Not the docstring: python -OO removes docstrings.
 HELP = """\
-Measure the quality of the images that MODEL generates: a model.pt, a run directory or an .onnx
-file.
+Measure the quality of the images that MODEL generates. MODEL is a model.pt, a run directory or an
+.onnx file.
 
 The evaluation classifier, which is trained on the real training set at first use, predicts the
 labels of up to 10,000 generated images. Fréchet distances are scaled so that the total variance of
@@ -48,10 +46,13 @@ Examples:
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
-    help="Second model to measure, shown side by side.",
+    help="Second model to measure, shown in a second column.",
 )
 @options.generator
-@options.dataset
+@options.dataset(
+    "Dataset for the evaluation, as in cgan-train. Required for an .onnx file of a model that was "
+    "trained on a folder."
+)
 @options.data_dir
 @options.cache_dir
 @options.integer(
@@ -75,7 +76,7 @@ Examples:
     "--controls",
     is_flag=True,
     help="Also measure image sets of known quality: real images, noisy real images, one repeated "
-    "image per class, and wrong labels.",
+    "image per class, and images of MODEL with wrong labels.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option(
@@ -86,7 +87,7 @@ Examples:
     "images.",
 )
 @options.threads(default="one per core")
-@options.quiet("the figures")
+@options.quiet("the metrics")
 @options.debug
 @options.version
 def command(
@@ -110,14 +111,18 @@ def command(
     prepare_for_torch()
     log_to_stderr("cgan_training", "cgan_export", quiet=quiet)
     for path in filter(None, (model, baseline)):
-        if names_module(path):
+        if is_module_name(path):
             raise click.UsageError(
                 f"{path} is a module; export it with cgan-export, and evaluate the .onnx file"
             )
         if path.suffix.lower() != ".onnx":
             find_model(path)  # before torch is imported, which takes seconds
 
-    from cgan_export.evaluation.datasets import has_trained_on, load_evaluation_data, require_fit
+    from cgan_export.evaluation.datasets import (
+        load_evaluation_data,
+        note_other_dataset,
+        require_fit,
+    )
     from cgan_export.evaluation.evaluator import Evaluator
     from cgan_export.evaluation.image_sources import ImageSource
     from cgan_training.evaluation.controls import make_controls
@@ -129,16 +134,14 @@ def command(
     data = load_evaluation_data(first, dataset, data_dir)
     for other in sources[1:]:
         require_fit(other, data.train)
-        if not has_trained_on(other, data.train):
-            _logger.info("note: %s was not trained on %s", other.name, data.train.source)
+        note_other_dataset(other, data.train)
     if output is not None:
         make_folder(output)
     evaluator = Evaluator(data, cache_dir)
     if controls:
-        functions = make_controls(evaluator.train, first.generate)
         sources += [
             ImageSource(name, first.dataset, first.class_names, first.shape, generate)
-            for name, generate in functions.items()
+            for name, generate in make_controls(evaluator.train, first.generate).items()
         ]
     results = [evaluator.evaluate(each, quick=quick, repeats=repeats) for each in sources]
     if as_json:
@@ -156,7 +159,7 @@ def command(
 
 
 def open_model(path: Path, seed: int, threads: int | None, generator: str | None) -> "ImageSource":
-    """Open a model; the message about a file of another kind says what MODEL can be."""
+    """Open a model. The error about another file names the kinds of files that MODEL can be."""
     from cgan_export.evaluation.image_sources import open_source
     from cgan_training.errors import ModelFileError
     from cgan_training.model_file import REMEDY
@@ -164,17 +167,19 @@ def open_model(path: Path, seed: int, threads: int | None, generator: str | None
     try:
         return open_source(path, seed, threads, generator)
     except ModelFileError as error:
+        if not str(error).endswith(REMEDY):
+            raise
         remedy = "give a model.pt, its run directory or an .onnx file"
-        raise ModelFileError(str(error).replace(REMEDY, remedy)) from error
+        raise ModelFileError(f"{error.problem}; {remedy}") from error
 
 
 def results_table(results: "list[Evaluation]", class_names: tuple[str, ...]) -> str:
-    """Format the figures as a table, one model per column."""
+    """Format the metrics as a table with one model per column."""
     rows = [["", *(printable(each.name) for each in results)]]
-    for key, (title, better, form) in FIGURES.items():
-        if key in results[0].figures:
-            name = f"{title} ({better})" if better else title
-            rows.append([name, *(_cell(each, key, form) for each in results)])
+    for key, metric in METRICS.items():
+        if key in results[0].metrics:
+            name = f"{metric.title} ({metric.better})" if metric.better else metric.title
+            rows.append([name, *(_cell(each, key, metric.format) for each in results)])
     for label, name in enumerate(class_names):
         accuracies = (each.accuracy_by_label[label] for each in results)
         cells = (_format(accuracy, ".2%") for accuracy in accuracies)
@@ -182,14 +187,15 @@ def results_table(results: "list[Evaluation]", class_names: tuple[str, ...]) -> 
     return format_table(rows)
 
 
-def _cell(evaluation: "Evaluation", key: str, form: str) -> str:
-    figure, deviation = _format(evaluation.figures[key], form), evaluation.deviations.get(key)
-    return figure if deviation is None else f"{figure} ± {deviation:{form}}"
+def _cell(evaluation: "Evaluation", key: str, format_: str) -> str:
+    """Format the mean of a metric, and its standard deviation if there are several image sets."""
+    mean, deviation = _format(evaluation.metrics[key], format_), evaluation.deviations.get(key)
+    return mean if deviation is None else f"{mean} ± {deviation:{format_}}"
 
 
-def _format(figure: float | None, form: str) -> str:
-    """Format a figure; a dash stands for one that is undefined."""
-    return "-" if figure is None else f"{figure:{form}}"
+def _format(value: float | None, format_: str) -> str:
+    """Format a value, or return a dash if it is undefined."""
+    return "-" if value is None else f"{value:{format_}}"
 
 
 def main() -> None:

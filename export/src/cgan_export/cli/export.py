@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cgan_training.data import Dataset
 
 _logger = logging.getLogger(__name__)
-MAX_LOSS_POINTS = 50.0  # of --max-accuracy-loss, in percentage points
+MAX_LOSS_POINTS = 50.0  # largest value of --max-accuracy-loss, in percentage points
 
 # Not the docstring: python -OO removes docstrings.
 HELP = """\
@@ -37,11 +37,12 @@ nn.Module in eval mode, or a function without arguments that returns one. Its fo
 takes float32 [batch, noise_dim] and int64 [batch], and returns float32 [batch, channels, height,
 width] with 1 or 3 channels.
 
-If MODEL is an int8 .onnx file already, --c writes it as C, and there is no OUTPUT.
+To write an existing int8 .onnx file as C, give it as MODEL with --c and without OUTPUT.
 
 OUTPUT is written only after verification: its images must match those of the network in PyTorch.
-A pixel may differ by at most 1 of 255. The pixels of an int8 file may differ more. Those of a
-generator of cgan-train must match those that PyTorch computes with the file's integer arithmetic.
+The max pixel error of an fp32 or fp16 file is at most 1, on the scale 0 to 255. An int8 file may
+have larger errors. If it is bit-exact, its images must also match its integer arithmetic, which
+PyTorch computes.
 """
 EXAMPLES = """\b
 Examples:
@@ -75,12 +76,15 @@ def check_range(
     return value
 
 
-def has_gate(precisions: AbstractSet[str], *, allowed: bool) -> bool:
-    """Return whether the quality gate compares a file; warn if its option has no effect."""
-    gated = allowed and precisions != {"fp32"}
+def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> AbstractSet[str]:
+    """Return the precisions that the quality gate checks.
+
+    Log a warning if --max-accuracy-loss is given and there are none.
+    """
+    gated = precisions - {"fp32"} if enabled else set()
     if not gated and "--max-accuracy-loss" in options.given(click.get_current_context()):
-        reason = "the quality gate compares fp16 and int8 files" if allowed else "there is no gate"
-        _logger.warning("--max-accuracy-loss has no effect, because %s", reason)
+        reason = "checks only fp16 and int8 files" if enabled else "is off"
+        _logger.warning("--max-accuracy-loss has no effect, because the quality gate %s", reason)
     return gated
 
 
@@ -95,7 +99,8 @@ def has_gate(precisions: AbstractSet[str], *, allowed: bool) -> bool:
     default=["fp32"],
     show_default=True,
     help="fp16 halves the size of the weights and computes in float32. int8 quarters their size "
-    "and multiplies integers. Repeat the option for several files, named OUTPUT-PRECISION.",
+    "and multiplies integers. Repeat the option to write several files, such as digits-fp32.onnx "
+    "and digits-int8.onnx for the OUTPUT digits.onnx.",
 )
 @options.integer(
     "--opset",
@@ -108,10 +113,11 @@ def has_gate(precisions: AbstractSet[str], *, allowed: bool) -> bool:
 @click.option(
     "--quality-gate/--no-quality-gate",
     default=True,
-    help="For fp16 and int8: fail if the label accuracy of the file is proven to be below that of "
-    "the trained network by more than --max-accuracy-loss. On by default. Compares up to "
-    "100,000 pairs of images, with an error level of 1%. Needs the dataset and the evaluation "
-    "classifier.",
+    show_default=True,
+    help="For fp16 and int8: fail if the file's label accuracy is proven to be lower than that of "
+    "the trained network by more than --max-accuracy-loss. The test compares up to 100,000 pairs "
+    "of images, with an error level of 1%. It needs the dataset, and trains the evaluation "
+    "classifier at first use.",
 )
 @click.option(
     "--max-accuracy-loss",
@@ -126,22 +132,27 @@ def has_gate(precisions: AbstractSet[str], *, allowed: bool) -> bool:
 @click.option(
     "--evaluate",
     is_flag=True,
-    help="Measure the image quality with the evaluation classifier and store it in the file's "
-    "metadata. The classifier is trained on the dataset at first use, which takes some minutes.",
+    help="Measure the image quality and store the metrics in the file's metadata. The evaluation "
+    "classifier is trained on the dataset at first use, which takes some minutes.",
 )
-@options.dataset
+@options.dataset(
+    "Dataset for --evaluate and the quality gate, as in cgan-train. For a module, the dataset's "
+    "name is also stored in the metadata."
+)
 @options.data_dir
 @options.cache_dir
 @options.generator
 @options.integer(
     "--noise-dim", 1, MAX_NOISE_DIM, "For a module: length of its noise vector, standard normal."
 )
-@options.integer("--classes", 1, CLASS_LIMIT, "For a module: number of labels, named 0, 1, ...")
+@options.integer(
+    "--classes", 1, CLASS_LIMIT, "For a module: number of classes, which are then named 0, 1, ..."
+)
 @click.option(
     "--class-names",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="For a module: the names of its labels, one per line, in UTF-8.",
+    help="For a module: the names of its classes, one per line, in UTF-8.",
 )
 @click.option(
     "--value-range",
@@ -149,15 +160,15 @@ def has_gate(precisions: AbstractSet[str], *, allowed: bool) -> bool:
     nargs=2,
     metavar="LOW HIGH",
     callback=check_range,
-    help="For a module: the values of black and white in its images. Values outside are clipped.  "
-    "[default: -1 1]",
+    help="For a module: the values of black and white in its images. Values outside this range "
+    "are clipped.  [default: -1 1]",
 )
 @click.option(
     "--weights",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="For a module: a state dict to load into it, or a checkpoint that contains one, as "
-    "torch.save() writes it. Tensors and plain values only.",
+    help="For a module: a file of torch.save() with its state dict, or with a checkpoint that "
+    "contains it. The file must hold tensors and plain values only.",
 )
 @click.option(
     "--card",
@@ -177,11 +188,11 @@ def has_gate(precisions: AbstractSet[str], *, allowed: bool) -> bool:
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Also write the int8 file as self-contained C99 to DIR, for microcontrollers and other "
-    "languages. It generates the same bytes as cgan-run.",
+    "programming languages. The C code generates the same bytes as cgan-run.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @options.threads(default="one per core")
-@options.quiet("the report of --json")
+@options.quiet("the report if --json is given")
 @options.debug
 @options.version
 def command(
@@ -237,30 +248,30 @@ def command(
     if triton:
         for precision, path in outputs.items():
             check_repository(path, triton, model_info(source, precision))
-    gated = has_gate(outputs.keys(), allowed=quality_gate)
+    gated = gated_precisions(outputs.keys(), enabled=quality_gate)
     gate = measure = None
     if gated or evaluate:
-        train, test = load_data(source, dataset, data_dir, gated=gated, evaluate=evaluate)
+        train, test = load_data(source, dataset, data_dir, gated=bool(gated), evaluate=evaluate)
         gate, measure = _quality_functions(
             train, test, cache_dir, max_accuracy_loss / 100, evaluate=evaluate
         )
     files: list[dict[str, Any]] = []
-    general = len(notes)
+    general_notes = notes.copy()
     for precision, path in outputs.items():
-        first = len(notes)
+        notes.clear()
         report = export_source(
             source,
             path,
             precision=precision,
             opset=opset,
-            gate=gate if quality_gate and precision != "fp32" else None,
+            gate=gate if precision in gated else None,
             measure=measure,
             threads=threads,
         )
         with ImageGenerator(path, provider="cpu", threads=1) as exported:
             speed = measure_speed(exported)
             values = report_values(report, speed)
-            values["notes"] = [*notes[:general], *notes[first:]]
+            values["notes"] = [*general_notes, *notes]
             if card:
                 write_card(exported, speed)
             if triton:

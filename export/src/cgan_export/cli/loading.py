@@ -1,10 +1,15 @@
-"""Load what cgan-export needs: the generator, and the dataset if images are evaluated."""
+"""Load the inputs of cgan-export: the generator, and the dataset if images are evaluated."""
 
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgan_export.cli.modules import OWN_WEIGHTS, ModuleOptions, load_module, names_module
+from cgan_export.cli.modules import (
+    OWN_WEIGHTS_REMEDY,
+    ModuleOptions,
+    is_module_name,
+    load_module,
+)
 from cgan_runtime.errors import printable
 
 _logger = logging.getLogger(__name__)
@@ -15,18 +20,20 @@ if TYPE_CHECKING:
 
 
 def load_source(model: Path, options: ModuleOptions, dataset: str | None) -> "GeneratorSource":
-    """Load MODEL: a module of the user, a model.pt or a run directory."""
+    """Load the generator from a user's module, a model.pt or a run directory."""
     from cgan_export.source.generator_source import source_of_model
     from cgan_training.errors import ModelFileError
     from cgan_training.model_file import REMEDY, load_model
 
-    if names_module(model):
+    if is_module_name(model):
         return load_module(str(model), options, dataset)
     try:
         return source_of_model(load_model(model, generator=options.generator), str(model))
     except ModelFileError as error:
-        own = OWN_WEIGHTS.format(weights=printable(str(model)))
-        raise ModelFileError(str(error).replace(REMEDY, f"{REMEDY}; {own}")) from error
+        if not str(error).endswith(REMEDY):
+            raise
+        own = OWN_WEIGHTS_REMEDY.format(weights=printable(str(model)))
+        raise ModelFileError(f"{error}; {own}") from error
 
 
 def load_data(
@@ -40,8 +47,9 @@ def load_data(
     """Load the training images and the test images; only --evaluate requires test images.
 
     Raises:
-        VerificationError: the quality gate is on, and the dataset is not available or does not fit.
-        cgan_runtime.CganError: the same for --evaluate.
+        VerificationError: the dataset is not available or does not fit, and the gate needs it.
+        cgan_runtime.CganError: the dataset is not available or does not fit, and only --evaluate
+            needs it.
     """
     from cgan_export.errors import EvaluationError, VerificationError
     from cgan_export.evaluation.datasets import load_evaluation_data, load_training_images
@@ -62,6 +70,7 @@ def load_data(
     except (DatasetError, EvaluationError) as error:
         if evaluate:
             raise
-        reason = str(error).rpartition("; ")[0] or error
-        _logger.info("note: the accuracy of the evaluation classifier is unknown: %s", reason)
+        _logger.info(
+            "note: the accuracy of the evaluation classifier is unknown: %s", error.problem
+        )
         return train, None

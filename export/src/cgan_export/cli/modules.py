@@ -1,4 +1,4 @@
-"""The arguments of cgan-export that describe a module of the user, and how it is loaded."""
+"""Check the options of cgan-export that describe a user's module, and load the module."""
 
 import os
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cgan_export.source.generator_source import GeneratorSource
 
 OPTIONS = ("noise_dim", "classes", "class_names", "value_range", "weights")
-OWN_WEIGHTS = (  # what to do with weights that cgan-train did not write
+OWN_WEIGHTS_REMEDY = (  # for a file with weights that cgan-train did not write
     "for the weights of your own network, name its code: cgan-export my_module:generator OUTPUT "
     "--weights {weights} --noise-dim N --classes N"
 )
@@ -25,9 +25,9 @@ OWN_WEIGHTS = (  # what to do with weights that cgan-train did not write
 
 @dataclass(frozen=True)
 class ModuleOptions:
-    """The options that name or describe code of the user; None where they are not given."""
+    """The options that name or describe the user's code. An option that is not given is None."""
 
-    generator: str | None  # the class that a model.pt names
+    generator: str | None  # name of the generator class that a model.pt was trained with
     noise_dim: int | None
     classes: int | None
     class_names: Path | None
@@ -35,31 +35,30 @@ class ModuleOptions:
     weights: Path | None
 
 
-def names_module(model: Path) -> bool:
+def is_module_name(model: Path) -> bool:
     """Return whether MODEL names a module, such as my_module:generator, and not a file."""
     return is_user_code(str(model)) and not os.path.lexists(model)
 
 
 def check_module_options(model: Path, options: ModuleOptions) -> None:
-    """Check MODEL's existence if it is a file, and that the options fit it.
+    """Check that the options fit MODEL, and that it exists if it is a file.
 
     Raises:
         click.UsageError: an option does not fit, or is missing.
-        ModelFileError: there is no such file.
+        ModelFileError: the file does not exist.
     """
     name = printable(str(model))
     if (advice := explain_file_name(name)) is not None:
         raise click.UsageError(f"MODEL {name!r} is a Python file, not a module; {advice}")
-    if not names_module(model):
+    if not is_module_name(model):
         given = [name for name in OPTIONS if getattr(options, name) is not None]
         if given:
             flag = f"--{given[0].replace('_', '-')}"
             advice = "write my_module:NAME for a module"
             if os.path.lexists(model):
-                advice = f"remove {flag}, or {OWN_WEIGHTS.format(weights=name)}"
+                advice = f"remove {flag}, or {OWN_WEIGHTS_REMEDY.format(weights=name)}"
             raise click.UsageError(
-                f"{flag} is for a module such as my_module:generator, but MODEL {name!r} is not "
-                f"one; {advice}"
+                f"{flag} requires MODEL in the form my_module:generator, got {name!r}; {advice}"
             )
         find_model(model)
         return
@@ -77,13 +76,13 @@ def load_module(name: str, options: ModuleOptions, dataset: str | None) -> "Gene
     """Import a module of the user, load its weights, and check it.
 
     Args:
-        name: of a module, or of a function without arguments that returns one, such as
-            "my_module:generator".
-        options: valid for check_module_options().
-        dataset: name of the dataset that it was trained on.
+        name: the name of an nn.Module, or of a function without arguments that returns one, such
+            as "my_module:generator".
+        options: the options, which check_module_options() accepted.
+        dataset: name or path of the dataset that the module was trained on.
 
     Raises:
-        cgan_runtime.CganError: one of these steps fails.
+        cgan_runtime.CganError: the import, the weights or a check fails.
     """
     from cgan_export.source.generator_source import TANH_RANGE
     from cgan_export.source.module_source import source_of_module
@@ -91,12 +90,13 @@ def load_module(name: str, options: ModuleOptions, dataset: str | None) -> "Gene
     from cgan_training.data.class_names import read_class_names
     from cgan_training.errors import DatasetError
 
-    names: tuple[str, ...] | None = tuple(map(str, range(options.classes or 0)))
     if options.class_names:
         names = read_class_names(options.class_names)
-    if names is None:
-        raise DatasetError(f"there is no file {options.class_names}; check --class-names")
-    module = _call(name)
+        if names is None:
+            raise DatasetError(f"there is no file {options.class_names}; check --class-names")
+    else:
+        names = tuple(map(str, range(options.classes or 0)))
+    module = _instantiate(name)
     if options.weights:
         load_weights(module, name, options.weights)
     return source_of_module(
@@ -109,8 +109,8 @@ def load_module(name: str, options: ModuleOptions, dataset: str | None) -> "Gene
     )
 
 
-def _call(name: str) -> "nn.Module":
-    """Import a module, or the function that returns it, and call that."""
+def _instantiate(name: str) -> "nn.Module":
+    """Import an nn.Module, or call the imported function or class that returns one."""
     from torch import nn
 
     from cgan_export.errors import ExportError
@@ -134,7 +134,7 @@ def _call(name: str) -> "nn.Module":
                 "without arguments that returns the nn.Module"
             ) from error
         if is_class and isinstance(value, nn.Module):
-            value.eval()  # nobody else could have done it
+            value.eval()  # the user cannot call eval() on an instance that is created here
     if not isinstance(value, nn.Module):
         raise ExportError(
             f"{name}() returned a {type(value).__name__}; return an nn.Module in eval mode"

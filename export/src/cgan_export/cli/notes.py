@@ -1,30 +1,30 @@
-"""The notes and warnings that --json repeats."""
+"""The notes and warnings that the report of --json contains."""
 
 import logging
 from functools import partial
 
 import click
 
-NOTE = "note: "
+NOTE = "note: "  # start of a message of level INFO that users should not miss
 
 
-class _Collector(logging.Handler):
-    """Keeps the messages that are notes or warnings."""
+class _NoteCollector(logging.Handler):
+    """A log handler that collects notes and warnings."""
 
     def __init__(self) -> None:
         super().__init__()
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a message."""
+        """Add a message to the texts if it is a note or a warning."""
         text = record.getMessage()
         if text.startswith(NOTE) or record.levelno >= logging.WARNING:
             self.texts.append(text.removeprefix(NOTE))
 
 
 def collect_notes(*packages: str) -> list[str]:
-    """Return a list that gets the notes and warnings of these packages until the command ends."""
-    handler, context = _Collector(), click.get_current_context()
+    """Return a list to which these packages' notes and warnings are added during the command."""
+    handler, context = _NoteCollector(), click.get_current_context()
     for logger in map(logging.getLogger, packages):
         logger.addHandler(handler)
         context.call_on_close(partial(logger.removeHandler, handler))

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cgan_export import __version__
-from cgan_runtime.cli.options import MAX_INT64, debug, given, integer, quiet, threads
+from cgan_runtime.cli.options import MAX_INT64, Decorator, debug, given, integer, quiet, threads
 from cgan_training.cli.common import default_cache_dir
 
 __all__ = [
@@ -22,15 +22,17 @@ __all__ = [
     "version",
 ]
 
-dataset = click.option(
-    "--dataset",
-    help="Dataset for the evaluation, as in cgan-train. Required for an .onnx file of a model that "
-    "was trained on a folder.  [default: the dataset that the model was trained on]",
-)
+
+def dataset(text: str) -> Decorator:
+    """Return the option --dataset with the help of a command; the default is appended."""
+    default = "the dataset that the model was trained on"
+    return click.option("--dataset", help=f"{text}  [default: {default}]")
+
+
 data_dir = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    show_default="that of the training run if it exists, otherwise data",
+    show_default="--data-dir of the training run if it exists, otherwise ./data",
     envvar="CGAN_DATA_DIR",
     show_envvar=True,
     help="Root folder of torchvision's datasets.",
@@ -40,12 +42,12 @@ cache_dir = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=default_cache_dir,
     show_default="~/.cache/cgan",
-    help="Folder of the evaluation classifier.",
+    help="Folder in which the trained evaluation classifier is kept.",
 )
 generator = click.option(
     "--generator",
     metavar="MODULE:NAME",
-    help="Your own generator that a model.pt was trained with, for example my_module:MyGenerator. "
-    "Its module is imported.",
+    help="For a model.pt that was trained with your own generator: its class, for example "
+    "my_module:MyGenerator. The Python module is imported.",
 )
 version = click.version_option(__version__, message="%(prog)s %(version)s")

@@ -11,11 +11,11 @@ import click
 from cgan_runtime.errors import OutputError
 
 SUFFIX = ".onnx"
-CARD_SUFFIXES = (".png", ".md")  # of the files that --card writes
+CARD_SUFFIXES = (".png", ".md")  # suffixes of the sample sheet and the card that --card writes
 
 
 def output_paths(output: Path | None, precisions: Iterable[str]) -> dict[str, Path]:
-    """Return the file of each precision, without duplicates, in order.
+    """Return the file to write for each precision, in order and without duplicates.
 
     Raises:
         click.UsageError: OUTPUT is missing, or is not the name of an .onnx file.
@@ -53,15 +53,15 @@ def check_output(path: Path, model: Path, *, card: bool) -> None:
             require_writable(path.with_suffix(suffix))
 
 
-def require_writable(path: Path, *, makes_folders: bool = False) -> None:
+def require_writable(path: Path, *, creates_folders: bool = False) -> None:
     """Raise OutputError if atomic_write() could not write a file.
 
     Args:
         path: the file.
-        makes_folders: whether the folders that are missing will be made.
+        creates_folders: whether the caller creates missing folders.
     """
     folder = path.parent
-    if makes_folders:
+    if creates_folders:
         folder = next(each for each in path.parents if os.path.lexists(each))
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir() raises for a long name
         raise OutputError(f"cannot write {path}: {folder} is not a folder; choose another path")

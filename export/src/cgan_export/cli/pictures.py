@@ -1,4 +1,4 @@
-"""Pictures and cards beside a result. A picture that cannot be drawn is skipped with a warning."""
+"""Write pictures and model cards. A warning replaces a picture that cannot be rendered."""
 
 import logging
 from collections.abc import Callable
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def draw(name: str, function: Callable[[], bytes]) -> bytes | None:
-    """Return a picture; log a warning and return None if it cannot be drawn."""
+def render_or_warn(name: str, render: Callable[[], bytes]) -> bytes | None:
+    """Return a picture, or log a warning and return None if it cannot be rendered."""
     try:
-        return function()
+        return render()
     except Exception as error:  # noqa: BLE001 - the libraries raise many types, e.g. for large sizes
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        _logger.warning("%s cannot be drawn (%.200s)", name, reason)
+        _logger.warning("%s cannot be rendered (%.200s)", name, reason)
         return None
 
 
 def write_pictures(
     evaluation: "Evaluation", source: "ImageSource", evaluator: "Evaluator", folder: Path
 ) -> None:
-    """Write the three pictures of a model to an existing folder.
+    """Write the sample sheet, confusion matrix and nearest training images to an existing folder.
 
     Raises:
-        OutputError: a picture cannot be written.
+        OutputError: a file cannot be written.
     """
     from cgan_export.evaluation.pictures import confusion_picture, nearest_picture, sheet_picture
 
@@ -46,19 +46,19 @@ def write_pictures(
         "confusion.png": partial(confusion_picture, evaluation, names, title),
         "nearest.png": partial(nearest_picture, evaluation, train, names, nearest_title),
     }
-    for name, function in pictures.items():
-        picture = draw(name, function)
+    for name, render in pictures.items():
+        picture = render_or_warn(name, render)
         if picture is not None:
             with atomic_write(folder / name) as file:
                 file.write(picture)
 
 
 def write_card(generator: "ImageGenerator", speed: "Speed") -> None:
-    """Write the model card of a file and its sample sheet beside it."""
+    """Write the model card and the sample sheet of an exported file into its folder."""
     from cgan_export.evaluation.model_card import model_card, sample_sheet
 
     sheet, card = map(generator.model_path.with_suffix, CARD_SUFFIXES)
-    picture = draw(sheet.name, partial(sample_sheet, generator))
+    picture = render_or_warn(sheet.name, partial(sample_sheet, generator))
     text = model_card(generator, speed, sheet.name if picture else None)
     for path, content in ((card, text.encode()), (sheet, picture)):
         if content is not None:

@@ -4,21 +4,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from cgan_export.cli.table import format_table
+from cgan_export.evaluation.metrics import METRICS
 from cgan_export.export import ExportReport
 from cgan_runtime.diagnostics.speed import Speed
 from cgan_runtime.errors import printable
 
-NO_VALUE = "-"  # in all columns, it hides the row
 NOT_MEASURED = "see --evaluate"
-QUALITY_ROWS = (  # the images of the evaluation are others than those of the gate
-    ("label accuracy (evaluation)", "label_accuracy", ".2%"),
-    ("Fréchet distance", "frechet", ".3f"),
-    ("recall", "recall", ".3f"),
-)
+QUALITY_ROWS = {  # metrics of the table by title; the quality gate measures other images
+    "label accuracy (evaluation)": "label_accuracy",
+    "Fréchet distance": "frechet",
+    "recall": "recall",
+}
 
 
 def report_values(report: ExportReport, speed: Speed) -> dict[str, Any]:
-    """Return the report and the file's speed on one thread as plain values for --json."""
+    """Return the report and the file's speed on one thread as a dict for --json."""
     gate = report.gate_result
     return {
         "path": str(report.path),
@@ -33,7 +33,7 @@ def report_values(report: ExportReport, speed: Speed) -> dict[str, Any]:
         "images_compared": report.images_compared,
         "quality_gate": gate
         and {
-            "result": "passed" if gate.proven else "undecided",
+            "result": gate.decision,
             "images": gate.images,
             "trained_label_accuracy": gate.trained_label_accuracy,
             "label_accuracy": gate.label_accuracy,
@@ -50,16 +50,20 @@ def report_values(report: ExportReport, speed: Speed) -> dict[str, Any]:
 def report_table(files: Sequence[dict[str, Any]]) -> str:
     """Format the values of exported files as a table, one file per column."""
     columns = [_column(values) for values in files]
-    rows = [[title, *(column[title] for column in columns)] for title in columns[0]]
-    table = format_table([row for row in rows if set(row[1:]) != {NO_VALUE}])
-    images = files[0]["images_compared"]
+    rows = []
+    for title in columns[0]:
+        cells = [column[title] for column in columns]
+        if any(cells):
+            rows.append([title, *(cell or "-" for cell in cells)])
+    table, images = format_table(rows), files[0]["images_compared"]
     return (
         f"{table}\nPixel errors: scale 0 to 255, {images:,} images. "
         "Speed: one CPU thread, including noise generation."
     )
 
 
-def _column(values: dict[str, Any]) -> dict[str, str]:
+def _column(values: dict[str, Any]) -> dict[str, str | None]:
+    """Return the cells of a file by title; None means that the file has no such value."""
     quality, gate = values["quality"], values["quality_gate"]
     classifier_accuracy = gate and gate["classifier_accuracy"]
     classifier_accuracy = classifier_accuracy or quality.get("classifier_accuracy")
@@ -74,12 +78,12 @@ def _column(values: dict[str, Any]) -> dict[str, str]:
         "mean pixel error vs PyTorch": f"{values['mean_pixel_error']:.3f}",
         **_gate_rows(gate),
         **{
-            title: f"{quality[key]:{form}}" if key in quality else NOT_MEASURED
-            for title, key, form in QUALITY_ROWS
+            title: f"{quality[key]:{METRICS[key].format}}" if key in quality else NOT_MEASURED
+            for title, key in QUALITY_ROWS.items()
         },
-        "accuracy of the classifier": f"{classifier_accuracy:.2%}"
-        if classifier_accuracy
-        else NO_VALUE,
+        METRICS["classifier_accuracy"].title: (
+            f"{classifier_accuracy:.2%}" if classifier_accuracy else None
+        ),
         "latency (1 image)": f"{values['latency_microseconds']:.0f} µs",
         "throughput": f"{values['images_per_second']:,} images/s",
         "export time": f"{values['seconds']} s",
@@ -89,7 +93,7 @@ def _column(values: dict[str, Any]) -> dict[str, str]:
 
 
 def _c_rows(values: dict[str, Any]) -> dict[str, str]:
-    """Return the rows of --c; files of other precisions have none."""
+    """Return the cells of --c, which writes C source for int8 only."""
     return {
         "C source": printable(values["c"] or "none"),
         "C constants": f"{values.get('c_constant_bytes', 0):,} bytes",
@@ -97,17 +101,16 @@ def _c_rows(values: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _gate_rows(gate: dict[str, Any] | None) -> dict[str, str]:
-    titles = "gate: pairs of images", "gate: trained network", "gate: this file"
-    if gate is None:
-        return {"quality gate": "not run", **dict.fromkeys(titles, NO_VALUE)}
-    cells = (
-        f"{gate['images']:,}",
-        f"{gate['trained_label_accuracy']:.2%}",
-        f"{gate['label_accuracy']:.2%}",
-    )
-    change = f"{gate['label_accuracy_change'] * 100:+.2f} points"
+def _gate_rows(gate: dict[str, Any] | None) -> dict[str, str | None]:
+    result, images, trained, exported = "not run", None, None, None
+    if gate is not None:
+        result = f"{gate['result']} ({gate['label_accuracy_change'] * 100:+.2f} points)"
+        images = f"{gate['images']:,}"
+        trained = f"{gate['trained_label_accuracy']:.2%}"
+        exported = f"{gate['label_accuracy']:.2%}"
     return {
-        "quality gate": f"{gate['result']} ({change})",
-        **dict(zip(titles, cells, strict=True)),
+        "quality gate": result,
+        "gate: pairs of images": images,
+        "gate: label accuracy, PyTorch": trained,
+        "gate: label accuracy, this file": exported,
     }

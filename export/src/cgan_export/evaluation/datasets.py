@@ -28,125 +28,133 @@ class EvaluationData:
 
 
 def load_training_images(
-    source: ImageSource, dataset: str | None = None, data_dir: Path | None = None
+    model: ImageSource, dataset: str | None = None, data_dir: Path | None = None
 ) -> Dataset:
     """Load the images that a model was trained on, or another dataset that fits the model.
 
-    Without a name, the dataset is the one that the model file names: the path in a model.pt, or a
-    built-in dataset. It must then have the hash in the model file. The images are converted as for
-    the training, or to the images of the model if the file does not say how that was.
+    If `dataset` is None, the model file names the dataset: a path in a model.pt, or a built-in
+    dataset. Its SHA-256 must then equal the one in the model file. The images are converted as they
+    were for training. If the file does not record that, they get the model's size and channels.
 
     Args:
-        source: the model.
+        model: the model whose dataset is loaded.
         dataset: a name or path for load_dataset().
-        data_dir: the root folder of torchvision's datasets; by default the one in the model.pt, if
-            it still exists, or else "data".
+        data_dir: the root folder of torchvision's datasets. Default: the folder in the model.pt if
+            it still exists, otherwise "data".
 
     Raises:
         DatasetError: the dataset is not available.
-        EvaluationError: it does not fit the model, or is not the one that the model was trained on.
+        EvaluationError: the dataset does not fit the model, or has another SHA-256.
     """
-    name, folder = _locate(source, dataset, data_dir)
+    name, folder = _dataset_arguments(model, dataset, data_dir)
     try:
-        train = load_dataset(name, folder, conversion=_conversion(source))[0]
+        train = load_dataset(name, folder, conversion=_conversion(model))[0]
     except DatasetError as error:
         if dataset is not None:
             raise
         raise DatasetError(f"{error}; or name the dataset with --dataset and --data-dir") from error
-    require_fit(source, train)
-    if not has_trained_on(source, train):
-        if dataset is None:
-            raise EvaluationError(
-                f"{source.name} was not trained on {train.source} as it is now (the SHA-256 of the "
-                "images, labels and class names differs); name the dataset with --dataset and "
-                f"--data-dir, or use this one with --dataset {shlex.quote(name)}"
-            )
-        _log.info("note: %s was not trained on %s", source.name, train.source)
+    require_fit(model, train)
+    if dataset is None and not matches_training_data(model, train):
+        raise EvaluationError(
+            f"{train.source} differs from the dataset that {model.name} was trained on (by the "
+            "SHA-256 of the images, labels and class names); name the dataset with --dataset and "
+            f"--data-dir, or use this one with --dataset {shlex.quote(name)}"
+        )
+    note_other_dataset(model, train)
     return train
 
 
 def load_evaluation_data(
-    source: ImageSource,
+    model: ImageSource,
     dataset: str | None = None,
     data_dir: Path | None = None,
     train: Dataset | None = None,
 ) -> EvaluationData:
     """Load the training and the test part of a dataset; see load_training_images().
 
-    With train, the training part is already loaded.
+    `train` is the training part if it is already loaded.
 
     Raises:
-        DatasetError: the dataset is not available, or has no test part, or its parts do not fit.
-        EvaluationError: it does not fit the model, or all of its test images are equal.
+        DatasetError: the dataset is not available or has no test part, or its parts differ in
+            classes or image size.
+        EvaluationError: the dataset does not fit the model, or all of its test images are equal.
     """
-    train = train or load_training_images(source, dataset, data_dir)
-    name, folder = _locate(source, dataset, data_dir)
-    if name == "auto":  # it could choose another dataset for the test part
+    train = train or load_training_images(model, dataset, data_dir)
+    name, folder = _dataset_arguments(model, dataset, data_dir)
+    if name == "auto":  # "auto" could choose another dataset for the test part
         name = train.name
     test = load_test_part(train, name, folder)
-    _require_variety(test)
+    _require_different_images(test)
     return EvaluationData(train, test)
 
 
-def require_fit(source: ImageSource, data: Dataset) -> None:
+def require_fit(model: ImageSource, data: Dataset) -> None:
     """Raise EvaluationError unless a dataset has the classes and the image size of a model."""
     shape, names = data.image_shape, [normalize("NFC", each) for each in data.class_names]
-    if source.shape != shape or len(source.class_names) != len(names):
+    if model.shape != shape or len(model.class_names) != len(names):
         raise EvaluationError(
-            f"{source.name} generates {_describe(len(source.class_names), source.shape)}, but "
+            f"{model.name} generates {_describe(len(model.class_names), model.shape)}, but "
             f"{data.name} has {_describe(len(names), shape)}; name the dataset that the model was "
             "trained on with --dataset"
         )
-    for label, (expected, name) in enumerate(zip(source.class_names, names, strict=True)):
+    for label, (expected, name) in enumerate(zip(model.class_names, names, strict=True)):
         if normalize("NFC", expected) != name:
             raise EvaluationError(
-                f"class {label} of {source.name} is {expected!r}, but {name!r} in {data.source}; "
+                f"class {label} of {model.name} is {expected!r}, but {name!r} in {data.source}; "
                 "name the dataset that the model was trained on with --dataset"
             )
 
 
-def has_trained_on(source: ImageSource, data: Dataset) -> bool:
-    """Return whether a model was trained on a dataset; True if the file does not say it."""
-    return source.training.get("dataset_sha256") in (None, data.sha256)
+def note_other_dataset(model: ImageSource, data: Dataset) -> None:
+    """Log a note if a model was trained on another dataset."""
+    if not matches_training_data(model, data):
+        _log.info("note: %s was not trained on %s", model.name, data.source)
 
 
-def _locate(source: ImageSource, dataset: str | None, data_dir: Path | None) -> tuple[str, Path]:
-    """Return the arguments of load_dataset()."""
-    saved_dir = source.training.get("data_dir")
+def matches_training_data(model: ImageSource, data: Dataset) -> bool:
+    """Return whether a dataset has the SHA-256 in the model file, or the file has none."""
+    return model.training.get("dataset_sha256") in (None, data.sha256)
+
+
+def _dataset_arguments(
+    model: ImageSource, dataset: str | None, data_dir: Path | None
+) -> tuple[str, Path]:
+    """Return the name or path and the root folder that load_dataset() needs."""
+    saved_dir = model.training.get("data_dir")
     if data_dir is None and saved_dir and Path(saved_dir).is_dir():
         data_dir = Path(saved_dir)
     folder = data_dir or DEFAULT_DATA_DIR
     if dataset is not None:
         return dataset, folder
-    # The name of a folder says nothing about where it is.
-    path = source.training.get("dataset_path") or source.dataset
+    # For a folder, model.dataset is only its name, and dataset_path is its place.
+    path = model.training.get("dataset_path") or model.dataset
     if not path:
         raise EvaluationError(
-            f"{source.name} does not say what it was trained on; name its dataset with --dataset"
+            f"{model.name} does not record its training dataset; name it with --dataset"
         )
     if path not in BUILT_IN and not Path(path).is_absolute():
         raise EvaluationError(
-            f"{source.name} was trained on {source.dataset!r}, which is not a built-in dataset; "
+            f"{model.name} was trained on {model.dataset!r}, which is not a built-in dataset; "
             "give its folder or function as --dataset"
         )
     return path, folder
 
 
-def _conversion(source: ImageSource) -> Conversion:
-    """Return the conversion of the images that a model was trained on."""
-    if "dataset_sha256" not in source.training:  # the network is not from cgan-train
-        channels, *size = source.shape
+def _conversion(model: ImageSource) -> Conversion:
+    """Return the conversion of the images for a model's training."""
+    if "dataset_sha256" not in model.training:  # the network is not from cgan-train
+        channels, *size = model.shape
         return Conversion((size[0], size[1]), channels) if all(map(is_side, size)) else Conversion()
     try:
-        return conversion_from_dict(source.training)
+        return conversion_from_dict(model.training)
     except ValueError as error:
         raise EvaluationError(
-            f"{source.name} has invalid facts about its training ({error}); train it again"
+            f"{model.name} has an invalid record of its training ({error}); train it again"
         ) from error
 
 
-def _require_variety(test: Dataset) -> None:
-    """Raise EvaluationError if the images of a test part, which has two or more, are all equal."""
+def _require_different_images(test: Dataset) -> None:
+    """Raise EvaluationError if all test images are equal. A test part has at least two images."""
     if bool((test.images == test.images[0]).all()):
         raise EvaluationError(
             f"{test.source}: evaluation needs at least two different test images; add some"

@@ -1,4 +1,4 @@
-"""The measurements of cgan-eval."""
+"""Measure the quality of generated images with all metrics of cgan-eval."""
 
 import logging
 import math
@@ -25,9 +25,9 @@ from cgan_training.evaluation.classifier import (
 from cgan_training.evaluation.memorization import memorization_rate, nearest_training_images
 from cgan_training.evaluation.quality import Reference
 
-# As many images are generated as the test set has, within these limits.
+# The number of generated images is the size of the test set, within these limits.
 MIN_IMAGES, MAX_IMAGES = 1_000, 10_000
-# For the classification accuracy score, as many as the training set has, but at least these.
+# The classification accuracy score needs the size of the training set, but at least this many.
 MIN_CAS_IMAGES = 10_000
 LOW_ACCURACY = 0.8  # a lower label accuracy gives a warning
 
@@ -36,15 +36,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of one model, and the data for its pictures."""
+    """The metrics of one model, and the data for its pictures."""
 
     name: str
-    # By name, in the order of the table; means over the image sets. None: undefined for the data.
-    figures: dict[str, float | None]
+    # Means over the image sets by key (see metrics.py). None: the metric is undefined for the data.
+    metrics: dict[str, float | None]
     deviations: dict[str, float | None]  # standard deviations; empty for a single image set
-    accuracy_by_label: tuple[float | None, ...]  # over all sets; None: not in the test set
+    accuracy_by_label: tuple[float | None, ...]  # over all sets; None: label not in the test set
     confusion: list[list[int]]  # [requested label][predicted label]
-    images: Tensor  # uint8 [n, channels, height, width], the first image set
+    images: Tensor  # the first image set, uint8 [n, channels, height, width]
     labels: Tensor  # int64 [n]
     nearest: Tensor  # int64 [n], index of the nearest training image
 
@@ -52,7 +52,7 @@ class Evaluation:
         """Return the values that --json prints."""
         return {
             "model": self.name,
-            "figures": self.figures,
+            "figures": self.metrics,
             "deviations": self.deviations,
             "accuracy_by_label": list(self.accuracy_by_label),
             "confusion": self.confusion,
@@ -82,10 +82,10 @@ class Evaluator:
         )
 
     def evaluate(self, source: ImageSource, *, quick: bool = False, repeats: int = 1) -> Evaluation:
-        """Measure the images of a source.
+        """Generate images and measure them.
 
         Args:
-            source: generates the images.
+            source: the function that generates the images.
             quick: skip the classification accuracy score, which takes minutes.
             repeats: number of image sets to generate and measure, at least 1. The classification
                 accuracy score is measured once, and the pictures show the first set.
@@ -102,20 +102,20 @@ class Evaluator:
         sets, confusions, nearest = zip(
             *(self._measure(each, labels) for each in images), strict=True
         )
-        figures, deviations = _statistics(sets)
+        metrics, deviations = _statistics(sets)
         confusion = torch.stack(confusions).sum(0)
         accuracy_by_label = confusion.diagonal() / confusion.sum(1)
-        figures["worst_label_accuracy"] = accuracy_by_label.nan_to_num(1.0).min().item()
+        metrics["worst_label_accuracy"] = accuracy_by_label.nan_to_num(1.0).min().item()
         if not quick:
             _log.info("training a classifier on generated images")
             cas_labels = _cycled(self.train.labels, max(MIN_CAS_IMAGES, len(self.train.labels)))
-            figures["cas"] = classification_accuracy_score(
+            metrics["cas"] = classification_accuracy_score(
                 source.generate(cas_labels), cas_labels, self.test
             )
         return Evaluation(
             name=source.name,
-            figures={name: _rounded(figure) for name, figure in figures.items()},
-            deviations={name: _rounded(figure) for name, figure in deviations.items()},
+            metrics={key: _rounded(value) for key, value in metrics.items()},
+            deviations={key: _rounded(value) for key, value in deviations.items()},
             accuracy_by_label=tuple(map(_rounded, accuracy_by_label.tolist())),
             confusion=confusion.tolist(),
             images=images[0],
@@ -124,20 +124,20 @@ class Evaluator:
         )
 
     def _measure(self, images: Tensor, labels: Tensor) -> tuple[dict[str, float], Tensor, Tensor]:
-        """Return an image set's figures, confusion matrix and nearest training images."""
+        """Return an image set's metrics, confusion matrix and nearest training images."""
         features, predicted = predict_with_features(self.classifier, images)
-        figures = asdict(self.reference.measure(features, predicted, labels))
-        share, real = high_frequency_share(images), self._share_of_test
-        figures["high_frequency_ratio"] = share / real if real else math.nan
+        metrics = asdict(self.reference.measure(features, predicted, labels))
+        share, test_share = high_frequency_share(images), self._share_of_test
+        metrics["high_frequency_ratio"] = share / test_share if test_share else math.nan
         nearest = nearest_training_images(images, labels, self.train)
-        figures["memorized"] = memorization_rate(nearest, self._nearest_of_test)
-        confusion = torch.zeros(2 * (self.train.classes,), dtype=torch.int64)
+        metrics["memorized"] = memorization_rate(nearest, self._nearest_of_test)
+        confusion = torch.zeros(self.train.classes, self.train.classes, dtype=torch.int64)
         confusion.index_put_((labels, predicted), torch.tensor(1), accumulate=True)
-        return figures, confusion, nearest.index
+        return metrics, confusion, nearest.index
 
 
 def measure_classifier(classifier: EvaluationClassifier, test: Dataset) -> float:
-    """Return the accuracy of the classifier on real test images; log it, with a warning if low."""
+    """Measure and log the classifier's accuracy on real test images. Log a warning if it is low."""
     accuracy = label_accuracy(classifier, test.images, test.labels)
     _log.info("accuracy of the classifier on the test set: %.2f%%", accuracy * 100)
     warn_if_low(accuracy, "the evaluation classifier on the test set")
@@ -145,10 +145,10 @@ def measure_classifier(classifier: EvaluationClassifier, test: Dataset) -> float
 
 
 def warn_if_low(accuracy: float, subject: str) -> None:
-    """Log a warning if a label accuracy is so low that the quality figures mean little."""
+    """Log a warning if a label accuracy is so low that the metrics mean little."""
     if accuracy < LOW_ACCURACY:
         _log.warning(
-            "the label accuracy of %s is only %.2f%%, so its quality figures mean little; "
+            "the label accuracy of %s is only %.2f%%, so the metrics mean little; "
             "check --dataset, or train the model longer",
             subject,
             accuracy * 100,
@@ -156,21 +156,21 @@ def warn_if_low(accuracy: float, subject: str) -> None:
 
 
 def _statistics(sets: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the mean of each figure and, for more than one set, its standard deviation."""
-    columns = {name: [each[name] for each in sets] for name in sets[0]}
-    means = {name: statistics.mean(column) for name, column in columns.items()}
+    """Return the mean of each metric, and its standard deviation if there are several sets."""
+    columns = {key: [each[key] for each in sets] for key in sets[0]}
+    means = {key: statistics.mean(column) for key, column in columns.items()}
     if len(sets) == 1:
         return means, {}
     return means, {
-        name: math.nan if math.isnan(means[name]) else statistics.stdev(column)
-        for name, column in columns.items()
+        key: math.nan if math.isnan(means[key]) else statistics.stdev(column)
+        for key, column in columns.items()
     }
 
 
-def _rounded(figure: float) -> float | None:
-    return None if math.isnan(figure) else round(figure, 4)
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)
 
 
 def _cycled(labels: Tensor, count: int) -> Tensor:
-    """Repeat the labels up to count, which keeps their proportions."""
-    return labels.repeat(-(-count // len(labels)))[:count]
+    """Repeat the labels until there are `count`, which keeps their proportions."""
+    return labels.repeat(math.ceil(count / len(labels)))[:count]

@@ -1,4 +1,4 @@
-"""Sources of generated images for evaluation: a model.pt, a run directory or an .onnx file."""
+"""Open a model.pt, a run directory or an .onnx file as a source of images for the evaluation."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,19 +17,19 @@ from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED, ImageShape
 from cgan_training.model_file import load_model
 
-CHUNK = 1000  # images generated at a time
+CHUNK = 1000  # number of images that one call generates
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """A function that generates images, and what the images show."""
+    """A function that generates images, and the metadata of the model or control behind it."""
 
-    name: str  # for messages and tables: the path that the user passed, or a control
-    dataset: str  # name of the dataset it was trained on
+    name: str  # the user's path, or the name of a control (cgan_training/evaluation/controls.py)
+    dataset: str  # name of the dataset that the model was trained on
     class_names: tuple[str, ...]  # one per label
-    shape: ImageShape  # of an image
+    shape: ImageShape  # channels, height and width of an image
     generate: Callable[[Tensor], Tensor]  # labels [n] -> uint8 [n, channels, height, width]
-    training: Mapping[str, Any] = field(default_factory=dict)  # facts in the model file
+    training: Mapping[str, Any] = field(default_factory=dict)  # record of the training, if any
 
 
 def open_source(
@@ -38,10 +38,13 @@ def open_source(
     threads: int | None = None,
     generator: str | None = None,
 ) -> ImageSource:
-    """Open a file. A model.pt and the .onnx file exported from it get the same noise.
+    """Open a model. A model.pt and the .onnx file exported from it get the same noise.
 
-    The number of threads is that of ONNX Runtime; None uses one for each core. The generator is
-    that of load_model().
+    Args:
+        path: a model.pt, a run directory or an .onnx file.
+        seed: seed of the noise.
+        threads: number of ONNX Runtime's threads; None uses one for each core.
+        generator: the name of your own generator class, as in load_model().
 
     Raises:
         cgan_runtime.CganError: the .onnx file cannot be opened.
@@ -56,12 +59,12 @@ def open_source(
 def open_onnx_source(
     path: Path, seed: int = REFERENCE_SEED, threads: int | None = None
 ) -> ImageSource:
-    """Open an exported file with any file name; see open_source()."""
+    """Open an exported file, whose name need not end in .onnx; see open_source()."""
     return onnx_source(ImageGenerator(path, provider="cpu", threads=threads), seed)
 
 
 def onnx_source(generator: ImageGenerator, seed: int = REFERENCE_SEED) -> ImageSource:
-    """Return the source of an exported file that is open."""
+    """Return an open exported file as a source of images."""
     info, name = generator.info, str(generator.model_path)
     generate = partial(_in_chunks, partial(generator.generate, seed=seed))
     return ImageSource(
@@ -70,7 +73,7 @@ def onnx_source(generator: ImageGenerator, seed: int = REFERENCE_SEED) -> ImageS
 
 
 def torch_source(source: GeneratorSource, seed: int = REFERENCE_SEED) -> ImageSource:
-    """Return the source of a generator in PyTorch."""
+    """Return a generator in PyTorch as a source of images."""
     generate = partial(_in_chunks, partial(generate_with_torch, source, seed=seed))
     return ImageSource(
         source.name,

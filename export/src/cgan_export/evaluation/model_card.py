@@ -1,4 +1,4 @@
-"""The model card: a description of a file in Markdown, from the facts in its metadata.
+"""Write the model card: a description of an exported file in Markdown, from its metadata.
 
 Its sections follow Mitchell et al. 2019, "Model Cards for Model Reporting".
 """
@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import torch
 
-from cgan_export.evaluation.figures import FIGURES
 from cgan_export.evaluation.image_sources import onnx_source
-from cgan_export.evaluation.markdown import code, escape, plain, table
+from cgan_export.evaluation.markdown import code, escape, format_value, table
+from cgan_export.evaluation.metrics import METRICS
 from cgan_export.evaluation.reproduction import reproduction, training_runs
 from cgan_runtime import ImageGenerator
 from cgan_runtime.diagnostics.speed import Speed
@@ -22,7 +22,7 @@ from cgan_runtime.model_file.contract import ModelInfo
 from cgan_training.pictures.sample_sheet import draw_sample_sheet
 
 SHEET_ROWS = 10
-VERIFICATION = {  # titles of the verification results
+VERIFICATION_TITLES = {  # titles of the verification results by key
     "max_pixel_error": "max pixel error vs PyTorch",
     "mean_pixel_error": "mean pixel error vs PyTorch",
     "images": "images compared",
@@ -30,11 +30,10 @@ VERIFICATION = {  # titles of the verification results
     "label_accuracy_change": "change of the label accuracy",
     "label_accuracy_images": "images that the quality gate compared",
 }
-RECIPE = {"recipe": "name", "seed": "seed"}
-TRAINING = {  # titles of facts of the training run
+TRAINING_TITLES = {  # titles of the training record by key
     "dataset_sha256": "SHA-256 of the dataset",
-    "stopped_after_seconds": "seconds after which --minutes ended it",
-    "seconds_limit": "seconds that --minutes allowed",
+    "stopped_after_seconds": "seconds until --minutes stopped the training",
+    "seconds_limit": "time limit of --minutes in seconds",
     "recipe_file": "recipe file",
 }
 
@@ -45,7 +44,7 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> 
     Args:
         generator: the exported file.
         speed: its speed on one thread.
-        picture: file name of its sample sheet, for the link; None if there is no sheet.
+        picture: file name of the sample sheet that the card links to, or None.
     """
     info, name = generator.info, generator.model_path.name
     runs = training_runs(info)
@@ -67,7 +66,7 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> 
         "dataset": info.dataset or "unknown",
         **_origin(info),
         **{
-            TRAINING.get(key, key): value
+            TRAINING_TITLES.get(key, key): value
             for key, value in info.training.items()
             if key not in ("started_from", "dataset_is_folder")
         },
@@ -79,7 +78,8 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> 
             f"# {escape(name)}",
             "",
             "A conditional generator (Mirza & Osindero 2014): it generates images of the requested",
-            "class. `cgan-export --card` wrote this card from the file's own metadata.",
+            "class. `cgan-export --card` wrote this card from the file's metadata and its measured",
+            "speed.",
             "",
             *([f"![Generated images, one class per column]({link})", ""] if link else []),
             "## The file",
@@ -88,7 +88,7 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> 
             "",
             "## Training",
             "",
-            *table({escape(key): plain(value) for key, value in training_facts.items()}),
+            *table({escape(key): format_value(value) for key, value in training_facts.items()}),
             "",
             *reproduction(runs),
             "## Quality",
@@ -99,12 +99,12 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> 
             "",
             *table(
                 {
-                    VERIFICATION.get(key, escape(key)): plain(value)
+                    VERIFICATION_TITLES.get(key, escape(key)): format_value(value)
                     for key, value in info.verification.items()
                 }
             ),
             "",
-            "Pixel errors are on the scale 0 to 255. Both networks get the same noise.",
+            "Pixel errors are on the scale 0 to 255. PyTorch and the file got the same noise.",
             "",
             "## Limits",
             "",
@@ -130,20 +130,20 @@ def _summary(run: Mapping[str, Any]) -> str:
 
 
 def _origin(info: ModelInfo) -> dict[str, object]:
-    """Return the name of a user's module, or the recipe of cgan-train."""
+    """Return the name of a user's module, or the recipe and seed of cgan-train."""
     if "module" in info.recipe:
         return {"network": info.recipe["module"]}
-    return {key: info.recipe.get(name, "unknown") for key, name in RECIPE.items()}
+    recipe, seed = (info.recipe.get(key, "unknown") for key in ("name", "seed"))
+    return {"recipe": recipe, "seed": seed}
 
 
 def _quality(info: ModelInfo) -> list[str]:
-    figures = {FIGURES[key].title: info.quality[key] for key in FIGURES if key in info.quality}
-    if not figures:
+    values = {METRICS[key].title: info.quality[key] for key in METRICS if key in info.quality}
+    if not values:
         return ["Not measured; `cgan-export --evaluate` measures it."]
     return [
         "Measured on images generated with this file, by a classifier trained on the real training",
         "set. Fréchet distances are scaled so that the total variance of the real test set is 100.",
-        "`cgan-eval --help` explains this.",
         "",
-        *table({title: plain(value) for title, value in figures.items()}),
+        *table({title: format_value(value) for title, value in values.items()}),
     ]

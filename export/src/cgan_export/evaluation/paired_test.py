@@ -5,33 +5,35 @@ the trained network's image is classified as its label, -1 if only the file's is
 Pairs that agree vary far less than two independent sets of images (McNemar 1947), and the mean
 difference is the loss.
 
-The test bets against the assumption that the loss is at most the limit. The capital starts at 1,
-and each pair multiplies it by 1 + bet * (difference - limit). If the assumption is true, the mean
-capital does not grow, so the capital ever reaches 1 / ERROR_LEVEL with a probability of at most
-ERROR_LEVEL (Ville 1939). This holds for any number of pairs and of looks at the result, without an
-approximation. The labels may alternate in cycles: a whole cycle does not let the mean grow either,
-because the geometric mean of its factors is at most their arithmetic mean. The assumption that the
-loss is at least the limit is tested with negative bets. (Waudby-Smith & Ramdas 2024, "Estimating
-means of bounded random variables by betting", section 4. The capital of several bets is averaged,
-because the best one depends on the unknown loss.)
+The test is an e-process for the mean of a bounded variable (Waudby-Smith & Ramdas 2024, "Estimating
+means of bounded random variables by betting", section 4). It bets against the hypothesis that the
+loss is at most the limit. The capital starts at 1, and each pair multiplies it by
+1 + bet * (difference - limit). If the hypothesis is true, the expected capital does not grow. The
+probability that the capital ever reaches 1 / ERROR_LEVEL is then at most ERROR_LEVEL (Ville 1939).
+This holds for any number of pairs and of evaluations of the test, without an approximation.
+
+The labels may cycle through the classes. The expected capital then still does not grow over a whole
+cycle, because the geometric mean of the factors is at most their arithmetic mean. Negative bets
+test the hypothesis that the loss is at least the limit. The capital of several bets is averaged,
+because the best bet depends on the loss.
 """
 
 import math
 from dataclasses import dataclass
 
-ERROR_LEVEL = 0.01  # maximum probability of a wrong decision, for either assumption
-# Shares of the largest bet that cannot lose everything. The best one is about the excess of the
-# loss divided by the variance of the differences, so the shares span two orders of magnitude.
-SHARES = tuple(0.99 * 0.5**power for power in range(8))
+ERROR_LEVEL = 0.01  # maximum probability of rejecting a hypothesis that is true
+# Bets as fractions of the largest bet that keeps the capital positive. The best bet is about the
+# excess of the loss divided by the variance of the differences, so the bets span a factor of 128.
+BET_FRACTIONS = tuple(0.99 * 0.5**power for power in range(8))
 
 
 @dataclass(frozen=True)
 class PairCounts:
     """Counts of image pairs."""
 
-    images: int  # number of pairs
-    lost: int  # classified as their label only if the trained network generates them
-    gained: int  # classified as their label only if the exported file generates them
+    images: int  # number of all pairs
+    lost: int  # pairs in which only the trained network's image is classified as its label
+    gained: int  # pairs in which only the exported file's image is classified as its label
 
     def __add__(self, other: "PairCounts") -> "PairCounts":
         return PairCounts(
@@ -39,26 +41,27 @@ class PairCounts:
         )
 
 
-def exceeds(counts: PairCounts, limit: float) -> bool:
+def loss_exceeds(counts: PairCounts, limit: float) -> bool:
     """Return whether it is proven that the loss exceeds the limit, 0 <= limit < 1."""
-    return _is_refuted(counts, limit, 1)
+    return _is_rejected(counts, limit, 1)
 
 
-def is_within(counts: PairCounts, limit: float) -> bool:
+def loss_is_within(counts: PairCounts, limit: float) -> bool:
     """Return whether it is proven that the loss does not exceed the limit, 0 <= limit < 1."""
-    return _is_refuted(counts, limit, -1)
+    return _is_rejected(counts, limit, -1)
 
 
-def _is_refuted(counts: PairCounts, limit: float, sign: int) -> bool:
+def _is_rejected(counts: PairCounts, limit: float, sign: int) -> bool:
+    """Return whether the bets reject "at most the limit" (sign 1) or "at least" (sign -1)."""
     ties = counts.images - counts.lost - counts.gained
-    logarithms = []  # of the capital of each bet
-    for share in SHARES:
-        bet = sign * share / (1 + limit)
+    logarithms = []  # logarithm of the capital for each bet
+    for fraction in BET_FRACTIONS:
+        bet = sign * fraction / (1 + limit)
         logarithms.append(
             counts.lost * math.log1p(bet * (1 - limit))
             + counts.gained * math.log1p(-bet * (1 + limit))
             + ties * math.log1p(-bet * limit)
         )
     largest = max(logarithms)
-    mean = sum(math.exp(each - largest) for each in logarithms) / len(SHARES)
+    mean = sum(math.exp(each - largest) for each in logarithms) / len(BET_FRACTIONS)
     return largest + math.log(mean) >= -math.log(ERROR_LEVEL)

@@ -1,4 +1,4 @@
-"""The pictures that `cgan-eval --output` writes."""
+"""Render the pictures of `cgan-eval --output` as PNG."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -17,7 +17,7 @@ NEAREST_ROWS = 5
 
 @plain_text_style()
 def confusion_picture(evaluation: Evaluation, class_names: Sequence[str], title: str) -> bytes:
-    """Plot the confusion matrix of the evaluation classifier as a PNG."""
+    """Plot the confusion matrix of the evaluation classifier."""
     from matplotlib.figure import Figure
 
     counts = evaluation.confusion
@@ -47,13 +47,10 @@ def nearest_picture(
     """Show generated images beside their nearest training images, two columns per class.
 
     Args:
-        evaluation: provides the first images of each class.
+        evaluation: the evaluated images; the first of each class are shown.
         train: the training images, uint8 [m, channels, height, width].
         class_names: one per label.
         title: a line below the images.
-
-    Returns:
-        The bytes of a PNG.
     """
     columns, names = [], []
     for label, name in enumerate(class_names):
@@ -64,7 +61,7 @@ def nearest_picture(
 
 
 def sheet_picture(evaluation: Evaluation, class_names: Sequence[str], title: str) -> bytes:
-    """Show the first generated images of each class as a PNG, one column per class."""
+    """Show the first generated images of each class, one column per class."""
     columns = [
         evaluation.images[evaluation.labels == label][:SHEET_ROWS]
         for label in range(len(class_names))
@@ -73,7 +70,7 @@ def sheet_picture(evaluation: Evaluation, class_names: Sequence[str], title: str
 
 
 def _columns_picture(columns: Sequence[Tensor], names: Sequence[str], title: str) -> bytes:
-    """Lay out columns of images; white images fill the shorter ones."""
+    """Lay out columns of images. Shorter columns are filled with white images."""
     rows = max(len(column) for column in columns)
     padded = [
         torch.cat([column, column.new_full((rows - len(column), *column.shape[1:]), 255)])

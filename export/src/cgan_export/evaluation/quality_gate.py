@@ -1,6 +1,7 @@
-"""The quality of an exported file's images: the quality gate and the figures in its metadata."""
+"""Measure an exported file: the quality gate, and the metrics for the file's metadata."""
 
 import logging
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from cgan_export.errors import VerificationError
 from cgan_export.evaluation.datasets import EvaluationData
 from cgan_export.evaluation.evaluator import Evaluator, measure_classifier, warn_if_low
 from cgan_export.evaluation.image_sources import CHUNK, onnx_source, torch_source
-from cgan_export.evaluation.paired_test import PairCounts, exceeds, is_within
+from cgan_export.evaluation.paired_test import PairCounts, loss_exceeds, loss_is_within
 from cgan_export.source.generator_source import GeneratorSource
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED
@@ -19,8 +20,8 @@ from cgan_training.data import Dataset
 from cgan_training.evaluation.classifier import load_or_train_classifier, predict_with_features
 from cgan_training.evaluation.classifier_progress import MAX_SECONDS
 
-BATCH_IMAGES = 10_000  # that each network generates before the result is looked at
-MAX_IMAGES = 100_000
+TEST_INTERVAL = 10_000  # image pairs between two evaluations of the test
+MAX_IMAGES = 100_000  # largest number of image pairs
 MAX_ACCURACY_LOSS = 0.001
 
 _log = logging.getLogger(__name__)
@@ -30,16 +31,21 @@ _log = logging.getLogger(__name__)
 class GateResult:
     """Result of the quality gate that a file passed."""
 
-    label_accuracy: float  # of the exported file, 0 .. 1
-    change: float  # compared with the trained network, -1 .. 1
-    images: int  # that each of them generated
-    proven: bool  # whether the loss is proven to be within the limit; otherwise it is undecided
-    classifier_accuracy: float | None = None  # on real test images, if they were given
+    label_accuracy: float  # label accuracy of the exported file, 0 to 1
+    change: float  # label accuracy of the file minus that of the trained network, -1 to 1
+    images: int  # number of image pairs compared
+    proven: bool  # whether the loss is proven to be within the limit; if not, it is undecided
+    classifier_accuracy: float | None = None  # accuracy on real test images, if they were given
 
     @property
     def trained_label_accuracy(self) -> float:
         """Label accuracy of the trained network, 0 to 1."""
         return round(self.label_accuracy - self.change, 5)
+
+    @property
+    def decision(self) -> str:
+        """The result in one word: passed or undecided."""
+        return "passed" if self.proven else "undecided"
 
 
 def compare_accuracy(
@@ -54,16 +60,16 @@ def compare_accuracy(
     """Compare the label accuracy of an exported file with that of the trained network.
 
     Both generate images from the same noise and labels, and the evaluation classifier predicts
-    their labels. paired_test.py compares them image by image. More images are generated until it
-    is proven, with an error level of 1 %, on which side of the limit the loss lies, up to 100,000.
+    their labels. Up to 100,000 pairs of images are compared, until the test in paired_test.py
+    decides with an error level of 1 % whether the loss exceeds max_loss.
 
     Args:
         generator: the exported file.
         source: the generator that was exported.
-        data: the training images, from load_training_images().
+        data: the training images, as load_training_images() returns them.
         cache_dir: folder of the evaluation classifier, which is trained at first use. That takes
             some minutes.
-        test: real test images, on which the accuracy of the classifier is measured.
+        test: real test images to measure the accuracy of the classifier.
         max_loss: largest accepted loss of label accuracy, 0 to 1.
 
     Raises:
@@ -73,46 +79,57 @@ def compare_accuracy(
     classifier = load_or_train_classifier(data, cache_dir, "--no-quality-gate omits it")
     classifier_accuracy = measure_classifier(classifier, test) if test else None
     classes = source.classes
-    chunk = -(-CHUNK // classes) * classes  # whole cycles of labels, as the test requires
-    batch = -(-BATCH_IMAGES // chunk) * chunk
+    chunk = math.ceil(CHUNK / classes) * classes  # whole cycles of labels, as the test requires
+    interval = math.ceil(TEST_INTERVAL / chunk) * chunk
     labels = torch.arange(chunk) % classes
-    counts, correct, seed = PairCounts(0, 0, 0), [0, 0], REFERENCE_SEED
-    proven = refuted = False
+    counts, seed = PairCounts(0, 0, 0), REFERENCE_SEED
+    trained_correct = exported_correct = 0
+    passed = failed = False
     logged = time.perf_counter()
     _log.info(
-        "quality gate: comparing the label accuracies of %s to %s pairs of images",
-        *(f"{batch:,}", f"{MAX_IMAGES:,}"),
+        "quality gate: comparing label accuracies on at least %s and at most %s pairs of images",
+        f"{interval:,}",
+        f"{MAX_IMAGES:,}",
     )
-    while counts.images < MAX_IMAGES and not proven and not refuted:
+    while counts.images < MAX_IMAGES and not passed and not failed:
         trained, exported = (
             predict_with_features(classifier, each.generate(labels))[1] == labels
             for each in (torch_source(source, seed), onnx_source(generator, seed))
         )
-        seed += 1
+        seed += 1  # generate() begins at index 0, so another seed gives new noise
         lost, gained = int((trained & ~exported).sum()), int((exported & ~trained).sum())
         counts += PairCounts(chunk, lost, gained)
-        correct = [correct[0] + int(trained.sum()), correct[1] + int(exported.sum())]
-        if counts.images % batch == 0:
-            refuted, proven = exceeds(counts, max_loss), is_within(counts, max_loss)
+        trained_correct += int(trained.sum())
+        exported_correct += int(exported.sum())
+        if counts.images % interval == 0:
+            failed, passed = loss_exceeds(counts, max_loss), loss_is_within(counts, max_loss)
         if time.perf_counter() - logged >= MAX_SECONDS:
             logged = time.perf_counter()
             _log.info("quality gate: %s pairs compared", f"{counts.images:,}")
-    subject = f"the trained network in the quality gate ({counts.images:,} images)"
-    warn_if_low(correct[0] / counts.images, subject)
-    if refuted:
-        raise VerificationError(_refusal(data, max_loss, correct, counts.images))
-    trained_accuracy, exported_accuracy = (each / counts.images for each in correct)
-    if not proven:
+    images = counts.images
+    trained_accuracy, exported_accuracy = trained_correct / images, exported_correct / images
+    warn_if_low(trained_accuracy, f"the trained network in the quality gate ({images:,} images)")
+    if failed:
+        raise VerificationError(
+            f"the exported file loses more than {max_loss * 100:.4g} percentage points of label "
+            f"accuracy ({exported_accuracy:.2%} instead of {trained_accuracy:.2%}, proven by "
+            f"{images:,} images), so nothing was written; name the model's --dataset if it was not "
+            f"trained on {data.name}, or try another --precision, a larger --max-accuracy-loss, or "
+            "--no-quality-gate"
+        )
+    if not passed:
         _log.info(
             "note: %s images do not decide whether the loss of label accuracy exceeds %.4g points",
-            f"{counts.images:,}",
+            f"{images:,}",
             max_loss * 100,
         )
-    change = round(exported_accuracy - trained_accuracy, 5)
-    if classifier_accuracy is not None:
-        classifier_accuracy = round(classifier_accuracy, 4)
-    accuracy = round(exported_accuracy, 5)
-    return GateResult(accuracy, change, counts.images, proven, classifier_accuracy)
+    return GateResult(
+        label_accuracy=round(exported_accuracy, 5),
+        change=round(exported_accuracy - trained_accuracy, 5),
+        images=images,
+        proven=passed,
+        classifier_accuracy=None if classifier_accuracy is None else round(classifier_accuracy, 4),
+    )
 
 
 def measure_quality(
@@ -122,29 +139,19 @@ def measure_quality(
 
     Args:
         generator: the exported file.
-        data: the real images, from load_evaluation_data().
+        data: the real images, as load_evaluation_data() returns them.
         cache_dir: as in compare_accuracy().
 
     Returns:
-        The figures of `cgan-eval --quick` that are defined for this dataset, and
-        classifier_accuracy: the accuracy of the evaluation classifier on the real test set.
+        The metrics of `cgan-eval --quick` that are defined for this dataset, and
+        classifier_accuracy, the accuracy of the evaluation classifier on the real test set.
 
     Raises:
         cgan_runtime.OutputError: cache_dir is not writable.
     """
     evaluator = Evaluator(data, cache_dir)
-    source = replace(onnx_source(generator), name="the exported file")  # not a temporary name
-    figures = evaluator.evaluate(source, quick=True).figures
-    figures["classifier_accuracy"] = round(evaluator.classifier_accuracy, 4)
-    return {name: figure for name, figure in figures.items() if figure is not None}
-
-
-def _refusal(data: Dataset, max_loss: float, correct: list[int], images: int) -> str:
-    trained, exported = correct
-    return (
-        f"the label accuracy of the exported file is {exported / images:.2%}, and that of the "
-        f"trained network {trained / images:.2%}: {images:,} images prove a loss of more than "
-        f"{max_loss * 100:.4g} percentage points, so nothing was written; if the model was not "
-        f"trained on {data.name}, name its --dataset; otherwise try another --precision, a larger "
-        "--max-accuracy-loss, or --no-quality-gate"
-    )
+    # Messages must not show the temporary name that the file still has.
+    source = replace(onnx_source(generator), name="the exported file")
+    metrics = evaluator.evaluate(source, quick=True).metrics
+    metrics["classifier_accuracy"] = round(evaluator.classifier_accuracy, 4)
+    return {key: value for key, value in metrics.items() if value is not None}

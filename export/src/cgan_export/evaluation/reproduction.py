@@ -1,4 +1,4 @@
-"""The section of a model card that says how to train the model again."""
+"""Write the section of a model card that tells how to train the model again."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from cgan_training.recipe import load_recipe, recipe_from_dict, recipe_names
 
 
 def training_runs(info: ModelInfo) -> list[Mapping[str, Any]]:
-    """Return the training runs that led to the model, the first run first."""
+    """Return the records of the training runs that led to the model, in order."""
     runs: list[Mapping[str, Any]] = [
         {**info.training, "recipe": dict(info.recipe), "dataset": info.dataset}
     ]
@@ -24,10 +24,10 @@ def training_runs(info: ModelInfo) -> list[Mapping[str, Any]]:
 
 
 def reproduction(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the commands that train the model again, what they need, and the complete recipes.
+    """Return the commands that train the model again, the files they need, and the full recipes.
 
-    Commands are given only if the metadata contains all options. They say that they reproduce the
-    weights only if they do.
+    There are no commands if the metadata lacks an option. The introduction claims identical weights
+    only for uninterrupted runs on a CPU without a time limit.
     """
     try:
         commands = [_command(number, run) for number, run in enumerate(runs, 1)]
@@ -36,19 +36,19 @@ def reproduction(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     recipes = [line for run in runs if "name" in run["recipe"] for line in _recipe(run["recipe"])]
     if not commands:
         return recipes
-    needs = [line for number, run in enumerate(runs, 1) for line in _needs(number, run)]
-    return [_introduction(runs), "", *commands, "", *needs, *recipes]
+    files = [line for number, run in enumerate(runs, 1) for line in _needed_files(number, run)]
+    return [_introduction(runs), "", *commands, "", *files, *recipes]
 
 
 def _introduction(runs: Sequence[Mapping[str, Any]]) -> str:
-    reasons = dict.fromkeys(reason for run in runs for reason in _differences(run))
+    reasons = dict.fromkeys(reason for run in runs for reason in _reasons_for_other_weights(run))
     many = len(runs) > 1
     if not reasons:
         what = "these commands reproduce" if many else "this command reproduces"
         return f"On the same machine with the same versions, {what} the weights:"
     what = "These commands train" if many else "This command trains"
     because = ", and because ".join(reasons)
-    return f"{what} a similar model, not one with the same weights, because {because}:"
+    return f"{what} a similar model with other weights, because {because}:"
 
 
 def _command(number: int, run: Mapping[str, Any]) -> str:
@@ -77,8 +77,8 @@ def _command(number: int, run: Mapping[str, Any]) -> str:
     return f"    {program}{start_from}{''.join(words)}{grayscale}"
 
 
-def _differences(run: Mapping[str, Any]) -> list[str]:
-    """Return the reasons why the command of a run trains other weights."""
+def _reasons_for_other_weights(run: Mapping[str, Any]) -> list[str]:
+    """Return the reasons why the command of a run does not reproduce its weights."""
     recipe, reasons = run["recipe"], []
     if _time_limit(run):
         reasons.append("the schedules of a run with --minutes depend on the machine's speed")
@@ -88,25 +88,26 @@ def _differences(run: Mapping[str, Any]) -> list[str]:
         reasons.append("only training on a CPU is reproducible")
     if run.get("resumed"):
         reasons.append(
-            "the training was resumed after a part with a time limit or in another environment"
+            "the training was resumed after --minutes stopped it, or in another environment"
         )
     return reasons
 
 
 def _time_limit(run: Mapping[str, Any]) -> float | None:
-    """Return the limit of --minutes in seconds, or None."""
+    """Return the time limit of --minutes in seconds, or None."""
     return run.get("seconds_limit") or run.get("stopped_after_seconds")
 
 
-def _needs(number: int, run: Mapping[str, Any]) -> list[str]:
-    """Return lines about the files that a command needs."""
+def _needed_files(number: int, run: Mapping[str, Any]) -> list[str]:
+    """Return lines of text about the files that the command of a run needs."""
     lines = []
     if _needs_file(run["recipe"]):
         lines.append(f"Save the recipe of run {number} below as `{_recipe_file(number)}`.")
     if _is_path(run):
         folder = escape(run["dataset"])
         lines.append(
-            f"The dataset {folder} is a folder or a file; replace `path/to` by the path to it."
+            f"The dataset {folder} is a folder or a file; replace `path/to` with the "
+            "folder that contains it."
         )
     return [*lines, ""] if lines else []
 
@@ -116,7 +117,7 @@ def _is_path(run: Mapping[str, Any]) -> bool:
 
 
 def _needs_file(recipe: Mapping[str, Any]) -> bool:
-    """Return whether a recipe differs from the built-in one of its name in more than options."""
+    """Return whether a recipe differs from the built-in one in more than epochs and the like."""
     if recipe.get("name") not in recipe_names():
         return True
     options = {key: recipe[key] for key in ("epochs", "precision", "seed") if key in recipe}

@@ -40,7 +40,7 @@ def load_checkpoint(run_dir: Path) -> tuple[dict[str, Any], str | None]:
         return _load(newest), None
     except CheckpointError as error:
         try:
-            return _load(run_dir / PREVIOUS_NAME), str(error).rpartition("; ")[0]
+            return _load(run_dir / PREVIOUS_NAME), error.problem
         except CheckpointError:
             raise error from None
 
