@@ -1,3 +1,5 @@
+"""Training, export and generation with named classes from a folder of IDX files."""
+
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""No command uses the network: each runs in a namespace without one, or with sockets forbidden."""
+"""No command uses the network: they run in a namespace without one, or with forbidden sockets."""
 
 import subprocess
 import sys
@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from commands import in_one_process
 
-Offline = Callable[..., Any]  # returns the Result of conftest.py
 # Python reports every socket and every name lookup to the audit hooks.
 FORBID_SOCKETS = """
     import sys
@@ -23,17 +22,12 @@ FORBID_SOCKETS = """
 """
 
 
-@pytest.fixture
-def offline(run: Callable[..., Any]) -> Offline:
-    """Run a command without any network, not even 127.0.0.1."""
+def test_only_a_download_needs_a_network(
+    run: Callable[..., Any], small_toml: Path, classifier_cache: Path, tmp_path: Path
+) -> None:
+    """In a new network namespace, not even 127.0.0.1 can be reached."""
     if run("unshare", "-rn", "true").code:
         pytest.skip("this system allows no network namespaces")
-    return lambda *words: run("unshare", "-rn", *map(str, words))
-
-
-def test_only_a_download_needs_a_network(
-    offline: Offline, small_toml: Path, classifier_cache: Path, tmp_path: Path
-) -> None:
     train, cache = ("cgan-train", "--recipe", small_toml), ("--cache-dir", classifier_cache)
     bulk = ("--count", 30, "--shard-images", 100, "--format", "idx", "--output", "bulk")
     download = ("--dataset", "mnist", "--data-dir", tmp_path / "data", "--run-dir", "mnist")
@@ -44,7 +38,7 @@ def test_only_a_download_needs_a_network(
         ("cgan-bulk", *bulk),
         (*train, *download),
     )
-    done = offline(*commands)
+    done = run("unshare", "-rn", *commands)
     *_, error, last = done.stderr.decode().splitlines()
     assert last == "cgan_training.cli.train ended with the exit code 1"
     assert error.startswith("error: ")

@@ -1,3 +1,5 @@
+"""The reasons why CUDA cannot be used."""
+
 import ctypes
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace

@@ -1,3 +1,5 @@
+"""Atomic writes, temporary files and file names."""
+
 import errno
 import os
 import stat

@@ -1,3 +1,5 @@
+"""ImageGenerator: its arguments, batches, streams, copies and results."""
+
 import copy
 import pickle
 from collections.abc import Callable, Mapping

@@ -1,3 +1,5 @@
+"""Grids of images, and their preview on a terminal."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

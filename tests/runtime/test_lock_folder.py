@@ -1,3 +1,5 @@
+"""The lock of a folder."""
+
 import sys
 import threading
 from contextlib import suppress

@@ -1,3 +1,5 @@
+"""Opening a session of onnxruntime."""
+
 import itertools
 import subprocess
 import sys

@@ -33,15 +33,6 @@ def test_single_images_equal_those_of_a_batch(generator: ImageGenerator, labels:
     assert np.abs(np.concatenate(alone) - batch).max() <= 1  # float sums depend on the batch size
 
 
-def test_threads_share_a_generator(generator: ImageGenerator, labels: list[int]) -> None:
-    expected = [generator.generate(label, seed=SEED, start=i) for i, label in enumerate(labels)]
-    with ThreadPoolExecutor(4) as pool:
-        images = pool.map(
-            lambda i: generator.generate(labels[i], seed=SEED, start=i), range(IMAGES)
-        )
-        np.testing.assert_array_equal(list(images), expected)
-
-
 def test_threads_generate_independent_noise() -> None:
     expected = [standard_normal(seed, seed, 3, 64) for seed in range(IMAGES)]
     with ThreadPoolExecutor(4) as pool:
