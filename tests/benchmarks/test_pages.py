@@ -25,7 +25,7 @@ from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_training.evaluation.controls import CONTROLS, SHIFTED
 
 CARD = SHIPPED_MODEL.with_suffix(".md")
-PAGES = {"training": training.page, "training-cuda": training.page} | {
+PAGE_TEXTS = {"training": training.page, "training-cuda": training.page} | {
     module.BENCHMARK: lambda record, module=module: module.page(record["rows"])
     for module in (frontier, inference, roofline, scaling, startup)
 }
@@ -38,12 +38,12 @@ TABLES: dict[str, Callable[[Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", PAGE_TEXTS)
 def test_a_page_agrees_with_the_last_record(name: str) -> None:
     record = harness.last_record(name)
     assert record is not None
     page = (harness.PAGES / f"{name}.md").read_text("utf-8")
-    assert page.startswith(PAGES[name](record).strip())
+    assert page.startswith(PAGE_TEXTS[name](record).strip())
     assert page.endswith(f"\n{harness.conditions(record)}\n")
 
 

@@ -186,25 +186,33 @@ def test_requantization_of_extreme_scales_and_sums(tmp_path: Path) -> None:
             np.testing.assert_array_equal(np.stack(actual), expected, str(scale))
 
 
-def test_the_example_program_writes_a_picture(tmp_path: Path) -> None:
+def make_example(kind: str, folder: Path) -> Path:
+    """Compile the example program that is generated beside net.c."""
     require("gcc")
-    for kind, header in (("shipped", b"P5\n28 28\n255\n"), ("perceptron, RGB", b"P6\n9 6\n255\n")):
-        network = make_network(kind)
-        folder = network.write_c(tmp_path / kind).parent / "example"
-        subprocess.run(["make", "-s", "net", "CC=gcc"], cwd=folder, check=True)
-        picture = subprocess.run(
-            [folder / "net", "0", "5", "7"], stdout=subprocess.PIPE, check=True
-        )
-        image = network.generate(5, 7, 1)[0]
-        assert picture.stdout == header + image.transpose(1, 2, 0).tobytes()
-        for arguments in (["99"], ["three"], [""], ["0", "-1"], ["0", "0", "1x"], ["0"] * 4):
-            wrong = subprocess.run([folder / "net", *arguments], capture_output=True, check=False)
-            assert (wrong.returncode, wrong.stdout) == (2, b"")
-            assert wrong.stderr.startswith(b"error: LABEL must be 0 to ")
-        with Path("/dev/full").open("wb") as full:
-            failed = subprocess.run([folder / "net"], stdout=full, stderr=-1, check=False)
-        assert failed.returncode == 1
-        assert failed.stderr == b"error: cannot write the image: No space left on device\n"
+    example = make_network(kind).write_c(folder / "net").parent / "example"
+    subprocess.run(["make", "-s", "net", "CC=gcc"], cwd=example, check=True)
+    return example / "net"
+
+
+@pytest.mark.parametrize(
+    ("kind", "header"), [("shipped", b"P5\n28 28\n255\n"), ("perceptron, RGB", b"P6\n9 6\n255\n")]
+)
+def test_the_example_program_writes_a_picture(tmp_path: Path, kind: str, header: bytes) -> None:
+    picture = subprocess.check_output([make_example(kind, tmp_path), "0", "5", "7"])
+    image = make_network(kind).generate(5, 7, 1)[0]
+    assert picture == header + image.transpose(1, 2, 0).tobytes()
+
+
+def test_the_example_program_reports_errors(tmp_path: Path) -> None:
+    program = make_example("shipped", tmp_path)
+    for arguments in (["99"], ["three"], [""], ["0", "-1"], ["0", "0", "1x"], ["0"] * 4):
+        wrong = subprocess.run([program, *arguments], capture_output=True, check=False)
+        assert (wrong.returncode, wrong.stdout) == (2, b""), arguments
+        assert wrong.stderr.startswith(b"error: LABEL must be 0 to "), arguments
+    with Path("/dev/full").open("wb") as full:
+        failed = subprocess.run([program], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr == b"error: cannot write the image: No space left on device\n"
 
 
 def test_a_rust_program_generates_the_same_image(tmp_path: Path) -> None:

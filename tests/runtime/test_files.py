@@ -46,9 +46,7 @@ def test_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
-    "error", [ZeroDivisionError(), KeyError("key"), ValueError(), KeyboardInterrupt()], ids=repr
-)
+@pytest.mark.parametrize("error", [KeyError("key"), KeyboardInterrupt()], ids=repr)
 def test_exception_keeps_the_old_file(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "digit.png"
     path.write_bytes(b"old")

@@ -305,30 +305,35 @@ def test_copy_needs_the_same_file(
         make_copy(generator)
 
 
-@pytest.mark.parametrize("output", ["a row less", "a row more", "float32"])
+def _drop_a_row(graph: onnx.GraphProto) -> onnx.NodeProto:
+    for name, value in (("first", 1), ("last", 2**31)):
+        graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
+    return helper.make_node("Slice", ["images", "first", "last"], [IMAGE])
+
+
+def _repeat_the_rows(_: onnx.GraphProto) -> onnx.NodeProto:
+    return helper.make_node("Concat", ["images", "images"], [IMAGE], axis=0)
+
+
+def _return_floats(graph: onnx.GraphProto) -> onnx.NodeProto:
+    graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    return helper.make_node("Cast", ["images"], [IMAGE], to=TensorProto.FLOAT)
+
+
+@pytest.mark.parametrize("make_last_node", [_drop_a_row, _repeat_the_rows, _return_floats])
 @pytest.mark.parametrize("count", [1, MAX_BATCH + 1])
 def test_output_must_be_an_image_for_each_label(
     make_model: Callable[..., Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    output: str,
+    make_last_node: Callable[[onnx.GraphProto], onnx.NodeProto],
     count: int,
 ) -> None:
     """Graph validation rejects such a model; without it, the generator rejects the output."""
 
     def edit(graph: onnx.GraphProto) -> None:
         graph.node[-1].output[0] = "images"
-        node = helper.make_node
-        if output == "float32":
-            graph.node.append(node("Cast", ["images"], [IMAGE], to=TensorProto.FLOAT))
-            graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
-        elif output == "a row more":
-            graph.node.append(node("Concat", ["images", "images"], [IMAGE], axis=0))
-        else:
-            for name, value in (("first", 1), ("last", 2**31)):
-                value_proto = numpy_helper.from_array(np.array([value]), name)
-                graph.initializer.append(value_proto)
-            graph.node.append(node("Slice", ["images", "first", "last"], [IMAGE]))
+        graph.node.append(make_last_node(graph))
 
     path = make_model(tmp_path / "m.onnx", edit=edit)
     valid = ValidModel("0" * 64, MAX_BATCH)

@@ -19,8 +19,10 @@ from cgan_runtime.inference import cuda_diagnostics, session
 from cgan_runtime.inference.threads import available_threads
 
 
-@pytest.mark.parametrize("provider", ["auto", "cpu", "cuda"])
-@pytest.mark.parametrize("failure", [None, NativeError("no device")], ids=repr)
+@pytest.mark.parametrize(
+    ("provider", "failure"),
+    [("auto", NativeError("no device")), ("cpu", None), ("cuda", NativeError("no device"))],
+)
 def test_sessions_print_nothing(
     fake: Fake, capfd: pytest.CaptureFixture[str], provider: str, failure: Exception | None
 ) -> None:
