@@ -67,8 +67,8 @@ async function openModel(context, address, threads) {
   const parameters = { numThreads: threads, repeats: REPEATS, noiseDim: NOISE_DIM };
   await page.evaluate(async ({ numThreads, repeats, noiseDim }) => {
     const { ONNXRUNTIME } = await import("./built.js");
-    const { BUILDS, filesOf } = await import("./builds.js");
-    const { standardNormal } = await import("./noise.js");
+    const { BUILDS, filesOf } = await import("./images/builds.js");
+    const { standardNormal } = await import("./images/noise.js");
     const folder = new URL(`vendor/onnxruntime-web-${ONNXRUNTIME}/`, location.href);
     const [module, mjs, wasm] = filesOf(BUILDS.wasm).map((file) => new URL(file, folder).href);
     const ort = await import(module);

@@ -1,6 +1,6 @@
 /**
- * Build dist/, the folder to host: src/, the shipped model, onnxruntime-web, the licenses, and the
- * tutorial, as the pages of `make docs` if they were built.
+ * Build dist/, the folder to host. It contains src/, the shipped model, onnxruntime-web, the
+ * licenses and the tutorial. The tutorial is HTML if `make docs` was run, otherwise text.
  */
 import { createHash } from "node:crypto";
 import {
@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { BUILDS, filesOf } from "./src/builds.js";
+import { BUILDS, filesOf } from "./src/images/builds.js";
 
 const HERE = new URL("./", import.meta.url);
 const SOURCE = new URL("src/", HERE);
@@ -28,7 +28,7 @@ export const DIST = fileURLToPath(new URL("dist/", HERE));
 const RUNTIME_FILES = Object.values(BUILDS).flatMap(filesOf);
 const WORKER = "service-worker.js";
 const LICENSES = "licenses.txt";
-const TEXTS = [LICENSES, "tutorial.txt"]; // fetched if a visitor opens them
+const TEXTS = [LICENSES, "tutorial.txt"]; // files that are fetched only if a visitor opens them
 
 /** Delete dist/ and build it again. */
 export function build() {
@@ -37,6 +37,9 @@ export function build() {
   const dist = new URL("dist/", HERE);
   rmSync(dist, { recursive: true, force: true });
   cpSync(SOURCE, dist, { recursive: true });
+  for (const file of [WORKER, ...pageFiles()].filter((name) => name.endsWith(".js"))) {
+    writeFileSync(DIST + file, withoutComments(readFileSync(DIST + file, "utf8")));
+  }
   cpSync(MODEL, new URL("digits.onnx", dist));
   cpSync(TUTORIAL, new URL("tutorial.txt", dist));
   const hasSite = existsSync(new URL("tutorial/README.html", SITE));
@@ -56,6 +59,11 @@ export function build() {
     cpSync(new URL(`dist/${original}`, RUNTIME), new URL(vendor + file, dist));
   }
   fillInWorker(dist, vendor);
+}
+
+/** Remove comments that fill whole lines: a sixth of the page's code after compression. */
+function withoutComments(code) {
+  return code.replace(/^ *\/\*\*[^]*?\*\/\n|^ *\/\/.*\n/gm, "");
 }
 
 /** Return the license texts of everything in dist/. */
@@ -79,39 +87,44 @@ function licenses(version) {
     .concat("\n");
 }
 
-/** Write the files that the page consists of, with their SHA-256, into the service worker. */
+/** Return the paths of the files of the page and of the model, below dist/. */
+function pageFiles(folder = "") {
+  const skipped = ["docs", "vendor", WORKER, ...TEXTS];
+  const entries = readdirSync(DIST + folder, { withFileTypes: true });
+  return entries.flatMap((entry) => {
+    const path = folder + entry.name;
+    if (skipped.includes(path)) return [];
+    return entry.isDirectory() ? pageFiles(`${path}/`) : [path];
+  });
+}
+
+/** Write the SHA-256 of each file into the service worker. */
 function fillInWorker(dist, vendor) {
   const hashOf = (file) =>
     createHash("sha256")
       .update(readFileSync(new URL(file, dist)))
       .digest("hex");
-  const skipped = [WORKER, ...TEXTS, "vendor", "docs"];
-  const files = readdirSync(dist)
-    .filter((file) => !skipped.includes(file))
-    .sort();
   const hashes = { "": hashOf("index.html") };
-  for (const file of files) hashes[file] = hashOf(file);
-  const later = {};
-  for (const file of [...TEXTS, ...RUNTIME_FILES.map((each) => vendor + each)]) {
-    later[file] = hashOf(file);
+  for (const file of pageFiles().sort()) hashes[file] = hashOf(file);
+  const cachedOnFetch = {};
+  for (const file of [...TEXTS, ...RUNTIME_FILES.map((name) => vendor + name)]) {
+    cachedOnFetch[file] = hashOf(file);
   }
   const worker = new URL(WORKER, dist);
   const template = readFileSync(worker, "utf8");
-  const contents = JSON.stringify([template, hashes, later]);
+  const contents = JSON.stringify([template, hashes, cachedOnFetch]);
   const filled = template
     .replace("__BUILD__", createHash("sha256").update(contents).digest("hex").slice(0, 12))
     .replace('{ __FILES__: "" }', JSON.stringify(hashes, null, 1))
-    .replace('{ __LATER__: "" }', JSON.stringify(later, null, 1));
+    .replace('{ __CACHED_ON_FETCH__: "" }', JSON.stringify(cachedOnFetch, null, 1));
   writeFileSync(worker, filled);
 }
 
-/** Return what a visitor fetches by part, in bytes: [uncompressed, with gzip]. */
+/** Return the download size of each part in bytes: [uncompressed, with gzip]. */
 export function sizes() {
   const { version } = JSON.parse(readFileSync(new URL("package.json", RUNTIME), "utf8"));
-  const files = readdirSync(DIST, { withFileTypes: true }).filter((entry) => entry.isFile());
-  const other = ["digits.onnx", ...TEXTS];
-  const parts = { page: files.map(({ name }) => name).filter((name) => !other.includes(name)) };
-  parts.model = ["digits.onnx"];
+  const page = [WORKER, ...pageFiles().filter((file) => file !== "digits.onnx")];
+  const parts = { page, model: ["digits.onnx"] };
   for (const [name, build] of Object.entries(BUILDS)) {
     parts[name] = filesOf(build).map((file) => `vendor/onnxruntime-web-${version}/${file}`);
   }

@@ -1,8 +1,9 @@
-"""Write what cgan-run and the web page share, from the tables of cgan_runtime.
+"""Write the tables of cgan_runtime/model_file into the web page and docs/contract.md.
 
     python web/generate.py    # after a change of cgan_runtime/model_file
 
-writes web/src/rules.js, and the operator table of docs/contract.md.
+The page gets limits, protobuf fields, operators and messages in web/src/model/tables.js, and
+docs/contract.md gets a table of the operators.
 """
 
 import json
@@ -14,19 +15,26 @@ from cgan_runtime.model_file import checksum, contract, messages, protobuf
 from cgan_runtime.model_file.validation import rules, symbolic
 
 ROOT = Path(__file__).parents[1]
-RULES = ROOT / "web" / "src" / "rules.js"
+TABLES = ROOT / "web" / "src" / "model" / "tables.js"
 CONTRACT = ROOT / "docs" / "contract.md"
+LIMITS = {  # names of the limits that the page uses, by module
+    contract: "MAX_BATCH MAX_DESCRIPTION MAX_GOLDEN_BYTES MAX_JSON_LEVELS MAX_OPSET",
+    messages: "MAX_QUOTED",
+    protobuf: "MAX_FIELDS",
+    rules: "MAX_AXES MAX_ELEMENTS MAX_FILE_BYTES MAX_IMAGE_ELEMENTS MAX_IMAGE_MULTIPLICATIONS "
+    "MAX_INPUTS_AND_OUTPUTS MAX_METADATA MAX_MULTIPLICATIONS MAX_NODES MAX_TENSORS",
+    symbolic: "MAX_KNOWN_VALUES",
+}
 START, END = "<!-- operators: web/generate.py -->\n", "<!-- end of operators -->\n"
 
 
-def rules_js() -> str:
+def tables_js() -> str:
     """Return a JavaScript module with the tables."""
     tables: dict[str, Mapping[Any, Any]] = {
         "LIMITS": {
             name: getattr(module, name)
-            for module in (rules, contract, protobuf, symbolic)
-            for name in vars(module)
-            if name.startswith("MAX_") and isinstance(getattr(module, name), int)
+            for module, names in LIMITS.items()
+            for name in names.split()
         }
         | {"MIN_OPSET": contract.OPSET, "IR_VERSION": contract.IR_VERSION},
         "CONTRACT": {
@@ -45,13 +53,13 @@ def rules_js() -> str:
             "checksumBytes": checksum.CHECKSUM_BYTES,
         },
         "TYPES": {
-            number: {"name": name, "bytes": rules.BYTES[number]}
+            number: {"name": name, "bytes": rules.ELEMENT_BYTES[number]}
             for number, name in rules.TYPE_NAMES.items()
         },
         "MODEL_SCHEMA": _schema(rules.MODEL_SCHEMA),
         "ATTRIBUTE_KINDS": rules.ATTRIBUTE_KINDS,
         "VARIABLES": rules.VARIABLES,
-        "OPERATORS": {name: _operator(each) for name, each in rules.OPERATORS.items()},
+        "OPERATORS": {name: _operator(operator) for name, operator in rules.OPERATORS.items()},
         "MESSAGES": messages.MESSAGES,
         "PAGE_ADVICE": messages.PAGE_ADVICE,
     }
@@ -63,30 +71,28 @@ def rules_js() -> str:
 
 
 def _operator(operator: rules.Operator) -> dict[str, Any]:
-    """Return an operator without the fields that have their defaults."""
-    defaults = operator._field_defaults
-    fields = {key: value for key, value in operator._asdict().items() if key not in defaults}
-    attributes = {
-        name: [each.kind, each.default, *([each.choices] if each.choices else [])]
-        for name, each in operator.attributes.items()
+    """Return the fields of an operator, without those that have their defaults."""
+    fields = operator._asdict()
+    fields["attributes"] = {
+        name: _attribute(attribute) for name, attribute in operator.attributes.items()
     }
-    return (
-        fields
-        | ({"attributes": attributes} if attributes else {})
-        | ({"output": operator.output} if operator.output != defaults["output"] else {})
-        | ({"variadic": True} if operator.variadic else {})
-    )
+    defaults = operator._field_defaults
+    return {name: value for name, value in fields.items() if value != defaults.get(name)}
+
+
+def _attribute(attribute: rules.Attribute) -> list[Any]:
+    """Return [kind, default], or [kind, default, choices]."""
+    kind, default, choices = attribute
+    return [kind, default, choices] if choices else [kind, default]
 
 
 def _schema(schema: protobuf.Schema) -> dict[int, Any]:
-    """Return the fields of a message by number: kind and whether they are repeated."""
-    return {
-        number: {
-            "kind": _schema(kind) if isinstance(kind, dict) else kind.__name__,
-            "repeated": repeated,
-        }
-        for number, (kind, repeated) in schema.items()
-    }
+    """Return the fields of a message by number: [name, kind], or [name, kind, true] if repeated."""
+    fields = {}
+    for number, (name, kind, repeated) in schema.items():
+        field = [name, _schema(kind) if isinstance(kind, dict) else kind.__name__]
+        fields[number] = [*field, True] if repeated else field
+    return fields
 
 
 def operator_table() -> str:
@@ -106,7 +112,7 @@ def operator_table() -> str:
 def _types_of(operator: rules.Operator, variable: str) -> str:
     types = operator.types if variable == "T" else rules.VARIABLES[variable]
     groups = {rules.ANY: "any", rules.NUMBER: "number", rules.REAL: "real"}
-    return groups.get(types) or " or ".join(rules.TYPE_NAMES[each] for each in types)
+    return groups.get(types) or " or ".join(rules.TYPE_NAMES[number] for number in types)
 
 
 def contract_page(page: str) -> str:
@@ -117,5 +123,5 @@ def contract_page(page: str) -> str:
 
 
 if __name__ == "__main__":
-    RULES.write_text(rules_js(), encoding="utf-8")
+    TABLES.write_text(tables_js(), encoding="utf-8")
     CONTRACT.write_text(contract_page(CONTRACT.read_text(encoding="utf-8")), encoding="utf-8")

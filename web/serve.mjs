@@ -23,7 +23,7 @@ const TYPES = {
  * Serve a folder on 127.0.0.1.
  *
  * @param {string} folder
- * @param {number} port - 0 selects a free one
+ * @param {number} port - 0 selects a free port
  * @param {string} base - URL path of the folder, with a slash at both ends
  * @param {object} extraHeaders
  * @param {object} types - Content-Type by extension
@@ -64,7 +64,7 @@ export function serve(folder, port, base = "/", extraHeaders = {}, types = TYPES
   });
 }
 
-/** Return the path of a file below the folder, or null if a request names none. */
+/** Return the path of a file below the folder, or null if the request is invalid. */
 function filePath(url, base) {
   const [path] = url.replace(/^https?:\/\/[^/?#]*/i, "").split(/[?#]/);
   if (!path.startsWith(base)) return null;
@@ -78,7 +78,7 @@ function filePath(url, base) {
   return isHidden ? null : parts.join("/") || "index.html";
 }
 
-/** Return a port from the command line, or null. */
+/** Return the port that a text of the command line states, or null. */
 function parsePort(text) {
   return /^[0-9]{1,5}$/.test(text) && Number(text) < 65536 ? Number(text) : null;
 }

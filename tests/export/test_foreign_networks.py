@@ -27,7 +27,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_every_tensor_has_the_inferred_shape(exported: Path) -> None:
     content = exported.read_bytes()
     assert validate_model(content, "m.onnx").max_batch == 1024
-    known = validate_graph(content).known
+    tensors = validate_graph(content).tensors
     model = onnx.ModelProto.FromString(content)
     names = [name for node in model.graph.node for name in node.output]
     for name in set(names) - {each.name for each in model.graph.output}:
@@ -39,4 +39,4 @@ def test_every_tensor_has_the_inferred_shape(exported: Path) -> None:
         noise = np.zeros((count, NOISE_DIM), np.float32)
         results = session.run(names, {NOISE: noise, LABEL: np.arange(count) % CLASSES})
         for name, result in zip(names, results, strict=True):
-            assert result.shape == known[name].tensor.shape_for(count), name
+            assert result.shape == tensors[name].tensor.shape_for(count), name

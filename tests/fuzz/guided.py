@@ -45,14 +45,16 @@ def compare_readers(body: bytes) -> None:
     COUNTS["accepted"] += 1
     expected = onnx.ModelProto.FromString(content)
     actual = protobuf.read_message(content, rules.MODEL_SCHEMA)
-    assert [(node[1], node[2], node[4]) for node in actual[7][1]] == [
+    graph = actual["graph"]
+    assert [(node["input"], node["output"], node["op_type"]) for node in graph["node"]] == [
         (list(node.input), list(node.output), node.op_type) for node in expected.graph.node
     ]
-    assert [(tensor[8], tensor[1]) for tensor in actual[7][5]] == [
+    assert [(tensor["name"], tensor["dims"]) for tensor in graph["initializer"]] == [
         (tensor.name, list(tensor.dims)) for tensor in expected.graph.initializer
     ]
     metadata = {entry.key: entry.value for entry in expected.metadata_props}
-    assert metadata == {entry.get(1, ""): entry.get(2, "") for entry in actual[14]}
+    entries = actual["metadata_props"]
+    assert metadata == {entry.get("key", ""): entry.get("value", "") for entry in entries}
     inputs, outputs = map(tensor_specs, (expected.graph.input, expected.graph.output))
     with suppress(errors.ModelError):
         contract.read_info(metadata, inputs, outputs, "m.onnx")

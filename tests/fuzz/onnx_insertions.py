@@ -114,7 +114,7 @@ def _attribute(attribute: Attribute, random: Random) -> Any:
         "int": random.choice((small, small, 0, 1, -1, 2**40)),
         "ints": [random.randrange(-1, 4) for _ in range(random.choice((1, 2, 2, 4)))],
         "tensor": numpy_helper.from_array(np.array([small], np.float32)),
-        "text": random.choice([*attribute.choices, "x", "ij->ji", "bi,ij->bj", "...i->...i"]),
+        "string": random.choice([*attribute.choices, "x", "ij->ji", "bi,ij->bj", "...i->...i"]),
     }
     return values[attribute.kind]
 

@@ -54,7 +54,7 @@ def patterns_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -
         learning_rate=1e-2,
         adam_betas=(0.5, 0.9),
         epochs=4,
-        min_images_per_epoch=9_000,
+        min_images_per_epoch=12_000,
     )
     return recipe_file(recipe)
 

@@ -79,7 +79,7 @@ def test_image_of_several_labels_or_half_a_label_is_rejected(model: onnx.ModelPr
         tensor(changed, "sizes").CopyFrom(numpy_helper.from_array(sizes, "sizes"))
         changed.graph.output[0].type.tensor_type.shape.dim[2].dim_value = height
         message = error_of(content_of(changed))
-        assert ("an output whose shape" if factor == 2 else "do not fit") in message
+        assert ("an output whose shape" if factor == 2 else "incompatible") in message
 
 
 FIRST = {"axis": 0}

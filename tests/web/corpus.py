@@ -83,8 +83,10 @@ def error_of_file(content: bytes) -> tuple[str, int]:
     """Return the error message for a file, or an empty text and the number of images of a run."""
     try:
         _, max_batch = validate_model(content, "m.onnx")
-        entries = protobuf.read_message(content, rules.METADATA_SCHEMA, strict=False)[14]
-        metadata = {entry.get(1, ""): entry.get(2, "") for entry in entries}
+        entries = protobuf.read_message(content, rules.METADATA_SCHEMA, strict=False)
+        metadata = {
+            entry.get("key", ""): entry.get("value", "") for entry in entries["metadata_props"]
+        }
         read_info(metadata, *graph_validation.declared_specs(content), "m.onnx")
     except ModelError as error:
         return str(error), 0

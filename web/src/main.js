@@ -1,5 +1,13 @@
-/** The page: reads what the visitor requests and shows the generated images. */
-import { TUTORIAL } from "./built.js"; // its address, written by build.mjs
+/** The main module of the page: it connects the user interface to the generator. */
+import { TUTORIAL } from "./built.js"; // address of the tutorial, written by build.mjs
+import { InputError, ModelError, ProviderError } from "./errors.js";
+import { Generator } from "./images/generator.js";
+import { toPng } from "./images/png.js";
+import { Sheet } from "./images/sheet.js";
+import { printable } from "./model/escaping.js";
+import { checkSize } from "./model/validation/graph_validation.js";
+import * as captions from "./page/captions.js";
+import { command, fileName } from "./page/command.js";
 import {
   $,
   copyOnClick,
@@ -8,34 +16,31 @@ import {
   listenForFiles,
   showCommand,
   showError,
-} from "./elements.js";
-import { InputError, ModelError, ProviderError } from "./errors.js";
-import * as facts from "./facts.js";
-import { generateSlices, noiseOfCells } from "./generation.js";
-import { Generator } from "./generator.js";
-import { keepOffline } from "./offline.js";
-import { toPng } from "./png.js";
-import * as requests from "./request.js";
-import { Sheet } from "./sheet.js";
-import { printable } from "./texts.js";
-import { checkSize } from "./validation.js";
-import { Walk } from "./walk.js";
+} from "./page/dom.js";
+import { generateSlices, noiseOfCells } from "./page/generation.js";
+import { keepOffline } from "./page/offline.js";
+import * as requests from "./page/request.js";
+import { Walk } from "./page/walk.js";
 
 const SHIPPED_MODEL = "digits.onnx";
-const MAX_SHEET_WIDTH = 2 ** 14; // in pixels, of the canvases that browsers draw
+const MAX_SHEET_WIDTH = 2 ** 14; // widest canvas in pixels that all browsers draw
 const MAX_PNG_SCALE = 4;
-const SAVED_SIDE = 128; // pixels of a saved image, which is enlarged up to this size
-const MAX_OUTDATED_MILLISECONDS = 100; // how long an outdated sheet may still be generated
-const ADDRESS_MILLISECONDS = 300; // browsers limit how often a page changes its address
+const SAVED_SIDE = 128; // height and width in pixels up to which saved images are enlarged
+const MAX_OUTDATED_MILLISECONDS = 100; // an outdated sheet is aborted after this time
+const ADDRESS_MILLISECONDS = 300; // delay, because browsers limit changes of the address
 
 const sheet = new Sheet($("sheet"));
 const walk = new Walk(showFrame, showPlaying);
-let generator = null;
+let generator = null; // the current generator
+let shipped = null; // the generator of the shipped model
 let state = null; // the current request
+let newest = 0; // number of the sheet that was requested last
+let generation = null; // promise of the generation in progress
+let addressTimer = null; // timer of the next change of the address
 
 /* Input */
 
-/** Update the state from a field, or show what is wrong with the field and keep the sheet. */
+/** Update the state from a field. If the field is invalid, show the error and keep the sheet. */
 function applyField(field, parse) {
   try {
     parse(field.value.trim());
@@ -65,7 +70,7 @@ function showState() {
   const selected = isAll ? "all" : single;
   for (const radio of $("classes").querySelectorAll("input"))
     radio.checked = radio.value === selected;
-  const number = facts.namesOf(labels, generator.info);
+  const number = captions.namesOf(labels, generator.info);
   const values = { number, count, seed, to: requests.walkEnd(state) };
   for (const [id, value] of Object.entries(values)) {
     const isIdle = document.activeElement !== $(id) && !$(id).hasAttribute("aria-invalid");
@@ -76,9 +81,7 @@ function showState() {
   $("frame").setAttribute("aria-valuetext", `frame ${frame + 1} of ${requests.FRAMES}`);
 }
 
-let addressTimer = null;
-
-/** Write the state into the address. A link cannot refer to the visitor's own file. */
+/** Write the state into the address, unless the model is the visitor's own file. */
 function writeAddress() {
   clearTimeout(addressTimer);
   if (!isShipped() || walk.isPlaying) return;
@@ -104,7 +107,7 @@ function selectClass(label) {
   applyState();
 }
 
-/* The walk */
+/* Walk */
 
 function showFrame(frame) {
   state.frame = frame;
@@ -119,10 +122,7 @@ function showPlaying(isPlaying) {
 
 /* Generation */
 
-let newest = 0; // number of the sheet that was requested last
-let generation = null; // promise of the generation in progress
-
-/** Generate the state's sheet. Requests during a generation are replaced by the newest of them. */
+/** Generate the sheet of the state. Of the requests during a generation, only the last counts. */
 function requestSheet() {
   newest++;
   generation ??= generateRequestedSheets().finally(() => (generation = null));
@@ -141,7 +141,7 @@ async function generateRequestedSheets() {
   }
 }
 
-/** Switch to WebAssembly: a GPU can be lost at any time. */
+/** Switch to WebAssembly, because a GPU can be lost at any time. */
 async function fallBack(error) {
   if (generator.provider === "wasm") {
     walk.pause();
@@ -167,24 +167,24 @@ async function generateSheet(request, requested) {
     const isOutdated = request !== newest;
     if (isOutdated && performance.now() - start > MAX_OUTDATED_MILLISECONDS) return;
   }
-  $("sheet").setAttribute("aria-label", facts.description(requested, generator.info));
-  showFacts(requested, labels.length, milliseconds);
+  $("sheet").setAttribute("aria-label", captions.description(requested, generator.info));
+  showCaptions(requested, labels.length, milliseconds);
   writeAddress();
   for (const id of ["play", "save"]) $(id).disabled = false;
   $("copy-link").disabled = !isShipped();
-  document.documentElement.dataset.generated = request; // tests wait for it
+  document.documentElement.dataset.generated = request; // the tests wait for this attribute
 }
 
 /* Output */
 
-function showFacts(requested, images, milliseconds) {
-  $("latency").textContent = facts.latency(images, milliseconds);
-  $("self-test").textContent = facts.selfTest(generator);
-  $("runs-on").textContent = facts.provider(generator);
-  $("model").textContent = facts.model(generator);
+function showCaptions(requested, images, milliseconds) {
+  $("latency").textContent = captions.latency(images, milliseconds);
+  $("self-test").textContent = captions.selfTest(generator);
+  $("runs-on").textContent = captions.provider(generator);
+  $("model").textContent = captions.model(generator);
   const isWalk = walk.isPlaying || requested.frame !== 0;
   const path = isShipped() ? null : generator.source;
-  showCommand(facts.command(requested, isWalk, generator.info, path));
+  showCommand(command(requested, isWalk, generator.info, path));
 }
 
 async function save() {
@@ -192,12 +192,10 @@ async function save() {
   const { height, width } = generator.info;
   const scale = Math.min(MAX_PNG_SCALE, Math.floor(SAVED_SIDE / Math.max(height, width)));
   const png = await toPng(sheet.pixels, sheet.width, sheet.channels, Math.max(1, scale));
-  download(png, facts.fileName(state, generator.info));
+  download(png, fileName(state, generator.info));
 }
 
 /* Models */
-
-let shipped = null;
 
 function isShipped() {
   return generator === shipped;
@@ -255,7 +253,7 @@ async function applyProvider() {
   try {
     await (selected === "auto" ? current.useFastestProvider() : current.useProvider(selected));
   } catch (error) {
-    if (current !== generator) return; // the model was replaced meanwhile
+    if (current !== generator) return; // the visitor opened another model
     $("provider").value = previous;
     return showError(error);
   }
@@ -269,7 +267,7 @@ function listen() {
     number: (text) => selectLabels(requests.parseNumber(text, generator.info)),
     count: (text) => (state.count = requests.parseCount(text, state.labels, generator.info)),
     seed: (text) => (state.seed = requests.parseSeed(text)),
-    to: (text) => (state.to = text ? requests.parseSeed(text) : null),
+    to: (text) => (state.endSeed = text ? requests.parseSeed(text) : null),
   };
   for (const [id, parse] of Object.entries(parsers)) {
     $(id).addEventListener("input", ({ target }) => applyField(target, parse));
@@ -277,7 +275,8 @@ function listen() {
   $("same-noise").addEventListener("change", ({ target }) => {
     state.sameNoise = target.checked;
     const isAlone = target.checked && state.labels.length === 1;
-    if (isAlone) selectLabels(requests.allLabels(generator.info)); // there is nothing to share
+    // A row of a single label has one image, so the option would have no effect.
+    if (isAlone) selectLabels(requests.allLabels(generator.info));
     applyState();
   });
   $("frame").addEventListener("input", ({ target }) => {
@@ -330,5 +329,5 @@ async function start() {
   if (await keepOffline()) $("offline").textContent = "The page now works offline.";
 }
 
-document.documentElement.dataset.started = ""; // started.js looks for it
+document.documentElement.dataset.started = ""; // startup-error.js reads this attribute
 start();

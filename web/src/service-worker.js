@@ -1,13 +1,15 @@
-// Answers requests from its cache, so that the page works offline after the first visit. A host may
-// answer with an error page or a login page, so it stores only files with the SHA-256 of the build.
+// The service worker answers requests from its cache, so that the page works offline after the
+// first visit. A host may answer with an error page or a login page. So the worker stores only
+// files whose SHA-256 is that of the build.
 
-const BUILD = "__BUILD__"; // build.mjs fills in this and the two tables of SHA-256 by file
-const FILES = { __FILES__: "" }; // the page: cached at installation
-const LATER = { __LATER__: "" }; // onnxruntime-web and the licenses: cached when fetched
+const BUILD = "__BUILD__"; // build.mjs fills in this name and the two tables of SHA-256 by file
+const FILES = { __FILES__: "" }; // the page; its files are cached at installation
+// onnxruntime-web, the licenses and the tutorial; they are cached when the page fetches them
+const CACHED_ON_FETCH = { __CACHED_ON_FETCH__: "" };
 
 const PREFIX = `cgan ${registration.scope} `;
 const CACHE = PREFIX + BUILD;
-const HASHES = { ...FILES, ...LATER };
+const HASHES = { ...FILES, ...CACHED_ON_FETCH };
 
 addEventListener("install", (event) => event.waitUntil(install()));
 addEventListener("activate", (event) => event.waitUntil(activate()));
@@ -23,10 +25,11 @@ async function install() {
   const cache = await caches.open(CACHE);
   for (const file of Object.keys(FILES)) {
     const response = await fetch(new Request(urlOf(file), { cache: "no-cache" }));
-    if (!(await store(cache, file, response))) throw new Error(`${file} is another file`);
+    const isStored = await store(cache, file, response);
+    if (!isStored) throw new Error(`${file} does not match the SHA-256 of this build`);
   }
-  for (const file of Object.keys(LATER)) {
-    const cached = await caches.match(urlOf(file)); // by an earlier build: several megabytes
+  for (const file of Object.keys(CACHED_ON_FETCH)) {
+    const cached = await caches.match(urlOf(file)); // an earlier build saves megabytes
     if (cached) await store(cache, file, cached);
   }
   await skipWaiting();
@@ -44,7 +47,7 @@ async function answer(request, file) {
   const cached = await cache.match(urlOf(file));
   if (cached && (await isIntact(cached, file))) return cached;
   const response = await fetch(request);
-  await store(cache, file, response).catch(() => {}); // the storage is full: works online
+  await store(cache, file, response).catch(() => {}); // if storage is full, the page works online
   return response;
 }
 

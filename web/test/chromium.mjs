@@ -1,5 +1,5 @@
 /**
- * Start the installed Chromium with playwright-core. As a program, check that there is one.
+ * Start the installed Chromium with playwright-core. Run as a program, check that it is there.
  */
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -22,9 +22,9 @@ export const SOFTWARE_GPU = [
   "--use-webgpu-adapter=swiftshader",
   "--enable-unsafe-swiftshader",
 ];
-const TIMEOUT = 60_000; // milliseconds; long, for busy machines
+const TIMEOUT = 60_000; // milliseconds; long enough for a busy machine
 
-/** Return the path in CHROMIUM, or of the first Chromium on the PATH, or null. */
+/** Return the path of Chromium, from CHROMIUM or the PATH, or null. */
 export function findChromium() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM;
   const folders = (process.env.PATH ?? "").split(delimiter);
@@ -45,7 +45,7 @@ function isExecutable(path) {
  * Start a headless Chromium.
  *
  * @param {string[]} flags
- * @param {string} profile - a new or empty folder, which is not deleted
+ * @param {string} profile - a new or empty folder; the caller deletes it
  * @returns {Promise<import("playwright-core").BrowserContext>} with an array `requests` of every
  *     request that its pages and service workers make
  */

@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { interpolate, philox, standardNormal, thresholds } from "../src/noise.js";
+import { interpolate, philox, standardNormal, thresholds } from "../src/images/noise.js";
 
 const CONTRACT = readFileSync(new URL("../../docs/contract.md", import.meta.url), "utf8");
 const VECTORS = [
@@ -59,7 +59,7 @@ test("an interpolation starts and ends at its two vectors", () => {
   assert.deepEqual(interpolate(from, to, 1), to);
 });
 
-// Vectors of one number are parallel, so that halves between two steps occur.
+// Vectors of one number are parallel, so some values lie halfway between two steps.
 for (const [noiseDim, frames] of [
   [64, 48],
   [100, 4],

@@ -1,4 +1,4 @@
-/** Read PNGs of eight bits a channel without filters, which the page and cgan-run write. */
+/** A reader for the PNGs of the page and cgan-run: 8 bits per channel, without filters. */
 import assert from "node:assert/strict";
 import { inflateSync } from "node:zlib";
 

@@ -1,7 +1,7 @@
 /** The PNG writer, checked with an independent reader. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { toPng } from "../src/png.js";
+import { toPng } from "../src/images/png.js";
 import { readPng } from "./png.mjs";
 
 const imageOf = (channels) =>

@@ -1,7 +1,7 @@
-/** Links, which restore a request and whose texts are untrusted. */
+/** Links: they restore a request, and their text is untrusted. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { newRequest, readLink, walkEnd, withLabels, writeLink } from "../src/request.js";
+import { newRequest, readLink, walkEnd, withLabels, writeLink } from "../src/page/request.js";
 
 const DIGITS = { classNames: [..."0123456789"], height: 28, width: 28 };
 const FIRST = newRequest(DIGITS);
@@ -11,8 +11,8 @@ for (const [title, changes, expected] of [
   ["a first visit", {}, "digits=0123456789&count=10&seed=1"],
   ["a number", { labels: [2, 0, 2, 6], count: 5, seed: LAST }, `digits=2026&count=5&seed=${LAST}`],
   ["the same noise", { sameNoise: true }, "digits=0123456789&count=10&seed=1&noise=same"],
-  ["the end of a walk", { to: 8n }, "digits=0123456789&count=10&seed=1&to=8"],
-  ["a frame", { frame: 19, to: 8n }, "digits=0123456789&count=10&seed=1&to=8&frame=19"],
+  ["the end of a walk", { endSeed: 8n }, "digits=0123456789&count=10&seed=1&to=8"],
+  ["a frame", { frame: 19, endSeed: 8n }, "digits=0123456789&count=10&seed=1&to=8&frame=19"],
 ]) {
   test(`a link restores ${title}`, () => {
     const request = { ...FIRST, ...changes };
@@ -55,7 +55,7 @@ test("large images and many labels reduce the count", () => {
 });
 
 test("a walk without a chosen end leads to the next seed", () => {
-  assert.equal(walkEnd({ seed: 7n, to: null }), 8n);
-  assert.equal(walkEnd({ seed: LAST, to: null }), 0n);
-  assert.equal(walkEnd({ seed: 7n, to: 7n }), 7n);
+  assert.equal(walkEnd({ seed: 7n, endSeed: null }), 8n);
+  assert.equal(walkEnd({ seed: LAST, endSeed: null }), 0n);
+  assert.equal(walkEnd({ seed: 7n, endSeed: 7n }), 7n);
 });

@@ -1,4 +1,4 @@
-/** The server of make web: every request gets a status code, and none ends it. */
+/** The server of make web: every request gets a status code, and no request ends the server. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { serve } from "../serve.mjs";
 
 const SERVE = fileURLToPath(new URL("../serve.mjs", import.meta.url));
-const LARGE = 2 ** 24; // bytes; more than a socket buffers
+const LARGE = 2 ** 24; // bytes of a file that is larger than the buffers of a socket
 
 let folder, server;
 

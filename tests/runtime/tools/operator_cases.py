@@ -82,7 +82,7 @@ def check_against_onnxruntime(model: onnx.ModelProto, names: list[str]) -> None:
         AssertionError: validation is wrong about a tensor.
         Exception: onnxruntime cannot open or run the file.
     """
-    known = validate_graph(content_of(model)).known
+    tensors = validate_graph(content_of(model)).tensors
     validate(model)
     for name in names:
         model.graph.output.add(name=name)
@@ -100,10 +100,10 @@ def check_against_onnxruntime(model: onnx.ModelProto, names: list[str]) -> None:
     for count in (1, 2, 33):
         results = session.run(names, {NOISE: noise[:count], LABEL: labels[:count]})
         for index, (name, result) in enumerate(zip(names, results, strict=True)):
-            tensor, values = known[name].tensor, known[name].values
+            tensor, values = tensors[name].tensor, tensors[name].values
             assert result.shape == tensor.shape_for(count), (name, count)
             if values is not None:
-                expected = [size.fixed + size.each * count for size in values]
+                expected = [size.fixed + size.per_image * count for size in values]
                 assert result.ravel().tolist() == expected
                 continue
             for image in range(min(count, 2)):
@@ -114,11 +114,11 @@ def check_against_onnxruntime(model: onnx.ModelProto, names: list[str]) -> None:
 
 def image_of(result: NDArray[Any], tensor: Tensor, image: int) -> NDArray[Any]:
     """Return the part of a tensor that belongs to one image, or all of it if it has no batch."""
-    axis = tensor.axis
+    axis = tensor.batch_axis
     if axis is None:
         return result if tensor.elements == result.size else result[:0]
     before = result.shape[:axis]
     count = result.shape[axis] // tensor.shape[axis]
-    parts = result.reshape(*before, tensor.before, count, -1, *result.shape[axis + 1 :])
+    parts = result.reshape(*before, tensor.outer, count, -1, *result.shape[axis + 1 :])
     part: NDArray[Any] = parts.take(image, axis + 1).reshape(tensor.shape)
     return part

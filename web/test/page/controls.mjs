@@ -98,8 +98,8 @@ test("a new seed generates other digits", async () => {
 for (const [id, value, pattern] of [
   ["seed", `${2n ** 64n}`, /^the seed must be .* to 2\^64 - 1, got "184.*"; type another seed$/],
   ["seed", "-1", /^the seed must be/],
-  ["count", "0", /^a sheet holds at most 1000 images; choose a count from 1 to 1000$/],
-  ["count", "1001", /^a sheet holds at most 1000 images/],
+  ["count", "0", /^the count must be .* from 1 to 1000, got "0"; type another count$/],
+  ["count", "1001", /^the count must be/],
   ["number", "20x6", /^"x" is not a digit; type a number such as 2026$/],
 ]) {
   test(`${id} ${value} shows an error and keeps the sheet`, async () => {
@@ -179,7 +179,7 @@ test("the focus is visible, also on a digit", async () => {
 test("the same noise under all digits generates the images of Python", async () => {
   const other = await visit("#digits=9&count=10&seed=3");
   const box = other.getByRole("checkbox", { name: "Same noise for all digits" });
-  await waitForSheet(() => box.check(), other); // a single digit shares its noise with no other
+  await waitForSheet(() => box.check(), other); // a single digit has one image per row
   const { images, name } = await saved(100, other);
   assert.deepEqual(difference(images, "same-noise"), EQUAL);
   assert.equal(name, "digits-0123456789-same-noise-seed-3.png");
@@ -241,7 +241,7 @@ test("a link that is followed pauses the walk", async () => {
 test("a visitor who prefers reduced motion gets a few still images", async () => {
   const other = await visit("#digits=9&count=1&seed=7");
   await other.emulateMedia({ reducedMotion: "reduce" });
-  assert.equal(await other.locator("#frame").inputValue(), "0"); // nothing moves by itself
+  assert.equal(await other.locator("#frame").inputValue(), "0"); // the walk does not start alone
   const start = performance.now();
   await other.locator("#play").click();
   for (const frame of ["8", "16"]) {

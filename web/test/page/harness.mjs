@@ -1,6 +1,6 @@
 /**
- * What the tests of the page share: a real Chromium, the built page, and the images of the Python
- * runtime. CGAN_PYTHON is the path of a Python with cgan_runtime.
+ * Shared parts of the tests of the page: a real Chromium, the built page, and the images of the
+ * Python runtime. CGAN_PYTHON is the path of a Python with cgan_runtime.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -19,10 +19,10 @@ const REFERENCE = fileURLToPath(new URL("../../../tests/web/reference.py", impor
 const PYTHON = process.env.CGAN_PYTHON ?? "python3";
 const BASE = "/in/a/folder/"; // some hosts serve a project from a folder
 export const SIZE = 28;
-const SHIPPED_SHAPE = { size: [SIZE, SIZE], scale: 4 }; // scale: of the saved PNG
+const SHIPPED_SHAPE = { size: [SIZE, SIZE], scale: 4 }; // scale: enlargement in the saved PNG
 export const EQUAL = { pixels: 0, max: 0 };
 
-/** Return the labels of a number's digits, repeated, in the order of cgan-run. */
+/** Return the labels of the digits of a number, repeated, in the order of cgan-run. */
 const labelsOf = (digits, count) => [...digits.repeat(count)].map(Number);
 export const REQUESTS = [
   { name: "nine", digits: "9", count: 1, seed: "7" },
@@ -172,7 +172,7 @@ export function generatedBy(command) {
   const result = spawnSync(PYTHON, words, { encoding: "utf8" });
   assert.equal(result.status, 0, result.stderr);
   const content = readFileSync(output);
-  return content.subarray(10 + content.readUInt16LE(8)); // NumPy's format 1.0: the header's length
+  return content.subarray(10 + content.readUInt16LE(8)); // after the header of the .npy format 1.0
 }
 
 /** Return whether images are those of one frame of a walk of the Python runtime. */

@@ -1,4 +1,4 @@
-/** Where the page comes from: hosts, files of the build, the policy, and no network. */
+/** The host of the page: content types, files of the build, the policy, and offline use. */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -126,7 +126,7 @@ test("the service worker stores and serves only files of the build", async () =>
       (await caches.keys()).find((name) => name.includes(location.host)),
     );
     await cache.put(
-      "sheet.js",
+      "images/sheet.js",
       new Response("broken", { headers: { "Content-Type": "text/javascript" } }),
     );
   });
@@ -134,7 +134,7 @@ test("the service worker stores and serves only files of the build", async () =>
   hijacked.add(".wasm"); // intact in the cache
   const third = await visit("#digits=9&count=1&seed=7", context, addressOf(host));
   assert.deepEqual(difference((await saved(1, third)).images, "nine"), EQUAL);
-  assert.equal(await third.evaluate(async () => (await fetch("sheet.js")).status), 200);
+  assert.equal(await third.evaluate(async () => (await fetch("images/sheet.js")).status), 200);
   await third.close();
   closeServer(host);
 });

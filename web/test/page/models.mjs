@@ -92,9 +92,9 @@ test("class names with control characters are shown on one line", async () => {
   await other.close();
 });
 
-test("another number of images than labels is reported", async () => {
+test("an output with a wrong number of images is reported", async () => {
   const message = await page.evaluate(async () => {
-    const { Generator } = await import("./generator.js");
+    const { Generator } = await import("./images/generator.js");
     const session = { run: async () => ({ type: "uint8", dims: [2, 1, 28, 28], data: [] }) };
     const info = { channels: 1, height: 28, width: 28 };
     const generator = new Generator(new Uint8Array(), "m.onnx", info, session);

@@ -17,7 +17,7 @@ from cgan_export.cli.notes import collect_notes
 from cgan_export.cli.outputs import check_output, output_paths
 from cgan_export.cli.pictures import write_card
 from cgan_runtime.cli import runner
-from cgan_runtime.model_file.contract import CLASS_LIMIT, MAX_OPSET, OPSET
+from cgan_runtime.model_file.contract import MAX_CLASSES, MAX_OPSET, OPSET
 from cgan_training.cli.common import limit_threads, log_to_stderr, prepare_for_torch
 from cgan_training.recipe.schema import MAX_NOISE_DIM
 
@@ -146,7 +146,7 @@ def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> Abstract
     "--noise-dim", 1, MAX_NOISE_DIM, "For a module: length of its noise vector, standard normal."
 )
 @options.integer(
-    "--classes", 1, CLASS_LIMIT, "For a module: number of classes, which are then named 0, 1, ..."
+    "--classes", 1, MAX_CLASSES, "For a module: number of classes, which are then named 0, 1, ..."
 )
 @click.option(
     "--class-names",

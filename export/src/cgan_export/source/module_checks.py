@@ -17,8 +17,8 @@ from cgan_export.source.call_forms import check_signature, describe_forward
 from cgan_export.source.generator_source import ValueRange, to_pixels
 from cgan_runtime.model_file.contract import (
     CHANNELS,
-    CLASS_LIMIT,
     MAX_BATCH,
+    MAX_CLASSES,
     REFERENCE_SEED,
     ImageShape,
 )
@@ -47,8 +47,8 @@ def check_arguments(noise_dim: int, class_names: Sequence[str], value_range: Val
         raise ExportError(
             f"class_names must be a sequence of names, one per label, got {class_names!r:.80}"
         )
-    if len(names) > CLASS_LIMIT:
-        raise ExportError(f"class_names has {len(names):,} names; give at most {CLASS_LIMIT:,}")
+    if len(names) > MAX_CLASSES:
+        raise ExportError(f"class_names has {len(names):,} names; give at most {MAX_CLASSES:,}")
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
         raise ExportError(f"class_names has {repeated!r} twice; use each name once")

@@ -4,6 +4,7 @@ The last field of the file is the metadata entry `cgan.content_sha256`, whose va
 of all bytes before it (docs/contract.md). It detects damage and careless editing. It is not a
 signature: anyone can change a file and compute a new checksum. To be sure of a file's origin, get
 the hash of the whole file from another source and use require_sha256().
+web/src/model/checksum.js is a port of this module; change both.
 """
 
 import re
@@ -11,20 +12,20 @@ from hashlib import sha256
 
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.model_file.contract import CONTENT_KEY
-from cgan_runtime.model_file.messages import message
+from cgan_runtime.model_file.messages import error_message
 
-DIGITS = 64  # hexadecimal digits of a SHA-256
+SHA256_DIGITS = 64  # number of hexadecimal digits of a SHA-256
 
 
 def _entry(digest: str) -> bytes:
-    """Return the encoded metadata entry: field 14 of ModelProto, with a key (1) and a value (2)."""
+    """Return the encoded metadata entry: field 14 of ModelProto, with key (1) and value (2)."""
     parts = ((1, CONTENT_KEY.encode()), (2, digest.encode()))
     entry = b"".join(bytes([number << 3 | 2, len(text)]) + text for number, text in parts)
     return bytes([14 << 3 | 2, len(entry)]) + entry
 
 
-CHECKSUM_BYTES = len(_entry("0" * DIGITS))
-_PREFIX = _entry("0" * DIGITS)[:-DIGITS]  # the entry without its value
+CHECKSUM_BYTES = len(_entry("0" * SHA256_DIGITS))
+_PREFIX = _entry("0" * SHA256_DIGITS)[:-SHA256_DIGITS]  # the entry without its value
 
 
 def add_checksum(content: bytes) -> bytes:
@@ -36,18 +37,20 @@ def verify_checksum(content: bytes, source: str) -> str:
     """Return the SHA-256 of a file; raise ModelError if its checksum is missing or differs."""
     body, checksum = content[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:]
     if not checksum.startswith(_PREFIX):
-        raise ModelError(message("no checksum", source=source, key=CONTENT_KEY))
+        raise ModelError(error_message("no checksum", source=source, key=CONTENT_KEY))
     digest = sha256(body)
     if checksum != _entry(digest.hexdigest()):
-        raise ModelError(message("wrong checksum", source=source, key=CONTENT_KEY))
+        raise ModelError(error_message("wrong checksum", source=source, key=CONTENT_KEY))
     digest.update(checksum)
     return digest.hexdigest()
 
 
 def parse_sha256(text: str) -> str:
     """Return a SHA-256 in lower case; raise InputError if it is not 64 hexadecimal digits."""
-    if not isinstance(text, str) or not re.fullmatch(f"[0-9a-fA-F]{{{DIGITS}}}", text):
-        raise InputError(f"{text!r:.80} is not a SHA-256 hash; give {DIGITS} hexadecimal digits")
+    if not isinstance(text, str) or not re.fullmatch(f"[0-9a-fA-F]{{{SHA256_DIGITS}}}", text):
+        raise InputError(
+            f"{text!r:.80} is not a SHA-256 hash; give {SHA256_DIGITS} hexadecimal digits"
+        )
     return text.lower()
 
 

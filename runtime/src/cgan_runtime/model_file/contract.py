@@ -6,7 +6,7 @@
 
 `batch` is dynamic, 1 or more, and equal in all three. The metadata contains the fields of
 ModelInfo. cgan-export writes files that follow this contract, ImageGenerator checks them, and
-docs/contract.md specifies it.
+docs/contract.md specifies it. web/src/model/contract.js is a port of read_info(); change both.
 """
 
 import json
@@ -21,19 +21,19 @@ from zlib import Z_BEST_COMPRESSION, compress, decompressobj
 from zlib import error as zlib_error
 
 from cgan_runtime.errors import ModelError, is_callers, printable
-from cgan_runtime.model_file.messages import message
+from cgan_runtime.model_file.messages import error_message, quoted
 
 CONTRACT_VERSION = 1
-CHANNELS = (1, 3)  # of an image: gray, RGB
+CHANNELS = (1, 3)  # number of channels of a gray and of an RGB image
 ImageShape: TypeAlias = tuple[int, int, int]  # channels, height, width
 NOISE, LABEL, IMAGE = "noise", "label", "image"
 BATCH_AXIS = "batch"
 MIN_ONNXRUNTIME = "1.20"
 # OPSET is the minimum and the default. MIN_ONNXRUNTIME loads these opsets and this IR version.
 OPSET, MAX_OPSET, IR_VERSION = 19, 21, 10
-MAX_BATCH = 1024  # images of one session.run: limits memory, and larger batches are not faster
-MAX_GOLDEN_BYTES = 2**26
-CLASS_LIMIT = 10_000  # of the models that are trained or exported
+MAX_BATCH = 1024  # images of one session.run; larger ones need more memory and are not faster
+MAX_GOLDEN_BYTES = 2**26  # largest size of the golden images
+MAX_CLASSES = 10_000  # largest number of classes of a trained or exported model
 # Random seed of golden samples, verification and evaluation: the year of the paper by Mirza and
 # Osindero. A fixed seed lets anyone repeat them.
 REFERENCE_SEED = 2014
@@ -42,18 +42,18 @@ PREFIX = "cgan."
 CONTRACT_KEY = f"{PREFIX}contract"
 CONTENT_KEY = f"{PREFIX}content_sha256"  # the last entry; checksum.py writes and verifies it
 BIT_EXACT_KEY = f"{PREFIX}bit_exact"  # optional: without it, int8 files are bit-exact
-MAX_JSON_LEVELS = 64  # of a metadata entry
-MAX_SHOWN = 200  # characters of a description in a message
+MAX_JSON_LEVELS = 64  # largest nesting depth of a metadata entry
+MAX_DESCRIPTION = 200  # largest number of characters of a tensor list in a message
 T = TypeVar("T")
-_TEXT_FIELDS = ("dataset", "precision", "weights_sha256")
+_STRING_FIELDS = ("dataset", "precision", "weights_sha256")
 OBJECT_FIELDS = ("recipe", "training", "versions", "quality", "verification")
-FIELDS = ("class_names", "noise_dim", "golden", *_TEXT_FIELDS, *OBJECT_FIELDS)
+FIELDS = ("class_names", "noise_dim", "golden", *_STRING_FIELDS, *OBJECT_FIELDS)
 _JSON_KINDS = {
-    str: "a text",
+    str: "a string",
     list: "a list",
     dict: "an object",
-    float: "a fraction",
-    bool: "a truth value",
+    float: "a number with a fraction",
+    bool: "a boolean",
     NoneType: "null",
 }
 _BASE64 = re.compile("[A-Za-z0-9+/]*={0,2}")
@@ -64,7 +64,7 @@ class TensorSpec(NamedTuple):
 
     name: str
     type: str  # onnxruntime's name, such as "tensor(float)"
-    shape: Sequence[int | str | None]  # a dynamic axis is given by its name
+    shape: Sequence[int | str | None]  # the name of a dynamic axis, such as "batch"
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ class Golden:
 class ModelInfo:
     """Metadata of a model file."""
 
-    class_names: tuple[str, ...]  # by label
-    noise_dim: int
+    class_names: tuple[str, ...]  # name i belongs to label i
+    noise_dim: int  # values per image
     image_shape: ImageShape
     dataset: str  # name of the dataset that the model was trained on
     precision: str  # "fp32"; "fp16" (weights only); "int8" (weights and matrix multiplications)
-    weights_sha256: str  # of the trained weights, before any conversion
+    weights_sha256: str  # hash of the trained weights, before any conversion
     recipe: Mapping[str, Any]  # recipe of the training run
     training: Mapping[str, Any]  # facts of the training run, such as epochs and seconds
-    versions: Mapping[str, str]  # of the packages that made the file
-    quality: Mapping[str, float]  # measured metrics, by name
+    versions: Mapping[str, str]  # version of each package that made the file
+    quality: Mapping[str, float]  # value of each metric
     verification: Mapping[str, Any]  # results of the checks during export
     golden: Golden
     bit_exact: bool  # whether every processor generates the same bytes
@@ -127,7 +127,7 @@ class ModelInfo:
             f"{PREFIX}noise_dim": str(self.noise_dim),
             f"{PREFIX}golden": json.dumps(golden),
             BIT_EXACT_KEY: json.dumps(self.bit_exact),
-            **{f"{PREFIX}{key}": getattr(self, key) for key in _TEXT_FIELDS},
+            **{f"{PREFIX}{key}": getattr(self, key) for key in _STRING_FIELDS},
             **{
                 f"{PREFIX}{key}": json.dumps(dict(getattr(self, key)), ensure_ascii=False)
                 for key in OBJECT_FIELDS
@@ -152,38 +152,38 @@ def read_info(
     outputs: Sequence[TensorSpec],
     source: str,
 ) -> ModelInfo:
-    """Return a model's metadata; raise ModelError if they or a tensor break the contract."""
+    """Return a model's metadata; raise ModelError if it or a tensor breaks the contract."""
     check_version(metadata, source)
     info = _read_metadata(metadata, outputs, source)
     expected_inputs, expected_outputs = tensor_specs(info.noise_dim, info.image_shape)
     specs = {"input": (inputs, expected_inputs), "output": (outputs, expected_outputs)}
     for kind, (actual, expected) in specs.items():
         if _describe(actual) != _describe(expected):
-            texts = {"actual": _describe(actual), "expected": _describe(expected)}
-            raise ModelError(message("other tensors", source=source, kind=kind, **texts))
+            shown = {"actual": _describe(actual), "expected": _describe(expected)}
+            raise ModelError(error_message("other tensors", source=source, kind=kind, **shown))
     return info
 
 
 def check_version(metadata: Mapping[str, str], source: str) -> None:
-    """Raise ModelError unless a model's metadata_props state the version CONTRACT_VERSION."""
+    """Raise ModelError unless a model's metadata_props state CONTRACT_VERSION."""
     version = metadata.get(CONTRACT_KEY)
     if version is None:
-        raise ModelError(message("no contract", source=source, key=CONTRACT_KEY))
+        raise ModelError(error_message("no contract", source=source, key=CONTRACT_KEY))
     if not re.fullmatch("0|[1-9][0-9]{0,8}", version):
-        shown = f"{version!r:.40}"
-        raise ModelError(message("malformed version", source=source, version=shown))
+        shown = quoted(version)
+        raise ModelError(error_message("malformed version", source=source, version=shown))
     if int(version) != CONTRACT_VERSION:
         name = "newer contract" if int(version) > CONTRACT_VERSION else "older contract"
         values = {"version": version, "supported": CONTRACT_VERSION}
-        raise ModelError(message(name, source=source, **values))
+        raise ModelError(error_message(name, source=source, **values))
 
 
 class _MetadataError(Exception):
-    """The metadata break the contract; the text says how."""
+    """The metadata breaks the contract; str(error) says how."""
 
 
 def _reject(name: str, /, **values: object) -> NoReturn:
-    raise _MetadataError(message(name, **values))
+    raise _MetadataError(error_message(name, **values))
 
 
 def _read_metadata(
@@ -194,7 +194,7 @@ def _read_metadata(
         for name in FIELDS:
             if f"{PREFIX}{name}" not in metadata:
                 _reject("missing key", key=f"{PREFIX}{name}")
-        texts: dict[str, Any] = {key: metadata[f"{PREFIX}{key}"] for key in _TEXT_FIELDS}
+        strings: dict[str, Any] = {key: metadata[f"{PREFIX}{key}"] for key in _STRING_FIELDS}
         objects: dict[str, Any] = {key: _parse_object(metadata, key) for key in OBJECT_FIELDS}
         class_names = _read_list(_parse_json(metadata, "class_names"), "class_names", str)
         return ModelInfo(
@@ -202,12 +202,14 @@ def _read_metadata(
             noise_dim=_in_range(_parse_json(metadata, "noise_dim"), "noise_dim", 2**31, minimum=1),
             image_shape=image_shape,
             golden=_read_golden(metadata, len(class_names), math.prod(image_shape)),
-            bit_exact=_read_bit_exact(metadata, texts["precision"]),
-            **texts,
+            bit_exact=_read_bit_exact(metadata, strings["precision"]),
+            **strings,
             **objects,
         )
     except _MetadataError as error:
-        raise ModelError(message("malformed metadata", source=source, reason=error)) from error
+        raise ModelError(
+            error_message("malformed metadata", source=source, reason=error)
+        ) from error
 
 
 def _read_bit_exact(metadata: Mapping[str, str], precision: str) -> bool:
@@ -215,7 +217,7 @@ def _read_bit_exact(metadata: Mapping[str, str], precision: str) -> bool:
         return precision == "int8"
     value = _parse_json(metadata, "bit_exact")
     if not isinstance(value, bool):
-        _reject("not a truth value", key=BIT_EXACT_KEY)
+        _reject("not a boolean", key=BIT_EXACT_KEY)
     return value
 
 
@@ -233,20 +235,20 @@ def _read_golden(metadata: Mapping[str, str], classes: int, size: int) -> Golden
 
 
 def _parse_json(metadata: Mapping[str, str], name: str) -> object:
-    """Return the value of a JSON text without NaN, lone surrogates and deep nesting."""
+    """Parse a metadata entry; reject NaN, lone surrogates and deep nesting."""
     text = metadata[f"{PREFIX}{name}"]
     try:
-        value: object = json.loads(text, parse_constant=int)
+        value: object = json.loads(text, parse_constant=int)  # int("NaN") raises ValueError
         if "\\u" in text:  # an escape can stand for a lone surrogate, which encode() rejects
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         if is_callers(error):
             raise
         _reject("not JSON", key=f"{PREFIX}{name}")
-    level = [value]
+    values = [value]  # at the current nesting depth
     for _ in range(MAX_JSON_LEVELS):
-        level = [child for each in level for child in _children(each)]
-    if level:
+        values = [child for parent in values for child in _children(parent)]
+    if values:
         _reject("not JSON", key=f"{PREFIX}{name}")
     return value
 
@@ -266,7 +268,7 @@ def _parse_object(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
 
 def _read_list(values: object, name: str, kind: type[T]) -> tuple[T, ...]:
     if not isinstance(values, list) or {type(value) for value in values} != {kind}:
-        kinds = "texts" if kind is str else "whole numbers"
+        kinds = "strings" if kind is str else "whole numbers"
         _reject("not a list", key=f"{PREFIX}{name}", kind=kinds)
     return tuple(values)
 
@@ -280,16 +282,18 @@ def _in_range(value: object, name: str, end: int, *, minimum: int = 0) -> int:
 
 
 def _decompress(text: object, size: int) -> bytes:
-    """Return the pixels of a golden sample of a given size in bytes; never decompress more."""
-    is_base64 = isinstance(text, str) and _BASE64.fullmatch(text) and len(text) % 4 == 0
-    if not isinstance(text, str) or not is_base64 or size > MAX_GOLDEN_BYTES:
-        _reject("golden images", limit=f"{MAX_GOLDEN_BYTES:,}")
-    packed = decompressobj()
+    """Return the golden images, which must have `size` bytes; never decompress more."""
+    limit = f"{MAX_GOLDEN_BYTES:,}"
+    if not isinstance(text, str) or size > MAX_GOLDEN_BYTES:
+        _reject("golden images", limit=limit)
+    if not _BASE64.fullmatch(text) or len(text) % 4 != 0:
+        _reject("golden images", limit=limit)
+    decompressor = decompressobj()
     try:
-        content = packed.decompress(b64decode(text), size + 1)
+        content = decompressor.decompress(b64decode(text), size + 1)
     except zlib_error:
         _reject("golden size")
-    if len(content) != size or not packed.eof or packed.unused_data:
+    if len(content) != size or not decompressor.eof or decompressor.unused_data:
         _reject("golden size")
     return content
 
@@ -304,5 +308,5 @@ def _image_shape(outputs: Sequence[TensorSpec]) -> ImageShape:
 
 
 def _describe(specs: Sequence[TensorSpec]) -> str:
-    texts = (f"{spec.name} {spec.type} [{', '.join(map(str, spec.shape))}]" for spec in specs)
-    return printable(", ".join(texts)[:MAX_SHOWN])
+    parts = (f"{spec.name} {spec.type} [{', '.join(map(str, spec.shape))}]" for spec in specs)
+    return printable(", ".join(parts)[:MAX_DESCRIPTION])

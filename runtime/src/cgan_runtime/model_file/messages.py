@@ -1,9 +1,9 @@
-"""The messages about a model file, which cgan-run and the web page share.
+"""The error messages about a model file, which cgan-run and the web page share.
 
-web/generate.py writes them into the page, so that both readers reject a file with the same words.
+web/generate.py writes them into the page, so that both reject a file with the same words.
 """
 
-NOT_JSON = "is not JSON, or has a lone surrogate or too many levels or digits"
+MAX_QUOTED = 40  # largest number of characters of a quoted name in a message
 
 MESSAGES = {
     # Protobuf
@@ -14,7 +14,7 @@ MESSAGES = {
     "truncated": "truncated",
     "not UTF-8": "text that is not UTF-8",
     "too many fields": "more than {limit} fields",
-    "too long number": "a number of more than 64 bits",
+    "number too long": "a number of more than 64 bits",
     # The file
     "empty": "{source} is empty; copy or export it again",
     "too large": "{source} is larger than the limit of {limit} bytes; check the path",
@@ -61,7 +61,9 @@ MESSAGES = {
     "undefined input": "operator {operator} with undefined input {name}",
     "counts": "operator {operator} with {inputs} inputs and {outputs} outputs",
     "input type": "operator {operator} with an input of type {type}",
-    "misfit": "the inputs of {operator}, which computes {name}, do not fit",
+    "incompatible": (
+        "the inputs or attributes of {operator}, which computes {name}, are incompatible"
+    ),
     "mixed images": (
         "{operator}, which computes {name}, mixes the images of a batch or uses their number"
     ),
@@ -94,22 +96,27 @@ MESSAGES = {
     "no image": "the model has no output '{name}' with 1 or 3 channels and a fixed "
     "height and width",
     "missing key": "{key} is missing",
-    "not JSON": "{key} " + NOT_JSON,
+    "not JSON": "{key} is not JSON, or has a lone surrogate or too many levels or digits",
     "not an object": "{key} is not a JSON object",
-    "not a truth value": "{key} is neither true nor false",
+    "not a boolean": "{key} is neither true nor false",
     "not a list": "{key} is not a non-empty list of {kind}",
     "out of range": "{key}: {value} is not a whole number from {minimum} to {maximum}",
     "golden images": "the golden sample is not base64 text, or exceeds {limit} bytes",
     "golden size": "the golden sample is damaged or has the wrong size",
 }
 
-# The page's visitors need another advice than users of the command line.
+# Visitors of the page need different advice than users of the command line.
 PAGE_ADVICE = {
     "check the path": "open another file",
     "upgrade cgan-runtime": "use a newer version of the page",
 }
 
 
-def message(name: str, /, **values: object) -> str:
-    """Return a message with its values filled in."""
+def error_message(name: str, /, **values: object) -> str:
+    """Return a message of MESSAGES with its values filled in."""
     return MESSAGES[name].format(**values)
+
+
+def quoted(text: str) -> str:
+    """Return repr(text), cut to MAX_QUOTED characters."""
+    return repr(text)[:MAX_QUOTED]

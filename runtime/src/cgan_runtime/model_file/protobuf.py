@@ -1,59 +1,61 @@
-"""A small protobuf reader, to look into an ONNX file before another library opens it.
+"""A small protobuf reader, which reads an ONNX file before another library opens it.
 
-A schema lists the fields that a message may have. Singular fields that occur twice, wrong
-wire types and lengths beyond the end are rejected. Other readers tolerate some of these, and might
+A schema lists the fields that a message may have. The reader rejects singular fields that occur
+twice, wrong wire types and lengths beyond the end. Other readers tolerate some of these, and might
 interpret the same bytes differently (encoding: https://protobuf.dev/programming-guides/encoding/).
+web/src/model/protobuf.js is a port of this module; change both.
 """
 
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
-from cgan_runtime.model_file.messages import message as text_of
+from cgan_runtime.model_file.messages import error_message
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types
-MAX_FIELDS = 2**17  # of a message and its submessages: a small file can hold very many
+MAX_FIELDS = 2**17  # largest number of fields in a file, because a small file can hold millions
 
-Message: TypeAlias = dict[int, Any]  # values, or lists of values for repeated fields, by number
+Message: TypeAlias = dict[str, Any]  # by field name: a value, or a list for a repeated field
 
 
 class Field(NamedTuple):
     """One field of a schema."""
 
+    name: str
     kind: Any  # int, float (32 bits), str, bytes, or the schema of a message
     repeated: bool = False
 
 
-Schema: TypeAlias = dict[int, Field]
+Schema: TypeAlias = dict[int, Field]  # by field number
 
 
 class ProtobufError(ValueError):
-    """The bytes are not a message of the schema; the text says why."""
+    """The bytes are not a message of the schema; str(error) says why."""
 
 
 def _reject(name: str, /, **values: object) -> NoReturn:
-    raise ProtobufError(text_of(name, **values))
+    raise ProtobufError(error_message(name, **values))
 
 
 def read_message(content: bytes, schema: Schema, *, strict: bool = True) -> Message:
     """Read a whole message; if strict, reject fields that the schema does not list.
 
     Returns:
-        The fields by number. A value is an int (signed, 64 bits), a str, the position (start, end)
+        The fields by name. A value is an int (signed, 64 bits), a str, the position (start, end)
         of a bytes field, the four bytes of a float, or a message. A repeated field is a list of
         values, which may be empty. An absent singular field is not in the dict.
 
     Raises:
         ProtobufError: the message is truncated or malformed, or does not match the schema.
     """
-    return _Reader(content, strict).message(schema, 0, len(content))
+    return _Reader(content, strict).read_fields(schema, 0, len(content))
 
 
 class _Reader:
     def __init__(self, content: bytes, strict: bool) -> None:
         self._content, self._strict, self._fields_left = content, strict, MAX_FIELDS
 
-    def message(self, schema: Schema, at: int, end: int) -> Message:
-        """Read the message between two positions."""
-        message: Message = {number: [] for number, field in schema.items() if field.repeated}
+    def read_fields(self, schema: Schema, at: int, end: int) -> Message:
+        """Read the fields of the message between two positions."""
+        fields: Message = {name: [] for name, _, repeated in schema.values() if repeated}
         while at < end:
             number, wire, value, at = self._field(at, end)
             field = schema.get(number)
@@ -61,23 +63,23 @@ class _Reader:
                 if self._strict or not number:
                     _reject("unknown field", number=number)
                 continue
-            kind, repeated = field
+            name, kind, repeated = field
             if wire == LENGTH and kind is int and repeated:
-                message[number] += self._packed(*value)
+                fields[name] += self._packed(*value)
                 continue
             if wire != (VARINT if kind is int else FIXED32 if kind is float else LENGTH):
                 _reject("unexpected wire type", wire=wire, number=number)
             if kind is str:
                 value = self._text(*value)
             elif isinstance(kind, dict):
-                value = self.message(kind, *value)
+                value = self.read_fields(kind, *value)
             if repeated:
-                message[number].append(value)
-            elif number in message:
+                fields[name].append(value)
+            elif name in fields:
                 _reject("duplicate field", number=number)
             else:
-                message[number] = value
-        return message
+                fields[name] = value
+        return fields
 
     def _field(self, at: int, end: int) -> tuple[int, int, Any, int]:
         """Return a field's number, wire type and value, and the position after it."""
@@ -102,7 +104,7 @@ class _Reader:
         try:
             return self._content[start:end].decode()
         except UnicodeDecodeError as error:
-            raise ProtobufError(text_of("not UTF-8")) from error
+            raise ProtobufError(error_message("not UTF-8")) from error
 
     def _packed(self, at: int, end: int) -> list[int]:
         values = []
@@ -133,4 +135,4 @@ class _Reader:
             value |= (byte & 127) << shift
             if byte < 128 and value < 2**64:
                 return value, at
-        _reject("too long number")
+        _reject("number too long")

@@ -1,16 +1,19 @@
-"""Read a model file, and say what to do with files that were not exported."""
+"""Read a model file.
+
+The error for a run directory or a PyTorch file states the command that exports it.
+"""
 
 import shlex
 from itertools import islice
 from pathlib import Path
 
 from cgan_runtime.errors import ModelError, is_callers
-from cgan_runtime.model_file.messages import message
+from cgan_runtime.model_file.messages import error_message
 from cgan_runtime.model_file.validation.rules import MAX_FILE_BYTES
 
 SHIPPED_MODEL = Path(__file__).parents[1] / "models" / "digits.onnx"
 READ_CHUNK_BYTES = 2**20
-RUN_FILES = ("model.pt", "checkpoint.pt")  # of a run of cgan-train
+RUN_FILES = ("model.pt", "checkpoint.pt")  # a run directory of cgan-train has one of them
 # torch.save() writes a zip archive whose first entry is called NAME/data.pkl.
 ZIP_SIGNATURE, PICKLE, MAX_HEAD_BYTES = b"PK\x03\x04", b"/data.pkl", 1024
 
@@ -33,7 +36,7 @@ def read_model_file(path: Path) -> bytes:
         if path == SHIPPED_MODEL and isinstance(error, FileNotFoundError | NotADirectoryError):
             return _read_shipped_model()
         if isinstance(error, IsADirectoryError) and any(
-            (path / each).exists() for each in RUN_FILES
+            (path / name).exists() for name in RUN_FILES
         ):
             raise _unexported(path, "is a run directory") from error
         if isinstance(error, FileNotFoundError):
@@ -41,11 +44,11 @@ def read_model_file(path: Path) -> bytes:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read the model {path}: {reason}; check the path") from error
     if not content:
-        raise ModelError(message("empty", source=path))
+        raise ModelError(error_message("empty", source=path))
     if content.startswith(ZIP_SIGNATURE) and PICKLE in content[:MAX_HEAD_BYTES]:
         raise _unexported(path, "is a model of PyTorch")
     if len(content) > MAX_FILE_BYTES:
-        raise ModelError(message("too large", source=path, limit=f"{MAX_FILE_BYTES:,}"))
+        raise ModelError(error_message("too large", source=path, limit=f"{MAX_FILE_BYTES:,}"))
     return content
 
 
@@ -65,5 +68,6 @@ def _read_shipped_model() -> bytes:
 
 
 def _unexported(path: Path, what: str) -> ModelError:
+    """Return the error for a model that must be exported first; `what` is "is a ..."."""
     command = f"cgan-export {shlex.quote(str(path))} model.onnx"
     return ModelError(f"{path} {what}, not an ONNX file; export it with `{command}`")

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from cgan_runtime.model_file.contract import CLASS_LIMIT
+from cgan_runtime.model_file.contract import MAX_CLASSES
 from cgan_training.errors import DatasetError
 from cgan_training.input_files import read_bounded
 
@@ -29,14 +29,14 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
     except OSError as error:
         remedy = "check its permissions"
         if error.errno == errno.EFBIG:
-            remedy = f"write one class name per line, at most {CLASS_LIMIT:,}"
+            remedy = f"write one class name per line, at most {MAX_CLASSES:,}"
         raise DatasetError(f"cannot read {path}: {error.strerror}; {remedy}") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
-    if len(lines) > CLASS_LIMIT:
+    if len(lines) > MAX_CLASSES:
         raise DatasetError(
-            f"{path} has {len(lines):,} lines; write at most {CLASS_LIMIT:,}, one name per line"
+            f"{path} has {len(lines):,} lines; write at most {MAX_CLASSES:,}, one name per line"
         )
     names = [unicodedata.normalize("NFC", line.strip()) for line in lines]
     known: set[str] = set()
@@ -57,8 +57,8 @@ def check_class_names(names: Sequence[object], source: str) -> tuple[str, ...]:
     Raises:
         DatasetError: there are too many names, or one is not a text, invalid, or used twice.
     """
-    if not 1 <= len(names) <= CLASS_LIMIT:
-        raise DatasetError(f"{source} are {len(names):,}; give 1 to {CLASS_LIMIT:,}")
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise DatasetError(f"{source} are {len(names):,}; give 1 to {MAX_CLASSES:,}")
     checked: dict[str, None] = {}  # in the order of the names
     for name in names:
         text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""

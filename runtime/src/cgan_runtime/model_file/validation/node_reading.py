@@ -1,16 +1,16 @@
-"""The parts of a node: its attributes, and the types of its inputs.
+"""Read a node: its attributes, and the types of its inputs.
 
-web/src/nodes.js is the same for the web page.
+web/src/model/validation/node_reading.js is a port of this module; change both.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from cgan_runtime.model_file.messages import message
+from cgan_runtime.model_file.messages import error_message, quoted
 from cgan_runtime.model_file.protobuf import Message
 from cgan_runtime.model_file.validation.rules import (
     ATTRIBUTE_KINDS,
-    BYTES,
+    ELEMENT_BYTES,
     MAX_AXES,
     TYPE_NAMES,
     VARIABLES,
@@ -18,33 +18,27 @@ from cgan_runtime.model_file.validation.rules import (
 )
 from cgan_runtime.model_file.validation.symbolic import Shape, Tensor
 
-MAX_SHOWN = 40  # characters of a name in a message
 _VALUE_FIELDS = [field for field, _ in ATTRIBUTE_KINDS.values()]
 
 
 class InvalidGraphError(Exception):
-    """The graph is not one that cgan-export writes; the text says why."""
+    """The graph is not one that cgan-export writes; str(error) says why."""
 
 
 class UnsupportedError(Exception):
-    """The network cannot follow the contract; the text says why."""
+    """The network cannot follow the contract; str(error) says why."""
 
 
 class Constant(NamedTuple):
-    """The tensor of an attribute."""
+    """Shape and type of a tensor attribute, without its values."""
 
     tensor: Tensor
     type: int
 
 
 def reject(name: str, /, **values: object) -> NoReturn:
-    """Raise an InvalidGraphError with a message."""
-    raise InvalidGraphError(message(name, **values))
-
-
-def quoted(text: str) -> str:
-    """Return a name for a message, not too long."""
-    return repr(text)[:MAX_SHOWN]
+    """Raise an InvalidGraphError with a message of MESSAGES."""
+    raise InvalidGraphError(error_message(name, **values))
 
 
 def check_shape(name: str, shape: Shape) -> None:
@@ -54,59 +48,60 @@ def check_shape(name: str, shape: Shape) -> None:
         reject("shape", name=quoted(name), shape=shown)
 
 
-def _read_constant(tensor: Message, kind: str, attribute: str) -> Constant:
-    """Return the tensor of an attribute, whose number of bytes must match its shape."""
-    shape, type_number = tuple(tensor[1]), tensor.get(2, 0)
+def _read_constant(tensor: Message, operator: str, attribute: str) -> Constant:
+    """Return a tensor attribute; reject it if its number of bytes does not match its shape."""
+    shape, type_number = tuple(tensor["dims"]), tensor.get("data_type", 0)
     check_shape(attribute, shape)
-    start, end = tensor.get(9, (0, 0))
-    if end - start != BYTES.get(type_number, 0) * Tensor(shape).elements or start == end:
-        reject("attribute value", operator=kind, attribute=quoted(attribute))
+    start, end = tensor.get("raw_data", (0, 0))
+    expected_bytes = ELEMENT_BYTES.get(type_number, 0) * Tensor(shape).elements
+    if end - start != expected_bytes or start == end:
+        reject("attribute value", operator=operator, attribute=quoted(attribute))
     return Constant(Tensor(shape), type_number)
 
 
-def read_attributes(entries: list[Message], kind: str, operator: Operator) -> dict[str, Any]:
-    """Return the values of an operator's attributes by name, with the defaults of absent ones."""
-    values = {name: each.default for name, each in operator.attributes.items()}
+def read_attributes(entries: list[Message], name: str, operator: Operator) -> dict[str, Any]:
+    """Return a node's attributes with the defaults of absent ones; `name` is the operator's."""
+    values = {key: attribute.default for key, attribute in operator.attributes.items()}
     seen: set[str] = set()
     for entry in entries:
-        name = entry.get(1, "")
-        if name not in values or name in seen:
-            reject("attribute", operator=kind, attribute=quoted(name))
-        seen.add(name)
-        expected, _, choices = operator.attributes[name]
-        field, number = ATTRIBUTE_KINDS[expected]
-        given = {each for each in _VALUE_FIELDS if entry.get(each, []) != []}
-        is_empty = expected == "ints" and not given
-        value = entry[field] if field in given or is_empty else None
-        if value is None or len(given) > 1 or entry.get(20) != number:
-            reject("attribute value", operator=kind, attribute=quoted(name))
+        key = entry.get("name", "")
+        if key not in values or key in seen:
+            reject("attribute", operator=name, attribute=quoted(key))
+        seen.add(key)
+        kind, _, choices = operator.attributes[key]
+        field, type_number = ATTRIBUTE_KINDS[kind]
+        present = [other for other in _VALUE_FIELDS if entry.get(other, []) != []]
+        # Protobuf does not distinguish an empty list from an absent one.
+        is_value_present = present == [field] or (kind == "ints" and not present)
+        if not is_value_present or entry.get("type") != type_number:
+            reject("attribute value", operator=name, attribute=quoted(key))
+        value = entry[field]
         if choices and value not in choices:
-            reject("attribute value", operator=kind, attribute=quoted(name))
-        values[name] = _read_constant(value, kind, name) if expected == "tensor" else value
-    for name, value in values.items():
+            reject("attribute value", operator=name, attribute=quoted(key))
+        values[key] = _read_constant(value, name, key) if kind == "tensor" else value
+    for key, value in values.items():
         if value is None:
-            reject("missing attribute", operator=kind, attribute=quoted(name))
+            reject("missing attribute", operator=name, attribute=quoted(key))
     return values
 
 
 def variables_of(operator: Operator, count: int) -> str | None:
-    """Return the type variable of each input, or None if there are too few or too many."""
+    """Return the type variables of `count` inputs, or None if the operator does not allow them."""
     variables = operator.inputs
     if operator.variadic:
         variables += variables[-1:] * (count - len(variables))
     return variables[:count] if operator.required <= count <= len(variables) else None
 
 
-def check_types(
-    kind: str, operator: Operator, variables: str, inputs: Sequence[int | None]
+def infer_types(
+    name: str, operator: Operator, variables: str, inputs: Sequence[int | None]
 ) -> dict[str, int]:
-    """Return the value of each type variable; reject inputs of another type."""
+    """Return the type of each type variable; reject inputs whose types are not allowed."""
     type_of: dict[str, int] = {}
-    variable_types = VARIABLES | {"T": operator.types}
+    allowed_types = VARIABLES | {"T": operator.types}
     for variable, actual in zip(variables, inputs, strict=True):
         if actual is None:  # an optional input
             continue
-        allowed = variable_types[variable]
-        if actual not in allowed or type_of.setdefault(variable, actual) != actual:
-            reject("input type", operator=kind, type=TYPE_NAMES[actual])
-    return {name: types[0] for name, types in variable_types.items()} | type_of
+        if actual not in allowed_types[variable] or type_of.setdefault(variable, actual) != actual:
+            reject("input type", operator=name, type=TYPE_NAMES[actual])
+    return {variable: types[0] for variable, types in allowed_types.items()} | type_of

@@ -1,8 +1,7 @@
-"""What a model file may hold: limits, element types, protobuf fields and operators.
+"""What a model file may contain: limits, element types, protobuf fields and operators.
 
 The tables are data, which web/generate.py writes into the web page and into docs/contract.md.
-layout_rules.py and layer_rules.py contain the shape rule of each operator, and so do layout.js and
-layers.js of web/src.
+math_rules.py, tensor_rules.py and spatial_rules.py contain the shape rules of the operators.
 """
 
 from collections.abc import Mapping
@@ -12,11 +11,11 @@ from typing import Any, NamedTuple
 from cgan_runtime.model_file.protobuf import Field
 
 MAX_FILE_BYTES = 2**27
-MAX_METADATA = 2**23  # characters
+MAX_METADATA = 2**23  # largest number of characters of all keys and values
 MAX_NODES, MAX_TENSORS, MAX_AXES = 4096, 8192, 8
 MAX_INPUTS_AND_OUTPUTS = 6
-# For one run, whose number of images follows from these limits, and for one image of it:
-MAX_ELEMENTS, MAX_IMAGE_ELEMENTS = 2**28, 2**27  # of all tensors: 2 GiB and 1 GiB of int64
+# Limits of one session.run and of one image. The batch size is reduced until a run fits.
+MAX_ELEMENTS, MAX_IMAGE_ELEMENTS = 2**28, 2**27  # all tensors: 2 GiB and 1 GiB of int64
 MAX_MULTIPLICATIONS, MAX_IMAGE_MULTIPLICATIONS = 2**38, 2**35
 
 # TensorProto.DataType
@@ -31,79 +30,119 @@ TYPE_NAMES = {
     FLOAT16: "float16",
     DOUBLE: "double",
 }
-BYTES = {FLOAT: 4, UINT8: 1, INT8: 1, INT32: 4, INT64: 8, BOOL: 1, FLOAT16: 2, DOUBLE: 8}
+ELEMENT_BYTES = {FLOAT: 4, UINT8: 1, INT8: 1, INT32: 4, INT64: 8, BOOL: 1, FLOAT16: 2, DOUBLE: 8}
 
 # The part of onnx.proto that cgan-export uses. External data, subgraphs, functions and sparse
 # tensors are rejected because their fields are missing here.
-_TEXT, _NUMBER = Field(str), Field(int)
-_TEXTS, _NUMBERS = Field(str, repeated=True), Field(int, repeated=True)
-_DIMENSION = Field({1: _NUMBER, 2: _TEXT}, repeated=True)
-_TYPE = Field({1: Field({1: _NUMBER, 2: Field({1: _DIMENSION})})})
-_VALUE = Field({1: _TEXT, 2: _TYPE, 3: _TEXT}, repeated=True)
-_TENSOR_FIELDS = {1: _NUMBERS, 2: _NUMBER, 8: _TEXT, 9: Field(bytes), 12: _TEXT}
-_ATTRIBUTE = Field(
-    {
-        1: _TEXT,
-        2: Field(float),
-        3: _NUMBER,
-        4: _TEXT,
-        5: Field(_TENSOR_FIELDS),
-        8: _NUMBERS,
-        13: _TEXT,
-        20: _NUMBER,
-    },
-    repeated=True,
-)
-_NODE = Field(
-    {1: _TEXTS, 2: _TEXTS, 3: _TEXT, 4: _TEXT, 5: _ATTRIBUTE, 6: _TEXT, 7: _TEXT}, repeated=True
-)
-_TENSOR = Field(_TENSOR_FIELDS, repeated=True)
-_GRAPH = Field({1: _NODE, 2: _TEXT, 5: _TENSOR, 10: _TEXT, 11: _VALUE, 12: _VALUE})
-_OPSET = Field({1: _TEXT, 2: _NUMBER}, repeated=True)
-_ENTRY = Field({1: _TEXT, 2: _TEXT}, repeated=True)
-_HEADER = dict.fromkeys((1, 5), _NUMBER) | dict.fromkeys((2, 3, 4, 6), _TEXT)
-METADATA_SCHEMA = {14: _ENTRY}
-MODEL_SCHEMA = _HEADER | {7: _GRAPH, 8: _OPSET} | METADATA_SCHEMA
+_TENSOR = {
+    1: Field("dims", int, repeated=True),
+    2: Field("data_type", int),
+    8: Field("name", str),
+    9: Field("raw_data", bytes),
+    12: Field("doc_string", str),
+}
+_ATTRIBUTE = {
+    1: Field("name", str),
+    2: Field("f", float),
+    3: Field("i", int),
+    4: Field("s", str),
+    5: Field("t", _TENSOR),
+    8: Field("ints", int, repeated=True),
+    13: Field("doc_string", str),
+    20: Field("type", int),
+}
+_NODE = {
+    1: Field("input", str, repeated=True),
+    2: Field("output", str, repeated=True),
+    3: Field("name", str),
+    4: Field("op_type", str),
+    5: Field("attribute", _ATTRIBUTE, repeated=True),
+    6: Field("doc_string", str),
+    7: Field("domain", str),
+}
+_DIMENSION = {1: Field("dim_value", int), 2: Field("dim_param", str)}
+_SHAPE = {1: Field("dim", _DIMENSION, repeated=True)}
+_TENSOR_TYPE = {1: Field("elem_type", int), 2: Field("shape", _SHAPE)}
+_VALUE = {
+    1: Field("name", str),
+    2: Field("type", {1: Field("tensor_type", _TENSOR_TYPE)}),
+    3: Field("doc_string", str),
+}
+_GRAPH = {
+    1: Field("node", _NODE, repeated=True),
+    2: Field("name", str),
+    5: Field("initializer", _TENSOR, repeated=True),
+    10: Field("doc_string", str),
+    11: Field("input", _VALUE, repeated=True),
+    12: Field("output", _VALUE, repeated=True),
+}
+_OPERATOR_SET = {1: Field("domain", str), 2: Field("version", int)}
+METADATA_SCHEMA = {
+    14: Field("metadata_props", {1: Field("key", str), 2: Field("value", str)}, repeated=True)
+}
+MODEL_SCHEMA = METADATA_SCHEMA | {
+    1: Field("ir_version", int),
+    2: Field("producer_name", str),
+    3: Field("producer_version", str),
+    4: Field("domain", str),
+    5: Field("model_version", int),
+    6: Field("doc_string", str),
+    7: Field("graph", _GRAPH),
+    8: Field("opset_import", _OPERATOR_SET, repeated=True),
+}
 
-# By kind of attribute: the field of its value, and its number in AttributeProto.AttributeType.
-ATTRIBUTE_KINDS = {"float": (2, 1), "int": (3, 2), "text": (4, 3), "tensor": (5, 4), "ints": (8, 7)}
+# kind of an attribute: (field of AttributeProto that holds the value, AttributeType)
+ATTRIBUTE_KINDS = {
+    "float": ("f", 1),
+    "int": ("i", 2),
+    "string": ("s", 3),
+    "tensor": ("t", 4),
+    "ints": ("ints", 7),
+}
 
 
 class Attribute(NamedTuple):
     """An attribute that an operator may have."""
 
-    kind: str  # of ATTRIBUTE_KINDS
-    # An int, float, str or list of int, or the type of a tensor; None: the attribute is required.
+    kind: str  # a key of ATTRIBUTE_KINDS
+    # An int, a float, a str or a list of int; for a tensor, its type. None: it is required.
     default: Any = None
-    choices: tuple[int | str, ...] = ()  # of an int or a text
+    choices: tuple[int | str, ...] = ()  # allowed values of an int or a string; (): all
 
 
 class Operator(NamedTuple):
-    """An operator. The type of each input and of the outputs is a variable: T, or one of below."""
+    """What a node of an operator may look like.
 
-    inputs: str  # a variable for each input
-    required: int  # inputs
-    types: tuple[int, ...]  # that T may be
-    rule: str  # the name of its shape rule
+    Each input has a type variable, one letter: T, or a key of VARIABLES. Inputs with the same
+    variable have the same type. The output's type is that of a variable or of an attribute.
+    """
+
+    inputs: str  # type variable of each input
+    required: int  # number of inputs that must be present
+    types: tuple[int, ...]  # types that T allows
+    rule: str  # name of the shape rule
     attributes: Mapping[str, Attribute] = MappingProxyType({})
-    output: str = "T"  # a variable, or the attribute that is a type or a tensor of the type
-    variadic: bool = False  # the last input may be repeated
+    output: str = "T"  # type variable of the outputs
+    # Name of the attribute that determines the output's type instead: a type, or a tensor.
+    type_attribute: str | None = None
+    variadic: bool = False  # whether the last input may be repeated
 
 
 REAL = FLOAT, FLOAT16, DOUBLE
 NUMBER = (*REAL, INT32, INT64)
 ANY = tuple(TYPE_NAMES)
-# An output whose variable no input has is of the first of these types.
+# Types that a variable allows. If no input has the variable of the output, the first type is used.
 VARIABLES = {
     "B": (BOOL,),
-    "D": (UINT8, INT8, INT32),  # can be dequantized
-    "I": (INT64, INT32),  # an index
-    "L": (INT64,),  # an index of GatherND
+    "D": (UINT8, INT8, INT32),  # types that DequantizeLinear accepts
+    "I": (INT64, INT32),  # indices
+    "L": (INT64,),  # indices of GatherND and ScatterND
     "N": NUMBER,
-    "Q": (UINT8, INT8),  # quantized
-    "R": (FLOAT,),  # the content is ratios of sizes
-    "S": (INT64,),  # the content is sizes, axes or positions
+    "Q": (UINT8, INT8),  # quantized values
+    "R": (FLOAT,),  # ratios of sizes; the shape of the output depends on the values
+    "S": (INT64,),  # sizes, axes or positions; the shape of the output depends on the values
 }
+SHAPE_VARIABLES = {"R", "S"}
 
 
 def _int(default: int | None = None, *choices: int) -> Attribute:
@@ -114,174 +153,234 @@ def _float(default: float) -> Attribute:
     return Attribute("float", default)
 
 
-def _text(*choices: str) -> Attribute:
+def _string(*choices: str) -> Attribute:
     """Return an attribute whose default is the first choice."""
-    return Attribute("text", choices[0], choices)
+    return Attribute("string", choices[0], choices)
 
 
 def _attributes(names: str, attribute: Attribute) -> dict[str, Attribute]:
+    """Return attributes with the same kind, default and choices."""
     return dict.fromkeys(names.split(), attribute)
 
 
-def _operators(names: str, *description: Any, **more: Any) -> dict[str, Operator]:
-    return dict.fromkeys(names.split(), Operator(*description, **more))
+def _operators(
+    names: str,
+    types: tuple[int, ...],
+    attributes: Mapping[str, Attribute] = MappingProxyType({}),
+    *,
+    rule: str,
+    inputs: str = "T",
+    required: int | None = None,
+    **options: Any,
+) -> dict[str, Operator]:
+    """Return operators with the same description. By default, all inputs are required."""
+    count = len(inputs) if required is None else required
+    operator = Operator(inputs, count, types, rule, attributes, **options)
+    return dict.fromkeys(names.split(), operator)
 
 
 _AXIS, _INTS = _attributes("axis", _int(0)), Attribute("ints", [])
 _ALPHA, _EPSILON = {"alpha": _float(1.0)}, {"epsilon": _float(1e-5)}
-# Empty lists stand for ones, for zeros, and for the shape of the weight.
+# An empty list means the default: ones for dilations and strides, zeros for pads, the weight's
+# shape for kernel_shape.
 _POSITIONS = _attributes("dilations pads strides", _INTS)
-_WINDOW = _POSITIONS | {"auto_pad": _text("NOTSET"), "kernel_shape": _INTS}
+_WINDOW = _POSITIONS | {"auto_pad": _string("NOTSET"), "kernel_shape": _INTS}
 _FILTER, _POOL = _WINDOW | {"group": _int(1)}, _WINDOW | {"ceil_mode": _int(0)}
 _REDUCE = {"keepdims": _int(1), "noop_with_empty_axes": _int(0)}
 _ARG = _AXIS | {"keepdims": _int(1), "select_last_index": _int(0)}
 _GEMM = _attributes("alpha beta", _float(1.0)) | _attributes("transA transB", _int(0))
-_REDUCTION = {"reduction": _text("none", "add", "mul")}
+_REDUCTION = {"reduction": _string("none", "add", "mul")}
 _GRID_SAMPLE = {
     "align_corners": _int(0),
-    "mode": _text("linear", "bilinear", "nearest", "cubic", "bicubic"),
-    "padding_mode": _text("zeros", "border", "reflection"),
+    "mode": _string("linear", "bilinear", "nearest", "cubic", "bicubic"),
+    "padding_mode": _string("zeros", "border", "reflection"),
 }
 _RESIZE = {
     **_attributes("antialias exclude_outside", _int(0)),
-    "coordinate_transformation_mode": _text(
+    "coordinate_transformation_mode": _string(
         "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"
     ),
     "cubic_coeff_a": _float(-0.75),
     "extrapolation_value": _float(0.0),
-    "keep_aspect_ratio_policy": _text("stretch"),
-    "mode": _text("nearest", "linear", "cubic"),
-    "nearest_mode": _text("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
+    "keep_aspect_ratio_policy": _string("stretch"),
+    "mode": _string("nearest", "linear", "cubic"),
+    "nearest_mode": _string("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
 }
 
 # The operators that traces of image generators, and their quantization, contain.
 OPERATORS: Mapping[str, Operator] = {
     # Elementwise
-    **_operators("Abs Neg Sign", "T", 1, NUMBER, "elementwise"),
+    **_operators("Abs Neg Sign", NUMBER, rule="elementwise"),
     **_operators(
         "Acos Asin Atan Ceil Cos Cosh Erf Exp Floor HardSwish Log Reciprocal Round Sigmoid Sin "
         "Sinh Softplus Softsign Sqrt Tan Tanh",
-        *("T", 1, REAL, "elementwise"),
+        REAL,
+        rule="elementwise",
     ),
-    **_operators("Identity", "T", 1, ANY, "elementwise"),
-    **_operators("Not", "T", 1, (BOOL,), "elementwise"),
-    **_operators("Relu", "T", 1, (*NUMBER, INT8), "elementwise"),
-    **_operators("LeakyRelu", "T", 1, REAL, "elementwise", {"alpha": _float(0.01)}),
-    **_operators("ThresholdedRelu", "T", 1, REAL, "elementwise", _ALPHA),
-    **_operators("Celu Elu", "T", 1, REAL, "composed", _ALPHA),
-    **_operators("Gelu", "T", 1, REAL, "composed", {"approximate": _text("none", "tanh")}),
+    **_operators("Identity", ANY, rule="elementwise"),
+    **_operators("Not", (BOOL,), rule="elementwise"),
+    **_operators("Relu", (*NUMBER, INT8), rule="elementwise"),
+    **_operators("LeakyRelu", REAL, {"alpha": _float(0.01)}, rule="elementwise"),
+    **_operators("ThresholdedRelu", REAL, _ALPHA, rule="elementwise"),
+    **_operators("Celu Elu", REAL, _ALPHA, rule="composed"),
+    **_operators("Gelu", REAL, {"approximate": _string("none", "tanh")}, rule="composed"),
     **_operators(
-        "HardSigmoid", "T", 1, REAL, "elementwise", {"alpha": _float(0.2), "beta": _float(0.5)}
+        "HardSigmoid", REAL, {"alpha": _float(0.2), "beta": _float(0.5)}, rule="elementwise"
     ),
-    **_operators("Mish", "T", 1, REAL, "composed"),
+    **_operators("Mish", REAL, rule="composed"),
     **_operators(
-        "Selu", "T", 1, REAL, "elementwise", {"alpha": _float(1.67326), "gamma": _float(1.0507)}
+        "Selu", REAL, {"alpha": _float(1.67326), "gamma": _float(1.0507)}, rule="elementwise"
     ),
-    **_operators("IsNaN", "T", 1, REAL, "elementwise", output="B"),
+    **_operators("IsNaN", REAL, rule="elementwise", output="B"),
     **_operators(
         "IsInf",
-        *("T", 1, REAL, "elementwise"),
+        REAL,
         _attributes("detect_negative detect_positive", _int(1)),
+        rule="elementwise",
         output="B",
     ),
-    **_operators("Cast", "T", 1, ANY, "cast", {"saturate": _int(1), "to": _int()}, output="to"),
-    **_operators("Clip", "TTT", 1, (*NUMBER, UINT8, INT8), "clip"),
-    # Several tensors
-    **_operators("Add Div Mul Sub", "TT", 2, NUMBER, "broadcast"),
-    **_operators("And Or Xor", "TT", 2, (BOOL,), "broadcast"),
-    **_operators("Mod", "TT", 2, NUMBER, "broadcast", {"fmod": _int(0)}),
-    **_operators("Pow", "TN", 2, NUMBER, "broadcast"),
-    **_operators("PRelu", "TT", 2, REAL, "prelu"),
-    **_operators("Equal", "TT", 2, (*NUMBER, BOOL), "broadcast", output="B"),
     **_operators(
-        "Greater GreaterOrEqual Less LessOrEqual", "TT", 2, NUMBER, "broadcast", output="B"
+        "Cast", ANY, {"saturate": _int(1), "to": _int()}, rule="cast", type_attribute="to"
     ),
-    **_operators("Max Min Sum", "T", 1, NUMBER, "broadcast", variadic=True),
-    **_operators("Where", "BTT", 3, ANY, "broadcast"),
+    **_operators("Clip", (*NUMBER, UINT8, INT8), inputs="TTT", required=1, rule="clip"),
+    # Several tensors
+    **_operators("Add Div Mul Sub", NUMBER, inputs="TT", rule="broadcast"),
+    **_operators("And Or Xor", (BOOL,), inputs="TT", rule="broadcast"),
+    **_operators("Mod", NUMBER, {"fmod": _int(0)}, inputs="TT", rule="broadcast"),
+    **_operators("Pow", NUMBER, inputs="TN", rule="broadcast"),
+    **_operators("PRelu", REAL, inputs="TT", rule="prelu"),
+    **_operators("Equal", (*NUMBER, BOOL), inputs="TT", rule="broadcast", output="B"),
+    **_operators(
+        "Greater GreaterOrEqual Less LessOrEqual", NUMBER, inputs="TT", rule="broadcast", output="B"
+    ),
+    **_operators("Max Min Sum", NUMBER, rule="broadcast", variadic=True),
+    **_operators("Where", ANY, inputs="BTT", rule="broadcast"),
     # Along axes
-    **_operators("LogSoftmax Softmax", "T", 1, REAL, "along_axis", {"axis": _int(-1)}),
+    **_operators("LogSoftmax Softmax", REAL, {"axis": _int(-1)}, rule="along_axis"),
     **_operators(
         "ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
         "ReduceSumSquare",
-        *("TS", 1, NUMBER, "reduce", _REDUCE),
+        NUMBER,
+        _REDUCE,
+        inputs="TS",
+        required=1,
+        rule="reduce",
     ),
-    **_operators("ArgMax ArgMin", "T", 1, NUMBER, "arg", _ARG, output="S"),
-    **_operators("CumSum", "TS", 2, NUMBER, "cumulate", _attributes("exclusive reverse", _int(0))),
+    **_operators("ArgMax ArgMin", NUMBER, _ARG, rule="arg", output="S"),
+    **_operators(
+        "CumSum", NUMBER, _attributes("exclusive reverse", _int(0)), inputs="TS", rule="cumulate"
+    ),
     # Normalization
     **_operators(
         "BatchNormalization",
-        *("TTTTT", 5, REAL, "channel_norm"),
+        REAL,
         _EPSILON | {"momentum": _float(0.9), "training_mode": _int(0, 0)},
+        inputs="TTTTT",
+        rule="channel_norm",
     ),
     **_operators(
         "GroupNormalization",
-        *("TTT", 3, REAL, "group_norm"),
+        REAL,
         _EPSILON | {"num_groups": _int(), "stash_type": _int(1)},
+        inputs="TTT",
+        rule="group_norm",
     ),
-    **_operators("InstanceNormalization", "TTT", 3, REAL, "channel_norm", _EPSILON),
+    **_operators("InstanceNormalization", REAL, _EPSILON, inputs="TTT", rule="channel_norm"),
     **_operators(
         "LayerNormalization",
-        *("TTT", 2, REAL, "layer_norm"),
+        REAL,
         _EPSILON | {"axis": _int(-1), "stash_type": _int(1)},
+        inputs="TTT",
+        required=2,
+        rule="layer_norm",
     ),
     # Layers
-    **_operators("Conv", "TTT", 2, REAL, "conv", _FILTER),
+    **_operators("Conv", REAL, _FILTER, inputs="TTT", required=2, rule="conv"),
     **_operators(
-        "ConvTranspose", "TTT", 2, REAL, "conv_transpose", _FILTER | {"output_padding": _INTS}
+        "ConvTranspose",
+        REAL,
+        _FILTER | {"output_padding": _INTS},
+        inputs="TTT",
+        required=2,
+        rule="conv_transpose",
     ),
-    **_operators(
-        "Einsum", "T", 1, NUMBER, "einsum", {"equation": Attribute("text")}, variadic=True
-    ),
-    **_operators("Gemm", "TTT", 2, REAL, "gemm", _GEMM),
-    **_operators("MatMul", "TT", 2, NUMBER, "matmul"),
+    **_operators("Einsum", NUMBER, {"equation": Attribute("string")}, rule="einsum", variadic=True),
+    **_operators("Gemm", REAL, _GEMM, inputs="TTT", required=2, rule="gemm"),
+    **_operators("MatMul", NUMBER, inputs="TT", rule="matmul"),
     # Images
-    **_operators("AveragePool", "T", 1, REAL, "pool", _POOL | {"count_include_pad": _int(0)}),
-    **_operators("MaxPool", "T", 1, REAL, "pool", _POOL | {"storage_order": _int(0, 0)}),
-    **_operators("GlobalAveragePool GlobalMaxPool", "T", 1, REAL, "global_pool"),
-    **_operators("Col2Im", "TSS", 3, REAL, "col2im", _POSITIONS),
+    **_operators("AveragePool", REAL, _POOL | {"count_include_pad": _int(0)}, rule="pool"),
+    **_operators("MaxPool", REAL, _POOL | {"storage_order": _int(0, 0)}, rule="pool"),
+    **_operators("GlobalAveragePool GlobalMaxPool", REAL, rule="global_pool"),
+    **_operators("Col2Im", REAL, _POSITIONS, inputs="TSS", rule="col2im"),
     **_operators(
         "DepthToSpace",
-        *("T", 1, REAL, "depth_to_space"),
-        {"blocksize": _int(), "mode": _text("DCR", "CRD")},
+        REAL,
+        {"blocksize": _int(), "mode": _string("DCR", "CRD")},
+        rule="depth_to_space",
     ),
-    **_operators("SpaceToDepth", "T", 1, REAL, "space_to_depth", {"blocksize": _int()}),
-    **_operators("GridSample", "TT", 2, REAL, "grid_sample", _GRID_SAMPLE),
-    **_operators("Resize", "TRRS", 1, REAL, "resize", _RESIZE),
+    **_operators("SpaceToDepth", REAL, {"blocksize": _int()}, rule="space_to_depth"),
+    **_operators("GridSample", REAL, _GRID_SAMPLE, inputs="TT", rule="grid_sample"),
+    **_operators("Resize", REAL, _RESIZE, inputs="TRRS", required=1, rule="resize"),
     # Shapes
-    **_operators("Concat", "T", 1, ANY, "concat", {"axis": _int()}, variadic=True),
-    **_operators("Expand", "TS", 2, ANY, "expand"),
-    **_operators("Flatten", "T", 1, ANY, "flatten", {"axis": _int(1)}),
+    **_operators("Concat", ANY, {"axis": _int()}, rule="concat", variadic=True),
+    **_operators("Expand", ANY, inputs="TS", rule="expand"),
+    **_operators("Flatten", ANY, {"axis": _int(1)}, rule="flatten"),
     **_operators(
-        "Pad", "TSTS", 2, ANY, "pad", {"mode": _text("constant", "edge", "reflect", "wrap")}
+        "Pad",
+        ANY,
+        {"mode": _string("constant", "edge", "reflect", "wrap")},
+        inputs="TSTS",
+        required=2,
+        rule="pad",
     ),
-    **_operators("Reshape", "TS", 2, ANY, "reshape", {"allowzero": _int(0)}),
-    **_operators("Slice", "TSSSS", 3, ANY, "slice"),
-    **_operators("Split", "TS", 1, ANY, "split", _AXIS | {"num_outputs": _int(0)}),
-    **_operators("Squeeze", "TS", 1, ANY, "squeeze"),
-    **_operators("Tile", "TS", 2, ANY, "tile"),
-    **_operators("Transpose", "T", 1, ANY, "transpose", {"perm": Attribute("ints")}),
-    **_operators("Trilu", "TS", 1, ANY, "trilu", {"upper": _int(1)}),
-    **_operators("Unsqueeze", "TS", 2, ANY, "unsqueeze"),
+    **_operators("Reshape", ANY, {"allowzero": _int(0)}, inputs="TS", rule="reshape"),
+    **_operators("Slice", ANY, inputs="TSSSS", required=3, rule="slice"),
+    **_operators(
+        "Split", ANY, _AXIS | {"num_outputs": _int(0)}, inputs="TS", required=1, rule="split"
+    ),
+    **_operators("Squeeze", ANY, inputs="TS", required=1, rule="squeeze"),
+    **_operators("Tile", ANY, inputs="TS", rule="tile"),
+    **_operators("Transpose", ANY, {"perm": Attribute("ints")}, rule="transpose"),
+    **_operators("Trilu", ANY, {"upper": _int(1)}, inputs="TS", required=1, rule="trilu"),
+    **_operators("Unsqueeze", ANY, inputs="TS", rule="unsqueeze"),
     # Selection
-    **_operators("Gather", "TI", 2, ANY, "gather", _AXIS),
-    **_operators("GatherElements", "TI", 2, ANY, "gather_elements", _AXIS),
-    **_operators("GatherND", "TL", 2, ANY, "gather_nd", {"batch_dims": _int(0, 0)}),
-    **_operators("OneHot", "IST", 3, ANY, "one_hot", {"axis": _int(-1)}),
-    **_operators("ScatterElements", "TIT", 3, ANY, "scatter_elements", _AXIS | _REDUCTION),
-    **_operators("ScatterND", "TLT", 3, ANY, "scatter_nd", _REDUCTION),
+    **_operators("Gather", ANY, _AXIS, inputs="TI", rule="gather"),
+    **_operators("GatherElements", ANY, _AXIS, inputs="TI", rule="gather_elements"),
+    **_operators("GatherND", ANY, {"batch_dims": _int(0, 0)}, inputs="TL", rule="gather_nd"),
+    **_operators("OneHot", ANY, {"axis": _int(-1)}, inputs="IST", rule="one_hot"),
+    **_operators("ScatterElements", ANY, _AXIS | _REDUCTION, inputs="TIT", rule="scatter_elements"),
+    **_operators("ScatterND", ANY, _REDUCTION, inputs="TLT", rule="scatter_nd"),
     # Constants
-    **_operators("Constant", "", 0, ANY, "constant", {"value": Attribute("tensor")}, "value"),
+    **_operators(
+        "Constant",
+        ANY,
+        {"value": Attribute("tensor")},
+        inputs="",
+        rule="constant",
+        type_attribute="value",
+    ),
     **_operators(
         "ConstantOfShape",
-        *("S", 1, ANY, "constant_of_shape", {"value": Attribute("tensor", FLOAT)}, "value"),
+        ANY,
+        {"value": Attribute("tensor", FLOAT)},
+        inputs="S",
+        rule="constant_of_shape",
+        type_attribute="value",
     ),
-    **_operators("Range", "SSS", 3, ANY, "range", output="S"),
-    **_operators("Shape", "T", 1, ANY, "shape", {"start": _int(0), "end": _int(2**31)}, output="S"),
+    **_operators("Range", ANY, inputs="SSS", rule="range", output="S"),
+    **_operators("Shape", ANY, {"start": _int(0), "end": _int(2**31)}, rule="shape", output="S"),
     # Quantization
-    **_operators("DequantizeLinear", "DTD", 2, REAL, "quantize", {"axis": _int(1)}),
+    **_operators(
+        "DequantizeLinear", REAL, {"axis": _int(1)}, inputs="DTD", required=2, rule="quantize"
+    ),
     **_operators(
         "QuantizeLinear",
-        *("TTQ", 2, REAL, "quantize", {"axis": _int(1), "saturate": _int(1)}, "Q"),
+        REAL,
+        {"axis": _int(1), "saturate": _int(1)},
+        inputs="TTQ",
+        required=2,
+        rule="quantize",
+        output="Q",
     ),
 }
 OPERATORS = dict(sorted(OPERATORS.items()))

@@ -1,35 +1,40 @@
-"""The content of small tensors of whole numbers, from which graphs compute shapes.
+"""Values of small int64 tensors, from which graphs compute shapes.
 
 A traced network computes shapes that depend on the batch size in its graph, such as
-Shape -> Slice -> Concat -> Reshape. web/src/values.js is the same for the web page.
+Shape -> Slice -> Concat -> Reshape. web/src/model/validation/shape_values.js is a port of this
+module; change both.
 """
 
 from collections.abc import Callable
 from itertools import chain
 from typing import TypeAlias
 
-from cgan_runtime.model_file.validation.layout_rules import shape_range
 from cgan_runtime.model_file.validation.symbolic import MAX_KNOWN_VALUES, Node, Size, Tensor
+from cgan_runtime.model_file.validation.tensor_rules import shape_range
 
 Values: TypeAlias = list[Size]
-_LIMIT = 2**31  # larger results are not followed
+_MAX_VALUE = 2**31  # larger values are treated as unknown
 
 
-def values_of(kind: str, node: Node, output: Tensor) -> Values | None:
-    """Return the content of a node's int64 output, or None if it is not known."""
-    if kind == "Shape":
+def values_of(operator: str, node: Node, output: Tensor) -> Values | None:
+    """Return the values of a node's int64 output, or None if they are unknown."""
+    if operator == "Shape":
         start, end = shape_range(node.attributes, node.inputs[0].rank)
         return list(node.inputs[0].sizes[start:end])
     is_small = not output.batched and output.elements <= MAX_KNOWN_VALUES
-    if kind not in _VALUES or not is_small or any(each is None for each in node.values):
+    is_known = all(values is not None for values in node.values)
+    if operator not in _VALUES or not is_small or not is_known:
         return None
-    result = _VALUES[kind](node, output.elements)
-    if result is None or any(max(map(abs, size)) > _LIMIT for size in result):
+    result = _VALUES[operator](node, output.elements)
+    if result is None or any(max(map(abs, size)) > _MAX_VALUE for size in result):
         return None
     return result if len(result) == output.elements else None
 
 
-def _same(node: Node, _count: int) -> Values:
+# Each function below returns the values of an output with `count` elements.
+
+
+def _identity(node: Node, _count: int) -> Values:
     return list(node.values[0])
 
 
@@ -62,65 +67,73 @@ def _range(node: Node, _count: int) -> Values:
     return [Size(number) for number in range(start, limit, delta)]
 
 
-def _product(node: Node, count: int) -> Values | None:
-    result: Size | None = Size(1)
+def _reduce_prod(node: Node, count: int) -> Values | None:
+    product: Size | None = Size(1)
     for size in node.values[0]:
-        result = None if result is None else _multiply(result, size)
-    return None if result is None or count != 1 else [result]
+        product = None if product is None else _multiply(product, size)
+    return None if product is None or count != 1 else [product]
 
 
-def _pairwise(
+def _elementwise(
     operation: Callable[[Size, Size], Size | None],
 ) -> Callable[[Node, int], Values | None]:
+    """Return a function for a binary operator. An input with one value is broadcast."""
+
     def compute(node: Node, count: int) -> Values | None:
-        if any(len(each) not in (1, count) for each in node.values):
+        if any(len(values) not in (1, count) for values in node.values):
             return None
-        one, two = (each * count if len(each) < count else each for each in node.values)
-        results = [operation(*pair) for pair in zip(one, two, strict=True)]
-        return [size for size in results if size is not None]
+        left, right = (values * count if len(values) < count else values for values in node.values)
+        results = []
+        for pair in zip(left, right, strict=True):
+            result = operation(*pair)
+            if result is None:
+                return None
+            results.append(result)
+        return results
 
     return compute
 
 
-def _add(one: Size, other: Size) -> Size:
-    return Size(one.fixed + other.fixed, one.each + other.each)
+def _add(left: Size, right: Size) -> Size:
+    return Size(left.fixed + right.fixed, left.per_image + right.per_image)
 
 
-def _subtract(one: Size, other: Size) -> Size:
-    return Size(one.fixed - other.fixed, one.each - other.each)
+def _subtract(left: Size, right: Size) -> Size:
+    return Size(left.fixed - right.fixed, left.per_image - right.per_image)
 
 
-def _multiply(one: Size, other: Size) -> Size | None:
-    if one.each and other.each:
+def _multiply(left: Size, right: Size) -> Size | None:
+    if left.per_image and right.per_image:
         return None
-    number, size = (one.fixed, other) if one.each == 0 else (other.fixed, one)
-    return Size(number * size.fixed, number * size.each)
+    factor, size = (left.fixed, right) if left.per_image == 0 else (right.fixed, left)
+    return Size(factor * size.fixed, factor * size.per_image)
 
 
-def _divide(one: Size, other: Size) -> Size | None:
-    if other.each == 0 and other.fixed > 0 and one.each == 0 and one.fixed >= 0:
-        return Size(one.fixed // other.fixed)
-    if (
-        other.each == 0
-        and other.fixed > 0
-        and one.fixed % other.fixed == one.each % other.fixed == 0
-    ):
-        return Size(one.fixed // other.fixed, one.each // other.fixed)
-    if other.each > 0 and other.fixed == one.fixed == 0 and one.each % other.each == 0:
-        return Size(one.each // other.each)
+def _divide(left: Size, right: Size) -> Size | None:
+    """Divide two sizes; onnxruntime rounds toward zero, so only some cases are known."""
+    if right.per_image == 0 and right.fixed > 0:
+        if left.per_image == 0 and left.fixed >= 0:
+            return Size(left.fixed // right.fixed)
+        if left.fixed % right.fixed == left.per_image % right.fixed == 0:  # without a remainder
+            return Size(left.fixed // right.fixed, left.per_image // right.fixed)
+        return None
+    # A multiple of the batch size, divided by a multiple of it, does not depend on it.
+    is_ratio = right.per_image > 0 and right.fixed == left.fixed == 0
+    if is_ratio and left.per_image % right.per_image == 0:
+        return Size(left.per_image // right.per_image)
     return None
 
 
 _VALUES: dict[str, Callable[[Node, int], Values | None]] = {
-    **dict.fromkeys(("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten"), _same),
-    "Add": _pairwise(_add),
+    **dict.fromkeys(("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten"), _identity),
+    "Add": _elementwise(_add),
     "Concat": _concat,
-    "Div": _pairwise(_divide),
+    "Div": _elementwise(_divide),
     "Expand": _expand,
     "Gather": _gather,
-    "Mul": _pairwise(_multiply),
+    "Mul": _elementwise(_multiply),
     "Range": _range,
-    "ReduceProd": _product,
+    "ReduceProd": _reduce_prod,
     "Slice": _slice,
-    "Sub": _pairwise(_subtract),
+    "Sub": _elementwise(_subtract),
 }
