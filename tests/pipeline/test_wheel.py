@@ -1,4 +1,4 @@
-"""The runtime's wheel, installed in an environment of its own without PyTorch."""
+"""The runtime's wheel, installed in environments without PyTorch."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Graphs in which an image would depend on other images of its batch, or on their number."""
+"""Graphs in which an image depends on other images of its batch, or on their number."""
 
 from pathlib import Path
 from typing import Any

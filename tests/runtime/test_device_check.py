@@ -169,7 +169,7 @@ class Installed(SimpleNamespace):
     ],
     ids=lambda value: " ".join(map(str, value)) if value and isinstance(value[0], str) else "",
 )
-def test_distributions_are_those_that_own_the_imported_onnxruntime(
+def test_only_distributions_that_own_the_imported_onnxruntime_are_listed(
     monkeypatch: pytest.MonkeyPatch, installed: list[Installed], names: list[str]
 ) -> None:
     monkeypatch.setattr(cuda_diagnostics, "distributions", lambda: installed)

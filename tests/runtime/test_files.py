@@ -319,7 +319,7 @@ def test_the_exception_of_a_signal_handler_is_not_an_error_of_the_path(tmp_path:
 
 
 @pytest.mark.parametrize("path", ["a.png", "none/below/a.png", "/none/a.png", "\0", "n" * 300])
-def test_a_file_larger_than_the_free_space_is_refused(
+def test_a_file_larger_than_the_free_space_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -42,7 +42,7 @@ def shipped_generators() -> Mapping[int, ImageGenerator]:
     return {threads: ImageGenerator(None, "cpu", threads) for threads in (1, 2, 5)}
 
 
-def test_info_and_provider_are_those_of_the_model(
+def test_generator_has_the_metadata_and_the_provider(
     generator: ImageGenerator, info: ModelInfo
 ) -> None:
     assert generator.info == info
@@ -91,7 +91,7 @@ def test_repeated_call_gives_the_same_bytes(generator: ImageGenerator, tiny_mode
     threads=THREADS,
 )
 @settings(deadline=None, max_examples=60)
-def test_image_does_not_depend_on_the_others_of_its_batch(
+def test_image_does_not_depend_on_other_images_of_its_batch(
     generators: Mapping[int, ImageGenerator],
     labels: list[int],
     cuts: list[int],

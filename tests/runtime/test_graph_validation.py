@@ -41,14 +41,14 @@ def model(tiny_model: Path) -> onnx.ModelProto:
     return load_graph(tiny_model)
 
 
-def test_shapes_equal_those_that_onnx_infers(tiny_model: Path) -> None:
+def test_onnx_infers_equal_shapes(tiny_model: Path) -> None:
     for path in (tiny_model, SHIPPED_MODEL):
         shapes = infer_and_compare_shapes(path.read_bytes())
         assert IMAGE in shapes
         assert sum(map(math.prod, shapes.values())) < MAX_ELEMENTS / 10
 
 
-def test_declared_tensors_are_those_that_onnxruntime_reports(tiny_model: Path) -> None:
+def test_onnxruntime_reports_the_declared_tensors(tiny_model: Path) -> None:
     session = onnxruntime.InferenceSession(tiny_model, providers=["CPUExecutionProvider"])
     reported = session.get_inputs(), session.get_outputs()
     for specs, nodes in zip(declared_specs(tiny_model.read_bytes()), reported, strict=True):

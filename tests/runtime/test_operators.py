@@ -174,7 +174,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda each: each.operator)
-def test_inferred_shapes_are_those_of_onnxruntime(tiny_model: Path, case: Case) -> None:
+def test_onnxruntime_returns_the_inferred_shapes(tiny_model: Path, case: Case) -> None:
     model = load_graph(tiny_model)
     names = add_case(model, case)
     check_against_onnxruntime(model, names)

@@ -27,7 +27,7 @@ def test_next_call_does_not_overwrite_an_image(generator: ImageGenerator) -> Non
     np.testing.assert_array_equal(first, before)
 
 
-def test_single_images_equal_those_of_a_batch(generator: ImageGenerator, labels: list[int]) -> None:
+def test_single_images_equal_a_batch(generator: ImageGenerator, labels: list[int]) -> None:
     batch = generator.generate(labels, seed=SEED).astype(int)
     alone = [generator.generate(label, seed=SEED, start=i) for i, label in enumerate(labels)]
     assert np.abs(np.concatenate(alone) - batch).max() <= 1  # float sums depend on the batch size

@@ -128,7 +128,7 @@ def test_larger_generator_runs_in_smaller_batches(model: onnx.ModelProto, edit: 
     assert validate(model).max_batch == MAX_BATCH // 2
 
 
-def test_images_of_smaller_batches_are_the_same(
+def test_images_do_not_depend_on_the_batch_size(
     model: onnx.ModelProto, tmp_path: Path, tiny_model: Path
 ) -> None:
     path = tmp_path / "large.onnx"

@@ -197,7 +197,7 @@ def many_names(info: ModelInfo) -> ModelInfo:
 
 
 def with_many_classes(model: ModelProto) -> ModelProto:
-    """Return the model with rows for 5,000 labels, which repeat those of the ten digits."""
+    """Return the model with rows for 5,000 labels, which repeat the rows of the ten digits."""
     (table,) = [each for each in model.graph.initializer if each.name == "table"]
     rows = np.resize(numpy_helper.to_array(table), (MANY_CLASSES, *table.dims[1:]))
     table.CopyFrom(numpy_helper.from_array(rows, table.name))

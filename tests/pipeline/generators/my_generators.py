@@ -1,4 +1,4 @@
-"""Five generators that have nothing in common with those of cgan-train, with random weights.
+"""Five generators whose architectures cgan-train lacks, with random weights.
 
 Tests name them as a user would: cgan-export my_generators:transposed.
 """

@@ -36,7 +36,7 @@ def test_only_incomplete_shards_are_generated_again(
     inodes = {path: path.stat().st_ino for path in files if path.exists()}
     by_shard[3][-1].write_bytes(contents[by_shard[3][-1]][:-1])
     by_shard[4][0].write_bytes(b"")
-    done = bulk(*complete_job)  # the seed is that of the folder
+    done = bulk(*complete_job)  # job.json has the seed
     assert done.stdout == "digits  seed 7  5,001 images in 6 shards, 3 of them kept\n"
     assert done.stderr == jobs.invalid_note(3014, 4012) + jobs.invalid_note(4013, 5011)
     assert {path: path.read_bytes() for path in files} == contents
@@ -129,10 +129,8 @@ def test_links_are_replaced_and_their_targets_kept(
 
 
 @pytest.mark.parametrize("linked", [False, True])
-def test_files_of_others_are_kept(
-    bulk: Bulk, job_folder: Path, tmp_path: Path, linked: bool
-) -> None:
-    """Their names look like those of temporary files, and the folder may be a link."""
+def test_foreign_files_are_kept(bulk: Bulk, job_folder: Path, tmp_path: Path, linked: bool) -> None:
+    """The files are named like temporary files, and the folder may be a link."""
     if linked:
         (job_folder / "shards").rename(tmp_path / "disk")
         (job_folder / "shards").symlink_to(tmp_path / "disk")

@@ -280,7 +280,7 @@ def test_images_that_cannot_be_numbered_are_rejected(run: Command, folder: Path)
         (["--count", 10**4, "--scale", 64], "a frame of "),
     ],
 )
-def test_a_frame_that_does_not_fit_into_memory_is_refused(
+def test_a_frame_that_does_not_fit_into_memory_is_rejected(
     run: Command, folder: Path, words: list[object], message: str
 ) -> None:
     done = run("--digit", 3, "--walk", "7:8", *words, "--output", "a.png")
