@@ -1,4 +1,4 @@
-# `make help` lists the targets. Each target sets up what it needs.
+# `make help` lists the targets. Each target creates the Python environment that it needs.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,6 +13,9 @@ COMPARABLE_PACKAGES := piper-tts rembg[cpu] fastembed
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
 TRAIN_FLAGS ?=
+PYTEST_FLAGS ?=
+LOWEST_FLAGS ?=
+VERSION ?=
 MODEL_DIR ?= runs/model
 SHIPPED := runtime/src/cgan_runtime/models/digits.onnx
 # One process per core, but at most four: each imports PyTorch, which takes 0.5 GB or more.
@@ -76,7 +79,7 @@ test-pythons:  ## compare images of every Python from 3.10 to 3.14 on the PATH
 test-gpu: $(VENV)/.installed  ## train, export, generate and compare on CUDA (needs a GPU)
 	$(BIN)/python tests/gpu/pipeline.py
 
-fuzz: $(VENV)/.installed  ## feed 40,000 damaged and hostile files to the commands (two hours)
+fuzz: $(VENV)/.installed  ## feed damaged and hostile files to commands, then fuzz guided by coverage (two hours)
 	$(BIN)/$(PIP_INSTALL) --group fuzz
 	rm -f $(FUZZ_SUMMARY)
 	for target in 'onnx --count $(FUZZ_COUNT)' 'model --count $(FUZZ_PT_COUNT)' \
@@ -127,7 +130,7 @@ web: $(WEB_PACKAGES)  ## build the web page, and serve it on 127.0.0.1
 test-web: chromium $(VENV)/.installed $(WEB_PACKAGES)  ## test the web page in Chromium
 	CGAN_PYTHON=$(BIN)/python node --test --test-reporter=spec web/test/*.test.mjs
 
-# Each wheel is built from the sdist, as an installer without wheels would do it.
+# Each wheel is built from its sdist, which shows that the sdist is complete.
 dist: $(VENV)/.installed  ## build and check the sdists and wheels of the three packages
 	$(BIN)/$(PIP_INSTALL) --group dist
 	rm -rf dist/packages
@@ -155,7 +158,7 @@ format: $(VENV)/.installed  ## format the code with ruff
 types: $(VENV)/.installed  ## check types with mypy --strict
 	$(BIN)/mypy
 
-clean:  ## delete environments and caches, but not the runs
+clean:  ## delete environments, caches and build outputs, but not the runs
 	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf web/node_modules web/dist
 

@@ -4,9 +4,10 @@ import os
 import signal
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import onnxruntime directly
-# GNU OpenMP's waiting threads spin. While other programs are busy, this slows training tenfold.
+# Waiting threads of GNU OpenMP spin. Beside other busy processes this makes training ten times
+# slower, so limit the spinning, as cgan_training/cli/common.py does.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-# There is a test process per core: more threads in each would only wait for each other.
+# The test processes already use the cores, so more threads in each would wait for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell's background jobs ignore SIGINT, and so would the commands that the tests interrupt.

@@ -33,7 +33,7 @@ import numpy as np
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
 from cgan_runtime.inference.session import open_session
-session = open_session(SHIPPED_MODEL.read_bytes(), "digits.onnx", "cpu", 1)
+session = open_session(SHIPPED_MODEL.read_bytes(), "digits.onnx", "cpu", 1).session
 for line in sys.stdin:
     count = int(line)
     feeds = {"noise": standard_normal(1, 0, count, ${NOISE_DIM}), "label": np.arange(count) % 10}

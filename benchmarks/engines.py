@@ -146,7 +146,7 @@ def _onnxruntime(path: Path, threads: int) -> Engine:
 
 def _session_only(path: Path, threads: int) -> Engine:
     """Open our file as ImageGenerator does, but call the session directly."""
-    session = open_session(path.read_bytes(), str(path), "cpu", threads)
+    session = open_session(path.read_bytes(), str(path), "cpu", threads).session
     return Engine(_run_session(session), path.stat().st_size)
 
 

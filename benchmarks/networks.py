@@ -33,7 +33,7 @@ from cgan_runtime.model_file.contract import LABEL
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_training.model_file import Model, load_model, save_model
 from cgan_training.networks import Generator, build_generator, to_uint8
-from cgan_training.recipe import PerceptronGenerator
+from cgan_training.recipe import PerceptronGeneratorSettings
 
 CLASSIC_MODEL = harness.MODELS / "classic.pt"
 
@@ -135,7 +135,7 @@ def _load_int8(path: Path) -> Model:
     hidden = tuple(len(bias) for _, bias in layers[:-1])
     shape = graph.model.graph.output[0].type.tensor_type.shape.dim
     channels, height, width = (dim.dim_value for dim in shape[1:])
-    settings = PerceptronGenerator(hidden)
+    settings = PerceptronGeneratorSettings(hidden)
     image_shape = channels, height, width
     generator = build_generator(settings, len(noise_weight), len(table), image_shape).eval()
     linear = [layer for layer in generator.layers if isinstance(layer, nn.Linear)]

@@ -17,7 +17,7 @@ from typing import Any
 from cgan_training.errors import RecipeError
 from cgan_training.recipe import TABLES, load_recipe, recipe_names
 from cgan_training.recipe.loading import BUILT_IN
-from cgan_training.recipe.settings import USER_CODE
+from cgan_training.recipe.settings import CUSTOM_KIND
 
 PAGE = Path(__file__).parent / "reference" / "recipes.md"
 SECTION = re.compile(
@@ -63,7 +63,7 @@ def markdown() -> str:
     parts += [f"| `{name}` | {_description(name)} |" for name in recipe_names()]
     parts += ["\n## Top-level keys\n", *_table(load_recipe("edge"))]
     for name, kinds in TABLES.items():
-        built_in = {kind: cls for kind, cls in kinds.items() if kind != USER_CODE}
+        built_in = {kind: cls for kind, cls in kinds.items() if kind != CUSTOM_KIND}
         choice = ", ".join(f'`"{kind}"`' for kind in built_in)
         parts += [f"\n## [{name}]\n", f"`kind` is {choice}, or {OWN_CODE}"]
         for kind, cls in built_in.items():

@@ -20,8 +20,8 @@ from cgan_training.data import Dataset, load_dataset
 from cgan_training.evaluation.classifier import load_or_train_classifier
 from cgan_training.recipe import (
     TABLES,
-    PerceptronDiscriminator,
-    PerceptronGenerator,
+    PerceptronDiscriminatorSettings,
+    PerceptronGeneratorSettings,
     Recipe,
     load_recipe,
 )
@@ -75,8 +75,8 @@ def small_recipe() -> Recipe:
         load_recipe("classic"),
         name="small",
         noise_dim=10,
-        generator=PerceptronGenerator(hidden=(32, 48)),
-        discriminator=PerceptronDiscriminator(hidden=(48, 32), negative_slope=0.2),
+        generator=PerceptronGeneratorSettings(hidden=(32, 48)),
+        discriminator=PerceptronDiscriminatorSettings(hidden=(48, 32), negative_slope=0.2),
         epochs=2,
         min_images_per_epoch=1,
     )

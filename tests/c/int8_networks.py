@@ -16,13 +16,13 @@ from cgan_export.int8.quantization import quantize
 from cgan_export.targets.c import c_files
 from cgan_export.targets.c.network import read_network
 from cgan_export.targets.c.source import c_texts, template_values
-from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_runtime.model_file.contract import Golden, ImageShape, ModelInfo
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
-from cgan_training.recipe import ConvolutionalGenerator as Convolutional
+from cgan_training.recipe import ConvolutionalGeneratorSettings as Convolutional
 from cgan_training.recipe import GeneratorSettings
-from cgan_training.recipe import PerceptronGenerator as Perceptron
+from cgan_training.recipe import PerceptronGeneratorSettings as Perceptron
 
 Images = NDArray[np.uint8]
 
@@ -79,7 +79,7 @@ def untrained(
 ) -> Int8File:
     """Return an untrained generator with large biases and with images of a high contrast."""
     generator = untrained_generator(settings, noise_dim, classes, image_shape, contrast=6)
-    module = ContractGenerator(generator).eval()
+    module = RewrittenGenerator(generator).eval()
     layers = [each for each in module.rest if isinstance(each, nn.Linear | nn.Conv2d)]
     with torch.no_grad():
         for layer in layers:

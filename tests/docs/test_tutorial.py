@@ -9,7 +9,11 @@ import nbformat
 import pytest
 import tutorial
 
-from cgan_training.recipe import PerceptronDiscriminator, PerceptronGenerator, load_recipe
+from cgan_training.recipe import (
+    PerceptronDiscriminatorSettings,
+    PerceptronGeneratorSettings,
+    load_recipe,
+)
 
 
 def test_the_notebook_is_made_from_the_text() -> None:
@@ -61,8 +65,8 @@ def test_the_notebook_and_the_solutions_run_and_show_their_pictures(
 def test_recipe_gan_equals_the_tutorials_recipe_without_conditioning() -> None:
     gan = load_recipe("gan")
     recipe = load_recipe(str(tutorial.FOLDER / "tutorial.toml"))
-    assert isinstance(gan.generator, PerceptronGenerator)
-    assert isinstance(gan.discriminator, PerceptronDiscriminator)
+    assert isinstance(gan.generator, PerceptronGeneratorSettings)
+    assert isinstance(gan.discriminator, PerceptronDiscriminatorSettings)
     assert not gan.generator.conditional
     assert not gan.discriminator.conditional
     assert recipe == replace(

@@ -8,7 +8,7 @@ from untrained_generators import untrained_generator
 from cgan_export import export_model
 from cgan_training.model_file import Model, save_model
 from cgan_training.networks import Generator
-from cgan_training.recipe import ConvolutionalGenerator
+from cgan_training.recipe import ConvolutionalGeneratorSettings
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -16,7 +16,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 @pytest.fixture(scope="session")
 def convolutional_generator() -> Generator:
     """An untrained generator with odd sizes, whose images have a high contrast."""
-    return untrained_generator(ConvolutionalGenerator(12, 5), 6, 4, (1, 8, 12), contrast=6)
+    return untrained_generator(ConvolutionalGeneratorSettings(12, 5), 6, 4, (1, 8, 12), contrast=6)
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def changed(graph: onnx.ModelProto, tensor: str, change: Change) -> onnx.ModelPr
 def search(source: GeneratorSource, graph: onnx.ModelProto, precision: str = "fp32") -> str:
     unused: Any = None
     network = traceable_generator(source)
-    return DivergenceSearch(source, network, graph, precision, unused)(LABELS, 7)
+    return DivergenceSearch(source, network, graph, precision, unused).describe(LABELS, 7)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,8 @@ def test_equal_nodes_leave_the_optimizations_or_nothing(
 
     exported: Any = SimpleNamespace(generate=generate)
     network = traceable_generator(mine)
-    assert DivergenceSearch(mine, network, traced, "fp32", exported)(LABELS, 0) == text
+    done = DivergenceSearch(mine, network, traced, "fp32", exported)
+    assert done.describe(LABELS, 0) == text
 
 
 def test_a_failed_search_is_silent(mine: GeneratorSource) -> None:

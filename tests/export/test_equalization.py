@@ -10,17 +10,19 @@ from torch import nn
 from cgan_export.int8 import quantization
 from cgan_export.int8.equalization import equalize
 from cgan_export.int8.quantization import noise_and_labels, quantize
-from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_training.networks import build_generator
-from cgan_training.recipe import ConvolutionalGenerator
+from cgan_training.recipe import ConvolutionalGeneratorSettings
 
 
 @pytest.fixture(scope="module")
-def module() -> ContractGenerator:
+def module() -> RewrittenGenerator:
     """A generator with a pixel shuffle inside, and with channels of very different sizes."""
     torch.manual_seed(3)
-    settings = ConvolutionalGenerator(hidden=16, channels=8, convolutions=1, finer_channels=(6,))
-    contract = ContractGenerator(build_generator(settings, 10, 3, (3, 16, 16))).eval()
+    settings = ConvolutionalGeneratorSettings(
+        hidden=16, channels=8, convolutions=1, finer_channels=(6,)
+    )
+    contract = RewrittenGenerator(build_generator(settings, 10, 3, (3, 16, 16))).eval()
     layers = [layer for layer in contract.rest if isinstance(layer, nn.Linear | nn.Conv2d)]
     with torch.no_grad():
         for before, after in pairwise(layers):
@@ -33,13 +35,13 @@ def module() -> ContractGenerator:
 
 
 @torch.no_grad()
-def images(module: ContractGenerator) -> torch.Tensor:
+def images(module: RewrittenGenerator) -> torch.Tensor:
     generated: torch.Tensor = module(*noise_and_labels(module, 60))
     return generated / module.span * 255
 
 
 @torch.no_grad()
-def test_scaling_keeps_the_images(module: ContractGenerator) -> None:
+def test_scaling_keeps_the_images(module: RewrittenGenerator) -> None:
     scaled = copy.deepcopy(module)
     limits = equalize(scaled.rest, scaled.hidden(*noise_and_labels(scaled, 30)))
     assert len(limits) == sum(isinstance(layer, nn.Conv2d) for layer in scaled.rest)
@@ -47,7 +49,7 @@ def test_scaling_keeps_the_images(module: ContractGenerator) -> None:
 
 
 def test_large_channels_do_not_cost_the_small_ones_their_precision(
-    module: ContractGenerator, monkeypatch: pytest.MonkeyPatch
+    module: RewrittenGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = images(module)
 

@@ -13,9 +13,15 @@ from cgan_export import ExportError, VerificationError, export_model
 from cgan_export.evaluation.quality_gate import GateResult
 from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import QuantizedGenerator, quantize
-from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_export.tracing.trace import export_to_onnx
-from cgan_export.verification.verify import golden_sample
+from cgan_export.verification.tolerances import STATIC_INT8_TOLERANCE
+from cgan_export.verification.verify import (
+    PixelErrors,
+    Tolerance,
+    golden_sample,
+    verify_against_torch,
+)
 from cgan_runtime import ImageGenerator, ModelError, OutputError
 from cgan_runtime.model_file.contract import OPSET
 from cgan_training.errors import ModelFileError
@@ -80,7 +86,7 @@ def remove_a_node(model: onnx.ModelProto) -> None:
 
 @pytest.fixture(scope="module")
 def quantized(run_dir: Path) -> QuantizedGenerator:
-    return quantize(ContractGenerator(load_model(run_dir).generator).eval())
+    return quantize(RewrittenGenerator(load_model(run_dir).generator).eval())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -116,6 +122,26 @@ def test_a_damaged_graph_is_never_written(
         export_model(run_dir, path, precision=precision)
     assert path.read_bytes() == b"an earlier file"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_generator_without_exact_int8_is_verified_with_the_tolerance_of_static_int8(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[Tolerance] = []
+
+    def fail(_module: object) -> None:
+        raise VerificationError("the weights differ too much; export with --precision fp16")
+
+    def verify(
+        generator: ImageGenerator, source: Any, tolerance: Tolerance, describe: Any
+    ) -> PixelErrors:
+        used.append(tolerance)
+        return verify_against_torch(generator, source, tolerance, describe)
+
+    monkeypatch.setattr(cgan_export.export, "quantize", fail)
+    monkeypatch.setattr(cgan_export.export, "verify_against_torch", verify)
+    assert not export_model(run_dir, tmp_path / "digits.onnx", precision="int8").bit_exact
+    assert used == [STATIC_INT8_TOLERANCE]
 
 
 def test_bad_arguments_are_rejected(run_dir: Path, tmp_path: Path) -> None:

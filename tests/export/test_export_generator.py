@@ -232,11 +232,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "random": (lambda: returning(random_numbers), "it uses random numbers"),
     "few random numbers": (
         lambda: returning(lambda image: image + 1e-4 * torch.randn_like(image)),
-        "needs the operator Random.*, which uses random numbers; make them part of noise",
+        "needs the operator Random.*, which uses random numbers; take them from noise",
     ),
     "dropout": (
         lambda: returning(lambda image: image + 1e-4 * functional.dropout(image, training=True)),
-        "uses random numbers; make them part of noise",
+        "uses random numbers; take them from noise",
     ),
     "batch": (lambda: returning(depends_on_the_batch), "depends on the other images of its batch"),
     "failure": (
@@ -256,8 +256,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         r"cannot be traced at test_export_generator.py:\d+, `return image if .*`: its control flow",
     ),
     "mask": (lambda: with_forward(masks), r"needs the operator NonZero, which .*; use torch.where"),
-    "autocast": (lambda: with_forward(autocast), "computes in bfloat16, .*no torch.autocast"),
-    "bag": (lambda: with_forward(bag), "needs the operator Loop, which runs a graph of its own"),
+    "autocast": (lambda: with_forward(autocast), "computes in bfloat16, .*without torch.autocast"),
+    "bag": (lambda: with_forward(bag), "needs the operator Loop, which contains a subgraph"),
 }
 
 
@@ -305,6 +305,6 @@ def test_an_operator_that_the_runtime_lacks_is_named(
     with pytest.raises(ExportError, match=r"cannot be converted to ONNX: .*erf_inv"):
         export(module, name="mine")
     module = returning(lambda image: torch.fft.fft(image).real / 5)
-    with pytest.raises(ExportError, match="uses the operator DFT, which a model file may not"):
+    with pytest.raises(ExportError, match="uses the operator DFT, which the model contract"):
         export(module, name="mine")
     assert not [*tmp_path.iterdir()]

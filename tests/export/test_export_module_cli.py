@@ -16,7 +16,7 @@ from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import Model, load_model, save_model
 from cgan_training.networks import build_generator, to_uint8
-from cgan_training.recipe import CustomGenerator
+from cgan_training.recipe import CustomGeneratorSettings
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -126,7 +126,9 @@ def trained(mine: str, tmp_path: Path) -> str:
     """The name of the user's class of the generator in model.pt."""
     kind, shape = f"{mine}:Trained", (3, 8, 12)
     torch.manual_seed(2)
-    generator = build_generator(CustomGenerator(kind=kind, arguments={"units": 40}), 6, 3, shape)
+    generator = build_generator(
+        CustomGeneratorSettings(kind=kind, arguments={"units": 40}), 6, 3, shape
+    )
     model = Model(
         generator=generator,
         class_names=("cat", "dog", "ox"),
@@ -162,7 +164,7 @@ def test_the_code_that_a_model_names_is_not_imported(
 ) -> None:
     done = call("cgan-export", "model.pt", "mine.onnx", *words)
     assert done.returncode == 1
-    assert f"use --generator {trained}".encode() in done.stderr
+    assert f"add --generator {trained}".encode() in done.stderr
     assert trained.partition(":")[0] not in sys.modules
     assert not (tmp_path / "mine.onnx").exists()
 

@@ -5,15 +5,19 @@ from torch import nn
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_training.engine.batch_norm import calibrate_batch_norm
 from cgan_training.networks import Generator, build_generator
-from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, PerceptronGenerator
+from cgan_training.recipe import (
+    ConvolutionalGeneratorSettings,
+    GeneratorSettings,
+    PerceptronGeneratorSettings,
+)
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        PerceptronGenerator((12, 20), batch_norm=True),
-        ConvolutionalGenerator(hidden=12, channels=5),
-        PerceptronGenerator((12, 20)),
+        PerceptronGeneratorSettings((12, 20), batch_norm=True),
+        ConvolutionalGeneratorSettings(hidden=12, channels=5),
+        PerceptronGeneratorSettings((12, 20)),
     ],
     ids=["perceptron", "convolutional", "without batch norm"],
 )

@@ -11,17 +11,24 @@ from cgan_export import export_model
 from cgan_export.int8 import quantization
 from cgan_export.source.generator_source import source_of_model
 from cgan_export.targets.c.source import write_c
-from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_export.verification.verify import generate_with_torch
 from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.model_file import Model, save_model
 from cgan_training.networks import Generator
-from cgan_training.recipe import ConvolutionalGenerator, GeneratorSettings, PerceptronGenerator
+from cgan_training.recipe import (
+    ConvolutionalGeneratorSettings,
+    GeneratorSettings,
+    PerceptronGeneratorSettings,
+)
 
-PERCEPTRON, CONVOLUTIONAL = PerceptronGenerator((24,)), ConvolutionalGenerator(12, 5)
+PERCEPTRON, CONVOLUTIONAL = (
+    PerceptronGeneratorSettings((24,)),
+    ConvolutionalGeneratorSettings(12, 5),
+)
 # A grid of 32 x 24 pixels, which is cropped.
-FINER = ConvolutionalGenerator(12, 5, convolutions=0, finer_channels=(4,))
+FINER = ConvolutionalGeneratorSettings(12, 5, convolutions=0, finer_channels=(4,))
 
 
 def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
@@ -41,7 +48,7 @@ def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
         (PERCEPTRON, (3, 8, 8)),
         (PERCEPTRON, (3, 28, 20)),
         (PERCEPTRON, (1, 9, 31)),
-        (PerceptronGenerator((24,), conditional=False), (1, 8, 8)),
+        (PerceptronGeneratorSettings((24,), conditional=False), (1, 8, 8)),
         (CONVOLUTIONAL, (3, 8, 64)),
         (CONVOLUTIONAL, (3, 64, 64)),
         (FINER, (3, 28, 20)),
@@ -74,11 +81,11 @@ def test_large_images_are_calibrated_with_fewer(monkeypatch: pytest.MonkeyPatch)
     """So that their activations fit into memory."""
     generator = model_of(CONVOLUTIONAL, (3, 16, 16)).generator
     assert isinstance(generator, Generator)
-    module = ContractGenerator(generator).eval()
+    module = RewrittenGenerator(generator).eval()
     monkeypatch.setattr(quantization, "MAX_CALIBRATION_VALUES", 16 * 16 * 3 * 50)
     counts = []
 
-    def record(module: ContractGenerator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def record(module: RewrittenGenerator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         counts.append(count)
         return original(module, count)
 

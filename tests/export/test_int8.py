@@ -17,35 +17,37 @@ from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import QuantizedGenerator, noise_and_labels, quantize
 from cgan_export.int8.rounding import round_weights, weight_matrix
 from cgan_export.int8.scales import IMAGE_SCALE, LOGIT_SCALE, LOGIT_ZERO
-from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_export.tracing.trace import export_to_onnx
 from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import load_model
 from cgan_training.networks import Generator, build_generator
-from cgan_training.recipe import ConvolutionalGenerator, PerceptronGenerator
+from cgan_training.recipe import ConvolutionalGeneratorSettings, PerceptronGeneratorSettings
 
 Exported = dict[tuple[str, str], Path]
 KINDS = pytest.mark.parametrize("kind", ["perceptron", "convolutional"])
 
 
 @pytest.fixture(scope="module")
-def modules(run_dir: Path, convolutional_generator: Generator) -> dict[str, ContractGenerator]:
+def modules(run_dir: Path, convolutional_generator: Generator) -> dict[str, RewrittenGenerator]:
     return {
-        "perceptron": ContractGenerator(load_model(run_dir).generator).eval(),
-        "convolutional": ContractGenerator(convolutional_generator).eval(),
+        "perceptron": RewrittenGenerator(load_model(run_dir).generator).eval(),
+        "convolutional": RewrittenGenerator(convolutional_generator).eval(),
     }
 
 
 @pytest.fixture(scope="module")
-def quantized(modules: dict[str, ContractGenerator]) -> dict[str, QuantizedGenerator]:
+def quantized(modules: dict[str, RewrittenGenerator]) -> dict[str, QuantizedGenerator]:
     return {kind: quantize(module) for kind, module in modules.items()}
 
 
-def tiny_module(hidden: tuple[int, int] = (8, 6)) -> ContractGenerator:
+def tiny_module(hidden: tuple[int, int] = (8, 6)) -> RewrittenGenerator:
     """A perceptron with 10 noise numbers, 3 classes and images of 4 x 5 pixels."""
     torch.manual_seed(1)
-    return ContractGenerator(build_generator(PerceptronGenerator(hidden), 10, 3, (1, 4, 5))).eval()
+    return RewrittenGenerator(
+        build_generator(PerceptronGeneratorSettings(hidden), 10, 3, (1, 4, 5))
+    ).eval()
 
 
 @KINDS
@@ -93,8 +95,8 @@ def test_onnxruntime_fuses_the_integer_operators(
 def test_doubled_and_cropped_grids_are_computed_in_integers(
     finer_channels: tuple[int, ...], shape: tuple[int, int, int]
 ) -> None:
-    settings = ConvolutionalGenerator(12, 5, convolutions=1, finer_channels=finer_channels)
-    module = ContractGenerator(untrained_generator(settings, 6, 4, shape)).eval()
+    settings = ConvolutionalGeneratorSettings(12, 5, convolutions=1, finer_channels=finer_channels)
+    module = RewrittenGenerator(untrained_generator(settings, 6, 4, shape)).eval()
     integers = quantize(module)
     session = onnxruntime.InferenceSession(
         export_to_int8_onnx(integers).SerializeToString(), providers=["CPUExecutionProvider"]
@@ -166,7 +168,7 @@ def test_constant_inputs_form_the_bias(hidden: tuple[int, int]) -> None:
 
 @KINDS
 def test_the_sums_of_the_first_layer_are_exact(
-    modules: dict[str, ContractGenerator], quantized: dict[str, QuantizedGenerator], kind: str
+    modules: dict[str, RewrittenGenerator], quantized: dict[str, QuantizedGenerator], kind: str
 ) -> None:
     first = quantized[kind].module
     noise = torch.from_numpy(standard_normal(5, 0, 500, len(first.noise_weight)))
@@ -192,7 +194,7 @@ def test_no_pixel_value_is_close_to_a_tie() -> None:
     assert (round(pixels[0]), round(pixels[-1])) == (0, 255)
 
 
-def test_rounding_compensates_for_errors(modules: dict[str, ContractGenerator]) -> None:
+def test_rounding_compensates_for_errors(modules: dict[str, RewrittenGenerator]) -> None:
     module = modules["perceptron"]
     layer = module.rest[1]
     assert isinstance(layer, nn.Linear)
@@ -214,7 +216,7 @@ def test_rounding_compensates_for_errors(modules: dict[str, ContractGenerator]) 
 def test_quantization_is_reproducible_and_leaves_the_module_unchanged(
     exported: Exported,
     convolutional_generator: Generator,
-    modules: dict[str, ContractGenerator],
+    modules: dict[str, RewrittenGenerator],
     quantized: dict[str, QuantizedGenerator],
 ) -> None:
     model = onnx.load(exported["convolutional", "int8"])
@@ -223,7 +225,7 @@ def test_quantization_is_reproducible_and_leaves_the_module_unchanged(
     assert again.SerializeToString(deterministic=True) == model.SerializeToString(
         deterministic=True
     )
-    before = ContractGenerator(convolutional_generator).state_dict()
+    before = RewrittenGenerator(convolutional_generator).state_dict()
     now = modules["convolutional"].state_dict()
     assert all(torch.equal(before[name], now[name]) for name in before)
 
@@ -268,7 +270,7 @@ def test_a_layer_that_int8_does_not_support_is_named(
     replacement: list[nn.Module],
     message: str,
 ) -> None:
-    module = ContractGenerator(convolutional_generator).eval()
+    module = RewrittenGenerator(convolutional_generator).eval()
     layers = [*module.rest]
     module.rest = nn.Sequential(*layers[:index], *replacement, *layers[index:][1:])
     with pytest.raises(VerificationError, match=message):

@@ -1,4 +1,4 @@
-"""Each pass rewrites what it matches, and steps aside otherwise."""
+"""Each pass rewrites what it matches, and returns any other network unchanged."""
 
 import copy
 from collections.abc import Callable

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cgan_export.errors import ExportError
-from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_export.tracing.trace import export_to_onnx
 from cgan_runtime.model_file.contract import (
     IR_VERSION,
@@ -24,7 +24,7 @@ def generator(run_dir: Path) -> Generator:
 
 @pytest.fixture(scope="module")
 def model(generator: Generator) -> onnx.ModelProto:
-    return export_to_onnx(ContractGenerator(generator))
+    return export_to_onnx(RewrittenGenerator(generator))
 
 
 def test_an_old_onnxscript_is_reported(
@@ -35,7 +35,7 @@ def test_an_old_onnxscript_is_reported(
 
     monkeypatch.setattr(torch.onnx, "export", export)
     with pytest.raises(ExportError, match=r"onnxscript is too old for torch .*torch_9.*upgrade"):
-        export_to_onnx(ContractGenerator(generator))
+        export_to_onnx(RewrittenGenerator(generator))
 
 
 def test_the_opset_and_ir_version_are_those_of_the_contract(
@@ -43,7 +43,7 @@ def test_the_opset_and_ir_version_are_those_of_the_contract(
 ) -> None:
     assert model.ir_version == IR_VERSION
     assert not model.functions
-    newer = export_to_onnx(ContractGenerator(generator), opset=MAX_OPSET)
+    newer = export_to_onnx(RewrittenGenerator(generator), opset=MAX_OPSET)
     for each, opset in ((model, OPSET), (newer, MAX_OPSET)):
         assert [(entry.domain, entry.version) for entry in each.opset_import] == [("", opset)]
 
@@ -56,7 +56,7 @@ def test_a_perceptron_becomes_one_lookup_and_its_layers(model: onnx.ModelProto) 
 
 def test_the_label_table_changes_no_image(generator: Generator) -> None:
     noise, label = torch.randn(200, 10), torch.arange(200) % 10
-    images = (ContractGenerator(generator)(noise, label) * 255).round()
+    images = (RewrittenGenerator(generator)(noise, label) * 255).round()
     expected = to_uint8(generator(noise, label))
     assert (images.int() - expected.int()).abs().max() <= 1
 
@@ -73,7 +73,7 @@ def test_the_file_contains_no_information_about_the_machine(model: onnx.ModelPro
 def test_the_same_generator_gives_the_same_bytes_and_no_output(
     model: onnx.ModelProto, generator: Generator, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    again = export_to_onnx(ContractGenerator(generator))
+    again = export_to_onnx(RewrittenGenerator(generator))
     assert again.SerializeToString(deterministic=True) == model.SerializeToString(
         deterministic=True
     )
@@ -83,7 +83,7 @@ def test_the_same_generator_gives_the_same_bytes_and_no_output(
 def test_a_convolutional_generator_becomes_convolutions_and_a_pixel_shuffle(
     convolutional_generator: Generator,
 ) -> None:
-    graph = export_to_onnx(ContractGenerator(convolutional_generator)).graph
+    graph = export_to_onnx(RewrittenGenerator(convolutional_generator)).graph
     operators = Counter(node.op_type for node in graph.node)
     assert operators["Conv"] == 3
     assert operators["Relu"] == 4

@@ -103,12 +103,12 @@ def prepare(folder: Path) -> None:
 def cache_trace(prepared: Path) -> None:
     """Trace the generator once, for every cgan-export."""
     from cgan_export import export
-    from cgan_export.tracing.networks import ContractGenerator
+    from cgan_export.tracing.networks import RewrittenGenerator
     from cgan_export.tracing.trace import export_to_onnx
     from cgan_training.model_file import load_model
 
     generator = load_model(prepared / "run").generator
-    graph = export_to_onnx(ContractGenerator(generator).eval(), OPSET)
+    graph = export_to_onnx(RewrittenGenerator(generator).eval(), OPSET)
     vars(export)["export_to_onnx"] = lambda *_: copy.deepcopy(graph)
 
 

@@ -48,9 +48,9 @@ def _train_runs(folder: Path) -> None:
 
     from cgan_training.data import load_dataset
     from cgan_training.recipe import (
-        ConvolutionalGenerator,
-        PerceptronDiscriminator,
-        PerceptronGenerator,
+        ConvolutionalGeneratorSettings,
+        PerceptronDiscriminatorSettings,
+        PerceptronGeneratorSettings,
         load_recipe,
     )
     from cgan_training.run import RunOptions, train
@@ -63,10 +63,10 @@ def _train_runs(folder: Path) -> None:
         noise_dim=6,
         epochs=1,
         min_images_per_epoch=400,
-        generator=PerceptronGenerator(hidden=(8, 6)),
-        discriminator=PerceptronDiscriminator(hidden=(12,), negative_slope=0.2),
+        generator=PerceptronGeneratorSettings(hidden=(8, 6)),
+        discriminator=PerceptronDiscriminatorSettings(hidden=(12,), negative_slope=0.2),
     )
     train(recipe, dataset, folder / "perceptron", device=torch.device("cpu"), options=options)
-    generator = ConvolutionalGenerator(hidden=6, channels=3, convolutions=1)
+    generator = ConvolutionalGeneratorSettings(hidden=6, channels=3, convolutions=1)
     recipe = dataclasses.replace(recipe, noise_dim=5, ema_decay=0.9, generator=generator)
     train(recipe, dataset, folder / "convolutional", device=torch.device("cpu"), options=options)

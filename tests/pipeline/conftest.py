@@ -29,7 +29,7 @@ class Result:
         """Return the error message, after a check that nothing else was printed."""
         assert (self.code, self.stdout) == (code, b""), self.stderr
         *progress, line = self.stderr.decode(errors="replace").splitlines()
-        assert all(each.startswith(("chose the recipe ", "recipe ", "epoch ")) for each in progress)
+        assert all(each.startswith(("using the recipe ", "recipe ", "epoch ")) for each in progress)
         assert line.startswith("error: ")
         return line
 

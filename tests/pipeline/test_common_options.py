@@ -88,7 +88,7 @@ def test_a_quiet_command_prints_warnings(call: Command, small_toml: Path) -> Non
     done = call("cgan-train", *TRAIN, "--recipe", small_toml, "-q")
     assert (done.returncode, done.stdout) == (0, b"")
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith("WARNING: the recipe edge-finish is the last part of a training")
+    assert line.startswith("WARNING: the recipe edge-finish is meant to continue a run of ")
 
 
 @pytest.mark.parametrize(

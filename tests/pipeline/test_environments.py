@@ -226,7 +226,7 @@ def test_a_memory_limit_is_reported(run: Run, tmp_path: Path, name: str) -> None
     """Without this check, libraries end the process with their own messages."""
     limited = ("bash", "-c", 'ulimit -c 0 -v 100000; exec "$@"', "bash", name)
     error = run(*limited, *REQUIRED[name]).error()
-    assert error.startswith("error: the address space is limited to 97 MB (ulimit -v), but ")
+    assert error.startswith("error: the address space is limited to 97 MiB (ulimit -v), but ")
     run(*limited, "--help").require_success()
     assert not [*tmp_path.iterdir()]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cgan_training.data import Dataset
 from cgan_training.evaluation import classifier
-from cgan_training.run.checkpoint import NAME, PREVIOUS_NAME
+from cgan_training.run.checkpoint import CHECKPOINT_NAME, PREVIOUS_CHECKPOINT_NAME
 
 Infect = Callable[..., None]  # of a path and a key of REASONS
 REASONS = {  # why a file is rejected, by the place of the malicious value
@@ -85,7 +85,9 @@ def test_a_malicious_model_is_rejected(
     assert not run_copy.with_name("digits.onnx").exists()
 
 
-@pytest.mark.parametrize("names", [[NAME], [NAME, PREVIOUS_NAME]], ids=" ".join)
+@pytest.mark.parametrize(
+    "names", [[CHECKPOINT_NAME], [CHECKPOINT_NAME, PREVIOUS_CHECKPOINT_NAME]], ids=" ".join
+)
 def test_a_malicious_checkpoint_is_rejected(
     call: Command, run_copy: Path, infect: Infect, names: list[str]
 ) -> None:

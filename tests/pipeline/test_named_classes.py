@@ -10,7 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from cgan_training.model_file import load_model
-from cgan_training.recipe import PerceptronDiscriminator, PerceptronGenerator, Recipe
+from cgan_training.recipe import (
+    PerceptronDiscriminatorSettings,
+    PerceptronGeneratorSettings,
+    Recipe,
+)
 
 NAMES = ["T-shirt/top", "Trouser", "Pullover", *"ABCDEF", "Ankle boot"]
 IMAGES, COUNT = 300, 12
@@ -48,8 +52,8 @@ def patterns_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -
         small_recipe,
         name="patterns",
         noise_dim=2,
-        generator=PerceptronGenerator(hidden=(32,)),
-        discriminator=PerceptronDiscriminator(hidden=(64,), negative_slope=0.2),
+        generator=PerceptronGeneratorSettings(hidden=(32,)),
+        discriminator=PerceptronDiscriminatorSettings(hidden=(64,), negative_slope=0.2),
         batch_size=20,
         learning_rate=1e-2,
         adam_betas=(0.5, 0.9),

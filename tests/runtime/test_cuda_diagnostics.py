@@ -69,7 +69,7 @@ def test_missing_library_is_named(libraries: Loader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "explanation"), [("", "it gives no reason"), ("code 35", "code 35")]
+    ("reason", "explanation"), [("", "onnxruntime gives no reason"), ("code 35", "code 35")]
 )
 def test_another_reason_is_quoted(libraries: Loader, reason: str, explanation: str) -> None:
     libraries(libcuda=driver(1), providers_shared=object(), providers_cuda=object())

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cgan_runtime.errors import InputError
-from cgan_runtime.labels import find_labels, parse_labels, single_label
+from cgan_runtime.labels import parse_labels, single_label
 
 DIGITS = tuple("0123456789")
 NAMES = ("T-shirt/top", "Trouser", "a", "A", "b", "Straße", "+", "Coat", "7", "Ankle boot")
@@ -166,12 +166,3 @@ def test_message_lists_a_limited_number_of_classes() -> None:
 def test_ambiguous_class_name_is_rejected() -> None:
     with pytest.raises(InputError, match=r"no class 'Bag'; choose from 'bag', 'BAG'$"):
         parse_labels("Bag", ("bag", "BAG", *NAMES[2:]))
-
-
-def test_command_line_accepts_names_and_digits() -> None:
-    assert find_labels((), NAMES, by_digit=False) == list(range(10))
-    assert find_labels(("Coat", "7"), NAMES, by_digit=True) == [7, 8]
-    with pytest.raises(InputError, match=r"no class '9'; .*'Ankle boot'$"):
-        find_labels(("9",), NAMES, by_digit=False)
-    with pytest.raises(InputError, match=r"no class '9'; .*'Ankle boot', with --label$"):
-        find_labels(("9",), NAMES, by_digit=True)

@@ -1,6 +1,7 @@
 """Noise of the caller, interpolation between seeds, and png()."""
 
 from io import BytesIO
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from cgan_runtime import ImageGenerator, InputError, png
 from cgan_runtime.model_file.contract import MAX_BATCH
-from cgan_runtime.noise import interpolate, round_to_grid, standard_normal
+from cgan_runtime.noise import interpolate, round_noise, standard_normal
 
 
 @pytest.mark.parametrize("count", [1, 3, MAX_BATCH + 2])
@@ -49,6 +50,18 @@ def test_unsuitable_noise_is_rejected(shipped: ImageGenerator, noise: NDArray[np
         shipped.generate([1, 2], noise=noise)
 
 
+class UnreadableNoise:
+    """Noise whose conversion to an array fails."""
+
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        raise ValueError("the device is off")
+
+
+def test_an_exception_of_the_noise_itself_passes_through(shipped: ImageGenerator) -> None:
+    with pytest.raises(ValueError, match=r"^the device is off$"):
+        shipped.generate([1, 2], noise=UnreadableNoise())  # type: ignore[arg-type]
+
+
 def test_either_a_seed_or_noise_is_required(shipped: ImageGenerator) -> None:
     for options in ({"seed": 1}, {"start": 1}):
         with pytest.raises(InputError, match="noise replaces seed and start"):
@@ -86,8 +99,8 @@ def test_interpolated_noise_stays_on_the_grid_and_keeps_its_length() -> None:
 
 @pytest.mark.parametrize("factor", [0, 1, -1, 2])
 def test_parallel_vectors_are_interpolated_in_a_straight_line(factor: int) -> None:
-    first = round_to_grid(standard_normal(1, 0, 3, 64) / 4)
-    noise = interpolate(first, round_to_grid(factor * first), 0.5)
+    first = round_noise(standard_normal(1, 0, 3, 64) / 4)
+    noise = interpolate(first, round_noise(factor * first), 0.5)
     np.testing.assert_allclose(noise, (1 + factor) / 2 * first, atol=1 / 64)
 
 

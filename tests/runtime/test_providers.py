@@ -16,9 +16,10 @@ from cgan_runtime import providers
 from cgan_runtime.diagnostics.device_check import check_device
 from cgan_runtime.errors import InputError, ProviderError
 from cgan_runtime.generator import ImageGenerator
-from cgan_runtime.inference import assignment
+from cgan_runtime.inference import node_assignment
+from cgan_runtime.inference.session import open_session
 from cgan_runtime.model_file.validation.graph_validation import validate_model
-from cgan_runtime.providers import TABLE, parse_provider
+from cgan_runtime.providers import PROVIDERS, parse_provider
 
 ONNXRUNTIME_OFFERS = onnxruntime.get_available_providers()
 EDGE = Path(__file__).parents[2] / "docs" / "edge.md"
@@ -114,7 +115,7 @@ ImageGenerator({str(tiny_model)!r})
 @pytest.mark.parametrize(
     ("failure", "ending"),
     [
-        (None, "it gives no reason; use the provider cpu"),
+        (None, "onnxruntime gives no reason; use the provider cpu"),
         (NativeError("model too\nold"), "model too old; use the provider cpu"),
         (
             NativeError("/src/a.cc:729 void f(int&, b) Install it"),
@@ -233,7 +234,8 @@ def test_a_provider_that_runs_no_node_is_an_error(fake: Fake) -> None:
     ):
         open_on("coreml")
     module.nodes = {CPU: 14, COREML: 1}
-    assert open_on("coreml").assigned_nodes == {"cpu": 14, "coreml": 1}
+    opened = open_session(b"model", "m.onnx", "coreml", 1)
+    assert opened.node_counts == {"cpu": 14, "coreml": 1}
 
 
 def test_nodes_are_counted_from_a_profile_before_onnxruntime_1_24(
@@ -252,7 +254,7 @@ def test_nodes_are_counted_from_a_profile_before_onnxruntime_1_24(
         return Session(tiny_model.read_bytes(), options, providers=[CPU])
 
     session = Session(tiny_model.read_bytes(), providers=[CPU])
-    assert [*assignment.count_nodes(session, open_profiled)] == ["cpu"]
+    assert [*node_assignment.count_nodes(session, open_profiled)] == ["cpu"]
 
 
 @pytest.mark.parametrize(
@@ -260,7 +262,10 @@ def test_nodes_are_counted_from_a_profile_before_onnxruntime_1_24(
     [
         ("openvino", "does not offer openvino; install onnxruntime-openvino, or choose from"),
         ("directml", "does not offer dml; install onnxruntime-directml, or choose from"),
-        ("gpu", "provider 'gpu' is not available; .* for NVIDIA GPUs that is cuda, which onnxrunt"),
+        (
+            "gpu",
+            "provider 'gpu' is not available; .* for NVIDIA GPUs use cuda .package onnxruntime",
+        ),
     ],
 )
 def test_what_to_install_is_named(tiny_model: Path, name: str, message: str) -> None:
@@ -278,8 +283,8 @@ def test_a_static_batch_gives_the_same_images(
     labels = [index % 10 for index in range(count)]
     with ImageGenerator(tiny_model, "cpu") as generator:
         expected = generator.generate(labels, seed=1)
-    row = TABLE["cpu"]._replace(static_batch=True)
-    monkeypatch.setattr(providers, "TABLE", {**TABLE, "cpu": row})
+    row = PROVIDERS["cpu"]._replace(needs_fixed_batch=True)
+    monkeypatch.setattr(providers, "PROVIDERS", {**PROVIDERS, "cpu": row})
     valid = validate_model(tiny_model.read_bytes(), "m.onnx")._replace(max_batch=max_batch)
     monkeypatch.setattr("cgan_runtime.generator.validate_model", lambda *_: valid)
     with ImageGenerator(tiny_model, "cpu") as generator:
@@ -290,7 +295,7 @@ def test_a_static_batch_gives_the_same_images(
 
 def test_the_documentation_has_the_rows_of_the_table() -> None:
     text = EDGE.read_text()
-    for name, row in TABLE.items():
+    for name, row in PROVIDERS.items():
         options = ",".join(f"{key}={value}" for key, value in row.options.items())
         cells = (
             f"`{name}`",
@@ -299,7 +304,7 @@ def test_the_documentation_has_the_rows_of_the_table() -> None:
             f"`{options}`" if options else "",
             "0" if name == "cpu" else str(row.int8_tolerance),
             str(row.float_tolerance),
-            str(providers.STATIC_BATCH) if row.static_batch else "any",
+            str(providers.FIXED_BATCH_SIZE) if row.needs_fixed_batch else "any",
             row.tested_on or "not run",
         )
         assert f"| {' | '.join(cells)} |" in text
@@ -309,4 +314,4 @@ def test_the_documentation_has_the_rows_of_the_table() -> None:
 def test_openvino_generates_the_golden_images() -> None:
     report = check_device(provider="openvino")
     assert report.passed
-    assert report.nodes["openvino"] > 0
+    assert report.node_counts["openvino"] > 0

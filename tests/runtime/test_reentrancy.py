@@ -20,7 +20,7 @@ from cgan_runtime.bulk.job import read_job
 from cgan_runtime.errors import OutputError
 from cgan_runtime.files import atomic_write
 from cgan_runtime.generator import ImageGenerator
-from cgan_runtime.images.publication import staged
+from cgan_runtime.images.staging import staged_folder
 from cgan_runtime.images.writers import _idx_shape
 from cgan_runtime.inference.session import import_onnxruntime
 from cgan_runtime.inference.session_pool import SessionPool
@@ -181,7 +181,7 @@ def write(path: Path) -> None:
 
 
 def publish(folder: Path) -> None:
-    with staged(folder, str) as stage:
+    with staged_folder(folder, str) as stage:
         (stage / "a.png").write_bytes(b"content")
 
 

@@ -181,7 +181,7 @@ def test_session_has_the_requested_threads(fake: Fake, threads: int | None) -> N
         (["onnxruntime", "onnxruntime-gpu"], "both installed, and overwrite each other's files"),
         (["onnxruntime-gpu"], "the installed onnxruntime-gpu has no CUDA for this platform"),
         (["onnxruntime-openvino"], "it is onnxruntime-openvino; use the provider cpu, or another"),
-        ([], "it is a build of its own; use the provider cpu, or another of its providers"),
+        ([], "it was not installed by pip; use the provider cpu, or another one that cgan-check"),
     ],
     ids=" and ".join,
 )

@@ -10,7 +10,7 @@ import pytest
 from cgan_runtime.errors import ProviderError
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.inference import session_pool
-from cgan_runtime.inference.session import open_session
+from cgan_runtime.inference.session import OpenSession, open_session
 from cgan_runtime.inference.session_pool import MAX_SINGLE_THREAD_BYTES, SessionPool
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
@@ -77,7 +77,8 @@ def test_forked_process_cannot_use_the_parents_device(monkeypatch: pytest.Monkey
     def fail(*_: object) -> None:
         raise ProviderError("NVIDIA's driver finds no device (code 3)")
 
-    monkeypatch.setattr(session_pool, "open_session", lambda *_: in_parent)
+    opened = OpenSession(in_parent, {}, None)
+    monkeypatch.setattr(session_pool, "open_session", lambda *_: opened)
     pool = SessionPool(b"model", "m.onnx", "cuda", 1)
     assert pool.main is in_parent
     pool.abandon_sessions()

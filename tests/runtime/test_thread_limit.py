@@ -65,8 +65,8 @@ def test_session_gets_fewer_threads_if_the_system_starts_no_more(
     assert done.returncode == 0, done.stderr
     assert done.stdout == b""
     assert done.stderr.decode() == (
-        "generating with 2 instead of 8 threads: the system starts no more; raise the limit on "
-        "threads (ulimit -u, or the pids limit of the container), or set a lower number of "
+        "generating with 2 threads instead of 8: the system refuses to start more; raise the limit "
+        "on threads (ulimit -u, or the pids limit of the container), or set a lower number of "
         "threads\n"
     )
 

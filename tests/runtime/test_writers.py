@@ -13,7 +13,7 @@ from PIL import Image
 
 from cgan_runtime.errors import InputError, OutputError
 from cgan_runtime.generator import Batch, ImageGenerator
-from cgan_runtime.images import publication, writers
+from cgan_runtime.images import staging, writers
 from cgan_runtime.model_file.contract import ModelInfo
 
 LABELS, EACH = [3, 8, 1], 3
@@ -96,7 +96,7 @@ def test_existing_split_is_never_replaced(
     [
         ("MNIST/raw/train-images-idx3-ubyte", b"mine", "train-images-idx3-ubyte of another run"),
         ("MNIST/raw/train-labels.idx1-ubyte.gz", b"mine", "ubyte.gz of another run"),
-        ("MNIST/raw/classes.txt", b"T-shirt\n", "has other class names than this model"),
+        ("MNIST/raw/classes.txt", b"T-shirt\n", "has different class names than this"),
         ("MNIST/processed/training.pt", b"", "torchvision would read .*training.pt instead"),
     ],
 )
@@ -115,7 +115,7 @@ def test_files_that_readers_would_prefer_or_mix_are_rejected(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"class_names": tuple("9876543210")}, "other class names"),
+        ({"class_names": tuple("9876543210")}, "different class names"),
         ({"image_shape": (1, 12, 5)}, "12 x 9 pixels"),
     ],
 )
@@ -208,7 +208,7 @@ def test_only_leftovers_of_killed_writers_are_deleted(
     (tmp_path / kept[0]).mkdir()
     (tmp_path / kept[1]).symlink_to(tmp_path / "elsewhere")
     (tmp_path / kept[2]).write_text("a file")
-    with publication.staged(tmp_path / "alive", str) as alive:
+    with staging.staged_folder(tmp_path / "alive", str) as alive:
         (alive / "1.png").write_text("half")
         writers.write_pngs(tmp_path / "new", batches, info, 1, {})
         assert alive.exists()
@@ -261,7 +261,7 @@ def test_failed_run_leaves_no_pngs(tmp_path: Path, batches: list[Batch], info: M
 
 
 def test_more_images_than_idx_supports_are_rejected(tmp_path: Path, info: ModelInfo) -> None:
-    with pytest.raises(InputError, match="; generate fewer, or use --format npy"):
+    with pytest.raises(InputError, match="; generate fewer, or use --format pngs, npy or png"):
         writers.write_idx(tmp_path, [], info, 2**32, "train", gz=False)
     assert not list(tmp_path.iterdir())
 
@@ -309,4 +309,4 @@ def test_folder_that_is_a_file_is_rejected(
 
 def test_png_that_is_too_large_is_rejected(info: ModelInfo) -> None:
     with pytest.raises(InputError, match="--format npy"):
-        writers.png_chunks([], info, count=2**31, columns=1, scale=1, text={})
+        writers.png_chunks([], info, count=2**31, columns=1, scale=1, metadata={})

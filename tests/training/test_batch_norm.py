@@ -6,12 +6,12 @@ from torch import nn
 
 from cgan_training.engine.batch_norm import BATCH_SIZE, BATCHES, calibrate_batch_norm
 from cgan_training.networks import build_generator
-from cgan_training.recipe import PerceptronGenerator
+from cgan_training.recipe import PerceptronGeneratorSettings
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_calibration_is_reproducible_and_changes_no_weight(batch_norm: bool) -> None:
-    settings = PerceptronGenerator(hidden=(16, 12), batch_norm=batch_norm)
+    settings = PerceptronGeneratorSettings(hidden=(16, 12), batch_norm=batch_norm)
     generator = build_generator(settings, 6, 4, (1, 5, 5))
     again, before = copy.deepcopy(generator), copy.deepcopy(dict(generator.named_parameters()))
     state = torch.get_rng_state()
@@ -27,7 +27,9 @@ def test_calibration_is_reproducible_and_changes_no_weight(batch_norm: bool) -> 
 
 def test_batch_norm_gets_the_statistics_of_generated_images() -> None:
     torch.manual_seed(0)
-    generator = build_generator(PerceptronGenerator(hidden=(16,), batch_norm=True), 6, 4, (1, 5, 5))
+    generator = build_generator(
+        PerceptronGeneratorSettings(hidden=(16,), batch_norm=True), 6, 4, (1, 5, 5)
+    )
     (norm,) = (each for each in generator.modules() if isinstance(each, nn.BatchNorm1d))
     with torch.no_grad():
         norm.running_mean.fill_(7)  # type: ignore[union-attr]

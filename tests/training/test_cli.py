@@ -126,14 +126,14 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     rows = dict(line.strip().split("  ", 1) for line in lines if "  " in line.strip())
     plan = {key: value.strip() for key, value in rows.items()}
     assert plan["images"] == "1,500 of 28 x 28 pixels (height x width), gray"
-    assert plan["images a class"] == "smallest 146 (8), median 151, largest 153 (3)"
+    assert plan["images per class"] == "smallest 146 (8), median 151, largest 153 (3)"
     assert plan["mean pixel value"] == "40.2 of 255"
     assert plan["batch_size"] == "100"
     assert plan["generator.hidden"] == "[32, 48]"
     assert plan["steps"] == "30 (15 per epoch)"
     assert plan["training time"].startswith("less than 1 minute")
     assert plan["speed"].split()[1] == "µs"
-    assert lines[-2:] == ["What this dataset changes", "  - nothing"]
+    assert lines[-2:] == ["Adjustments for this dataset", "  - none"]
     done = call("cgan-train", *dry_run, "--start-from", "none")
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.endswith(b"none contains no run (no config.json); check the path\n")
@@ -144,7 +144,7 @@ def test_the_default_recipe_suits_the_images(call: Command) -> None:
     done = call("cgan-train", "--dataset", "optdigits", "--threads", 1, "--dry-run")
     assert done.returncode == 0, done.stderr
     (choice,) = done.stderr.decode().splitlines()
-    assert choice.startswith("chose the recipe edge: the images have little texture")
+    assert choice.startswith("using the recipe edge: the images have little texture")
     assert b"\nRecipe edge\n" in done.stdout
 
 
@@ -190,7 +190,7 @@ def test_a_recipe_for_the_end_of_a_training_warns_without_its_beginning(
     (tmp_path / "last.toml").write_text(small_toml.read_text().replace("small", "edge-finish"))
     options = ["--dataset", "optdigits", "--recipe", "last.toml", "--dry-run"]
     done = call("cgan-train", *options)
-    assert done.stderr.startswith(b"WARNING: the recipe edge-finish is the last part of a training")
+    assert done.stderr.startswith(b"WARNING: the recipe edge-finish is meant to continue a run of ")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path
         (["--resume", "run", "--run-dir", "new"], 2, "in its own directory, run; omit --run-dir"),
         (["--resume", "run/config.json"], 2, "is a file; write --resume run "),
         (["--start-from", "run/config.json"], 2, "is a file; write --start-from run "),
-        (["mnist"], 2, "argument (mnist); cgan-train takes only options: name images with --data"),
+        (["mnist"], 2, "cgan-train takes only options, got 'mnist'; name images with --dataset, "),
         (["--epochs", "3", "--set", "epochs=3"], 2, "are the same; give one of them"),
         (["--set", "epochs"], 2, "--set 'epochs' is invalid: it is not of the form KEY=VALUE; "),
         (["--set", f"name={'x' * 2**14}"], 2, "it has more than 16,384 characters; "),
@@ -271,7 +271,7 @@ def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path
         (["--recipe", "sead"], 1, "unknown recipe 'sead'; "),
         (["--dataset", "mnist"], 1, "cannot be downloaded"),
         (["--dataset", "optdigits", "--run-dir", "run"], 1, "run already contains a run; "),
-        (["--dataset", "optdigits", "--run-dir", "file/run"], 1, "cannot write file/run: Not a"),
+        (["--dataset", "optdigits", "--run-dir", "file/run"], 1, "cannot create file/run: Not a"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else None,
 )
@@ -287,5 +287,5 @@ def test_wrong_input_gives_one_line_and_an_exit_code(
     *progress, error = done.stderr.decode().splitlines()
     assert error.startswith("error: ")
     assert message in error
-    assert all(line.startswith("chose the recipe edge: ") for line in progress)
+    assert all(line.startswith("using the recipe edge: ") for line in progress)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -117,7 +117,7 @@ def test_a_fingerprint_describes_the_images() -> None:
     figures = fingerprint(data)
     assert figures.class_counts == (1, 4, 1)
     assert (figures.median_count, figures.imbalance) == (1, 4.0)
-    assert figures.mean_level == pytest.approx(255 / 2 * 5 / 6)
+    assert figures.mean_pixel_value == pytest.approx(255 / 2 * 5 / 6)
     assert figures.duplicate_share == pytest.approx(4 / 6)
     assert figures.lost_detail == 0  # two different images have one principal component
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from cgan_training.errors import DeviceError
 from cgan_training.hardware import cuda_graph
 from cgan_training.hardware.cuda_graph import (
-    WARM_UP_STEPS,
+    CAPTURE_WARM_UP_STEPS,
     CudaGraphStep,
     can_capture,
     set_value,
@@ -84,10 +84,10 @@ def test_each_variant_of_a_step_is_captured_after_its_warm_up(cuda: FakeCuda) ->
     run = CudaGraphStep(doubling_step(cuda, calls), rng)
     for number in range(20):
         assert run(torch.tensor([number, 5]), number % 4 == 0).tolist() == [2 * number, 10]
-    assert calls.count(True) == calls.count(False) == WARM_UP_STEPS + 1
+    assert calls.count(True) == calls.count(False) == CAPTURE_WARM_UP_STEPS + 1
     assert run.graphs.keys() == {False, True}
     counts = [graph.replay.call_count for graph in cuda.graphs]
-    assert counts == [15 - WARM_UP_STEPS, 5 - WARM_UP_STEPS]
+    assert counts == [15 - CAPTURE_WARM_UP_STEPS, 5 - CAPTURE_WARM_UP_STEPS]
     for graph in cuda.graphs:
         graph.register_generator_state.assert_called_once_with(rng)
     assert cuda.mode == 0
@@ -109,7 +109,7 @@ def test_a_failed_capture_is_reported_in_one_line(cuda: FakeCuda) -> None:
         return numbers * 2
 
     run = CudaGraphStep(step, torch.Generator())
-    for _ in range(WARM_UP_STEPS):
+    for _ in range(CAPTURE_WARM_UP_STEPS):
         run(torch.tensor([1]), False)
     with pytest.raises(DeviceError, match=r"captured.*not permitted when.*; use --device cpu$"):
         run(torch.tensor([1]), False)

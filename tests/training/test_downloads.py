@@ -94,7 +94,7 @@ def server() -> Iterator[str]:
         ("http://{}/503/", r"HTTP Error 503: \x1b[2Jno"),
         (
             "http://{}/page/",
-            "a web page came instead of the file, perhaps the login of the network",
+            "the server sent a web page instead of the file, perhaps a login page",
         ),
         ("http://{}/half/", "the server sent an incomplete or different file"),
         ("https://{}/", "[SSL: WRONG_VERSION_NUMBER] wrong version number"),

@@ -17,9 +17,9 @@ from cgan_training.errors import RecipeError, TrainingError
 from cgan_training.losses import adversarial_loss
 from cgan_training.networks import build_discriminator, build_generator
 from cgan_training.recipe import (
-    CustomDiscriminator,
-    CustomGenerator,
-    CustomLoss,
+    CustomDiscriminatorSettings,
+    CustomGeneratorSettings,
+    CustomLossSettings,
     load_recipe,
     recipe_from_dict,
 )
@@ -86,7 +86,7 @@ def test_the_examples_train_and_are_loaded_if_they_are_named(run: Path) -> None:
 @pytest.mark.parametrize("named", [None, "my_gan:MyDiscriminator", "other:MyGenerator"])
 def test_a_model_file_alone_imports_nothing(run: Path, named: str | None) -> None:
     assert "my_gan" not in sys.modules
-    with pytest.raises(ModelFileError, match=f"use --generator {GENERATOR}"):
+    with pytest.raises(ModelFileError, match=f"add --generator {GENERATOR}"):
         load_model(run, generator=named)
     assert "my_gan" not in sys.modules
 
@@ -100,7 +100,7 @@ def test_a_run_is_resumed_only_if_its_code_is_named(folder: Path) -> None:
     result = cgan_train("--resume", "resumed")
     assert isinstance(result.exception, UserCodeError)
     command_line = f"--recipe {Path('resumed') / 'config.json'} --dataset my_images:load"
-    assert str(result.exception).endswith(f"; name it with {command_line}")
+    assert str(result.exception).endswith(f"; add {command_line}")
     assert not {"my_gan", "my_images"} & sys.modules.keys()
     half_named = cgan_train("--resume", "resumed", "--recipe", str(saved))
     assert "uses your code my_images:load," in str(half_named.exception)
@@ -116,7 +116,7 @@ def test_a_run_starts_from_another_only_if_its_code_is_named(run: Path) -> None:
     result = cgan_train("--start-from", str(run), "--run-dir", "next", "--dry-run")
     assert isinstance(result.exception, UserCodeError)
     assert str(result.exception).startswith(f"the run in {run} uses your code my_gan:MyGenerator")
-    assert str(result.exception).endswith(f"; name it with --recipe {run / 'config.json'}")
+    assert str(result.exception).endswith(f"; add --recipe {run / 'config.json'}")
     assert "my_gan" not in sys.modules
     recipe = ("--recipe", str(run / "config.json"))
     assert cgan_train("--start-from", str(run), *recipe, "--dry-run").exit_code == 0
@@ -140,7 +140,7 @@ def test_the_test_part_comes_from_the_same_function() -> None:
         ("generator", {"depth": float("nan")}, "generator.depth is nan; it must be a number"),
         ("loss", {"r1_weight": -1.0}, "loss.r1_weight is -1.0; it must be 0 to"),
         ("loss", {"classification_weight": 1.0}, "discriminator has no features"),
-        ("", {"noise_std": 1.1}, "noise_std is 1.1, but the weights of the generator my_gan:"),
+        ("", {"noise_std": 1.1}, "noise_std is 1.1, but a 'my_gan:"),
         ("", {"rare_pixel_threshold": 0.1}, "generator has no bias for each pixel"),
     ],
 )
@@ -184,9 +184,9 @@ def function(**sizes):
     return None
 
 class Vector:
-    def of_generator(self, fake):
+    def generator_loss(self, fake):
         return fake
-    def of_discriminator(self, real, fake):
+    def discriminator_loss(self, real, fake):
         return real
 
 def floats(train):
@@ -197,6 +197,9 @@ def two_axes(train):
 
 def twice(train):
     return torch.zeros(2, 1, 8, 8).byte(), [0, 1], ["a", "a"]
+
+def no_names(train):
+    return torch.zeros(2, 1, 8, 8).byte(), [0, 1], []
 
 def nothing(train):
     return None
@@ -221,18 +224,18 @@ def nothing(train):
 def test_a_wrong_network_is_refused_in_one_line(folder: Path, name: str, message: str) -> None:
     (folder / "wrong.py").write_text(WRONG)
     with pytest.raises(UserCodeError) as caught:
-        build_generator(CustomGenerator(f"wrong:{name}"), 4, 3, (1, 8, 8))
+        build_generator(CustomGeneratorSettings(f"wrong:{name}"), 4, 3, (1, 8, 8))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(UserCodeError, match=r"depth=3 \(TypeError"):
-        build_discriminator(CustomDiscriminator("wrong:Flat", {"depth": 3}), 3, (1, 8, 8))
+        build_discriminator(CustomDiscriminatorSettings("wrong:Flat", {"depth": 3}), 3, (1, 8, 8))
 
 
 @pytest.mark.parametrize("name", ["Vector", "Flat"])
 def test_a_wrong_loss_is_refused(folder: Path, name: str) -> None:
     (folder / "wrong.py").write_text(WRONG)
     with pytest.raises(UserCodeError, match=f"the loss wrong:{name}"):
-        adversarial_loss(CustomLoss(kind=f"wrong:{name}"))
+        adversarial_loss(CustomLossSettings(kind=f"wrong:{name}"))
 
 
 @pytest.mark.parametrize(
@@ -241,6 +244,7 @@ def test_a_wrong_loss_is_refused(folder: Path, name: str) -> None:
         ("floats", "the images of wrong:floats are float32 [2, 1, 8, 8]; they must be uint8"),
         ("two_axes", "the labels of wrong:two_axes are int64 [1, 2]; they must be integers [n]"),
         ("twice", "'a' is used twice"),
+        ("no_names", "the class names of wrong:no_names: there are 0; give 1 to 10"),
         ("nothing", "does not return images, labels and class names"),
     ],
 )

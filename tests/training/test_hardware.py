@@ -8,7 +8,7 @@ import torch
 from cgan_training.errors import DeviceError
 from cgan_training.hardware import precision
 from cgan_training.hardware.devices import choose_device
-from cgan_training.hardware.processes import ProcessGroup
+from cgan_training.hardware.processes import Processes
 from cgan_training.recipe import Recipe
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -27,7 +27,7 @@ def test_auto_selects_the_first_available_device(monkeypatch: Patch) -> None:
     assert choose_device("auto") == CPU
     set_devices(monkeypatch, mps=True)
     assert choose_device("auto") == torch.device("mps")
-    assert choose_device("auto", ProcessGroup(0, 2)) == CPU
+    assert choose_device("auto", Processes(0, 2)) == CPU
     set_devices(monkeypatch, cuda=1, mps=True)
     assert choose_device("auto") == GPU
 
@@ -37,15 +37,15 @@ def test_a_missing_device_is_rejected(monkeypatch: Patch) -> None:
     with pytest.raises(DeviceError, match="PyTorch finds no cuda device; use --device cpu"):
         choose_device("cuda")
     with pytest.raises(DeviceError, match="cannot share one mps device; use --device cpu"):
-        choose_device("mps", ProcessGroup(0, 2))
+        choose_device("mps", Processes(0, 2))
 
 
 def test_each_process_of_a_host_uses_its_own_cuda_device(monkeypatch: Patch) -> None:
     set_devices(monkeypatch, cuda=2)
-    assert choose_device("cuda", ProcessGroup(3, 4, 1)) == torch.device("cuda", 1)
-    assert choose_device("cpu", ProcessGroup(3, 4, 1)) == CPU
+    assert choose_device("cuda", Processes(3, 4, 1)) == torch.device("cuda", 1)
+    assert choose_device("cpu", Processes(3, 4, 1)) == CPU
     with pytest.raises(DeviceError, match="process 2 of this host needs a CUDA device of its own"):
-        choose_device("cuda", ProcessGroup(2, 4, 2))
+        choose_device("cuda", Processes(2, 4, 2))
 
 
 def test_auto_precision_is_the_fastest_in_hardware(

@@ -177,7 +177,7 @@ def test_two_files_of_a_name_must_be_equal(path: Path, other: str) -> None:
     twin.write_bytes(PACKED if other.endswith(".gz") else IMAGES)
     assert torch.equal(read_equal_files([path, twin], "uint8", ANY), read_idx(path, "uint8", ANY))
     path.write_bytes(IMAGES[:-1] + b"\0")
-    message = f"{path} and {twin} hold different numbers; delete the outdated one"
+    message = f"{path} and {twin} should be equal, but differ; delete the outdated file"
     with pytest.raises(DatasetError, match=message):
         read_equal_files([path, twin], "uint8", ANY)
 

@@ -159,8 +159,8 @@ def test_a_class_without_training_images_is_rejected(
     if names:
         (shapes / "classes.txt").write_text(names)
     assert error_of(shapes) == (
-        f"class {missing!r} has no training images in FOLDER; add some, or remove the class from "
-        "classes.txt and from the numbering of the labels"
+        f"class {missing!r} has no training images in FOLDER; add some, or remove it from "
+        "classes.txt and renumber the labels"
     )
 
 
@@ -203,8 +203,8 @@ def test_outdated_twins_are_rejected(shapes: Path, twin: str) -> None:
     content = idx((4,), bytes([1, 2, 0, 0]))
     (shapes / twin).write_bytes(gzip.compress(content) if twin.endswith(".gz") else content)
     assert error_of(shapes) == (
-        f"FOLDER/{old.name} and FOLDER/{twin} hold different numbers; delete the outdated one, "
-        "together with the other file of its part"
+        f"FOLDER/{old.name} and FOLDER/{twin} should be equal, but differ; delete the "
+        "outdated file, and the images or labels file that belongs to it"
     )
 
 

@@ -304,7 +304,7 @@ def test_a_file_that_cannot_be_read_is_named(
     path.write_bytes(content)
     error = error_of(root, image_size=size)
     assert error.startswith(f"cannot read ROOT/red/0.png: {reason}")
-    assert "; replace or delete it, but after a training only replace it with a " in error
+    assert "; replace or delete unreadable images; if you have already trained on " in error
 
 
 def test_unreadable_files_of_both_parts_are_listed_for_the_shell(root: Path) -> None:
@@ -312,16 +312,16 @@ def test_unreadable_files_of_both_parts_are_listed_for_the_shell(root: Path) -> 
         path.write_bytes(b"")
     (root / "red" / "a b.png").touch()
     assert error_of(root) == (
-        "cannot read 3 of 23 images, first ROOT/blue/0.png: it is empty; replace or delete them, "
-        "but after a training only replace them with readable copies of the same names: deleting "
-        "them changes which images are held out; they are ROOT/blue/0.png ROOT/blue/1.png "
-        "'ROOT/red/a b.png'"
+        "cannot read 3 of 23 images, first ROOT/blue/0.png: it is empty; replace or delete "
+        "unreadable images; if you have already trained on this folder, replace them under their "
+        "names: deleting images changes which images are held out for testing; the unreadable "
+        "images are ROOT/blue/0.png ROOT/blue/1.png 'ROOT/red/a b.png'"
     )
     for number in range(30):
         (root / "blue" / f"{number}.png").touch()
     error = error_of(root)
     assert error.startswith("cannot read 31 of 51 images, first ROOT/blue/0.png: it is empty; ")
-    _, names = error.split("; the first 20 are ")
+    _, names = error.split("; the first 20 unreadable images are ")
     assert len(shlex.split(names)) == 20
 
 
@@ -367,7 +367,7 @@ def test_sizes_that_are_not_supported_name_the_option(
 
 
 def test_the_memory_is_bounded_before_decoding(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixels, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(pixels, "MAX_DATASET_BYTES", 10_000)
     monkeypatch.setattr(Image.Image, "load", None)
     error = error_of(root, image_size=(100, 100))
     assert "19 images of 100 x 100 pixels take 0.0 GB of memory, more than" in error

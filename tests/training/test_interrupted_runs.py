@@ -22,7 +22,12 @@ from cgan_training.data import Dataset
 from cgan_training.model_file import load_model
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, train
-from cgan_training.run.checkpoint import NAME, NEXT_NAME, PREVIOUS_NAME, load_checkpoint
+from cgan_training.run.checkpoint import (
+    CHECKPOINT_NAME,
+    NEXT_CHECKPOINT_NAME,
+    PREVIOUS_CHECKPOINT_NAME,
+    load_checkpoint,
+)
 
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 KILLS = 24
@@ -78,7 +83,7 @@ def test_a_run_killed_at_random_moments_ends_bit_identical(
     uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     assert weights(killed) == weights(uninterrupted)
     assert losses(killed) == losses(uninterrupted)
-    assert not (killed / NEXT_NAME).exists()
+    assert not (killed / NEXT_CHECKPOINT_NAME).exists()
 
 
 @pytest.mark.parametrize("renamed", [True, False], ids=["renamed", "not renamed"])
@@ -89,8 +94,8 @@ def test_a_run_stopped_within_an_epoch_can_be_resumed(
     train(small_recipe, digits, tmp_path, device=CPU, options=RunOptions(seconds_limit=1e-6))
     assert load_model(tmp_path).training["steps"] == 1
     if not renamed:
-        (tmp_path / NAME).rename(tmp_path / NEXT_NAME)
-        (tmp_path / PREVIOUS_NAME).unlink(missing_ok=True)
+        (tmp_path / CHECKPOINT_NAME).rename(tmp_path / NEXT_CHECKPOINT_NAME)
+        (tmp_path / PREVIOUS_CHECKPOINT_NAME).unlink(missing_ok=True)
     options = RunOptions(resume=True, checkpoint_seconds=0)  # saving does not change the weights
     train(small_recipe, digits, tmp_path, device=CPU, options=options)
     assert weights(tmp_path) == weights(run_dir)
@@ -123,7 +128,7 @@ def test_a_signal_saves_the_run_and_sets_the_exit_code(
 
 def wait_for_checkpoint(run_dir: Path) -> None:
     deadline = time.monotonic() + 120
-    while not (run_dir / NAME).exists() and time.monotonic() < deadline:
+    while not (run_dir / CHECKPOINT_NAME).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
@@ -167,7 +172,7 @@ def test_a_closed_terminal_saves_the_run(
         os.chdir(tmp_path)
         os.execv(sys.executable, [sys.executable, "-c", textwrap.dedent(train_and_exit)])
     deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / NAME).exists() and time.monotonic() < deadline:
+    while not (tmp_path / "run" / CHECKPOINT_NAME).exists() and time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.05)[0]:
             os.read(terminal, 4096)
     os.close(terminal)

@@ -9,36 +9,36 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from cgan_training.losses import GeneratorInputs, adversarial_loss, auxiliary_terms, r1_penalty
 from cgan_training.networks import Discriminator, DiscriminatorOutput, build_discriminator
 from cgan_training.recipe import (
-    ConvolutionalDiscriminator,
+    ConvolutionalDiscriminatorSettings,
     DiscriminatorSettings,
-    HingeLoss,
-    LogisticLoss,
-    PerceptronDiscriminator,
+    HingeLossSettings,
+    LogisticLossSettings,
+    PerceptronDiscriminatorSettings,
 )
 
-LOGISTIC, HINGE = adversarial_loss(LogisticLoss()), adversarial_loss(HingeLoss())
+LOGISTIC, HINGE = adversarial_loss(LogisticLossSettings()), adversarial_loss(HingeLossSettings())
 
 
 def test_the_logistic_loss_is_binary_cross_entropy() -> None:
     real = torch.tensor([-30.0, -0.4, 0.7, 25.0])
     fake, ones = torch.tensor([-3.0, 0.3, 2.0, 40.0]), torch.ones(4)
     expected = binary_cross_entropy_with_logits(fake, ones)
-    torch.testing.assert_close(LOGISTIC.of_generator(fake), expected)
+    torch.testing.assert_close(LOGISTIC.generator_loss(fake), expected)
     both = binary_cross_entropy_with_logits(real, ones)
     both += binary_cross_entropy_with_logits(fake, 0 * ones)
-    torch.testing.assert_close(LOGISTIC.of_discriminator(real, fake), both / 2)
+    torch.testing.assert_close(LOGISTIC.discriminator_loss(real, fake), both / 2)
 
 
 def test_the_hinge_loss_ignores_logits_beyond_the_margin() -> None:
     far, near = torch.tensor([5.0, 1.0]), torch.tensor([0.5, -2.0])
-    assert HINGE.of_discriminator(far, -far).item() == 0
-    assert HINGE.of_discriminator(near, -far).item() == pytest.approx((0.5 + 3) / 2 / 2)
-    assert HINGE.of_generator(near).item() == pytest.approx(0.75)
+    assert HINGE.discriminator_loss(far, -far).item() == 0
+    assert HINGE.discriminator_loss(near, -far).item() == pytest.approx((0.5 + 3) / 2 / 2)
+    assert HINGE.generator_loss(near).item() == pytest.approx(0.75)
 
 
 def test_auxiliary_terms_with_a_weight_fade_to_zero() -> None:
-    assert auxiliary_terms(LogisticLoss(), 8, 2, 3) == []
-    both = LogisticLoss(classification_weight=4.0, noise_reconstruction_weight=2.0)
+    assert auxiliary_terms(LogisticLossSettings(), 8, 2, 3) == []
+    both = LogisticLossSettings(classification_weight=4.0, noise_reconstruction_weight=2.0)
     terms = auxiliary_terms(both, 8, 2, 3)
     assert [term(torch.zeros(5, 8)).shape for term in terms] == [(5, 2), (5, 3)]
     for progress, weights in ((0.0, [4, 2]), (0.75, [1, 0.5]), (1.0, [0, 0])):
@@ -46,7 +46,7 @@ def test_auxiliary_terms_with_a_weight_fade_to_zero() -> None:
 
 
 def test_the_classification_term_is_a_cross_entropy() -> None:
-    (term,) = auxiliary_terms(LogisticLoss(classification_weight=4.0), 8, 2, 3)
+    (term,) = auxiliary_terms(LogisticLossSettings(classification_weight=4.0), 8, 2, 3)
     right, wrong = [0.0, math.log(3)], [0.0, -math.log(3)]
     zero = torch.zeros(1, dtype=torch.int64)
     inputs = GeneratorInputs(torch.zeros(1, 3), zero)
@@ -58,7 +58,7 @@ def test_the_classification_term_is_a_cross_entropy() -> None:
 
 
 def test_the_noise_reconstruction_term_is_a_squared_error() -> None:
-    (term,) = auxiliary_terms(LogisticLoss(noise_reconstruction_weight=4.0), 8, 2, 2)
+    (term,) = auxiliary_terms(LogisticLossSettings(noise_reconstruction_weight=4.0), 8, 2, 2)
     label = torch.zeros(2, dtype=torch.int64)
     inputs = GeneratorInputs(torch.tensor([[1.0, 1.0], [0.0, -2.0]]), label)
     prediction = torch.tensor([[0.0, 1.0], [2.0, -1.0]])
@@ -94,8 +94,8 @@ def test_r1_is_half_the_mean_squared_gradient() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        ConvolutionalDiscriminator((4, 4, 6), 8, minibatch_stddev=True),
-        PerceptronDiscriminator((16, 8), 0.2),
+        ConvolutionalDiscriminatorSettings((4, 4, 6), 8, minibatch_stddev=True),
+        PerceptronDiscriminatorSettings((16, 8), 0.2),
     ],
     ids=["convolutional", "perceptron"],
 )

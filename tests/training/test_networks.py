@@ -14,19 +14,19 @@ from cgan_training.networks import (
 )
 from cgan_training.networks.minibatch_stddev import MinibatchStddev
 from cgan_training.recipe import (
-    ConvolutionalDiscriminator,
-    ConvolutionalGenerator,
+    ConvolutionalDiscriminatorSettings,
+    ConvolutionalGeneratorSettings,
     DiscriminatorSettings,
     GeneratorSettings,
-    PerceptronGenerator,
-    PyramidDiscriminator,
+    PerceptronGeneratorSettings,
+    PyramidDiscriminatorSettings,
     load_recipe,
 )
 
 CLASSIC = load_recipe("classic")
 CONVOLUTIONAL = (
-    ConvolutionalGenerator(hidden=24, channels=6),
-    ConvolutionalDiscriminator((8, 8, 12), 20),
+    ConvolutionalGeneratorSettings(hidden=24, channels=6),
+    ConvolutionalDiscriminatorSettings((8, 8, 12), 20),
 )
 
 
@@ -53,7 +53,7 @@ def test_the_networks_have_the_classic_layers() -> None:
 
 
 def test_batch_norm_precedes_each_relu() -> None:
-    settings = PerceptronGenerator(hidden=(32, 48), batch_norm=True)
+    settings = PerceptronGeneratorSettings(hidden=(32, 48), batch_norm=True)
     chain = layers(build_generator(settings, 10, 10, (1, 28, 28)))
     norm = nn.BatchNorm1d
     assert [type(layer) for layer in chain[1:-1]] == [norm, nn.ReLU, nn.Linear, norm, nn.ReLU]
@@ -97,14 +97,14 @@ def test_uint8_and_float_are_inverse_for_all_pixel_values() -> None:
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 4, 4), (3, 8, 8), (1, 9, 127), (3, 96, 128), (1, 30, 45)]
 GENERATORS = [
     CLASSIC.generator,
-    ConvolutionalGenerator(hidden=24, channels=6),
-    ConvolutionalGenerator(hidden=24, channels=6, convolutions=1, finer_channels=(4,)),
-    ConvolutionalGenerator(hidden=24, channels=6, convolutions=0, finer_channels=(4, 5)),
+    ConvolutionalGeneratorSettings(hidden=24, channels=6),
+    ConvolutionalGeneratorSettings(hidden=24, channels=6, convolutions=1, finer_channels=(4,)),
+    ConvolutionalGeneratorSettings(hidden=24, channels=6, convolutions=0, finer_channels=(4, 5)),
 ]
 DISCRIMINATORS = [
-    ConvolutionalDiscriminator((8, 8, 12), 20),
-    PyramidDiscriminator((8,), 20),
-    PyramidDiscriminator((8, 12, 16), 20, convolutions=2),
+    ConvolutionalDiscriminatorSettings((8, 8, 12), 20),
+    PyramidDiscriminatorSettings((8,), 20),
+    PyramidDiscriminatorSettings((8, 12, 16), 20, convolutions=2),
 ]
 
 
@@ -143,7 +143,7 @@ def test_discriminators_see_all_of_an_image_of_any_shape(
 
 
 def test_a_larger_image_starts_from_a_grid_of_at_most_8_x_8_cells() -> None:
-    settings = ConvolutionalGenerator(hidden=24, channels=6, finer_channels=(4, 5))
+    settings = ConvolutionalGeneratorSettings(hidden=24, channels=6, finer_channels=(4, 5))
     for side, expected in ((28, 7), (32, 8), (33, 5), (64, 8), (128, 8)):
         chain = layers(build_generator(settings, 10, 5, (1, side, side)))
         (unflatten,) = (layer for layer in chain if isinstance(layer, nn.Unflatten))
@@ -171,7 +171,7 @@ def test_the_discriminator_sees_how_much_images_vary(
     fades: bool, shares: tuple[float, ...]
 ) -> None:
     torch.manual_seed(0)
-    settings = ConvolutionalDiscriminator(
+    settings = ConvolutionalDiscriminatorSettings(
         (8, 8, 12), 20, minibatch_stddev=True, minibatch_stddev_fades=fades
     )
     discriminator = build_discriminator(settings, 3, (1, 8, 8))

@@ -17,7 +17,7 @@ from cgan_training.cli.train import main
 from cgan_training.data import Dataset
 from cgan_training.errors import LaunchError
 from cgan_training.hardware import rendezvous
-from cgan_training.hardware.processes import PeriodicMaximum, ProcessGroup
+from cgan_training.hardware.processes import PeriodicMaximum, Processes
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_metrics, train
 
@@ -32,12 +32,12 @@ from pathlib import Path
 import torch
 from cgan_training import TrainingError, load_dataset, load_recipe
 from cgan_training.engine import Trainer
-from cgan_training.hardware.processes import ProcessGroup, PeriodicMaximum, exit_process
+from cgan_training.hardware.processes import Processes, PeriodicMaximum, exit_process
 
 def fail():
     raise TrainingError("only rank 1 failed")
 
-with ProcessGroup.from_environment().joined() as processes:
+with Processes.from_environment().joined() as processes:
     result = {"on_rank_zero": processes.on_rank_zero(lambda: processes.rank)}
     processes.rank_zero_first(lambda: Path("turns").open("a").write(str(processes.rank)))
     try:
@@ -61,10 +61,10 @@ exit_process(0)
 PEER_DIES = """
 import os, sys, time
 from cgan_training.errors import LaunchError
-from cgan_training.hardware.processes import ProcessGroup, exit_process
+from cgan_training.hardware.processes import Processes, exit_process
 
 try:
-    with ProcessGroup.from_environment().joined() as processes:
+    with Processes.from_environment().joined() as processes:
         processes.maximum(1)
         if processes.rank == 1:
             time.sleep(1)
@@ -192,18 +192,18 @@ def test_a_signal_saves_the_run_and_ends_all_processes(
 @pytest.mark.parametrize("size", [2, 3, 5])
 def test_shards_are_disjoint_and_cover_the_batch(size: int) -> None:
     batch = torch.randperm(1500, generator=torch.Generator().manual_seed(0))
-    shards = [ProcessGroup(rank, size).shard(batch) for rank in range(size)]
+    shards = [Processes(rank, size).shard(batch) for rank in range(size)]
     assert {len(shard) for shard in shards} == {1500 // size}
     assert torch.equal(torch.cat(shards).sort().values, torch.arange(1500))
 
 
 def test_a_single_process_initializes_nothing() -> None:
-    assert ProcessGroup.from_environment({}) == ProcessGroup()
+    assert Processes.from_environment({}) == Processes()
     one = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}
-    assert ProcessGroup.from_environment(one) == ProcessGroup()
-    assert ProcessGroup.from_environment({"WORLD_SIZE": "1"}) == ProcessGroup()
-    assert ProcessGroup.from_environment(THREE) == ProcessGroup(rank=2, size=3, local_rank=1)
-    with ProcessGroup().joined() as processes:
+    assert Processes.from_environment(one) == Processes()
+    assert Processes.from_environment({"WORLD_SIZE": "1"}) == Processes()
+    assert Processes.from_environment(THREE) == Processes(rank=2, size=3, local_rank=1)
+    with Processes().joined() as processes:
         assert not torch.distributed.is_initialized()
         network, numbers = torch.nn.Linear(1, 1), torch.ones(4)
         assert processes.with_synced_gradients(network) is network
@@ -289,7 +289,7 @@ def test_waiting_for_other_processes_is_reported_and_ends_with_a_signal(
     process = start_one(rank, port)
     assert process.stderr is not None
     line = process.stderr.readline()
-    assert line.startswith(f"process {rank} waits for the other processes of 2 at 127.0.0.1:{port}")
+    assert line.startswith(f"rank {rank} waits for all 2 processes at 127.0.0.1:{port}")
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + number
@@ -314,7 +314,7 @@ def test_waiting_for_other_processes_has_a_limit(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(rendezvous, "_initialize", lambda *_: time.sleep(60))
     with (
         pytest.raises(LaunchError, match=r"did not connect within 0\.2 seconds; start all of them"),
-        ProcessGroup(rank=1, size=2, local_rank=1).joined(),
+        Processes(rank=1, size=2, local_rank=1).joined(),
     ):
         pass
 

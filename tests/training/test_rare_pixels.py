@@ -10,7 +10,7 @@ from cgan_training.data import Dataset
 from cgan_training.engine import Trainer
 from cgan_training.engine.rare_pixels import FOREGROUND, suppress_rare_pixels
 from cgan_training.networks import Generator, build_generator, to_uint8
-from cgan_training.recipe import PerceptronGenerator, Recipe
+from cgan_training.recipe import PerceptronGeneratorSettings, Recipe
 
 NEVER, RARE, RARER, OFTEN = 0, 5, 10, 15  # pixels of 4 x 4
 
@@ -39,7 +39,7 @@ def foreground_share(generator: Generator) -> Tensor:
 
 def test_rare_pixels_become_as_rare_as_in_the_training_images(images: Tensor) -> None:
     torch.manual_seed(0)
-    generator = build_generator(PerceptronGenerator((32,)), 8, 3, (1, 4, 4)).eval()
+    generator = build_generator(PerceptronGeneratorSettings((32,)), 8, 3, (1, 4, 4)).eval()
     with torch.no_grad():  # this pixel is rarer than in the training images already
         head(generator).weight[RARER] = 0
         head(generator).bias[RARER] = -3
@@ -55,7 +55,7 @@ def test_rare_pixels_become_as_rare_as_in_the_training_images(images: Tensor) ->
 
 
 def test_nothing_changes_without_rare_pixels() -> None:
-    generator = build_generator(PerceptronGenerator((4,)), 8, 3, (1, 4, 4)).eval()
+    generator = build_generator(PerceptronGeneratorSettings((4,)), 8, 3, (1, 4, 4)).eval()
     before = copy.deepcopy(generator.state_dict())
     white = torch.full((10, 1, 4, 4), 255, dtype=torch.uint8)
     suppress_rare_pixels(generator, white, 0.5, seed=1)

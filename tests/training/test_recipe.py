@@ -8,10 +8,10 @@ import pytest
 
 from cgan_training.errors import RecipeError
 from cgan_training.recipe import (
-    ConvolutionalGenerator,
-    LogisticLoss,
-    PerceptronDiscriminator,
-    PerceptronGenerator,
+    ConvolutionalGeneratorSettings,
+    LogisticLossSettings,
+    PerceptronDiscriminatorSettings,
+    PerceptronGeneratorSettings,
     Recipe,
     load_recipe,
     recipe_from_dict,
@@ -23,9 +23,9 @@ def test_the_classic_recipe_has_the_documented_values() -> None:
     assert load_recipe("classic") == Recipe(
         name="classic",
         noise_dim=100,
-        generator=PerceptronGenerator(hidden=(256, 512, 1024)),
-        discriminator=PerceptronDiscriminator(hidden=(1024, 512, 256), negative_slope=0.2),
-        loss=LogisticLoss(),
+        generator=PerceptronGeneratorSettings(hidden=(256, 512, 1024)),
+        discriminator=PerceptronDiscriminatorSettings(hidden=(1024, 512, 256), negative_slope=0.2),
+        loss=LogisticLossSettings(),
         batch_size=100,
         epochs=200,
         learning_rate=2e-4,
@@ -78,12 +78,12 @@ def test_a_value_out_of_range_is_rejected_by_name(key: str) -> None:
 
 
 def test_settings_that_the_networks_do_not_support_are_rejected(small_recipe: Recipe) -> None:
-    generator = ConvolutionalGenerator(hidden=8, channels=4)
+    generator = ConvolutionalGeneratorSettings(hidden=8, channels=4)
     with pytest.raises(RecipeError, match="'convolutional' generator has no bias for each pixel"):
         dataclasses.replace(small_recipe, generator=generator, rare_pixel_threshold=0.001)
     message = "loss.classification_weight is 0.5, but a 'perceptron' discriminator has no features"
     with pytest.raises(RecipeError, match=message):
-        dataclasses.replace(small_recipe, loss=LogisticLoss(classification_weight=0.5))
+        dataclasses.replace(small_recipe, loss=LogisticLossSettings(classification_weight=0.5))
 
 
 MISSING = object()

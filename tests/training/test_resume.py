@@ -18,7 +18,7 @@ from cgan_training.errors import CheckpointError
 from cgan_training.model_file import load_model
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_config, read_metrics, train
-from cgan_training.run.checkpoint import NAME, load_checkpoint
+from cgan_training.run.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from cgan_training.run.config import MAX_CONFIG_BYTES
 
 Change = Callable[[dict[str, Any]], object]
@@ -34,13 +34,15 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "cgan_training")
-    content = bytearray((run_copy / NAME).read_bytes())
+    content = bytearray((run_copy / CHECKPOINT_NAME).read_bytes())
     content[len(content) // 2] ^= 1
     size = {"empty": 0, "truncated": -1000, "one bit": None}[damage]
-    (run_copy / NAME).write_bytes(content[:size])
+    (run_copy / CHECKPOINT_NAME).write_bytes(content[:size])
     train(small_recipe, digits, run_copy, device=CPU, options=RESUME)
     warning, _, resumed, *_ = caplog.messages
-    assert warning.startswith(f"{run_copy / NAME} is truncated, damaged or not a checkpoint (")
+    assert warning.startswith(
+        f"{run_copy / CHECKPOINT_NAME} is truncated, damaged or not a checkpoint ("
+    )
     assert warning.endswith("); using the checkpoint before it")
     assert resumed == "resumed at epoch 2, step 15"
     assert weights(run_copy) == weights(run_dir)
@@ -54,7 +56,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(
     ],
 )
 def test_another_format_is_rejected(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    save_archive({"format": "cgan-checkpoint", "version": 1} | change, tmp_path / NAME)
+    save_archive({"format": "cgan-checkpoint", "version": 1} | change, tmp_path / CHECKPOINT_NAME)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(tmp_path)
 
@@ -92,11 +94,11 @@ def set_loss(value: object) -> Change:
 def test_a_run_of_20000_epochs_is_resumed(
     small_recipe: Recipe, digits: Dataset, run_copy: Path
 ) -> None:
-    content = torch.load(run_copy / NAME, weights_only=True)
+    content = torch.load(run_copy / CHECKPOINT_NAME, weights_only=True)
     last = json.loads(content["metrics"].splitlines()[-1])
     lines = [json.dumps(last | {"epoch": epoch}) for epoch in range(1, 20_001)]
     content["metrics"] = "\n".join(lines)
-    save_archive(content, run_copy / NAME)
+    save_archive(content, run_copy / CHECKPOINT_NAME)
     train(small_recipe, digits, run_copy, device=CPU, options=RESUME)
     assert len(read_metrics(run_copy)) == 20_000
 
@@ -128,9 +130,9 @@ RECIPE, PARTS = "has a different recipe (", "does not fit its recipe ("
 def test_a_checkpoint_with_inconsistent_content_is_rejected(
     small_recipe: Recipe, digits: Dataset, run_copy: Path, message: str, change: Change
 ) -> None:
-    content = torch.load(run_copy / NAME, weights_only=True)
+    content = torch.load(run_copy / CHECKPOINT_NAME, weights_only=True)
     change(content)
-    save_archive(content, run_copy / NAME)  # with correct checksums
+    save_archive(content, run_copy / CHECKPOINT_NAME)  # with correct checksums
     before = files(run_copy)
     with pytest.raises(CheckpointError) as caught:
         train(small_recipe, digits, run_copy, device=CPU, options=RESUME)
@@ -221,5 +223,5 @@ def test_a_run_that_continues_with_other_threads_warns(
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
     train(small_recipe, digits, tmp_path, device=CPU, options=RESUME)
     (warning,) = (each.message for each in caplog.records if each.levelno == logging.WARNING)
-    assert warning.startswith(f"the run had {threads} thread")
+    assert warning.startswith(f"the number of threads changed from {threads} to ")
     assert warning.endswith(f"; use --threads {threads} to avoid that")

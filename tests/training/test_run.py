@@ -3,6 +3,7 @@ import io
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -22,7 +23,7 @@ from cgan_training.model_file import load_model
 from cgan_training.networks import Generator
 from cgan_training.pictures.sample_sheet import MAX_FRAME_PIXELS
 from cgan_training.recipe import Recipe
-from cgan_training.run import RunOptions, artifacts, read_metrics, train
+from cgan_training.run import RunOptions, artifacts, collapse, read_metrics, train
 from cgan_training.run.progress import Progress
 
 CPU = torch.device("cpu")
@@ -144,7 +145,7 @@ def test_a_time_limit_is_suggested_once_for_a_long_training(
     trainer.state.seconds = seconds
     for _ in range(2):
         progress.step(1, torch.zeros(4))
-    assert caplog.text.count("takes about 3:13:20; --minutes ends it earlier") == notes
+    assert caplog.text.count("takes about 3:13:20 longer; to end it earlier") == notes
 
 
 @pytest.mark.parametrize(
@@ -188,13 +189,15 @@ def test_quality_is_measured_every_n_epochs_and_at_the_end(
 def test_the_advice_about_a_collapse_fits_its_cause(
     losses: tuple[float, float], outputs: tuple[float, float], advice: str
 ) -> None:
-    assert advice in artifacts._collapse_cause(EpochMetrics(5, 9, *losses, *outputs, 1.0, 1.0))
+    epoch = EpochMetrics(5, 9, *losses, *outputs, 1.0, 1.0)
+    with pytest.raises(CollapsedError, match=re.escape(advice)):
+        collapse.require_variety(torch.zeros(4, 1, 8, 8), epoch, Path("run"))
 
 
 def test_a_collapsed_generator_ends_the_run(
     small_recipe: Recipe, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "MIN_SHEET_DEVIATION", 255)
+    monkeypatch.setattr(collapse, "MIN_SHEET_DEVIATION", 255)
     with pytest.raises(CollapsedError, match=r"after epoch 1 .*/samples\); lower the recipe's"):
         train(small_recipe, digits, tmp_path, device=CPU)
     assert (tmp_path / "samples" / "epoch-0001.png").exists()
@@ -210,14 +213,14 @@ def fail(*_: object) -> Any:
         (
             artifacts,
             "draw_sample_sheet",
-            "samples/epoch-0001.png, samples/epoch-0002.png, grid.png",
+            "writing samples/epoch-0001.png, writing samples/epoch-0002.png, writing grid.png",
         ),
-        (artifacts, "draw_animation", "samples.webp"),
-        (artifacts, "draw_curves", "curves.png"),
-        (artifacts, "open_tensorboard", "the TensorBoard files"),
-        (artifacts, "add_epoch", "epoch 2 in the TensorBoard files"),
-        (Trainer, "sample_images", "samples/epoch-0001.png"),
-        (ImageFont, "load_default", "grid.png"),
+        (artifacts, "draw_animation", "writing samples.webp"),
+        (artifacts, "draw_curves", "writing curves.png"),
+        (artifacts, "open_tensorboard", "opening the TensorBoard files"),
+        (artifacts, "add_epoch", "adding epoch 2 to the TensorBoard files"),
+        (Trainer, "sample_images", "writing samples/epoch-0001.png"),
+        (ImageFont, "load_default", "writing grid.png"),
     ],
     ids=lambda each: each if isinstance(each, str) and " " not in each else "",
 )
@@ -237,9 +240,7 @@ def test_a_picture_that_cannot_be_made_is_logged_and_the_model_written(
         train(small_recipe, digits, tmp_path, device=CPU, options=RunOptions(tensorboard=True))
     assert load_model(tmp_path).weights_sha256 == load_model(run_dir).weights_sha256
     for each in missing.split(", "):
-        expected = (
-            f"{each} cannot be made (ValueError: encoding error 5); the run continues without"
-        )
+        expected = f"{each} failed (ValueError: encoding error 5); the run continues"
         assert expected in caplog.messages
     train(small_recipe, digits, tmp_path, device=CPU, options=RunOptions(resume=True))
     assert (tmp_path / "grid.png").exists()
@@ -274,7 +275,9 @@ def test_an_evaluation_that_fails_or_has_no_result_does_not_end_the_run(
     assert not {"recall", "frechet", "label_accuracy"} & (
         set(second) | set(first) - {"label_accuracy"}
     )
-    assert any(each.startswith("the quality of epoch 2 cannot be made") for each in caplog.messages)
+    assert any(
+        each.startswith("measuring the quality of epoch 2 failed (") for each in caplog.messages
+    )
     assert (tmp_path / "curves.png").exists()
 
 

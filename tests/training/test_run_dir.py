@@ -11,9 +11,9 @@ import torch
 from cgan_runtime.errors import OutputError
 from cgan_training.data import Dataset
 from cgan_training.errors import DatasetError, TrainingError
-from cgan_training.recipe import PerceptronGenerator, Recipe
+from cgan_training.recipe import PerceptronGeneratorSettings, Recipe
 from cgan_training.run import RunOptions, train
-from cgan_training.run.checkpoint import NAME, NEXT_NAME
+from cgan_training.run.checkpoint import CHECKPOINT_NAME, NEXT_CHECKPOINT_NAME
 from cgan_training.run.directory import open_run_dir
 
 CPU = torch.device("cpu")
@@ -40,11 +40,11 @@ def test_a_resumed_run_deletes_what_a_killed_process_left(
 ) -> None:
     leftovers = [run_copy / PART, run_copy / "samples" / PART, run_copy / "models" / PART]
     others = [run_copy / ".notes", run_copy / "my.part"]
-    for path in (*leftovers, *others, run_copy / NEXT_NAME):
+    for path in (*leftovers, *others, run_copy / NEXT_CHECKPOINT_NAME):
         path.write_bytes(b"half a file")
     train(small_recipe, digits, run_copy, device=CPU, options=RunOptions(resume=True))
-    assert not any(path.exists() for path in (*leftovers, run_copy / NEXT_NAME))
-    assert all(path.exists() for path in (*others, run_copy / NAME))
+    assert not any(path.exists() for path in (*leftovers, run_copy / NEXT_CHECKPOINT_NAME))
+    assert all(path.exists() for path in (*others, run_copy / CHECKPOINT_NAME))
 
 
 def one_image(data: Dataset) -> Dataset:
@@ -74,7 +74,7 @@ def test_a_run_that_cannot_train_is_rejected_before_anything_is_written(
     options: dict[str, Any],
     error: str,
 ) -> None:
-    generator = PerceptronGenerator(hidden=(32, 48), batch_norm=True)
+    generator = PerceptronGeneratorSettings(hidden=(32, 48), batch_norm=True)
     recipe = dataclasses.replace(small_recipe, generator=generator, **change)
     data, folder = digits if select is None else select(digits), tmp_path / "run"
     with pytest.raises(TrainingError, match=error):

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from cgan_training.engine.ema import warm_up_decay
@@ -5,16 +7,17 @@ from cgan_training.engine.schedules import learning_rate, run_progress
 
 
 def test_progress_counts_steps_or_time_if_that_is_more() -> None:
-    assert [run_progress(0, step, 10, 2) for step in (0, 5, 20, 30)] == [0, 0.25, 1, 1]
-    assert run_progress(0, 5, 10, 2, time_share=0.75) == 0.75
-    assert run_progress(1, 18, 10, 2, time_share=0.75) == 0.9
+    progress = partial(run_progress, steps_per_epoch=10, epochs=2)
+    assert [progress(0, step) for step in (0, 5, 20, 30)] == [0, 0.25, 1, 1]
+    assert progress(0, 5, time_share=0.75) == 0.75
+    assert progress(1, 18, time_share=0.75) == 0.9
 
 
 def test_progress_falls_back_at_each_restart() -> None:
-    restarts = (2, 5)
-    assert run_progress(1, 19, 10, 6, restarts) == 0.95
-    assert run_progress(2, 20, 10, 6, restarts) == 2 / 5
-    assert run_progress(5, 50, 10, 6, restarts) == 5 / 6
+    progress = partial(run_progress, steps_per_epoch=10, epochs=6, restarts=(2, 5))
+    assert progress(1, 19) == 0.95
+    assert progress(2, 20) == 2 / 5
+    assert progress(5, 50) == 5 / 6
 
 
 def test_the_learning_rate_is_constant_and_then_falls() -> None:

@@ -16,7 +16,7 @@ from cgan_training.model_file import load_model
 from cgan_training.provenance import check_provenance
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, train
-from cgan_training.run.checkpoint import NAME, load_checkpoint
+from cgan_training.run.checkpoint import CHECKPOINT_NAME, load_checkpoint
 
 CPU = torch.device("cpu")
 VALID = {
@@ -78,7 +78,7 @@ def test_a_truncated_checkpoint_is_replaced_by_the_previous_one(
     next_recipe: Recipe, digits: Dataset, run_copy: Path, tmp_path: Path
 ) -> None:
     """The new run may have other images of the same size."""
-    (run_copy / NAME).write_bytes(b"")
+    (run_copy / CHECKPOINT_NAME).write_bytes(b"")
     images = dataclasses.replace(digits, images=digits.images[:300], labels=digits.labels[:300])
     options = RunOptions(start_from=run_copy)
     train(next_recipe, images, tmp_path / "new", device=CPU, options=options)
@@ -106,7 +106,8 @@ def test_runs_that_do_not_match_are_rejected(
     assert "(KeyError: 'dataset')" in error_of(small_recipe, digits, run_copy)
     for path in run_copy.glob("checkpoint*"):
         path.write_bytes(b"")
-    assert f"{run_copy / NAME} is truncated, damaged" in error_of(small_recipe, digits, run_copy)
+    error = error_of(small_recipe, digits, run_copy)
+    assert f"{run_copy / CHECKPOINT_NAME} is truncated, damaged" in error
 
 
 def test_without_a_recipe_the_other_run_gives_its_own(
@@ -115,7 +116,7 @@ def test_without_a_recipe_the_other_run_gives_its_own(
     options = ["--dataset", "optdigits", "--threads", 1, "--start-from", run_dir, "--minutes", 1e-6]
     done = call("cgan-train", *options, "--set", "batch_size=50", "--run-dir", "next")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(f"took the recipe small from {run_dir}\nrecipe small: ".encode())
+    assert done.stderr.startswith(f"using the recipe small of {run_dir}\nrecipe small: ".encode())
     config, other = (
         json.loads((run / "config.json").read_text()) for run in (tmp_path / "next", run_dir)
     )

@@ -204,7 +204,7 @@ def test_a_failed_download_is_explained(
         DownloadError,
         match=rf"^{dataset.title} is not in .*/{dataset.class_name}/raw and cannot be downloaded "
         rf"\({reason}\); put {dataset.train.images} and {dataset.train.labels} there, or "
-        "give their torchvision root as --data-dir$",
+        "give their torchvision root folder as --data-dir$",
     ):
         load_dataset(name, tmp_path)
 
@@ -233,7 +233,7 @@ def test_a_newer_gzipped_file_beside_an_old_one_is_rejected(data_dir: Path) -> N
     twin.write_bytes(gzip.compress(path.read_bytes()))
     load_dataset("fashion-mnist", data_dir)
     twin.write_bytes(gzip.compress(path.read_bytes()[:-1] + b"\1"))
-    with pytest.raises(DatasetError, match=f"{path} and {twin} hold different numbers"):
+    with pytest.raises(DatasetError, match=f"{path} and {twin} should be equal, but differ"):
         load_dataset("fashion-mnist", data_dir)
 
 

@@ -18,9 +18,9 @@ from cgan_training.errors import DivergedError
 from cgan_training.losses import AuxiliaryTerm, GeneratorInputs
 from cgan_training.networks import to_float, to_uint8
 from cgan_training.recipe import (
-    ConvolutionalDiscriminator,
-    ConvolutionalGenerator,
-    LogisticLoss,
+    ConvolutionalDiscriminatorSettings,
+    ConvolutionalGeneratorSettings,
+    LogisticLossSettings,
     Recipe,
     load_recipe,
 )
@@ -45,8 +45,8 @@ def make_full(digits: Dataset) -> Make:
     """Make a trainer of edge, which uses every feature of training, with tiny networks."""
     recipe = replace(
         load_recipe("edge"),
-        generator=ConvolutionalGenerator(hidden=16, channels=4, convolutions=1),
-        discriminator=ConvolutionalDiscriminator(
+        generator=ConvolutionalGeneratorSettings(hidden=16, channels=4, convolutions=1),
+        discriminator=ConvolutionalDiscriminatorSettings(
             (8, 8, 12), hidden=16, minibatch_stddev=True, minibatch_stddev_fades=True
         ),
         noise_dim=10,
@@ -110,9 +110,9 @@ def test_the_seed_determines_the_weights(make: Make) -> None:
 
 def test_epochs_report_their_metrics(trainer: Trainer) -> None:
     interrupted = trainer.train_epoch(steps(4))
-    assert not trainer.epoch_is_complete
+    assert not trainer.is_between_epochs
     epochs = [interrupted, trainer.train_epoch(), trainer.train_epoch()]
-    assert trainer.epoch_is_complete
+    assert trainer.is_between_epochs
     assert [epoch.epoch for epoch in epochs] == [1, 1, 2]
     assert [epoch.step for epoch in epochs] == [4, 15, 30]  # 1,500 images in batches of 100
     for epoch in epochs:
@@ -127,7 +127,7 @@ def test_an_epoch_repeats_a_small_dataset(make: Make, trainer: Trainer, digits: 
     few = replace(digits, images=digits.images[:30], labels=digits.labels[:30])
     assert Trainer(trainer.recipe, few, CPU).train_epoch().step == 1
     trainer = make(min_images_per_epoch=4000)
-    assert (trainer.passes, trainer.steps_per_epoch) == (3, 45)  # 4,500 images
+    assert (trainer.passes_per_epoch, trainer.steps_per_epoch) == (3, 45)  # 4,500 images
 
 
 def test_losses_that_are_not_finite_end_the_run(trainer: Trainer) -> None:
@@ -220,14 +220,14 @@ def capturing(make_full: Make, monkeypatch: pytest.MonkeyPatch) -> Trainer:
 
 def test_a_capturable_step_trains_the_same_weights(capturing: Trainer, make_full: Make) -> None:
     first, second = capturing, make_full()
-    rate, progress = first.state.optimizer_g.param_groups[0]["lr"], first.step_progress
+    rate, progress = first.state.optimizer_g.param_groups[0]["lr"], first.progress_input
     before = torch.cat([each.detach().flatten() for each in weights(first)])
     for trainer in (first, second):
         trainer.train_epoch(steps(12))
     # A captured graph reads these very tensors.
     assert first.state.optimizer_g.param_groups[0]["lr"] is rate
-    assert first.step_progress is progress
-    assert float(progress) == pytest.approx(float(second.step_progress))
+    assert first.progress_input is progress
+    assert float(progress) == pytest.approx(float(second.progress_input))
     assert float(rate) == pytest.approx(second.state.optimizer_g.param_groups[0]["lr"])
     after, other = (torch.cat([each.flatten() for each in weights(t)]) for t in (first, second))
     assert (after - other).abs().mean() < 0.01 * (after - before).abs().mean()
@@ -254,7 +254,7 @@ def test_a_state_moves_between_a_gpu_and_a_cpu(capturing: Trainer, make_full: Ma
 
 def test_the_r1_penalty_changes_the_weights_but_not_the_reported_loss(make_full: Make) -> None:
     losses, sizes = [], []
-    for loss in (LogisticLoss(), LogisticLoss(r1_weight=1e3, r1_interval=1)):
+    for loss in (LogisticLossSettings(), LogisticLossSettings(r1_weight=1e3, r1_interval=1)):
         trainer = make_full(loss=loss)
         losses.append(trainer.train_epoch(steps(1)).loss_discriminator)
         trainer.train_epoch(steps(12))
@@ -269,7 +269,7 @@ def test_auxiliary_terms_improve_their_prediction(make_full: Make, key: str) -> 
     noise = torch.randn(500, 10, generator=torch.Generator().manual_seed(1))
     inputs = GeneratorInputs(noise, torch.arange(500) % 10)
     for weight in (1e-6, 30.0):
-        loss = LogisticLoss(**dict[str, Any]({key: weight}))
+        loss = LogisticLossSettings(**dict[str, Any]({key: weight}))
         trainer = make_full(epochs=9, loss=loss)
         for _ in range(3):
             trainer.train_epoch()

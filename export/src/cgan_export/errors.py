@@ -2,11 +2,13 @@
 
 ExportError
 ├── EvaluationError    a model's images do not have the classes or the size of the dataset
-└── VerificationError  an exported file fails verification
+└── VerificationError  an exported file, or a step that leads to it, fails verification
 
-This package also raises errors of the others: ModelFileError of cgan_training if a model.pt cannot
-be read, and of cgan_runtime ModelError if an .onnx file cannot be opened, and OutputError if a file
-cannot be written.
+Functions of this package also raise errors of the other packages:
+
+- cgan_training.errors.ModelFileError: a model.pt cannot be read.
+- cgan_runtime.ModelError: an .onnx file cannot be opened.
+- cgan_runtime.OutputError: a file cannot be written.
 """
 
 from cgan_runtime.errors import CganError
@@ -21,4 +23,8 @@ class EvaluationError(ExportError):
 
 
 class VerificationError(ExportError):
-    """The exported file does not reproduce the images of the trained network."""
+    """An exported file, or a step that leads to it, fails verification.
+
+    For example, the images of the file differ from the images of the trained network, or the
+    network does not support the precision.
+    """

@@ -1,4 +1,7 @@
-"""Export a generator to model.onnx: check, trace, add metadata, verify, then write the file."""
+"""Export a generator to one ONNX file: check, trace, add metadata, verify, then write the file.
+
+Each long step is logged before it begins.
+"""
 
 import copy
 import logging
@@ -17,7 +20,7 @@ from cgan_export.evaluation.quality_gate import GateResult
 from cgan_export.int8.onnx_graph import export_to_int8_onnx
 from cgan_export.int8.quantization import QuantizedGenerator, quantize
 from cgan_export.int8.static import quantize_statically
-from cgan_export.metadata import model_info, verification_facts
+from cgan_export.metadata import model_info, verification_results
 from cgan_export.passes.fp16 import store_weights_as_fp16
 from cgan_export.source.generator_source import (
     TANH_RANGE,
@@ -27,15 +30,19 @@ from cgan_export.source.generator_source import (
 )
 from cgan_export.source.module_source import source_of_module
 from cgan_export.tracing.networks import (
-    ContractGenerator,
-    PlainGenerator,
+    RewrittenGenerator,
     TraceableGenerator,
     traceable_generator,
 )
 from cgan_export.tracing.trace import export_to_onnx
 from cgan_export.verification.divergence import DivergenceSearch
-from cgan_export.verification.tolerances import PLAIN, STATIC_INT8, TOLERANCES
+from cgan_export.verification.tolerances import (
+    STATIC_INT8_TOLERANCE,
+    TOLERANCES,
+    UNMODIFIED_TOLERANCES,
+)
 from cgan_export.verification.verify import (
+    Tolerance,
     check_graph,
     golden_sample,
     verify_against_integers,
@@ -69,7 +76,7 @@ class ExportReport:
     mean_pixel_error: float
     images_compared: int
     gate_result: GateResult | None
-    quality: Mapping[str, float]  # the quality figures in the metadata
+    quality: Mapping[str, float]  # the quality metrics in the file's metadata, by key
     seconds: float
 
 
@@ -98,12 +105,12 @@ def export_generator(
         output: the file to write. It appears only after verification.
         noise_dim: length of the noise vector, standard normal.
         class_names: one name per label.
-        value_range: the values of black and white in the module's images. Values outside are
-            clipped.
+        value_range: the values of black and white in the module's images. Values outside this
+            range are clipped.
         precision: as in export_model(). int8 uses ONNX Runtime's static quantization, unless the
             module is a generator of cgan-train.
         opset: ONNX opset version, 19 to 21.
-        name: name of the module for messages and metadata; by default that of its class.
+        name: name of the module for messages and metadata, by default "my_module:MyClass".
         dataset: name of the dataset that the module was trained on, for the metadata.
         gate: as in export_model().
         measure: as in export_model().
@@ -147,8 +154,6 @@ def export_model(
 ) -> ExportReport:
     """Export a trained generator to one ONNX file that follows the model contract.
 
-    Each long step is logged before it begins.
-
     Args:
         model_path: a model.pt, or the run directory that contains one.
         output: the file to write. It appears only after verification.
@@ -157,8 +162,8 @@ def export_model(
         opset: ONNX opset version, 19 to 21.
         gate: compares the exported file with the trained network and raises VerificationError if
             the images are worse, for example quality_gate.compare_accuracy.
-        measure: returns the quality figures of the exported file for its metadata. Without it,
-            the file gets the figures that model.pt contains.
+        measure: returns the quality metrics of the exported file for its metadata. Without it,
+            the file gets the metrics that model.pt contains.
         threads: number of threads of ONNX Runtime; None uses one for each core.
 
     Raises:
@@ -191,24 +196,13 @@ def export_source(
 ) -> ExportReport:
     """Export a model or module that is already loaded; see export_model()."""
     started = time.perf_counter()
-    network = _network(source)
-    quantized = _quantized(network) if precision == "int8" else None
+    network = _traceable_network(source)
+    quantized = _quantize_exactly(network) if precision == "int8" else None
     _log.info("tracing %s to an %s graph", source.name, precision)
     if quantized:
         graph, tolerance = export_to_int8_onnx(quantized, opset), TOLERANCES["int8"]
     else:
-        is_plain = isinstance(network, PlainGenerator)
-        graph = copy.deepcopy(_traced(network, opset))
-        tolerance = (PLAIN if is_plain else TOLERANCES).get(precision, STATIC_INT8)
-    if precision == "fp16":
-        graph = store_weights_as_fp16(graph)
-    elif precision == "int8" and not quantized:
-        _log.info("quantizing to int8 with ONNX Runtime, which is not bit-exact")
-        _log.info(
-            "note: int8 makes the file smaller, but it may be slower than fp32; compare the files "
-            "with cgan-check"
-        )
-        graph = quantize_statically(graph, source)
+        graph, tolerance = _graph_and_tolerance(source, network, precision, opset)
     info = model_info(source, precision, bit_exact=quantized is not None)
     with atomic_write(output) as file:
         path = Path(file.name)
@@ -217,7 +211,7 @@ def export_source(
         with _open(path, source.name, threads) as generator:
             _log.info("verifying the images of the file")
             search = DivergenceSearch(source, network, graph, precision, generator)
-            errors = verify_against_torch(generator, source, tolerance, search)
+            errors = verify_against_torch(generator, source, tolerance, search.describe)
             if quantized:
                 verify_against_integers(generator, quantized)
             gate_result = gate(generator, source) if gate else None
@@ -225,7 +219,7 @@ def export_source(
                 _log.info("measuring the quality of the images")
             info = replace(
                 info,
-                verification=verification_facts(errors, gate_result),
+                verification=verification_results(errors, gate_result),
                 golden=golden_sample(generator),
                 quality=measure(generator) if measure else source.quality,
             )
@@ -255,19 +249,20 @@ def _check_options(precision: str, opset: int) -> None:
         raise ExportError(f"opset {opset} is not supported; choose {OPSET} to {MAX_OPSET}")
 
 
-@lru_cache(maxsize=1)  # the precisions of one source share its network and its trace
-def _network(source: GeneratorSource) -> TraceableGenerator:
+# The caches let the exports of one source in several precisions share its network and its trace.
+@lru_cache(maxsize=1)
+def _traceable_network(source: GeneratorSource) -> TraceableGenerator:
     return traceable_generator(source)
 
 
 @lru_cache(maxsize=1)
-def _traced(network: TraceableGenerator, opset: int) -> onnx.ModelProto:
+def _trace(network: TraceableGenerator, opset: int) -> onnx.ModelProto:
     return export_to_onnx(network, opset)
 
 
-def _quantized(network: TraceableGenerator) -> QuantizedGenerator | None:
-    """Quantize a network to exact integers; None where this does not match."""
-    if not isinstance(network, ContractGenerator):
+def _quantize_exactly(network: TraceableGenerator) -> QuantizedGenerator | None:
+    """Quantize a network with exact integer sums, or return None if they do not support it."""
+    if not isinstance(network, RewrittenGenerator):
         return None
     _log.info("quantizing to int8")
     try:
@@ -275,6 +270,24 @@ def _quantized(network: TraceableGenerator) -> QuantizedGenerator | None:
     except VerificationError as error:
         _log.info("note: %s", error.problem)
         return None
+
+
+def _graph_and_tolerance(
+    source: GeneratorSource, network: TraceableGenerator, precision: str, opset: int
+) -> tuple[onnx.ModelProto, Tolerance]:
+    """Return the graph without exact integers, and the accepted pixel errors of its file."""
+    graph = copy.deepcopy(_trace(network, opset))
+    if precision == "int8":
+        _log.info("quantizing to int8 with ONNX Runtime, which is not bit-exact")
+        _log.info(
+            "note: int8 makes the file smaller, but it may be slower than fp32; compare the files "
+            "with cgan-check"
+        )
+        return quantize_statically(graph, source), STATIC_INT8_TOLERANCE
+    if precision == "fp16":
+        graph = store_weights_as_fp16(graph)
+    is_rewritten = isinstance(network, RewrittenGenerator)
+    return graph, (TOLERANCES if is_rewritten else UNMODIFIED_TOLERANCES)[precision]
 
 
 def _open(path: Path, name: str, threads: int | None) -> ImageGenerator:

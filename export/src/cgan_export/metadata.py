@@ -37,32 +37,32 @@ def model_info(source: GeneratorSource, precision: str, *, bit_exact: bool = Fal
     )
 
 
-def verification_facts(errors: PixelErrors, gate_result: GateResult | None) -> dict[str, Any]:
-    """Return what the verification and the quality gate found."""
-    facts: dict[str, Any] = {
+def verification_results(errors: PixelErrors, gate_result: GateResult | None) -> dict[str, Any]:
+    """Return the results of the verification and of the quality gate for the metadata."""
+    results: dict[str, Any] = {
         "max_pixel_error": errors.max,
         "mean_pixel_error": round(errors.mean, 4),
         "images": errors.images,
         "quality_gate": _gate_text(gate_result),
     }
     if gate_result:
-        facts["label_accuracy_change"] = gate_result.change
-        facts["label_accuracy_images"] = gate_result.images
-    return facts
+        results["label_accuracy_change"] = gate_result.change
+        results["label_accuracy_images"] = gate_result.images
+    return results
 
 
 def _without_paths(training: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a run without versions, and without paths of the machine it ran on."""
-    facts = {
+    """Return the metadata of a training run without package versions and local paths."""
+    metadata = {
         key: _without_paths(value) if key == "started_from" else value
         for key, value in training.items()
         if key not in ("versions", "dataset_path", "data_dir", "recipe_path")
     }
     if training.get("dataset_path"):
-        facts["dataset_is_folder"] = Path(training["dataset_path"]).is_absolute()
+        metadata["dataset_is_folder"] = Path(training["dataset_path"]).is_absolute()
     if training.get("recipe_path"):
-        facts["recipe_file"] = Path(training["recipe_path"]).name
-    return facts
+        metadata["recipe_file"] = Path(training["recipe_path"]).name
+    return metadata
 
 
 def _gate_text(result: GateResult | None) -> str:

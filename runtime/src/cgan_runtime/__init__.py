@@ -38,7 +38,7 @@ __all__ = [
     "ProviderError",
     "png",
 ]
-_MODULES = {  # the others are in errors
+_MODULES = {  # every public name that is missing here is defined in errors.py
     "Golden": "model_file.contract",
     "ImageGenerator": "generator",
     "ModelInfo": "model_file.contract",

@@ -17,16 +17,18 @@ from contextlib import suppress
 from types import TracebackType
 
 MAX_MESSAGE = 8000  # characters; a path has up to 4096
-# Many scripts and emoji need them, but str.isprintable() rejects them (Unicode Standard, 23.2).
+# Zero-width joiners, which many scripts and emoji need (Unicode Standard, 23.2), although
+# str.isprintable() rejects them.
 JOINERS = "\u200c\u200d"
-OWN_PACKAGES = {"cgan_runtime", "cgan_training", "cgan_export", "numpy", *sys.stdlib_module_names}
+# Packages that never count as the user's code.
+INTERNAL = {"cgan_runtime", "cgan_training", "cgan_export", "numpy", *sys.stdlib_module_names}
 
 
 class CganError(Exception):
     """Base class of the exceptions of cgan's three packages.
 
-    The message is one line that says what is wrong, then what to do. The middle of a line of more
-    than MAX_MESSAGE characters is left out.
+    The message is one line that says what is wrong, then what to do. A message of more than
+    MAX_MESSAGE characters loses its middle.
     """
 
     def __str__(self) -> str:
@@ -74,24 +76,30 @@ class StoppedError(CganError):
         self.exit_code = 128 + signal_number
 
 
-def is_callers(error: BaseException, *packages: str) -> bool:
-    """Return whether a callback of the caller raised an exception while our code ran.
+def raised_by_user_code(error: BaseException) -> bool:
+    """Return whether an exception comes from the user's code, such as a signal handler.
 
-    A signal handler, a trace function or a method of an argument can raise any exception, which
-    must pass unchanged. The traceback of such an exception contains a function other than those of
-    our packages, the standard library and the given packages. An OSError with an errno is taken
-    for one of the operating system.
+    Signal handlers, trace functions and methods of arguments run between any two instructions of
+    ours, and can raise any exception. An except clause must not mistake it for the error that the
+    clause handles, so the clause raises it again if this function returns True.
+
+    An exception comes from the user's code if its traceback contains a function of a module outside
+    our packages, numpy and the standard library. An OSError with an errno never does: it counts as
+    an error of the operating system.
     """
-    known = OWN_PACKAGES.union(packages)
-    trace, is_foreign = error.__traceback__, False
-    while trace is not None and not is_foreign:
-        name = trace.tb_frame.f_globals.get("__name__") or ""
-        is_foreign, trace = name.partition(".")[0] not in known, trace.tb_next
-    return is_foreign and getattr(error, "errno", None) is None
+    if getattr(error, "errno", None) is not None:
+        return False
+    trace = error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__") or ""
+        if module.partition(".")[0] not in INTERNAL:
+            return True
+        trace = trace.tb_next
+    return False
 
 
-class suppress_own(suppress):  # noqa: N801 - named as its base class
-    """Suppress exceptions of these types, except for those of the caller (see is_callers)."""
+class suppress_internal(suppress):  # noqa: N801 - named as its base class
+    """Suppress exceptions of the given types, but none for which raised_by_user_code() is true."""
 
     def __exit__(
         self,
@@ -99,26 +107,27 @@ class suppress_own(suppress):  # noqa: N801 - named as its base class
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        is_own = error is None or not is_callers(error)
-        return is_own and bool(super().__exit__(kind, error, trace))
+        if error is not None and raised_by_user_code(error):
+            return False
+        return bool(super().__exit__(kind, error, trace))
 
 
 def shorten(text: str) -> str:
-    """Return a text of at most MAX_MESSAGE characters, without its middle if it is longer.
+    """Return a text, without its middle if it has more than MAX_MESSAGE characters.
 
-    The beginning of a message says what is wrong, and its end what to do.
+    The beginning of a message says what is wrong, and the end says what to do.
     """
     half = MAX_MESSAGE // 2
     return text if len(text) <= MAX_MESSAGE else f"{text[: half - 5]} ... {text[-half:]}"
 
 
 def printable(text: str) -> str:
-    """Return a text on one line of limited length, for messages.
+    """Return a text on one line of at most MAX_MESSAGE characters, for messages.
 
-    Control characters and lone surrogates are escaped, and the middle of a long text is left out.
+    Control characters and lone surrogates are escaped, and a longer text loses its middle.
     """
     escaped = (
-        each if each.isprintable() or each in JOINERS else ascii(each)[1:-1]
-        for each in shorten(text)
+        character if character.isprintable() or character in JOINERS else ascii(character)[1:-1]
+        for character in shorten(text)
     )
     return shorten("".join(escaped))

@@ -11,16 +11,19 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from cgan_runtime.errors import OutputError, is_callers, suppress_own
+from cgan_runtime.errors import OutputError, raised_by_user_code, suppress_internal
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-MAX_NAME_BYTES = 150  # file systems allow 255 for a whole name
-CLEANED_NAMES = 8  # temporary names of a target that are cleaned; more are used if all are in use
-_unfinished: set[Path] = set()  # temporary files of this process
+CAN_LOCK = fcntl is not None
+MAX_NAME_BYTES = 150  # file systems allow 255 bytes for a whole file name
+# Number of temporary names per target among which atomic_write() looks for files of killed
+# processes. If other writers use all of them, it takes names with higher numbers.
+CLEANED_NAMES = 8
+_unfinished: set[Path] = set()  # temporary files that this process is writing
 
 
 @contextmanager
@@ -29,8 +32,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     The content goes to a temporary file in the same folder, which is synced and then renamed. If
     the block raises, the temporary file is deleted and an existing file keeps its old content.
-    A new file gets the permissions of the umask, and a replaced one keeps its own. Symbolic links
-    are followed. Temporary files that killed processes left for this path are removed.
+    A new file gets the permissions of the umask, and a replaced file keeps its permissions.
+    Symbolic links are followed. Temporary files that killed processes left for this path are
+    removed.
 
     Raises:
         OutputError: the path cannot be written, or exists and is not a regular file.
@@ -43,7 +47,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             raise OutputError(f"{path} is not a regular file; choose another path")
         for number in range(CLEANED_NAMES):
             remove_if_abandoned(_temporary_path(target, number))
-        file, temporary, lock = _open_temporary(target)
+        file, temporary, descriptor = _open_temporary(target)
         _unfinished.add(temporary)
         try:
             with file:
@@ -53,18 +57,18 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             temporary.replace(target)
         finally:
             _unfinished.discard(temporary)
-            with suppress_own(OSError):  # it was renamed
-                if lock is None or os.path.samestat(os.fstat(lock), temporary.lstat()):
+            with suppress_internal(OSError):  # the temporary file was renamed
+                if descriptor is None or _is_same_file(temporary, descriptor):
                     temporary.unlink()
-            if lock is not None:
-                os.close(lock)
+            if descriptor is not None:
+                os.close(descriptor)
 
 
 @contextmanager
 def output_errors(verb: str, path: Path, remedy: str = "choose another path") -> Iterator[None]:
     """Raise OutputError for an error of the operating system within the block.
 
-    A signal handler can raise an OSError too, such as TimeoutError. It has no errno, and passes.
+    An OSError without an errno passes unchanged, such as the TimeoutError of a signal handler.
     """
     try:
         yield
@@ -79,66 +83,85 @@ def is_writing() -> bool:
     return bool(_unfinished)
 
 
+def lock(descriptor: int, *, wait: bool = False) -> bool:
+    """Lock an open file or folder (flock); the lock ends when it is closed or the process dies.
+
+    Returns:
+        False if the system or the file system has no locks.
+
+    Raises:
+        BlockingIOError: another process holds the lock. With wait, the function waits instead.
+    """
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if raised_by_user_code(error):
+            raise
+        return False
+    return True
+
+
 def remove_if_abandoned(temporary: Path) -> None:
     """Remove a temporary file of atomic_write() whose process has died.
 
-    A writer holds a lock on its file (flock), which ends with the process. The file stays if the
-    lock is held or the file system has no locks, and on Windows.
+    A writer locks its file until its process ends. The file stays if the lock is held, or if there
+    are no locks.
     """
-    if fcntl is None:
+    if not CAN_LOCK:
         return
-    with suppress_own(OSError):  # there is none, or it is in use
+    with suppress_internal(OSError):  # the file does not exist, or is in use
         descriptor = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_abandoned = lock(descriptor)
             status = os.fstat(descriptor)
-            # The name may have passed to another writer before the file was locked.
-            if stat.S_ISREG(status.st_mode) and os.path.samestat(status, temporary.lstat()):
+            is_file = stat.S_ISREG(status.st_mode)
+            # Another writer may have replaced the file before it was locked here.
+            if is_abandoned and is_file and os.path.samestat(status, temporary.lstat()):
                 temporary.unlink()
         finally:
             os.close(descriptor)
 
 
 def _temporary_path(target: Path, number: int) -> Path:
-    """Return one of the temporary names of a target, which its later writers find again."""
+    """Return temporary name `number` of a target; later writers find leftover files by it."""
     digest = hashlib.sha256(os.fsencode(f"{target.name}/{number}"))
     return target.with_name(f".{digest.hexdigest()[:16]}.part")
 
 
 def _open_temporary(target: Path) -> tuple[BinaryIO, Path, int | None]:
     """Create a temporary file; return it, its path, and a descriptor that keeps it locked."""
-    for number in count():
-        temporary = _temporary_path(target, number)
+    numbers = count()
+    while True:
+        temporary = _temporary_path(target, next(numbers))
         try:
             file = temporary.open("xb")
         except FileExistsError:  # another writer of the target
             continue
-        if fcntl is None:
-            break
-        with suppress_own(OSError):  # there is no target, or the file system has no permissions
+        if not CAN_LOCK:
+            return file, temporary, None
+        # There may be no target yet, and some file systems have no permissions.
+        with suppress_internal(OSError):
             os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
-        lock = os.dup(file.fileno())
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(lock), temporary.lstat()):
-                return file, temporary, lock
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        except OSError as error:  # a file system without locks
-            if is_callers(error):
-                raise
-            return file, temporary, lock
-        os.close(lock)  # another writer took the file for abandoned before it was locked
+        descriptor = os.dup(file.fileno())
+        with suppress_internal(BlockingIOError):
+            if not lock(descriptor) or _is_same_file(temporary, descriptor):
+                return file, temporary, descriptor
+        # Another writer found the file unlocked, took it for abandoned and deleted it. Try again.
+        os.close(descriptor)
         file.close()
-    return file, temporary, None
 
 
 def require_space(path: Path, size: int) -> None:
-    """Raise OutputError if the disk of a path, which may not exist yet, has fewer free bytes."""
+    """Raise OutputError if the disk has fewer than size free bytes. The path need not exist yet."""
     from shutil import disk_usage  # takes milliseconds
 
     for folder in (path, *path.parents):
-        with suppress_own(OSError, ValueError):  # it does not exist, or contains a null character
+        # A folder may not exist yet, or its name may contain a null character (ValueError).
+        with suppress_internal(OSError, ValueError):
             free = disk_usage(folder).free
             if size > free:
                 raise OutputError(
@@ -158,7 +181,7 @@ def make_folder(folder: Path, remedy: str = "choose another path") -> None:
         with output_errors("create", folder, remedy):
             folder.mkdir(parents=True, exist_ok=True)
     except ValueError as error:  # a null character
-        if is_callers(error):
+        if raised_by_user_code(error):
             raise
         raise OutputError(f"cannot create {folder}: {error}; {remedy}") from error
 
@@ -168,13 +191,13 @@ def lock_folder(folder: Path, message: str) -> Iterator[bool]:
     """Lock a folder against other processes; yield whether the system supports the lock.
 
     The lock is on the file .lock in the folder, which exists only within the block. A process that
-    dies loses its locks, so that a .lock which it left has no effect.
+    dies loses its lock, so a leftover .lock has no effect.
 
     Raises:
-        OutputError: the folder cannot be written, or another process holds the lock; the message
-            is that of the second case.
+        OutputError: the folder cannot be written, or another process holds the lock. In the second
+            case, the error has the given message.
     """
-    if fcntl is None:
+    if not CAN_LOCK:
         yield False
         return
     path = folder / ".lock"
@@ -183,27 +206,26 @@ def lock_folder(folder: Path, message: str) -> Iterator[bool]:
             file = path.open("ab")  # NFS locks only files that are open for writing
         with file:  # closing the file releases the lock
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_locked = lock(file.fileno())
             except BlockingIOError as error:
                 raise OutputError(message) from error
-            except OSError as error:  # the file system has no locks
-                if is_callers(error):
-                    raise
+            if not is_locked:
                 yield False
                 return
-            if not _is_same_file(path, file):  # its holder deleted it meanwhile
-                continue
+            if not _is_same_file(path, file.fileno()):
+                continue  # the process that held the lock has deleted the file
             try:
                 yield True
             finally:
-                with suppress_own(OSError):
+                with suppress_internal(OSError):
                     path.unlink()
             return
 
 
-def _is_same_file(path: Path, file: BinaryIO) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
+    """Return whether a path still leads to an open file."""
     try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 
@@ -211,8 +233,8 @@ def _is_same_file(path: Path, file: BinaryIO) -> bool:
 def write_all(content: bytes, stream: BinaryIO) -> None:
     """Write all bytes to a stream such as stdout, then flush it; raise OSError if that fails.
 
-    An unbuffered stdout (PYTHONUNBUFFERED) may accept only a part of the bytes, for example if the
-    disk becomes full. It returns their number, and only the next write raises the error.
+    One write() to an unbuffered stdout (PYTHONUNBUFFERED) may write only a part, for example if the
+    disk becomes full. It returns the number of written bytes, and the next write() raises OSError.
     """
     remaining = memoryview(content)
     while remaining:
@@ -221,15 +243,17 @@ def write_all(content: bytes, stream: BinaryIO) -> None:
 
 
 def to_file_name(name: str, kept: str = "", default: str = "class") -> str:
-    """Return a name in a form that is valid within a file name, of at most 150 bytes.
+    """Return a text that is valid as a part of a file name, of at most 150 bytes.
 
-    Only letters, digits, the marks that belong to them and the characters in `kept` stay, but no
-    dash or dot at the ends. If nothing is left, the default is returned.
+    Each run of characters other than letters, digits, combining marks and those in `kept` becomes
+    one dash. Dashes and dots at the ends are removed. If nothing is left, return the default.
     """
+
+    def is_kept(character: str) -> bool:
+        is_mark = unicodedata.category(character).startswith("M")
+        return character.isalnum() or is_mark or character in kept
+
     text = unicodedata.normalize("NFC", name)
-    characters = (
-        each if each.isalnum() or each in kept or unicodedata.category(each)[0] == "M" else "-"
-        for each in text
-    )
-    joined = re.sub("-+", "-", "".join(characters))
+    dashed = "".join(character if is_kept(character) else "-" for character in text)
+    joined = re.sub("-+", "-", dashed)
     return joined.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip("-.") or default

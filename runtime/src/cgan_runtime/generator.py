@@ -28,8 +28,9 @@ from cgan_runtime.noise import (
 from cgan_runtime.providers import CPU
 
 MAX_STREAM_BATCH = 2**31 - 1  # images; the available memory may allow fewer
-# Returns the noise of a part of a call's images, from the number of its first image and its size.
-NoiseOf: TypeAlias = Callable[[int, int], NDArray[np.float32]]
+# f(first, count) returns the noise of images first to first + count - 1 of a call or run, counted
+# from 0: float32 [count, noise_dim].
+NoiseFunction: TypeAlias = Callable[[int, int], NDArray[np.float32]]
 
 
 class Batch(NamedTuple):
@@ -43,29 +44,30 @@ class Batch(NamedTuple):
 class ImageGenerator:
     """Generates images with a model that cgan-export wrote.
 
-    Threads, signal handlers and forked processes can use a generator that exists. A forked process
-    opens sessions of its own, on the CPU only. Pickling a generator stores the path of its model,
-    which is opened again and must have the same SHA-256.
+    Several threads, signal handlers and forked processes may use one generator. A forked process
+    opens new sessions, on the CPU only. A pickled generator contains the path of the model file;
+    unpickling opens this file again, which must have an unchanged SHA-256.
 
     Args:
         model: path of the .onnx file; None uses the model in this package.
         provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name with
             or without "ExecutionProvider", and options such as "cuda:device_id=1"; "auto" uses
             CUDA if a session gets it.
-        threads: maximum number of threads of the CPU provider, 1 to 1024; None uses one for each
-            CPU of the process. Small batches of a small model are faster on one thread and use one.
+        threads: maximum number of threads of the CPU provider, 1 to 1024; None uses one thread per
+            CPU of the process. Small batches of a small model use one thread, which is faster.
         expect_sha256: required SHA-256 of the whole file, 64 hexadecimal digits. The checksum in
             the file only detects damage; this argument detects a replaced file.
 
     Attributes:
-        info: metadata of the model, which stays available after close().
+        info: metadata of the model; still available after close().
         model_path: path of the model file.
         model_size: size of the model file in bytes.
         model_sha256: SHA-256 of the model file, in hexadecimal.
 
     Raises:
         InstallError: onnxruntime is not installed.
-        ModelError: the file is missing or damaged, breaks the contract, or has another SHA-256.
+        ModelError: the file is missing or damaged, breaks the contract, or differs from
+            expect_sha256.
         ProviderError: the session did not get the provider.
         InputError: threads is out of range, or expect_sha256 is not a SHA-256.
         CganError: onnxruntime cannot start a thread.
@@ -86,7 +88,8 @@ class ImageGenerator:
                 raise InputError(f"threads is {threads}; give 1 to {MAX_THREADS}")
         expected = None if expect_sha256 is None else parse_sha256(expect_sha256)
         self.model_path = SHIPPED_MODEL if model is None else Path(model)
-        # An unpickled copy may have another working directory, or another path of this package.
+        # For pickling: the process that unpickles may have a different working directory, or this
+        # package in a different place.
         path = None if model is None else self.model_path.absolute()
         self._arguments = path, provider, threads
         content = read_model_file(self.model_path)
@@ -98,7 +101,7 @@ class ImageGenerator:
         sessions = SessionPool(content, source, provider, threads, self._max_batch)
         self.info = read_session_info(sessions.main, content, source)
         self._sessions: SessionPool | None = sessions
-        is_cpu = sessions.provider == CPU and sessions.static_batch is None
+        is_cpu = sessions.provider == CPU and sessions.fixed_batch_size is None
         self._single = SingleImageGenerator(sessions, self.info, source) if is_cpu else None
 
     @property
@@ -107,17 +110,22 @@ class ImageGenerator:
         return self._open_sessions().provider
 
     @property
-    def nodes(self) -> dict[str, int]:
-        """Number of the graph's nodes that each provider computes, by its name.
+    def no_cuda_reason(self) -> str | None:
+        """Why provider "auto" does not use CUDA although onnxruntime offers it, otherwise None."""
+        return self._open_sessions().no_cuda_reason
 
-        It is empty if the CPU computes all of them, or onnxruntime does not tell.
+    @property
+    def node_counts(self) -> dict[str, int]:
+        """Number of graph nodes that each provider computes, by the provider's name.
+
+        Empty if the session's provider is the CPU, or if the assignment is unknown.
         """
-        return self._open_sessions().nodes
+        return self._open_sessions().node_counts
 
     def noise(
         self, seed: SupportsIndex, start: SupportsIndex = 0, count: SupportsIndex = 1
     ) -> NDArray[np.float32]:
-        """Return the noise of images start, start + 1, ..., start + count - 1 of a seed.
+        """Return the noise of images start to start + count - 1 of a seed.
 
         Returns:
             float32 [count, noise_dim], multiples of 1/32 within +-127/32.
@@ -137,29 +145,29 @@ class ImageGenerator:
     ) -> NDArray[np.uint8]:
         """Generate one image for each label, from the noise of a seed or from your own noise.
 
-        Image number i depends on the model, the seed, its label and i, but not on the other images
-        of a call. So generate(labels[n:], seed=s, start=n) equals generate(labels, seed=s)[n:].
+        Image i depends on the model, the seed, its label and i, but not on the other images of a
+        call. So generate(labels[n:], seed=s, start=n) equals generate(labels, seed=s)[n:].
         generate(labels, noise=noise(s, 0, len(labels))) equals generate(labels, seed=s).
 
         Args:
-            labels: one class index or name, or a one-dimensional sequence of either kind, such as
-                an integer array. Indices are 0 <= label < classes. Names are those of
-                info.class_names; upper and lower case matter only if a name is ambiguous otherwise.
+            labels: one class index or class name, or a one-dimensional sequence of indices or of
+                names, such as an integer array. Indices are 0 <= label < classes. Names are from
+                info.class_names; case is ignored unless two names differ only in case.
             seed: 0 <= seed < 2**64.
             start: index of the first image, 0 <= start < 2**63.
-            noise: replaces seed and start: finite numbers [n, noise_dim], or [1, noise_dim] for the
-                same noise in all images. Only multiples of 1/32 within +-127/32 give the same
-                bytes on every processor.
+            noise: your own noise, instead of seed and start: finite numbers [n, noise_dim], or
+                [1, noise_dim] to use one noise vector for all images. Only multiples of 1/32
+                within +-127/32 give the same bytes on every processor.
 
         Returns:
             uint8 [n, channels, height, width]; channels 1 (gray) or 3 (RGB).
 
         Raises:
             InputError: the model lacks a label, labels mix indices and names, the seed or start is
-                out of range, the noise has another shape or is not finite, or the generator is
-                closed.
-            ModelError: onnxruntime cannot run the model, or its output is not one image per label.
-            ProviderError: this process was forked, and cannot use its parent's provider.
+                out of range, the noise has an unexpected shape or is not finite, or the generator
+                is closed.
+            ModelError: onnxruntime cannot run the model, or the output is not one image per label.
+            ProviderError: this process was forked and cannot use the provider of its parent.
         """
         if noise is not None:
             if seed is not None or start != 0:
@@ -167,25 +175,28 @@ class ImageGenerator:
             indices, sessions = parse_labels(labels, self.info.class_names), self._open_sessions()
             rows = parse_noise(noise, len(indices), self.info.noise_dim)
             return self._generate_batch(
-                sessions, indices, lambda at, size: np.ascontiguousarray(rows[at : at + size])
+                sessions,
+                indices,
+                lambda first, count: np.ascontiguousarray(rows[first : first + count]),
             )
         if seed is None:
             raise InputError("generate() has neither seed nor noise; give one of them")
-        single = self._single  # another thread may close this generator meanwhile
+        single = self._single  # read once, because another thread may call close() at any time
         if single and (label := single_label(labels, self.info.classes)) is not None:
             return single.generate(label, *check_seed_and_start(seed, start, 1))
         indices = parse_labels(labels, self.info.class_names)
         sessions = self._open_sessions()
         seed, first = check_seed_and_start(seed, start, len(indices))
-        return self._generate_batch(sessions, indices, self._noise_of(seed, first))
+        return self._generate_batch(sessions, indices, self._noise_function(seed, first))
 
     def interpolate(
         self, labels: Labels, seed_a: SupportsIndex, seed_b: SupportsIndex, frames: SupportsIndex
     ) -> NDArray[np.uint8]:
-        """Generate the images of each label along a walk from the noise of one seed to another's.
+        """Generate frames of images while the noise changes from one seed to another.
 
-        Frame 0 has the images of seed_a, and the last frame those of seed_b. In between, the noise
-        is interpolated on a sphere and rounded to multiples of 1/32.
+        The first frame equals generate(labels, seed=seed_a), and the last one equals
+        generate(labels, seed=seed_b). In between, the noise is interpolated spherically and
+        rounded to multiples of 1/32.
 
         Args:
             labels: as for generate().
@@ -204,11 +215,12 @@ class ImageGenerator:
             raise InputError(f"frames is {count}; give 2 or more")
         indices = parse_labels(labels, self.info.class_names)
         first, last = (self.noise(seed, 0, len(indices)) for seed in (seed_a, seed_b))
-        walk = [
-            self.generate(indices, noise=interpolate(first, last, frame / (count - 1)))
-            for frame in range(count)
-        ]
-        return np.stack(walk)
+        return np.stack(
+            [
+                self.generate(indices, noise=interpolate(first, last, frame / (count - 1)))
+                for frame in range(count)
+            ]
+        )
 
     def stream(
         self,
@@ -221,20 +233,20 @@ class ImageGenerator:
     ) -> Iterator[Batch]:
         """Generate any number of images in batches, with constant memory use.
 
-        The labels are repeated in order: image start + j has labels[j % len(labels)].
-        The images are those that generate() returns for the repeated labels.
+        The labels are repeated in order: image start + j has labels[j % len(labels)]. The images
+        equal those of generate() for the repeated labels.
 
         Args:
             labels: as for generate(), at least one.
             seed: 0 <= seed < 2**64.
-            count: number of images of each label, 0 or more: how often the labels are repeated.
+            count: number of repetitions of the labels, 0 or more.
             start: index of the first image, 0 <= start, start + count * len(labels) <= 2**63.
-            batch_size: images of one batch, 1 to 2**31 - 1; the last batch may be smaller.
+            batch_size: number of images per batch, 1 to 2**31 - 1; the last batch may have fewer.
 
         Raises:
-            InputError: as for generate(), or a value is out of range. The call itself raises it,
-                before the first batch.
-            ModelError: while iterating, if onnxruntime cannot run the model.
+            InputError: as for generate(), or a value is out of range. The call raises it, before
+                the first batch is requested.
+            ModelError: onnxruntime cannot run the model. The iterator raises it.
         """
         indices, sessions = parse_labels(labels, self.info.class_names), self._open_sessions()
         total = require_integer("count", count) * len(indices)
@@ -246,30 +258,33 @@ class ImageGenerator:
             raise InputError("labels is empty; give at least one label")
 
         def batches() -> Iterator[Batch]:
-            for done, batch in label_batches(indices, range(total), size):
-                images = self._generate_batch(sessions, batch, self._noise_of(seed, first + done))
-                yield Batch(first + done, batch, images)
+            for position, batch in label_batches(indices, range(total), size):
+                noise_function = self._noise_function(seed, first + position)
+                images = self._generate_batch(sessions, batch, noise_function)
+                yield Batch(first + position, batch, images)
 
         return batches()
 
     def _generate_batch(
-        self, sessions: SessionPool, labels: NDArray[np.int64], noise_of: NoiseOf
+        self, sessions: SessionPool, labels: NDArray[np.int64], noise_function: NoiseFunction
     ) -> NDArray[np.uint8]:
-        """Generate images in runs whose memory and time validation has limited."""
-        size = sessions.static_batch or self._max_batch
+        """Generate images in session runs of at most the batch size that validation allows."""
+        size = sessions.fixed_batch_size or self._max_batch
         if 0 < len(labels) <= size:
-            return self._run(sessions, labels, noise_of(0, len(labels)))
+            return self._run(sessions, labels, noise_function(0, len(labels)))
         images = np.empty((len(labels), *self.info.image_shape), np.uint8)
-        for done in range(0, len(labels), size):
-            part = labels[done : done + size]
-            images[done : done + len(part)] = self._run(sessions, part, noise_of(done, len(part)))
+        for first in range(0, len(labels), size):
+            part = labels[first : first + size]
+            noise = noise_function(first, len(part))
+            images[first : first + len(part)] = self._run(sessions, part, noise)
         return images
 
     def _run(
         self, sessions: SessionPool, labels: NDArray[np.int64], noise: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
         count = len(labels)
-        if missing := (sessions.static_batch or count) - count:  # the only possible batch size
+        # A provider with a fixed batch size accepts no other one, so the last batch is padded.
+        if missing := (sessions.fixed_batch_size or count) - count:
             labels, noise = np.pad(labels, (0, missing)), np.pad(noise, ((0, missing), (0, 0)))
         session = sessions.for_batch(len(labels))
         source, expected = str(self.model_path), (len(labels), *self.info.image_shape)
@@ -286,8 +301,9 @@ class ImageGenerator:
             )
         return images[:count]
 
-    def _noise_of(self, seed: int, first: int) -> NoiseOf:
-        return lambda at, size: self.noise(seed, first + at, size)
+    def _noise_function(self, seed: int, start: int) -> NoiseFunction:
+        """Return the noise of a seed from image start on."""
+        return lambda first, count: self.noise(seed, start + first, count)
 
     def _open_sessions(self) -> SessionPool:
         if self._sessions is None:
@@ -299,7 +315,7 @@ class ImageGenerator:
         self._sessions = self._single = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy or unpickle a generator by opening the file again; its SHA-256 must be the same."""
+        """Describe for copy and pickle how to open the same model file again."""
         self._open_sessions()
         return partial(type(self), expect_sha256=self.model_sha256), self._arguments
 

@@ -1,4 +1,4 @@
-"""Convert labels, given as class indices or class names, to the indices that a model takes."""
+"""Convert labels, which are class indices or class names, to the indices that a model takes."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -7,15 +7,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.errors import InputError, is_callers, suppress_own
+from cgan_runtime.errors import InputError, raised_by_user_code, suppress_internal
 
 Labels: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[Any]
-MAX_CHOICES = 30  # class names that a message lists
+MAX_CHOICES = 30  # largest number of class names that a message lists
 EXPECTED = "give a one-dimensional sequence of whole numbers or of class names"
 
 
 def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64]:
-    """Return class indices, int64 [n], each 0 <= label < classes.
+    """Return class indices, int64 [n], 0 <= index < len(class_names).
 
     Args:
         labels: a class index, a class name, or a one-dimensional sequence of only indices or only
@@ -23,13 +23,13 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
         class_names: names of the model's classes, by index.
 
     Raises:
-        InputError: the labels have another type or shape, mix indices and names, or are not classes
-            of the model.
+        InputError: the labels have an unexpected type or shape, mix indices and names, or are not
+            classes of the model.
     """
     try:
         values = np.atleast_1d(np.asarray(labels))
     except ValueError as error:
-        if is_callers(error):
+        if raised_by_user_code(error):
             raise
         raise InputError(f"labels have a ragged shape; {EXPECTED}") from error
     if values.size == 0:
@@ -52,9 +52,9 @@ def parse_labels(labels: Labels, class_names: Sequence[str]) -> NDArray[np.int64
 
 
 def single_label(labels: Labels, classes: int) -> int | None:
-    """Return the label of a valid int or one-element list; None for all other labels.
+    """Return the class index if labels is a valid int or a list with one; None for other labels.
 
-    This fast path avoids numpy: parse_labels() takes half as long as generating the image.
+    This function avoids NumPy: parse_labels() would take half as long as generating the image.
     """
     label = labels[0] if type(labels) is list and len(labels) == 1 else labels
     return label if type(label) is int and 0 <= label < classes else None
@@ -63,51 +63,54 @@ def single_label(labels: Labels, classes: int) -> int | None:
 def label_batches(
     labels: Sequence[int] | NDArray[np.int64], part: range, size: int
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Yield the labels of a run in batches, each with the position of its first image.
+    """Yield (position of the first image, labels of a batch).
 
     Args:
-        labels: labels of the run, repeated in order: position j has labels[j % len(labels)].
+        labels: class indices, which are repeated: position j has labels[j % len(labels)].
         part: positions to yield, with step 1.
-        size: images of one batch, 1 or more; the last one may be smaller.
+        size: number of images per batch, 1 or more; the last batch may have fewer.
     """
     indices = np.asarray(labels, np.int64)
     for position in range(part.start, part.stop, size):
         offset = position % len(indices)
-        numbers = np.arange(offset, offset + min(size, part.stop - position))
-        yield position, indices[numbers % len(indices)]
+        positions = np.arange(offset, offset + min(size, part.stop - position))
+        yield position, indices[positions % len(indices)]
 
 
 def _as_list(labels: Any, values: NDArray[Any]) -> list[Any]:
-    """Return the labels as objects; NumPy would drop the null characters at the end of a name."""
+    """Return the labels as a list.
+
+    The array `values` is not used for a list of names: NumPy drops null characters at their ends.
+    """
     if isinstance(labels, np.ndarray):
         return list(values.tolist())
     return list(labels) if np.ndim(labels) else [labels]
 
 
 def _to_integers(items: list[Any], values: NDArray[Any]) -> NDArray[Any]:
-    """Return objects as integers if all are integers, otherwise the values as they are."""
+    """Return items as int64 if all of them are integers, otherwise return values unchanged."""
     if all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in items):
-        with suppress_own(OverflowError):
+        with suppress_internal(OverflowError):
             return np.array(items, np.int64)
     return values
 
 
-def _find_label(name: str, class_names: Sequence[str]) -> int:
-    """Return the index of a class by its name: an exact match, otherwise an equivalent one.
+def find_label(name: str, class_names: Sequence[str]) -> int:
+    """Return the index of the class with this name.
 
-    Equivalent are first the names that Unicode shows alike, such as é in one or in two characters,
-    then those that also differ in upper and lower case (Unicode Standard, D145).
+    If no name matches exactly, a name that Unicode treats as equal does, such as é as one or as two
+    code points. If none does, upper and lower case are ignored (Unicode Standard, D145).
     """
     if name in class_names:
         return class_names.index(name)
     choices = class_names
     for key in (_normalize, _fold):
         wanted = key(name)
-        matches = [label for label, each in enumerate(class_names) if key(each) == wanted]
+        matches = [label for label, other in enumerate(class_names) if key(other) == wanted]
         if len(matches) == 1:
             return matches[0]
         choices = [class_names[label] for label in matches] or choices
-    shown = [repr(each) for each in choices[:MAX_CHOICES]]
+    shown = [repr(choice) for choice in choices[:MAX_CHOICES]]
     if len(choices) > MAX_CHOICES:
         shown.append(f"... ({len(choices)} classes)")
     raise InputError(f"the model has no class {name!r}; choose from {', '.join(shown)}")
@@ -121,23 +124,9 @@ def _fold(name: str) -> str:
     return _normalize(_normalize(name).casefold())
 
 
-def find_labels(names: Sequence[str], class_names: Sequence[str], *, by_digit: bool) -> list[int]:
-    """Return the labels of class names from the command line, or all labels if there are none.
-
-    With by_digit, the names come from --digit or --digits, and the error for a missing class
-    suggests --label.
-    """
-    if not names:
-        return list(range(len(class_names)))
-    try:
-        return [_find_label(name, class_names) for name in names]
-    except InputError as error:
-        raise InputError(f"{error}, with --label" if by_digit else str(error)) from error
-
-
 def _parse_names(names: list[Any], class_names: Sequence[str]) -> NDArray[np.int64]:
-    if not all(isinstance(name, str) for name in names):  # np.asarray turned the numbers into text
+    if not all(isinstance(name, str) for name in names):
         raise InputError(f"labels mix names and numbers; {EXPECTED}")
-    plain = [str(name) for name in names]  # messages would show the type numpy.str_
-    label_of = {name: _find_label(name, class_names) for name in set(plain)}
+    plain = [str(name) for name in names]  # repr() of a numpy.str_ would show its type in messages
+    label_of = {name: find_label(name, class_names) for name in set(plain)}
     return np.array([label_of[name] for name in plain], np.int64)

@@ -1,7 +1,7 @@
-"""The execution providers of ONNX Runtime, as a table: a provider is a name and options.
+"""The execution providers of ONNX Runtime. docs/edge.md shows the table.
 
-A provider that the table lacks works too, by the name that onnxruntime gives it; it has the
-properties of a row without any. docs/edge.md shows the table.
+A provider that is not in the table can be used too, by its onnxruntime name. It gets the default
+values of Provider.
 """
 
 import re
@@ -12,26 +12,26 @@ from typing import NamedTuple
 from cgan_runtime.errors import InputError
 
 CPU, CUDA, AUTO = "cpu", "cuda", "auto"
-SUFFIX = "ExecutionProvider"  # of onnxruntime's provider names
-STATIC_BATCH = 16  # images of one call, or fewer of a large model, where the number is fixed
+SUFFIX = "ExecutionProvider"  # onnxruntime's provider names end in it
+FIXED_BATCH_SIZE = 16  # used by providers that need one; a large model uses a smaller size
 OPTION_SYNTAX = "give NAME or NAME:KEY=VALUE,KEY=VALUE, such as cuda:device_id=1"
 
 
 class Provider(NamedTuple):
-    """A row of the table."""
+    """What this package knows about a provider."""
 
-    devices: str  # that it uses
-    package: str  # that offers it
-    options: Mapping[str, str] = MappingProxyType({})  # defaults, which a user's options replace
+    devices: str  # supported hardware
+    package: str  # package that contains the provider
+    options: Mapping[str, str] = MappingProxyType({})  # default options; the user's have priority
     # Largest pixel error (0-255) of the golden sample that cgan-check accepts. Only the CPU has the
     # exact sums of int8 models; elsewhere a value may round to the next quantization step.
     int8_tolerance: int = 8
     float_tolerance: int = 1
-    static_batch: bool = False  # whether it computes no graph with a dynamic batch size
-    tested_on: str = ""  # what this project ran it on
+    needs_fixed_batch: bool = False  # True if the provider cannot run a dynamic batch size
+    tested_on: str = ""  # hardware on which this project has tested the provider
 
 
-TABLE: Mapping[str, Provider] = {
+PROVIDERS: Mapping[str, Provider] = {
     CPU: Provider("any CPU", "onnxruntime", tested_on="x86-64; emulated Haswell and Cortex-A72"),
     # On NVIDIA GPUs since Ampere, onnxruntime multiplies float32 as TF32, with 10 bits of fraction,
     # unless this option disables it (since 1.18). TF32 would break the sums of int8 models.
@@ -49,12 +49,13 @@ TABLE: Mapping[str, Provider] = {
     "coreml": Provider("Apple's CPUs, GPUs and Neural Engine", "onnxruntime, on macOS"),
     "migraphx": Provider("AMD GPUs", "onnxruntime-migraphx"),
     "rocm": Provider("AMD GPUs", "onnxruntime-rocm, up to 1.22"),
-    "qnn": Provider("Qualcomm's NPUs", "onnxruntime-qnn", static_batch=True),
+    "qnn": Provider("Qualcomm's NPUs", "onnxruntime-qnn", needs_fixed_batch=True),
     "webgpu": Provider("GPUs (WebGPU)", "onnxruntime-webgpu"),
     "xnnpack": Provider("Arm and x86-64 CPUs", "a build of onnxruntime with XNNPACK"),
 }
 SYNONYMS = {"directml": "dml"}
-HINTS = {"gpu": CUDA, "nvidia": CUDA, "amd": "migraphx", "intel": "openvino", "mps": "coreml"}
+# Words that a user may try as a provider, with the provider that an error message suggests.
+SUGGESTIONS = {"gpu": CUDA, "nvidia": CUDA, "amd": "migraphx", "intel": "openvino", "mps": "coreml"}
 
 
 def short_name(provider: str) -> str:
@@ -63,24 +64,24 @@ def short_name(provider: str) -> str:
     return SYNONYMS.get(name, name)
 
 
-def properties(name: str) -> Provider:
-    """Return the row of a provider by its short name; an unknown one has no defaults."""
-    return TABLE.get(name, Provider("", "a build of onnxruntime that has it"))
+def find_provider(name: str) -> Provider:
+    """Return the table's entry for a short name, or the default values if there is none."""
+    return PROVIDERS.get(name, Provider("", "a build of onnxruntime that has it"))
 
 
 def parse_provider(text: str) -> tuple[str, dict[str, str]]:
-    """Return the short name of a provider and the options of a text such as "cuda:device_id=1".
+    """Parse a text such as "cuda:device_id=1"; return the provider's short name and its options.
 
-    A value may contain commas, unless a key and an equals sign follow.
+    A comma belongs to a value unless a key and an equals sign follow.
 
     Raises:
-        InputError: the text has another form, repeats a key, or has options for "cpu" or "auto".
+        InputError: the text has invalid syntax, repeats a key, or has options for "cpu" or "auto".
     """
     name, colon, rest = text.partition(":")
     name = short_name(name.strip())
     options: dict[str, str] = {}
     for part in re.split(r",(?=\s*\w+\s*=)", rest) if colon else ():
-        key, equals, value = (each.strip() for each in part.partition("="))
+        key, equals, value = (token.strip() for token in part.partition("="))
         if not equals or not re.fullmatch(r"\w+", key) or key in options:
             raise InputError(f"the provider {text!r} has malformed options; {OPTION_SYNTAX}")
         options[key] = value
@@ -90,14 +91,16 @@ def parse_provider(text: str) -> tuple[str, dict[str, str]]:
 
 
 def explain_not_offered(name: str, offered: list[str]) -> str:
-    """Return why a provider cannot be used that the installed onnxruntime does not offer."""
+    """Return why a provider cannot be used, given the providers of the installed onnxruntime."""
     choices = ", ".join([AUTO, *offered])
-    if name in TABLE:
+    if name in PROVIDERS:
+        package = PROVIDERS[name].package
         return (
-            f"the installed onnxruntime does not offer {name}; install {TABLE[name].package}, or "
-            f"choose from {choices}"
+            f"the installed onnxruntime does not offer {name}; install {package}, or choose from "
+            f"{choices}"
         )
-    if name in HINTS:
-        hint = TABLE[HINTS[name]]
-        choices += f"; for {hint.devices} that is {HINTS[name]}, which {hint.package} offers"
+    if name in SUGGESTIONS:
+        suggestion = SUGGESTIONS[name]
+        provider = PROVIDERS[suggestion]
+        choices += f"; for {provider.devices} use {suggestion} (package {provider.package})"
     return f"provider {name!r} is not available; choose from {choices}"

@@ -12,7 +12,7 @@ from bulk_jobs import Bulk, Start
 from cli_runs import names_in
 from pyarrow import parquet
 
-from cgan_runtime.bulk.job import Job, open_folder, read_job
+from cgan_runtime.bulk.job import Job, open_job_folder, read_job
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
@@ -248,6 +248,6 @@ def test_invalid_job_file_is_rejected(
 
 
 def test_two_runs_cannot_share_a_folder(bulk: Bulk, job_folder: Path, job: Job) -> None:
-    with open_folder(job_folder, job, SHIPPED_MODEL.read_bytes()):
+    with open_job_folder(job_folder, job, SHIPPED_MODEL.read_bytes()):
         line = jobs.error_of(bulk(*jobs.JOB, "--output", "digits"))
     assert line.startswith("another cgan-bulk is writing to digits; wait for it")

@@ -51,9 +51,11 @@ def test_fewer_workers_generate_the_shards_where_the_system_starts_no_more(
     monkeypatch.setattr(local_engine.SPAWN.Process, "start", start_one)
     shutil.rmtree(job_folder / "checksums")
     (job_folder / "checksums").mkdir()
-    generate(job_folder, job, range(job.shards))
-    assert all(shards.is_complete(job_folder, job, job.shard(each)) for each in range(job.shards))
-    assert "only 1 workers generate the shards: cannot start a worker" in caplog.text
+    generate(job_folder, job, range(job.num_shards))
+    assert all(
+        shards.is_complete(job_folder, job, job.shard(each)) for each in range(job.num_shards)
+    )
+    assert "continuing with 1 of 2 workers: cannot start a worker" in caplog.text
 
 
 def test_exception_of_a_signal_handler_passes_through(
@@ -90,7 +92,7 @@ def test_a_limit_of_processes_is_reported_unless_a_worker_can_start(
         assert "cannot start a worker" in jobs.error_of(done)
     else:
         assert done.returncode == 0, done.stderr
-        assert done.stderr == "" or done.stderr.startswith("only ")
+        assert done.stderr == "" or done.stderr.startswith("continuing with ")
 
 
 def test_shard_that_cannot_be_read_is_reported(

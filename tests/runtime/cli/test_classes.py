@@ -8,6 +8,8 @@ import pytest
 from cli_runs import HEIGHT, WIDTH, error_line, is_close, read_png
 from commands import Command
 
+from cgan_runtime.cli.class_options import find_labels
+from cgan_runtime.errors import InputError
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.images.layout import grid
 from cgan_runtime.model_file.contract import ModelInfo
@@ -83,3 +85,13 @@ def test_unknown_classes_are_rejected(
     assert line.endswith("--label") == ("--label" not in arguments)
     assert done.returncode == 1
     assert not list(folder.iterdir())
+
+
+def test_command_line_accepts_names_and_digits() -> None:
+    names = ("Coat", "7", "Ankle boot")
+    assert find_labels((), names, named_by_label=True) == [0, 1, 2]
+    assert find_labels(("7", "Coat"), names, named_by_label=False) == [1, 0]
+    with pytest.raises(InputError, match=r"no class '9'; .*'Ankle boot'$"):
+        find_labels(("9",), names, named_by_label=True)
+    with pytest.raises(InputError, match=r"no class '9'; .*'Ankle boot', with --label$"):
+        find_labels(("9",), names, named_by_label=False)

@@ -9,7 +9,7 @@ from commands import Command
 
 from cgan_runtime.errors import ModelError
 from cgan_runtime.generator import ImageGenerator
-from cgan_runtime.images.writers import least_bytes
+from cgan_runtime.images.writers import min_bytes
 
 USAGE_ERRORS = [
     (["--digit", "10"], "--digit must be a whole number from 0 to 9, got '10'; write --digits 10"),
@@ -140,7 +140,7 @@ def test_the_size_of_uncompressed_formats_is_known(
     run("--digit", 3, "--count", 200, "--format", file_format, "--output", "out")
     paths = [folder / "out", *(folder / "out").rglob("train-*")]
     size = sum(path.stat().st_size for path in paths if path.is_file())
-    least = least_bytes(file_format, generator.info, 200, 1)
+    least = min_bytes(file_format, generator.info, 200, 1)
     assert size - 200 < least <= size
 
 

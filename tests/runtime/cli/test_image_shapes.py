@@ -63,11 +63,11 @@ def test_a_format_without_color_is_rejected_before_anything_is_generated(
     model = ("--model", color.model_path)
     done = run(*model, "--format", "idx-gz", "--output", "set")
     assert done.returncode == 1
-    assert error_line(done).endswith("cannot hold color images; use --format pngs, npy or png")
+    assert error_line(done).endswith("has no color images; use --format pngs, npy or png")
     options = ("--count", 9, "--format", "idx", "--output", "set")
     done = call("cgan-bulk", *model, *options)
     assert done.returncode == 1
-    assert error_line(done).endswith("cannot hold color images; use --format parquet")
+    assert error_line(done).endswith("has no color images; use --format parquet")
     assert not list(folder.iterdir())
 
 

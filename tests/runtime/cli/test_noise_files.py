@@ -86,7 +86,7 @@ UNSUITABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "version": (
         lambda: npy_bytes(ZEROS).replace(b"NUMPY\x01", b"NUMPY\x02"),
-        "another version than 1.0",
+        "a version of the .npy format other than 1.0",
     ),
 }
 

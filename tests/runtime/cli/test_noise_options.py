@@ -15,7 +15,7 @@ from PIL import Image
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.images.layout import grid
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
-from cgan_runtime.noise import round_to_grid
+from cgan_runtime.noise import round_noise
 
 NOISE_DIM = 6  # of the tiny model
 ZEROS = np.zeros((20, NOISE_DIM), np.float32)
@@ -189,7 +189,7 @@ def test_truncated_noise_of_an_exact_file_stays_on_the_grid(
     truncation = ("--truncation", factor, "--output", "a.npy")
     run(*SHIPPED, "--digits", "38", *words, *truncation)
     images = np.load(folder / "a.npy").reshape(-1, 1, 28, 28)
-    scaled = round_to_grid(noise * np.float32(factor))
+    scaled = round_noise(noise * np.float32(factor))
     np.testing.assert_array_equal(images[:2], generator.generate([3, 8], noise=scaled))
 
 
@@ -240,7 +240,7 @@ CONTRADICTIONS = [
     ("--noise n.npy --walk 7:8", "--noise replaces --walk; "),
     ("--walk 7:8 --seed 7", "--walk replaces --seed; "),
     ("--walk 7:8 --shard 1/1", "--walk replaces --shard; "),
-    ("--frames 9", "--frames belongs to --walk A:B; give both, or leave it out"),
+    ("--frames 9", "--frames needs --walk A:B; add --walk, or leave out --frames"),
     ("--walk 7:8 --format pngs", "--walk applies to format png and npy, not to pngs; leave it out"),
     ("--walk 7:8 --format idx", "--walk applies to format png and npy, not to idx; leave it out"),
     ("--walk 7", "--walk must be two seeds A:B such as 7:8, got '7'"),

@@ -26,7 +26,7 @@ LONG_COUNT = LONG_SHARDS * LONG_SHARD_SIZE
 LONG_JOB = f"--count {LONG_COUNT // 10} --shard-images {LONG_SHARD_SIZE} --output digits".split()
 # Ray would kill workers when other processes on the machine use its memory.
 OWN_CLUSTER = {"RAY_ADDRESS": "local", "RAY_memory_monitor_refresh_ms": "0"}
-KILLED_NOTE = "note: a worker was killed; its shard is generated again\n"
+KILLED_NOTE = "note: a worker was killed; generating its shard again\n"
 PATIENCE = 300  # seconds; the machine may be busy
 Bulk = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -34,8 +34,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 def invalid_note(first: int, last: int) -> str:
     return (
-        f"note: the shard of images {first} to {last} is damaged, incomplete or of another job; it "
-        "is generated again\n"
+        f"note: the shard with images {first} to {last} is damaged, incomplete or from another "
+        "job; generating it again\n"
     )
 
 

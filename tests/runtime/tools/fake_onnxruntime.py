@@ -99,7 +99,7 @@ def preload_dlls() -> None:
 
 def open_on(provider: str, threads: int | None = None) -> Any:
     """Open a session of a model that only a fake can open."""
-    return session.open_session(b"model", "m.onnx", provider, threads)
+    return session.open_session(b"model", "m.onnx", provider, threads).session
 
 
 Fake = Callable[[list[str], list[str]], FakeOnnxruntime]

@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    **dict.fromkeys(__all__, "errors"),  # overwritten below for all names but the errors
     **dict.fromkeys(("Dataset", "load_dataset"), "data"),
     **dict.fromkeys(("Model", "load_model", "save_model"), "model_file"),
     **dict.fromkeys(("Recipe", "load_recipe", "recipe_names"), "recipe"),
@@ -72,4 +73,4 @@ def __getattr__(name: str) -> "Any":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

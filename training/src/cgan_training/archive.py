@@ -26,12 +26,13 @@ from cgan_runtime.files import atomic_write
 from cgan_training.errors import TrainingError
 from cgan_training.input_files import read_bounded
 
-MAX_BYTES = 2**32
+MAX_BYTES = 2**32  # size of a file
 MAX_ENTRIES = 10_000
 MAX_PICKLE_BYTES = 2**24
+MAX_OPCODES = 800_000  # largest number in a pickle; a plain value takes one or two
 MAX_VALUES = 200_000  # a value that is referenced several times counts each time
-MAX_CHARACTERS = 2**24  # of all strings; also counted for each reference
-MAX_DEPTH = 40  # nested containers
+MAX_CHARACTERS = 2**24  # total length of all strings; also counted for each reference
+MAX_DEPTH = 40  # largest number of nested containers
 # Attackers can choose tuples and large integers with equal hashes. As the keys of a dict they need
 # quadratic time: 20 s for this number of them.
 MAX_HASHES = 20_000
@@ -45,20 +46,23 @@ OPCODES = {
     *("TUPLE3", "APPEND", "APPENDS", "SETITEM", "SETITEMS"),
     *("GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
 }
-ITEM_BYTES = {  # by storage type
+ITEM_BYTES = {  # size of an element, by storage type
     **dict.fromkeys(("torch BoolStorage", "torch ByteStorage", "torch CharStorage"), 1),
     **dict.fromkeys(("torch HalfStorage", "torch BFloat16Storage"), 2),
     **dict.fromkeys(("torch IntStorage", "torch FloatStorage"), 4),
     **dict.fromkeys(("torch LongStorage", "torch DoubleStorage"), 8),
 }
-# The names of entries within the archive's only folder. torch.load() needs no dot entries.
+# The names of entries within the archive's only folder. torch.load() does not need the entries
+# whose names start with a dot.
 NAMES = re.compile(r"data\.pkl|data/[0-9]{1,9}|byteorder|version")
 DOT_NAMES = re.compile(r"\.data/serialization_id|\.format_version|\.storage_alignment")
-SIGNATURE, DIRECTORY_SIGNATURE = b"PK\3\4", b"PK\1\2"  # APPNOTE.TXT of PKWARE, section 4.3
+# The format of ZIP archives: PKWARE, APPNOTE.TXT, section 4.3.
+SIGNATURE, DIRECTORY_SIGNATURE = b"PK\3\4", b"PK\1\2"
 DESCRIPTOR_SIGNATURE, END_SIGNATURE = b"PK\7\x08", b"PK\5\6"
-DESCRIPTOR_BYTES, END_BYTES = 16, 22
+HEADER_BYTES, DESCRIPTOR_BYTES, END_BYTES = 30, 16, 22
+NAME_LENGTHS_OFFSET = 26  # lengths of an entry's name and extra field, each a uint16
 GAPS = "its entries overlap, or have other bytes around them"
-DAMAGE = (  # what torch, zipfile and pickletools raise for invalid content
+CORRUPTION_ERRORS = (  # raised by torch, zipfile and pickletools for invalid content
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError),
     *(TypeError, ValueError, pickle.PickleError, struct.error, zipfile.BadZipFile),
 )
@@ -66,7 +70,7 @@ GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", *ITEM_B
 
 
 class ArchiveError(Exception):
-    """A file is damaged, or is not an archive of tensors and plain values. Its text says why."""
+    """A file is damaged, or is not an archive of tensors and plain values; the message says why."""
 
 
 def load_archive(path: Path) -> Any:
@@ -83,26 +87,27 @@ def load_archive(path: Path) -> Any:
         entries = _checked_entries(content)
         _check_pickle(bytes(entries["data.pkl"]), entries)
         archive = _build_archive(entries)
-        del content, entries  # their memory
+        del content, entries  # frees their memory before torch.load() needs more
         values = torch.load(archive, map_location="cpu", weights_only=True)
         return _Copier().copy(values)
-    except DAMAGE as error:
+    except CORRUPTION_ERRORS as error:
         raise ArchiveError(type(error).__name__) from error
 
 
-def load_named_archive(
+def load_archive_with_advice(
     path: Path, error_class: type[TrainingError], damaged: str, remedy: str = "check the path"
 ) -> Any:
-    """Return load_archive(path), with an error for users.
+    """Return load_archive(path); raise errors that tell the user what to do.
 
     Args:
-        path: the file, as the user or the run directory names it.
+        path: the file.
         error_class: class of the errors.
-        damaged: message about a file that is not such an archive, with {path} and {reason}.
+        damaged: message for a file that is damaged or has another format; it may contain {path}
+            and {reason}.
         remedy: what to do if the file cannot be read.
 
     Raises:
-        TrainingError: of error_class; the file cannot be read, or is not such an archive.
+        TrainingError: of error_class; the file cannot be read, is damaged or has another format.
     """
     try:
         return load_archive(path)
@@ -118,7 +123,7 @@ def save_archive(values: Any, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    # torch.save() would turn an OSError of the disk into a RuntimeError, so it writes to memory.
+    # torch.save() turns an OSError of the disk into a RuntimeError, so it writes to memory here.
     content = io.BytesIO()
     torch.save(values, content)
     with atomic_write(path) as file:
@@ -144,7 +149,8 @@ def _checked_entries(content: bytes) -> dict[str, memoryview]:
             raise ArchiveError("it is compressed")
         if entry.header_offset != position or content[position : position + 4] != SIGNATURE:
             raise ArchiveError(GAPS)
-        start = position + 30 + sum(struct.unpack_from("<HH", content, position + 26))
+        lengths = struct.unpack_from("<HH", content, position + NAME_LENGTHS_OFFSET)
+        start = position + HEADER_BYTES + sum(lengths)
         position = start + entry.file_size
         checked[name] = memoryview(content)[start:position]
         # torch.load() does not verify the checksums.
@@ -154,19 +160,21 @@ def _checked_entries(content: bytes) -> dict[str, memoryview]:
             position += DESCRIPTOR_BYTES
     if position != end:
         raise ArchiveError(GAPS)
-    return {name: part for name, part in checked.items() if NAMES.fullmatch(name)}
+    return {name: data for name, data in checked.items() if NAMES.fullmatch(name)}
 
 
 def _list_entries(content: bytes) -> tuple[list[zipfile.ZipInfo], int]:
     """Return the entries of an archive in the order of the file, and the offset of their end."""
     if not content.startswith(SIGNATURE):
         raise ArchiveError("it is not a ZIP archive")
-    if content[-END_BYTES:-18] != END_SIGNATURE or content[-2:] != b"\0\0":  # no comment
+    has_comment = content[-2:] != b"\0\0"
+    if has_comment or not content[-END_BYTES:].startswith(END_SIGNATURE):
         raise ArchiveError("it is truncated, or has bytes after its end")
     if content.count(DIRECTORY_SIGNATURE) > MAX_ENTRIES:
         raise ArchiveError("it has too many entries")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return sorted(archive.infolist(), key=lambda each: each.header_offset), archive.start_dir
+        entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
+        return entries, archive.start_dir
 
 
 def _build_archive(entries: dict[str, memoryview]) -> io.BytesIO:
@@ -188,12 +196,12 @@ def _check_pickle(content: bytes, entries: dict[str, memoryview]) -> None:
     if len(content) > MAX_PICKLE_BYTES:
         raise ArchiveError("its pickle is too long")
     memo: dict[Any, Any] = {}
-    arguments: list[Any] = []  # of all opcodes since the last MARK
+    arguments: list[Any] = []  # the arguments of all opcodes since the last MARK
     hashes = 0
-    last = ""  # opcode other than those that only store in the memo
+    last = ""  # the previous opcode, not counting those that only store in the memo
     for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         hashes += opcode.name in HASH_OPCODES
-        if number > 4 * MAX_VALUES or hashes > MAX_HASHES:
+        if number > MAX_OPCODES or hashes > MAX_HASHES:
             raise ArchiveError("its pickle is too long")
         _check_opcode(opcode.name, argument)
         if opcode.name in PUT_OPCODES:
@@ -229,9 +237,9 @@ class _Copier:
     def copy(self, value: Any, depth: int = 0) -> Any:
         self._count(value, depth)
         if isinstance(value, dict):
-            return {self.copy(key): self.copy(each, depth + 1) for key, each in value.items()}
+            return {self.copy(key): self.copy(item, depth + 1) for key, item in value.items()}
         if type(value) in (list, tuple):
-            return type(value)(self.copy(each, depth + 1) for each in value)
+            return type(value)(self.copy(item, depth + 1) for item in value)
         if isinstance(value, Tensor):
             # An expanded tensor can have far more elements than its storage.
             if math.prod(value.shape) > value.untyped_storage().nbytes() // value.element_size():

@@ -50,7 +50,7 @@ class CollapsedError(TrainingError):
 
 
 class LaunchError(TrainingError):
-    """The processes that train together are started wrongly, or cannot reach each other."""
+    """The processes of a distributed run were started incorrectly, or cannot reach each other."""
 
 
 class MissingExtraError(TrainingError):
@@ -58,7 +58,7 @@ class MissingExtraError(TrainingError):
 
 
 class UserCodeError(TrainingError):
-    """Code that the user named cannot be imported, or does not work as its interface says."""
+    """Code that the user named cannot be imported, or does not work as its interface requires."""
 
 
 def one_line(error: Exception) -> str:

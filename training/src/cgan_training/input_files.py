@@ -1,4 +1,4 @@
-"""Read input files of a bounded size: a pipe or a device may be endless, and a file sparse."""
+"""Read input files up to a size limit. Pipes and devices can be endless, sparse files huge."""
 
 import errno
 import os
@@ -6,8 +6,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
 
-CHUNK = 2**20  # bytes
-MAX_PIPE_BYTES = 2**28  # of a file whose size is unknown before it is read
+CHUNK_BYTES = 2**20
+MAX_PIPE_BYTES = 2**28  # limit for a file whose size is unknown before it is read
 
 
 class Readable(Protocol):
@@ -20,15 +20,15 @@ class Readable(Protocol):
 def read_bounded(path: Path, limit: int, signature: bytes = b"") -> bytes:
     """Return the content of a file, a pipe or a device.
 
-    Without the signature at its beginning, only its first bytes are returned.
+    A file that does not begin with the signature is not read; b"" is returned.
 
     Raises:
-        OSError: it cannot be read, or has more than `limit` bytes.
+        OSError: the file cannot be read, or has more than `limit` bytes.
     """
     with open_input(path) as file:
         begin = file.peek(1)[: len(signature)]
         if not signature.startswith(begin):
-            return begin
+            return b""
         if size := os.fstat(file.fileno()).st_size:
             content = file.read(min(size, limit) + 1)
         else:
@@ -40,18 +40,18 @@ def read_bounded(path: Path, limit: int, signature: bytes = b"") -> bytes:
 
 
 def read_up_to(file: Readable, size: int) -> bytearray:
-    """Read `size` bytes, or what the file has; the memory is that of the bytes it has."""
+    """Read up to `size` bytes. The memory grows with the bytes read, not with `size`."""
     content = bytearray()
-    while chunk := file.read(min(CHUNK, size - len(content))):
+    while chunk := file.read(min(CHUNK_BYTES, size - len(content))):
         content += chunk
     return content
 
 
 def open_input(path: Path) -> BufferedReader:
-    """Open a file for reading; a FIFO without a writer is empty.
+    """Open a file for reading. A FIFO without a writer reads as empty instead of blocking.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
     return open(path, "rb", opener=_open_without_waiting)
 

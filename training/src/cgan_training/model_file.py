@@ -15,32 +15,34 @@ from typing import Any
 import torch
 
 from cgan_runtime.model_file.contract import CHANNELS, ImageShape
-from cgan_training.archive import load_named_archive, save_archive
+from cgan_training.archive import load_archive_with_advice, save_archive
 from cgan_training.data.conversion import conversion_from_dict
 from cgan_training.errors import ModelFileError, UserCodeError, one_line
 from cgan_training.model_path import find_model
 from cgan_training.networks import Generator, build_generator
 from cgan_training.provenance import check_provenance
-from cgan_training.recipe import TABLES, CustomGenerator, GeneratorSettings, build_table
+from cgan_training.recipe import TABLES, CustomGeneratorSettings, GeneratorSettings, build_table
 
 FORMAT, FORMAT_VERSION = "cgan-model", 3
 REMEDY = "give a model.pt or its run directory"
-# dataset_path is the name of a built-in dataset or an absolute path. Earlier files lack all four.
-TRAINING_TEXTS = ("dataset_path", "data_dir", "dataset_sha256", "recipe_path")
+# Optional strings in Model.training. dataset_path is the name of a built-in dataset or an absolute
+# path.
+TRAINING_STRINGS = ("dataset_path", "data_dir", "dataset_sha256", "recipe_path")
 
 
 @dataclass(frozen=True)
 class Model:
     """A trained generator and where it came from."""
 
-    generator: Generator  # in eval mode, float32, on the CPU
+    generator: Generator  # a float32 network on the CPU, in eval mode
     class_names: tuple[str, ...]  # one per label
     dataset: str  # name of the training dataset
     recipe: dict[str, Any]  # the resolved recipe, as plain values
-    # epochs, steps, seconds, device, machine, threads, versions, and perhaps started_from and the
-    # texts TRAINING_TEXTS
+    # epochs, steps, seconds, device, processes, threads, machine, versions; optional: dataset_path,
+    # data_dir, dataset_sha256, recipe_path, image_size, grayscale, seconds_limit,
+    # stopped_after_seconds, resumed, started_from
     training: dict[str, Any]
-    quality: dict[str, float] = field(default_factory=dict)  # measured figures by name
+    quality: dict[str, float] = field(default_factory=dict)  # metrics by name
 
     @property
     def weights_sha256(self) -> str:
@@ -88,15 +90,16 @@ def load_model(path: Path, *, generator: str | None = None) -> Model:
             of other kinds ignore the name.
 
     Raises:
-        ModelFileError: the file is missing, is not a model, has a different format version, its
-            weights do not match its network, or it has another generator of a user.
+        ModelFileError: the file is missing, is not a model or has a different format version; its
+            weights do not match its network; or its generator is code of a user, but `generator`
+            does not name it.
         UserCodeError: the generator cannot be imported, or does not work.
     """
     path = find_model(path)
     content = _read_content(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged values can cause warnings of torch
+            warnings.simplefilter("ignore")  # torch may warn about damaged values
             fields = _checked_fields(content)
             return Model(_build_generator(content, path, generator), **fields)
     except (ModelFileError, UserCodeError):
@@ -110,7 +113,7 @@ def load_model(path: Path, *, generator: str | None = None) -> Model:
 def _read_content(path: Path) -> dict[str, Any]:
     """Read the file without executing anything in it, and check its format and version."""
     damaged = "{path} is not a model that cgan-train wrote, or is damaged ({reason}); " + REMEDY
-    content = load_named_archive(path, ModelFileError, damaged)
+    content = load_archive_with_advice(path, ModelFileError, damaged)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelFileError(
             f"{path} is a PyTorch file, but not a model that cgan-train wrote; {REMEDY}"
@@ -128,21 +131,21 @@ def _build_generator(content: dict[str, Any], path: Path, named: str | None) -> 
     """Build the network and load its weights; raises many types of errors if they do not match.
 
     Raises:
-        ModelFileError: the network is code of a user, but not the named one.
+        ModelFileError: the network is code of a user, but `named` is not its name.
     """
     arguments, weights = dict(content["network"]), content["weights"]
     settings = build_table(TABLES["generator"], arguments.pop("settings"), str(path), "generator")
     arguments["image_shape"] = _image_shape(arguments["image_shape"])
     if not isinstance(settings, GeneratorSettings):
-        raise TypeError("the settings are those of another table")
-    # Damaged settings can describe a huge network, so the network is first built without memory.
-    # A user's network may have buffers that no file holds, so it is built as in training.
-    is_custom = isinstance(settings, CustomGenerator)
+        raise TypeError("these are not settings of a generator")
+    # Damaged settings can describe a huge network, so build it on the meta device, without memory.
+    # A user's network may have buffers that the file lacks, so build it on the CPU.
+    is_custom = isinstance(settings, CustomGeneratorSettings)
     if is_custom and settings.kind != named:
         given = f", not {named}" if named else ""
         raise ModelFileError(
-            f"the generator in {path} is your code {settings.kind}{given}, which is imported only "
-            f"if you name it; use --generator {settings.kind}"
+            f"{path} contains your generator {settings.kind}{given}; a model's code is imported "
+            f"only if you name it, so add --generator {settings.kind}"
         )
     with torch.device("cpu" if is_custom else "meta"):
         generator = build_generator(settings, **arguments)
@@ -156,9 +159,9 @@ def _build_generator(content: dict[str, Any], path: Path, named: str | None) -> 
     return generator.eval().requires_grad_(False)
 
 
-def _image_shape(value: object) -> ImageShape:
-    valid = isinstance(value, list) and len(value) == 3 and {type(each) for each in value} == {int}
-    if not isinstance(value, list) or not valid or value[0] not in CHANNELS:
+def _image_shape(value: Any) -> ImageShape:
+    has_three_sizes = isinstance(value, list) and [type(size) for size in value] == [int, int, int]
+    if not has_three_sizes or value[0] not in CHANNELS:
         raise ValueError(f"image_shape is {value!r:.40}")
     channels, height, width = value
     return channels, height, width
@@ -176,13 +179,13 @@ def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:
         raise TypeError("dataset must be a string")
     if not isinstance(tables["training"]["versions"], dict):
         raise TypeError("training.versions must be a dict")
-    if not all(isinstance(tables["training"].get(key) or "", str) for key in TRAINING_TEXTS):
-        raise TypeError(f"{', '.join(TRAINING_TEXTS)} must be strings")
+    if not all(isinstance(tables["training"].get(key) or "", str) for key in TRAINING_STRINGS):
+        raise TypeError(f"{', '.join(TRAINING_STRINGS)} must be strings")
     conversion_from_dict(tables["training"])
-    if not all(isinstance(figure, int | float) for figure in tables["quality"].values()):
-        raise TypeError("quality figures must be numbers")
+    if not all(isinstance(metric, int | float) for metric in tables["quality"].values()):
+        raise TypeError("quality metrics must be numbers")
     if "started_from" in tables["training"]:
         check_provenance(tables["training"]["started_from"])
-    # The export writes all of it into the ONNX file's metadata as UTF-8 JSON.
+    # The export writes these values into the ONNX file's metadata as UTF-8 JSON.
     json.dumps([tables, names, dataset], ensure_ascii=False, allow_nan=False).encode()
     return {"class_names": tuple(names), "dataset": dataset, **tables}

@@ -8,20 +8,20 @@ from typing import Any
 
 FIELD_TYPES: dict[str, type] = {
     "recipe": dict,
-    "dataset": str,  # its name
+    "dataset": str,  # name of the dataset
     "threads": int,
     "epochs": int,
     "steps": int,
     "seconds": float,
 }
 RECIPE_FIELD_TYPES: dict[str, type] = {"name": str, "seed": int}
-MAX_CHAIN_LENGTH = 100  # runs, each of which started from the one before
+MAX_CHAIN_LENGTH = 100  # largest number of runs that started from one another
 
 
 def check_provenance(record: Any) -> dict[str, Any]:
     """Check the record of a run, a dict with the keys of FIELD_TYPES, and return it.
 
-    If that run itself started from a run, the key "started_from" holds the earlier run's record.
+    If that run itself started from another run, "started_from" holds the record of the other run.
 
     Raises:
         TypeError, ValueError: the record lacks a key, or a value has the wrong type.

@@ -9,6 +9,8 @@ import re
 import sys
 import sysconfig
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import Any
@@ -21,30 +23,30 @@ _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
 def is_user_code(name: str) -> bool:
-    """Return whether a text has the form "my_package.my_module:Name"."""
+    """Return whether a string has the form "my_package.my_module:Name"."""
     return _NAME.fullmatch(name) is not None
 
 
-def is_file_of_user(path: str) -> bool:
-    """Return whether a source file belongs neither to Python nor to torch nor to this project."""
+def is_user_file(path: str) -> bool:
+    """Return whether a source file belongs to the user: not to Python, torch or this project."""
     is_standard = path.startswith(_STANDARD_LIBRARY) and "site-packages" not in path
     if path.startswith("<") or is_standard:
         return False
     packages = "torch", "cgan_runtime", "cgan_training", "cgan_export"
     specs = (find_spec(name) for name in packages)
-    folders = (Path(each.origin).parent for each in specs if each and each.origin)
+    folders = (Path(spec.origin).parent for spec in specs if spec and spec.origin)
     return not any(Path(path).is_relative_to(folder) for folder in folders)
 
 
 def place_of(error: BaseException) -> str:
-    """Return the last line of a user's code in a traceback, " at my_module.py:12", or ""."""
+    """Return where a user's code failed, such as " at my_module.py:12", or "" if it is unknown."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if is_file_of_user(frame.filename)]
+    own = [frame for frame in frames if is_user_file(frame.filename)]
     return f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
 
 
 def explain_file_name(name: str) -> str | None:
-    """Return how to write "folder/my_module.py:Name" as a module; None if it has another form."""
+    """Return advice for a name such as "folder/my_module.py:Name"; None without the suffix .py."""
     file, _, attribute = name.partition(":")
     path = PurePath(file)
     if path.suffix != ".py":
@@ -57,14 +59,14 @@ def explain_file_name(name: str) -> str | None:
 
 
 def import_object(name: str) -> Any:
-    """Import what a user named; modules in the current folder are found too.
+    """Import the object that a user named. The current folder is searched too.
 
     Args:
         name: "my_package.my_module:Name"; the part after the colon may contain dots.
 
     Raises:
-        UserCodeError: the name has another form, the module does not exist or fails while it is
-            imported, or it lacks the attribute.
+        UserCodeError: the name has another form, or the module does not exist, cannot be imported
+            or lacks the attribute.
     """
     advice = explain_file_name(name)
     if not is_user_code(name):
@@ -92,6 +94,21 @@ def import_object(name: str) -> Any:
             )
         value = getattr(value, attribute)
     return value
+
+
+@contextmanager
+def explain_failures(problem: str, advice: str = "correct it") -> Iterator[None]:
+    """Raise a UserCodeError with the problem and the advice if the user's code in the block fails.
+
+    Raises:
+        UserCodeError: the block raised an exception.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise UserCodeError(
+            f"{problem} ({printable(one_line(error))}); {advice}, or use --debug for the traceback"
+        ) from error
 
 
 def _failed(name: str, error: Exception) -> str:

@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 from cgan_export.cli.modules import is_module_name
-from cgan_export.cli.options import given
+from cgan_export.cli.options import given_options
 from cgan_export.cli.outputs import require_writable
 from cgan_export.targets.c import c_files
 from cgan_runtime.cli import runner
 from cgan_runtime.errors import OutputError, printable
 from cgan_training.model_path import find_model
 
-# The only parameters that may be given with an .onnx MODEL, as given() returns them.
+# The only parameters that may be given with an .onnx MODEL, as given_options() returns them.
 ONNX_PARAMETERS = {"--model", "--c-folder", "--as-json", "--quiet", "--debug"}
 C_FILE_START = b"/* cgan-export "  # first bytes of the source and header that cgan-export writes
 
@@ -25,7 +25,7 @@ def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool, quiet: 
             f"MODEL {model} is an .onnx file already; give the model.pt of a run or its run "
             "directory to export it, or --c DIR to write an int8 file as C"
         )
-    if given(click.get_current_context()) - ONNX_PARAMETERS:
+    if given_options(click.get_current_context()) - ONNX_PARAMETERS:
         raise click.UsageError(
             f"MODEL {model} is an .onnx file, so that --c takes no OUTPUT and no options other "
             "than --json, --quiet and --debug; omit OUTPUT and the other options, or give a "
@@ -66,8 +66,7 @@ def check_c_files(path: Path, folder: Path) -> None:
     files = c_files(path, folder)
     for file in files:
         require_writable(file, creates_folders=True)
-    source, header, *_ = files
-    for file in filter(Path.exists, (source, header)):
+    for file in filter(Path.exists, files[:2]):  # the source and the header
         with file.open("rb") as existing:
             if existing.read(len(C_FILE_START)) != C_FILE_START:
                 raise OutputError(f"{file} is not a file of cgan-export; choose another folder")

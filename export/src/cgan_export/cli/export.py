@@ -82,7 +82,7 @@ def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> Abstract
     Log a warning if --max-accuracy-loss is given and there are none.
     """
     gated = precisions - {"fp32"} if enabled else set()
-    if not gated and "--max-accuracy-loss" in options.given(click.get_current_context()):
+    if not gated and "--max-accuracy-loss" in options.given_options(click.get_current_context()):
         reason = "checks only fp16 and int8 files" if enabled else "is off"
         _logger.warning("--max-accuracy-loss has no effect, because the quality gate %s", reason)
     return gated

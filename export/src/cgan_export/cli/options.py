@@ -5,7 +5,15 @@ from pathlib import Path
 import click
 
 from cgan_export import __version__
-from cgan_runtime.cli.options import MAX_INT64, Decorator, debug, given, integer, quiet, threads
+from cgan_runtime.cli.options import (
+    MAX_INT64,
+    Decorator,
+    debug,
+    given_options,
+    integer,
+    quiet,
+    threads,
+)
 from cgan_training.cli.common import default_cache_dir
 
 __all__ = [
@@ -15,7 +23,7 @@ __all__ = [
     "dataset",
     "debug",
     "generator",
-    "given",
+    "given_options",
     "integer",
     "quiet",
     "threads",

@@ -18,7 +18,7 @@ from cgan_runtime import ImageGenerator
 from cgan_runtime.model_file.contract import REFERENCE_SEED
 from cgan_training.data import Dataset
 from cgan_training.evaluation.classifier import load_or_train_classifier, predict_with_features
-from cgan_training.evaluation.classifier_progress import MAX_SECONDS
+from cgan_training.evaluation.classifier_progress import STEP_SECONDS
 
 TEST_INTERVAL = 10_000  # image pairs between two evaluations of the test
 MAX_IMAGES = 100_000  # largest number of image pairs
@@ -103,7 +103,7 @@ def compare_accuracy(
         exported_correct += int(exported.sum())
         if counts.images % interval == 0:
             failed, passed = loss_exceeds(counts, max_loss), loss_is_within(counts, max_loss)
-        if time.perf_counter() - logged >= MAX_SECONDS:
+        if time.perf_counter() - logged >= STEP_SECONDS:
             logged = time.perf_counter()
             _log.info("quality gate: %s pairs compared", f"{counts.images:,}")
     images = counts.images

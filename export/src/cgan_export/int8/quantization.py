@@ -1,13 +1,13 @@
-"""Quantization of a generator's layers from float32 to 8-bit integers.
+"""Quantize the layers of a generator from float32 to 8-bit integers.
 
 Weights are int8, symmetric, with one scale per output. Activations follow a ReLU, so they are
-uint8 with one scale per layer. All scales are fixed at export, from generated images of all
+uint8 with one scale per layer. All scales are computed at export, from generated images of all
 labels, so an image does not depend on the other images in its batch.
 
 Integer sums are the same on every processor with one exception: x86 without VNNI adds pairs of
-adjacent terms in 16 bits, and saturates. Two adjacent weights of one sign therefore add up to at
-most 128, because 255 * 128 fits into 16 bits. The first layer stays float32, with weights for which
-its sums are exact (docs/design/0004).
+adjacent products in 16 bits, and saturates. Two adjacent weights of one sign therefore add up to at
+most 128, because 255 * 128 fits into 16 bits. The first layer stays float32, with rounded weights,
+so that its sums are exact (docs/design/0004).
 """
 
 import copy
@@ -30,28 +30,34 @@ from cgan_export.int8.scales import (
     divide_by_scale,
     next_power_of_two,
 )
-from cgan_export.tracing.networks import ContractGenerator
+from cgan_export.tracing.networks import RewrittenGenerator
 from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT, standard_normal
 from cgan_training.networks import Crop
 
 CALIBRATION_IMAGES = 16_384
-MAX_CALIBRATION_VALUES = 2**25  # of one layer's outputs; larger outputs need fewer images
+MAX_CALIBRATION_VALUES = 2**25  # of a layer's outputs; calibration uses fewer images if necessary
 EQUALIZATION_SHARE = 1 / 32  # share of the calibration images that equalization uses
 MIN_EQUALIZATION_IMAGES = 32
-MAX_DOUBLINGS = 64  # of a scale of the first layer
+MAX_DOUBLINGS = 64  # attempts to enlarge the quantization steps of the first layer
 
 
 @dataclass(frozen=True)
 class QuantizedGenerator:
-    """A generator in integers, from which an int8 file is made."""
+    """A generator of which all layers but the first are quantized."""
 
-    module: ContractGenerator  # float32: gives the first layer and the order of the others
+    module: RewrittenGenerator  # the first layer, with rounded weights, and the order of the layers
     layers: dict[str, QuantizedLayer]  # the layers after the first, by their name in module.rest
+
+    @property
+    def scales_and_zeros(self) -> list[tuple[float, int]]:
+        """Scale and zero point of each quantized layer's inputs, then of the last outputs."""
+        inputs = [(layer.input_scale, 0) for layer in self.layers.values()]
+        return [*inputs, (LOGIT_SCALE, LOGIT_ZERO)]
 
     def generate(self, noise: Tensor, label: Tensor) -> Tensor:
         """Compute the images of the int8 file with integer arithmetic.
 
-        Sums are scaled in float32, as ONNX Runtime does, so that ties are rounded alike.
+        Sums are scaled in float32 as in ONNX Runtime, so that ties are rounded in the same way.
 
         Args:
             noise: float32 [batch, noise_dim].
@@ -61,32 +67,34 @@ class QuantizedGenerator:
             uint8 [batch, channels, height, width].
         """
         with torch.no_grad():
-            scales = [*(layer.input_scale for layer in self.layers.values()), LOGIT_SCALE]
+            scales_and_zeros = iter(self.scales_and_zeros)
+            scale, _ = next(scales_and_zeros)
             hidden = self.module.hidden(noise, label)
-            state = divide_by_scale(hidden, scales.pop(0)).clamp(0, 255).double()
+            activations = divide_by_scale(hidden, scale).clamp(0, 255).double()
             for name, layer in self.module.rest.named_children():
                 if isinstance(layer, nn.Linear | nn.Conv2d):
-                    zero = LOGIT_ZERO if len(scales) == 1 else 0
-                    outputs = self._apply(layer, self.layers[name], state, scales.pop(0))
-                    state = outputs.add(zero).clamp(0, 255).sub(zero).double()
-                elif not isinstance(layer, nn.ReLU):  # clamp(0, 255) replaces it
-                    state = layer(state)
-            pixels = (state * LOGIT_SCALE).sigmoid().div(IMAGE_SCALE).round().clamp(0, 255)
+                    scale, zero = next(scales_and_zeros)
+                    outputs = self._apply(layer, self.layers[name], activations, scale)
+                    activations = outputs.add(zero).clamp(0, 255).sub(zero).double()
+                elif not isinstance(layer, nn.ReLU):  # clamp(0, 255) replaces the ReLU
+                    activations = layer(activations)
+            pixels = (activations * LOGIT_SCALE).sigmoid().div(IMAGE_SCALE).round().clamp(0, 255)
         return pixels.to(torch.uint8).view(-1, *self.module.image_shape)
 
     @staticmethod
     def _apply(
-        layer: nn.Linear | nn.Conv2d, quantized: QuantizedLayer, state: Tensor, output_scale: float
+        layer: nn.Linear | nn.Conv2d, quantized: QuantizedLayer, inputs: Tensor, output_scale: float
     ) -> Tensor:
+        """Return the outputs of a quantized layer for integer inputs, as multiples of the scale."""
         integer_layer = copy.deepcopy(layer).double()
         integer_layer.weight.copy_(quantized.weight)
         integer_layer.bias = nn.Parameter(quantized.bias.double())
-        sums: Tensor = integer_layer(state)
+        sums: Tensor = integer_layer(inputs)
         scale = quantized.weight_scale * quantized.input_scale / output_scale
         return (sums.float() * per_output(scale, sums[0])).round()
 
 
-def quantize(module: ContractGenerator) -> QuantizedGenerator:
+def quantize(module: RewrittenGenerator) -> QuantizedGenerator:
     """Quantize the layers of a generator.
 
     Args:
@@ -100,24 +108,24 @@ def quantize(module: ContractGenerator) -> QuantizedGenerator:
     layers: dict[str, QuantizedLayer] = {}
     with torch.no_grad():
         _make_first_layer_exact(module)
-        exact = rounded = module.hidden(*noise_and_labels(module, _calibration_images(module)))
-        images = max(MIN_EQUALIZATION_IMAGES, int(len(exact) * EQUALIZATION_SHARE))
-        limits = equalize(module.rest, exact[:images])
+        hidden = module.hidden(*noise_and_labels(module, _calibration_images(module)))
+        images = max(MIN_EQUALIZATION_IMAGES, int(len(hidden) * EQUALIZATION_SHARE))
+        limits = equalize(module.rest, hidden[:images])
+        float_values = quantized_values = hidden
         for name, layer in module.rest.named_children():
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                layers[name], exact, rounded = quantize_layer(
-                    layer, exact, rounded, limits.get(name, math.inf)
+                layers[name], float_values, quantized_values = quantize_layer(
+                    layer, float_values, quantized_values, limits.get(name, math.inf)
                 )
             else:
-                exact, rounded = layer(exact), layer(rounded)
+                float_values, quantized_values = layer(float_values), layer(quantized_values)
     return QuantizedGenerator(module, layers)
 
 
-def _require_supported(module: ContractGenerator) -> None:
+def _require_supported(module: RewrittenGenerator) -> None:
     """Raise VerificationError, which names the layer, unless int8 supports every layer."""
-    layers = list(module.rest.children())
     follows_relu = False
-    for i, layer in enumerate(layers):
+    for number, layer in enumerate(module.rest, start=2):  # module.rest omits the first layer
         reason = None
         if isinstance(layer, nn.Linear | nn.Conv2d):
             if not follows_relu:
@@ -133,33 +141,33 @@ def _require_supported(module: ContractGenerator) -> None:
             reason = "int8 supports no layer of this type"
         if reason:
             raise VerificationError(
-                f"int8 cannot quantize layer {i + 2} of the generator ({type(layer).__name__}): "
+                f"int8 cannot quantize layer {number} of the generator ({type(layer).__name__}): "
                 f"{reason}; export with --precision fp16"
             )
 
 
-def _calibration_images(module: ContractGenerator) -> int:
+def _calibration_images(module: RewrittenGenerator) -> int:
     """Return the number of images whose activations fit into the memory limit."""
-    state = module.hidden(*noise_and_labels(module, 1))
-    largest = state.numel()
+    activations = module.hidden(*noise_and_labels(module, 1))
+    largest = activations.numel()
     for layer in module.rest:
-        state = layer(state)
-        largest = max(largest, state.numel())
+        activations = layer(activations)
+        largest = max(largest, activations.numel())
     return min(CALIBRATION_IMAGES, max(1, MAX_CALIBRATION_VALUES // largest))
 
 
-def noise_and_labels(module: ContractGenerator, count: int) -> tuple[Tensor, Tensor]:
-    """Return inputs for calibration: noise, float32 [count, noise_dim], and labels, int64."""
+def noise_and_labels(module: RewrittenGenerator, count: int) -> tuple[Tensor, Tensor]:
+    """Return noise, float32 [count, noise_dim], and labels, int64 [count], for calibration."""
     noise = standard_normal(0, 0, count, len(module.noise_weight))
     return torch.from_numpy(noise), torch.arange(count) % len(module.label_table)
 
 
-def _make_first_layer_exact(module: ContractGenerator) -> None:
+def _make_first_layer_exact(module: RewrittenGenerator) -> None:
     """Round the weights of the first layer so that its float32 sums need no rounding.
 
-    The runtime's noise is n / 32 with |n| <= 127. Each rounded weight of a unit is an integer below
-    2**11 times the unit's step, a power of two. Every partial sum is then an integer below 2**24
-    times step / 32, which float32 represents exactly, so the order of summation does not matter.
+    The runtime's noise is n / 32 with |n| <= 127. The rounded weights of a unit are n * step with
+    |n| < 2**11, where step is a power of two. Every partial sum is then n * step / 32 with
+    |n| < 2**24. float32 represents it exactly, so the order of summation does not matter.
 
     Raises:
         VerificationError: the magnitudes of the weights differ too much.
@@ -170,11 +178,11 @@ def _make_first_layer_exact(module: ContractGenerator) -> None:
         table_step = next_power_of_two(table.abs().amax(0) / (FLOAT16_INTEGERS - 1))
         table_step = table_step.maximum(step / STEPS_PER_UNIT)
         integers, rows = (weight / step).round(), (table / table_step).round() * table_step
-        largest = MAX_NOISE_STEP * integers.abs().sum(0)
-        largest = largest + rows.abs().amax(0) / (step / STEPS_PER_UNIT)
-        if largest.max() < FLOAT32_INTEGERS:
+        largest_sum = MAX_NOISE_STEP * integers.abs().sum(0)
+        largest_sum = largest_sum + rows.abs().amax(0) / (step / STEPS_PER_UNIT)
+        if largest_sum.max() < FLOAT32_INTEGERS:
             break
-        step = torch.where(largest < FLOAT32_INTEGERS, step, 2 * step)
+        step = torch.where(largest_sum < FLOAT32_INTEGERS, step, 2 * step)
     else:
         raise VerificationError(
             "int8 quantization fails for the first layer, because the magnitudes of its weights "

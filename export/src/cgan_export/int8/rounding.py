@@ -1,8 +1,7 @@
-"""Rounding of a layer's weights that minimizes the error of its outputs.
+"""Round a layer's weights so that the error of its outputs is small.
 
-GPTQ (Frantar et al. 2023, section 3) rounds the weights one input after the other and adjusts the
-weights that are still unrounded to compensate for each error, using the second moments of the
-inputs.
+GPTQ (Frantar et al. 2023, section 3) rounds the weights of one input after the other. Each time, it
+adjusts the unrounded weights to compensate for the error, using the second moments of the inputs.
 """
 
 from collections.abc import Callable
@@ -13,8 +12,8 @@ from torch.nn import functional
 
 from cgan_export.errors import VerificationError
 
-MAX_ROWS = 65_536  # of a convolution's unfolded inputs
-DAMPING = 0.01  # times the mean second moment, for inputs that hardly vary
+MAX_ROWS = 65_536  # largest number of rows of a convolution's unfolded inputs
+DAMPING = 0.01  # added to each second moment, relative to their mean, for inputs that hardly vary
 
 
 def round_weights(
@@ -26,16 +25,16 @@ def round_weights(
         layer: the layer, which is not changed.
         inputs: calibration inputs of the layer, float32 [images, inputs, ...].
         nearest: rounds the weights of one input, float64 [outputs]. Its other arguments are the
-            index of the input and the rounded weights so far, [outputs, inputs], where weights
-            that are not rounded yet are 0.
+            index of the input and the rounded weights, [outputs, inputs], where weights that are
+            not rounded yet are 0.
 
     Returns:
-        float64, in the shape of the layer's weight.
+        The rounded weights, float64, in the shape of the layer's weight.
 
     Raises:
         VerificationError: the inputs are not finite.
     """
-    free = weight_matrix(layer.weight).double()  # [outputs, inputs], adjusted until rounded
+    adjusted = weight_matrix(layer.weight).double()  # [outputs, inputs]
     rows = _input_rows(layer, inputs).double()
     moments = rows.T @ rows / len(rows)
     damping = DAMPING * moments.diagonal().mean().clamp(min=1e-12)
@@ -47,11 +46,11 @@ def round_weights(
             "int8 quantization fails for a layer whose inputs are not finite; export with "
             "--precision fp16"
         ) from error
-    rounded = torch.zeros_like(free)
-    for column in range(free.shape[1]):
-        rounded[:, column] = nearest(free[:, column], column, rounded)
-        error_of_column = (free[:, column] - rounded[:, column]) / factor[column, column]
-        free[:, column + 1 :] -= error_of_column.outer(factor[column, column + 1 :])
+    rounded = torch.zeros_like(adjusted)
+    for column in range(adjusted.shape[1]):
+        rounded[:, column] = nearest(adjusted[:, column], column, rounded)
+        errors = (adjusted[:, column] - rounded[:, column]) / factor[column, column]
+        adjusted[:, column + 1 :] -= errors.outer(factor[column, column + 1 :])
     channels_last = layer.weight.movedim(1, -1)
     return rounded.view(channels_last.shape).movedim(-1, 1).contiguous()
 

@@ -1,20 +1,22 @@
-"""Limits of 8-bit integers, and the quantization scales that respect them."""
+"""Limits of 8-bit integers, and quantization scales within these limits."""
 
 from torch import Tensor
 from torch.nn import functional
 
 MAX_WEIGHT = 127  # int8, symmetric
-MAX_WEIGHT_PAIR = 128  # sum of two adjacent weights of one sign: 255 * 128 < 2**15
+MAX_WEIGHT_PAIR = 128  # largest sum of two adjacent weights of one sign: 255 * 128 < 2**15
 MAX_ACTIVATION = 255  # uint8
 MAX_CONVOLUTION_BIAS = 2**30  # leaves room for the sums in int32
-# A linear layer's bias is stored as at most eight weights of constant inputs (onnx_graph.py).
+# onnx_graph.py stores a linear layer's bias in weights whose inputs are constant, at most eight of
+# which have the input 255.
 MAX_LINEAR_BIAS = 8 * MAX_ACTIVATION * MAX_WEIGHT
-# The last layer's output covers logits from -6.5 to 6.5, whose sigmoids are 0.4 and 254.6 of 255.
+# The last layer's outputs cover logits from -6.5 to 6.5, whose pixels are 0.4 and 254.6.
 LOGIT_SCALE, LOGIT_ZERO = 13 / 255, 128
-# Slightly more than 1/255. The logit 0 becomes 127.49 instead of 127.5, a tie whose rounding would
-# depend on the last bit. None of the 256 values is close to a tie.
+# Slightly more than 1/255, so that none of the 256 outputs lies halfway between two pixel values.
+# With 1/255, the logit 0 would give 127.5, whose rounding depends on the last bit.
 IMAGE_SCALE = 1 / 254.98
-FLOAT16_INTEGERS, FLOAT32_INTEGERS = 2**11, 2**24  # all integers up to these are exact
+# float16 and float32 represent all integers up to these limits.
+FLOAT16_INTEGERS, FLOAT32_INTEGERS = 2**11, 2**24
 MIN_SCALE = 2.0**-24  # smallest positive float16
 
 
@@ -34,20 +36,20 @@ def weight_scales(weight: Tensor) -> Tensor:
     """
     largest = weight.abs().amax(1) / MAX_WEIGHT
     least = largest.maximum(pair_sums(weight).amax(1) / MAX_WEIGHT_PAIR)
-    # The distance between neighboring float16 values just below the next power of two.
+    # The scale is rounded up to a multiple of the distance between float16 values of its size.
     step = (next_power_of_two(least) / FLOAT16_INTEGERS).clamp(min=MIN_SCALE)
     scales: Tensor = (least / step).ceil().clamp(min=1) * step
     return scales
 
 
 def pair_sums(weight: Tensor) -> Tensor:
-    """Return, for each pair of adjacent weights, the largest sum of weights of one sign.
+    """Return the larger of the positive and the negative sum of each pair of adjacent weights.
 
     Args:
-        weight: [outputs, inputs]. The last input has no partner if their number is odd.
+        weight: [outputs, inputs]. The last input has no partner if the number of inputs is odd.
 
     Returns:
-        [outputs, pairs]: the magnitude of the sum.
+        The magnitudes of the sums, [outputs, pairs].
     """
     pairs = functional.pad(weight, [0, weight.shape[1] % 2]).unflatten(1, (-1, 2))
     sums: Tensor = pairs.clamp(min=0).sum(2).maximum((-pairs).clamp(min=0).sum(2))
@@ -62,5 +64,5 @@ def weight_bounds(neighbor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def next_power_of_two(values: Tensor) -> Tensor:
-    """Return the smallest powers of two that are not below the values, at least MIN_SCALE."""
+    """Return the smallest powers of two that are at least the values and at least MIN_SCALE."""
     return values.clamp(min=MIN_SCALE).log2().ceil().exp2()

@@ -1,7 +1,7 @@
-"""Static quantization by ONNX Runtime, for networks outside the project's own int8.
+"""Quantize a graph with ONNX Runtime, for networks that do not support exact integer sums.
 
-Matches the weighted layers of any graph: Conv, ConvTranspose without groups, Gemm and MatMul. All
-other operators stay float32, so the images of two processors may differ by quantization steps.
+The layers with constant weights are quantized: Conv, ConvTranspose without groups, Gemm and MatMul.
+All other operators stay float32, so the images of two processors may differ by quantization steps.
 """
 
 import tempfile
@@ -22,18 +22,18 @@ from cgan_runtime.noise import standard_normal
 from cgan_training.errors import one_line
 
 LAYERS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
-CALIBRATION_IMAGES = 512  # or one per label
-BATCH = 32
+CALIBRATION_IMAGES = 512  # at least; more if there are more labels
+BATCH = 32  # calibration images per batch
 
 
 def quantize_statically(model: onnx.ModelProto, source: GeneratorSource) -> onnx.ModelProto:
     """Return a model with int8 weights, one scale per channel, and uint8 activations.
 
-    The ranges of the activations are those of images of all labels with the runtime's noise.
+    The ranges of the activations are measured on images of all labels with the runtime's noise.
 
     Args:
         model: the float32 graph, without metadata.
-        source: the generator that it computes.
+        source: the generator that the graph computes.
 
     Raises:
         VerificationError: ONNX Runtime cannot quantize the graph, or finds nothing to quantize.
@@ -51,10 +51,10 @@ def quantize_statically(model: onnx.ModelProto, source: GeneratorSource) -> onnx
                 _Calibration(source, count),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=LAYERS,
-                nodes_to_exclude=_with_groups(model),
+                nodes_to_exclude=_grouped_transposed_convolutions(model),
                 per_channel=True,
-                # x86 without VNNI adds pairs of products in 16 bits. Weights of 7 bits cannot
-                # exceed them.
+                # x86 without VNNI adds pairs of products in 16 bits. With weights of 7 bits, the
+                # sums cannot overflow.
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -75,7 +75,7 @@ def quantize_statically(model: onnx.ModelProto, source: GeneratorSource) -> onnx
     return clean(quantized)
 
 
-def _with_groups(model: onnx.ModelProto) -> list[str]:
+def _grouped_transposed_convolutions(model: onnx.ModelProto) -> list[str]:
     """Return the names of the layers whose weights ONNX Runtime cannot quantize per channel."""
     return [
         node.name
@@ -86,7 +86,7 @@ def _with_groups(model: onnx.ModelProto) -> list[str]:
 
 
 class _Calibration:
-    """Yields noise and labels in batches, as ONNX Runtime's CalibrationDataReader does."""
+    """Yields batches of noise and labels, with the interface of CalibrationDataReader."""
 
     def __init__(self, source: GeneratorSource, count: int) -> None:
         noise = standard_normal(0, 0, count, source.noise_dim)
@@ -97,5 +97,5 @@ class _Calibration:
         )
 
     def get_next(self) -> dict[str, NDArray[np.generic]] | None:
-        """Return the inputs of the next batch, or None."""
+        """Return the inputs of the next batch, or None after the last one."""
         return next(self._batches, None)

@@ -1,4 +1,4 @@
-"""Optional rewrites of a network or of its graph. Each one says what it matches.
+"""Optional rewrites of a network or of its graph, called passes.
 
-A pass steps aside where it does not match: the plain trace serves every network.
+The docstring of each pass says what it matches. It returns any other network unchanged.
 """

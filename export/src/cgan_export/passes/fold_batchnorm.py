@@ -1,7 +1,7 @@
 """Folding of batch norm into the layer before it.
 
 Matches batch norm with running statistics after a linear or convolutional layer with a bias; an
-nn.Unflatten may stand between the two. Any other batch norm stays.
+nn.Unflatten may stand between the two. Any other batch norm is left unchanged.
 """
 
 import copy
@@ -13,9 +13,9 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def fold_batch_norm(layers: nn.Sequential) -> nn.Sequential:
-    """Return a copy of layers that computes the same in eval mode, with batch norm folded.
+    """Return a copy of the layers, in eval mode, with batch norm folded.
 
-    The scale and shift of each batch norm are merged into the layer that precedes it.
+    The scale and shift of each batch norm are merged into the layer before it.
     """
     folded: list[nn.Module] = []
     for layer in copy.deepcopy(layers).eval():

@@ -1,7 +1,7 @@
 """Storage of the weights as float16, which halves the file; the arithmetic stays float32.
 
-Matches every float32 tensor of MIN_ELEMENTS or more, except those of the first layer. Cast nodes
-convert them back to float32. ONNX Runtime folds these when it opens the file, so every matrix
+Matches the float32 tensors of MIN_ELEMENTS or more outside the first layer. Cast nodes convert them
+back to float32. ONNX Runtime folds the Cast nodes when it opens the file, so every matrix
 multiplication is in float32 on all processors.
 """
 
@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from cgan_export.errors import VerificationError
 from cgan_runtime.model_file.contract import LABEL, NOISE
 
-MIN_ELEMENTS = 16  # smaller tensors do not save more than the Cast node takes
+MIN_ELEMENTS = 16  # below this, the Cast node takes more bytes than float16 saves
 
 
 def store_weights_as_fp16(model: onnx.ModelProto) -> onnx.ModelProto:

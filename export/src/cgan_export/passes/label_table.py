@@ -1,8 +1,7 @@
 """The label table: a layer on [noise; one-hot label] without the one-hot vector.
 
-Matches a first layer that is linear. It becomes a matrix multiplication with the noise plus one row
-of a table, which holds the label's weights and the bias, so nothing is computed for the other
-labels.
+Matches a linear first layer. It becomes a matrix multiplication with the noise, plus one row of a
+table. The row holds the label's weights and the bias, so nothing is computed for the other labels.
 """
 
 from torch import Tensor, nn
@@ -11,10 +10,10 @@ from torch import Tensor, nn
 def split_first_layer(
     first: nn.Module, noise_dim: int, classes: int
 ) -> tuple[Tensor, Tensor] | None:
-    """Return the weights of the noise and the label table; None for other kinds of layers.
+    """Return the weights of the noise and the label table, or None if the layer is not linear.
 
     Args:
-        first: a layer on [noise; one-hot label], [batch, noise_dim + classes], or on the noise.
+        first: a layer on [noise; one-hot label], [batch, noise_dim + classes], or on noise alone.
         noise_dim: length of the noise vector.
         classes: number of labels.
 

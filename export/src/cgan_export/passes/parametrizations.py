@@ -1,8 +1,7 @@
-"""Computed weights, such as those of spectral_norm and weight_norm, become plain weights.
+"""Replace computed weights, such as the weights of spectral_norm, with their values.
 
 Matches the parametrizations of torch.nn.utils.parametrize, the older hooks of
-torch.nn.utils.spectral_norm and weight_norm, and an nn.Embedding with max_norm. The file then holds
-the weights themselves.
+torch.nn.utils.spectral_norm and weight_norm, and nn.Embedding with max_norm.
 """
 
 import torch
@@ -13,13 +12,13 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 
 def compute_weights(module: nn.Module) -> None:
-    """Replace every computed weight of a module in eval mode by its value, in place."""
+    """Replace every computed weight of a module in eval mode with its value, in place."""
     for layer in list(module.modules()):
         if parametrize.is_parametrized(layer):
             names = list(layer.parametrizations)  # type: ignore[arg-type]
             values = {name: getattr(layer, name).detach() for name in names}
-            # parametrize.remove_parametrizations() would change the class, which the layer shares
-            # with the one that it is a copy of.
+            # A copied layer shares its class with the original layer, and
+            # parametrize.remove_parametrizations() would change that class.
             layer.__class__ = type(layer).__bases__[0]
             del layer.parametrizations
             for name, value in values.items():

@@ -1,8 +1,8 @@
-"""The sigmoid head: pixels without the scaling of tanh's output.
+"""Replace the final tanh with a sigmoid, whose output needs no scaling.
 
-Matches layers whose last weights are those of a linear layer or a convolution, with nothing but a
-change of shape after it. The pixel is 255 * (tanh(x) + 1) / 2, which equals 255 * sigmoid(2 x), so
-the weights are doubled, and quantizing the sigmoid with the scale 1/255 yields the pixels.
+Matches a network whose last layer with weights is nn.Linear or nn.Conv2d, followed only by changes
+of shape. A pixel is 255 * (tanh(x) + 1) / 2, which equals 255 * sigmoid(2 x). So the weights are
+doubled, and quantizing the sigmoid with the scale 1/255 gives the pixels.
 """
 
 import torch
@@ -14,7 +14,7 @@ SHAPES = (nn.Unflatten, nn.Flatten, nn.PixelShuffle, Crop)
 
 
 def double_last_layer(layers: nn.Sequential) -> bool:
-    """Double the weights of the last layer in place; return False if its kind does not match."""
+    """Double the weights of the last layer in place; return False if the layers do not match."""
     computing = [layer for layer in layers if not isinstance(layer, SHAPES)]
     if not computing or not isinstance(computing[-1], nn.Linear | nn.Conv2d):
         return False

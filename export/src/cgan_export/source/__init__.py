@@ -1,1 +1,1 @@
-"""What is exported: a trained model, or a module of the user with its checks and its weights."""
+"""The generator to export: a trained model, or a user's module with its checks and weights."""

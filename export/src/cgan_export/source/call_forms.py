@@ -1,10 +1,11 @@
-"""The forms in which a module of the user takes noise and labels.
+"""The forms in which a user's module may take noise and labels.
 
-- In any order, and among other parameters with defaults, if the names of forward()'s parameters
-  tell noise and label. Otherwise as the first two, and then in the other order.
-- The noise as [batch, noise_dim], or as images of one pixel, [batch, noise_dim, 1, 1].
-- The labels as int64 [batch] or [batch, 1], as one-hot vectors [batch, classes] or
-  [batch, classes, 1, 1], or as float32 [batch] or [batch, 1].
+- Order: if the names of forward()'s parameters identify noise and label, any order works, and
+  forward() may have other parameters with defaults. Otherwise noise and label are the first two
+  parameters, in this order or swapped.
+- Noise: [batch, noise_dim], or images of one pixel, [batch, noise_dim, 1, 1].
+- Labels: int64 [batch] or [batch, 1], one-hot vectors [batch, classes] or [batch, classes, 1, 1],
+  or float32 [batch] or [batch, 1].
 """
 
 import inspect
@@ -21,8 +22,10 @@ from torch.nn.functional import one_hot
 from cgan_export.errors import ExportError
 from cgan_runtime.model_file.contract import CHANNELS, LABEL, NOISE
 
-_LABELS = re.compile(r"label|class|cls|digit|(^|_)(cond|one_?hot|target)|^(c|cat|ids?|labs?|ys?)$")
-_NOISES = re.compile(r"noise|latent|(^|_)rand|^(code|eps|inputs?|x|zs?)$")
+_LABEL_NAMES = re.compile(
+    r"label|class|cls|digit|(^|_)(cond|one_?hot|target)|^(c|cat|ids?|labs?|ys?)$"
+)
+_NOISE_NAMES = re.compile(r"noise|latent|(^|_)rand|^(code|eps|inputs?|x|zs?)$")
 _LABEL_FORMS: dict[str, Callable[[Tensor, int], Tensor]] = {  # in the order in which they are tried
     "int64 [batch]": lambda label, _: label,
     "one-hot vectors [batch, classes]": lambda label, classes: one_hot(label, classes).float(),
@@ -33,33 +36,39 @@ _LABEL_FORMS: dict[str, Callable[[Tensor, int], Tensor]] = {  # in the order in 
         :, :, None, None
     ].float(),
 }
-_PLAIN = next(iter(_LABEL_FORMS))
-_TRIED = 3  # images
+_INT64_LABELS = next(iter(_LABEL_FORMS))
+_TRIED_IMAGES = 3
 
 _log = logging.getLogger(__name__)
 
 
-class _Order(NamedTuple):
-    """Where forward() takes noise and label: their names, or none where these do not matter."""
+class _ParameterOrder(NamedTuple):
+    """How forward() is called: by parameter names, or by position if names is None."""
 
-    names: tuple[str, str] | None = None
+    names: tuple[str, str] | None = None  # of noise and label
     label_is_first: bool = False
 
 
 class AdaptedGenerator(nn.Module):
-    """A module of the user, with the inputs of the model contract."""
+    """A user's module with the inputs of the model contract."""
 
     def __init__(
-        self, module: nn.Module, classes: int, order: _Order, noise_axes: int, label_form: str
+        self,
+        module: nn.Module,
+        classes: int,
+        order: _ParameterOrder,
+        noise_axes: int,
+        label_form: str,
     ) -> None:
         super().__init__()
         self.module, self.classes, self.order = module, classes, order
         self.noise_axes, self.label_form = noise_axes, label_form
 
     @property
-    def is_needed(self) -> bool:
-        """Whether the module needs more than forward(noise, label)."""
-        return (self.order, self.noise_axes, self.label_form) != (_Order(), 2, _PLAIN)
+    def differs_from_contract(self) -> bool:
+        """Whether the module's own inputs differ from the inputs of the model contract."""
+        contract = _ParameterOrder(), 2, _INT64_LABELS
+        return (self.order, self.noise_axes, self.label_form) != contract
 
     def forward(self, noise: Tensor, label: Tensor) -> Any:
         """Call the module with float32 noise [batch, noise_dim] and int64 label [batch]."""
@@ -74,31 +83,39 @@ class AdaptedGenerator(nn.Module):
 def adapt(module: nn.Module, name: str, noise_dim: int, classes: int) -> nn.Module:
     """Return the module, or an AdaptedGenerator if it takes its inputs in another form.
 
-    If it returns images in no form, the first form in which it succeeds is assumed.
+    The first form in which it returns images is used, otherwise the first one in which forward()
+    does not raise.
     """
-    noise, label = torch.randn(_TRIED, noise_dim), torch.arange(_TRIED) % classes
+    noise, label = torch.randn(_TRIED_IMAGES, noise_dim), torch.arange(_TRIED_IMAGES) % classes
     forms = product(_orders(module), (2, 4), _LABEL_FORMS)
     candidates = [AdaptedGenerator(module, classes, *form).eval() for form in forms]
-    succeeding = []
-    for generator in candidates:
-        returned = _returned(generator, noise, label)
-        if _is_image(returned):
-            break
-        if returned is not None:
-            succeeding.append(generator)
-    else:
-        generator = (*succeeding, *candidates)[0]
+    generator = _first_working(candidates, noise, label)
     if generator.noise_axes == 4:
-        _log.info("note: %s gets the noise as [batch, %d, 1, 1]", name, noise_dim)
-    if generator.label_form != _PLAIN:
+        _log.info("note: %s is called with noise [batch, %d, 1, 1]", name, noise_dim)
+    if generator.label_form != _INT64_LABELS:
         form = generator.label_form.replace("classes", str(classes))
-        _log.info("note: %s gets the labels as %s", name, form)
+        _log.info("note: %s is called with the labels as %s", name, form)
     if generator.order.label_is_first:
-        _log.info("note: %s gets the labels first", name)
-    return generator if generator.is_needed else module
+        _log.info("note: %s is called as forward(label, noise)", name)
+    return generator if generator.differs_from_contract else module
 
 
-def _returned(generator: nn.Module, noise: Tensor, label: Tensor) -> Any:
+def _first_working(
+    candidates: list[AdaptedGenerator], noise: Tensor, label: Tensor
+) -> AdaptedGenerator:
+    """Return the first candidate that returns images, or else does not raise, or else the first."""
+    succeeding = []
+    for candidate in candidates:
+        returned = _try_forward(candidate, noise, label)
+        if _is_image(returned):
+            return candidate
+        if returned is not None:
+            succeeding.append(candidate)
+    return (*succeeding, *candidates)[0]
+
+
+def _try_forward(generator: nn.Module, noise: Tensor, label: Tensor) -> Any:
+    """Call a module; return None if it raises an error."""
     try:
         return generator(noise.clone(), label.clone())
     except Exception:  # noqa: BLE001 - any module may fail
@@ -108,14 +125,14 @@ def _returned(generator: nn.Module, noise: Tensor, label: Tensor) -> Any:
 def _is_image(value: Any) -> bool:
     if not isinstance(value, Tensor) or value.ndim != 4:
         return False
-    return len(value) == _TRIED and value.shape[1] in CHANNELS
+    return len(value) == _TRIED_IMAGES and value.shape[1] in CHANNELS
 
 
 def check_signature(module: nn.Module, name: str) -> None:
     """Raise ExportError unless forward() can be called with noise and label."""
     try:
         signature = inspect.signature(module.forward)
-        names = _names(module)
+        names = _input_names(module)
         if names:
             signature.bind(**dict.fromkeys(names))
         else:
@@ -128,22 +145,23 @@ def check_signature(module: nn.Module, name: str) -> None:
 
 
 def describe_forward(module: nn.Module, name: str) -> str:
-    """Return the signature of a module, for messages."""
+    """Return the parameters of forward() and the name of a module, for messages."""
     if isinstance(module, AdaptedGenerator):
         module = module.module
     return f"forward({', '.join(inspect.signature(module.forward).parameters)}) of {name}"
 
 
-def _orders(module: nn.Module) -> list[_Order]:
+def _orders(module: nn.Module) -> list[_ParameterOrder]:
     """Return the orders to try."""
-    names = _names(module)
+    names = _input_names(module)
     if names is None:
-        return [_Order(), _Order(label_is_first=True)]
-    return [_Order() if names == _positional(module)[:2] else _Order(names)]
+        return [_ParameterOrder(), _ParameterOrder(label_is_first=True)]
+    are_first = names == _positional_parameters(module)[:2]
+    return [_ParameterOrder() if are_first else _ParameterOrder(names)]
 
 
-def _names(module: nn.Module) -> tuple[str, str] | None:
-    """Return the names of the parameters for noise and label, if their names tell them."""
+def _input_names(module: nn.Module) -> tuple[str, str] | None:
+    """Return the names of the noise and label parameters, or None if they are not recognized."""
     parameters = inspect.signature(module.forward).parameters
     if NOISE in parameters and LABEL in parameters:
         return NOISE, LABEL
@@ -153,14 +171,14 @@ def _names(module: nn.Module) -> tuple[str, str] | None:
         if each.default in (each.empty, None)
         and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
     ]
-    labels = [name for name in usable if _LABELS.search(name.lower())]
-    noises = [name for name in usable if name not in labels and _NOISES.search(name.lower())]
+    labels = [name for name in usable if _LABEL_NAMES.search(name.lower())]
+    noises = [name for name in usable if name not in labels and _NOISE_NAMES.search(name.lower())]
     others = [name for name in usable if name not in (*labels, *noises)][:1]
     noises, labels = noises or others, labels or others
     return (noises[0], labels[0]) if noises and labels and noises != labels else None
 
 
-def _positional(module: nn.Module) -> tuple[str, ...]:
+def _positional_parameters(module: nn.Module) -> tuple[str, ...]:
     return tuple(
         name
         for name, each in inspect.signature(module.forward).parameters.items()

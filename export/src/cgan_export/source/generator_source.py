@@ -1,4 +1,4 @@
-"""What is exported: a generator, and what the metadata of its file say about it."""
+"""The generator to export, and the metadata that describes it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.model_file import Model
 
 ValueRange = tuple[float, float]
-TANH_RANGE: ValueRange = (-1.0, 1.0)  # of the generators of cgan-train
+TANH_RANGE: ValueRange = (-1.0, 1.0)  # output range of cgan-train's generators
 
 
 @dataclass(frozen=True, eq=False)
 class GeneratorSource:
-    """A generator to export: a trained model, or a module of the user."""
+    """A generator to export: a trained model or a user's module."""
 
     generator: nn.Module  # forward(noise, label); float32, on the CPU, in eval mode
-    name: str  # for messages: the path of a model, or the name of a module
+    name: str  # for messages: the path of model.pt or the name of the module
     noise_dim: int
     class_names: tuple[str, ...]  # one per label
     image_shape: ImageShape
-    value_range: ValueRange  # values of black and white; others are clipped
+    value_range: ValueRange  # values of black and white; values outside are clipped
     weights_sha256: str
     dataset: str = ""  # name of the training dataset, if it is known
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class GeneratorSource:
 
 
 def source_of_model(model: Model, name: str = "") -> GeneratorSource:
-    """Return the source of a model.pt."""
+    """Return the generator of a model.pt with its metadata."""
     generator = model.generator
     return GeneratorSource(
         generator=generator,

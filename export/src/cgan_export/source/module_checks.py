@@ -1,6 +1,7 @@
-"""Checks of a user's module before it is traced: each problem is reported in one line.
+"""Check a user's module before it is traced, and report a problem in one line.
 
-The checks run the module on every label, so that its mistakes appear as they are in PyTorch.
+The checks run the module in PyTorch on every label, so that a problem is reported in terms of the
+user's code and not of the exported graph.
 """
 
 import math
@@ -28,12 +29,13 @@ from cgan_training.errors import one_line
 from cgan_training.recipe.schema import MAX_NOISE_DIM
 from cgan_training.user_code import place_of
 
-CHECKED_IMAGES = 64  # or one per label
-ALONE = 8  # images that are also generated one at a time
-MAX_OUTSIDE = 1 / 3  # share of the values outside value_range
+CHECKED_IMAGES = 64  # at least; more if there are more labels
+SINGLE_IMAGES = 8  # images that are also generated one at a time
+MAX_BATCH_VALUES = 2**24  # largest number of pixel values generated at once
+MAX_OUTSIDE = 1 / 3  # largest accepted share of values outside value_range
+MAX_FAR_OUTSIDE = 0.01  # largest accepted share of values that miss value_range by its width
 _SHAPE_ERRORS = IndexError, RuntimeError, ValueError, AssertionError
-_SHAPES = re.compile(r"(?i)\b(shapes?|sizes?|dim\w*|channels?|out of (range|bounds))\b")
-MAX_FAR_OUTSIDE = 0.01  # share of the values outside by more than its width
+_SHAPE_WORDS = re.compile(r"(?i)\b(shapes?|sizes?|dim\w*|channels?|out of (range|bounds))\b")
 
 
 def check_arguments(noise_dim: int, class_names: Sequence[str], value_range: ValueRange) -> None:
@@ -64,8 +66,8 @@ def check_module(module: nn.Module, name: str) -> None:
     """Check the mode, the tensors and the signature of a module.
 
     Raises:
-        ExportError: the module is not one in eval mode, in float32 and on the CPU, or forward()
-            does not take noise and label.
+        ExportError: the module is not an nn.Module in eval mode, in float32 and on the CPU, or
+            forward() does not take noise and label.
     """
     if isinstance(module, torch.jit.ScriptModule):
         raise ExportError(f"{name} is TorchScript; give the nn.Module that it was compiled from")
@@ -90,21 +92,21 @@ def check_module(module: nn.Module, name: str) -> None:
     check_signature(module, name)
 
 
-def measure_output(
+def check_output(
     module: nn.Module, name: str, noise_dim: int, classes: int, value_range: ValueRange
 ) -> tuple[ImageShape, str | None]:
     """Run a module on every label; return its image shape, and a note about its range if needed.
 
     Raises:
-        ExportError: forward() fails, returns anything but images in value_range, or returns an
-            image that depends on more than its noise and label.
+        ExportError: forward() fails, does not return images in value_range, or its images depend
+            on anything other than noise and label.
     """
     labels = torch.arange(max(CHECKED_IMAGES, classes)) % classes
     noise = torch.from_numpy(standard_normal(REFERENCE_SEED, 0, len(labels), noise_dim))
     forward = _Forward(module, name)
     with torch.inference_mode(), torch.random.fork_rng(devices=[]):
         first = forward(noise[:1], labels[:1])
-        chunk = max(1, 2**24 // first[0].numel())
+        chunk = max(1, MAX_BATCH_VALUES // first[0].numel())
         parts = [
             forward(noise[start : start + chunk], labels[start : start + chunk])
             for start in range(0, len(labels), chunk)
@@ -113,31 +115,32 @@ def measure_output(
         if not torch.equal(again, parts[0]) and _pixel_error(again, parts[0], value_range) > 1:
             raise ExportError(
                 f"{name} generates different images for the same noise and label, so it uses "
-                "random numbers; make them part of noise, or constant with register_buffer"
+                "random numbers; take them from noise or from a registered buffer"
             )
         note = _check_range(parts, name, value_range)
-        alone = [forward(noise[i : i + 1], labels[i : i + 1]) for i in range(min(ALONE, chunk))]
-        error = _pixel_error(torch.cat(alone), parts[0][: len(alone)], value_range)
+        count = min(SINGLE_IMAGES, chunk)
+        alone = [forward(noise[i : i + 1], labels[i : i + 1]) for i in range(count)]
+        error = _pixel_error(torch.cat(alone), parts[0][:count], value_range)
     if error > 1:
         raise ExportError(
             f"an image of {name} depends on the other images of its batch: pixels differ by up to "
-            f"{error:.0f} of 255; use no statistics of the batch"
+            f"{error:.0f} of 255; do not compute statistics over the batch"
         )
     channels, height, width = first.shape[1:]
     return (channels, height, width), note
 
 
-def find_unused_labels(module: nn.Module, noise_dim: int, classes: int) -> str | None:
-    """Return a note if the module has an embedding of more labels than the classes."""
-    # In this order, they are unlike the indices of positions or channels.
-    labels = torch.arange(min(classes, ALONE)).flip(0).repeat(2)
+def describe_unused_labels(module: nn.Module, noise_dim: int, classes: int) -> str | None:
+    """Return a note if the label embedding of a module has more rows than there are classes."""
+    # The labels descend, so that they differ from ascending indices of positions or channels.
+    labels = torch.arange(min(classes, SINGLE_IMAGES)).flip(0).repeat(2)
     noise = torch.from_numpy(standard_normal(REFERENCE_SEED, 0, len(labels), noise_dim))
     rows = classes
 
     def record(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         nonlocal rows
-        given = inputs[0] if inputs else None
-        is_label = isinstance(given, Tensor) and torch.equal(given.flatten().long(), labels)
+        indices = inputs[0] if inputs else None
+        is_label = isinstance(indices, Tensor) and torch.equal(indices.flatten().long(), labels)
         if isinstance(layer, nn.Embedding) and is_label:
             rows = max(rows, layer.num_embeddings)
 
@@ -169,17 +172,17 @@ class _Forward:
             image = self.module(noise.clone(), label.clone())
         except Exception as error:
             advice = "correct it"
-            if isinstance(error, _SHAPE_ERRORS) and _SHAPES.search(str(error)):
+            if isinstance(error, _SHAPE_ERRORS) and _SHAPE_WORDS.search(str(error)):
                 advice = "check noise_dim and the number of classes"
             raise ExportError(
                 f"{describe_forward(self.module, self.name)} fails{place_of(error)} for {inputs} "
                 f"with labels up to {int(label.max())}: {one_line(error)}; {advice}"
             ) from error
-        self._check(image, len(noise), inputs)
+        self._check_image(image, len(noise), inputs)
         result: Tensor = image
         return result
 
-    def _check(self, image: Any, batch: int, inputs: str) -> None:
+    def _check_image(self, image: Any, batch: int, inputs: str) -> None:
         returned = f"{self.name} returns"
         expected = "return one float32 tensor [batch, channels, height, width]"
         if not isinstance(image, Tensor):
@@ -236,16 +239,18 @@ def _check_range(images: list[Tensor], name: str, value_range: ValueRange) -> st
     lowest, highest = values.min().item(), values.max().item()
     margin = width / 255
     outside = _share_outside(values, low - margin, high + margin)
-    found = f"the values of {name} are between {lowest:.4g} and {highest:.4g}"
-    given = f"value_range ({low:g}, {high:g})"
+    observed = f"the values of {name} are between {lowest:.4g} and {highest:.4g}"
+    expected = f"value_range ({low:g}, {high:g})"
     is_far = _share_outside(values, low - width, high + width) > MAX_FAR_OUTSIDE
     if outside > MAX_OUTSIDE or is_far:
-        raise ExportError(f"{found}, {outside:.0%} of them outside the {given}; give their range")
+        raise ExportError(
+            f"{observed}, {outside:.0%} of them outside the {expected}; give their range"
+        )
     if outside > 0:
-        return f"{found}; those outside the {given} are clipped"
+        return f"{observed}; values outside the {expected} are clipped"
     middle = (low + high) / 2
     if highest > lowest and (lowest >= middle or highest <= middle):
-        return f"{found}, in one half of the {given}; check that it is their range"
+        return f"{observed}, in one half of the {expected}; check value_range"
     return None
 
 

@@ -1,4 +1,4 @@
-"""From a module of the user to a source of the export."""
+"""Turn a user's module into a GeneratorSource."""
 
 import copy
 import logging
@@ -18,8 +18,8 @@ from cgan_export.source.generator_source import (
 from cgan_export.source.module_checks import (
     check_arguments,
     check_module,
-    find_unused_labels,
-    measure_output,
+    check_output,
+    describe_unused_labels,
 )
 
 _log = logging.getLogger(__name__)
@@ -34,22 +34,24 @@ def source_of_module(
     value_range: ValueRange = TANH_RANGE,
     dataset: str = "",
 ) -> GeneratorSource:
-    """Check a module and run it on every label; the arguments are those of export_generator().
+    """Check a module, run it on every label, and return its GeneratorSource.
+
+    export_generator() describes the arguments.
 
     Raises:
         ExportError: an argument or the module is not supported.
     """
     check_arguments(noise_dim, class_names, value_range)
-    module = getattr(module, "_orig_mod", module)  # of torch.compile()
+    module = getattr(module, "_orig_mod", module)  # torch.compile() wraps the module
     check_module(module, name)
-    generator = _copied(module)
+    generator = _copy(module)
     _log.info("checking %s", name)
     classes = len(class_names)
     with torch.compiler.set_stance("force_eager"):
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             generator = adapt(generator, name, noise_dim, classes)
-        image_shape, note = measure_output(generator, name, noise_dim, classes, value_range)
-        unused = find_unused_labels(generator, noise_dim, classes)
+        image_shape, note = check_output(generator, name, noise_dim, classes, value_range)
+        unused = describe_unused_labels(generator, noise_dim, classes)
     for text in filter(None, (note, unused)):
         _log.info("note: %s", text)
     return GeneratorSource(
@@ -66,20 +68,20 @@ def source_of_module(
     )
 
 
-def _copied(module: nn.Module) -> nn.Module:
-    """Return a copy of a module with computed weights as plain ones, for the module stays as it is.
+def _copy(module: nn.Module) -> nn.Module:
+    """Return a copy of a user's module in which parameters replace computed weights.
 
-    A module that cannot be copied, for example because it holds an open file, is used as it is.
+    A module that cannot be copied, for example because it holds an open file, is used unchanged.
     """
     # copy.deepcopy() cannot copy tensors that have a history, such as the weights of weight_norm.
-    known = {
+    memo = {
         id(value): value.detach().clone()
         for layer in module.modules()
         for value in vars(layer).values()
         if isinstance(value, torch.Tensor) and not value.is_leaf
     }
     try:
-        copied = copy.deepcopy(module, known).requires_grad_(False)
+        copied = copy.deepcopy(module, memo).requires_grad_(False)
     except Exception:  # noqa: BLE001 - any class may fail
         return module
     compute_weights(copied)

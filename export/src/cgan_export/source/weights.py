@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from cgan_export.errors import ExportError
 from cgan_runtime.errors import printable
-from cgan_training.archive import load_named_archive
+from cgan_training.archive import load_archive_with_advice
 from cgan_training.errors import ModelFileError, one_line
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 _REMEDY = "write it with torch.save(module.state_dict(), path)"
-_WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)*")  # of DataParallel and torch.compile()
+_WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)*")  # prefixes of DataParallel and torch.compile()
 
 _log = logging.getLogger(__name__)
 
@@ -24,18 +24,18 @@ def load_weights(module: nn.Module, name: str, path: Path) -> None:
     """Load weights into a module.
 
     Args:
-        module: it gets the weights.
-        name: of the module, for messages.
-        path: a file that holds tensors and plain values only. The state dict may be in a dict of
-            others, and its keys may have a common prefix, such as "module." or "generator.".
+        module: the module that receives the weights.
+        name: name of the module, for messages.
+        path: a PyTorch file of tensors and plain values. The state dict may be nested in other
+            dicts, as in a checkpoint. Its keys may have a common prefix, such as "generator.".
 
     Raises:
         ModelFileError: the file cannot be read, or contains no state dict.
-        ExportError: it contains no weights of this module, or those of several.
+        ExportError: no state dict in the file fits the module, or more than one does.
     """
     damaged = "{path} is not a state dict of tensors, or is damaged ({reason}); " + _REMEDY
-    content = load_named_archive(path, ModelFileError, damaged, "check --weights")
-    states = dict(_states(content, ""))
+    content = load_archive_with_advice(path, ModelFileError, damaged, "check --weights")
+    states = dict(_find_state_dicts(content, ""))
     if not states:
         keys = f" with the keys {', '.join(map(str, content))}" if isinstance(content, dict) else ""
         raise ModelFileError(
@@ -43,19 +43,20 @@ def load_weights(module: nn.Module, name: str, path: Path) -> None:
             f"{_REMEDY}"
         )
     fitting = {
-        (place + prefix).rstrip("."): state
-        for place, each in states.items()
-        for prefix, state in _fitting(each, module.state_dict())
+        (key_path + prefix).rstrip("."): state
+        for key_path, each in states.items()
+        for prefix, state in _match_state_dict(each, module.state_dict())
     }
     if len(fitting) > 1:
         raise ExportError(
             f"{path} holds the weights of {name} at {printable(' and '.join(fitting)):.200}; write "
             "one of them with torch.save()"
         )
-    for place, state in fitting.items():
-        if place:
-            _log.info("note: the weights are those at %s in %s", printable(place), path)
+    if fitting:
+        ((key_path, state),) = fitting.items()
         _load(module, name, path, state)
+        if key_path:
+            _log.info("note: loaded the weights at %s in %s", printable(key_path), path)
         return
     if len(states) > 1:
         raise ExportError(
@@ -64,7 +65,7 @@ def load_weights(module: nn.Module, name: str, path: Path) -> None:
     _load(module, name, path, next(iter(states.values())))
 
 
-def _load(module: nn.Module, name: str, path: Path, state: State) -> None:
+def _load(module: nn.Module, name: str, path: Path, state: StateDict) -> None:
     try:
         module.load_state_dict(state)
     except Exception as error:
@@ -74,35 +75,36 @@ def _load(module: nn.Module, name: str, path: Path, state: State) -> None:
         ) from error
 
 
-def _states(content: Any, place: str) -> Iterator[tuple[str, State]]:
-    """Yield the dicts with tensors, and where they are."""
+def _find_state_dicts(content: Any, key_path: str) -> Iterator[tuple[str, StateDict]]:
+    """Yield each dict that contains tensors, with its path of keys, such as "models.generator."."""
     if not isinstance(content, dict):
         return
     state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
     if state and all(isinstance(key, str) for key in state):
-        yield place, state
+        yield key_path, state
     for key, value in content.items():
         if isinstance(key, str):
-            yield from _states(value, f"{place}{key}.")
+            yield from _find_state_dicts(value, f"{key_path}{key}.")
 
 
-def _fitting(state: State, expected: State) -> Iterator[tuple[str, State]]:
-    """Yield the weights in a state dict that have the expected names after a prefix."""
-    names = {_plain(name): name for name in expected}
-    given = {_plain(name): value for name, value in state.items()}
-    if len(given) < len(state) or len(names) < len(expected):
-        names, given = {name: name for name in expected}, state
+def _match_state_dict(state: StateDict, expected: StateDict) -> Iterator[tuple[str, StateDict]]:
+    """Yield the weights of a state dict for each prefix after which its names are as expected."""
+    names = {_without_wrapper(name): name for name in expected}
+    actual = {_without_wrapper(name): value for name, value in state.items()}
+    if len(actual) < len(state) or len(names) < len(expected):  # two names became equal
+        names, actual = {name: name for name in expected}, state
     first = next(iter(names), "")
-    prefixes = [name.removesuffix(first) for name in given if name.endswith(first)]
+    prefixes = [name.removesuffix(first) for name in actual if name.endswith(first)]
     for prefix in prefixes if first else []:
         part = {
             name.removeprefix(prefix): value
-            for name, value in given.items()
-            if name.startswith(prefix) and name != "n_averaged"  # of AveragedModel
+            for name, value in actual.items()
+            if name.startswith(prefix) and name != "n_averaged"  # the counter of AveragedModel
         }
         if part.keys() == names.keys() and (not prefix or prefix.endswith(".")):
             yield prefix, {names[name]: value for name, value in part.items()}
 
 
-def _plain(name: str) -> str:
+def _without_wrapper(name: str) -> str:
+    """Remove the prefixes of DataParallel and torch.compile() from the name of a weight."""
     return _WRAPPERS.sub("", name).replace("._orig_mod.", ".")

@@ -1,1 +1,1 @@
-"""Other artifacts made from an exported file, such as a Triton model repository."""
+"""Artifacts made from an exported file: a Triton model repository and C source."""

@@ -6,8 +6,8 @@ def quoted(text: str) -> str:
 
     Question marks are escaped too, because two of them begin a trigraph of C.
     """
-    plain = (
+    escaped = (
         chr(byte) if 32 <= byte < 127 and byte not in b'"\\?' else f"\\{byte:03o}"
         for byte in text.encode()
     )
-    return f'"{"".join(plain)}"'
+    return f'"{"".join(escaped)}"'

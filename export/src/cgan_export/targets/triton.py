@@ -58,7 +58,7 @@ def write_repository(path: Path, repository: Path, info: ModelInfo) -> Path:
     added.
 
     Args:
-        path: the exported file. The model gets its name without the suffix.
+        path: the exported file. Its name without the suffix becomes the name of the model.
         repository: Triton's model repository. It is created if it does not exist.
         info: the file's metadata.
 
@@ -95,7 +95,7 @@ def check_repository(
 ) -> None:
     """Check that write_repository() can write a file's model. This creates nothing.
 
-    Before the file is exported, its largest batch is not known, and so it is not compared.
+    Before the export, max_batch is not known. If it is None, config.pbtxt is compared without it.
 
     Raises:
         ExportError: the name of the file has unprintable characters, or the repository has a
@@ -133,7 +133,7 @@ def check_repository(
 def triton_config(name: str, info: ModelInfo, max_batch: int) -> str:
     """Return the config.pbtxt of a model: protobuf's text format, message inference.ModelConfig.
 
-    max_batch is the number of images of one run.
+    max_batch is the largest number of images of one run.
 
     Triton adds the batch dimension to every tensor and requires at least one other dimension. The
     contract's label has only the batch dimension, so it is sent as [batch, 1] and reshaped.
@@ -163,7 +163,7 @@ def kserve_example(name: str, repository: Path) -> str:
     folder = printable(repository.resolve().name)
     return KSERVE.format(
         file=shlex.quote(f"{name}.kserve.yaml"),
-        # A string in double quotes: JSON without escapes for letters is also YAML.
+        # A JSON string with ensure_ascii=False is also a YAML string.
         service=json.dumps(service),
         uri=json.dumps(f"pvc://models/{folder}", ensure_ascii=False),
         repository=folder,
@@ -187,9 +187,9 @@ def _add_version(folder: Path, content: bytes) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _tensor_lines(kind: str, described: Sequence[TensorSpec]) -> list[str]:
+def _tensor_lines(kind: str, tensors: Sequence[TensorSpec]) -> list[str]:
     lines = []
-    for tensor in described:
+    for tensor in tensors:
         dims = ", ".join(map(str, tensor.shape[1:]))
         lines += [
             f"{kind} {{",

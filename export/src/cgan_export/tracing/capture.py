@@ -1,4 +1,4 @@
-"""Capture of the operators that a generator computes for a batch of any size."""
+"""Capture the operators of a generator for a batch of any size."""
 
 import re
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from cgan_export.errors import ExportError
-from cgan_export.tracing.constants import with_numbers
-from cgan_export.tracing.fixed_batch import with_any_batch
-from cgan_export.tracing.functions import replaced_functions
+from cgan_export.tracing.fixed_batch import generalize_batch_size
+from cgan_export.tracing.function_replacements import replace_untraceable_functions
+from cgan_export.tracing.label_indexing import replace_batch_indices
 from cgan_export.tracing.networks import TraceableGenerator
-from cgan_export.tracing.selection import without_positions
+from cgan_export.tracing.number_replay import replay_numbers
 from cgan_runtime.model_file.contract import BATCH_AXIS
 from cgan_training.errors import one_line
-from cgan_training.user_code import is_file_of_user
+from cgan_training.user_code import is_user_file
 
 _REASONS = {  # parts of torch's messages
     "Constraints violated": "the batch size becomes a constant",
@@ -28,40 +28,45 @@ _CODE = re.compile(r'File "([^"]+)", line (\d+), in .*\n *(.+)')
 def export(
     module: nn.Module, inputs: tuple[Tensor, Tensor], *, strict: bool = False
 ) -> ExportedProgram:
-    """Return the operators that a module computes for a batch of any size."""
+    """Run torch.export with a batch of any size."""
     shapes = tuple({0: Dim(BATCH_AXIS, min=1)} for _ in inputs)
     return torch.export.export(module, inputs, dynamic_shapes=shapes, strict=strict)
 
 
 def capture(module: TraceableGenerator, inputs: tuple[Tensor, Tensor]) -> ExportedProgram:
-    """Return the operators that a module computes, whatever its code looks like.
+    """Capture the operators of a module for a batch of any size.
 
-    The first attempt runs the module. The second one interprets its bytecode, which also follows
-    len() of a tensor and some control flow. The third one runs it for one batch size.
+    Three strategies are tried in this order:
+
+    1. torch.export's non-strict mode runs the module.
+    2. Its strict mode interprets the bytecode, which also follows len() of a tensor and some
+       control flow.
+    3. fixed_batch.py traces the module with one batch size and generalizes the result.
 
     Raises:
-        ExportError: all of them fail.
+        ExportError: all strategies fail. The message contains the reason of the first one.
     """
-    with replaced_functions():
-        traced = with_numbers(module, inputs)
-    attempts: tuple[Callable[[], ExportedProgram], ...] = (
-        lambda: export(traced, inputs),
-        lambda: export(traced, inputs, strict=True),
-        lambda: export(with_any_batch(traced, module.noise_dim), inputs),
+    with replace_untraceable_functions():
+        replayed = replay_numbers(module, inputs)
+    strategies: tuple[Callable[[], ExportedProgram], ...] = (
+        lambda: export(replayed, inputs),
+        lambda: export(replayed, inputs, strict=True),
+        lambda: export(generalize_batch_size(replayed, module.noise_dim), inputs),
     )
     errors = []
-    for attempt in attempts:
+    for strategy in strategies:
         try:
-            with replaced_functions():
-                program = attempt()
-            changed = without_positions(program)
-            return export(changed, inputs) if changed else program
+            with replace_untraceable_functions():
+                program = strategy()
+            rewritten = replace_batch_indices(program)
+            return export(rewritten, inputs) if rewritten else program
         except Exception as error:  # noqa: BLE001, PERF203 - torch raises many types
             errors.append(error)
     raise ExportError(
         f"the generator cannot be traced{_place(errors)}: {_reason(errors[0])}; its operators must "
-        "not depend on the values of noise and label, nor on the batch size; replace an if by "
-        "torch.where(), a loop over images by operators on the batch; remove checks of values"
+        "not depend on the values of noise and label, nor on the batch size; replace `if` with "
+        "torch.where() and loops over images with operators on the batch, and remove checks of "
+        "values"
     ) from errors[0]
 
 
@@ -73,5 +78,8 @@ def _reason(error: Exception) -> str:
 def _place(errors: list[Exception]) -> str:
     """Return the line of the user's code that cannot be traced, if torch names it."""
     lines = [line for error in errors for line in _CODE.findall(str(error))]
-    own = [line for line in lines if is_file_of_user(line[0])]
-    return " at {}:{}, `{}`".format(Path(own[-1][0]).name, *own[-1][1:]) if own else ""
+    lines = [line for line in lines if is_user_file(line[0])]
+    if not lines:
+        return ""
+    file, number, code = lines[-1]
+    return f" at {Path(file).name}:{number}, `{code}`"

@@ -1,13 +1,15 @@
-"""Operators of PyTorch that torch.onnx cannot express, rewritten as others that it can.
+"""Decompositions of the operators that torch.onnx cannot convert.
 
-- A convolution with one group per image: weights modulated per image (Karras et al. 2020, sec. 2)
-  are applied with the batch in the channel axis. ONNX requires a constant number of groups.
+- A convolution with one group per image, which applies weights that were modulated per image
+  (Karras et al. 2020, sec. 2). ONNX requires a constant number of groups.
 - Attention on tensors without a head axis.
-- Instance norm with running statistics, which is a batch norm.
+- Instance norm with running statistics, as batch norm.
 - torch.hstack().
-- torch.squeeze() along an axis that has more than one element, which does nothing.
+- torch.squeeze() along an axis of more than one element, which does nothing.
 - torch.topk() and torch.sort() of few elements, as repeated maxima.
-- Recurrent layers, which become their steps by PyTorch's own rules.
+- Recurrent layers, unrolled over time by PyTorch's own decompositions.
+
+A decomposition that returns NotImplemented leaves the operator unchanged.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,22 +25,23 @@ MAX_SORTED = 64  # elements
 
 
 def decompose(program: ExportedProgram) -> ExportedProgram:
-    """Return the program without the operators above; the same program if it has none."""
+    """Return the program without these operators, or the same program if it has none."""
     targets = {node.target for node in program.graph.nodes if _is_unsupported(node)}
-    table = {target: rule for target, rule in _RULES.items() if target in targets}
-    if composed := targets & _COMPOSED:
+    table = {target: rule for target, rule in _DECOMPOSITIONS.items() if target in targets}
+    if recurrent := targets & _RECURRENT:
         defaults = torch.export.default_decompositions()
-        table |= {target: defaults[target] for target in composed}
+        table |= {target: defaults[target] for target in recurrent}
     return program.run_decompositions(table) if table else program
 
 
 def _is_unsupported(node: torch.fx.Node) -> bool:
-    if node.target in _ALWAYS:
+    if node.target in _ALWAYS_UNSUPPORTED:
         return True
     if node.target is torch.ops.aten.scaled_dot_product_attention.default:
         return bool(node.args[0].meta["val"].ndim == 3)  # type: ignore[union-attr]
     if node.target is torch.ops.aten.squeeze.dim:
-        return _is_kept(node.args[0].meta["val"], node.args[1])  # type: ignore[union-attr,arg-type]
+        return _keeps_axis(node.args[0].meta["val"], node.args[1])  # type: ignore[union-attr,arg-type]
+    # The number of groups of a convolution may depend on the batch size.
     return any(
         isinstance(each, torch.fx.Node) and isinstance(each.meta.get("val"), torch.SymInt)
         for each in node.args
@@ -59,8 +62,8 @@ def _convolution(
         return NotImplemented
     _, inputs, *kernel = weight.shape
     height, width = (
-        (size + 2 * pad - step * (side - 1) - 1) // jump + 1
-        for size, pad, step, side, jump in zip(
+        (size + 2 * pad - spacing * (side - 1) - 1) // step + 1
+        for size, pad, spacing, side, step in zip(
             image.shape[2:], padding, dilation, kernel, stride, strict=True
         )
     )
@@ -78,7 +81,7 @@ def _convolution(
     ]
     columns = torch.stack(shifted, 2).flatten(1, 2).flatten(2)  # [groups, inputs * kernel, pixels]
     matrix = weight.reshape(groups, -1, columns.shape[1])  # [groups, outputs, inputs * kernel]
-    return _with_bias((matrix @ columns).reshape(1, -1, height, width), bias)
+    return _add_bias((matrix @ columns).reshape(1, -1, height, width), bias)
 
 
 def _transposed_convolution(
@@ -96,8 +99,8 @@ def _transposed_convolution(
         return NotImplemented
     _, outputs, *kernel = weight.shape
     size = [
-        (each - 1) * jump - 2 * pad + step * (side - 1) + extra + 1
-        for each, jump, pad, step, side, extra in zip(
+        (each - 1) * step - 2 * pad + spacing * (side - 1) + extra + 1
+        for each, step, pad, spacing, side, extra in zip(
             image.shape[2:], stride, padding, dilation, kernel, output_padding, strict=True
         )
     ]
@@ -112,7 +115,7 @@ def _transposed_convolution(
         padding=tuple(padding),
         stride=tuple(stride),
     )
-    return _with_bias(folded.reshape(1, -1, *size), bias)
+    return _add_bias(folded.reshape(1, -1, *size), bias)
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **options: Any) -> Any:
@@ -146,10 +149,11 @@ def _instance_norm(
 
 
 def _squeeze(data: Tensor, axis: int) -> Any:
-    return data.clone() if _is_kept(data, axis) else NotImplemented
+    return data.clone() if _keeps_axis(data, axis) else NotImplemented
 
 
-def _is_kept(data: Tensor, axis: int) -> bool:
+def _keeps_axis(data: Tensor, axis: int) -> bool:
+    """Return whether squeeze() keeps an axis, because its size is a constant other than 1."""
     return bool(data.ndim) and type(data.shape[axis]) is int and data.shape[axis] != 1
 
 
@@ -178,7 +182,7 @@ def _sort(data: Tensor, dim: int = -1, descending: bool = False) -> Any:  # noqa
 
 
 def _stable_sort(data: Tensor, *, stable: bool | None, **options: Any) -> Any:
-    del stable  # the first of equal elements is the first maximum
+    del stable  # repeated maxima are stable: max() returns the first of equal elements
     return _sort(data, **options)
 
 
@@ -188,17 +192,17 @@ def _argsort(data: Tensor, *args: Any, **options: Any) -> Any:
     return result if result is NotImplemented else result[1]
 
 
-def _with_bias(image: Tensor, bias: Tensor | None) -> Tensor:
+def _add_bias(image: Tensor, bias: Tensor | None) -> Tensor:
     return image if bias is None else image + bias.view(1, -1, 1, 1)
 
 
-_COMPOSED = {
+_RECURRENT = {
     torch.ops.aten.gru.input,
     torch.ops.aten.lstm.input,
     torch.ops.aten.rnn_relu.input,
     torch.ops.aten.rnn_tanh.input,
 }
-_ALWAYS = _COMPOSED | {
+_ALWAYS_UNSUPPORTED = _RECURRENT | {
     torch.ops.aten.argsort.default,
     torch.ops.aten.argsort.stable,
     torch.ops.aten.hstack.default,
@@ -207,7 +211,7 @@ _ALWAYS = _COMPOSED | {
     torch.ops.aten.sort.stable,
     torch.ops.aten.topk.default,
 }
-_RULES: dict[Any, Callable[..., Any]] = {
+_DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.conv2d.default: _convolution,
     torch.ops.aten.conv_transpose2d.input: _transposed_convolution,
     torch.ops.aten.hstack.default: _hstack,

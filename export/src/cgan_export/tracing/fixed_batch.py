@@ -1,8 +1,9 @@
 """Tracing of code that uses the batch size as a number, such as range(len(noise)).
 
-A trace of one batch size is made general: SIZE, and its multiples, become those of the noise. No
-other number of a network is likely to be one of them. The verification of the exported file uses
-other batch sizes and rejects it if this is wrong.
+The module is traced with the batch size FIXED_BATCH. Then every constant that is a multiple of it
+becomes the same multiple of the actual batch size. Other constants of a network are unlikely to be
+multiples of 97. If one is, the verification rejects the exported file, because it uses other batch
+sizes.
 """
 
 import operator
@@ -14,12 +15,12 @@ from torch import nn
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_aggregate
 
-SIZE = 97
+FIXED_BATCH = 97
 
 
-def with_any_batch(module: nn.Module, noise_dim: int) -> GraphModule:
-    """Return a module that does the same for every batch size, and can be traced."""
-    inputs = torch.zeros(SIZE, noise_dim), torch.zeros(SIZE).long()
+def generalize_batch_size(module: nn.Module, noise_dim: int) -> GraphModule:
+    """Return a traceable module that computes the same function for any batch size."""
+    inputs = torch.zeros(FIXED_BATCH, noise_dim), torch.zeros(FIXED_BATCH).long()
     traced = torch.export.export(module, inputs, strict=False).module()
     graph = traced.graph
     noise, label = (node for node in graph.nodes if node.op == "placeholder")
@@ -28,12 +29,11 @@ def with_any_batch(module: nn.Module, noise_dim: int) -> GraphModule:
     for node in list(graph.nodes):
         if node.op == "call_module":  # a check of the batch size
             graph.erase_node(node)
-        elif node.op == "get_attr" and torch.equal(_value(traced, node), torch.arange(SIZE)):
+        elif node.op == "get_attr" and torch.equal(_value(traced, node), torch.arange(FIXED_BATCH)):
             with graph.inserting_after(batch):
                 node.replace_all_uses_with(graph.call_function(torch.arange, (batch,)))
         elif node is not batch:
-            replace = _replacement(graph, node, batch)
-            node.args = map_aggregate(node.args, replace)
+            node.args = map_aggregate(node.args, _multiple_of(batch, graph, node))
     return GraphModule(traced, graph)
 
 
@@ -42,11 +42,13 @@ def _value(module: nn.Module, node: Node) -> torch.Tensor:
     return value
 
 
-def _replacement(graph: Graph, node: Node, batch: Node) -> Callable[[Any], Any]:
+def _multiple_of(batch: Node, graph: Graph, node: Node) -> Callable[[Any], Any]:
+    """Return a function that replaces a multiple of FIXED_BATCH in the arguments of a node."""
+
     def replace(value: Any) -> Any:
-        if type(value) is not int or value == 0 or value % SIZE:
+        if type(value) is not int or value == 0 or value % FIXED_BATCH:
             return value
         with graph.inserting_before(node):
-            return graph.call_function(operator.mul, (batch, value // SIZE))
+            return graph.call_function(operator.mul, (batch, value // FIXED_BATCH))
 
     return replace

@@ -1,4 +1,4 @@
-"""Generators as they are traced: their image is float32 in 0..span."""
+"""The modules that are traced. They return float32 images in 0..span."""
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,11 @@ from cgan_export.passes.parametrizations import compute_weights
 from cgan_export.passes.sigmoid_head import double_last_layer
 from cgan_export.source.generator_source import GeneratorSource
 from cgan_training.networks import Generator
-from cgan_training.networks.custom import CustomGeneratorNetwork
+from cgan_training.networks.custom import CustomGenerator
 
 
 class TraceableGenerator(nn.Module):
-    """A generator with the inputs of the model contract and a float image.
+    """Base class of a generator with the inputs of the model contract and a float32 image.
 
     forward(noise, label) takes float32 [batch, noise_dim] and int64 [batch]; it returns float32
     [batch, channels, height, width], where 0 is black and `span` is white.
@@ -24,15 +24,15 @@ class TraceableGenerator(nn.Module):
     span: float
 
 
-class PlainGenerator(TraceableGenerator):
-    """Any module, as it is."""
+class UnmodifiedGenerator(TraceableGenerator):
+    """A module without rewrites: only its images are scaled to 0..255."""
 
     def __init__(self, source: GeneratorSource) -> None:
         super().__init__()
         self.generator, self.noise_dim = source.generator, source.noise_dim
         self.low, high = source.value_range
-        # A value halfway between two pixel values must be rounded as PyTorch does. The division by
-        # the scale of QuantizeLinear is inexact, unless the scale is 1.
+        # A value halfway between two pixel values must be rounded as in PyTorch. QuantizeLinear
+        # divides by its scale, which is exact only if the scale is 1.
         self.span, self.factor = 255.0, 255 / (high - self.low)
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
@@ -42,17 +42,20 @@ class PlainGenerator(TraceableGenerator):
         return shifted * self.factor if self.factor != 1 else shifted
 
 
-class ContractGenerator(TraceableGenerator):
-    """A generator of cgan-train without batch norm, one-hot vector and tanh, where passes match.
+class RewrittenGenerator(TraceableGenerator):
+    """A built-in generator of cgan-train after the rewrites of passes/.
+
+    Batch norm is folded, a label table replaces the one-hot vector, and a sigmoid replaces tanh.
+    A rewrite that does not match changes nothing.
 
     Raises:
-        TypeError: it is not a chain of layers, or the first one is not linear.
+        TypeError: the generator is a custom network, or its first layer is not nn.Linear.
     """
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
-        if isinstance(generator, CustomGeneratorNetwork):
-            raise TypeError("the generator is not a chain of layers")
+        if isinstance(generator, CustomGenerator):
+            raise TypeError("the generator is a custom network")
         layers = fold_batch_norm(generator.layers)
         split = split_first_layer(layers[0], generator.noise_dim, generator.classes)
         if split is None:
@@ -71,15 +74,19 @@ class ContractGenerator(TraceableGenerator):
         return torch.sigmoid(logit) if self.has_sigmoid_head else torch.tanh(logit) + 1
 
     def hidden(self, noise: Tensor, label: Tensor) -> Tensor:
-        """Return the output of the first layer, float32 [batch, units]."""
+        """Return the outputs of the first layer, float32 [batch, units]."""
         return torch.addmm(embedding(label, self.label_table), noise, self.noise_weight)
 
 
 def traceable_generator(source: GeneratorSource) -> TraceableGenerator:
-    """Return the generator to trace: rewritten if it is one of cgan-train, otherwise plain."""
+    """Return the generator to trace, in eval mode.
+
+    A built-in generator of cgan-train that starts with nn.Linear becomes a RewrittenGenerator, any
+    other generator an UnmodifiedGenerator.
+    """
     generator = source.generator
-    if isinstance(generator, CustomGeneratorNetwork):
+    if isinstance(generator, CustomGenerator):
         compute_weights(generator)
     if isinstance(generator, Generator) and isinstance(generator.layers[0], nn.Linear):
-        return ContractGenerator(generator).eval()
-    return PlainGenerator(source).eval()
+        return RewrittenGenerator(generator).eval()
+    return UnmodifiedGenerator(source).eval()

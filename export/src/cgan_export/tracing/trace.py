@@ -1,4 +1,4 @@
-"""From a generator to an ONNX graph that follows the model contract."""
+"""Trace a generator to an ONNX graph that follows the model contract."""
 
 import contextlib
 import io
@@ -18,17 +18,17 @@ from torch.export import ExportedProgram
 
 from cgan_export.errors import ExportError
 from cgan_export.tracing.capture import capture, export
+from cgan_export.tracing.constant_folding import ValueInterpreter, fold_constants
 from cgan_export.tracing.decompositions import decompose
-from cgan_export.tracing.folding import Recorder, with_constants
 from cgan_export.tracing.networks import TraceableGenerator
 from cgan_runtime.model_file.contract import BATCH_AXIS, IMAGE, IR_VERSION, LABEL, NOISE, OPSET
 from cgan_runtime.model_file.validation.rules import OPERATORS
 from cgan_training.errors import one_line
 
 FLOAT_IMAGE = "float_image"  # tensor of the image before quantization to uint8, float32 in 0..span
-_RANDOM = re.compile("Random|Bernoulli|Multinomial|Dropout")
-_GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
 TRACED_BATCH = 3  # torch.export would treat a batch size of 0 or 1 as constant
+_RANDOM = re.compile("Random|Bernoulli|Multinomial|Dropout")
+_SUBGRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
 
 
 def export_to_onnx(module: TraceableGenerator, opset: int = OPSET) -> onnx.ModelProto:
@@ -45,13 +45,13 @@ def export_to_onnx(module: TraceableGenerator, opset: int = OPSET) -> onnx.Model
         ExportError: the module cannot be traced, or the installed onnxscript does not work with the
             installed torch.
     """
-    return clean(_with_uint8_output(_trace(module, opset).model_proto, module.span))
+    return clean(_quantize_output(_trace(module, opset).model_proto, module.span))
 
 
 def traced_values(
     module: TraceableGenerator, opset: int, noise: Tensor, label: Tensor
 ) -> dict[str, NDArray[Any]]:
-    """Trace a generator again, and compute the values of its operators with PyTorch.
+    """Trace a generator and compute its intermediate tensors with PyTorch.
 
     Args:
         module: as for export_to_onnx().
@@ -60,15 +60,15 @@ def traced_values(
         label: int64 [batch].
 
     Returns:
-        The tensors by the names that they have in the ONNX model, in the order of the computation.
+        The tensors by their names in the ONNX model, in execution order.
     """
     program = _trace(module, opset).exported_program
     if program is None:
         return {}
-    recorder = Recorder(program.module())
+    interpreter = ValueInterpreter(program.module())
     with torch.no_grad():
-        image = recorder.run(noise, label)
-    values = {node.name: value.numpy() for node, value in recorder.values.items()}
+        image = interpreter.run(noise, label)
+    values = {node.name: value.numpy() for node, value in interpreter.values.items()}
     return {**values, FLOAT_IMAGE: image.numpy()}
 
 
@@ -81,7 +81,7 @@ def _trace(module: TraceableGenerator, opset: int) -> torch.onnx.ONNXProgram:
             try:
                 program = _convert(captured, inputs, opset)
             except torch.onnx.OnnxExporterError:
-                folded = with_constants(captured, inputs)
+                folded = fold_constants(captured, inputs)
                 if folded is None:
                     raise
                 program = _convert(export(folded, inputs), inputs, opset)
@@ -93,7 +93,7 @@ def _trace(module: TraceableGenerator, opset: int) -> torch.onnx.ONNXProgram:
     except torch.onnx.OnnxExporterError as error:
         raise ExportError(
             f"the generator cannot be converted to ONNX: {_root_cause(error)}; replace the "
-            "operator by others"
+            "operator with operators that ONNX has"
         ) from error
     _check_operators(program.model_proto)
     return program
@@ -118,30 +118,28 @@ def _convert(
 
 
 def _check_operators(model: onnx.ModelProto) -> None:
-    """Reject operators that the runtime does not accept either, with an advice about PyTorch."""
+    """Reject operators that the runtime does not accept, with a remedy in terms of PyTorch."""
     for node in model.graph.node:
         reason = ""
-        if any(attribute.type in _GRAPHS for attribute in node.attribute):
-            reason = "runs a graph of its own; use no loops, branches or nn.EmbeddingBag"
+        if any(attribute.type in _SUBGRAPHS for attribute in node.attribute):
+            reason = "contains a subgraph; remove loops, branches and nn.EmbeddingBag"
         elif node.op_type == "NonZero":
-            reason = "finds the images or pixels of a mask; use torch.where() instead"
+            reason = "selects elements with a mask; use torch.where() instead"
         elif _RANDOM.match(node.op_type):
-            reason = (
-                "uses random numbers; make them part of noise, or constant with register_buffer"
-            )
+            reason = "uses random numbers; take them from noise or from a registered buffer"
         if reason:
             raise ExportError(f"the generator needs the operator {node.op_type}, which {reason}")
         if any(
             each.name == "to" and each.i == onnx.TensorProto.BFLOAT16 for each in node.attribute
         ):
             raise ExportError(
-                "the generator computes in bfloat16, which the runtime does not; use float32, and "
-                "no torch.autocast()"
+                "the generator computes in bfloat16, which the runtime does not support; use "
+                "float32 without torch.autocast()"
             )
     unknown = next((each.op_type for each in model.graph.node if each.op_type not in OPERATORS), "")
     if unknown:
         raise ExportError(
-            f"the generator uses the operator {unknown}, which a model file may not hold; "
+            f"the generator uses the operator {unknown}, which the model contract does not allow; "
             "docs/contract.md lists the operators"
         )
 
@@ -157,7 +155,7 @@ def _root_cause(error: BaseException) -> str:
     return f"{operator}: {texts[-1]}" if operator else texts[-1]
 
 
-def _with_uint8_output(model: onnx.ModelProto, span: float) -> onnx.ModelProto:
+def _quantize_output(model: onnx.ModelProto, span: float) -> onnx.ModelProto:
     """Quantize the graph's output to uint8 with the scale span/255, rounding half to even."""
     graph = model.graph
     scale, zero_point = f"{IMAGE}_scale", f"{IMAGE}_zero_point"
@@ -175,7 +173,7 @@ def _with_uint8_output(model: onnx.ModelProto, span: float) -> onnx.ModelProto:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Suppress what torch, onnxscript and ONNX Runtime's quantizer print, log and warn about."""
+    """Suppress the output, logs and warnings of torch, onnxscript and ONNX Runtime's quantizer."""
     disabled, handlers = logging.root.manager.disable, logging.root.handlers[:]
     logging.disable(logging.CRITICAL)
     try:

@@ -1,1 +1,1 @@
-"""Comparison of an exported file with PyTorch, and the search for the first value that differs."""
+"""Compare an exported file with PyTorch, and find the first value that differs."""

@@ -1,7 +1,7 @@
-"""Find where an exported graph first computes other values than the generator in PyTorch.
+"""Find the first node at which an exported graph differs from the generator in PyTorch.
 
-This runs only after a failed verification. It follows the export: the passes before the trace, the
-trace, the pass to fp16 or int8, and the optimizations of ONNX Runtime.
+This runs only after a failed verification. It checks the steps of the export in their order: the
+passes before the trace, the trace, the pass to fp16 or int8, and ONNX Runtime's optimizations.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cgan_export.passes.fold_batchnorm import fold_batch_norm
 from cgan_export.source.generator_source import GeneratorSource, to_pixels
-from cgan_export.tracing.networks import ContractGenerator, TraceableGenerator
+from cgan_export.tracing.networks import RewrittenGenerator, TraceableGenerator
 from cgan_export.tracing.trace import export_to_onnx, traced_values
 from cgan_runtime import ImageGenerator
 from cgan_runtime.inference.session import import_onnxruntime
@@ -25,15 +25,15 @@ from cgan_runtime.noise import standard_normal
 from cgan_training.networks import Generator
 
 Values = Mapping[str, NDArray[Any]]
-# Largest error of a value that counts as equal, as a share of the largest value of its tensor.
+# Values count as equal up to these errors, relative to the largest value of their tensor.
 FLOAT_ERROR = 1e-3
 PRECISION_ERRORS = {"fp16": 0.02, "int8": 0.25}  # compared with the graph in fp32
-PIXEL_ERROR = 1.0  # of 255
+PIXEL_ERROR = 1.0  # largest error of equal pixels, on the scale 0 to 255
 
 
 @dataclass(frozen=True)
 class DivergenceSearch:
-    """Finds where the values of images first diverge; called by verify_against_torch()."""
+    """Finds where the values of images first diverge, for verify_against_torch()."""
 
     source: GeneratorSource  # the generator in PyTorch
     network: TraceableGenerator  # the generator after the passes before the trace
@@ -41,20 +41,22 @@ class DivergenceSearch:
     precision: str
     exported: ImageGenerator  # the exported file
 
-    def __call__(self, labels: list[int], start: int) -> str:
-        """Return a remark that begins with a colon; an empty text if the cause cannot be found.
+    def describe(self, labels: list[int], start: int) -> str:
+        """Return ": the values first diverge ..." for an error message.
+
+        Return an empty text if the place cannot be found.
 
         Args:
-            labels: those of images that differ.
+            labels: the labels of images that differ.
             start: index of the first image.
         """
         try:
-            where = self._describe(labels, start)
+            where = self._find(labels, start)
         except Exception:  # noqa: BLE001 - it must not replace the error of the verification
             return ""
         return f": the values first diverge {where}" if where else ""
 
-    def _describe(self, labels: list[int], start: int) -> str:
+    def _find(self, labels: list[int], start: int) -> str:
         source, network, graph = self.source, self.network, self.graph
         numbers = standard_normal(REFERENCE_SEED, start, len(labels), source.noise_dim)
         noise, label = torch.from_numpy(numbers), torch.tensor(labels)
@@ -62,21 +64,24 @@ class DivergenceSearch:
             images = source.generate(noise, label).numpy()
             pixels = to_pixels(network(noise, label), (0.0, network.span)).clamp(0, 255)
             if _pixels_differ(pixels.numpy(), images):
-                return f"in the pass {_diverging_pass(source.generator, network, noise, label)}"
-        limit = PRECISION_ERRORS.get(self.precision)
+                return f"in {_diverging_step(source.generator, network, noise, label)}"
         opset = next(each.version for each in graph.opset_import if not each.domain)
-        traced = export_to_onnx(network, opset) if limit else graph
+        is_lossy = self.precision in PRECISION_ERRORS
+        traced = export_to_onnx(network, opset) if is_lossy else graph
         values = graph_values(traced, noise, label)
-        node = _first(traced, traced_values(network, opset, noise, label), values, FLOAT_ERROR)
-        if node or _pixels_differ(values[IMAGE], images):
-            return f"at the node {node or f'{IMAGE} (QuantizeLinear)'}"
-        if limit:
-            others = graph_values(graph, noise, label)
-            node = _first(graph, values, others, limit)
-            if node or _pixels_differ(others[IMAGE], images):
-                return f"in the pass to {self.precision}" + (
-                    f", at the node {node}" if node else ""
-                )
+        expected = traced_values(network, opset, noise, label)
+        node = _first_diverging_node(traced, expected, values, FLOAT_ERROR)
+        if not node and _pixels_differ(values[IMAGE], images):
+            node = f"{IMAGE} (QuantizeLinear)"
+        if node:
+            return f"at the node {node}"
+        if is_lossy:
+            lossy = graph_values(graph, noise, label)
+            node = _first_diverging_node(graph, values, lossy, PRECISION_ERRORS[self.precision])
+            if node:
+                return f"in the pass to {self.precision}, at the node {node}"
+            if _pixels_differ(lossy[IMAGE], images):
+                return f"in the pass to {self.precision}"
         exported = self.exported.generate(labels, seed=REFERENCE_SEED, start=start)
         return "in ONNX Runtime's optimizations" if _pixels_differ(exported, images) else ""
 
@@ -101,18 +106,18 @@ def graph_values(graph: onnx.ModelProto, noise: Tensor, label: Tensor) -> dict[s
     return dict(zip(outputs, arrays, strict=True))
 
 
-def _diverging_pass(
+def _diverging_step(
     generator: nn.Module, network: TraceableGenerator, noise: Tensor, label: Tensor
 ) -> str:
-    """Return the name of the pass before the trace that changes the images."""
-    if not isinstance(generator, Generator) or not isinstance(network, ContractGenerator):
-        return "value_range"
+    """Return the step before the trace that changes the images."""
+    if not isinstance(generator, Generator) or not isinstance(network, RewrittenGenerator):
+        return "the scaling of value_range"
     inputs, folded = generator.inputs(noise, label), fold_batch_norm(generator.layers)
     if _differ(nn.Sequential(*folded)(inputs), generator.layers(inputs)):
-        return "fold_batchnorm"
+        return "the pass fold_batchnorm"
     if _differ(network.hidden(noise, label), folded[0](inputs)):
-        return "label_table"
-    return "sigmoid_head"
+        return "the pass label_table"
+    return "the pass sigmoid_head"
 
 
 def _pixels_differ(pixels: NDArray[Any], expected: NDArray[np.uint8]) -> bool:
@@ -123,20 +128,23 @@ def _differ(values: Tensor, expected: Tensor) -> bool:
     return _exceeds(values.numpy(), expected.numpy(), FLOAT_ERROR)
 
 
-def _first(graph: onnx.ModelProto, expected: Values, values: Values, share: float) -> str:
-    """Return the first node whose values diverge; an empty text if there is none."""
+def _first_diverging_node(
+    graph: onnx.ModelProto, expected: Values, values: Values, max_error: float
+) -> str:
+    """Return the first node whose values diverge, or an empty text if there is none."""
     for node in graph.graph.node:
         for name in node.output:
-            if name in expected and _exceeds(values[name], expected[name], share):
+            if name in expected and _exceeds(values[name], expected[name], max_error):
+                # torch.onnx puts a dot into the names of weights only, as in first.weight.
                 weight = next((f" with {each}" for each in node.input if "." in each), "")
                 return f"{name} ({node.op_type}{weight})"
     return ""
 
 
-def _exceeds(values: NDArray[Any], expected: NDArray[Any], share: float) -> bool:
-    """Return whether values differ by more than a share of the largest expected value."""
+def _exceeds(values: NDArray[Any], expected: NDArray[Any], max_error: float) -> bool:
+    """Return whether values differ by more than max_error times the largest expected value."""
     if values.shape != expected.shape:
         return True
     expected = expected.astype(np.float64)
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=1e-6)
-    return not np.allclose(values, expected, rtol=0, atol=share * largest, equal_nan=True)
+    return not np.allclose(values, expected, rtol=0, atol=max_error * largest, equal_nan=True)

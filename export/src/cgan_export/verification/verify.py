@@ -1,9 +1,8 @@
-"""Verification that an exported file generates the images of the generator in PyTorch."""
+"""Verify that an exported file generates the images of the generator in PyTorch."""
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,15 @@ from cgan_runtime.model_file.contract import REFERENCE_SEED, Golden
 from cgan_runtime.noise import standard_normal
 
 BATCH_SIZES = (1, 2, 33, 256)
-MAX_VALUES = 2**24  # of the images to compare; above it, the images of a batch have several labels
+MAX_VALUES = 2**24  # if batches of one label need more pixel values, each batch mixes the labels
 MAX_GOLDEN = 2**20  # bytes of the golden sample
 INTEGER_IMAGES = 500  # images of all labels that are compared with the integer arithmetic
-LOCATED_IMAGES = 4  # images whose values are compared node by node if the verification fails
+DIVERGENCE_IMAGES = 4  # images whose values are compared node by node if the verification fails
 INDEPENDENCE_IMAGES = 64  # images generated in one batch and then one at a time
+
+# Describes for an error message where the values of images diverge, given their labels and the
+# index of the first image.
+DescribeDivergence = Callable[[list[int], int], str]
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,13 @@ class Tolerance:
 
     max_error: int
     mean_error: float
-    batch_error: int = 1  # between an image generated alone and the same image in a batch
-    remedy: str = "the traced graph computes something else; report this as a bug"
+    batch_error: int = 1  # error between an image generated alone and in a batch
+    remedy: str = "the exported graph computes other values than PyTorch; report this as a bug"
 
 
 # The measured error is 0. Another version of ONNX Runtime may round a value that lies halfway
 # between two quantization steps to the other step, which changes a pixel or two.
 INTEGER_TOLERANCE = Tolerance(8, 0.005)
-
-
-# Says where the values of images diverge, given their labels and the index of the first image.
-Locate = Callable[[list[int], int], str]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class PixelErrors:
 def generate_with_torch(
     source: GeneratorSource, labels: list[int], seed: int, start: int
 ) -> NDArray[np.uint8]:
-    """Return images of the generator in PyTorch, uint8 [n, channels, h, w], for the same noise."""
+    """Generate the images of a seed with PyTorch, uint8 [n, channels, height, width]."""
     noise = standard_normal(seed, start, len(labels), source.noise_dim)
     return source.generate(torch.from_numpy(noise), torch.tensor(labels)).numpy()
 
@@ -89,18 +88,18 @@ def verify_against_torch(
     generator: ImageGenerator,
     source: GeneratorSource,
     tolerance: Tolerance,
-    locate: Locate = lambda _labels, _start: "",
+    describe_divergence: DescribeDivergence = lambda _labels, _start: "",
 ) -> PixelErrors:
     """Compare the images of an exported file with those of the generator in PyTorch.
 
-    Every label is generated at batch sizes 1, 2, 33 and 256. An image must not depend on the
-    other images of its batch.
+    Every label is generated at each of BATCH_SIZES. An image must not depend on the other images
+    of its batch.
 
     Args:
         generator: the exported file.
         source: the generator that was exported.
         tolerance: the largest accepted errors.
-        locate: finds where the values of a few images diverge, for the message of the error.
+        describe_divergence: describes where the values diverge, for the error message.
 
     Raises:
         VerificationError: an error exceeds the tolerance.
@@ -111,17 +110,19 @@ def verify_against_torch(
         expected = generate_with_torch(source, labels, REFERENCE_SEED, compared)
         errors = np.abs(images - expected)
         error, worst = int(errors.max()), int(errors.max((1, 2, 3)).argmax())
-        subject = (
-            f"the max pixel error vs PyTorch of label {labels[worst]} at batch size {len(labels)}"
-        )
-        first = max(0, min(worst, len(labels) - LOCATED_IMAGES))
-        where = partial(locate, labels[first : first + LOCATED_IMAGES], compared + first)
-        _require_at_most(tolerance.max_error, error, subject, tolerance.remedy, where)
+        if error > tolerance.max_error:
+            group = f"label {labels[worst]} at batch size {len(labels)}"
+            subject = f"the max pixel error vs PyTorch of {group}"
+            first = max(0, min(worst, len(labels) - DIVERGENCE_IMAGES))
+            where = describe_divergence(labels[first : first + DIVERGENCE_IMAGES], compared + first)
+            raise _failure(subject, error, tolerance.max_error, tolerance.remedy, where)
         max_error, compared = max(max_error, error), compared + len(labels)
         error_sum += float(errors.mean()) * len(labels)
-    mean_error, subject = error_sum / compared, "the mean pixel error vs PyTorch"
-    where = partial(locate, [index % source.classes for index in range(LOCATED_IMAGES)], 0)
-    _require_at_most(tolerance.mean_error, mean_error, subject, tolerance.remedy, where)
+    mean_error = error_sum / compared
+    if mean_error > tolerance.mean_error:
+        where = describe_divergence([i % source.classes for i in range(DIVERGENCE_IMAGES)], 0)
+        subject = "the mean pixel error vs PyTorch"
+        raise _failure(subject, mean_error, tolerance.mean_error, tolerance.remedy, where)
     _verify_independence(generator, tolerance)
     return PixelErrors(max_error, mean_error, compared)
 
@@ -129,12 +130,12 @@ def verify_against_torch(
 def _batches(source: GeneratorSource) -> Iterator[list[int]]:
     """Yield the labels of batches in which every label occurs at every batch size.
 
-    The images of a batch have one label. For many classes or large images that takes too long, so
-    the labels then take turns.
+    Usually, the images of a batch have one label. For many classes or large images this takes too
+    long, so each batch then mixes the labels.
     """
-    takes_turns = source.classes * sum(BATCH_SIZES) * math.prod(source.image_shape) > MAX_VALUES
+    mixes_labels = source.classes * sum(BATCH_SIZES) * math.prod(source.image_shape) > MAX_VALUES
     for size in BATCH_SIZES:
-        if takes_turns:
+        if mixes_labels:
             for start in range(0, source.classes, size):
                 yield [(start + index) % source.classes for index in range(size)]
         else:
@@ -153,9 +154,11 @@ def verify_against_integers(generator: ImageGenerator, quantized: QuantizedGener
     expected = quantized.generate(torch.from_numpy(noise), torch.tensor(labels)).numpy()
     images = generator.generate(labels, seed=REFERENCE_SEED)
     errors = np.abs(images.astype(np.int16) - expected)
-    subject, limit = "pixel error vs the integer arithmetic of the int8 file", INTEGER_TOLERANCE
-    _require_at_most(limit.max_error, int(errors.max()), f"the max {subject}", limit.remedy)
-    _require_at_most(limit.mean_error, float(errors.mean()), f"the mean {subject}", limit.remedy)
+    limit, subject = INTEGER_TOLERANCE, "pixel error vs the integer arithmetic of the int8 file"
+    if errors.max() > limit.max_error:
+        raise _failure(f"the max {subject}", errors.max(), limit.max_error, limit.remedy)
+    if errors.mean() > limit.mean_error:
+        raise _failure(f"the mean {subject}", errors.mean(), limit.mean_error, limit.remedy)
 
 
 def _verify_independence(generator: ImageGenerator, tolerance: Tolerance) -> None:
@@ -165,15 +168,17 @@ def _verify_independence(generator: ImageGenerator, tolerance: Tolerance) -> Non
     for index, label in enumerate(labels):
         alone = generator.generate([label], seed=REFERENCE_SEED, start=index)
         error = int(np.abs(batch[index] - alone[0]).max())
-        subject = f"the difference between an image generated alone and in a batch of {len(labels)}"
-        _require_at_most(tolerance.batch_error, error, subject, tolerance.remedy)
+        if error > tolerance.batch_error:
+            subject = "the max pixel error between an image generated alone and in a batch of"
+            raise _failure(
+                f"{subject} {len(labels)}", error, tolerance.batch_error, tolerance.remedy
+            )
 
 
-def _require_at_most(
-    maximum: float, error: float, subject: str, remedy: str, locate: Callable[[], str] = str
-) -> None:
-    if error > maximum:
-        raise VerificationError(
-            f"{subject} is {error:.4g}, more than the maximum of {maximum}{locate()}, so nothing "
-            f"was written; {remedy}"
-        )
+def _failure(
+    subject: str, error: float, maximum: float, remedy: str, where: str = ""
+) -> VerificationError:
+    return VerificationError(
+        f"{subject} is {error:.4g}, more than the maximum of {maximum}{where}, so nothing was "
+        f"written; {remedy}"
+    )

@@ -3,9 +3,10 @@
     DIR/job.json                      description of the job; written first
     DIR/model.onnx                    copy of the model
     DIR/shards/000000102400.parquet   complete shards, named after the index of their first image
-    DIR/checksums/000000102400.json   what the shard is, and the SHA-256 of its files; written last
+    DIR/checksums/000000102400.json   description of the shard, with the SHA-256 of its files;
+                                      written last
 
-A second run of the same job keeps the shards that equal their checksums and generates the others.
+A second run of the job keeps the shards whose files match their checksums, and generates the rest.
 """
 
 import json
@@ -18,13 +19,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cgan_runtime import __version__
-from cgan_runtime.errors import OutputError, is_callers, suppress_own
+from cgan_runtime.errors import OutputError, raised_by_user_code, suppress_internal
 from cgan_runtime.files import atomic_write, lock_folder, make_folder
 
-VERSION = 1  # of job.json
+VERSION = 1  # format version of job.json
 MAX_MANIFEST_BYTES = 2**26
 MANIFEST, MODEL, SHARDS, CHECKSUMS = "job.json", "model.onnx", "shards", "checksums"
-MIN_NAME_DIGITS = 12  # of a shard's name; with leading zeros, names sort like indices
+MIN_NAME_DIGITS = 12  # shard names are padded with zeros to this length, so they sort like indices
 CHOOSE_FOLDER = "choose another folder"
 
 
@@ -35,24 +36,24 @@ class Job:
     model_sha256: str
     seed: int
     start: int  # index of the first image
-    count: int  # images of each of the labels, 1 or more
+    count: int  # number of images of each label, 1 or more
     labels: tuple[int, ...]  # image start + j has labels[j % len(labels)]
-    class_names: tuple[str, ...]  # of the model, by label
-    channels: int  # of an image: 1 for gray, 3 for RGB
-    height: int  # of an image, in pixels
-    width: int
+    class_names: tuple[str, ...]  # class names of the model, by label
+    channels: int  # 1 for gray images, 3 for RGB
+    height: int  # image height in pixels
+    width: int  # image width in pixels
     format: str  # "parquet" or "idx"
-    shard_images: int  # images of every shard except the last, which may have fewer
+    shard_images: int  # number of images per shard; the last shard may have fewer
 
     @property
-    def images(self) -> int:
-        """Total number of images."""
+    def num_images(self) -> int:
+        """Number of images in all shards."""
         return self.count * len(self.labels)
 
     @property
-    def shards(self) -> int:
+    def num_shards(self) -> int:
         """Number of shards."""
-        return -(-self.images // self.shard_images)
+        return (self.num_images + self.shard_images - 1) // self.shard_images  # rounded up
 
     @cached_property
     def sha256(self) -> str:
@@ -60,9 +61,9 @@ class Job:
         return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def shard(self, number: int) -> "Shard":
-        """Return a shard by its number, 0 <= number < shards."""
+        """Return a shard by its number, 0 <= number < num_shards."""
         offset = number * self.shard_images
-        return Shard(self.start + offset, min(self.shard_images, self.images - offset))
+        return Shard(self.start + offset, min(self.shard_images, self.num_images - offset))
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,15 @@ class Shard:
     """The images of one Parquet file, or of one pair of IDX files."""
 
     first: int  # index of the first image
-    images: int  # number of images
+    num_images: int
 
     @property
     def name(self) -> str:
-        """Prefix of its file names."""
+        """Beginning of the names of the shard's files."""
         return f"{self.first:0{MIN_NAME_DIGITS}}"
 
     def __str__(self) -> str:
-        return f"images {self.first} to {self.first + self.images - 1}"
+        return f"images {self.first} to {self.first + self.num_images - 1}"
 
 
 def read_job(folder: Path) -> Job | None:
@@ -100,25 +101,25 @@ def read_job(folder: Path) -> Job | None:
     except FileNotFoundError:
         return None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        if is_callers(error):
+        if raised_by_user_code(error):
             raise
         raise OutputError(f"{path} is damaged; {CHOOSE_FOLDER}") from error
     except OSError as error:
-        if is_callers(error):
+        if raised_by_user_code(error):
             raise
         raise OutputError(f"cannot read {path}: {error.strerror}; {CHOOSE_FOLDER}") from error
 
 
 @contextmanager
-def open_folder(folder: Path, job: Job, model: bytes) -> Iterator[None]:
-    """Create the folder of a job, or open an existing one, and lock it against other runs.
+def open_job_folder(folder: Path, job: Job, model: bytes) -> Iterator[None]:
+    """Create the folder of a job, or open an existing folder, and lock it against other runs.
 
-    It receives job.json and the bytes of the model file. The job.json of another job is replaced if
-    that job has no shards.
+    The function writes job.json and the model file to the folder. It replaces the job.json of
+    another job only if that job has no shards.
 
     Raises:
-        OutputError: the folder contains shards of another job or other files, is in use by another
-            run, or cannot be written.
+        OutputError: the folder contains shards of another job, contains files that cgan-bulk did
+            not write, is in use by another run, or cannot be written.
     """
     _require_same_job(folder, job)
     make_folder(folder)
@@ -141,16 +142,16 @@ def open_folder(folder: Path, job: Job, model: bytes) -> Iterator[None]:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[BinaryIO]:
-    """Do what atomic_write() does, but replace a symbolic link instead of the file it leads to."""
+    """Write a file atomically (see atomic_write). A symbolic link is replaced, not followed."""
     if path.is_symlink():
-        with suppress_own(OSError):  # atomic_write() reports why
+        with suppress_internal(OSError):  # if this fails, atomic_write() raises the error
             path.unlink()
     with atomic_write(path) as file:
         yield file
 
 
 def _require_same_job(folder: Path, job: Job) -> None:
-    """Raise OutputError if the folder holds other files, or shards of another job."""
+    """Raise OutputError if the folder holds shards of another job, or files of other programs."""
     existing = read_job(folder)
     if existing is None and _has_visible_files(folder):
         raise OutputError(f"{folder} contains files that cgan-bulk did not write; {CHOOSE_FOLDER}")
@@ -164,14 +165,14 @@ def _require_same_job(folder: Path, job: Job) -> None:
 
 
 def _read_bytes(path: Path, size: int) -> bytes:
-    """Return the first bytes of a file, or nothing if it cannot be read."""
-    with suppress_own(OSError), path.open("rb") as file:
+    """Return the first `size` bytes of a file, or b"" if it cannot be read."""
+    with suppress_internal(OSError), path.open("rb") as file:
         return file.read(size)
     return b""
 
 
 def _has_visible_files(folder: Path) -> bool:
-    with suppress_own(OSError):  # it does not exist, or make_folder() reports the error
+    with suppress_internal(OSError):  # the folder does not exist, or make_folder() raises the error
         return any(not path.name.startswith(".") for path in folder.iterdir())
     return False
 

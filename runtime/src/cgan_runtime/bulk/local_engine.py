@@ -1,8 +1,8 @@
 """The engine "local": worker processes on this machine, with one thread each.
 
-Each worker has a pipe to the main process, and nothing else: no further thread and no semaphore, so
-that it also starts where a container allows few processes. The pipe closes when the main process
-ends in any way, and then the worker ends too.
+A worker needs only a pipe to the main process, and no further thread or semaphore. So it starts in
+a container that allows few processes. When the main process ends in any way, the pipe closes, and
+then the worker ends too.
 """
 
 import errno
@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import cast
 
 from cgan_runtime.bulk.job import Job
-from cgan_runtime.bulk.shards import StopWorker, Worker
-from cgan_runtime.errors import WorkerError, is_callers
+from cgan_runtime.bulk.shards import MAX_ATTEMPTS, StopWorker, Worker
+from cgan_runtime.errors import WorkerError, raised_by_user_code
 from cgan_runtime.inference.threads import available_threads
 
-MAX_KILLS = 3  # of the workers of one shard
-LIMITS = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # of processes, files and memory
+# The error codes for exceeded limits of processes, open files and memory.
+LIMIT_ERRNOS = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 LIMITS_REMEDY = (
     "raise the limits of processes (ulimit -u, or of the container), open files (ulimit -n) or "
     "memory"
@@ -36,10 +36,10 @@ _logger = logging.getLogger(__name__)
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Block signals while processes start, so that none of them is left half started.
+    """Block signals while a process starts, so that a signal cannot leave it half started.
 
-    The processes inherit the mask. On Ctrl-C, or when it is closed, a terminal signals the workers
-    too, but only the main process must react. prepare_signals() unblocks SIGTERM again.
+    The new process inherits the mask. A terminal sends SIGINT and SIGHUP to the workers too, but
+    only the main process should handle them. prepare_signals() unblocks SIGTERM again.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -53,15 +53,12 @@ def signals_blocked() -> Iterator[None]:
 
 
 def start_process(process: BaseProcess) -> None:
-    """Start a process with blocked signals; raise WorkerError if a limit of the system forbids it.
-
-    The exceptions of a signal handler are none of these: it does not run while signals are blocked.
-    """
+    """Start a process with blocked signals; raise WorkerError if a system limit forbids it."""
     try:
         with signals_blocked():
             process.start()
-    except OSError as error:
-        if error.errno not in LIMITS:
+    except OSError as error:  # not from a signal handler, because signals are blocked
+        if error.errno not in LIMIT_ERRNOS:
             raise
         raise WorkerError(f"cannot start a worker ({error.strerror}); {LIMITS_REMEDY}") from error
 
@@ -86,43 +83,47 @@ def generate_shards(
 
     Args:
         folder: folder of the job.
-        job: the job that the folder holds.
+        job: the job in the folder.
         numbers: numbers of the shards to generate.
-        workers: number of processes; None uses one for each CPU.
+        workers: number of processes; None uses one process per CPU.
         provider: as for ImageGenerator.
         on_kill: called when a worker was killed, before its shard is generated again.
 
     Raises:
         WorkerError: no worker can be started, or the workers of a shard are killed repeatedly.
-        CganError: as raised by a worker.
+        CganError: a worker raised this error.
     """
     pool = _Pool(folder, job, provider)
-    workers, remaining, more = workers or available_threads(), iter(numbers), True
+    requested, remaining = workers or available_threads(), iter(numbers)
+    max_busy = requested
     retries, kills = deque[int](), Counter[int]()
     try:
-        while more or retries or pool.busy:
-            while len(pool.busy) < workers and (more or retries):
+        while True:
+            while len(pool.busy) < max_busy:
                 number = retries.popleft() if retries else next(remaining, None)
                 if number is None:
-                    more = False
-                    continue
+                    break
                 try:
                     pool.submit(number)
                 except WorkerError as error:
                     if not pool.busy:
                         raise
                     retries.append(number)
-                    workers = len(pool.busy)
-                    _logger.warning("only %d workers generate the shards: %s", workers, error)
-            for number, finished in pool.results():
-                if finished:
+                    max_busy = len(pool.busy)
+                    _logger.warning(
+                        "continuing with %d of %d workers: %s", max_busy, requested, error
+                    )
+            if not pool.busy:
+                return
+            for number, is_complete in pool.results():
+                if is_complete:
                     yield number
                     continue
                 kills[number] += 1
                 retries.append(number)
-                if kills[number] == MAX_KILLS:
+                if kills[number] == MAX_ATTEMPTS:
                     raise WorkerError(
-                        f"the workers of {job.shard(number)} were killed {MAX_KILLS} times; if "
+                        f"the workers of {job.shard(number)} were killed {MAX_ATTEMPTS} times; if "
                         "memory is short, use fewer --workers, then run the command again"
                     )
                 on_kill()
@@ -138,7 +139,7 @@ class _Pool:
     """Worker processes that start when they are needed.
 
     Attributes:
-        busy: the number of the shard that each busy worker generates.
+        busy: maps the connection of each busy worker to the number of its shard.
     """
 
     def __init__(self, folder: Path, job: Job, provider: str) -> None:
@@ -150,30 +151,30 @@ class _Pool:
         """Give a shard to an idle worker or to a new one.
 
         Raises:
-            WorkerError: a new one cannot be started.
+            WorkerError: a new worker cannot be started.
         """
         idle = self._processes.keys() - self.busy
         connection = idle.pop() if idle else self._start()
         self.busy[connection] = number
         try:
             connection.send(number)
-        except OSError as error:  # the worker was killed, as results() will find
-            if is_callers(error):
+        except OSError as error:  # the worker was killed; results() handles that
+            if raised_by_user_code(error):
                 raise
 
     def results(self) -> Iterator[tuple[int, bool]]:
-        """Wait, then yield numbers of shards, each with whether it is complete.
+        """Wait for a worker, then yield (number of a shard, whether it is complete).
 
-        Those that are not complete had a worker that was killed.
+        A shard is incomplete if its worker was killed.
         """
         # Windows does not handle Ctrl-C during a longer wait.
-        ready = cast("list[Connection]", wait([*self.busy], timeout=1) if self.busy else [])
+        ready = cast("list[Connection]", wait([*self.busy], timeout=1))
         for connection in ready:
             number = self.busy[connection]
             try:
                 problem = connection.recv()
-            except (EOFError, OSError) as closed:
-                if is_callers(closed):
+            except (EOFError, OSError) as error:
+                if raised_by_user_code(error):
                     raise
                 del self.busy[connection]
                 connection.close()
@@ -182,8 +183,8 @@ class _Pool:
                 continue
             del self.busy[connection]
             if problem is not None:
-                error, text = problem
-                raise error from _RemoteTraceback(text)
+                worker_error, text = problem
+                raise worker_error from _RemoteTraceback(text)
             yield number, True
 
     def stop(self) -> None:
@@ -197,7 +198,7 @@ class _Pool:
     def _start(self) -> Connection:
         connection, other = SPAWN.Pipe()
         process = SPAWN.Process(target=_run_worker, args=(other, *self._arguments))
-        self._processes[connection] = process  # before a signal can arrive
+        self._processes[connection] = process  # before start(), so that stop() always finds it
         try:
             start_process(process)
         except WorkerError:
@@ -208,9 +209,13 @@ class _Pool:
 
 
 def _run_worker(connection: Connection, folder: Path, job: Job, provider: str) -> None:
-    """Generate the shards whose numbers arrive; send None for each, or the error that ended it."""
+    """Receive numbers of shards and generate them. After each, send None, or what it raised.
+
+    What a shard raised is sent as the exception and its traceback.
+    """
     prepare_signals()
-    worker = Worker(folder, job, provider, connection.poll)  # true when the connection closes
+    # During a shard, poll() returns True only if the main process has closed the connection.
+    worker = Worker(folder, job, provider, connection.poll)
     try:
         while True:
             number = connection.recv()

@@ -1,4 +1,7 @@
-"""The model of a job, read once: what is validated is what the job's folder receives."""
+"""Read the model file of a job.
+
+The file is read only once, so the bytes that are validated are the bytes in the job's folder.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +16,8 @@ from cgan_runtime.model_file.validation.graph_validation import validate_model
 class JobModel(NamedTuple):
     """A model file that onnxruntime can open."""
 
-    content: bytes  # of the whole file
-    sha256: str  # of the content, in hexadecimal
+    content: bytes  # all bytes of the file
+    sha256: str  # SHA-256 of the file, in hexadecimal
     info: ModelInfo
 
 
@@ -28,5 +31,5 @@ def read_model(path: Path | None, provider: str, expect_sha256: str | None) -> J
     if expect_sha256 is not None:
         require_sha256(content, expect_sha256, source)
     model_sha256 = validate_model(content, source).sha256
-    session = open_session(content, source, provider, threads=1)
+    session = open_session(content, source, provider, threads=1).session
     return JobModel(content, model_sha256, read_session_info(session, content, source))

@@ -1,10 +1,10 @@
 """The engine "ray": Ray actors on one or more machines, one per worker.
 
-Only shard numbers travel through Ray. Each worker writes to the job's folder, which all machines
-share, so Ray does not move or store any images.
+Ray transfers only shard numbers. Each worker writes to the job's folder, which all machines share,
+so Ray does not move or store any images.
 
 Ray runs in a separate driver process, because it installs signal handlers, writes to stdout, and
-ends its process without an error message when Ray dies on this machine.
+ends the process without an error message when its services on this machine die.
 """
 
 import os
@@ -23,19 +23,24 @@ from typing import Any
 
 from cgan_runtime.bulk.job import Job
 from cgan_runtime.bulk.local_engine import SPAWN, prepare_signals, start_process
-from cgan_runtime.bulk.shards import Worker
-from cgan_runtime.errors import CganError, InputError, InstallError, WorkerError, is_callers
+from cgan_runtime.bulk.shards import MAX_ATTEMPTS, Worker
+from cgan_runtime.errors import (
+    CganError,
+    InputError,
+    InstallError,
+    WorkerError,
+    raised_by_user_code,
+)
 from cgan_runtime.providers import CUDA, parse_provider
 
-LOCAL = "local"  # as RAY_ADDRESS: start a cluster on this machine
-MAX_ATTEMPTS = 3  # per shard
-TIMEOUT = 10  # seconds for a cluster to answer, or for Ray to end
-CHUNK_SHARDS = 1000  # shards that are passed to the driver at once
+LOCAL = "local"  # the value of RAY_ADDRESS that starts a cluster on this machine
+TIMEOUT = 10  # seconds that a cluster has to answer, or that Ray has to end
+CHUNK_SHARDS = 1000  # number of shards that are passed to the driver at once
 LOGS = f"{tempfile.gettempdir()}/ray/session_latest/logs"
 
 
 def check_installed() -> None:
-    """Raise InstallError unless Ray is installed; importing it would take seconds."""
+    """Raise InstallError unless Ray is installed. Ray is not imported, which would take seconds."""
     if find_spec("ray") is None:
         raise InstallError("--engine ray needs Ray; pip install 'cgan-runtime[ray]'")
 
@@ -52,9 +57,9 @@ def generate_shards(
 ) -> Generator[int, None, None]:
     """Generate shards, and yield the number of each complete shard.
 
-    Arguments and errors are those of local_engine.generate_shards. But workers is the number of
-    actors, with one CPU each, and None uses all CPUs of the cluster. The provider "cuda" reserves a
-    GPU for each worker. With debug, Ray's own output is shown.
+    Arguments and errors are those of local_engine.generate_shards, with these differences: workers
+    is the number of actors, with one CPU each, and None uses all CPUs of the cluster. The provider
+    "cuda" reserves a GPU for each worker. With debug, Ray's output is shown.
 
     Raises:
         InputError: the cluster has fewer CPUs than workers.
@@ -92,7 +97,7 @@ def _report_death() -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError) as error:
-        if is_callers(error):
+        if raised_by_user_code(error):
             raise
         raise WorkerError(
             f"Ray died unexpectedly; look at its logs in {LOGS}, then run the command again"
@@ -153,8 +158,8 @@ def _cluster(workers: int | None) -> Iterator[tuple[Any, int]]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # do not send statistics
     address = os.environ.get("RAY_ADDRESS") or LOCAL
     if address == LOCAL:
-        # Others on this machine and on the network must not reach the new cluster. Ray reads these
-        # when it is imported. Without the last one, its servers would listen on all interfaces.
+        # Other users and machines must not reach the new cluster. Ray reads these variables when it
+        # is imported. By the third one, its servers listen on the loopback interface only.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -185,13 +190,13 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
         return
     host, colon, port = address.rpartition(":")
     if colon and "/" not in address and port.isdecimal():
-        # Connect to HOST:PORT first: without an answer, Ray itself would wait for minutes.
+        # Test HOST:PORT first: if nothing answers, Ray waits for minutes.
         socket.create_connection((host, int(port)), timeout=TIMEOUT).close()
     ray.init(address, **options)
 
 
 def _reason(error: Exception) -> str:
-    """Return the last line of an exception's message, or its type."""
+    """Return the last line of an exception's message, or the name of its type if it is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
@@ -201,14 +206,14 @@ def _generate_chunk(
     """Yield the number of each complete shard, and None for each worker that was killed."""
     actor_class = ray.remote(num_cpus=1, num_gpus=int(parse_provider(provider)[0] == CUDA))(Worker)
     queue, kills = deque(numbers), Counter[int]()
-    pending: dict[Any, tuple[int, Any]] = {}  # number of the shard and actor, by Ray's task
+    pending: dict[Any, tuple[int, Any]] = {}  # task -> number of its shard, its actor
     idle = [actor_class.remote(folder, job, provider) for _ in range(actors)]
     while queue or pending:
         while queue and idle:
             number, actor = queue.popleft(), idle.pop()
             pending[actor.generate.remote(number)] = number, actor
-        # No shard is left for an actor that is still idle. Without a reference to it, Ray ends it,
-        # and its CPU is free for the successor of a killed worker.
+        # If actors are still idle, the queue is empty. Ray ends an actor when its last reference is
+        # gone. This frees the CPU of an idle actor, to replace a killed worker.
         del actor
         idle.clear()
         (task,), _ = ray.wait([*pending])

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cached_property
 from hashlib import sha256
 from importlib.util import find_spec
 from itertools import islice
@@ -24,34 +23,39 @@ from cgan_runtime.bulk.job import (
     replace_file,
 )
 from cgan_runtime.errors import (
-    InputError,
     InstallError,
     ModelError,
     OutputError,
-    is_callers,
-    suppress_own,
+    raised_by_user_code,
+    suppress_internal,
 )
 from cgan_runtime.files import require_space
 from cgan_runtime.generator import Batch, ImageGenerator
-from cgan_runtime.images.writers import IDX_NAMES, MAX_COMPRESSION, write_idx_pair
+from cgan_runtime.images.writers import (
+    IDX_NAMES,
+    MAX_COMPRESSION,
+    require_idx_support,
+    write_idx_pair,
+)
 from cgan_runtime.inference.session import limit_log
 from cgan_runtime.labels import label_batches
 from cgan_runtime.model_file.contract import IMAGE, LABEL, MAX_BATCH, PREFIX
 
-ROW_GROUP_BYTES = 13 * 2**20  # of the images of a row group of Parquet, which is kept in memory
-MAX_CHECKSUMS_BYTES = 4096  # of the file with a shard's checksums
+ROW_GROUP_BYTES = 13 * 2**20  # size of the images in a Parquet row group, which is held in memory
+MAX_CHECKSUMS_BYTES = 4096  # largest size of a shard's checksums file
 HASH_CHUNK_BYTES = 2**20
-COMPRESSION, COMPRESSION_LEVEL = "zstd", 1  # docs/scaling.md compares time and size
+COMPRESSION, COMPRESSION_LEVEL = "zstd", 1  # docs/scaling.md compares times and sizes
+MAX_ATTEMPTS = 3  # if the workers of one shard are killed this often, the job fails
 
 
 class StopWorker(Exception):  # noqa: N818 - not an error
-    """The run stops; the worker abandons its current shard."""
+    """The run stops, so the worker abandons its current shard."""
 
 
 class Worker:
-    """Generates shards of the job that a folder holds, with one session and one thread.
+    """Generates shards of the job in a folder, with one session and one thread.
 
-    It calls should_stop once per batch, and abandons the shard if that returns True.
+    A worker calls should_stop before each batch, and abandons the shard if the result is True.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Worker:
     ) -> None:
         self._folder, self._job, self._provider = folder, job, provider
         self._should_stop = should_stop
+        self._generator: ImageGenerator | None = None
 
     def generate(self, number: int) -> None:
         """Write the shard with this number and its checksums, unless it is complete.
@@ -67,10 +72,10 @@ class Worker:
             CganError: the shard cannot be written, or the folder does not hold the job.
             StopWorker: the shard was abandoned; none of its files exists.
         """
-        shard, _ = self._job.shard(number), self._generator
+        generator, shard = self._open_generator(), self._job.shard(number)
         if is_complete(self._folder, self._job, shard):
             return
-        batches = self._batches(shard)
+        batches = self._batches(generator, shard)
         paths = _paths(self._folder, self._job, shard)
         with ExitStack() as stack:
             files = [_HashingFile(stack.enter_context(replace_file(path))) for path in paths]
@@ -78,14 +83,18 @@ class Worker:
             if self._job.format == "parquet":
                 _write_parquet(outputs[0], batches, self._job)
             else:
-                write_idx_pair(outputs, batches, self._job.height, self._job.width, shard.images)
+                write_idx_pair(
+                    outputs, batches, self._job.height, self._job.width, shard.num_images
+                )
         hashes = [file.sha256.hexdigest() for file in files]
         with replace_file(_checksums_path(self._folder, shard)) as file:
             text = json.dumps(_describe(self._job, shard, hashes), indent=2)
             file.write(text.encode() + b"\n")
 
-    @cached_property
-    def _generator(self) -> ImageGenerator:
+    def _open_generator(self) -> ImageGenerator:
+        """Return the generator. The first call checks the folder and opens the model."""
+        if self._generator:
+            return self._generator
         if read_job(self._folder) != self._job:
             raise OutputError(
                 f"a worker does not see this job's {self._folder / MANIFEST}; set --output to a "
@@ -97,20 +106,21 @@ class Worker:
             raise ModelError(
                 f"{generator.model_path} is not the model of this job; choose another folder"
             )
+        self._generator = generator
         return generator
 
-    def _batches(self, shard: Shard) -> Iterator[Batch]:
+    def _batches(self, generator: ImageGenerator, shard: Shard) -> Iterator[Batch]:
         job, first = self._job, shard.first - self._job.start
-        part = range(first, first + shard.images)
+        part = range(first, first + shard.num_images)
         for position, labels in label_batches(job.labels, part, MAX_BATCH):
             if self._should_stop():
                 raise StopWorker
             start = job.start + position
-            yield Batch(start, labels, self._generator.generate(labels, seed=job.seed, start=start))
+            yield Batch(start, labels, generator.generate(labels, seed=job.seed, start=start))
 
 
 class _HashingFile:
-    """A file that computes the SHA-256 of what is written to it."""
+    """A file that computes the SHA-256 of the written bytes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -125,10 +135,10 @@ class _HashingFile:
 
 
 def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
-    """Return whether a shard's files equal the checksums that were written with them.
+    """Return whether a shard's files match the checksums that were written with them.
 
     Raises:
-        OutputError: a file exists, but cannot be read.
+        OutputError: a file exists but cannot be read.
     """
     path = _checksums_path(folder, shard)
     if not path.is_file():
@@ -137,11 +147,13 @@ def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
         with path.open("rb") as file:
             expected = json.loads(file.read(MAX_CHECKSUMS_BYTES))
         hashes = [_hash_file(path) for path in _paths(folder, job, shard)]
-    except (OSError, ValueError, RecursionError) as error:
-        if is_callers(error):
+    except (FileNotFoundError, ValueError, RecursionError) as error:
+        if raised_by_user_code(error):
             raise
-        if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
-            return False
+        return False
+    except OSError as error:
+        if raised_by_user_code(error):
+            raise
         raise OutputError(f"cannot read {error.filename}: {error.strerror}; check it") from error
     return bool(expected == _describe(job, shard, hashes))
 
@@ -158,14 +170,14 @@ def _hash_file(path: Path) -> str:
 
 
 def _describe(job: Job, shard: Shard, hashes: list[str]) -> dict[str, Any]:
-    """Return the content of a shard's file in the folder of checksums."""
+    """Return the content of a shard's checksums file."""
     names = [path.name for path in _paths(Path(), job, shard)]
     return {
         "job_sha256": job.sha256,
         "model_sha256": job.model_sha256,
         "seed": job.seed,
         "first": shard.first,
-        "images": shard.images,
+        "images": shard.num_images,
         "sha256": dict(zip(names, hashes, strict=True)),
     }
 
@@ -180,14 +192,14 @@ def missing_shards(
 
     Args:
         folder: folder of the job.
-        job: the job that the folder holds.
+        job: the job in the folder.
         advance: called with the number of images of each complete shard.
-        on_invalid: called with each shard whose files exist, but differ from their checksums.
+        on_invalid: called with each shard whose files exist, but do not match their checksums.
     """
-    for number in range(job.shards):
+    for number in range(job.num_shards):
         shard = job.shard(number)
         if is_complete(folder, job, shard):
-            advance(shard.images)
+            advance(shard.num_images)
             continue
         if any(map(os.path.lexists, _paths(folder, job, shard))):
             on_invalid(shard)
@@ -195,8 +207,8 @@ def missing_shards(
 
 
 def require_complete(folder: Path, job: Job) -> None:
-    """Raise OutputError unless this machine sees the files of every shard."""
-    for shard in map(job.shard, range(job.shards)):
+    """Raise OutputError if a file of a shard is missing on this machine."""
+    for shard in map(job.shard, range(job.num_shards)):
         paths = [*_paths(folder, job, shard), _checksums_path(folder, shard)]
         if not all(path.is_file() for path in paths):
             raise OutputError(
@@ -212,24 +224,19 @@ def check_format(job: Job) -> None:
             "--format parquet needs pyarrow; pip install 'cgan-runtime[parquet]', or use "
             "--format idx"
         )
-    if job.format == "idx" and job.channels > 1:
-        raise InputError(
-            "IDX as torchvision's MNIST reads it cannot hold color images; use --format parquet"
-        )
-    if job.format == "idx" and len(job.class_names) > 256:
-        raise InputError(
-            f"IDX supports at most 256 classes, got {len(job.class_names)}; use --format parquet"
-        )
+    if job.format == "idx":
+        shard = job.shard(0)
+        require_idx_support(job.channels, len(job.class_names), shard.num_images, "parquet")
 
 
 def require_job_space(folder: Path, job: Job) -> None:
-    """Raise OutputError if the disk has no space for the shards that the folder lacks."""
-    pixels = job.images * job.channels * job.height * job.width
-    least = pixels + job.images if job.format == "idx" else pixels // MAX_COMPRESSION
-    present = 0
-    with suppress_own(OSError):  # there is no folder yet
-        present = sum(path.stat().st_size for path in (folder / SHARDS).iterdir())
-    require_space(folder, least - present)
+    """Raise OutputError if the disk has no space for the missing shards."""
+    pixels = job.num_images * job.channels * job.height * job.width
+    job_bytes = pixels + job.num_images if job.format == "idx" else pixels // MAX_COMPRESSION
+    existing_bytes = 0
+    with suppress_internal(OSError):  # there is no folder yet
+        existing_bytes = sum(path.stat().st_size for path in (folder / SHARDS).iterdir())
+    require_space(folder, job_bytes - existing_bytes)
 
 
 def _paths(folder: Path, job: Job, shard: Shard) -> list[Path]:
@@ -245,9 +252,9 @@ def _write_parquet(file: BinaryIO, batches: Iterator[Batch], job: Job) -> None:
     """Write images, labels, seed and indices as Parquet.
 
     An image is a binary value of channels * height * width bytes, channel by channel and row by
-    row. NumPy can view a column of them as one array without a copy. Of a fixed-size value,
-    fastparquet and NumPy would drop zero bytes at the end. As a list of uint8, Parquet would store
-    each pixel as a 32-bit integer with a repetition level.
+    row. NumPy can view a column of images as one array without a copy. With a fixed-size binary
+    type, fastparquet and NumPy would drop zero bytes at the end of an image. With a list of uint8,
+    Parquet would store each pixel as a 32-bit integer and a repetition level.
     """
     import pyarrow as pa
     from pyarrow import parquet

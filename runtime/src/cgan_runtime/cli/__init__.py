@@ -6,16 +6,16 @@ that a signal is handled from the first moment.
 
 
 def start(module: str) -> None:
-    """Run the command in a module, by its function main().
+    """Run the function main() of a command's module.
 
-    Importing the command takes time, and an exception of a signal handler could get lost in it or
-    look like a missing package. So a signal ends the process at once until the command runs, and
-    also after it has ended.
+    Until the command runs, and after it has ended, a signal ends the process at once. The import of
+    a command takes time, and an exception that a signal handler raises during an import can be lost
+    or become an ImportError.
     """
     try:
         from cgan_runtime.cli import signals
 
-        signals.handle(signals.exit_at_once)
+        signals.install_handler(signals.exit_at_once)
         from importlib import import_module
 
         import_module(module).main()

@@ -1,24 +1,26 @@
-"""The options that choose the classes, and what to write instead of a mistaken form of them."""
+"""The options --digit, --digits and --label, and suggestions of options for wrong arguments."""
 
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cgan_runtime.cli import options
+from cgan_runtime.errors import InputError
 
 OPTIONS = ("--digit", "--digits", "--label")
 NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-MAX_SUGGESTED = 100  # characters of a suggested value
-# By extension.
+MAX_SUGGESTED = 100  # largest number of characters of a suggested value
+# The option that takes a file, by its extension.
 FILE_OPTIONS = {".onnx": "--model", ".pt": "--model", ".png": "--output", ".npy": "--output"}
 
 
 class _Digit(options.Integer):
-    """A digit. The message about another value says what to write instead."""
+    """A digit from 0 to 9. The error for any other value suggests an option."""
 
     def __init__(self) -> None:
         super().__init__(0, 9)
@@ -27,7 +29,7 @@ class _Digit(options.Integer):
         try:
             return super().convert(value, param, ctx)
         except click.UsageError as error:
-            raise click.UsageError(f"{error.message}{_advice(str(value))}", ctx) from None
+            raise click.UsageError(f"{error.message}{_suggest_class(str(value))}", ctx) from None
 
 
 def _parse_digits(
@@ -37,7 +39,7 @@ def _parse_digits(
         return None
     if not re.fullmatch("[0-9]+", value):
         message = f"--digits must contain only 0-9, got {value!r}"
-        raise click.UsageError(f"{message}{_advice(value)}")
+        raise click.UsageError(f"{message}{_suggest_class(value)}")
     return tuple(map(int, value))
 
 
@@ -45,7 +47,7 @@ digit = click.option(
     "--digit",
     type=_Digit(),
     multiple=True,
-    help="Digit to generate, 0 to 9. Repeat it for several.",
+    help="Digit to generate, 0 to 9. Repeat the option for several digits.",
 )
 digits = click.option(
     "--digits",
@@ -57,7 +59,7 @@ label = click.option(
     "--label",
     metavar="NAME",
     multiple=True,
-    help="Class to generate, by its name in the model. Repeat it for several.",
+    help="Class to generate, by its name in the model. Repeat the option for several classes.",
 )
 
 
@@ -72,46 +74,69 @@ def select_classes(
     return label or tuple(map(str, digit or digits or ()))
 
 
-class Command(click.Command):
-    """A command without arguments. The message about an argument says which option it means."""
+def find_labels(
+    names: Sequence[str], class_names: Sequence[str], *, named_by_label: bool
+) -> list[int]:
+    """Return the labels of the requested class names, or all labels if there are none.
+
+    Unless the names come from --label, the error for a missing class suggests this option.
+    """
+    from cgan_runtime.labels import find_label
+
+    if not names:
+        return list(range(len(class_names)))
+    try:
+        return [find_label(name, class_names) for name in names]
+    except InputError as error:
+        if named_by_label:
+            raise
+        raise InputError(f"{error}, with --label") from error
+
+
+class OptionsOnlyCommand(click.Command):
+    """A command that takes only options. The error for an argument suggests the matching option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.allow_extra_args = True
-        rest = super().parse_args(ctx, args)
-        if rest and not ctx.resilient_parsing:
-            words = " ".join(rest)
-            option = _file_option(words)
-            advice = ""
-            if any(option in param.opts for param in self.params):
-                advice = f"; write {option} {shlex.quote(words)}"
-            elif "digit" in ctx.params:
-                # `--digits 20 26` and `--label Ankle boot` are one value.
-                values = [ctx.params[option.removeprefix("--")] for option in OPTIONS]
-                begun = next(filter(None, values), ())
-                joint = "" if values[0] or values[1] else " "
-                advice = _advice(" ".join([joint.join(map(str, begun)), *rest]).strip())
-            raise click.UsageError(f"{self.name} takes only options, got {words!r}{advice}", ctx)
-        return rest
+        arguments = super().parse_args(ctx, args)
+        if arguments and not ctx.resilient_parsing:
+            text, suggestion = " ".join(arguments), self._suggest_option(ctx, arguments)
+            raise click.UsageError(f"{self.name} takes only options, got {text!r}{suggestion}", ctx)
+        return arguments
+
+    def _suggest_option(self, ctx: click.Context, arguments: list[str]) -> str:
+        """Return the end of an error message that suggests an option for the arguments, or ""."""
+        text = " ".join(arguments)
+        option = _path_option(text)
+        if any(option in param.opts for param in self.params):
+            return f"; write {option} {shlex.quote(text)}"
+        if "digit" not in ctx.params:  # the command has no options for classes
+            return ""
+        # In `--digits 20 26` and `--label Ankle boot`, the arguments continue the option's value.
+        digit, digits, names = (ctx.params[option.removeprefix("--")] for option in OPTIONS)
+        number = "".join(map(str, digit or digits or ()))
+        words = [number] if number else names
+        return _suggest_class(" ".join([*words, *arguments]).strip())
 
 
-def _file_option(path: str) -> str | None:
-    """Return the option that takes such a file; for a directory, that of a run directory."""
+def _path_option(path: str) -> str | None:
+    """Return the option that takes a path of this type. A folder is taken for a run directory."""
     is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir() raises if the name is too long
     return "--model" if is_folder else FILE_OPTIONS.get(Path(path).suffix.lower())
 
 
-def _advice(text: str) -> str:
-    """Return the end of a message that says what to write instead of a text, or nothing."""
-    words = [NUMBER_WORDS.index(word) if word in NUMBER_WORDS else word for word in _words(text)]
-    joined = "".join(map(str, words))
+def _suggest_class(text: str) -> str:
+    """Return the end of an error message that suggests a class option for a text, or ""."""
     if len(text) > MAX_SUGGESTED:
         return ""
-    if re.fullmatch("[0-9]+", joined):
-        return f"; write --digit{'s' * (len(joined) > 1)} {joined}"
-    if re.search("[^\\W\\d_]", text) and not re.search("[0-9]", text):
+    words = re.split(r"[\s,;]+", text.lower().strip("[]()"))
+    digits = "".join(
+        str(NUMBER_WORDS.index(word)) if word in NUMBER_WORDS else word for word in words
+    )
+    if re.fullmatch("[0-9]+", digits):
+        option = "--digit" if len(digits) == 1 else "--digits"
+        return f"; write {option} {digits}"
+    has_letter = re.search(r"[^\W\d_]", text)
+    if has_letter and not re.search("[0-9]", text):
         return f"; for a class of this name, write --label {shlex.quote(text)}"
     return ""
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in re.split(r"[\s,;]+", text.lower().strip("[]()")) if word]

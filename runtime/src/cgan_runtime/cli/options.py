@@ -1,5 +1,6 @@
 """Command-line options that several commands have, and their types."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +13,12 @@ from cgan_runtime.errors import InputError
 
 Decorator: TypeAlias = Callable[[Any], Any]
 MAX_INT64, MAX_UINT64 = 2**63 - 1, 2**64 - 1
-HIDDEN_MAXIMUM = 2**31 - 1  # a message states such a maximum only if a value is larger
-STDOUT = "-"  # as --output
+HIDDEN_MAXIMUM = 2**31 - 1  # messages leave out a larger maximum, unless the value exceeds it
+STDOUT = "-"  # argument of --output that stands for stdout
 
 
 class Integer(click.ParamType):  # type: ignore[type-arg]  # not generic in older versions
-    """An integer in a range. In the help, click.IntRange would show 0<=x<=18446744073709551615."""
+    """An integer in a range. The help shows N; click.IntRange would show the long limits."""
 
     name = "N"
 
@@ -37,7 +38,7 @@ class Integer(click.ParamType):  # type: ignore[type-arg]  # not generic in olde
 
 
 def integer(name: str, minimum: int, maximum: int, text: str, **settings: Any) -> Decorator:
-    """Return click.option() with an integer from minimum to maximum, and text as its help."""
+    """Return an option that takes an integer from minimum to maximum, with text as its help."""
     return click.option(name, type=Integer(minimum, maximum), help=text, **settings)
 
 
@@ -60,8 +61,13 @@ def _parse_sha256(_ctx: click.Context, _param: click.Parameter, value: str | Non
         raise click.UsageError(f"--expect-sha256: {error}") from error
 
 
-def given(context: click.Context) -> set[str]:
-    """Return the options on the command line, such as --count."""
+def random_seed() -> int:
+    """Return a random seed, 0 <= seed < 2**32."""
+    return int.from_bytes(os.urandom(4), "little")
+
+
+def given_options(context: click.Context) -> set[str]:
+    """Return the names of the options that the user passed, such as --count."""
     source = click.core.ParameterSource.COMMANDLINE
     names = [name for name in context.params if context.get_parameter_source(name) is source]
     return {f"--{name.replace('_', '-')}" for name in names}
@@ -80,19 +86,17 @@ def threads(default: str) -> Decorator:
 
 
 def quiet(result: str = "") -> Decorator:
-    """Return the option --quiet; the help states the part of the result that is printed anyway."""
+    """Return the option --quiet; the help names the part of the result that is printed anyway."""
     printed = f"errors, warnings and {result}" if result else "errors and warnings"
     return click.option("--quiet", "-q", is_flag=True, help=f"Print only {printed}.")
 
 
-start = integer(
-    "--start",
-    0,
-    MAX_INT64,
-    "Index of the first image, to continue where an earlier run with this seed ended.",
-    default=0,
-    show_default=True,
-)
+def start(exception: str = "") -> Decorator:
+    """Return the option --start; the help states an exception to the meaning of the index."""
+    text = f"Index of the first image{exception}, to continue where an earlier run with this seed"
+    return integer("--start", 0, MAX_INT64, f"{text} ended.", default=0, show_default=True)
+
+
 model = click.option(
     "--model",
     type=click.Path(path_type=Path),
@@ -110,9 +114,9 @@ provider = click.option(
     default="auto",
     show_default=True,
     callback=_check_provider,
-    help="Execution provider of ONNX Runtime: cpu, cuda, or another that the installed onnxruntime "
-    "offers, such as cgan-check lists them; after a colon its options, such as cuda:device_id=1. "
-    "auto uses CUDA if it works, otherwise the CPU.",
+    help="Execution provider of ONNX Runtime: cpu, cuda or another one that cgan-check lists. "
+    "Options follow a colon, such as cuda:device_id=1. auto uses CUDA if it works, otherwise the "
+    "CPU.",
 )
 debug = click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
 version = click.version_option(__version__, message="%(prog)s %(version)s")

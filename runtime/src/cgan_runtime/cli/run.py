@@ -1,6 +1,5 @@
 """The command cgan-run."""
 
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from cgan_runtime.cli.terminal import is_terminal, show_preview
 from cgan_runtime.errors import InputError
 from cgan_runtime.files import to_file_name
 
-FILE_FORMATS = ("png", "npy")  # the others are folders
+FILE_FORMATS = ("png", "npy")  # formats with a single file; the output of the others is a folder
 # Options that apply to some formats only.
 OPTION_FORMATS = {
     "columns": ("png",),
@@ -22,10 +21,11 @@ OPTION_FORMATS = {
     "split": ("idx", "idx-gz"),
     "walk": FILE_FORMATS,
 }
-MAX_SINGLE_THREAD_IMAGES = 64  # one thread generates these before several threads have started
-MAX_SLUG_LENGTH = 20  # characters of the class names in a default file name
+# Up to this number of images, starting several threads takes longer than generating with one.
+MAX_SINGLE_THREAD_IMAGES = 64
+MAX_SLUG_LENGTH = 20  # largest number of characters of the class names in a default file name
 
-# Python -OO removes docstrings, so the help is not one.
+# The help is a constant, because python -OO removes docstrings.
 HELP = """\
 Generate images of handwritten digits, or of the classes that another model was trained on.
 
@@ -72,7 +72,7 @@ def _select_format(output: str | None, file_format: str | None) -> str:
     return extension
 
 
-@click.command("cgan-run", cls=class_options.Command, help=HELP, epilog=EXAMPLES)
+@click.command("cgan-run", cls=class_options.OptionsOnlyCommand, help=HELP, epilog=EXAMPLES)
 @class_options.digit
 @class_options.digits
 @class_options.label
@@ -85,7 +85,7 @@ def _select_format(output: str | None, file_format: str | None) -> str:
     show_default=True,
 )
 @options.seed(default="random")
-@options.start
+@options.start(" (with --same-noise: of the first row)")
 @noise_options.same_noise
 @noise_options.walk
 @noise_options.frames
@@ -101,18 +101,19 @@ def _select_format(output: str | None, file_format: str | None) -> str:
     "--output",
     "-o",
     metavar="PATH",
-    help="A .png or .npy file, a folder for the other formats, or - for stdout. A file that exists "
-    "is replaced. A folder that exists receives further images, but none of its own is replaced.  "
-    "[default: a name made of the classes and the seed, in the current folder]",
+    help="A .png or .npy file, a folder for the other formats, or - for stdout. An existing file "
+    "is replaced. Images are added to an existing folder, and never replace its images.  [default: "
+    "a name made of the classes and the seed, in the current folder]",
 )
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["png", "npy", "pngs", "idx", "idx-gz"]),
-    help="png: one picture of all images. npy: one uint8 array [n, channels, height, width]. pngs: "
-    "a folder with a PNG per image. idx: a folder with a labeled dataset in MNIST's format, which "
-    "torchvision.datasets.MNIST loads (gray only). idx-gz: the same, compressed.  [default: the "
-    "file extension of --output; png for stdout or without --output]",
+    help="png: one PNG that shows all images as a grid. npy: one uint8 array [n, channels, height, "
+    "width]. pngs: a folder with a PNG per image. idx: a folder with a labeled dataset in MNIST's "
+    "format, which torchvision.datasets.MNIST loads (gray only). idx-gz: this dataset compressed "
+    "with gzip, which torchvision does not load.  [default: from the extension of --output, "
+    "otherwise png]",
 )
 @options.integer(
     "--columns",
@@ -121,13 +122,13 @@ def _select_format(output: str | None, file_format: str | None) -> str:
     "Images per row of a PNG.  [default: one per class, or a square for a single class]",
 )
 @options.integer(
-    "--scale", 1, 64, "Enlarge each pixel of a PNG to N x N pixels, 1 to 64.  [default: 1]"
+    "--scale", 1, 64, "Enlarge each pixel of a PNG to N x N pixels; N is 1 to 64.  [default: 1]"
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "t10k"]),
-    help="Write an IDX dataset as MNIST's training or test split. A second run adds the other "
-    "split; until then, torchvision cannot load that one.  [default: train]",
+    help="Write an IDX dataset as MNIST's training or test split. A second run can add the other "
+    "split; until then, torchvision loads only this one.  [default: train]",
 )
 @click.option(
     "--preview/--no-preview",
@@ -170,9 +171,9 @@ def command(
     quiet: bool,
     debug: bool,
 ) -> None:
-    """Generate images of handwritten digits, or of another model's classes."""
+    """Run cgan-run with parsed options."""
     requested = class_options.select_classes(digit, digits, label)
-    noise_options.check(options.given(context))
+    noise_options.check(options.given_options(context))
     file_format = _select_format(output, file_format)
     if output == STDOUT and is_terminal(sys.stdout):
         raise click.UsageError(
@@ -183,16 +184,15 @@ def command(
     _check_formats(file_format, values)
 
     runner.require_memory()
-    from cgan_runtime.cli.image_output import Output, Run
+    from cgan_runtime.cli.image_output import ImageRequest, ImageWriter
     from cgan_runtime.cli.noise_source import NoiseRequest, read_noise
     from cgan_runtime.generator import ImageGenerator
     from cgan_runtime.inference.session import limit_log
-    from cgan_runtime.labels import find_labels
 
     limit_log()
-    request = NoiseRequest(
+    noise_request = NoiseRequest(
         count=count,
-        seed=int.from_bytes(os.urandom(4), "little") if seed is None else seed,
+        seed=options.random_seed() if seed is None else seed,
         start=start,
         same_noise=same_noise,
         walk=walk,
@@ -200,21 +200,25 @@ def command(
         file=read_noise(noise) if noise else None,
         truncation=truncation,
     )
-    if threads is None and request.least_images(len(requested)) <= MAX_SINGLE_THREAD_IMAGES:
+    estimate = noise_request.estimate_images(len(requested))
+    if threads is None and estimate <= MAX_SINGLE_THREAD_IMAGES:
         threads = 1
     with ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
         class_names = generator.info.class_names
-        labels = find_labels(requested, class_names, by_digit=not label)
-        source = request.source(generator.info, len(labels))
-        names = [class_names[each] for each in labels]
+        labels = class_options.find_labels(requested, class_names, named_by_label=bool(label))
+        source = noise_request.source(generator.info, len(labels))
+        names = [class_names[index] for index in labels]
         path = output or _default_output(names, source.name, file_format, shard)
-        part = _shard_range(source.images, shard)
-        run = Run(generator, labels, source, part, request.frames if walk else None)
-        shown = Output(path, file_format, columns, scale or 1, split or "train", quiet).write(run)
+        part = _shard_range(source.num_images, shard)
+        images = ImageRequest(
+            generator, labels, source, part, noise_request.frames if walk else None
+        )
+        writer = ImageWriter(path, file_format, columns, scale or 1, split or "train", quiet)
+        first_images = writer.write(images)
     if path == STDOUT or quiet:
         return
     if preview and is_terminal(sys.stdout):
-        show_preview(shown, run.count)
+        show_preview(first_images, images.count)
     runner.echo_path(path, f"  {source.summary}")
 
 
@@ -240,7 +244,7 @@ def _shard_range(total: int, shard: tuple[int, int]) -> range:
 def _default_output(
     names: list[str], noise_name: str, file_format: str, shard: tuple[int, int]
 ) -> str:
-    """Return the default output path for these classes, such as digits-2026-seed-7.png."""
+    """Return the default output path, such as digits-2026-seed-7.png."""
     if all(re.fullmatch("[0-9]", name) for name in names):
         prefix = "digit" if len(names) == 1 else "digits"
         slug = f"{prefix}-{''.join(names)[:MAX_SLUG_LENGTH]}"

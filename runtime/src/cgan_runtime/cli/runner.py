@@ -24,13 +24,13 @@ from cgan_runtime.errors import CganError, StoppedError, printable
 from cgan_runtime.files import is_writing
 
 FAILED, USAGE = 1, 2
-MIN_MEGABYTES = 192  # of address space: Python, NumPy, ONNX Runtime and a few images
+MIN_MEGABYTES = 192  # address space for Python, NumPy, ONNX Runtime and a few images
 _STDOUT_ERRORS = "cgan-stdout"  # name of the encoding error handler of stdout
-_IMPORT_SYSTEM = "<frozen importlib._bootstrap>"  # file name of its frames
+_IMPORT_SYSTEM = "<frozen importlib._bootstrap>"  # file name in frames of Python's import system
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP arrived. `except Exception` must not catch it."""
+    """SIGTERM or SIGHUP arrived. A BaseException, which `except Exception` does not catch."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
@@ -39,7 +39,7 @@ class Terminated(BaseException):
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command with these arguments, by default sys.argv[1:], and exit with its exit code."""
-    # NumPy's OpenBLAS would start a thread for each core, which no command needs, and would end the
+    # Otherwise NumPy's OpenBLAS starts a thread per core, which no command needs, and ends the
     # process if the system refuses one.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -56,10 +56,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
             )
         sys.exit(code or 0)
     except click.UsageError as error:
-        message, see_help = error.format_message(), f"see {command.name} --help"
-        if "; " in message or message.endswith("?"):
-            _exit(f"{message} ({see_help})", USAGE)
-        _exit(f"{message.removesuffix('.')}; {see_help}", USAGE)
+        _exit(_add_help_hint(error.format_message(), f"see {command.name} --help"), USAGE)
     except click.ClickException as error:
         _exit(error.format_message(), FAILED)
     except (KeyboardInterrupt, click.Abort):
@@ -69,6 +66,8 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
     except Exception as error:
         if received and not isinstance(error, StoppedError):  # native code replaced the exception
             _exit_by_signal(received[0])
+        if isinstance(error, OSError):
+            _discard_stdout()
         description = _describe(error)
         if description is None or "--debug" in arguments:
             raise
@@ -76,9 +75,9 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
 
 
 def run_quickly(command: click.Command) -> NoReturn:
-    """Do what run() does with a faster exit, for commands that do not need PyTorch.
+    """Run a command like run(), but exit with os._exit(), for commands that do not need PyTorch.
 
-    os._exit() skips the teardown of NumPy and ONNX Runtime, which takes 25 ms.
+    This skips the teardown of NumPy and ONNX Runtime, which takes 25 ms.
     """
     try:
         run(command)
@@ -92,10 +91,10 @@ def run_quickly(command: click.Command) -> NoReturn:
 
 
 def require_memory(megabytes: int = MIN_MEGABYTES, purpose: str = "generating images") -> None:
-    """Raise click.ClickException if the address space is limited to fewer megabytes (MiB).
+    """Raise click.ClickException if the limit of the address space is below `megabytes` MiB.
 
-    Without this check, OpenBLAS or PyTorch would end the process with a message of its own. The
-    purpose is the activity that needs the memory; the message names it.
+    Without this check, OpenBLAS or PyTorch would end the process, with an unclear message. The
+    error message names the purpose, which is what needs the memory.
     """
     try:
         import resource
@@ -104,16 +103,16 @@ def require_memory(megabytes: int = MIN_MEGABYTES, purpose: str = "generating im
     limit = resource.getrlimit(resource.RLIMIT_AS)[0] // 2**20
     if 0 <= limit < megabytes:  # -1 means that there is no limit
         raise click.ClickException(
-            f"the address space is limited to {limit} MB (ulimit -v), but {purpose} needs "
-            f"{megabytes} MB; raise the limit"
+            f"the address space is limited to {limit} MiB (ulimit -v), but {purpose} needs "
+            f"{megabytes} MiB; raise the limit"
         )
 
 
 def echo_path(path: object, text: str = "") -> None:
-    """Print a path and a text, for a script with all its characters, on a terminal without risk."""
+    """Print a path and a text. On a terminal, control characters are escaped."""
     line = f"{path}{text}"
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    # With color=True, click does not remove an escape sequence from the path.
+    # Without color=True, click removes escape sequences, so a script would get a wrong path.
     click.echo(printable(line) if is_terminal else line, color=True)
 
 
@@ -129,7 +128,7 @@ def json_text(value: object) -> str:
     """Return a value as JSON; characters that stdout cannot encode are escaped.
 
     Raises:
-        ValueError: a number is not finite, which JSON cannot express.
+        ValueError: a number is not finite: JSON has no notation for it.
     """
     import json
 
@@ -153,8 +152,11 @@ codecs.register_error(_STDOUT_ERRORS, _encode_for_stdout)
 
 @contextmanager
 def _raised_signals(received: list[int]) -> Iterator[None]:
-    """Raise KeyboardInterrupt or Terminated in the block if a signal arrives; record its number."""
-    previous = signals.handle(partial(_raise, received))
+    """If a signal arrives within the block, record its number, and raise an exception there.
+
+    The exception is KeyboardInterrupt for SIGINT, otherwise Terminated.
+    """
+    previous = signals.install_handler(partial(_raise, received))
     try:
         yield
     finally:
@@ -163,8 +165,9 @@ def _raised_signals(received: list[int]) -> Iterator[None]:
 
 
 def _raise(received: list[int], number: int, frame: FrameType | None) -> NoReturn:
-    # Native modules turn an exception during their import into an ImportError, and callbacks of
-    # the import system drop it. While no file is being written, there is nothing to clean up.
+    # An exception that is raised during an import can be lost: native modules turn it into an
+    # ImportError, and callbacks of the import system drop it. If no file is being written, there is
+    # nothing to clean up.
     if _is_importing(frame) and not is_writing():
         signals.exit_at_once(number)
     received.append(number)
@@ -179,22 +182,36 @@ def _is_importing(frame: FrameType | None) -> bool:
     return False
 
 
+def _add_help_hint(message: str, hint: str) -> str:
+    """Add what to do to the message of a wrong usage.
+
+    Some messages already say it after a semicolon, or ask "Did you mean ...?".
+    """
+    if "; " in message or message.endswith("?"):
+        return f"{message} ({hint})"
+    return f"{message.removesuffix('.')}; {hint}"
+
+
 def _describe(error: Exception) -> str | None:
-    """Return the message for an expected error, or None for a bug, which keeps its traceback."""
+    """Return the message for an expected error, or None for a bug, whose traceback is shown."""
     if isinstance(error, CganError):
         return str(error)
-    if isinstance(error, MemoryError) or (
+    lacks_memory = isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)  # raised by PyTorch
         and re.search("allocate memory|enough memory|out of memory", str(error))
-    ):
+    )
+    if lacks_memory:
         return "not enough memory; generate or process fewer images at a time"
     if isinstance(error, OSError):
-        # Discard what is left in stdout's buffer: Python would try to write it again at exit.
-        if sys.stdout is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         reason = error.strerror or error
         return f"input or output failed: {reason}; free some space, or check the paths"
     return None
+
+
+def _discard_stdout() -> None:
+    """Discard the rest of stdout's buffer, which Python would try to write again at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _exit_by_signal(number: int) -> NoReturn:

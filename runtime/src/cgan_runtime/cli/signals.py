@@ -1,6 +1,6 @@
 """The signals that end a command: SIGINT, SIGTERM and SIGHUP.
 
-This module imports nothing that is slow, because it is needed before the command is imported.
+This module has only fast imports, because it is imported before the command.
 """
 
 import os
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 NUMBERS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-EXIT_CODE_BASE = 128  # a shell reports this number plus the number of the signal
+EXIT_CODE_BASE = 128  # the exit code is this number plus the number of the signal, as in a shell
 
 
-def handle(handler: "Handler") -> "dict[int, Any]":
-    """Install a handler of each signal that is not ignored, as nohup does; return the old ones."""
-    previous = {number: signal.getsignal(number) for number in NUMBERS}
-    for number, old in previous.items():
-        if old is not signal.SIG_IGN:
+def install_handler(handler: "Handler") -> "dict[int, Any]":
+    """Install a handler for each signal, and return the previous handlers by signal number.
+
+    Signals that are ignored, for example under nohup, stay ignored.
+    """
+    previous_handlers = {number: signal.getsignal(number) for number in NUMBERS}
+    for number, previous in previous_handlers.items():
+        if previous is not signal.SIG_IGN:
             signal.signal(number, handler)
-    return previous
+    return previous_handlers
 
 
 def message(number: int) -> str:

@@ -1,5 +1,6 @@
 """Output for terminals: a preview of the first images, and a progress bar."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -34,7 +35,7 @@ def progress_bar(
 
 
 def with_progress(batches: "Iterable[Batch]", count: int) -> "Iterator[Batch]":
-    """Yield the batches of a run of count images, with a progress bar if there are many."""
+    """Yield the batches. If the run has many images (count), show a progress bar."""
     with progress_bar(count, MIN_PROGRESS_IMAGES) as advance:
         for batch in batches:
             yield batch
@@ -42,17 +43,17 @@ def with_progress(batches: "Iterable[Batch]", count: int) -> "Iterator[Batch]":
 
 
 def keep_first(batches: "Iterable[Batch]", kept: list[Any]) -> "Iterator[Batch]":
-    """Yield the batches, and append copies of the run's first images to a list of arrays."""
-    missing = MAX_PREVIEW_IMAGES
+    """Yield the batches, and append arrays of the run's first images to a list."""
+    remaining = MAX_PREVIEW_IMAGES
     for batch in batches:
-        if missing > 0:
-            kept.append(batch.images[:missing].copy())
-            missing -= len(batch.images)
+        if remaining > 0:
+            kept.append(batch.images[:remaining].copy())
+            remaining -= len(batch.images)
         yield batch
 
 
 def show_preview(kept: list[Any], count: int) -> None:
-    """Print the kept images of a run of count images, as many per row as fit the terminal."""
+    """Print the kept images, as many per row as fit the terminal. The run has count images."""
     from shutil import get_terminal_size
 
     import numpy as np
@@ -61,8 +62,9 @@ def show_preview(kept: list[Any], count: int) -> None:
 
     images, terminal_width = np.concatenate(kept), get_terminal_size().columns
     height, width = images.shape[2:]
-    largest = min(MAX_PREVIEW_SIDE, terminal_width)
-    images = shrink(images, max(-(-width // largest), -(-height // MAX_PREVIEW_SIDE)))
+    max_width = min(MAX_PREVIEW_SIDE, terminal_width)
+    factor = max(math.ceil(width / max_width), math.ceil(height / MAX_PREVIEW_SIDE))
+    images = shrink(images, factor)
     columns = max(1, min(len(images), terminal_width // images.shape[3]))
     has_blocks = _can_print("█▀▄")
     for first in range(0, len(images), columns):
@@ -85,8 +87,9 @@ def _can_print(text: str) -> bool:
 
 
 def _has_colors() -> bool:
-    """Return whether the terminal declares 24-bit color, and the user does not object to colors.
+    """Return whether to use 24-bit color.
 
-    COLORTERM is the convention of terminals for the former, NO_COLOR (no-color.org) that of users.
+    A terminal that supports it sets COLORTERM; a user who wants no colors sets NO_COLOR
+    (no-color.org).
     """
     return os.environ.get("COLORTERM") in ("truecolor", "24bit") and not os.environ.get("NO_COLOR")

@@ -1,1 +1,1 @@
-"""Internal: the measurements and device properties that cgan-check reports."""
+"""Internal: what cgan-check reports about the device, the golden sample and the speed."""

@@ -1,10 +1,7 @@
 """Check whether this device generates the expected images, and report its providers and speed."""
 
-import logging
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,26 +11,29 @@ import numpy as np
 import cgan_runtime
 from cgan_runtime.diagnostics.speed import Speed, measure_speed
 from cgan_runtime.generator import ImageGenerator
-from cgan_runtime.inference import cuda_diagnostics, session
+from cgan_runtime.inference import cuda_diagnostics
+from cgan_runtime.inference.session import import_onnxruntime
 from cgan_runtime.model_file.contract import CONTRACT_VERSION, ModelInfo
-from cgan_runtime.providers import AUTO, CPU, CUDA, parse_provider, properties
+from cgan_runtime.providers import AUTO, CPU, CUDA, find_provider, parse_provider
 
 
 @dataclass(frozen=True)
 class DeviceReport:
     """Result of check_device()."""
 
-    versions: dict[str, str]  # of this package, Python, platform, onnxruntime and numpy
-    onnxruntime_distributions: dict[str, str]  # installed ones: versions by name
-    available_providers: list[str]  # onnxruntime's names
+    versions: dict[str, str]  # versions of this package, Python, platform, onnxruntime and numpy
+    onnxruntime_distributions: dict[str, str]  # version of each installed distribution
+    available_providers: list[str]  # providers of the installed onnxruntime, by their full names
     provider: str  # provider of the session
-    nodes: dict[str, int]  # that each provider computes; {} if that is unknown, or on the CPU
-    no_cuda_reason: str | None  # why "auto" does not use CUDA where it could, and what to do
-    model: dict[str, Any]  # path, size, hash and metadata
-    golden_images: int
-    golden_max_error: int  # maximum pixel error, 0-255
+    node_counts: dict[str, int]  # number of graph nodes by provider; {} for the CPU or if unknown
+    # Why provider "auto" does not use CUDA, and what to do. None if it does, if another provider
+    # was requested, or if there is no NVIDIA device.
+    no_cuda_reason: str | None
+    model: dict[str, Any]  # path, size, SHA-256 and metadata of the model
+    golden_images: int  # number of images in the golden sample
+    golden_max_error: int  # max pixel error of the golden sample, 0-255
     golden_tolerance: int  # largest allowed golden_max_error
-    load_seconds: float
+    load_seconds: float  # time to load the model
     speed: Speed
 
     @property
@@ -52,12 +52,9 @@ def check_device(
 
     The arguments and errors are those of ImageGenerator.
     """
-    onnxruntime = session.import_onnxruntime()
+    onnxruntime = import_onnxruntime()
     started = time.perf_counter()
-    with (
-        _captured_warnings() as warnings,
-        ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator,
-    ):
+    with ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
         load_seconds = time.perf_counter() - started
         info, golden = generator.info, generator.info.golden
         images = generator.generate(list(golden.labels), seed=golden.seed)
@@ -74,8 +71,8 @@ def check_device(
             onnxruntime_distributions=cuda_diagnostics.onnxruntime_distributions(),
             available_providers=list(onnxruntime.get_available_providers()),
             provider=generator.provider,
-            nodes=generator.nodes,
-            no_cuda_reason=_no_cuda_reason(provider, generator.provider, warnings),
+            node_counts=generator.node_counts,
+            no_cuda_reason=_no_cuda_reason(provider, generator),
             model={
                 "path": str(generator.model_path),
                 "size_bytes": generator.model_size,
@@ -97,12 +94,12 @@ def check_device(
         )
 
 
-def _no_cuda_reason(requested: str, obtained: str, warnings: list[str]) -> str | None:
-    """Return why "auto" does not use CUDA, on a machine where it could."""
-    if parse_provider(requested)[0] != AUTO or obtained == CUDA:
+def _no_cuda_reason(requested: str, generator: ImageGenerator) -> str | None:
+    """Return why "auto" does not use CUDA; None if it does, or if there is no NVIDIA device."""
+    if parse_provider(requested)[0] != AUTO or generator.provider == CUDA:
         return None
-    if warnings or cuda_diagnostics.driver_problem():  # without a device, CUDA is no choice
-        return "; ".join(warnings) or None
+    if generator.no_cuda_reason or cuda_diagnostics.driver_problem():
+        return generator.no_cuda_reason
     return cuda_diagnostics.explain_cuda_not_offered()
 
 
@@ -110,28 +107,5 @@ def golden_tolerance(provider: str, info: ModelInfo) -> int:
     """Return the largest allowed pixel error (0-255) of the golden sample."""
     if info.bit_exact and provider == CPU:
         return 0
-    row = properties(provider)
+    row = find_provider(provider)
     return row.int8_tolerance if info.precision == "int8" else row.float_tolerance
-
-
-class _Messages(logging.Handler):
-    """Keeps the causes of warnings."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the arguments of a message."""
-        self.texts.append(", ".join(map(str, record.args or ())))
-
-
-@contextmanager
-def _captured_warnings() -> Iterator[list[str]]:
-    """Collect why the provider "auto" does not use CUDA, which open_session() logs."""
-    logger, handler = logging.getLogger(session.__name__), _Messages()
-    logger.addHandler(handler)
-    try:
-        yield handler.texts
-    finally:
-        logger.removeHandler(handler)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.model_file.contract import MAX_BATCH
 
-ROUNDS = 9
+ROUNDS = 9  # number of measurements, of which the median counts
 MIN_ROUND_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Medians over several rounds. Other work on the machine makes them worse."""
+    """Latency and throughput: medians of several rounds. Other work on the machine worsens them."""
 
     latency: float  # seconds for one image, including its noise
     throughput: float  # images per second in batches of MAX_BATCH
@@ -22,7 +22,7 @@ class Speed:
 def measure_speed(generator: ImageGenerator) -> Speed:
     """Measure latency and throughput, which takes about half a second."""
     labels = [index % generator.info.classes for index in range(MAX_BATCH)]
-    latency, batch_seconds = (_seconds(generator, batch) for batch in (labels[:1], labels))
+    latency, batch_seconds = _seconds(generator, labels[:1]), _seconds(generator, labels)
     return Speed(latency=latency, throughput=MAX_BATCH / batch_seconds)
 
 

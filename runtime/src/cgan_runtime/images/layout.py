@@ -1,11 +1,12 @@
-"""Arrange images in a grid of pixels, or show them with block characters on a terminal."""
+"""Arrange images in a grid of pixels, or as block characters for a terminal."""
 
+import math
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-MIN_BLOCK_PIXEL = 128  # pixel values from here on are shown as a block character
+MIN_BLOCK_PIXEL = 128  # block characters show pixels with at least this value
 UPPER_HALF_BLOCK, RESET_COLORS = "▀", "\x1b[0m"
 
 
@@ -21,30 +22,30 @@ def grid(images: NDArray[np.uint8], columns: int, scale: int = 1) -> NDArray[np.
         uint8 [rows * height * scale, columns * width * scale, channels].
     """
     count, channels, height, width = images.shape
-    rows = -(-count // columns)
+    rows = math.ceil(count / columns)
     cells = np.zeros((rows * columns, channels, height, width), np.uint8)
     cells[:count] = images
-    page = cells.reshape(rows, columns, channels, height, width)
-    page = page.transpose(0, 3, 1, 4, 2)  # [rows, height, columns, width, channels]
-    flat = np.ascontiguousarray(page).reshape(rows * height, columns * width, channels)
-    return flat if scale == 1 else flat.repeat(scale, axis=0).repeat(scale, axis=1)
+    split = cells.reshape(rows, columns, channels, height, width)
+    split = split.transpose(0, 3, 1, 4, 2)  # [rows, height, columns, width, channels]
+    sheet = np.ascontiguousarray(split).reshape(rows * height, columns * width, channels)
+    return sheet if scale == 1 else sheet.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def shrink(images: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """Replace squares of factor x factor pixels by their mean.
 
     Args:
-        images: uint8 [n, channels, height, width]. Where the factor does not divide a side, the
-            last pixels are repeated.
+        images: uint8 [n, channels, height, width]. If the factor does not divide a side, the last
+            pixels are repeated.
         factor: 1 or more.
 
     Returns:
         uint8 [n, channels, ceil(height / factor), ceil(width / factor)].
     """
     count, channels, height, width = images.shape
-    missing = [(0, 0), (0, 0), (0, -height % factor), (0, -width % factor)]
-    padded = np.pad(images, missing, mode="edge")
-    squares = padded.reshape(count, channels, -(-height // factor), factor, -1, factor)
+    padding = [(0, 0), (0, 0), (0, -height % factor), (0, -width % factor)]
+    padded = np.pad(images, padding, mode="edge")
+    squares = padded.reshape(count, channels, math.ceil(height / factor), factor, -1, factor)
     return np.asarray(squares.mean(axis=(3, 5)).round(), np.uint8)
 
 
@@ -53,7 +54,7 @@ def to_block_characters(
 ) -> str:
     """Show a grid of images as text, with one character per pair of vertically adjacent pixels.
 
-    The lines have at most columns * width characters: half blocks, or ASCII. A pixel is shown if
+    A line has at most columns * width characters, either half blocks or ASCII. A pixel is shown if
     the mean of its channels is at least 128. Empty lines at the top and bottom are removed.
     """
     foreground = grid(images, columns).mean(axis=2) >= MIN_BLOCK_PIXEL
@@ -67,13 +68,13 @@ def to_block_characters(
 def to_color_blocks(images: NDArray[np.uint8], columns: int) -> str:
     """Show a grid of images as text in 24-bit color (ISO 8613-6, as xterm implements it).
 
-    The lines have columns * width upper half blocks. The color of a block is that of a pixel, and
-    its background that of the pixel below.
+    A line has columns * width upper half blocks. The foreground color of a block shows a pixel, and
+    the background color shows the pixel below.
     """
-    page = grid(images, columns)
-    if len(page) % 2:
-        page = np.pad(page, ((0, 1), (0, 0), (0, 0)))
-    colors = np.broadcast_to(page, (*page.shape[:2], 3))  # gray has equal red, green and blue
+    sheet = grid(images, columns)
+    if len(sheet) % 2:
+        sheet = np.pad(sheet, ((0, 1), (0, 0), (0, 0)))
+    colors = np.broadcast_to(sheet, (*sheet.shape[:2], 3))  # gray has equal red, green and blue
     pairs = np.concatenate([colors[::2], colors[1::2]], axis=2)  # [lines, width, 6]
     return "\n".join(
         "".join(

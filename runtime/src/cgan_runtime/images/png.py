@@ -1,7 +1,7 @@
-"""Write PNG files with 8 bits a channel, and animated ones (W3C, PNG, third edition, 2025).
+"""Write PNG and animated PNG files with 8 bits per channel (W3C, PNG, third edition, 2025).
 
-An imaging library would take longer to import than an image takes to generate, and would hold the
-whole picture in memory.
+Importing an imaging library would take longer than generating an image, and the library would hold
+the whole file in memory.
 """
 
 import itertools
@@ -18,23 +18,25 @@ from cgan_runtime.images.layout import grid
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BIT_DEPTH, NO_FILTER = 8, 0
-COLOR_TYPES = {1: 0, 3: 2}  # by number of channels: grayscale, RGB
-FRAME_MS, END_MS = 60, 600  # how long an animation shows a frame, and its first and last frame
-FOREVER, KEEP_FRAME, REPLACE_FRAME = 0, 0, 0  # codes of an animation
+COLOR_TYPES = {1: 0, 3: 2}  # PNG's codes of grayscale and RGB, by number of channels
+FRAME_MS, END_MS = 60, 600  # duration of an animation's frame, and of its first and last frame
+# PNG's codes for the number of repetitions, what happens to a frame at its end, and how the next
+# frame is drawn.
+FOREVER, KEEP_FRAME, REPLACE_FRAME = 0, 0, 0
 
 
 def encode_png(
-    bands: Iterable[NDArray[np.uint8]], shape: tuple[int, ...], text: Mapping[str, str]
+    bands: Iterable[NDArray[np.uint8]], shape: tuple[int, ...], metadata: Mapping[str, str]
 ) -> Iterator[bytes]:
     """Yield the parts of a PNG file.
 
     Args:
-        bands: uint8 [rows, width, channels] each; they follow each other from top to bottom.
-        shape: (height, width, channels) of all bands together; height and width are 1 to
-            2**31 - 1, channels 1 for gray or 3 for RGB.
-        text: metadata, whose keywords have 1 to 79 Latin-1 characters.
+        bands: horizontal bands from top to bottom, each uint8 [rows, width, channels].
+        shape: (height, width, channels) of the file; height and width are 1 to 2**31 - 1, channels
+            1 for gray or 3 for RGB.
+        metadata: text by keyword; keywords have 1 to 79 Latin-1 characters.
     """
-    yield _head(shape, text)
+    yield _head(shape, metadata)
     compressor = zlib.compressobj()
     for band in bands:
         if compressed := compressor.compress(_filtered(band)):
@@ -46,20 +48,20 @@ def encode_animation(
     frames: Iterable[NDArray[np.uint8]],
     count: int,
     shape: tuple[int, ...],
-    text: Mapping[str, str],
+    metadata: Mapping[str, str],
 ) -> Iterator[bytes]:
     """Yield the parts of an animated PNG, which repeats forever.
 
     Programs without support for animations show the first frame.
 
     Args:
-        frames: uint8 [height, width, channels] each.
+        frames: frames, each uint8 [height, width, channels].
         count: number of frames, 1 to 2**30.
         shape: (height, width, channels), as for encode_png().
-        text: metadata, as for encode_png().
+        metadata: as for encode_png().
     """
-    yield _head(shape, text) + _chunk(b"acTL", struct.pack(">II", count, FOREVER))
-    sequence = itertools.count()  # fcTL and fdAT share their numbers
+    yield _head(shape, metadata) + _chunk(b"acTL", struct.pack(">II", count, FOREVER))
+    sequence = itertools.count()  # the chunks fcTL and fdAT are numbered together
     for number, frame in enumerate(frames):
         duration = END_MS if number in (0, count - 1) else FRAME_MS
         size_and_offset = (shape[1], shape[0], 0, 0)
@@ -82,7 +84,7 @@ def png(images: NDArray[np.uint8], columns: int | None = None, scale: int = 1) -
         scale: factor by which each pixel is enlarged in both directions.
 
     Raises:
-        InputError: the images have another type or shape, or columns or scale is less than 1.
+        InputError: the images have an unexpected type or shape, or columns or scale is less than 1.
     """
     array = np.asarray(images)
     is_image = array.dtype == np.uint8 and array.ndim == 4 and array.shape[1] in COLOR_TYPES
@@ -94,22 +96,23 @@ def png(images: NDArray[np.uint8], columns: int | None = None, scale: int = 1) -
     columns = math.ceil(len(array) ** 0.5) if columns is None else columns
     if columns < 1 or scale < 1:
         raise InputError(f"columns is {columns} and scale {scale}; give 1 or more")
-    page = grid(array, columns, scale)
-    return b"".join(encode_png([page], page.shape, {}))
+    sheet = grid(array, columns, scale)
+    return b"".join(encode_png([sheet], sheet.shape, {}))
 
 
-def _head(shape: tuple[int, ...], text: Mapping[str, str]) -> bytes:
+def _head(shape: tuple[int, ...], metadata: Mapping[str, str]) -> bytes:
+    """Return the signature, the header and the metadata of a file."""
     height, width, channels = shape
     header = struct.pack(">IIBBBBB", width, height, BIT_DEPTH, COLOR_TYPES[channels], 0, 0, 0)
-    keywords = (  # uncompressed UTF-8
+    text_chunks = (  # without compression
         _chunk(b"iTXt", keyword.encode("latin-1") + b"\0" * 5 + value.encode())
-        for keyword, value in text.items()
+        for keyword, value in metadata.items()
     )
-    return SIGNATURE + _chunk(b"IHDR", header) + b"".join(keywords)
+    return SIGNATURE + _chunk(b"IHDR", header) + b"".join(text_chunks)
 
 
 def _filtered(band: NDArray[np.uint8]) -> bytes:
-    """Return rows of pixels, each after the code of its filter."""
+    """Return the rows of a band, each with the code of its filter before its pixels."""
     rows = np.full((len(band), 1 + band[0].size), NO_FILTER, np.uint8)
     rows[:, 1:] = band.reshape(len(band), -1)
     return rows.tobytes()

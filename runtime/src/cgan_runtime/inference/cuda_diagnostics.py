@@ -7,6 +7,8 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
+from cgan_runtime.inference.native_errors import NO_REASON
+
 REINSTALL = (
     "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'cgan-runtime[gpu]', "
     "or use the provider cpu"
@@ -16,21 +18,23 @@ INSTALL_LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]', or use the provi
 
 
 def onnxruntime_distributions() -> dict[str, str]:
-    """Return the distributions that installed the files of onnxruntime: versions by name.
+    """Return the distributions that installed the imported onnxruntime: versions by name.
 
-    There should be one. Others only have similar names, such as onnxruntime-extensions, or lie in a
-    folder that Python searches later.
+    There should be exactly one. Distributions with a similar name (onnxruntime-extensions), or in a
+    folder that Python searches later, do not count.
     """
     imported = getattr(sys.modules.get("onnxruntime"), "__file__", None)
     owners = {}
-    for each in distributions():
-        path = os.path.realpath(str(each.locate_file(INIT_FILE)))
-        if _owns_onnxruntime(each) and imported in (None, path, str(each.locate_file(INIT_FILE))):
-            owners[each.metadata["Name"] or "unknown"] = each.version
+    for distribution in distributions():
+        path = str(distribution.locate_file(INIT_FILE))
+        is_imported = imported in (None, path, os.path.realpath(path))
+        if is_imported and _owns_onnxruntime(distribution):
+            owners[distribution.metadata["Name"] or "unknown"] = distribution.version
     return dict(sorted(owners.items()))
 
 
 def _owns_onnxruntime(distribution: Distribution) -> bool:
+    """Return whether a distribution lists onnxruntime among its files or its packages."""
     record = distribution.read_text("RECORD")
     if record is not None:
         return f"\n{INIT_FILE}," in f"\n{record}"
@@ -50,21 +54,24 @@ def explain_cuda_not_offered() -> str:
         return f"the installed {name} has no CUDA for this platform; use the provider cpu"
     if names == ["onnxruntime"]:
         return f"it is the CPU build; {REINSTALL}"
-    name = names[0] if names else "a build of its own"
-    return f"it is {name}; use the provider cpu, or another of its providers"
+    build = f"it is {names[0]}" if names else "it was not installed by pip"
+    return f"{build}; use the provider cpu, or another one that cgan-check lists"
 
 
 def explain_cuda_not_obtained(onnxruntime: Any, reason: str = "") -> str:
-    """Return why a session did not get CUDA and what to do, given onnxruntime's own reason."""
+    """Return why a session did not get CUDA and what to do, given the reason of onnxruntime."""
     return (
         driver_problem()
         or _library_problem(Path(onnxruntime.__file__).parent / "capi")
-        or f"{reason or 'it gives no reason'}; look at nvidia-smi, or use the provider cpu"
+        or f"{reason or NO_REASON}; look at nvidia-smi, or use the provider cpu"
     )
 
 
 def driver_problem() -> str | None:
-    """Return what is wrong with NVIDIA's driver (CUDA driver API: cuInit, cuDeviceGetCount)."""
+    """Return what is wrong with NVIDIA's driver, or None if it finds a device.
+
+    CUDA driver API: cuInit, cuDeviceGetCount.
+    """
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(name)
@@ -79,7 +86,7 @@ def driver_problem() -> str | None:
 
 def _library_problem(folder: Path) -> str | None:
     """Load onnxruntime's CUDA library; if that fails, return which library is missing."""
-    if os.name == "nt":  # the Windows loader does not name it
+    if os.name == "nt":  # the error of the Windows loader does not name the missing library
         return f"a CUDA or cuDNN library is missing; {INSTALL_LIBRARIES}"
     try:
         for name in ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"):

@@ -1,8 +1,8 @@
-"""Leave the sessions of the parent process alone in a forked child.
+"""Replace the sessions that a forked child inherits from its parent process.
 
 A fork copies only the thread that forks. The destructor of a session with several threads waits for
-all of them, so that the child would hang or crash when it exits. Therefore the child never destroys
-the sessions that it inherits, and their owners open new ones.
+all of them, so the child would hang or crash when it exits. Therefore the child never destroys
+inherited sessions, and the owners of these sessions open new ones.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ def abandon_after_fork(owner: SessionOwner) -> None:
 
 
 def never_destroy(value: Any) -> None:
-    """Keep an object, also while the interpreter exits, by a reference that is never released."""
+    """Keep an object alive, even while the interpreter exits, by a reference without an owner."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
 
 

@@ -1,7 +1,7 @@
-"""Tell the errors of onnxruntime from the caller's own, and find their causes.
+"""Distinguish onnxruntime's exceptions from those of the user's code, and convert them.
 
-A signal handler or a trace function can raise an exception while onnxruntime's code runs. Such an
-exception belongs to the caller.
+A signal handler or a trace function of the user can raise an exception while onnxruntime runs. Such
+an exception must pass unchanged.
 """
 
 import re
@@ -11,15 +11,17 @@ from cgan_runtime.errors import CganError, ModelError
 PACKAGE = "onnxruntime"
 # pybind11 raises these for C++ exceptions other than onnxruntime's (pybind11: "Exceptions").
 TRANSLATED = (RuntimeError, ValueError, IndexError, OverflowError)
+NO_REASON = "onnxruntime gives no reason"
 OUT_OF_MEMORY = "bad_alloc|Failed to allocate"
-NO_THREAD = "pthread_create failed|_beginthreadex|CreateThread"  # the latter two on Windows
+NO_THREAD = "pthread_create failed|_beginthreadex|CreateThread"  # the last two are from Windows
 THREAD_REMEDY = "raise the limit on threads (ulimit -u, or the pids limit of the container)"
 
 
 def _raised_inside(error: Exception) -> bool:
-    """Return whether a function of onnxruntime raised an exception, or called C code that did.
+    """Return whether the last function in the traceback belongs to onnxruntime.
 
-    The function of a signal handler would be the last one in the traceback.
+    If a signal handler raised the exception, the last function is the handler. C code does not
+    appear in tracebacks.
     """
     trace, module = error.__traceback__, ""
     while trace is not None:
@@ -28,14 +30,18 @@ def _raised_inside(error: Exception) -> bool:
 
 
 def is_native(error: Exception) -> bool:
-    """Return whether onnxruntime raised an exception, not a callback that ran meanwhile."""
+    """Return whether onnxruntime raised an exception, rather than a signal handler of the user."""
     if type(error).__module__.partition(".")[0] == PACKAGE:
         return True
     return type(error) in TRANSLATED and _raised_inside(error)
 
 
-def raise_callers_exception(error: BaseException) -> None:
-    """Raise the exception of a signal handler that a native module has turned into this error."""
+def reraise_signal_exception(error: BaseException) -> None:
+    """Raise the exception of a signal handler that is the cause of this error, if there is one.
+
+    Native modules turn an exception that a signal handler raises during their import into an
+    ImportError.
+    """
     cause = error.__cause__ or error.__context__
     while cause is not None:
         if isinstance(cause, TimeoutError) or not isinstance(cause, Exception):
@@ -61,7 +67,7 @@ def convert_error(error: Exception, problem: str, remedy: str) -> Exception:
     Args:
         error: the exception.
         problem: what onnxruntime could not do, such as "m.onnx cannot be opened".
-        remedy: what to do if it lacks neither memory nor threads.
+        remedy: what to do if the cause is neither memory nor threads.
     """
     if re.search(OUT_OF_MEMORY, str(error)):
         return MemoryError(one_line(error))

@@ -13,26 +13,27 @@ from cgan_runtime.inference.threads import available_threads
 from cgan_runtime.model_file.contract import MAX_BATCH
 from cgan_runtime.providers import (
     CPU,
-    STATIC_BATCH,
+    FIXED_BATCH_SIZE,
+    find_provider,
     parse_provider,
-    properties,
     short_name,
 )
 
-# One thread is faster up to this number of bytes: the size of the model times the batch size.
+# Up to this value of model size in bytes x batch size, one thread is faster than several.
 MAX_SINGLE_THREAD_BYTES = 32 * 2**20
 
 
 class SessionPool:
-    """The sessions of a model. A forked child opens its own at the first use.
+    """The sessions of a model. A forked child opens new ones when it first needs them.
 
     The arguments and errors are those of open_session(), and max_batch is the largest number of
-    images of one run. The session with a single thread is opened at the first small batch.
+    images per run. The session with a single thread is opened for the first small batch.
 
     Attributes:
         provider: short name of the provider that the sessions use, such as "cpu".
-        nodes: number of nodes that each provider computes; {} for "cpu", or if it is unknown.
-        static_batch: the only batch size of the sessions; None if they take any.
+        node_counts: number of graph nodes by provider; {} for "cpu", or if it is unknown.
+        no_cuda_reason: why "auto" does not use CUDA although onnxruntime offers it, or None.
+        fixed_batch_size: batch size of all runs if the provider needs a fixed one, otherwise None.
     """
 
     def __init__(
@@ -45,24 +46,25 @@ class SessionPool:
     ) -> None:
         requested = threads or available_threads()
         self._content, self._source = content, source
-        self._static_batch = min(STATIC_BATCH, max_batch)
+        self._batch_if_fixed = min(FIXED_BATCH_SIZE, max_batch)
         self._main: Any = None
         self._single_threaded: Any = None
         abandon_after_fork(self)
-        main = self._main = open_session(content, source, provider, requested, self._static_batch)
+        opened = open_session(content, source, provider, requested, self._batch_if_fixed)
+        main, self.node_counts, self.no_cuda_reason = opened
+        self._main = main
         self.provider = short_name(main.get_providers()[0])
-        self.nodes: dict[str, int] = getattr(main, "assigned_nodes", {})
         is_named = parse_provider(provider)[0] == self.provider
-        self._request = provider if is_named else self.provider  # with the options
-        is_static = properties(self.provider).static_batch
-        self.static_batch = self._static_batch if is_static else None
+        self._provider_and_options = provider if is_named else self.provider
+        is_fixed = find_provider(self.provider).needs_fixed_batch
+        self.fixed_batch_size = self._batch_if_fixed if is_fixed else None
         self._threads: int = main.get_session_options().intra_op_num_threads
         if self._threads < requested:
             import logging  # takes 2 ms or more, rarely needed
 
             logging.getLogger(__name__).warning(
-                "generating with %d instead of %d threads: the system starts no more; %s, or set "
-                "a lower number of threads", self._threads, requested, THREAD_REMEDY
+                "generating with %d threads instead of %d: the system refuses to start more; %s, "
+                "or set a lower number of threads", self._threads, requested, THREAD_REMEDY
             )  # fmt: skip
         use_two = self.provider == CPU and self._threads > 1
         self._max_single_thread_batch = MAX_SINGLE_THREAD_BYTES // len(content) if use_two else 0
@@ -73,7 +75,7 @@ class SessionPool:
         return self._main or self._open_main()
 
     def for_batch(self, size: int) -> Any:
-        """Return the onnxruntime.InferenceSession that is faster for this number of images."""
+        """Return the onnxruntime.InferenceSession that is faster for this batch size."""
         if size > self._max_single_thread_batch:
             return self.main
         return self._single_threaded or self._open_single_threaded()
@@ -81,9 +83,7 @@ class SessionPool:
     def _open_single_threaded(self) -> Any:
         with NATIVE_LOCK:
             if self._single_threaded is None:
-                self._single_threaded = open_session(
-                    self._content, self._source, CPU, 1, self._static_batch
-                )
+                self._single_threaded = self._open(CPU, 1)
             return self._single_threaded
 
     def _open_main(self) -> Any:
@@ -91,16 +91,17 @@ class SessionPool:
         try:
             with NATIVE_LOCK:
                 if self._main is None:
-                    self._main = open_session(
-                        *(self._content, self._source, self._request, self._threads),
-                        self._static_batch,
-                    )
+                    self._main = self._open(self._provider_and_options, self._threads)
                 return self._main
         except ProviderError as error:
             raise ProviderError(
                 f"a forked process cannot use {self.provider}, which its parent uses; start it "
                 "with spawn instead of fork, or generate on the CPU"
             ) from error
+
+    def _open(self, provider: str, threads: int) -> Any:
+        opened = open_session(self._content, self._source, provider, threads, self._batch_if_fixed)
+        return opened.session
 
     def abandon_sessions(self) -> None:
         """Give up the sessions without destroying them."""

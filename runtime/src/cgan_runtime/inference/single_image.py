@@ -1,9 +1,9 @@
 """A fast path for one image per call, with onnxruntime's IO binding.
 
-A normal run looks up the inputs by name, checks them and allocates the outputs. For a single image
-this takes half as long as the network itself, and tensors that are bound once avoid it. A caller
-that generates the images of a seed one after the other also gets noise that was computed in
-advance: the noise of 32 images takes little longer than that of one (docs/design/0010).
+A normal run looks up the inputs by name, checks them and allocates the outputs. For a single image,
+this takes half as long as the network itself. Tensors that are bound once avoid this work. The
+noise of 32 images takes little longer to compute than the noise of one image, so it is prefetched
+for a caller that generates consecutive images of a seed (docs/design/0010).
 """
 
 from threading import local
@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cgan_runtime.errors import is_callers
+from cgan_runtime.errors import raised_by_user_code
 from cgan_runtime.inference.forks import abandon_after_fork
 from cgan_runtime.inference.native_errors import convert_run_error, is_native
 from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.model_file.contract import IMAGE, LABEL, NOISE, ModelInfo
 from cgan_runtime.noise import fill_noise
 
-PREFETCHED = 32  # images whose noise is computed together
+PREFETCHED = 32  # number of images whose noise is computed at once
 
 
 class _Idle(local):
-    """The tensors of this thread that no call uses."""
+    """The tensors of the current thread that no call uses."""
 
     def __init__(self) -> None:
         self.tensors: list[_BoundTensors] = []
@@ -32,9 +32,9 @@ class _Idle(local):
 class SingleImageGenerator:
     """Generates one image per call on the CPU. Each calling thread has its own tensors.
 
-    A call removes its tensors from the thread's list, and puts them back when the image is
-    complete. So a signal handler or another callback that generates an image during the call uses
-    other tensors, and tensors that an exception left half changed are never used again.
+    A call removes tensors from the thread's list, and puts them back when the image is complete. So
+    a signal handler that generates an image during the call uses different tensors. If an exception
+    ends the call, its tensors are not used again.
     """
 
     def __init__(self, sessions: SessionPool, info: ModelInfo, source: str) -> None:
@@ -43,7 +43,7 @@ class SingleImageGenerator:
         abandon_after_fork(self)
 
     def generate(self, label: int, seed: int, index: int) -> NDArray[np.uint8]:
-        """Return the image of a seed with this index, uint8 [1, channels, height, width].
+        """Return image `index` of a seed, uint8 [1, channels, height, width].
 
         The arguments must be valid: the caller checks them.
         """
@@ -51,7 +51,7 @@ class SingleImageGenerator:
         try:
             bound = idle.pop()
         except IndexError as error:
-            if is_callers(error):
+            if raised_by_user_code(error):
                 raise
             bound = _BoundTensors(self._sessions.for_batch(1), self._info)
         bound.set_inputs(label, seed, index)
@@ -66,12 +66,12 @@ class SingleImageGenerator:
         return image
 
     def abandon_sessions(self) -> None:
-        """Give up the tensors, which belong to a session of the parent process."""
+        """Give up the tensors, which are bound to a session of the parent process."""
         self._idle = _Idle()
 
 
 class _BoundTensors:
-    """Input and output tensors of one call, bound to a session."""
+    """Input and output tensors that are bound to a session."""
 
     def __init__(self, session: Any, info: ModelInfo) -> None:
         self.noise = np.zeros((1, info.noise_dim), np.float32)
@@ -82,8 +82,9 @@ class _BoundTensors:
             self.binding.bind_input(name, *_buffer(array))
         self.binding.bind_output(IMAGE, *_buffer(self.image))
         self.prefetched = np.zeros((PREFETCHED, info.noise_dim), np.float32)
-        self.prefetched_start = -PREFETCHED  # index of its first image; negative: it is empty
-        self.seed = self.next_index = -1  # seed of the last image, and its index plus 1
+        # Index of the first image whose noise is in self.prefetched; if negative, it is empty.
+        self.prefetched_start = -PREFETCHED
+        self.seed = self.next_index = -1  # seed of the last image, and the index of the next one
 
     def set_inputs(self, label: int, seed: int, index: int) -> None:
         """Set the label and the noise of an image."""
@@ -101,5 +102,5 @@ class _BoundTensors:
 
 
 def _buffer(array: NDArray[Any]) -> tuple[str, int, Any, tuple[int, ...], int]:
-    """Return the arguments that bind an array: device, its number, type, shape and address."""
+    """Return what binding an array needs: device, device number, type, shape and address."""
     return "cpu", 0, array.dtype.type, array.shape, int(array.ctypes.data)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 from zlib import Z_BEST_COMPRESSION, compress, decompressobj
 from zlib import error as zlib_error
 
-from cgan_runtime.errors import ModelError, is_callers, printable
+from cgan_runtime.errors import ModelError, printable, raised_by_user_code
 from cgan_runtime.model_file.messages import error_message, quoted
 
 CONTRACT_VERSION = 1
@@ -242,7 +242,7 @@ def _parse_json(metadata: Mapping[str, str], name: str) -> object:
         if "\\u" in text:  # an escape can stand for a lone surrogate, which encode() rejects
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        if is_callers(error):
+        if raised_by_user_code(error):
             raise
         _reject("not JSON", key=f"{PREFIX}{name}")
     values = [value]  # at the current nesting depth

@@ -7,7 +7,7 @@ import shlex
 from itertools import islice
 from pathlib import Path
 
-from cgan_runtime.errors import ModelError, is_callers
+from cgan_runtime.errors import ModelError, raised_by_user_code
 from cgan_runtime.model_file.messages import error_message
 from cgan_runtime.model_file.validation.rules import MAX_FILE_BYTES
 
@@ -31,7 +31,7 @@ def read_model_file(path: Path) -> bytes:
             chunks = iter(lambda: file.read(READ_CHUNK_BYTES), b"")
             content = b"".join(islice(chunks, MAX_FILE_BYTES // READ_CHUNK_BYTES + 1))
     except (OSError, ValueError) as error:  # ValueError: a null character or a lone surrogate
-        if is_callers(error):
+        if raised_by_user_code(error):
             raise
         if path == SHIPPED_MODEL and isinstance(error, FileNotFoundError | NotADirectoryError):
             return _read_shipped_model()
@@ -59,7 +59,7 @@ def _read_shipped_model() -> bytes:
     try:
         return files("cgan_runtime").joinpath("models", SHIPPED_MODEL.name).read_bytes()
     except (OSError, KeyError) as error:
-        if is_callers(error):
+        if raised_by_user_code(error):
             raise
         raise ModelError(
             f"cgan-runtime was installed without its model {SHIPPED_MODEL}; install it again, or "

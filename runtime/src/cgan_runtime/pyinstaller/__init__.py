@@ -1,7 +1,7 @@
-"""Tells PyInstaller what an application that uses this package needs.
+"""PyInstaller hooks, for applications that contain this package.
 
-PyInstaller finds the folder of hooks through the entry point group pyinstaller40 (PyInstaller's
-manual: "Providing PyInstaller Hooks with your Package").
+PyInstaller finds the folder by the entry point group pyinstaller40 (PyInstaller's manual:
+"Providing PyInstaller Hooks with your Package").
 """
 
 

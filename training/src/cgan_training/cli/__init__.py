@@ -1,4 +1,4 @@
-"""The command cgan-train, and what the commands that load PyTorch share."""
+"""The command cgan-train, and setup that it shares with the commands of cgan_export."""
 
 from cgan_runtime.cli import start
 

@@ -12,22 +12,23 @@ from cgan_runtime.cli.runner import require_memory
 from cgan_runtime.errors import printable
 from cgan_runtime.thread_limit import startable_threads
 
-LIBRARY_THREADS = 2  # that the memory allocators of libraries may start later
-MIN_MEGABYTES = 1280  # of address space: Python, PyTorch and its libraries
+LIBRARY_THREADS = 2  # number of threads that memory allocators of libraries may start later
+MIN_MEGABYTES = 1280  # address space that Python, PyTorch and its libraries need
 
 
 def prepare_for_torch() -> None:
     """Set an environment variable that PyTorch reads at import, and check the memory limit.
 
     GNU OpenMP's threads spin while they wait for each other. Beside another busy process this makes
-    training ten times slower, so they sleep sooner here. On an idle machine it costs nothing.
+    training ten times slower, so the variable lets them sleep sooner. That costs nothing on an idle
+    machine.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     require_memory(MIN_MEGABYTES, "PyTorch")
 
 
 def limit_threads(threads: int | None) -> None:
-    """Let PyTorch use this many threads, or one for each core, but no more than can start.
+    """Let PyTorch use this many threads, or one per core, but at most as many as can start.
 
     GNU OpenMP ends the process if the system refuses a thread.
     """
@@ -43,12 +44,12 @@ def default_cache_dir() -> Path:
     try:
         home = Path.home()
     except RuntimeError:  # the user has no home directory
-        home = Path(os.devnull)  # writing below it fails with a message that names --cache-dir
+        home = Path(os.devnull)  # a write below it fails with a message that names --cache-dir
     return home / ".cache" / "cgan"
 
 
 class StderrHandler(logging.Handler):
-    """Prints log records to stderr, one line each; warnings in color on a terminal."""
+    """Prints log records to stderr, one line each. On a terminal, warnings are in color."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
@@ -61,7 +62,7 @@ class StderrHandler(logging.Handler):
 
 
 def log_to_stderr(*packages: str, quiet: bool) -> None:
-    """Print what these packages log until the command ends, with quiet only the warnings."""
+    """Print the logs of packages until the command ends. With `quiet`, print only warnings."""
     handler, context = StderrHandler(), click.get_current_context()
     handler.setLevel(logging.WARNING if quiet else logging.INFO)
     for logger in map(logging.getLogger, packages):

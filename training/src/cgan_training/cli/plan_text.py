@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from cgan_training.recipe import Recipe
     from cgan_training.run.plan import Plan
 
-WIDTH = 80  # columns
-LONG_MINUTES = 60  # of training, for which a time limit is suggested
-MAX_CLASS_NAMES = 12  # that are listed
+WIDTH = 80  # columns of the terminal
+LONG_MINUTES = 60  # --minutes is suggested for a longer training
+MAX_CLASS_NAMES = 12  # largest number of class names that are listed
 
 
 def format_plan(recipe: "Recipe", data: "Dataset", figures: "Fingerprint", plan: "Plan") -> str:
-    """Return the dataset, the recipe, the plan and its changes, in lines of at most WIDTH."""
-    changes = plan.changes or ("nothing",)
+    """Return the text about the dataset, the recipe and the plan, in lines of at most WIDTH."""
+    changes = plan.changes or ("none",)
     return "\n".join(
         [
             *_section("Dataset", _dataset_rows(data, figures)),
             *_section(f"Recipe {recipe.name}", _recipe_rows(recipe.to_dict())),
             *_section("Plan", _plan_rows(plan)),
-            "What this dataset changes",
+            "Adjustments for this dataset",
             *(line for change in changes for line in _wrapped(change, "  - ")),
         ]
     )
@@ -35,19 +35,19 @@ def _dataset_rows(data: "Dataset", figures: "Fingerprint") -> dict[str, str]:
     channels, height, width = figures.image_shape
     counts, names = figures.class_counts, data.class_names
     smallest, largest = min(counts), max(counts)
-    listed = ", ".join(names[:MAX_CLASS_NAMES]) + ", ..." * (len(names) > MAX_CLASS_NAMES)
+    ellipsis = ", ..." if len(names) > MAX_CLASS_NAMES else ""
     return {
         "source": data.source,
         "images": f"{figures.images:,} of {height} x {width} pixels (height x width), "
         f"{'gray' if channels == 1 else 'RGB'}",
-        "classes": f"{len(names):,}: {listed}",
-        "images a class": f"{smallest:,} each"
+        "classes": f"{len(names):,}: {', '.join(names[:MAX_CLASS_NAMES])}{ellipsis}",
+        "images per class": f"{smallest:,} each"
         if smallest == largest
         else f"smallest {smallest:,} ({names[counts.index(smallest)]}), median "
         f"{figures.median_count:,}, largest {largest:,} ({names[counts.index(largest)]})",
         "imbalance": f"{figures.imbalance:,.1f} (largest class / smallest class)",
-        "mean pixel value": f"{figures.mean_level:.1f} of 255",
-        "duplicates": f"{figures.duplicate_share:.1%} of the images equal an earlier one",
+        "mean pixel value": f"{figures.mean_pixel_value:.1f} of 255",
+        "duplicates": f"{figures.duplicate_share:.1%} of the images equal an earlier image",
         "texture": f"{figures.lost_detail:.2%} of the variance is detail that a perceptron loses",
         "high frequencies": f"{figures.high_frequency:.2%} of the spectral power is above half the "
         "Nyquist frequency",
@@ -59,7 +59,7 @@ def _recipe_rows(values: Mapping[str, Any]) -> dict[str, str]:
     rows: dict[str, str] = {}
     for name, value in values.items():
         table = value if isinstance(value, dict) else {"": value}
-        rows |= {f"{name}.{key}" if key else name: str(each) for key, each in table.items()}
+        rows |= {f"{name}.{key}" if key else name: str(part) for key, part in table.items()}
     return rows
 
 
@@ -70,11 +70,11 @@ def _plan_rows(plan: "Plan") -> dict[str, str]:
         "generator": f"{plan.generator_parameters:,} parameters",
         "discriminator": f"{plan.discriminator_parameters:,} parameters",
         "steps": f"{plan.steps:,} ({plan.steps_per_epoch:,} per epoch)",
-        "training time": f"{_format_minutes(plan.minutes)} on this machine, from some timed steps"
-        f"{limit}",
+        "training time": f"{_format_minutes(plan.minutes)} on this machine, estimated from a few "
+        f"steps{limit}",
         "exported file": f"about {4 * size:.2g} MB as fp32, {2 * size:.2g} MB as fp16, "
         f"{size:.2g} MB as int8 (from the number of parameters)",
-        "speed": f"{plan.microseconds_per_image:.3g} µs an image in PyTorch, in batches; "
+        "speed": f"{plan.microseconds_per_image:.3g} µs per image in PyTorch, in batches; "
         "cgan-export measures the exported file",
     }
 
@@ -87,12 +87,12 @@ def _format_minutes(minutes: float) -> str:
 
 def _section(title: str, rows: Mapping[str, str]) -> list[str]:
     width = max(map(len, rows))
-    lines = [each for name, text in rows.items() for each in _wrapped(text, f"  {name:<{width}}  ")]
+    lines = [line for name, text in rows.items() for line in _wrapped(text, f"  {name:<{width}}  ")]
     return [printable(title), *lines, ""]
 
 
 def _wrapped(text: str, prefix: str) -> list[str]:
-    """Return a text in lines; those after the first are indented by the width of the prefix."""
+    """Return a text in lines. The first one starts with the prefix, the others are indented."""
     return textwrap.wrap(
         printable(text),
         WIDTH,

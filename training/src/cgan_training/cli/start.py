@@ -1,4 +1,4 @@
-"""What cgan-train does with the values of its options."""
+"""Run cgan-train with the values of its options: print the plan, or train."""
 
 import logging
 import re
@@ -15,30 +15,31 @@ import click
 
 from cgan_runtime.errors import CganError
 from cgan_runtime.files import to_file_name
-from cgan_training.cli.combinations import RECIPE_OPTIONS, is_given, settings_without_effect
 from cgan_training.cli.common import limit_threads
-from cgan_training.cli.finished import finished_lines
+from cgan_training.cli.option_checks import is_given, settings_without_effect
 from cgan_training.cli.plan_text import format_plan
+from cgan_training.cli.run_summary import summary_lines
 from cgan_training.data import is_dataset_path
 from cgan_training.errors import LaunchError, RecipeError, UserCodeError
-from cgan_training.hardware.processes import ProcessGroup
-from cgan_training.recipe import load_recipe, override, recipe_names
+from cgan_training.hardware.processes import Processes
+from cgan_training.recipe import RECIPE_OPTIONS, load_recipe, override, recipe_names
 from cgan_training.user_code import is_user_code
 
 if TYPE_CHECKING:
     from cgan_training.data import Dataset
+    from cgan_training.engine import Trainer
     from cgan_training.recipe import Recipe
     from cgan_training.run import RunOptions
 
-AUTO = "auto"  # the value of --recipe that chooses one of these by the images
+AUTO = "auto"  # value of --recipe: one of AUTO_RECIPES is chosen by the images
 AUTO_RECIPES = ("edge", "edge-texture", "edge-conv")
-LAST_PARTS = {"edge-finish": "edge-long"}  # recipes that need a run of the other one
+CONTINUED_RECIPES = {"edge-finish": "edge-long"}  # recipe -> recipe of the run to start from
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """The values of the options of the same names."""
+    """The values of the options of the same names, and their origin."""
 
     recipe: str
     overrides: dict[str, Any]
@@ -62,16 +63,18 @@ class Arguments:
     device: str
     threads: int | None
     quiet: bool
+    from_config: frozenset[str] = frozenset()  # options whose values come from a config.json
+    saved_recipe_path: str | None = None  # recipe_path of the config.json if its recipe is used
 
 
 @contextmanager
-def join_processes() -> Iterator[ProcessGroup]:
+def join_processes() -> Iterator[Processes]:
     """Connect to the other processes, if there are any.
 
-    Before that, rank 0 cannot report the errors of this process, which therefore prints them.
+    Until they are connected, each process prints its own errors, because rank 0 cannot.
     """
     try:
-        group = ProcessGroup.from_environment()
+        group = Processes.from_environment()
     except LaunchError as error:
         raise click.UsageError(str(error)) from error
     stderr = sys.stderr
@@ -82,105 +85,133 @@ def join_processes() -> Iterator[ProcessGroup]:
         yield processes
 
 
-def start(arguments: Arguments, processes: ProcessGroup) -> None:
+def start(arguments: Arguments, processes: Processes) -> None:
     """Load the recipe and the dataset, then print the plan or train."""
-    saved = processes.on_rank_zero(partial(saved_values, arguments))
-    saved_path = saved.pop("recipe_path", "")
-    not_named = {key: each for key, each in saved.items() if not is_given(key)}
-    arguments = replace(arguments, **not_named)
-    named, changes = arguments.recipe, recipe_changes(arguments)
-    source = f"{named} with --set" if arguments.overrides else named
-    recipe = processes.on_rank_zero(partial(named_recipe, named, changes, source))
-    require_named_code(arguments, not_named, recipe)
+    arguments = complete_arguments(arguments, processes)
+    recipe = processes.on_rank_zero(partial(requested_recipe, arguments))
+    require_explicit_code(arguments, recipe)
 
-    from cgan_training.data import Conversion, load_dataset
-    from cgan_training.data.fingerprint import fingerprint
     from cgan_training.engine import Trainer
     from cgan_training.hardware.devices import choose_device
     from cgan_training.hardware.precision import resolve_precision
-    from cgan_training.run import choose_recipe, plan_run, train
+    from cgan_training.run import train
 
     limit_threads(arguments.threads)
+    data = load_data(arguments, processes)
+    device = processes.on_all(lambda: choose_device(arguments.device, processes))
+    recipe = recipe or choose_recipe_for(data, arguments, processes)
+    if arguments.start_from is not None and "recipe" in arguments.from_config:
+        _logger.info("using the recipe %s of %s", recipe.name, arguments.start_from)
+    warn(recipe, arguments, data)
+    recipe = resolve_precision(recipe, device)
+    if arguments.dry_run:
+        print_plan(Trainer(recipe, data, device, processes), arguments.start_from)
+        return
+    for note in data.notes:
+        _logger.info("note: %s", note)
+    options = run_options(arguments, data)
+    run_dir = arguments.run_dir or default_run_dir(data.name)
+    model = train(recipe, data, run_dir, device=device, options=options, processes=processes)
+    if not arguments.quiet:
+        print_summary(model, recipe, processes)
+
+
+def complete_arguments(arguments: Arguments, processes: Processes) -> Arguments:
+    """Take options that the user did not give from the config.json of another run, if any."""
+    saved = processes.on_rank_zero(partial(saved_values, arguments))
+    saved_path = saved.pop("recipe_path", "")
+    values = {name: value for name, value in saved.items() if not is_given(name)}
+    is_saved = values.get("recipe", arguments.recipe) == saved.get("recipe")
+    path = saved_path if is_saved else None
+    return replace(arguments, **values, from_config=frozenset(values), saved_recipe_path=path)
+
+
+def load_data(arguments: Arguments, processes: Processes) -> "Dataset":
+    """Load the dataset; warn if it replaces another one that could not be downloaded."""
+    from cgan_training.data import Conversion, load_dataset
+
     data_dir = Path(arguments.data_dir)
     conversion = Conversion(arguments.image_size, 1 if arguments.grayscale else None)
     data, problem = processes.rank_zero_first(
         lambda: load_dataset(arguments.dataset, data_dir, conversion=conversion)
     )
     if problem is not None:
-        _logger.warning(
-            "%s. Training on %s instead: %s images, enlarged from 8 x 8 pixels, so the digits will "
-            "be coarser.",
-            *(problem, data.source, f"{len(data.labels):,}"),
-        )
-    device = processes.on_all(lambda: choose_device(arguments.device, processes))
-    if recipe is None:
-        name, reason = processes.on_rank_zero(lambda: choose_recipe(fingerprint(data)))
-        _logger.info("chose the recipe %s: %s", name, reason)
-        recipe = override(load_recipe(name), changes, f"{name} with --set")
-    elif arguments.start_from is not None and "recipe" in not_named:
-        _logger.info("took the recipe %s from %s", recipe.name, arguments.start_from)
-    warn(recipe, arguments, data)
-    recipe = resolve_precision(recipe, device)
-    if arguments.dry_run:
-        figures, trainer = fingerprint(data), Trainer(recipe, data, device, processes)
-        plan = plan_run(trainer, figures, arguments.start_from)
-        click.echo(format_plan(recipe, data, figures, plan))
-        return
-    for note in data.notes:
-        _logger.info("note: %s", note)
-    path = saved_path if named == saved.get("recipe") else recipe_path(named)
-    options = run_options(arguments, data, path)
-    run_dir = arguments.run_dir or default_run_dir(data.name)
-    model = train(recipe, data, run_dir, device=device, options=options, processes=processes)
-    if arguments.quiet:
-        return
+        text = f"Training on {data.source} instead. Its digits are coarser: 8 x 8 pixels, enlarged."
+        _logger.warning("%s. %s", problem, text)
+    return data
+
+
+def choose_recipe_for(data: "Dataset", arguments: Arguments, processes: Processes) -> "Recipe":
+    """Return the recipe that AUTO chooses by the images, with the changes of the command line."""
+    from cgan_training.data.fingerprint import fingerprint
+    from cgan_training.run import choose_recipe
+
+    name, reason = processes.on_rank_zero(lambda: choose_recipe(fingerprint(data)))
+    _logger.info("using the recipe %s: %s", name, reason)
+    return changed_recipe(name, arguments)
+
+
+def print_plan(trainer: "Trainer", start_from: Path | None) -> None:
+    """Print the dataset, the recipe and the plan of a run."""
+    from cgan_training.data.fingerprint import fingerprint
+    from cgan_training.run import plan_run
+
+    recipe, data = trainer.recipe, trainer.dataset
+    statistics = fingerprint(data)
+    click.echo(format_plan(recipe, data, statistics, plan_run(trainer, statistics, start_from)))
+
+
+def print_summary(model: Path, recipe: "Recipe", processes: Processes) -> None:
+    """Print the path of the model, and log the results of the run and the next commands."""
     click.echo(model, color=True)  # without color=True click removes escape codes from a path
     if processes.rank == 0:
-        with suppress(OSError, CganError):  # of what is only a convenience
-            for line in finished_lines(model, recipe):
+        with suppress(OSError, CganError):  # the summary is optional
+            for line in summary_lines(model, recipe):
                 _logger.info("%s", line)
 
 
 def warn(recipe: "Recipe", arguments: Arguments, data: "Dataset") -> None:
-    """Log what a user of this recipe probably did not intend."""
-    before = LAST_PARTS.get(recipe.name)
-    if before is not None and arguments.start_from is None and arguments.resume is None:
+    """Warn about settings that the user probably did not intend."""
+    continued = CONTINUED_RECIPES.get(recipe.name)
+    if continued is not None and arguments.start_from is None and arguments.resume is None:
         _logger.warning(
-            "the recipe %s is the last part of a training, so it begins with random networks here; "
-            "use --start-from RUN with a run of the recipe %s",
-            *(recipe.name, before),
+            "the recipe %s is meant to continue a run of the recipe %s, but this run starts from "
+            "random weights; use --start-from RUN",
+            recipe.name,
+            continued,
         )
     for text in settings_without_effect(recipe, arguments.keep_every, arguments.overrides, data):
         _logger.warning("%s", text)
 
 
-def recipe_changes(arguments: Arguments) -> dict[str, Any]:
-    """Return the recipe's values that the command line replaces, by key."""
+def changed_recipe(name: str, arguments: Arguments) -> "Recipe":
+    """Return a recipe with the changes of the command line."""
     options = {key: getattr(arguments, key) for key in RECIPE_OPTIONS}
-    return arguments.overrides | {key: each for key, each in options.items() if each is not None}
+    given = {key: value for key, value in options.items() if value is not None}
+    source = f"{name} with --set" if arguments.overrides else name
+    return override(load_recipe(name), arguments.overrides | given, source)
 
 
-def named_recipe(name: str, changes: dict[str, Any], source: str) -> "Recipe | None":
-    """Return a recipe with changes; None for AUTO, whose recipe the images choose later.
+def requested_recipe(arguments: Arguments) -> "Recipe | None":
+    """Return the recipe of --recipe; None for AUTO, which is resolved after the data is loaded.
 
     Raises:
-        RecipeError: a change does not fit the recipe, or none of those that AUTO can choose.
+        RecipeError: a change is invalid for the recipe, or with AUTO for all AUTO_RECIPES.
     """
-    if name != AUTO:
-        return override(load_recipe(name), changes, source)
-    first, *others = AUTO_RECIPES
-    for each in others:
+    if arguments.recipe != AUTO:
+        return changed_recipe(arguments.recipe, arguments)
+    for name in AUTO_RECIPES:
         with suppress(RecipeError):
-            override(load_recipe(each), changes, each)
+            changed_recipe(name, arguments)
             return None
-    override(load_recipe(first), changes, f"{first} with --set")
-    return None
+    return changed_recipe(AUTO_RECIPES[0], arguments)  # raises its error
 
 
 def saved_values(arguments: Arguments) -> dict[str, Any]:
-    """Return the values that the config.json of another run has for options, and its recipe_path.
+    """Return option values of the run that --resume or --start-from names, from its config.json.
 
-    A resumed run takes all of them, and a run that starts from another one its recipe.
+    --resume takes all of them. --start-from takes only recipe and recipe_path, and only if --recipe
+    is not given.
     """
     from cgan_training.run.config import saved_options
 
@@ -192,29 +223,21 @@ def saved_values(arguments: Arguments) -> dict[str, Any]:
     return {}
 
 
-def require_named_code(
-    arguments: Arguments, not_named: dict[str, Any], recipe: "Recipe | None"
-) -> None:
-    """Raise UserCodeError if a run would import code that only a config.json names.
-
-    Args:
-        arguments: the values that the run uses.
-        not_named: those of them that come from a config.json, by option.
-        recipe: the recipe of the run; None if the images choose it.
-    """
+def require_explicit_code(arguments: Arguments, recipe: "Recipe | None") -> None:
+    """Raise UserCodeError if a run would import code that only a config.json names."""
     code, options = [], []
-    if "recipe" in not_named and recipe is not None:
-        code += [each for each in recipe.user_code if each not in arguments.overrides.values()]
+    if "recipe" in arguments.from_config and recipe is not None:
+        code += [name for name in recipe.user_code if name not in arguments.overrides.values()]
     if code:
         options.append(f"--recipe {shlex.quote(arguments.recipe)}")
-    if "dataset" in not_named and is_user_code(arguments.dataset):
+    if "dataset" in arguments.from_config and is_user_code(arguments.dataset):
         code.append(arguments.dataset)
         options.append(f"--dataset {arguments.dataset}")
     if code:
         folder = arguments.resume or arguments.start_from
         raise UserCodeError(
-            f"the run in {folder} uses your code {', '.join(code)}, which is imported only if you "
-            f"name it; name it with {' '.join(options)}"
+            f"the run in {folder} uses your code {', '.join(code)}, which is imported only if the "
+            f"command line names it; add {' '.join(options)}"
         )
 
 
@@ -224,14 +247,15 @@ def default_run_dir(dataset: str) -> Path:
     return Path("runs") / to_file_name(name, kept="_.", default="dataset")
 
 
-def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "RunOptions":
+def run_options(arguments: Arguments, data: "Dataset") -> "RunOptions":
     """Return the options of the run."""
     from cgan_training.evaluation.epoch_evaluator import EpochEvaluator
     from cgan_training.run import RunOptions
 
     is_path, data_dir = is_dataset_path(arguments.dataset), Path(arguments.data_dir).resolve()
     name = str(Path(arguments.dataset).resolve()) if is_path else data.name
-    stderr_is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None if it was closed
+    path = arguments.saved_recipe_path
+    has_terminal = sys.stderr is not None and sys.stderr.isatty()  # stderr is None if closed
     return RunOptions(
         seconds_limit=None if arguments.minutes is None else arguments.minutes * 60,
         checkpoint_seconds=arguments.checkpoint_minutes * 60,
@@ -241,13 +265,13 @@ def run_options(arguments: Arguments, data: "Dataset", recipe_path: str) -> "Run
         create_evaluator=partial(EpochEvaluator, data, name, data_dir, arguments.cache_dir),
         eval_every=arguments.eval_every,
         tensorboard=arguments.tensorboard,
-        progress_bar=not arguments.quiet and stderr_is_terminal,
+        progress_bar=not arguments.quiet and has_terminal,
         dataset_argument=name,
         data_dir=str(data_dir),
-        recipe_path=recipe_path,
+        recipe_path=recipe_path(arguments.recipe) if path is None else path,
     )
 
 
 def recipe_path(recipe: str) -> str:
-    """Return the absolute path of a recipe file, or an empty text for a built-in recipe."""
+    """Return the absolute path of a recipe's file, or an empty text for a built-in recipe."""
     return "" if recipe in (AUTO, *recipe_names()) else str(Path(recipe).resolve())

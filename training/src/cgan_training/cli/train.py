@@ -13,13 +13,13 @@ import click
 from cgan_runtime.cli import options, runner
 from cgan_training import __version__
 from cgan_training.cli import common, parsing
-from cgan_training.cli.combinations import check_combinations
+from cgan_training.cli.option_checks import check_combinations
 from cgan_training.cli.start import AUTO, AUTO_RECIPES, Arguments, join_processes, start
 from cgan_training.data import DATASETS, is_dataset_path
 from cgan_training.data.conversion import MAX_SIDE, MIN_SIDE, parse_image_size
 from cgan_training.errors import LaunchError
 from cgan_training.hardware import DEVICES
-from cgan_training.hardware.processes import ProcessGroup, exit_process
+from cgan_training.hardware.processes import Processes, exit_process
 from cgan_training.recipe import MAX_EPOCHS, PRECISIONS, recipe_names
 from cgan_training.user_code import is_user_code
 
@@ -28,13 +28,13 @@ HELP = """\
 Train a conditional GAN: a network that generates images of a given class.
 
 The run directory receives config.json, metrics.jsonl, a sample sheet of every epoch in samples/,
-an animation of them (samples.webp), grid.png, curves.png, checkpoint.pt, and model.pt for
+an animation of the sheets (samples.webp), grid.png, curves.png, checkpoint.pt, and model.pt for
 cgan-export.
 """
 EXAMPLES = """\b
 Examples:
   cgan-train                                   trains on MNIST, into runs/mnist
-  cgan-train --recipe classic                  the original conditional GAN of 2014, about an hour
+  cgan-train --recipe classic                  the classic conditional GAN, about an hour
   cgan-train --data-dir ~/data --epochs 100 --set batch_size=64
   cgan-train --resume runs/mnist
   cgan-train --dataset optdigits --minutes 5 --run-dir runs/quick
@@ -49,8 +49,8 @@ def option(name: str, text: str, **settings: Any) -> options.Decorator:
     return click.option(name, help=text, **settings)
 
 
-directory = partial(option, type=click.Path(path_type=Path, file_okay=False))
-run = partial(option, type=parsing.RunDirectory(), metavar="RUN_DIR")
+directory_option = partial(option, type=click.Path(path_type=Path, file_okay=False))
+run_dir_option = partial(option, type=parsing.RunDirectory(), metavar="RUN_DIR")
 
 
 def check_minutes(_ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -99,19 +99,20 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     default=AUTO,
 )
 @parsing.overrides
-@directory(
+@directory_option(
     "--run-dir",
-    "Directory to write the run to. It must not contain another run.",
-    show_default="runs/ and the name of the dataset",
+    "Directory to write the run to. It must not contain another run.  [default: runs/DATASET]",
 )
-@run(
+@run_dir_option(
     "--resume",
-    "Continue the run in this directory, with its recipe, dataset, device and threads.",
+    "Continue the run in this directory. Its recipe, dataset, device, threads, --keep-every, "
+    "--eval-every and --tensorboard are kept unless given.",
 )
-@run(
+@run_dir_option(
     "--start-from",
     "Initialize the networks from the run in this directory instead of randomly, to train them on "
-    "other images of the same size, or with another recipe. Without --recipe, its recipe is used.",
+    "other images of the same size, or with another recipe. The default of --recipe is then the "
+    "recipe of that run.",
 )
 @option("--list-recipes", "List the built-in recipes and exit.", is_flag=True)
 @option(
@@ -124,24 +125,25 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     "--dataset",
     "Images to train on: a folder with a subfolder of images per class, a folder of IDX files in "
     "MNIST's layout, a .npz file in MedMNIST's layout, or the name of a dataset: "
-    f"{', '.join(DATASETS)}. auto is MNIST if it is on disk or can be downloaded, otherwise the "
-    "small dataset of scikit-learn (docs/your-images.md). Your own function is named as "
-    "my_module:load (docs/extend.md).",
+    f"{', '.join(DATASETS)} (docs/your-images.md). auto is MNIST if it is on disk or can be "
+    "downloaded, otherwise the small dataset of scikit-learn. To load images with your own "
+    "function, give my_module:load (docs/extend.md).",
     metavar="PATH|NAME|MODULE:FUNCTION",
     callback=check_dataset,
     default="auto",
 )
 @option(
     "--image-size",
-    f"Convert the images to this height and width, {MIN_SIDE} to {MAX_SIDE} pixels: cropped at the "
-    "center and resampled.  [default: their size]",
+    f"Crop the images at the center and resample them to this height and width, {MIN_SIDE} to "
+    f"{MAX_SIDE} pixels.  [default: their size]",
     metavar="N|HxW",
     callback=check_image_size,
 )
 @option("--grayscale", "Convert the images to gray.", is_flag=True)
-@directory(
+@directory_option(
     "--data-dir",
-    "Root folder of torchvision's datasets. MNIST is in MNIST/raw, and downloaded if missing.",
+    "Root folder of torchvision's datasets, for example with MNIST in MNIST/raw. Missing datasets "
+    "are downloaded.",
     default=Path("data"),
     envvar="CGAN_DATA_DIR",
     show_envvar=True,
@@ -149,11 +151,18 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @options.integer("--epochs", 1, MAX_EPOCHS, "Number of epochs.  [default: the recipe's]")
 @option(
     "--precision",
-    "Precision of matrix multiplications; auto is the device's fastest.  [default: the recipe's]",
+    "Precision of matrix multiplications and convolutions. auto is the fastest precision of the "
+    "device.  [default: the recipe's]",
     type=click.Choice(PRECISIONS),
 )
 @options.integer("--seed", 0, options.MAX_INT64, "Random seed.  [default: the recipe's]")
-@option("--minutes", "Stop training after this many minutes.", type=float, callback=check_minutes)
+@option(
+    "--minutes",
+    "End the run after this many minutes of training, counted from this start or --resume. The "
+    "learning-rate schedule ends at this time too, and model.pt is complete.",
+    type=float,
+    callback=check_minutes,
+)
 @option(
     "--checkpoint-minutes",
     "Maximum time between two checkpoints. One is also written after each epoch.",
@@ -176,11 +185,11 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     "classifier that this needs is trained on first use (some minutes) and kept in --cache-dir.",
     default=0,
 )
-@directory(
+@directory_option(
     "--cache-dir",
-    "Folder of the evaluation classifiers.",
+    "Folder of the evaluation classifiers.  [default: ~/.cache/cgan]",
     default=common.default_cache_dir,
-    show_default="~/.cache/cgan",
+    show_default=False,
 )
 @option(
     "--tensorboard",
@@ -189,7 +198,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 )
 @option(
     "--device",
-    "Device to train on. auto is the first available of cuda, mps (Apple) and cpu.",
+    "Device to train on. auto is the first available one of cuda, mps (Apple) and cpu.",
     type=click.Choice(["auto", *DEVICES]),
     default="auto",
 )
@@ -211,13 +220,16 @@ def command(list_recipes: bool, debug: bool, **values: Any) -> None:
 
 
 def main() -> None:
-    """Run cgan-train and exit with its exit code. Of several processes only rank 0 prints."""
+    """Run cgan-train and exit with its exit code.
+
+    In a distributed run only rank 0 prints, once the processes are connected.
+    """
     try:
-        processes = ProcessGroup.from_environment()
+        processes = Processes.from_environment()
     except LaunchError:  # command() reports it, but --help and --version work
-        processes = ProcessGroup()
+        processes = Processes()
     if processes.size == 1:
-        runner.run(command)
+        runner.run(command)  # does not return
     try:
         with ExitStack() as stack:
             if processes.rank != 0:
@@ -227,7 +239,7 @@ def main() -> None:
             runner.run(command)
     except SystemExit as exiting:
         if exiting.code and processes.rank != 0:
-            # torchrun ends rank 0 when this process exits: let rank 0 report the error before that.
+            # torchrun ends rank 0 when this process exits, so let rank 0 report the error first.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(1)
         exit_process(int(exiting.code or 0))

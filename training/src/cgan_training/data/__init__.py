@@ -25,10 +25,10 @@ NPZ = ".npz"
 
 def is_dataset_path(name: str) -> bool:
     """Return whether a value of --dataset means a path: a folder, or a .npz file."""
-    is_path = any(separator in name for separator in (os.sep, os.altsep or os.sep))
+    has_separator = os.sep in name or (os.altsep is not None and os.altsep in name)
     # os.path.isdir() because Path.is_dir() raises if the name is too long.
     is_folder = name not in ("", *DATASETS) and os.path.isdir(name)  # noqa: PTH112
-    return is_path or name.lower().endswith(NPZ) or is_folder
+    return has_separator or name.lower().endswith(NPZ) or is_folder
 
 
 def load_dataset(
@@ -48,9 +48,9 @@ def load_dataset(
         The dataset, and why "auto" chose optdigits; None if it did not.
 
     Raises:
-        DatasetError: the dataset does not exist or cannot be downloaded, a file is damaged or has
-            an outdated twin, a class has no images, or the images have different or unsupported
-            sizes. With the training part of a folder or file, also: its test part is damaged.
+        DatasetError: the dataset does not exist or cannot be downloaded, a file is damaged, a file
+            and its gzipped copy differ, a class has no images, or the images have different or
+            unsupported sizes. With train=True, the test part of a folder or file is checked too.
         UserCodeError: a function of the user cannot be imported, or does not work.
     """
     from cgan_training.data.pixels import convert
@@ -67,10 +67,10 @@ def load_dataset(
 
 
 def load_test_part(train: Dataset, name: str, data_dir: Path) -> Dataset:
-    """Load the test part of a dataset whose training part is loaded, converted in the same way.
+    """Load the test part of a dataset, converted in the same way as its loaded training part.
 
     Raises:
-        DatasetError: as load_dataset(), or the test images have another size.
+        DatasetError: see load_dataset(); also if the test images have another size.
     """
     conversion = replace(train.conversion, channels=train.image_shape[0])
     test, _ = load_dataset(name, data_dir, train=False, conversion=conversion)
@@ -129,5 +129,5 @@ def _load_path(path: Path, conversion: Conversion, *, train: bool) -> Dataset:
     data = load(train=train)
     if train and (is_folder or npz.has_test_part(path)):
         with suppress(TooFewTestImagesError):
-            load(train=False)
+            load(train=False)  # finds errors in the test part before training starts
     return data

@@ -1,4 +1,4 @@
-"""Read classes.txt, the class names of a dataset: one per line, in UTF-8."""
+"""Read the class names of a dataset from classes.txt: one per line, in UTF-8."""
 
 import errno
 import unicodedata
@@ -10,20 +10,21 @@ from cgan_training.errors import DatasetError
 from cgan_training.input_files import read_bounded
 
 CLASSES = "classes.txt"
-MAX_LENGTH = 200  # characters of a name
-MAX_BYTES = 2**23  # of the file; more than the longest names take
-JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # Persian and emoji contain them
+MAX_LENGTH = 200  # largest number of characters of a name
+MAX_FILE_BYTES = 2**23  # more than a file with the longest names has
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # used in Persian text and emoji
 
 
 def read_class_names(path: Path) -> tuple[str, ...] | None:
-    """Return the names in Unicode's normalization form C, or None if there is no such file.
+    """Return the names in Unicode's normalization form C, or None if the file does not exist.
 
     Raises:
         DatasetError: the file cannot be read, or a name is empty, too long, unprintable or used
             twice.
     """
     try:
-        text = read_bounded(path, MAX_BYTES).decode("utf-8-sig")  # some editors write this mark
+        # Some editors write a byte order mark, which utf-8-sig removes.
+        text = read_bounded(path, MAX_FILE_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -52,20 +53,20 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
 
 
 def check_class_names(names: Sequence[object], source: str) -> tuple[str, ...]:
-    """Return names that are not from a file, normalized and checked as those of classes.txt.
+    """Normalize and check names that are not from a file, as read_class_names() does.
 
     Raises:
-        DatasetError: there are too many names, or one is not a text, invalid, or used twice.
+        DatasetError: there are too many names, or one is not a string, invalid, or used twice.
     """
     if not 1 <= len(names) <= MAX_CLASSES:
-        raise DatasetError(f"{source} are {len(names):,}; give 1 to {MAX_CLASSES:,}")
-    checked: dict[str, None] = {}  # in the order of the names
+        raise DatasetError(f"{source}: there are {len(names):,}; give 1 to {MAX_CLASSES:,} names")
+    checked: dict[str, None] = {}  # a dict keeps the order of the names
     for name in names:
         text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""
-        problem = "is not a text" if not isinstance(name, str) else name_problem(text)
+        problem = "is not a string" if not isinstance(name, str) else name_problem(text)
         problem = "is used twice" if text in checked else problem
         if problem:
-            raise DatasetError(f"{source}: {name!r:.80} {problem}; give one text per class")
+            raise DatasetError(f"{source}: {name!r:.80} {problem}; give one string per class")
         checked[text] = None
     return tuple(checked)
 

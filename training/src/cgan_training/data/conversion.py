@@ -11,7 +11,7 @@ MIN_SIDE, MAX_SIDE = 8, 128  # pixels
 class Conversion:
     """How the images of a dataset are converted while they are loaded.
 
-    Images of other proportions than image_size are cropped at the center, then resampled with
+    Images whose proportions differ from image_size are cropped at the center, then resampled with
     Pillow's Lanczos filter. Gray is ITU-R 601 luma, as in Pillow's mode "L".
     """
 
@@ -28,7 +28,7 @@ NO_CONVERSION = Conversion()
 
 
 def conversion_from_dict(values: Mapping[str, Any]) -> Conversion:
-    """Return the conversion that a table with the keys of to_dict(), and others, describes.
+    """Build a conversion from the keys that to_dict() writes. Other keys are ignored.
 
     Raises:
         ValueError: a value is invalid.
@@ -44,10 +44,10 @@ def conversion_from_dict(values: Mapping[str, Any]) -> Conversion:
 
 
 def parse_image_size(text: str) -> tuple[int, int]:
-    """Return the height and width of a text such as "32" or "32x48".
+    """Parse a height and width such as "32" or "32x48".
 
     Raises:
-        ValueError: it is another text, or a side is outside MIN_SIDE to MAX_SIDE.
+        ValueError: the text has another form, or a side is outside MIN_SIDE to MAX_SIDE.
     """
     sides = text.lower().split("x")
     if not all(side.isascii() and side.isdigit() and len(side) < 10 for side in sides):

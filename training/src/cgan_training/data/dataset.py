@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # the command line imports this package before it needs torch
 
 
 class TooFewTestImagesError(DatasetError):
-    """An evaluation needs more test images; a training does not."""
+    """There are too few test images for an evaluation. Training is still possible."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Dataset:
             label is out of range.
     """
 
-    name: str  # as given to --dataset; the last part of a folder's path
+    name: str  # as given to --dataset; for a path, its last part
     source: str  # where the images came from, for messages
     images: "Tensor"  # uint8 [n, channels, height, width]; channels 1 (gray) or 3 (RGB)
     labels: "Tensor"  # int64 [n], 0 <= label < classes
     class_names: tuple[str, ...]  # one per label
-    conversion: Conversion = NO_CONVERSION  # that was applied to the images
+    conversion: Conversion = NO_CONVERSION  # the conversion that was applied to the images
     notes: tuple[str, ...] = ()  # what loading changed or ignored, for the user
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class Dataset:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the images, the labels and the class names, wherever they were read from."""
+        """SHA-256 of images, labels and class names. It does not depend on where they come from."""
         digest = hashlib.sha256()
         for tensor in (self.images, self.labels):
             digest.update(f"{tuple(tensor.shape)}\n".encode())
@@ -66,23 +66,27 @@ class Dataset:
         return channels, height, width
 
 
-def path_name(path: Path) -> str:
+def dataset_name_from_path(path: Path) -> str:
     """Return the name of the dataset at a path: the last part of the path, printable."""
     return "".join(char if char.isprintable() else "-" for char in path.resolve().name)
 
 
-def number_names(labels: "Tensor") -> tuple[str, ...]:
-    """Return the class names of labels without names: "0", "1", ..."""
+def numbered_class_names(labels: "Tensor") -> tuple[str, ...]:
+    """Return class names for labels without names: "0", "1", ..."""
     return tuple(str(label) for label in range(int(labels.max()) + 1))
 
 
 def require_all_classes(
     labels: "Tensor", class_names: tuple[str, ...], source: str | Path, *, train: bool, remedy: str
 ) -> None:
-    """Raise DatasetError, TooFewTestImagesError for a test part, unless each class has an image.
+    """Check that every class has an image.
 
-    A generator would make noise of a class without training images, and an evaluation cannot
-    measure a class without test images. The remedy completes the advice about training images.
+    For a class without training images, a generator would produce only noise. An evaluation cannot
+    measure a class without test images. `remedy` ends the error message about training images.
+
+    Raises:
+        DatasetError: a class has no training images.
+        TooFewTestImagesError: a class has no test images, and `train` is false.
     """
     counts = labels.bincount(minlength=len(class_names))
     missing = (counts == 0).nonzero().flatten().tolist()
@@ -96,7 +100,7 @@ def require_all_classes(
 
 
 def check_labels(labels: "Tensor", classes: int, source: str | Path, remedy: str) -> None:
-    """Raise a DatasetError that names the source if a label is not in 0 <= label < classes."""
+    """Raise a DatasetError with the source unless every label is in 0 <= label < classes."""
     invalid = labels[(labels < 0) | (labels >= classes)]
     if len(invalid):
         raise DatasetError(

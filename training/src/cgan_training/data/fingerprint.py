@@ -1,6 +1,7 @@
-"""The fingerprint of a dataset: figures that say what kind of images it holds."""
+"""The fingerprint of a dataset: statistics that describe its images."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from cgan_training.data.dataset import Dataset
 from cgan_training.data.pixels import to_gray
 from cgan_training.data.spectrum import high_frequency_share
 
-TEXTURE_IMAGES = 2000  # at most, evenly spaced, from which the figures of texture are computed
+TEXTURE_IMAGES = 2000  # largest number of images, evenly spaced, for the statistics of texture
 COMPONENTS = 256  # units of the last hidden layer of the recipe edge
 GRAY = (32, 224)  # range of pixel values that are neither background nor saturated
 HASH_BYTES = 16
@@ -19,12 +20,12 @@ HASH_BYTES = 16
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Figures of a dataset."""
+    """Statistics of a dataset."""
 
     images: int
     image_shape: ImageShape
     class_counts: tuple[int, ...]  # images per class, by label
-    mean_level: float  # of all pixels, 0..255; in color of their luma
+    mean_pixel_value: float  # 0..255; the mean luma if the images are RGB
     duplicate_share: float  # share of images that equal an earlier one, 0..1
     # Share of the variance that a perceptron would lose; see lost_detail(). MNIST has 0.0070,
     # Fashion-MNIST 0.0241, CIFAR-10 in gray 0.0340.
@@ -35,7 +36,7 @@ class Fingerprint:
 
     @property
     def median_count(self) -> int:
-        """Images of the median class."""
+        """Number of images of the median class."""
         return sorted(self.class_counts)[len(self.class_counts) // 2]
 
     @property
@@ -48,15 +49,15 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
     """Compute the fingerprint of a dataset."""
     gray = to_gray(dataset.images)
     count = len(gray)
-    some = dataset.images[:: -(-count // TEXTURE_IMAGES)]
+    spaced = dataset.images[:: math.ceil(count / TEXTURE_IMAGES)]
     return Fingerprint(
         images=count,
         image_shape=dataset.image_shape,
         class_counts=tuple(dataset.labels.bincount(minlength=dataset.classes).tolist()),
-        mean_level=int(gray.sum(dtype=torch.int64)) / gray.numel(),
+        mean_pixel_value=int(gray.sum(dtype=torch.int64)) / gray.numel(),
         duplicate_share=1 - _distinct_images(dataset) / count,
-        lost_detail=lost_detail(some),
-        high_frequency=high_frequency_share(some),
+        lost_detail=lost_detail(spaced),
+        high_frequency=high_frequency_share(spaced),
     )
 
 
@@ -69,12 +70,12 @@ def _distinct_images(dataset: Dataset) -> int:
 
 
 def lost_detail(images: Tensor) -> float:
-    """Return how much of the images' variance a perceptron like that of edge cannot generate, 0..1.
+    """Return the share of the images' variance that edge's perceptron cannot generate, 0..1.
 
-    Its last layer maps 256 numbers linearly to the pixels before tanh. So the detail that it loses
-    is what remains of one half of the images, chosen at random, without the first 256 principal
-    components of the other half. Only gray pixels count: errors at black and white pixels disappear
-    in tanh.
+    Its last layer maps 256 numbers linearly to the pixels before tanh. The detail that it loses is
+    therefore estimated on a random half of the images: what remains without the first 256 principal
+    components of the other half. Only gray pixels count, because errors at black and white pixels
+    disappear in tanh.
 
     Args:
         images: uint8 [n, channels, height, width].

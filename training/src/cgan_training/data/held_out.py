@@ -4,22 +4,22 @@ import hashlib
 from collections.abc import Sequence
 from unicodedata import normalize
 
-TEST_SHARE = 10  # one image of this many
+IMAGES_PER_TEST_IMAGE = 10
 
 
-def held_out(names: Sequence[str]) -> set[str]:
-    """Return the images of one class that become its test images: a tenth, but one of 2 to 9.
+def choose_test_names(names: Sequence[str]) -> set[str]:
+    """Return the names of a class's test images: a tenth of its images, rounded down.
 
-    They are those with the smallest SHA-256 of their names, so that they do not depend on the
-    machine. A class of one image has no test images.
+    A class of 2 to 9 images has one test image; a class of one image has none. The names with the
+    smallest SHA-256 are chosen, so the choice is the same on every machine.
     """
-    count = len(names) // TEST_SHARE or int(len(names) > 1)
-    by_hash = sorted(names, key=lambda each: hashlib.sha256(portable(each)).digest())
+    count = len(names) // IMAGES_PER_TEST_IMAGE or int(len(names) > 1)
+    by_hash = sorted(names, key=lambda name: hashlib.sha256(portable(name)).digest())
     return set(by_hash[:count])
 
 
 def held_out_note(held: int, total: int) -> str:
-    """Return what the user is told."""
+    """Return the note that some images are held out for testing."""
     return (
         f"there is no test part: {held:,} of {total:,} images are held out for it, a tenth of "
         "each class, but at least one"

@@ -12,10 +12,10 @@ from cgan_training.data.conversion import MAX_SIDE, MIN_SIDE, Conversion, is_sid
 from cgan_training.data.dataset import Dataset
 from cgan_training.errors import DatasetError
 
-MAX_BYTES = 2**32  # of all images, which are held in memory
-GRAY_TOLERANCE = 4  # largest difference of channels in a gray image, which JPEG may cause
-CHUNK = 1024  # images
-LUMA_WEIGHTS = (19595, 38470, 7471)  # of red, green and blue in ITU-R 601 luma, times 2**16
+MAX_DATASET_BYTES = 2**32  # largest size of all images, which are in memory
+GRAY_TOLERANCE = 4  # largest difference of the channels in a gray image; JPEG causes differences
+CHUNK_IMAGES = 1024
+LUMA_WEIGHTS = (19595, 38470, 7471)  # red, green and blue in ITU-R 601 luma, times 2**16
 
 
 def convert(data: Dataset, conversion: Conversion) -> Dataset:
@@ -50,16 +50,16 @@ def require_supported(count: int, shape: ImageShape, source: str) -> None:
             "--image-size 32"
         )
     size = count * channels * height * width
-    if size > MAX_BYTES:
+    if size > MAX_DATASET_BYTES:
         raise DatasetError(
             f"{source}: {count:,} images of {height} x {width} pixels take {size / 1e9:.1f} GB of "
-            f"memory, more than {MAX_BYTES / 1e9:.1f} GB; give a smaller --image-size, or fewer "
-            "images"
+            f"memory, more than {MAX_DATASET_BYTES / 1e9:.1f} GB; give a smaller --image-size, or "
+            "fewer images"
         )
 
 
 def resize_note(sizes: list[tuple[int, int]], size: tuple[int, int]) -> str:
-    """Return what is done to images of these heights and widths, each listed once, in order."""
+    """Return a note about resampling. `sizes` are the distinct heights and widths, sorted."""
     first, last = (f"{height} x {width}" for height, width in (sizes[0], sizes[-1]))
     origin = first if len(sizes) == 1 else f"{first} to {last}"
     cropped = any(height * size[1] != width * size[0] for height, width in sizes)
@@ -68,13 +68,13 @@ def resize_note(sizes: list[tuple[int, int]], size: tuple[int, int]) -> str:
 
 
 def to_gray(images: Tensor) -> Tensor:
-    """Return the luma of RGB images, uint8 [n, 1, h, w], rounded as Pillow does; gray stays."""
+    """Return the luma of RGB images, uint8 [n, 1, h, w], rounded as in Pillow; keep gray images."""
     if images.shape[1] == 1:
         return images
     weights = torch.tensor(LUMA_WEIGHTS, dtype=torch.int32).view(1, 3, 1, 1)
     chunks = [
         ((chunk.int() * weights).sum(1, keepdim=True) + 2**15) >> 16
-        for chunk in images.split(CHUNK)
+        for chunk in images.split(CHUNK_IMAGES)
     ]
     return torch.cat([chunk.to(torch.uint8) for chunk in chunks])
 
@@ -83,7 +83,7 @@ def _all_gray(images: Tensor) -> bool:
     """Return whether the channels of every pixel are nearly equal."""
     return all(
         int((chunk.amax(1) - chunk.amin(1)).max()) <= GRAY_TOLERANCE
-        for chunk in images.split(CHUNK)
+        for chunk in images.split(CHUNK_IMAGES)
     )
 
 

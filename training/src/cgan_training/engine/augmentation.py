@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMALL_DATASET = 10_000  # images; larger datasets need no augmentation
+SMALL_DATASET = 10_000  # only datasets of fewer images are augmented
 # Maximum change of each entry of the 2 x 3 transformation matrix: 10 % of a side, a rotation of
 # about 6 degrees, or a shift of 10 % of half a side, which is 1.4 of 28 pixels.
 MAX_CHANGE = 0.1
@@ -31,8 +31,8 @@ def augment(
 
     Args:
         images: float32 [n, channels, height, width] in -1 .. 1. Gradients pass through.
-        probability: that an image is changed at all, 0..1. At 0 no random numbers are generated.
-        rng: on the images' device.
+        probability: probability that an image is changed, 0..1. If 0, the rng is not used.
+        rng: random number generator on the images' device.
         background: whether pixels from outside the image become -1, the background. Otherwise they
             mirror the image.
     """

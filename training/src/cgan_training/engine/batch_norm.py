@@ -6,22 +6,22 @@ from torch import Tensor, nn
 from cgan_training.networks import Generator
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-BATCHES, BATCH_SIZE = 20, 500  # generated to measure the statistics
+BATCHES, BATCH_SIZE = 20, 500  # number and size of the batches that the statistics are measured on
 
 
 def has_batch_norm(network: nn.Module) -> bool:
     """Return whether a network has a batch norm layer."""
-    return any(isinstance(each, NORMS) for each in network.modules())
+    return any(isinstance(module, NORMS) for module in network.modules())
 
 
 def calibrate_batch_norm(generator: Generator, seed: int) -> None:
     """Measure the mean and variance of every batch norm layer, and switch to eval mode.
 
     The running statistics belong to the weights of training, not to averaged weights (Izmailov et
-    al. 2018, sec. 3.2), so they are measured on images generated with noise and labels of the seed.
+    al. 2018, sec. 3.2), so they are measured on images generated with random noise and labels.
     Networks without batch norm only change to eval mode.
     """
-    norms = [each for each in generator.modules() if isinstance(each, NORMS)]
+    norms = [module for module in generator.modules() if isinstance(module, NORMS)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

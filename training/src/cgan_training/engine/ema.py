@@ -17,5 +17,5 @@ def update_ema(averaged: AveragedModel, generator: Generator, decay: float, step
 
 
 def warm_up_decay(decay: float, step: int) -> float:
-    """Return the decay at step number `step`: lower at first, so that early weights fade."""
+    """Return the decay for a step. It is lower at first, so that the initial weights fade soon."""
     return min(decay, step / (step + 9))

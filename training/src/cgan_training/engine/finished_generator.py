@@ -1,4 +1,4 @@
-"""The generator that a training leaves, and the images of its sample sheet."""
+"""Build the generator that model.pt holds, and generate the images of a sample sheet."""
 
 import copy
 from typing import cast
@@ -14,7 +14,7 @@ from cgan_training.networks import Generator, to_uint8
 from cgan_training.recipe import Recipe
 
 SAMPLE_ROWS = 10  # images per class on a sample sheet
-SAMPLE_BATCH = 1000  # images of a sheet that are generated together
+SAMPLE_BATCH = 1000  # largest number of images of a sheet that are generated together
 
 
 def finish_generator(state: TrainingState, recipe: Recipe, images: Tensor) -> Generator:
@@ -30,7 +30,8 @@ def finish_generator(state: TrainingState, recipe: Recipe, images: Tensor) -> Ge
     """
     source = state.generator if state.ema is None else state.ema.module
     generator = cast(Generator, copy.deepcopy(source).requires_grad_(False))
-    # The EMA averages parameters; buffers other than batch norm's are those of training.
+    # AveragedModel averages only parameters, so all buffers are copied from training. Batch norm's
+    # are then calibrated.
     for buffer, current in zip(generator.buffers(), state.generator.buffers(), strict=True):
         buffer.copy_(current)
     calibrate_batch_norm(generator, recipe.seed)
@@ -44,7 +45,7 @@ def finish_generator(state: TrainingState, recipe: Recipe, images: Tensor) -> Ge
 def sample_sheet_images(generator: Generator, seed: int) -> Tensor:
     """Generate the images of a sample sheet.
 
-    Image i has label i modulo the number of classes, and the noise of image i of the seed:
+    Image i has the label i % classes and the noise of index i of the seed. The command
     `cgan-run --seed SEED --count 10` generates the same images from the exported file.
 
     Returns:
@@ -53,6 +54,6 @@ def sample_sheet_images(generator: Generator, seed: int) -> Tensor:
     classes, device = generator.classes, next(generator.parameters()).device
     noise = standard_normal(seed, 0, SAMPLE_ROWS * classes, generator.noise_dim)
     label = torch.arange(classes, device=device).repeat(SAMPLE_ROWS)
-    inputs = torch.from_numpy(noise).to(device), label
-    batches = zip(*(each.split(SAMPLE_BATCH) for each in inputs), strict=True)
+    noises = torch.from_numpy(noise).to(device).split(SAMPLE_BATCH)
+    batches = zip(noises, label.split(SAMPLE_BATCH), strict=True)
     return torch.cat([to_uint8(generator(*batch)) for batch in batches])

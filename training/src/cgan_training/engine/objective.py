@@ -13,7 +13,7 @@ from cgan_training.recipe import LossSettings
 
 
 class DiscriminatorWithTerms(nn.Module):
-    """The discriminator and the auxiliary terms, whose heads are trained with it."""
+    """The discriminator and the auxiliary terms. The heads of the terms are trained with it."""
 
     def __init__(self, discriminator: Discriminator, terms: Sequence[AuxiliaryTerm]) -> None:
         super().__init__()
@@ -30,10 +30,10 @@ class DiscriminatorWithTerms(nn.Module):
 class Loss(NamedTuple):
     """The loss of one network."""
 
-    total: Tensor  # scalar, which the network minimizes
-    adversarial: Tensor  # scalar, the part without auxiliary terms and penalty
-    # float32. Generator: [batch], of the generated images. Discriminator: [2 * batch], of the real
-    # images, then of the generated ones.
+    total: Tensor  # scalar that the network minimizes
+    adversarial: Tensor  # scalar, the part of the total without auxiliary terms and penalty
+    # float32. Generator: [batch], for the generated images. Discriminator: [2 * batch], for the
+    # real images, then for the generated ones.
     logits: Tensor
 
 
@@ -44,9 +44,9 @@ class Objective:
 
     Args:
         settings: weights of the terms.
-        discriminator: with the auxiliary terms, not wrapped.
-        augment: changes images before the discriminator sees them.
-        autocast: returns the context for forward passes in lower precision.
+        discriminator: the discriminator and the auxiliary terms, without DistributedDataParallel.
+        augment: function that changes images before the discriminator sees them.
+        autocast: function that returns the context of forward passes in lower precision.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Objective:
     def generator_loss(
         self, generator: nn.Module, inputs: GeneratorInputs, progress: float | Tensor
     ) -> Loss:
-        """Return the generator's loss at a progress of 0..1: its images should look real."""
+        """Return the generator's loss. It is low if the discriminator takes the images for real."""
         with self._autocast():
             image = self._augment(generator(*inputs))  # [batch, channels, height, width]
             logits, predictions = self._discriminator(image, inputs.label, progress=progress)
-        total = adversarial = self._adversarial.of_generator(logits)
+        total = adversarial = self._adversarial.generator_loss(logits)
         for term, prediction in zip(self._terms, predictions, strict=True):
             total = total + term.weight_at(progress) * term.generator_loss(prediction, inputs)
         return Loss(total, adversarial, logits)
@@ -83,13 +83,13 @@ class Objective:
         *,
         apply_r1: bool,
     ) -> Loss:
-        """Return the discriminator's loss: it should tell real images from generated ones.
+        """Return the discriminator's loss. It is low if it distinguishes real and generated images.
 
         Args:
-            discriminator: with the auxiliary terms.
-            generator: makes the generated images, and gets no gradients.
+            discriminator: the discriminator and the auxiliary terms, perhaps wrapped.
+            generator: generates images for the discriminator. It gets no gradients.
             real: images, float32 [batch, channels, height, width], and labels, int64 [batch].
-            inputs: noise and labels of the generated images, as many as there are real ones.
+            inputs: noise and labels of the generated images; there are as many as real images.
             progress: completed share of the run, 0..1.
             apply_r1: whether the loss includes the gradient penalty.
         """
@@ -100,7 +100,7 @@ class Objective:
         images, labels = torch.cat([image, fake]), torch.cat([label, inputs.label])
         with self._autocast():
             logits, predictions = discriminator(images, labels, groups=2, progress=progress)
-        total = adversarial = self._adversarial.of_discriminator(*logits.split(len(label)))
+        total = adversarial = self._adversarial.discriminator_loss(*logits.split(len(label)))
         for term, prediction in zip(self._terms, predictions, strict=True):
             loss = term.discriminator_loss(prediction, label, inputs)
             total = total + term.weight_at(progress) * loss

@@ -1,4 +1,4 @@
-"""Adam for captured CUDA graphs, whose saved state can be loaded on any device."""
+"""Adam that works with CUDA graphs. Its saved state can be loaded on any device."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from cgan_training.recipe import Recipe
 
 
 def create_adam(network: nn.Module, recipe: Recipe, *, capturable: bool) -> Adam:
-    """Return a network's optimizer, with the learning rate in a tensor if it is capturable."""
+    """Return a network's optimizer. If it is capturable, a tensor holds its learning rate."""
     rate: float | Tensor = recipe.learning_rate
     if capturable:
         rate = torch.tensor(rate, device=next(network.parameters()).device)
@@ -26,7 +26,7 @@ def set_learning_rate(optimizer: Adam, rate: float) -> None:
 
 
 def optimizer_state(optimizer: Adam) -> dict[str, Any]:
-    """Return the state_dict() in the form that it has without CUDA graphs."""
+    """Return the optimizer's state_dict() in the form that it has without CUDA graphs."""
     state = optimizer.state_dict()
     for group in state["param_groups"]:
         group.update(lr=float(group["lr"]), capturable=False)
@@ -34,7 +34,7 @@ def optimizer_state(optimizer: Adam) -> dict[str, Any]:
 
 
 def load_optimizer_state(optimizer: Adam, state: dict[str, Any]) -> None:
-    """Load a state of optimizer_state(), from any device."""
+    """Load a state that optimizer_state() returned on any device."""
     own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, (rate, capturable) in zip(optimizer.param_groups, own, strict=True):

@@ -16,9 +16,10 @@ from cgan_training.engine.batch_norm import random_inputs
 from cgan_training.networks import Generator
 
 FOREGROUND = 16  # the lowest pixel value that counts as foreground
-# The lowest value before tanh that becomes foreground.
+# The lowest output of the last layer, before tanh, that becomes foreground.
 FOREGROUND_BEFORE_TANH = math.atanh((FOREGROUND - 0.5) / 127.5 - 1)
-IMAGES, BATCH_SIZE = 100_000, 5_000  # generated to measure how often a pixel is foreground
+# Number and batch size of the generated images in which foreground pixels are counted.
+IMAGES, BATCH_SIZE = 100_000, 5_000
 
 
 def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float, seed: int) -> None:
@@ -28,21 +29,22 @@ def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float,
         generator: in eval mode; its last layer is linear with one output per pixel.
         images: the training images, uint8 [n, channels, height, width], on the generator's device.
         threshold: rare pixels are foreground in fewer than this share of these images, 0..1.
-        seed: of the noise and labels of the generated images.
+        seed: seed of the noise and labels of the generated images.
     """
     head = cast(nn.Linear, generator.layers[-1])
     share = (images >= FOREGROUND).flatten(1).sum(0).double() / len(images)  # [pixels]
     rare = (share < threshold).nonzero().squeeze(1)
     rng = torch.Generator(images.device).manual_seed(seed)
     with torch.no_grad():
-        # In how many generated images each rare pixel may be foreground.
+        # Number of generated images in which each rare pixel may be foreground. The bias is lowered
+        # until the next largest output of the last layer lies just below the foreground.
         allowed = (share[rare] * IMAGES).long().clamp(max=IMAGES - 1)
-        highest = head.weight.new_empty(0, len(rare))  # the highest logits so far, descending
+        highest = head.weight.new_empty(0, len(rare))  # the highest outputs so far, descending
         for _ in range(IMAGES // BATCH_SIZE):
             inputs = generator.inputs(*random_inputs(generator, BATCH_SIZE, rng))
             hidden = generator.layers[:-1](inputs)
-            logits = nn.functional.linear(hidden, head.weight[rare], head.bias[rare])
-            logits = torch.cat([highest, logits])
-            highest = logits.topk(min(int(threshold * IMAGES) + 1, len(logits)), dim=0).values
+            outputs = nn.functional.linear(hidden, head.weight[rare], head.bias[rare])
+            outputs = torch.cat([highest, outputs])
+            highest = outputs.topk(min(int(threshold * IMAGES) + 1, len(outputs)), dim=0).values
         first_excess = highest.gather(0, allowed[None]).squeeze(0)
         head.bias[rare] -= (first_excess - FOREGROUND_BEFORE_TANH).clamp(min=0)

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from cgan_training.engine.objective import DiscriminatorWithTerms
 from cgan_training.engine.optimizer import load_optimizer_state, optimizer_state
 from cgan_training.engine.state_validation import (
+    EpochSize,
     require_adam_state,
     require_image_order,
     require_same_structure,
@@ -23,15 +24,15 @@ from cgan_training.networks import Generator
 class EpochProgress:
     """Progress within the current epoch."""
 
-    sums: Tensor  # [4], of this process's completed steps; see Trainer.train_epoch()
+    sums: Tensor  # [4], sums over this process's completed steps; see Trainer.train_epoch()
     order: Tensor | None = None  # indices of the epoch's images; None before its first step
-    steps: int = 0
-    seconds: float = 0.0
+    steps: int = 0  # completed steps of the epoch
+    seconds: float = 0.0  # training time of the epoch
 
 
 @dataclass
 class TrainingState:
-    """Networks, optimizers, random numbers and counters."""
+    """The networks, optimizers, random numbers and counters of a run."""
 
     generator: Generator
     discriminator: DiscriminatorWithTerms
@@ -42,7 +43,7 @@ class TrainingState:
     current: EpochProgress
     epoch: int = 0  # completed epochs
     step: int = 0  # completed steps
-    seconds: float = 0.0  # spent training
+    seconds: float = 0.0  # training time
 
     def to_dict(self, sums: Tensor) -> dict[str, Any]:
         """Return the state as tensors and plain values.
@@ -65,19 +66,17 @@ class TrainingState:
             "epoch_seconds": self.current.seconds,
         }
 
-    def load(self, values: dict[str, Any], images: int, length: int, max_steps: int) -> None:
-        """Restore what to_dict() returned, after checking all of it.
-
-        The other arguments are those of require_image_order().
+    def load(self, values: dict[str, Any], size: EpochSize) -> None:
+        """Restore the values that to_dict() returned, after a check of all of them.
 
         Raises:
-            KeyError, RuntimeError, TypeError, ValueError, AttributeError: a part does not fit.
+            KeyError, RuntimeError, TypeError, ValueError, AttributeError: a value does not fit.
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged values can cause warnings of PyTorch
             self._validate(values)
             order, steps = values["epoch_order"], values["epoch_steps"]
-            require_image_order(order, steps, images, length, max_steps)
+            require_image_order(order, steps, size)
         self.generator.load_state_dict(values["generator"])
         self.discriminator.load_state_dict(values["discriminator"])
         load_optimizer_state(self.optimizer_g, values["optimizer_g"])
@@ -85,7 +84,7 @@ class TrainingState:
         if self.ema is not None:
             self.ema.load_state_dict(values["ema"])
         self.rng.set_state(values["rng"])
-        self.epoch, self.step, self.seconds = (values[k] for k in ("epoch", "step", "seconds"))
+        self.epoch, self.step, self.seconds = values["epoch"], values["step"], values["seconds"]
         device = self.current.sums.device
         self.current = EpochProgress(
             sums=values["epoch_sums"].to(device),
@@ -95,7 +94,7 @@ class TrainingState:
         )
 
     def load_networks(self, values: dict[str, Any]) -> None:
-        """Load only the networks of another run's state. The errors are those of load()."""
+        """Load only the networks of another run's state. See load() for the errors."""
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         for name, network in networks.items():
             require_same_structure(values[name], network.state_dict(), name)
@@ -104,12 +103,12 @@ class TrainingState:
 
     def _validate(self, values: dict[str, Any]) -> None:
         """Check that saved values have the types, shapes and keys of this state."""
+        expected = self.to_dict(self.current.sums)
         networks = {"optimizer_g": self.generator, "optimizer_d": self.discriminator}
-        for name, expected in self.to_dict(self.current.sums).items():
-            if name in networks:
-                shapes = [each.shape for each in networks[name].parameters()]
-                require_adam_state(values[name], expected, shapes, name)
-            elif name == "rng":
-                torch.Generator(self.rng.device).set_state(values[name])
-            elif name != "epoch_order":
-                require_same_structure(values[name], expected, name)
+        for name, network in networks.items():
+            shapes = [parameter.shape for parameter in network.parameters()]
+            require_adam_state(values[name], expected.pop(name), shapes, name)
+        torch.Generator(self.rng.device).set_state(values["rng"])
+        del expected["rng"], expected["epoch_order"]  # load() checks the order of the images
+        for name, value in expected.items():
+            require_same_structure(values[name], value, name)

@@ -1,22 +1,33 @@
 """Checks that a saved training state fits the trainer that should continue from it.
 
-Each of them raises ValueError, KeyError, TypeError or AttributeError if a value does not fit.
+Each function raises ValueError, KeyError, TypeError or AttributeError if a value does not fit.
 """
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-ADAM_MOMENTS = ("exp_avg", "exp_avg_sq")  # that Adam stores for each parameter, besides its step
+ADAM_MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state of each parameter, besides "step"
 LEARNING_RATE = "lr"  # the only optimizer setting that changes during training
-MAX_COUNT = 2**53
+MAX_COUNT = 2**53  # limit of counters; smaller numbers are exact in float64
+
+
+class EpochSize(NamedTuple):
+    """The size of an epoch, which may repeat the dataset."""
+
+    dataset_images: int  # number of images in the dataset
+    images: int  # number of images in an epoch, with repetitions
+    steps: int  # number of steps in an epoch
 
 
 def require_same_structure(value: Any, expected: Any, name: str) -> None:
-    """Check that a saved value has the type, shape and keys of a fresh one, and finite numbers."""
+    """Check that a saved value has the type, shape and keys of `expected`.
+
+    Tensors must be finite. Plain numbers must also be at least 0, and integers below MAX_COUNT.
+    """
     if isinstance(expected, Tensor):
         valid = (
             isinstance(value, Tensor)
@@ -49,28 +60,24 @@ def require_adam_state(value: Any, expected: Any, shapes: list[torch.Size], name
         raise ValueError(f"{name} has a different number of parameters")
     for number, state in value["state"].items():
         require_same_structure(state["step"], torch.zeros(()), f"{name}.{number}.step")
+        expected_moment = torch.zeros(()).expand(shapes[number])
         for moment in ADAM_MOMENTS:
-            like = torch.zeros(()).expand(shapes[number])
-            require_same_structure(state[moment], like, f"{name}.{number}.{moment}")
+            require_same_structure(state[moment], expected_moment, f"{name}.{number}.{moment}")
 
 
-def require_image_order(order: Any, steps: int, images: int, length: int, max_steps: int) -> None:
-    """Check the completed steps of an epoch and the order of its images.
+def require_image_order(order: Any, steps: int, size: EpochSize) -> None:
+    """Check the number of completed steps of an epoch and the order of its images.
 
-    Args:
-        order: indices of the epoch's images, int64 [length], or None before its first step.
-        steps: completed steps.
-        images: number of images in the dataset.
-        length: number of images that an epoch shows.
-        max_steps: number of steps of a whole epoch.
+    The order holds the indices of the epoch's images, int64 [size.images]. It is None before the
+    first step.
     """
     if order is None:
         valid = steps == 0
     else:
         valid = (
             isinstance(order, Tensor)
-            and (order.dtype, order.shape) == (torch.int64, (length,))
-            and bool(((order >= 0) & (order < images)).all())
+            and (order.dtype, order.shape) == (torch.int64, (size.images,))
+            and bool(((order >= 0) & (order < size.dataset_images)).all())
         )
-    if not valid or not 0 <= steps < max_steps:
+    if not valid or not 0 <= steps < size.steps:
         raise ValueError("the order of the images does not fit the dataset")

@@ -20,20 +20,16 @@ from cgan_training.engine.objective import DiscriminatorWithTerms, Objective
 from cgan_training.engine.optimizer import create_adam, set_learning_rate
 from cgan_training.engine.schedules import learning_rate, run_progress
 from cgan_training.engine.state import EpochProgress, TrainingState
+from cgan_training.engine.state_validation import EpochSize
 from cgan_training.errors import DivergedError, RecipeError
 from cgan_training.hardware.cuda_graph import CudaGraphStep, can_capture, set_value
 from cgan_training.hardware.precision import matmul_precision, resolve_precision
-from cgan_training.hardware.processes import SINGLE_PROCESS, ProcessGroup
+from cgan_training.hardware.processes import SINGLE_PROCESS, Processes
 from cgan_training.losses import GeneratorInputs, auxiliary_terms
-from cgan_training.networks import (
-    Generator,
-    build_discriminator,
-    build_generator,
-    to_float,
-)
+from cgan_training.networks import Generator, build_discriminator, build_generator, to_float
 from cgan_training.recipe import Recipe
 
-MIN_SECONDS = 1e-6  # of an epoch, so that its speed is finite on a coarse clock
+MIN_SECONDS = 1e-6  # minimum duration of an epoch: its speed stays finite if the clock is coarse
 
 
 @dataclass(frozen=True)
@@ -46,17 +42,17 @@ class EpochMetrics:
     loss_discriminator: float  # mean over the epoch, without auxiliary terms and penalty
     mean_d_real: float  # mean probability of "real" for real images
     mean_d_fake: float  # mean probability of "real" for generated images
-    images_per_second: float  # real images
-    seconds: float  # of training since the start of the run
+    images_per_second: float  # real images trained on per second
+    seconds: float  # training time since the start of the run
 
 
 class Trainer:
     """Train a recipe on a dataset.
 
     Args:
-        recipe: how to train.
+        recipe: the settings of the training.
         dataset: the training images; all of them are copied to the device.
-        device: where to train.
+        device: the device to train on.
         processes: the processes that share each batch; each of them builds its own Trainer.
 
     Raises:
@@ -70,7 +66,7 @@ class Trainer:
         recipe: Recipe,
         dataset: Dataset,
         device: torch.device,
-        processes: ProcessGroup = SINGLE_PROCESS,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.dataset = recipe, dataset
@@ -86,9 +82,10 @@ class Trainer:
         self.augment_probability = recipe.augment_probability if small else 0.0
         self.images = dataset.images.to(device)  # uint8 [n, channels, h, w]
         self.labels = dataset.labels.to(device)  # int64 [n]
-        self.passes = math.ceil(recipe.min_images_per_epoch / len(dataset.labels))  # per epoch
-        self.steps_per_epoch = self.passes * len(dataset.labels) // self.batch_size
-        self.seconds_limit = math.inf  # time limit of the training, at which the schedules also end
+        self.passes_per_epoch = math.ceil(recipe.min_images_per_epoch / len(dataset.labels))
+        self.steps_per_epoch = self.passes_per_epoch * len(dataset.labels) // self.batch_size
+        # The schedules end at this value of `seconds`. The caller sets it and ends the training.
+        self.seconds_limit = math.inf
 
         classes, image_shape = dataset.classes, dataset.image_shape
         generator = build_generator(recipe.generator, recipe.noise_dim, classes, image_shape)
@@ -114,19 +111,19 @@ class Trainer:
             current=EpochProgress(self._zero_sums()),
         )
         rng, bf16 = self.state.rng, self.precision == "bf16"
-        change = partial(
+        augment_batch = partial(
             augment,
             probability=self.augment_probability,
             rng=rng,
             background=has_background(self.images),
         )
         autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=bf16)
-        self.objective = Objective(recipe.loss, discriminator, change, autocast)
-        # Gradients of a call through these are averaged over all processes.
+        self.objective = Objective(recipe.loss, discriminator, augment_batch, autocast)
+        # The gradients of these two networks are averaged over all processes.
         self.synced_generator = processes.with_synced_gradients(generator)
         self.synced_discriminator = processes.with_synced_gradients(discriminator)
-        # The progress that a step reads: a tensor, so that a captured graph sees new values.
-        self.step_progress: float | Tensor = torch.zeros((), device=device) if capture else 0.0
+        # The progress as an input of a step. A captured graph sees new values only in a tensor.
+        self.progress_input: float | Tensor = torch.zeros((), device=device) if capture else 0.0
         self.graph_step = CudaGraphStep(self._step, rng) if capture else None
         self._finished: tuple[int, Generator] | None = None  # the step and its generator
 
@@ -141,7 +138,7 @@ class Trainer:
                 D(fake). Returning False interrupts the epoch.
 
         Returns:
-            The metrics of the epoch so far; epoch_is_complete says whether it is complete.
+            The metrics of the epoch so far. The epoch is complete if is_between_epochs is true.
 
         Raises:
             DivergedError: the losses are not finite.
@@ -159,11 +156,13 @@ class Trainer:
                 start = self._count_seconds(start)
                 if not on_step(current.steps, current.sums):
                     break
-        if self.device.type == "cuda":  # which may still be busy with the last steps
+        if self.device.type == "cuda":  # the GPU may still be busy with the last steps
             start = time.perf_counter()
             torch.cuda.synchronize(self.device)
             self._count_seconds(start)
-        metrics = self._metrics(self.processes.mean(current.sums))
+        sums = self.processes.mean(current.sums)
+        self._require_finite(sums)
+        metrics = self._metrics(sums)
         if current.steps == self.steps_per_epoch:
             state.epoch += 1
             state.current = EpochProgress(self._zero_sums())
@@ -172,7 +171,7 @@ class Trainer:
     def _scheduled_step(self, indices: Tensor) -> Tensor:
         """Apply the schedules, run one step, and update the averaged weights."""
         state, recipe, progress = self.state, self.recipe, self.progress
-        self.step_progress = set_value(self.step_progress, progress)
+        self.progress_input = set_value(self.progress_input, progress)
         if recipe.lr_decay:
             rate = learning_rate(recipe.learning_rate, recipe.lr_decay, progress)
             for optimizer in (state.optimizer_g, state.optimizer_d):
@@ -190,13 +189,13 @@ class Trainer:
         read Python numbers that change between steps.
 
         Args:
-            indices: of this process's real images, int64 [batch].
+            indices: indices of this process's real images, int64 [batch].
             apply_r1: whether the discriminator's loss includes the gradient penalty.
 
         Returns:
             float32 [4] on the device: both adversarial losses, mean D(real) and mean D(fake).
         """
-        state, progress = self.state, self.step_progress
+        state, progress = self.state, self.progress_input
         real = to_float(self.images[indices]), self.labels[indices]
 
         state.discriminator.requires_grad_(False)  # saves the computation of its gradients
@@ -232,26 +231,30 @@ class Trainer:
 
     @property
     def seconds(self) -> float:
-        """Seconds spent training."""
+        """Training time in seconds."""
         return self.state.seconds
 
     @property
     def progress(self) -> float:
         """Completed share of the run, 0..1, by its steps or by its time limit."""
-        state, recipe, time_share = self.state, self.recipe, self.seconds / self.seconds_limit
-        counts = state.epoch, state.step, self.steps_per_epoch, recipe.epochs
-        return run_progress(*counts, recipe.lr_restarts, time_share)
+        return run_progress(
+            self.epoch,
+            self.step,
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=self.recipe.epochs,
+            restarts=self.recipe.lr_restarts,
+            time_share=self.seconds / self.seconds_limit,
+        )
 
     @property
-    def epoch_is_complete(self) -> bool:
+    def is_between_epochs(self) -> bool:
         """Whether no epoch is in progress."""
         return self.state.current.order is None
 
     def finished_generator(self) -> Generator:
         """Return the generator as model.pt would hold it if training ended now, in eval mode.
 
-        See finish_generator(). The result is cached until the next step; copy it before changing
-        it.
+        See finish_generator(). The result is cached until the next step, so do not change it.
         """
         if self._finished is None or self._finished[0] != self.step:
             self._finished = self.step, finish_generator(self.state, self.recipe, self.images)
@@ -260,7 +263,7 @@ class Trainer:
     def sample_images(self) -> Tensor:
         """Generate the images of a sample sheet, uint8 [10 * classes, channels, height, width].
 
-        See sample_sheet_images(), which gets the finished generator.
+        See sample_sheet_images().
         """
         with torch.inference_mode():
             return sample_sheet_images(self.finished_generator(), self.recipe.seed)
@@ -268,49 +271,54 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on, as tensors and plain values.
 
-        It can be loaded by any number of processes. All processes must call this together.
+        Any number of processes can load the result. All processes must call this together.
 
         Raises:
             DivergedError: the losses are not finite, so the state is not worth saving.
         """
         sums = self.processes.mean(self.state.current.sums)
-        if self.state.current.steps:
-            self._metrics(sums)  # raises DivergedError
+        self._require_finite(sums)
         return self.state.to_dict(sums)
 
     def load_state_dict(self, values: dict[str, Any]) -> None:
         """Continue from a saved state.
 
         Raises:
-            KeyError, RuntimeError, TypeError, ValueError, AttributeError: it does not fit the
-                recipe or the dataset.
+            KeyError, RuntimeError, TypeError, ValueError, AttributeError: the state does not fit
+                the recipe or the dataset.
         """
         images = len(self.labels)
-        self.state.load(values, images, images * self.passes, self.steps_per_epoch)
+        size = EpochSize(images, images * self.passes_per_epoch, self.steps_per_epoch)
+        self.state.load(values, size)
         self._finished = None
         if self.graph_step is not None:  # captured graphs refer to the replaced tensors
             self.graph_step = CudaGraphStep(self._step, self.state.rng)
 
-    def _metrics(self, sums: Tensor) -> EpochMetrics:
-        current, epoch = self.state.current, self.epoch + 1
-        loss_g, loss_d, d_real, d_fake = (sums / current.steps).tolist()
-        if not math.isfinite(loss_g + loss_d):
+    def _require_finite(self, sums: Tensor) -> None:
+        """Raise DivergedError if the sum of the epoch's losses is not finite."""
+        if not math.isfinite(sum(sums[:2].tolist())):
             raise DivergedError(
-                f"the losses of epoch {epoch} are not finite; lower the recipe's learning_rate, "
-                "for example to a tenth"
+                f"the losses of epoch {self.epoch + 1} are not finite; lower the recipe's "
+                "learning_rate, for example to a tenth"
             )
+
+    def _metrics(self, sums: Tensor) -> EpochMetrics:
+        """Return the metrics of the current epoch's completed steps."""
+        current = self.state.current
+        loss_g, loss_d, d_real, d_fake = (sums / current.steps).tolist()
         speed = current.steps * self.batch_size / max(current.seconds, MIN_SECONDS)
-        return EpochMetrics(epoch, self.step, loss_g, loss_d, d_real, d_fake, speed, self.seconds)
+        epoch, step, seconds = self.epoch + 1, self.step, self.seconds
+        return EpochMetrics(epoch, step, loss_g, loss_d, d_real, d_fake, speed, seconds)
 
     def _count_seconds(self, start: float) -> float:
-        """Count the time since start as training time, and return the present time."""
+        """Count the time since `start` as training time, and return the current time."""
         now = time.perf_counter()
         self.state.current.seconds += now - start
         self.state.seconds += now - start
         return now
 
     def _random_inputs(self) -> GeneratorInputs:
-        """Sample inputs for the whole batch, as every process does, and return this one's share."""
+        """Sample the inputs of the whole batch, and return this process's share of them."""
         rng, batch, shard = self.state.rng, self.batch_size, self.processes.shard
         classes, shape = self.dataset.classes, (batch, self.recipe.noise_dim)
         label = torch.randint(classes, (batch,), generator=rng, device=self.device)
@@ -320,10 +328,10 @@ class Trainer:
     def _image_order(self) -> Tensor:
         """Return the indices of the epoch's images, shuffled within each pass over the dataset."""
         rng, count, device = self.state.rng, len(self.labels), self.device
-        passes = range(self.passes)
+        passes = range(self.passes_per_epoch)
         return torch.cat([torch.randperm(count, generator=rng, device=device) for _ in passes])
 
     def _zero_sums(self) -> Tensor:
-        # Apple's GPUs have no float64; the few hundred terms of an epoch do not need it.
+        # Apple's GPUs have no float64. The few hundred terms of an epoch do not need it.
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         return torch.zeros(4, dtype=dtype, device=self.device)

@@ -1,1 +1,1 @@
-"""Quality measures of generated images, one module per measure."""
+"""Quality metrics of generated images, and the evaluation classifier that they need."""

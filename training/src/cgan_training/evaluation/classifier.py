@@ -20,17 +20,15 @@ from cgan_runtime.files import make_folder
 from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.archive import load_archive, save_archive
 from cgan_training.data import Dataset
-from cgan_training.errors import DatasetError
 from cgan_training.evaluation.classifier_progress import ClassifierProgress
-from cgan_training.evaluation.classifier_state import TrainingState
+from cgan_training.evaluation.classifier_state import ClassifierTrainingState
 from cgan_training.hardware.precision import supports_bf16
 
 VERSION = "1"  # increment it if a change of the code, not of a setting, alters weights
-SEED = 0  # of the weights, the shuffling and the augmentation
-MIN_SIDE = 4  # pixels of an image, which are pooled twice
-BATCH_SIZE = 1000  # images per forward pass after training; limits the memory
+SEED = 0  # seed of the weights, the shuffling and the augmentation
+BATCH_SIZE = 1000  # images per forward pass after training, to limit the memory
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,10 +36,10 @@ class ClassifierSettings:
     """All constants that determine the weights; the name of the cache file depends on them."""
 
     widths: tuple[int, ...] = (32, 64, 64, 128, 128)  # channels of the 3x3 convolutions
-    pooled_after: tuple[int, ...] = (0, 2)  # indices of convolutions before a 2x2 max pooling
+    pooled_after: tuple[int, ...] = (0, 2)  # convolutions (indices) followed by a 2x2 max pooling
     batch_size: int = 128
     epochs: int = 10
-    min_steps: int = 200  # on a small dataset, epochs are added to reach it
+    min_steps: int = 200  # a small dataset gets more epochs to reach this number
     max_learning_rate: float = 0.15
     warmup_fraction: float = 0.25
     momentum: float = 0.9
@@ -49,33 +47,23 @@ class ClassifierSettings:
     label_smoothing: float = 0.1
     max_stretch: float = 0.12  # augmentation: relative change of each side
     max_shear: float = 0.2  # off-diagonal matrix entries; allows rotations of up to 11 degrees
-    max_shift: float = 0.18  # in half sides; 2.5 of 28 pixels
+    max_shift: float = 0.18  # in units of half a side; 2.5 of 28 pixels
 
 
 SETTINGS = ClassifierSettings()
 
 
 class EvaluationClassifier(nn.Module):
-    """A convolutional classifier of images whose sides have at least MIN_SIDE pixels.
-
-    Raises:
-        DatasetError: the images are smaller.
-    """
+    """A convolutional classifier."""
 
     def __init__(self, classes: int, image_shape: ImageShape) -> None:
         super().__init__()
-        channels, height, width = image_shape
-        if min(height, width) < MIN_SIDE:
-            raise DatasetError(
-                f"the evaluation classifier needs images of {MIN_SIDE} x {MIN_SIDE} pixels or "
-                f"more, got {height} x {width}; omit the evaluation"
-            )
         self.image_shape = image_shape
         layers: list[nn.Module] = []
-        inputs = channels
+        inputs = image_shape[0]
         for i, outputs in enumerate(SETTINGS.widths):
             layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
-            if i in SETTINGS.pooled_after:  # before the norm, which then has a quarter of the work
+            if i in SETTINGS.pooled_after:  # pooling first leaves batch norm a quarter of the work
                 layers.append(nn.MaxPool2d(2))
             layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
             inputs = outputs
@@ -116,8 +104,8 @@ def train_classifier(
 ) -> EvaluationClassifier:
     """Train a classifier on the CPU, and return it in eval mode. The progress is logged.
 
-    The same arguments on the same machine give the same weights, even if the training was killed
-    and continued from its state file.
+    The same arguments on the same machine give the same weights, even if the training was
+    interrupted and continued from its state file.
 
     Args:
         images: uint8 [n, channels, height, width], n >= 1.
@@ -156,7 +144,7 @@ def train_classifier(
     bf16 = supports_bf16(torch.device("cpu"))
     state = None
     if state_path is not None:
-        state = TrainingState(
+        state = ClassifierTrainingState(
             state_path, classifier, optimizer, schedule, generator, epochs, batches
         )
     done = state.restore() if state else 0
@@ -206,10 +194,10 @@ def classification_accuracy_score(
     """Return the accuracy on real test images, 0 to 1, of a classifier trained on generated ones.
 
     It shows how well generated images replace real training images (Ravuri & Vinyals 2019,
-    section 3). It also drops if they lack variety, which the other figures may miss.
+    section 3). It also drops if they lack variety, which the other metrics may miss.
 
     Args:
-        images: uint8 [n, channels, height, width]; n should be that of the training set.
+        images: uint8 [n, channels, height, width]; n should be the size of the training set.
         labels: int64 [n], 0 <= label < test.classes.
         test: the test set.
         epochs: passes over the images; 3 give MNIST's 60,000 real images a score of about 99.3 %.
@@ -228,12 +216,12 @@ def classifier_file_name(dataset: Dataset) -> str:
 
 
 def load_or_train_classifier(
-    dataset: Dataset, cache_dir: Path, way_out: str = ""
+    dataset: Dataset, cache_dir: Path, skip_hint: str = ""
 ) -> EvaluationClassifier:
     """Load the classifier of a dataset from cache_dir, or train it and store it there.
 
-    A training that was killed continues after its last epoch. The message that the training takes
-    minutes ends with way_out, which says how to omit it.
+    An interrupted training continues after its last complete epoch. The log message about the
+    duration ends with `skip_hint`, which says how to skip the evaluation.
 
     Raises:
         OutputError: cache_dir cannot be written.
@@ -242,12 +230,14 @@ def load_or_train_classifier(
     state_path = path.with_suffix(".state.pt")
     classifier = _load_classifier(path, dataset) if path.exists() else None
     if classifier is not None:
-        _log.info("using the evaluation classifier of %s in %s", dataset.name, path)
+        _logger.info("using the evaluation classifier of %s in %s", dataset.name, path)
     else:
-        _log.info(
-            "training the evaluation classifier of %s, which takes minutes; it is kept in %s%s; "
-            "Ctrl-C keeps the finished epochs",
-            *(dataset.name, cache_dir, f"; {way_out}" if way_out else ""),
+        _logger.info(
+            "training the evaluation classifier of %s, which takes minutes; it is stored in %s, "
+            "where it can also continue after Ctrl-C%s",
+            dataset.name,
+            cache_dir,
+            f"; {skip_hint}" if skip_hint else "",
         )
         make_folder(cache_dir, "choose another --cache-dir")
         classifier = train_classifier(
@@ -256,20 +246,20 @@ def load_or_train_classifier(
         try:
             save_archive(dict(classifier.state_dict()), path)
         except OutputError as error:
-            _log.warning("the evaluation classifier must be trained again next time: %s", error)
+            _logger.warning("the evaluation classifier must be trained again next time: %s", error)
             return classifier
-    with suppress(OSError):  # another process may train the same classifier, and write it again
+    with suppress(OSError):  # there is no such file, or another process deleted it
         state_path.unlink()
     return classifier
 
 
 def _load_classifier(path: Path, dataset: Dataset) -> EvaluationClassifier | None:
-    """Load a classifier in eval mode; None if its file is damaged."""
+    """Load a classifier in eval mode. Return None if its file is damaged."""
     classifier = _untrained_classifier(dataset.classes, dataset.image_shape)
     try:
         classifier.load_state_dict(load_archive(path))
     except Exception as error:  # noqa: BLE001 - torch raises many types for damaged weights
-        _log.warning("cannot read the classifier in %s, training it again: %s", path, error)
+        _logger.warning("cannot read the classifier in %s, training it again: %s", path, error)
         return None
     return classifier.eval()
 

@@ -1,21 +1,22 @@
-"""Log the progress of a classifier's training, in lines like those of a run."""
+"""Log the progress of a classifier's training."""
 
 import logging
+import math
 import time
 
 from torch import Tensor
 from tqdm import tqdm
 
-# A line appears after an epoch, but not for each of many short ones, and within a long one.
-EPOCH_SECONDS, MAX_SECONDS = 5.0, 20.0
-_log = logging.getLogger(__name__)
+# Smallest number of seconds between two log lines: at the end of an epoch, and within an epoch.
+EPOCH_SECONDS, STEP_SECONDS = 5.0, 20.0
+_logger = logging.getLogger(__name__)
 
 
 class ClassifierProgress:
     """Logs the epoch, the loss of a batch, images per second and the time left.
 
     Args:
-        epochs: passes over the images in total.
+        epochs: total passes over the images.
         steps: training steps per epoch.
         batch_size: images per step.
         done: epochs that an earlier process has trained.
@@ -27,20 +28,24 @@ class ClassifierProgress:
         self._start = self._logged = time.perf_counter()
 
     def step(self, loss: Tensor) -> None:
-        """Count a step with this loss; log a line if it is time."""
+        """Count a step. Log a line with its loss if enough time has passed since the last line."""
         self._step += 1
         now = time.perf_counter()
-        is_last, ends_epoch = (self._step % each == 0 for each in (self._total, self._steps))
-        interval = 0.0 if is_last else EPOCH_SECONDS if ends_epoch else MAX_SECONDS
+        interval = EPOCH_SECONDS if self._step % self._steps == 0 else STEP_SECONDS
+        if self._step == self._total:
+            interval = 0.0
         if now - self._logged < interval:
             return
         self._logged = now
         seconds_per_step = (now - self._start) / (self._step - self._first)
         left = round((self._total - self._step) * seconds_per_step)
-        _log.info(
+        _logger.info(
             "classifier epoch %d/%d  loss %.3f  %s images/s  %s left",
-            *(-(-self._step // self._steps), self._epochs, loss.item()),
-            *(f"{self._batch_size / seconds_per_step:,.0f}", tqdm.format_interval(left)),
+            math.ceil(self._step / self._steps),
+            self._epochs,
+            loss.item(),
+            f"{self._batch_size / seconds_per_step:,.0f}",
+            tqdm.format_interval(left),
         )
 
     @property

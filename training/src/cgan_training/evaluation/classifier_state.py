@@ -1,4 +1,4 @@
-"""The state of a classifier's training, which continues after a kill with the same weights."""
+"""Save and restore the state of a classifier's training, so that it can be interrupted."""
 
 import logging
 import warnings
@@ -12,24 +12,24 @@ from torch import Tensor, nn
 from cgan_runtime.errors import OutputError
 from cgan_training.archive import load_archive, save_archive
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TrainingState:
-    """What the next epochs of a training depend on, and the file that keeps it.
+class ClassifierTrainingState:
+    """The state that determines the next epochs of a training, and the file that stores it.
 
-    Saving is atomic, so two processes that train the same classifier can share the file: each reads
-    it once, at its start.
+    An interrupted training ends with the same weights. Saving is atomic, so two processes that
+    train the same classifier can share the file. Each process reads it once, at its start.
     """
 
     path: Path
     classifier: nn.Module
-    optimizer: torch.optim.SGD  # with momentum
+    optimizer: torch.optim.SGD  # must use momentum
     schedule: torch.optim.lr_scheduler.OneCycleLR  # advanced once per step
     generator: torch.Generator
-    epochs: int  # in total
-    steps: int  # per epoch
+    epochs: int  # total number of epochs
+    steps: int  # steps per epoch
 
     def restore(self) -> int:
         """Restore the state and return the number of finished epochs; 0 if there is no valid state.
@@ -41,8 +41,8 @@ class TrainingState:
             if self.path.exists():
                 return self._restore(load_archive(self.path))
         except Exception as error:  # noqa: BLE001 - torch raises many types for damaged values
-            _log.warning("cannot continue from %s, starting again: %s", self.path, error)
-        save_archive({}, self.path)  # fail before the minutes of training
+            _logger.warning("cannot continue from %s, starting again: %s", self.path, error)
+        save_archive({}, self.path)  # fails now, not after minutes of training
         return 0
 
     def save(self, epoch: int) -> None:
@@ -52,21 +52,21 @@ class TrainingState:
             "epochs": self.epochs,
             "weights": dict(self.classifier.state_dict()),
             "momentum": [
-                self.optimizer.state[each]["momentum_buffer"] for each in self._parameters
+                self.optimizer.state[parameter]["momentum_buffer"] for parameter in self._parameters
             ],
             "random": self.generator.get_state(),
         }
         try:
             save_archive(content, self.path)
         except OutputError as error:
-            _log.warning("the training of the classifier cannot be continued later: %s", error)
+            _logger.warning("the training of the classifier cannot be continued later: %s", error)
 
     @property
     def _parameters(self) -> list[nn.Parameter]:
         return list(self.classifier.parameters())
 
     def _restore(self, content: dict[str, Any]) -> int:
-        """Check all values before the first is copied; raises many types of errors."""
+        """Check all values, then copy them. Damaged values raise errors of many types."""
         if not content:
             return 0
         epoch, weights, momentum = (content[key] for key in ("epoch", "weights", "momentum"))
@@ -75,18 +75,19 @@ class TrainingState:
         expected = self.classifier.state_dict()
         if weights.keys() != expected.keys() or len(momentum) != len(self._parameters):
             raise ValueError("it belongs to another network")
-        for tensor, like in (
+        for tensor, fresh in (
             *((weights[name], expected[name]) for name in expected),
             *zip(momentum, self._parameters, strict=True),
         ):
-            if tensor.shape != like.shape or tensor.dtype != like.dtype or not _is_finite(tensor):
-                raise ValueError("it has tensors of another type or shape")
+            has_form = tensor.shape == fresh.shape and tensor.dtype == fresh.dtype
+            if not has_form or not _is_finite(tensor):
+                raise ValueError("it has tensors of another type or shape, or that are not finite")
         self.generator.set_state(content["random"])
         self.classifier.load_state_dict(weights)
         for parameter, buffer in zip(self._parameters, momentum, strict=True):
             self.optimizer.state[parameter]["momentum_buffer"] = buffer
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the optimizer has made no step in this process
+            warnings.simplefilter("ignore")  # torch warns because the optimizer has made no step
             for _ in range(epoch * self.steps):
                 self.schedule.step()
         return epoch

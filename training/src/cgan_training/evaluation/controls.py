@@ -1,4 +1,4 @@
-"""Control generators, most with a known fault, to check that the quality figures rank them."""
+"""Control generators, most with a known fault, to check how the quality metrics rank them."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ REAL, NOISY, REPEATED, SHIFTED = CONTROLS = (
     "one image per class, repeated",
     "the model, labels shifted by one",
 )
-NOISE_STD = 25.5  # in pixel values 0..255
+NOISE_STD = 25.5  # standard deviation, for pixel values 0..255
 
 
 def make_controls(train: Dataset, generate: GenerateImages) -> dict[str, GenerateImages]:
@@ -28,7 +28,7 @@ def make_controls(train: Dataset, generate: GenerateImages) -> dict[str, Generat
     indices = [(train.labels == label).nonzero().squeeze(1) for label in range(classes)]
 
     def real(requested: Tensor) -> Tensor:
-        """Return shuffled training images; none is repeated before all of its class were used."""
+        """Return shuffled training images. A class's images repeat after all of them were used."""
         rng = torch.Generator().manual_seed(0)
         chosen = torch.empty_like(requested)
         for label in requested.unique().tolist():

@@ -1,4 +1,4 @@
-"""Quality figures during training: `cgan-train --eval-every`."""
+"""Measure quality metrics during training: `cgan-train --eval-every`."""
 
 import math
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from cgan_training.evaluation.quality import Reference
 from cgan_training.networks import Generator, to_uint8
 
 BATCH_SIZE = 1000
-MIN_IMAGES = 1000  # the labels of a smaller test set are repeated
+MIN_IMAGES = 1000  # generated images; the labels of a smaller test set are repeated
 
 
 class EpochEvaluator:
@@ -34,10 +34,10 @@ class EpochEvaluator:
         test = load_test_part(dataset, name, data_dir)
         self._classifier = load_or_train_classifier(dataset, cache_dir)
         self._reference = Reference.fit(self._classifier, test, dataset)
-        self._labels = test.labels.repeat(-(-MIN_IMAGES // len(test.labels)))
+        self._labels = test.labels.repeat(math.ceil(MIN_IMAGES / len(test.labels)))
 
     def __call__(self, generator: Generator) -> dict[str, float]:
-        """Return the fields of quality.Quality that are defined, for a generator in eval mode."""
+        """Return the quality metrics of a generator in eval mode, without those that are NaN."""
         device = next(generator.parameters()).device
         rng = torch.Generator().manual_seed(REFERENCE_SEED)
         noise = torch.randn((len(self._labels), generator.noise_dim), generator=rng)
@@ -49,4 +49,4 @@ class EpochEvaluator:
             ]
         results = predict_with_features(self._classifier, torch.cat(images))
         quality = asdict(self._reference.measure(*results, self._labels))
-        return {name: round(each, 4) for name, each in quality.items() if not math.isnan(each)}
+        return {name: round(value, 4) for name, value in quality.items() if not math.isnan(value)}

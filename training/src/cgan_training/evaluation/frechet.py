@@ -27,14 +27,14 @@ class Gaussian:
         return self.covariance.trace().item()
 
 
-def frechet_distance(one: Gaussian, other: Gaussian) -> float:
+def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), 0 or more.
 
     The distance grows as the number of samples falls, so compare only sets of the same size.
     """
-    values, vectors = torch.linalg.eigh(one.covariance)
+    values, vectors = torch.linalg.eigh(first.covariance)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     # C1^(1/2) C2 C1^(1/2) is symmetric and has the same eigenvalues as C1 C2.
-    shared = torch.linalg.eigvalsh(root @ other.covariance @ root).clamp(min=0).sqrt().sum()
-    apart = (one.mean - other.mean).square().sum()
-    return max(0.0, float(apart + one.total_variance + other.total_variance - 2 * shared))
+    shared = torch.linalg.eigvalsh(root @ second.covariance @ root).clamp(min=0).sqrt().sum()
+    apart = (first.mean - second.mean).square().sum()
+    return max(0.0, float(apart + first.total_variance + second.total_variance - 2 * shared))

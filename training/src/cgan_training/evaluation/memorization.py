@@ -1,4 +1,4 @@
-"""Memorization of training images, measured by pixel distances to the nearest ones."""
+"""Measure the memorization of training images by pixel distances to the nearest ones."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cgan_training.data import Dataset
 
-CHUNK = 500  # images at a time; their distances to 60,000 images take 120 MB
+CHUNK_IMAGES = 500  # their distances to 60,000 images take 120 MB
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def nearest_training_images(images: Tensor, labels: Tensor, train: Dataset) -> N
     for label in labels.unique().tolist():
         candidates = (train.labels == label).nonzero().squeeze(1)
         points = train.images[candidates].flatten(1).float() / 255
-        for chunk in (labels == label).nonzero().squeeze(1).split(CHUNK):
+        for chunk in (labels == label).nonzero().squeeze(1).split(CHUNK_IMAGES):
             found = torch.cdist(images[chunk].flatten(1).float() / 255, points).min(dim=1)
             nearest.index[chunk], nearest.distance[chunk] = candidates[found.indices], found.values
     return nearest
@@ -39,7 +39,7 @@ def nearest_training_images(images: Tensor, labels: Tensor, train: Dataset) -> N
 def memorization_rate(generated: Nearest, test: Nearest) -> float:
     """Return the share of generated images with a smaller distance than 99 % of the test images.
 
-    A generator of new images scores about 0.01, one that copies training images up to 1. Blurred
-    images also score more than 0.01. (Meehan et al. 2020 introduced this comparison of distances.)
+    A generator that makes new images scores about 0.01. One that copies training images scores up
+    to 1. Blurred images also score more than 0.01. (Meehan et al. 2020 introduced this comparison.)
     """
     return (generated.distance < test.distance.quantile(0.01)).double().mean().item()

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage by nearest neighbors in the classifier's features.
+"""Measure precision, recall, density and coverage by nearest neighbors of features.
 
 Each real and each generated image has a ball whose radius is the distance to its k-th nearest
 neighbor in the same set. Precision and recall: Kynkäänniemi et al. 2019, equations 1 and 2.
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 MAX_K = 5
-CHUNK = 1000  # rows of distances at a time; they take 40 MB with 10,000 points
+CHUNK_POINTS = 1000  # their distances to 10,000 points take 40 MB
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class Neighborhood:
         if k < 1:
             raise ValueError(f"{len(points)} points have no neighbors; at least 2 are needed")
         # The k-th neighbor is the value k + 1 because the nearest point is the point itself.
-        parts = [torch.cdist(part, points).kthvalue(k + 1).values for part in points.split(CHUNK)]
+        parts = [
+            torch.cdist(part, points).kthvalue(k + 1).values for part in points.split(CHUNK_POINTS)
+        ]
         return cls(points, torch.cat(parts), k)
 
 
@@ -43,7 +45,9 @@ def measure_overlap(real: Neighborhood, points: Tensor) -> dict[str, float]:
     generated = Neighborhood.fit(points)
     precise, balls = 0, 0
     recalled, covered = torch.zeros((2, len(real.points)), dtype=torch.bool)
-    for chunk, radii in zip(points.split(CHUNK), generated.radii.split(CHUNK), strict=True):
+    for chunk, radii in zip(
+        points.split(CHUNK_POINTS), generated.radii.split(CHUNK_POINTS), strict=True
+    ):
         distances = torch.cdist(chunk, real.points)  # [chunk, n]
         inside = distances <= real.radii
         precise += int(inside.any(1).sum())

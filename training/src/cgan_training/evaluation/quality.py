@@ -1,4 +1,4 @@
-"""Quality figures of generated images, computed in seconds with the evaluation classifier."""
+"""Quality metrics of generated images, computed in seconds with the evaluation classifier."""
 
 import math
 from collections.abc import Mapping
@@ -14,17 +14,19 @@ from cgan_training.evaluation.frechet import Gaussian, frechet_distance
 from cgan_training.evaluation.neighbors import Neighborhood, measure_overlap
 
 TOTAL_VARIANCE = 100.0  # Fréchet distances are scaled as if the test set had this variance
-MIN_CLASS_IMAGES = 2  # smaller classes do not count in the mean over the classes
+MIN_CLASS_IMAGES = 2  # smaller classes are omitted from the mean over the classes
 
 
 @dataclass(frozen=True)
 class Quality:
-    """The quality figures of a set of generated images."""
+    """The quality metrics of a set of generated images."""
 
     label_accuracy: float  # share of images classified as the requested label, 0 to 1
     worst_label_accuracy: float  # label accuracy of the worst label
     frechet: float  # distance from the test set; its total variance is scaled to 100
-    frechet_by_class: float  # mean over the classes, on the same scale; NaN if all have one image
+    frechet_by_class: (
+        float  # mean over the classes, on the same scale; NaN if no class has two images
+    )
     frechet_train: float  # distance from the training set, on the same scale
     precision: float  # share of generated images in the ball of a real one, 0 to 1 (neighbors.py)
     recall: float  # share of real images in the ball of a generated one, 0 to 1
@@ -37,9 +39,9 @@ class Reference:
     """The features of the real images that generated images are compared with."""
 
     test: Gaussian
-    test_by_class: Mapping[int, Gaussian]  # of the classes with at least MIN_CLASS_IMAGES
+    test_by_class: Mapping[int, Gaussian]  # by label, for classes with at least MIN_CLASS_IMAGES
     train: Gaussian
-    neighborhood: Neighborhood  # of the test set
+    neighborhood: Neighborhood  # the features of the test set
     scale: float  # factor of squared distances between features
 
     @classmethod

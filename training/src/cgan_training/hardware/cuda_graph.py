@@ -15,11 +15,11 @@ from torch import Tensor
 
 from cgan_training.errors import DeviceError, one_line
 
-WARM_UP_STEPS = 3  # before a capture: libraries and optimizers allocate their state in them
+CAPTURE_WARM_UP_STEPS = 3  # before a capture, in which libraries and optimizers allocate state
 
 
 def can_capture(device: torch.device, processes: int) -> bool:
-    """Return whether steps can be captured: on CUDA, in one process that waits for no other."""
+    """Return whether steps can be captured: on CUDA, and in a run of one process."""
     return device.type == "cuda" and processes == 1
 
 
@@ -30,21 +30,22 @@ class CudaGraphStep:
     runs directly.
 
     Args:
-        step: takes the indices of the real images, int64 [batch], and a variant; each variant, such
-            as a step with a gradient penalty, gets a graph of its own. Returns a tensor.
-        rng: the generator of the random numbers that the step uses.
+        step: function of the indices of the real images, int64 [batch], and a variant, such as
+            whether to apply a gradient penalty. It returns a tensor. Each variant has its graph.
+        rng: the random number generator that the step uses.
     """
 
     def __init__(self, step: Callable[[Tensor, bool], Tensor], rng: torch.Generator) -> None:
         self._step, self._rng = step, rng
         self._stream = torch.cuda.Stream(rng.device)
         self._indices = torch.empty(0, dtype=torch.int64, device=rng.device)  # graph input
-        self._runs: Counter[bool] = Counter()  # steps of each variant
+        self._runs: Counter[bool] = Counter()  # variant -> number of its steps
         self._synchronizing: set[bool] = set()  # variants that cannot be captured
-        self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor]] = {}  # of each variant
+        # variant -> its graph, and the tensor into which the graph writes the result
+        self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
 
     def __call__(self, indices: Tensor, variant: bool) -> Tensor:
-        """Run one step and return its result, in memory that the next step may overwrite.
+        """Run one step and return its result. The next step may overwrite the returned tensor.
 
         Raises:
             DeviceError: the capture failed, although the warm-up found no synchronization.
@@ -53,7 +54,7 @@ class CudaGraphStep:
             self._indices.resize_(indices.shape)
         self._indices.copy_(indices)
         self._runs[variant] += 1
-        if variant in self._synchronizing or self._runs[variant] <= WARM_UP_STEPS:
+        if variant in self._synchronizing or self._runs[variant] <= CAPTURE_WARM_UP_STEPS:
             return self._run_directly(variant)
         if variant not in self.graphs:
             self.graphs[variant] = self._capture(variant)
@@ -66,7 +67,7 @@ class CudaGraphStep:
         current = torch.cuda.current_stream(self._rng.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            if self._runs[variant] == WARM_UP_STEPS:
+            if self._runs[variant] == CAPTURE_WARM_UP_STEPS:
                 result = self._run_and_detect_synchronization(variant)
             else:
                 result = self._step(self._indices, variant)
@@ -82,7 +83,7 @@ class CudaGraphStep:
                 result = self._step(self._indices, variant)
             finally:
                 torch.cuda.set_sync_debug_mode(before)
-        if any("called a synchronizing" in str(each.message) for each in caught):
+        if any("called a synchronizing" in str(warning.message) for warning in caught):
             self._synchronizing.add(variant)
         return result
 
@@ -102,5 +103,5 @@ class CudaGraphStep:
 
 
 def set_value(target: float | Tensor, value: float) -> float | Tensor:
-    """Return the value, written into `target` if that is a tensor that captured graphs read."""
+    """Return `value`, or `target` filled with it if it is a tensor, which captured graphs read."""
     return target.fill_(value) if isinstance(target, Tensor) else value

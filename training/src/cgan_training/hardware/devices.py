@@ -3,10 +3,10 @@
 import torch
 
 from cgan_training.errors import DeviceError
-from cgan_training.hardware.processes import SINGLE_PROCESS, ProcessGroup
+from cgan_training.hardware.processes import SINGLE_PROCESS, Processes
 
 
-def choose_device(name: str, processes: ProcessGroup = SINGLE_PROCESS) -> torch.device:
+def choose_device(name: str, processes: Processes = SINGLE_PROCESS) -> torch.device:
     """Return this process's device. On a host with several processes, each has its own CUDA device.
 
     Args:
@@ -14,13 +14,13 @@ def choose_device(name: str, processes: ProcessGroup = SINGLE_PROCESS) -> torch.
         processes: the processes that train together.
 
     Raises:
-        DeviceError: the device is not available, or not for every process.
+        DeviceError: the device is not available, or there are fewer devices than processes.
     """
     alone, rank = processes.size == 1, processes.local_rank
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     available = {"cuda": cuda, "mps": mps, "cpu": True}
     if name == "auto":
-        name = next(each for each in available if available[each] and (alone or each != "mps"))
+        name = next(key for key in available if available[key] and (alone or key != "mps"))
     if not available[name]:
         raise DeviceError(f"PyTorch finds no {name} device; use --device cpu")
     if name == "mps" and not alone:

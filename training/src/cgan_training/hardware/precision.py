@@ -42,10 +42,9 @@ def supports_bf16(device: torch.device) -> bool:
 
 @contextmanager
 def matmul_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Set whether an NVIDIA GPU uses TF32 within the block.
+    """Within the block, let an NVIDIA GPU use TF32 if the precision is "tf32", and only then.
 
-    It uses TF32 only for the precision "tf32". PyTorch's default is TF32 for convolutions and
-    float32 for matrix multiplications.
+    PyTorch's default is TF32 for convolutions and float32 for matrix multiplications.
     """
     if device.type != "cuda":
         yield

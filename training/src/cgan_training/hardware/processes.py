@@ -1,8 +1,9 @@
 """Training in several processes: `torchrun --nproc-per-node 2 -m cgan_training ...`.
 
-Every process holds the whole dataset, the same weights and the same random numbers, and takes its
-share of each batch; DistributedDataParallel averages the gradients. So the number of processes
-changes the result only by the rounding of sums. A single process does not use torch.distributed.
+Every process holds the whole dataset, the same weights and the same random numbers. It takes its
+share of each batch, and DistributedDataParallel averages the gradients. Batch norm,
+minibatch_stddev and augmentation see only the share, so with them the result depends on the number
+of processes. Otherwise it differs by rounding only. One process does not use torch.distributed.
 """
 
 import os
@@ -21,19 +22,19 @@ from cgan_training.hardware.rendezvous import connect, interruptible
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # of torchrun
+VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # environment variables that torchrun sets
 MAX_PROCESSES = 2**16
-# Time between two exchanges of PeriodicMaximum: far longer than an exchange takes, and too short
-# for users to notice.
+# Time between two exchanges of PeriodicMaximum. An exchange takes far less, and users do not notice
+# the delay.
 SYNC_SECONDS = 0.2
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class ProcessGroup:
-    """The processes that train together, as one of them sees them.
+class Processes:
+    """The processes that train together, and the place of this process among them.
 
-    Methods marked "collective" wait for the other processes: all of them must call the method.
+    A method marked "collective" waits for the other processes, so all of them must call it.
     """
 
     rank: int = 0  # 0 <= rank < size; only rank 0 writes files and reports
@@ -41,8 +42,8 @@ class ProcessGroup:
     local_rank: int = 0  # rank on this host, which is also the number of its CUDA device
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "ProcessGroup":
-        """Read the variables that torchrun sets; without VARIABLES there is one process.
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Processes":
+        """Read the variables that torchrun sets. If none of VARIABLES is set, there is one process.
 
         Raises:
             LaunchError: only some of the variables are set, or a value is invalid.
@@ -62,10 +63,10 @@ class ProcessGroup:
         return cls(rank, size, local_rank)
 
     @contextmanager
-    def joined(self) -> Iterator["ProcessGroup"]:
+    def joined(self) -> Iterator["Processes"]:
         """Connect to the other processes for the length of the block (collective).
 
-        Signals end the waiting for them; see rendezvous.py.
+        A signal interrupts the wait for the other processes; see rendezvous.py.
 
         Raises:
             LaunchError: the processes do not connect in time, the port is in use, or
@@ -83,13 +84,13 @@ class ProcessGroup:
             if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
                 raise
             raise LaunchError(
-                f"the connection to another process broke ({one_line(error)}); look at the messages"
-                " of the others, and continue the run with --resume"
+                f"the connection to another process broke ({one_line(error)}); read the messages of"
+                " the other processes, and continue the run with --resume"
             ) from error
         except Exception:
             distributed.destroy_process_group()
             raise
-        else:  # not after a signal, because another thread may still use the group
+        else:  # After a signal the group is kept, because another thread may still use it.
             distributed.destroy_process_group()
 
     def shard(self, batch: "Tensor") -> "Tensor":
@@ -125,41 +126,42 @@ class ProcessGroup:
         distributed.all_reduce(maxima, distributed.ReduceOp.MAX)
         return cast(list[float], maxima.tolist())
 
-    def on_rank_zero(self, make: Callable[[], T]) -> T:
-        """Return what rank 0's call returns, or raise the CganError that it raised (collective)."""
+    def on_rank_zero(self, function: Callable[[], T]) -> T:
+        """Call a function on rank 0; return its value or raise its CganError here (collective)."""
         if self.size == 1:
-            return make()
+            return function()
         from torch import distributed
 
-        outcome = [_outcome(make) if self.rank == 0 else (None, None)]
+        outcome = [_outcome(function) if self.rank == 0 else (None, None)]
         interruptible(lambda: distributed.broadcast_object_list(outcome))
         return _value_or_raise(*outcome[0])
 
-    def on_all(self, make: Callable[[], T]) -> T:
-        """Return what this process's call returns, or raise the CganError of any (collective)."""
+    def on_all(self, function: Callable[[], T]) -> T:
+        """Call a function in every process. A CganError of one is raised in all (collective)."""
         if self.size == 1:
-            return make()
-        value, error = _outcome(make)
-        errors = [each for each in self._gather(error) if each is not None]
+            return function()
+        value, own_error = _outcome(function)
+        errors = [error for error in self._gather(own_error) if error is not None]
         return _value_or_raise(value, errors[0] if errors else None)
 
-    def rank_zero_first(self, make: Callable[[], T]) -> T:
+    def rank_zero_first(self, function: Callable[[], T]) -> T:
         """Do as on_all(), but let rank 0 go first, then one process of each host (collective).
 
         A dataset is then downloaded once, whether or not the hosts share a disk.
         """
         own_turn = 0 if self.rank == 0 else 1 if self.local_rank == 0 else 2
-        turns = [self.on_all(make if turn == own_turn else lambda: None) for turn in range(3)]
+        turns = [self.on_all(function if turn == own_turn else lambda: None) for turn in range(3)]
         return cast(T, turns[own_turn])
 
     def require_same(self, identity: object) -> None:
         """Raise DatasetError unless all processes have the same recipe and data (collective)."""
-        if self.size > 1 and any(each != identity for each in self._gather(identity)):
+        if self.size > 1 and any(other != identity for other in self._gather(identity)):
             raise DatasetError(
                 "the processes have different recipes or data; give each the same options and files"
             )
 
     def _gather(self, value: T) -> list[T]:
+        """Return the values of all processes (collective)."""
         from torch import distributed
 
         gathered: list[Any] = [None] * self.size
@@ -181,7 +183,7 @@ def _number(environment: Mapping[str, str], name: str, valid: range, given: Sequ
 def _required(environment: Mapping[str, str], name: str, given: Sequence[str]) -> str:
     """Return a variable of the environment, or raise LaunchError if it is not set or empty."""
     if not environment.get(name):
-        others = " and ".join(each for each in given if each != name)
+        others = " and ".join(variable for variable in given if variable != name)
         raise LaunchError(
             f"the environment variable {name} is {'empty' if name in environment else 'not set'}"
             f"{f', but {others} is set' if others else ''}; start the processes with torchrun, or "
@@ -191,28 +193,28 @@ def _required(environment: Mapping[str, str], name: str, given: Sequence[str]) -
 
 
 def exit_process(code: int) -> NoReturn:
-    """End this process at once, after all files are written and the process group is destroyed.
+    """End this process at once. Files must be written and the process group destroyed before.
 
     Python's normal exit sometimes aborts with "terminate called without an active exception",
     because gloo's threads are destroyed while they run.
     """
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # it is closed, or None
+        with suppress(OSError, ValueError, AttributeError):  # the stream is closed, or None
             stream.flush()
     os._exit(code)
 
 
-SINGLE_PROCESS = ProcessGroup()
+SINGLE_PROCESS = Processes()
 
 
 class PeriodicMaximum:
     """Compute maxima over all processes, but only about every SYNC_SECONDS, to save time.
 
-    The clocks of the processes differ, so they cannot agree on a time for the next exchange, but
-    all make the same calls. Each exchange therefore sets the number of calls until the next one.
+    The clocks of the processes differ, so they cannot agree on a time for the next exchange. They
+    make equally many calls, so each exchange sets the number of calls until the next one.
     """
 
-    def __init__(self, processes: ProcessGroup) -> None:
+    def __init__(self, processes: Processes) -> None:
         self._processes = processes
         self._calls, self._calls_until_next, self._last = 0, 1, time.perf_counter()
 
@@ -234,9 +236,10 @@ class PeriodicMaximum:
         return maxima
 
 
-def _outcome(make: Callable[[], T]) -> tuple[T | None, CganError | None]:
+def _outcome(function: Callable[[], T]) -> tuple[T | None, CganError | None]:
+    """Call a function; return its value and its CganError."""
     try:
-        return make(), None
+        return function(), None
     except CganError as error:
         return None, error
 

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 from cgan_training.errors import LaunchError, one_line
 
-CONNECT_SECONDS = 600  # within which all processes must have been started
-NOTICE_SECONDS = 2.0  # of waiting, before it is logged
-REMEDY = "start all of them with torchrun, or each with the same MASTER_ADDR and a free MASTER_PORT"
+CONNECT_SECONDS = 600  # time limit within which all processes must have been started
+NOTICE_SECONDS = 2.0  # a longer wait is logged
+REMEDY = "start all of them with torchrun, or with one MASTER_ADDR and one free MASTER_PORT for all"
 _logger = logging.getLogger(__name__)
 
 
@@ -27,8 +27,11 @@ def connect(rank: int, size: int) -> None:
 
     def log_waiting() -> None:
         _logger.info(
-            "process %d waits for the other processes of %d at %s:%s, for up to %d seconds",
-            *(rank, size, os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")),
+            "rank %d waits for all %d processes at %s:%s, for up to %d seconds",
+            rank,
+            size,
+            os.environ.get("MASTER_ADDR"),
+            os.environ.get("MASTER_PORT"),
             CONNECT_SECONDS,
         )
 
@@ -49,7 +52,7 @@ def _initialize(rank: int, size: int) -> None:
     from torch.distributed.constants import default_pg_timeout
     from torch.distributed.rendezvous import rendezvous
 
-    # Longer than CONNECT_SECONDS, so that the error is ours instead of a native stack trace.
+    # Longer than CONNECT_SECONDS, so that our error is raised before gloo prints a stack trace.
     timeout = timedelta(seconds=CONNECT_SECONDS + 60)
     store, _, _ = next(rendezvous("env://", rank, size, timeout=timeout))
     has_nccl = distributed.is_nccl_available()  # CPU tensors use gloo in any case
@@ -70,12 +73,12 @@ def interruptible(
     """Run a blocking native call in a thread, so that signals are handled while it waits.
 
     Args:
-        call: its exception is raised here.
-        seconds: how long to wait at most.
-        notice: called once, after NOTICE_SECONDS.
+        call: the blocking function. Its exception is raised here.
+        seconds: maximum time to wait.
+        notice: function that is called once, after NOTICE_SECONDS.
 
     Raises:
-        TimeoutError: the call takes longer.
+        TimeoutError: the call takes more than `seconds`.
     """
     errors: list[BaseException] = []
 

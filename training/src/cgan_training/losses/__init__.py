@@ -1,4 +1,4 @@
-"""The loss terms, one file each: adversarial losses, auxiliary terms and the gradient penalty."""
+"""The loss terms: adversarial losses, auxiliary terms and the gradient penalty."""
 
 from cgan_training.losses.adversarial import HINGE, LOGISTIC, AdversarialLoss
 from cgan_training.losses.auxiliary import AuxiliaryTerm, GeneratorInputs
@@ -6,7 +6,7 @@ from cgan_training.losses.classification import ClassificationTerm
 from cgan_training.losses.custom import import_loss
 from cgan_training.losses.noise_reconstruction import NoiseReconstructionTerm
 from cgan_training.losses.r1 import r1_penalty
-from cgan_training.recipe import CustomLoss, HingeLoss, LossSettings
+from cgan_training.recipe import CustomLossSettings, HingeLossSettings, LossSettings
 
 __all__ = ["AuxiliaryTerm", "GeneratorInputs", "adversarial_loss", "auxiliary_terms", "r1_penalty"]
 
@@ -17,9 +17,9 @@ def adversarial_loss(settings: LossSettings) -> AdversarialLoss:
     Raises:
         UserCodeError: a loss of the user cannot be imported, or does not work.
     """
-    if isinstance(settings, CustomLoss):
+    if isinstance(settings, CustomLossSettings):
         return import_loss(settings)
-    return HINGE if isinstance(settings, HingeLoss) else LOGISTIC
+    return HINGE if isinstance(settings, HingeLossSettings) else LOGISTIC
 
 
 def auxiliary_terms(

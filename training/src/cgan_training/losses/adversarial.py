@@ -13,12 +13,12 @@ from torch.nn.functional import relu, softplus
 class AdversarialLoss(NamedTuple):
     """The losses that the two networks minimize."""
 
-    of_generator: Callable[[Tensor], Tensor]  # from the logits of generated images
-    of_discriminator: Callable[[Tensor, Tensor], Tensor]  # from those of real and generated images
+    generator_loss: Callable[[Tensor], Tensor]  # generated logits -> loss
+    discriminator_loss: Callable[[Tensor, Tensor], Tensor]  # real and generated logits -> loss
 
 
 # Binary cross-entropy, with the non-saturating generator loss (Goodfellow et al. 2014, sec. 3):
-# softplus(-x) is the cross-entropy of sigmoid(x) against 1, softplus(x) that against 0.
+# softplus(-x) is the cross-entropy of sigmoid(x) against 1, and softplus(x) is the one against 0.
 LOGISTIC = AdversarialLoss(
     lambda fake: softplus(-fake).mean(),
     lambda real, fake: (softplus(-real).mean() + softplus(fake).mean()) / 2,

@@ -19,7 +19,7 @@ class AuxiliaryTerm(nn.Module, ABC):
     A linear head, trained together with the discriminator, makes a prediction from its features.
 
     Args:
-        weight: of the term at the start of the run.
+        weight: weight of the term at progress 0.
         feature_dim: length of the discriminator's feature vector.
         outputs: length of the prediction.
     """

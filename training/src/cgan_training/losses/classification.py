@@ -9,7 +9,7 @@ from cgan_training.losses.auxiliary import AuxiliaryTerm, GeneratorInputs
 class ClassificationTerm(AuxiliaryTerm):
     """Cross-entropy of a label prediction (Odena et al. 2017, sec. 4).
 
-    The discriminator learns to classify real images, and the generator to make images that are
+    The discriminator is trained to classify real images, and the generator to make images that are
     classified as the requested label. This favors images that are easy to classify, so the weight
     falls to 0.
     """

@@ -2,7 +2,7 @@
 
 A recipe names the code, `kind = "my_package.my_module:MyLoss"` in [loss]. It is called with the
 other keys of the table, except those of LossSettings, and returns an object with the methods
-of_generator(fake) and of_discriminator(real, fake). Each of them gets logits, float32 [batch], and
+generator_loss(fake) and discriminator_loss(real, fake). Each gets logits, float32 [batch], and
 returns a scalar to minimize. docs/extend.md has an example.
 """
 
@@ -11,30 +11,24 @@ import copy
 import torch
 from torch import Tensor
 
-from cgan_runtime.errors import printable
-from cgan_training.errors import UserCodeError, one_line
+from cgan_training.errors import UserCodeError
 from cgan_training.losses.adversarial import AdversarialLoss
-from cgan_training.recipe import CustomLoss
-from cgan_training.user_code import import_object
+from cgan_training.recipe import CustomLossSettings
+from cgan_training.user_code import explain_failures, import_object
 
 
-def import_loss(settings: CustomLoss) -> AdversarialLoss:
+def import_loss(settings: CustomLossSettings) -> AdversarialLoss:
     """Import and check a loss of the user.
 
     Raises:
         UserCodeError: the code cannot be imported, or does not work as described.
     """
     build = import_object(settings.kind)
-    try:
+    with explain_failures(f"the loss {settings.kind} fails"):
         loss = build(**copy.deepcopy(settings.arguments))
-        functions = AdversarialLoss(loss.of_generator, loss.of_discriminator)
+        functions = AdversarialLoss(loss.generator_loss, loss.discriminator_loss)
         real, fake = torch.tensor([[0.5, -1.0], [-0.5, 1.0]], requires_grad=True)
-        results = functions.of_generator(fake), functions.of_discriminator(real, fake)
-    except Exception as error:
-        raise UserCodeError(
-            f"the loss {settings.kind} fails ({printable(one_line(error))}); correct it, or use "
-            "--debug for the traceback"
-        ) from error
+        results = functions.generator_loss(fake), functions.discriminator_loss(real, fake)
     for name, result in zip(AdversarialLoss._fields, results, strict=True):
         if not isinstance(result, Tensor) or result.shape != () or not result.requires_grad:
             raise UserCodeError(

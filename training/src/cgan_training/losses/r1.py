@@ -12,8 +12,8 @@ def r1_penalty(
     """Return the R1 penalty, a scalar: half the mean squared norm of the logits' gradient.
 
     The gradient is with respect to the real images, and the mean is over the batch (Mescheder et
-    al. 2018, equation 9). The penalty itself is differentiable. The arguments are those of the
-    discriminator.
+    al. 2018, equation 9). The penalty itself is differentiable. See
+    Discriminator.forward() for the arguments.
     """
     image = real.detach().requires_grad_()
     logits = discriminator(image, label, progress=progress).logits.float()

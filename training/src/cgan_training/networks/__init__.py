@@ -1,4 +1,4 @@
-"""The networks: generators and discriminators, each built from the settings of a recipe."""
+"""Generators and discriminators, which are built from the settings of a recipe."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from torch import nn
 from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.networks import convolutional, perceptron, pyramid
 from cgan_training.networks.convolutional import Crop
-from cgan_training.networks.custom import CustomDiscriminatorNetwork, CustomGeneratorNetwork
+from cgan_training.networks.custom import CustomDiscriminator, CustomGenerator
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.networks.generator import (
     Generator,
@@ -15,15 +15,15 @@ from cgan_training.networks.generator import (
     to_uint8,
 )
 from cgan_training.recipe import (
-    ConvolutionalDiscriminator,
-    ConvolutionalGenerator,
-    CustomDiscriminator,
-    CustomGenerator,
+    ConvolutionalDiscriminatorSettings,
+    ConvolutionalGeneratorSettings,
+    CustomDiscriminatorSettings,
+    CustomGeneratorSettings,
     DiscriminatorSettings,
     GeneratorSettings,
-    PerceptronDiscriminator,
-    PerceptronGenerator,
-    PyramidDiscriminator,
+    PerceptronDiscriminatorSettings,
+    PerceptronGeneratorSettings,
+    PyramidDiscriminatorSettings,
 )
 
 __all__ = [
@@ -38,27 +38,27 @@ __all__ = [
     "to_uint8",
 ]
 _GENERATOR_LAYERS: dict[type[GeneratorSettings], Callable[..., nn.Sequential]] = {
-    PerceptronGenerator: perceptron.generator_layers,
-    ConvolutionalGenerator: convolutional.generator_layers,
+    PerceptronGeneratorSettings: perceptron.generator_layers,
+    ConvolutionalGeneratorSettings: convolutional.generator_layers,
 }
 _DISCRIMINATORS: dict[type[DiscriminatorSettings], Callable[..., Discriminator]] = {
-    PerceptronDiscriminator: perceptron.PerceptronDiscriminatorNetwork,
-    ConvolutionalDiscriminator: convolutional.ConvolutionalDiscriminatorNetwork,
-    PyramidDiscriminator: pyramid.PyramidDiscriminatorNetwork,
-    CustomDiscriminator: CustomDiscriminatorNetwork,
+    PerceptronDiscriminatorSettings: perceptron.PerceptronDiscriminator,
+    ConvolutionalDiscriminatorSettings: convolutional.ConvolutionalDiscriminator,
+    PyramidDiscriminatorSettings: pyramid.PyramidDiscriminator,
+    CustomDiscriminatorSettings: CustomDiscriminator,
 }
 
 
 def build_generator(
     settings: GeneratorSettings, noise_dim: int, classes: int, image_shape: ImageShape
 ) -> Generator:
-    """Build an untrained generator; the arguments are those of Generator.
+    """Build an untrained generator; see Generator for the arguments.
 
     Raises:
         UserCodeError: a generator of the user cannot be imported or built, or does not work.
     """
-    if isinstance(settings, CustomGenerator):
-        return CustomGeneratorNetwork(settings, noise_dim, classes, image_shape)
+    if isinstance(settings, CustomGeneratorSettings):
+        return CustomGenerator(settings, noise_dim, classes, image_shape)
     inputs = noise_dim + classes if settings.conditional else noise_dim
     layers = _GENERATOR_LAYERS[type(settings)](settings, inputs, image_shape)
     return Generator(layers, settings, noise_dim, classes, image_shape)

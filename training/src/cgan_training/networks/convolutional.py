@@ -1,4 +1,4 @@
-"""Small convolutional networks. The generator starts on a coarse grid, and doubles it if asked."""
+"""Small convolutional networks, which do most of their work on coarse grids."""
 
 import math
 
@@ -7,18 +7,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cgan_runtime.model_file.contract import ImageShape
-from cgan_training.networks.projection import ProjectionDiscriminatorNetwork, channels_last
-from cgan_training.recipe import ConvolutionalDiscriminator, ConvolutionalGenerator
+from cgan_training.networks.projection import ProjectionDiscriminator, channels_last
+from cgan_training.recipe import ConvolutionalDiscriminatorSettings, ConvolutionalGeneratorSettings
 
-CELL = 4  # pixels per side of a grid cell: 28 x 28 pixels are a grid of 7 x 7
-MAX_GRID = 8  # cells per side of the grid that a generator with doublings starts from
+CELL = 4  # pixels per side of a cell of the coarse grid: 28 x 28 pixels are a grid of 7 x 7 cells
+MAX_FIRST_GRID = 8  # cells per side of the first grid of a generator with finer grids
 
 
 class Crop(nn.Module):
     """Keep the upper left part of feature maps.
 
     Args:
-        height, width: of that part, in pixels.
+        height, width: size of the part, in pixels.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -31,19 +31,18 @@ class Crop(nn.Module):
 
 
 def generator_layers(
-    settings: ConvolutionalGenerator, inputs: int, image_shape: ImageShape
+    settings: ConvolutionalGeneratorSettings, inputs: int, image_shape: ImageShape
 ) -> nn.Sequential:
     """Return the layers of a generator; see Generator for their input and output.
 
     Linear layers make a grid of cells, convolutions work on it, and a pixel shuffle turns the
-    channels of a cell into its pixels (Shi et al. 2016, sec. 3). A pixel shuffle by 2 doubles the
-    grid in between, once for each of settings.finer_channels. The pixels of a grid that exceeds the
-    image are cut off.
+    channels of a cell into its pixels (Shi et al. 2016, sec. 3). Before that, a pixel shuffle by 2
+    doubles the grid once for each of settings.finer_channels. Pixels outside the image are cut off.
     """
     colors, height, width = image_shape
-    doublings, cell = _doublings(settings.finer_channels, max(height, width))
-    covered = cell << len(doublings)  # pixels per side of a cell of the first grid
-    rows, columns = -(-height // covered), -(-width // covered)
+    finer_channels, cell = _plan_finer_grids(settings.finer_channels, max(height, width))
+    first_cell = cell * 2 ** len(finer_channels)  # pixels per side of a cell of the first grid
+    rows, columns = math.ceil(height / first_cell), math.ceil(width / first_cell)
     channels = settings.channels
     layers: list[nn.Module] = [
         nn.Linear(inputs, settings.hidden),
@@ -55,28 +54,29 @@ def generator_layers(
         nn.ReLU(),
         *_convolutions(settings.convolutions, channels),
     ]
-    for finer in doublings:
+    for finer in finer_channels:
         layers += [*_convolution(channels, 4 * finer, repeats=4), nn.PixelShuffle(2)]
         layers += _convolutions(settings.convolutions, finer)
         channels = finer
-    layers.append(_repeated(nn.Conv2d(channels, colors * cell * cell, 3, padding=1), cell * cell))
+    last = nn.Conv2d(channels, colors * cell * cell, 3, padding=1)
+    layers.append(_init_icnr(last, cell * cell))
     if cell > 1:
         layers.append(nn.PixelShuffle(cell))
-    if height % covered or width % covered:
+    if height % first_cell or width % first_cell:
         layers.append(Crop(height, width))
     return channels_last(nn.Sequential(*layers))
 
 
-def _doublings(finer_channels: tuple[int, ...], side: int) -> tuple[list[int], int]:
-    """Return the channels of the grids after the first one, and the cell size of the last one.
+def _plan_finer_grids(finer_channels: tuple[int, ...], side: int) -> tuple[list[int], int]:
+    """Return the channels of the grids after the first grid, and the cell size of the last grid.
 
-    Larger images than MAX_GRID cells get further grids with the first of the finer channels.
+    If the first grid would exceed MAX_FIRST_GRID cells per side, more grids with finer_channels[0]
+    channels are inserted before the others.
     """
     if not finer_channels:
         return [], CELL
-    cell = CELL >> len(finer_channels)
-    further = max(0, math.ceil(math.log2(side / (MAX_GRID * CELL))))
-    return [finer_channels[0]] * further + list(finer_channels), cell
+    inserted = max(0, math.ceil(math.log2(side / (MAX_FIRST_GRID * CELL))))
+    return [finer_channels[0]] * inserted + list(finer_channels), CELL // 2 ** len(finer_channels)
 
 
 def _convolutions(count: int, channels: int) -> list[nn.Module]:
@@ -84,14 +84,15 @@ def _convolutions(count: int, channels: int) -> list[nn.Module]:
 
 
 def _convolution(inputs: int, outputs: int, repeats: int = 1) -> list[nn.Module]:
-    convolution = _repeated(nn.Conv2d(inputs, outputs, 3, padding=1), repeats)
+    convolution = _init_icnr(nn.Conv2d(inputs, outputs, 3, padding=1), repeats)
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def _repeated(convolution: nn.Conv2d, repeats: int) -> nn.Conv2d:
-    """Give all pixels that a pixel shuffle takes from one cell the same weights at the start.
+def _init_icnr(convolution: nn.Conv2d, repeats: int) -> nn.Conv2d:
+    """Initialize a convolution for a pixel shuffle (ICNR).
 
-    Different ones would show as a checkerboard (Aitken et al. 2017, sec. 3.3).
+    All pixels of a cell start with equal weights. Different weights would show as a checkerboard
+    (Aitken et al. 2017, sec. 3.3).
     """
     for parameter in convolution.parameters():
         values = parameter.detach()[::repeats].repeat_interleave(repeats, dim=0)
@@ -99,20 +100,20 @@ def _repeated(convolution: nn.Conv2d, repeats: int) -> nn.Conv2d:
     return convolution
 
 
-class ConvolutionalDiscriminatorNetwork(ProjectionDiscriminatorNetwork):
+class ConvolutionalDiscriminator(ProjectionDiscriminator):
     """Three convolutions and a linear layer.
 
-    The first convolution covers 8 x 8 pixels with a stride of 4, so that all others work on the
-    coarse grid.
+    The first convolution covers 8 x 8 pixels with a stride of 4, so the other two work on a coarse
+    grid.
     """
 
     def __init__(
-        self, settings: ConvolutionalDiscriminator, classes: int, image_shape: ImageShape
+        self, settings: ConvolutionalDiscriminatorSettings, classes: int, image_shape: ImageShape
     ) -> None:
         colors, height, width = image_shape
-        rows, columns = -(-height // CELL), -(-width // CELL)
+        rows, columns = math.ceil(height / CELL), math.ceil(width / CELL)
         first, second, third = settings.channels
-        cells = -(-rows // 2) * -(-columns // 2)  # after the convolution with a stride of 2
+        cells = math.ceil(rows / 2) * math.ceil(columns / 2)  # after a stride of 2
         activation = nn.LeakyReLU(settings.negative_slope)
         layers = nn.Sequential(
             nn.Conv2d(colors * CELL * CELL, first, 2),
@@ -134,7 +135,8 @@ class ConvolutionalDiscriminatorNetwork(ProjectionDiscriminatorNetwork):
         with a stride of 4 on the image, in a third of the time (measured with oneDNN in bf16),
         because its matrix rows are longer.
         """
-        right, bottom = (CELL // 2 + -side % CELL for side in (image.shape[3], image.shape[2]))
+        height, width = image.shape[2:]
+        right, bottom = CELL // 2 + (-width) % CELL, CELL // 2 + (-height) % CELL
         padded = functional.pad(image, [CELL // 2, right, CELL // 2, bottom], value=-1)
         cells = functional.pixel_unshuffle(padded, CELL)
         return cells.contiguous(memory_format=torch.channels_last)

@@ -2,7 +2,7 @@
 
 A recipe names the class, `kind = "my_package.my_module:MyGenerator"`. It is called with the keyword
 arguments noise_dim (generators only), classes, channels, height and width, and with the other keys
-of the recipe's table, and returns an nn.Module. docs/extend.md has an example of each.
+of the recipe's table, and returns an nn.Module. docs/extend.md has examples.
 """
 
 import copy
@@ -14,28 +14,32 @@ from torch import Tensor, nn
 
 from cgan_runtime.errors import printable
 from cgan_runtime.model_file.contract import ImageShape
-from cgan_training.errors import UserCodeError, one_line
+from cgan_training.errors import UserCodeError
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.networks.generator import Generator
-from cgan_training.recipe import CustomDiscriminator, CustomGenerator
-from cgan_training.user_code import import_object
+from cgan_training.recipe import CustomDiscriminatorSettings, CustomGeneratorSettings
+from cgan_training.user_code import explain_failures, import_object
 
-PROBE_BATCH = 2  # images of the call that checks a network before training starts
+PROBE_BATCH = 2  # batch size of the call that checks a user's network before training starts
 
 
-class CustomGeneratorNetwork(Generator):
+class CustomGenerator(Generator):
     """A generator of the user.
 
     Its forward(noise, label) gets float32 [batch, noise_dim] and int64 [batch], and returns float32
-    [batch, channels, height, width] in -1..1. Values outside that range are clipped only when
-    they become pixels.
+    [batch, channels, height, width] in -1..1. Values outside this range are clipped when they are
+    converted to pixels.
 
     Raises:
         UserCodeError: the code cannot be imported, or does not work as described.
     """
 
     def __init__(
-        self, settings: CustomGenerator, noise_dim: int, classes: int, image_shape: ImageShape
+        self,
+        settings: CustomGeneratorSettings,
+        noise_dim: int,
+        classes: int,
+        image_shape: ImageShape,
     ) -> None:
         network = _build(settings, classes, image_shape, noise_dim=noise_dim)
         inputs = torch.randn(PROBE_BATCH, noise_dim), torch.arange(PROBE_BATCH) % classes
@@ -47,7 +51,7 @@ class CustomGeneratorNetwork(Generator):
         return cast(Tensor, self.layers[0](noise, label))
 
 
-class CustomDiscriminatorNetwork(Discriminator):
+class CustomDiscriminator(Discriminator):
     """A discriminator of the user.
 
     Its forward(image, label) gets float32 [batch, channels, height, width] in -1..1 and int64
@@ -59,7 +63,7 @@ class CustomDiscriminatorNetwork(Discriminator):
     """
 
     def __init__(
-        self, settings: CustomDiscriminator, classes: int, image_shape: ImageShape
+        self, settings: CustomDiscriminatorSettings, classes: int, image_shape: ImageShape
     ) -> None:
         super().__init__()
         self.network = _build(settings, classes, image_shape)
@@ -76,15 +80,15 @@ class CustomDiscriminatorNetwork(Discriminator):
 
 
 def _build(
-    settings: CustomGenerator | CustomDiscriminator,
+    settings: CustomGeneratorSettings | CustomDiscriminatorSettings,
     classes: int,
     image_shape: ImageShape,
-    **further: Any,
+    **generator_arguments: Any,
 ) -> nn.Module:
     """Call the user's class."""
     channels, height, width = image_shape
     arguments = {
-        **further,
+        **generator_arguments,
         "classes": classes,
         "channels": channels,
         "height": height,
@@ -92,20 +96,15 @@ def _build(
         **copy.deepcopy(settings.arguments),
     }
     build: Callable[..., object] = import_object(settings.kind)
-    try:
+    texts = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    with explain_failures(f"{settings.kind} cannot be built with {printable(texts)}"):
         network = build(**arguments)
-    except Exception as error:
-        texts = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise UserCodeError(
-            f"{settings.kind} cannot be built with {printable(texts)} "
-            f"({printable(one_line(error))}); correct it, or use --debug for the traceback"
-        ) from error
     if not isinstance(network, nn.Module):
         raise UserCodeError(
             f"{settings.kind} returns {type(network).__name__} when it is called; it must return "
             "a torch.nn.Module"
         )
-    if not any(True for _ in network.parameters()):
+    if next(network.parameters(), None) is None:
         raise UserCodeError(f"{settings.kind} has no parameters to train; add layers to it")
     return network
 
@@ -113,16 +112,13 @@ def _build(
 def _check(
     network: nn.Module, kind: str, inputs: tuple[Tensor, Tensor], expected: tuple[int, ...]
 ) -> None:
-    """Call a copy of a network once, and raise UserCodeError unless its output is as expected."""
-    shapes = " and ".join(str(list(each.shape)) for each in inputs)
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            output = copy.deepcopy(network)(*inputs)
-    except Exception as error:
-        raise UserCodeError(
-            f"{kind} fails for inputs of the shapes {shapes} ({printable(one_line(error))}); "
-            "correct its forward(), or use --debug for the traceback"
-        ) from error
+    """Call a copy of a network once. Raise UserCodeError if it fails or its output is wrong."""
+    shapes = " and ".join(str(list(tensor.shape)) for tensor in inputs)
+    explained = explain_failures(
+        f"{kind} fails for inputs of the shapes {shapes}", "correct its forward()"
+    )
+    with explained, torch.random.fork_rng(devices=[]), torch.no_grad():
+        output = copy.deepcopy(network)(*inputs)
     found: str = type(output).__name__
     if isinstance(output, Tensor):
         if output.shape == expected and output.dtype == torch.float32:

@@ -14,9 +14,9 @@ class DiscriminatorOutput(NamedTuple):
 
 
 class Discriminator(nn.Module, ABC):
-    """Tell real images of a label from generated ones."""
+    """Distinguish real images of a label from generated images."""
 
-    feature_dim: int = 0  # length of the feature vector; 0 where there is none
+    feature_dim: int = 0  # length of the feature vector; 0 if there are no features
 
     @abstractmethod
     def forward(

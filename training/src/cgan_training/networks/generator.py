@@ -1,4 +1,4 @@
-"""The generator: noise and a label in, an image out."""
+"""The generator, which turns noise and a label into an image."""
 
 from typing import cast
 
@@ -14,7 +14,7 @@ class Generator(nn.Module):
     """Generate an image of a given class from noise.
 
     The label enters as a one-hot vector beside the noise (Mirza & Osindero 2014, sec. 3.2). This
-    is what makes the GAN conditional. Without settings.conditional, the input is the noise only.
+    makes the GAN conditional. Without settings.conditional, the input is the noise only.
 
     Args:
         layers: map [noise; one-hot label], float32 [batch, noise_dim + classes], to the pixels
@@ -60,7 +60,7 @@ class Generator(nn.Module):
         return torch.cat([noise, one_hot], dim=1)
 
     def scale_noise(self, std: float) -> None:
-        """Multiply the noise's weights by `std`, as if the noise had this standard deviation."""
+        """Scale the noise by `std`: multiply its weights in the first layer."""
         first = cast(nn.Linear, self.layers[0])
         with torch.no_grad():
             first.weight[:, : self.noise_dim].mul_(std)

@@ -8,11 +8,11 @@ MIN_VARIANCE = 1e-6  # keeps the gradient of the square root finite
 
 
 class MinibatchStddev(nn.Module):
-    """Compute a part of the logit from the variation among a batch's images of one label.
+    """Compute a term of the logit from the variation among a batch's images of one label.
 
-    It reveals a generator whose images of a label are all alike, even if each of them looks real
-    (Salimans et al. 2016, sec. 3.2; Karras et al. 2018, sec. 3, who pool all classes). Its weight
-    starts at 0, so that an untrained module adds nothing.
+    It reveals a generator whose images of a label are all alike, even if each image looks real
+    (Salimans et al. 2016, sec. 3.2; Karras et al. 2018, sec. 3, who pool all classes). The weight
+    starts at 0, so an untrained module adds nothing.
     """
 
     def __init__(self, classes: int) -> None:

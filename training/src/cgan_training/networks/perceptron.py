@@ -11,22 +11,22 @@ from torch.nn import functional
 
 from cgan_runtime.model_file.contract import ImageShape
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
-from cgan_training.recipe import PerceptronDiscriminator, PerceptronGenerator
+from cgan_training.recipe import PerceptronDiscriminatorSettings, PerceptronGeneratorSettings
 
 
 def generator_layers(
-    settings: PerceptronGenerator, inputs: int, image_shape: ImageShape
+    settings: PerceptronGeneratorSettings, inputs: int, image_shape: ImageShape
 ) -> nn.Sequential:
     """Return the layers of a generator; see Generator for their input and output."""
     norm = nn.BatchNorm1d if settings.batch_norm else None
     return _perceptron([inputs, *settings.hidden, math.prod(image_shape)], nn.ReLU, norm)
 
 
-class PerceptronDiscriminatorNetwork(Discriminator):
+class PerceptronDiscriminator(Discriminator):
     """A perceptron on [image; one-hot label], or on the image alone, with one logit at the end."""
 
     def __init__(
-        self, settings: PerceptronDiscriminator, classes: int, image_shape: ImageShape
+        self, settings: PerceptronDiscriminatorSettings, classes: int, image_shape: ImageShape
     ) -> None:
         super().__init__()
         self.classes = classes if settings.conditional else 0

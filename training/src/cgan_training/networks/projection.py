@@ -1,4 +1,4 @@
-"""Discriminators whose label enters by projection (Miyato & Koyama 2018, sec. 3)."""
+"""Discriminators with a projection of the label (Miyato & Koyama 2018, sec. 3)."""
 
 from abc import abstractmethod
 
@@ -7,22 +7,22 @@ from torch import Tensor, nn
 
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
 from cgan_training.networks.minibatch_stddev import MinibatchStddev
-from cgan_training.recipe import ProjectionDiscriminator
+from cgan_training.recipe import ProjectionDiscriminatorSettings
 
-EMBEDDING_STD = 0.1  # of the label embeddings at the start
+EMBEDDING_STD = 0.1  # initial standard deviation of the label embeddings
 
 
-class ProjectionDiscriminatorNetwork(Discriminator):
-    """Features of the image; the logit is linear in them, with weights that depend on the label.
+class ProjectionDiscriminator(Discriminator):
+    """A discriminator whose logit is a linear function of image features that depends on the label.
 
     Args:
-        layers: map what inputs() returns to features, [batch, settings.hidden].
+        layers: map the output of inputs() to features, [batch, settings.hidden].
         settings: the settings that the layers were built from.
         classes: number of labels.
     """
 
     def __init__(
-        self, layers: nn.Sequential, settings: ProjectionDiscriminator, classes: int
+        self, layers: nn.Sequential, settings: ProjectionDiscriminatorSettings, classes: int
     ) -> None:
         super().__init__()
         self.layers, self.feature_dim = channels_last(layers), settings.hidden

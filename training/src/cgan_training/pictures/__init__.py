@@ -1,4 +1,4 @@
-"""Pictures of a run: sample sheets, the animation of them, and training curves."""
+"""Pictures of a run: sample sheets, their animation, and training curves."""
 
 import logging
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 def plain_text_style() -> Iterator[None]:
     """Render texts in matplotlib figures literally (a context manager and decorator).
 
-    Without it, matplotlib interprets a $ in a class name as the start of a formula. Its warnings
-    are silenced too, because it warns at length if its font cache is not writable.
+    Without it, matplotlib interprets a $ in a class name as the start of a formula. Matplotlib's
+    warnings are silenced too, because it prints many if its font cache is not writable.
     """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib as mpl

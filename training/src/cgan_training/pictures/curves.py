@@ -12,52 +12,53 @@ DOTS_PER_INCH = 100
 
 @plain_text_style()
 def draw_curves(metrics: Sequence[Mapping[str, Any]], title: str) -> bytes:
-    """Return a PNG that plots losses, discriminator outputs, and quality figures if there are any.
+    """Return a PNG that plots losses, discriminator outputs, and quality metrics if there are any.
 
     Args:
         metrics: the content of metrics.jsonl, one mapping per epoch.
-        title: printed above the plots.
+        title: text above the plots.
     """
-    from matplotlib.figure import Figure  # imported here: it takes half a second
+    from matplotlib.figure import Figure  # imported here, because it takes half a second
 
-    measured = [line for line in metrics if "label_accuracy" in line]
-    figure = Figure(figsize=(15 if measured else 10, 4), layout="constrained")
-    losses, outputs, *quality = figure.subplots(1, 3 if measured else 2)
+    evaluated = [epoch for epoch in metrics if "label_accuracy" in epoch]
+    figure = Figure(figsize=(15 if evaluated else 10, 4), layout="constrained")
+    losses, outputs, *quality = figure.subplots(1, 3 if evaluated else 2)
     for axes, key, name in (
         (losses, "loss_discriminator", "discriminator"),  # blue, as in the tutorial's pictures
         (losses, "loss_generator", "generator"),  # orange
         (outputs, "mean_d_real", "on real images"),
         (outputs, "mean_d_fake", "on generated images"),
     ):
-        axes.plot([line["epoch"] for line in metrics], [line[key] for line in metrics], label=name)
+        epochs, values = [epoch["epoch"] for epoch in metrics], [epoch[key] for epoch in metrics]
+        axes.plot(epochs, values, label=name)
     losses.set(xlabel="epoch", ylabel="loss", ylim=(min(0, losses.get_ylim()[0]), None))
     outputs.set(xlabel="epoch", ylabel="discriminator's mean probability of real", ylim=(0, 1))
     for axes in (losses, outputs):
         axes.legend()
         axes.grid(alpha=0.3)
     for axes in quality:
-        _plot_quality(axes, measured)
+        _plot_quality(axes, evaluated)
     figure.suptitle(title)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
     return buffer.getvalue()
 
 
-def _plot_quality(axes: Any, measured: Sequence[Mapping[str, Any]]) -> None:
-    """Plot the figures of --eval-every: shares on the left axis, Fréchet distance on the right."""
+def _plot_quality(axes: Any, evaluated: Sequence[Mapping[str, Any]]) -> None:
+    """Plot the quality metrics: shares on the left axis, the Fréchet distance on the right."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    epochs = [line["epoch"] for line in measured]
+    epochs = [epoch["epoch"] for epoch in evaluated]
     for key in ("label_accuracy", "recall", "coverage"):
-        values = [line.get(key, math.nan) for line in measured]
+        values = [epoch.get(key, math.nan) for epoch in evaluated]
         axes.plot(epochs, values, ".-", label=key.replace("_", " "))
     axes.set(xlabel="epoch", ylabel="share", ylim=(0, 1))
     axes.grid(alpha=0.3)
     distances = axes.twinx()
-    values = [line.get("frechet", math.nan) for line in measured]
+    values = [epoch.get("frechet", math.nan) for epoch in evaluated]
     distances.plot(epochs, values, ".--", color="black")
     distances.set(ylabel="Fréchet distance (dashed)", yscale="log")
-    # The default tick labels are powers of ten written as formulas, but formulas are turned off.
+    # Matplotlib writes powers of ten as formulas, which plain_text_style() turns off.
     distances.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     distances.yaxis.set_major_formatter("{x:.3g}")
     distances.yaxis.set_minor_formatter(NullFormatter())

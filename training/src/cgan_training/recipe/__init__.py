@@ -1,46 +1,51 @@
 """Recipes: how a network is trained, as plain settings. Nothing here imports PyTorch."""
 
-from cgan_training.recipe.custom import CustomDiscriminator, CustomGenerator, CustomLoss
+from cgan_training.recipe.custom import (
+    CustomDiscriminatorSettings,
+    CustomGeneratorSettings,
+    CustomLossSettings,
+)
 from cgan_training.recipe.loading import load_recipe, recipe_from_dict, recipe_names
-from cgan_training.recipe.losses import HingeLoss, LogisticLoss, LossSettings
+from cgan_training.recipe.losses import HingeLossSettings, LogisticLossSettings, LossSettings
 from cgan_training.recipe.networks import (
     GENERATORS,
-    ConvolutionalDiscriminator,
-    ConvolutionalGenerator,
+    ConvolutionalDiscriminatorSettings,
+    ConvolutionalGeneratorSettings,
     DiscriminatorSettings,
     GeneratorSettings,
-    PerceptronDiscriminator,
-    PerceptronGenerator,
-    ProjectionDiscriminator,
-    PyramidDiscriminator,
+    PerceptronDiscriminatorSettings,
+    PerceptronGeneratorSettings,
+    ProjectionDiscriminatorSettings,
+    PyramidDiscriminatorSettings,
 )
-from cgan_training.recipe.overrides import full_names, override, parse_override
-from cgan_training.recipe.schema import MAX_EPOCHS, PRECISIONS, TABLES, Recipe
+from cgan_training.recipe.overrides import matching_keys, override, parse_override
+from cgan_training.recipe.schema import MAX_EPOCHS, PRECISIONS, RECIPE_OPTIONS, TABLES, Recipe
 from cgan_training.recipe.settings import build_table
 
 __all__ = [
     "GENERATORS",
     "MAX_EPOCHS",
     "PRECISIONS",
+    "RECIPE_OPTIONS",
     "TABLES",
-    "ConvolutionalDiscriminator",
-    "ConvolutionalGenerator",
-    "CustomDiscriminator",
-    "CustomGenerator",
-    "CustomLoss",
+    "ConvolutionalDiscriminatorSettings",
+    "ConvolutionalGeneratorSettings",
+    "CustomDiscriminatorSettings",
+    "CustomGeneratorSettings",
+    "CustomLossSettings",
     "DiscriminatorSettings",
     "GeneratorSettings",
-    "HingeLoss",
-    "LogisticLoss",
+    "HingeLossSettings",
+    "LogisticLossSettings",
     "LossSettings",
-    "PerceptronDiscriminator",
-    "PerceptronGenerator",
-    "ProjectionDiscriminator",
-    "PyramidDiscriminator",
+    "PerceptronDiscriminatorSettings",
+    "PerceptronGeneratorSettings",
+    "ProjectionDiscriminatorSettings",
+    "PyramidDiscriminatorSettings",
     "Recipe",
     "build_table",
-    "full_names",
     "load_recipe",
+    "matching_keys",
     "override",
     "parse_override",
     "recipe_from_dict",

@@ -14,13 +14,14 @@ from cgan_training.recipe.losses import LossSettings
 from cgan_training.recipe.networks import DiscriminatorSettings, GeneratorSettings
 from cgan_training.recipe.settings import MAX_SHOWN, Table, TableSettings, build_settings
 
-RESERVED = ("noise_dim", "classes", "channels", "height", "width")  # passed to every network
-MAX_DEPTH = 8  # nested tables and lists
+# Keyword arguments that cgan-train passes to a network, noise_dim only to generators.
+RESERVED = ("noise_dim", "classes", "channels", "height", "width")
+MAX_DEPTH = 8  # largest number of nested tables and lists
 MAX_INTEGER = 2**63
 
 
 class CustomSettings(TableSettings):
-    """Base of the settings that hold the name of code and its arguments."""
+    """Base of the settings of user code: its name, which is `kind`, and its arguments."""
 
     arguments: dict[str, Any]
 
@@ -29,8 +30,8 @@ class CustomSettings(TableSettings):
         return {"kind": self.kind, **self.arguments}
 
 
-class CustomNetwork(CustomSettings):
-    """Base of the settings of networks."""
+class CustomNetworkSettings(CustomSettings):
+    """Base of the settings of a network that the user wrote."""
 
     @classmethod
     def from_table(
@@ -48,7 +49,7 @@ class CustomNetwork(CustomSettings):
 
 
 @dataclass(frozen=True)
-class CustomGenerator(CustomNetwork, GeneratorSettings):
+class CustomGeneratorSettings(CustomNetworkSettings, GeneratorSettings):
     """A generator of the user; see cgan_training.networks.custom."""
 
     kind: str  # type: ignore[misc]
@@ -56,7 +57,7 @@ class CustomGenerator(CustomNetwork, GeneratorSettings):
 
 
 @dataclass(frozen=True)
-class CustomDiscriminator(CustomNetwork, DiscriminatorSettings):
+class CustomDiscriminatorSettings(CustomNetworkSettings, DiscriminatorSettings):
     """A discriminator of the user; see cgan_training.networks.custom."""
 
     kind: str  # type: ignore[misc]
@@ -64,8 +65,8 @@ class CustomDiscriminator(CustomNetwork, DiscriminatorSettings):
 
 
 @dataclass(frozen=True)
-class CustomLoss(CustomSettings, LossSettings):
-    """An adversarial loss of the user; the weights of LossSettings keep their meaning."""
+class CustomLossSettings(CustomSettings, LossSettings):
+    """An adversarial loss of the user. The fields of LossSettings are not passed to its code."""
 
     kind: str = ""  # type: ignore[misc]
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -85,21 +86,21 @@ class CustomLoss(CustomSettings, LossSettings):
         return {**super().to_dict(), **{key: getattr(self, key) for key in _WEIGHTS}}
 
 
-_WEIGHTS = [each.name for each in fields(LossSettings)]
+_WEIGHTS = [field.name for field in fields(LossSettings)]
 
 
 def _check_arguments(value: object, source: str, name: str, depth: int = 0) -> None:
-    """Raise RecipeError unless JSON and model.pt can hold a value."""
+    """Raise RecipeError if JSON or model.pt cannot contain a value."""
     if isinstance(value, Mapping | list) and depth < MAX_DEPTH:
         items = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for key, each in items:
-            _check_arguments(each, source, f"{name}.{key}", depth + 1)
+        for key, item in items:
+            _check_arguments(item, source, f"{name}.{key}", depth + 1)
         return
     is_plain = isinstance(value, bool | str)
     is_plain |= isinstance(value, int) and -MAX_INTEGER <= value < MAX_INTEGER
     is_plain |= isinstance(value, float) and math.isfinite(value)
     if not is_plain:
         raise RecipeError(
-            f"recipe {source}: {name} is {value!s:.{MAX_SHOWN}}; it must be a number, a text, a "
+            f"recipe {source}: {name} is {value!s:.{MAX_SHOWN}}; it must be a number, a string, a "
             "boolean, a list or a table"
         )

@@ -18,7 +18,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# Of a file. tomllib needs quadratic time for keys with many dots: 3 s for this size.
+# Largest size of a recipe file, by suffix. tomllib needs quadratic time for keys with many dots,
+# which is 3 s for this size.
 MAX_BYTES = {".toml": 2**14, ".json": 2**24}
 BUILT_IN = resources.files("cgan_training.recipe") / "recipes"
 
@@ -56,16 +57,16 @@ def load_recipe(name_or_path: str) -> Recipe:
         raise RecipeError(
             f"{path} does not contain a recipe; give the config.json of a run"
         ) from error
-    except (ValueError, RecursionError) as error:  # raised by both parsers and by the decoder
+    except (ValueError, RecursionError) as error:  # from both parsers or the decoder
         language = path.suffix[1:].upper()
         raise RecipeError(f"the recipe {path} is invalid {language}: {error}; fix it") from error
 
 
 def parse_toml_value(text: str) -> Any:
-    """Return the value of a text in TOML's syntax; another text stands for itself."""
+    """Parse a value written in TOML. Text that is not valid TOML is returned unchanged."""
     with suppress(ValueError, RecursionError):
         values = tomllib.loads(f"value = {text}")
-        if values.keys() == {"value"}:  # otherwise the text has several lines
+        if values.keys() == {"value"}:  # false if the text has several lines
             return values["value"]
     with suppress(ValueError):
         return float(text)  # TOML requires a digit before a decimal point

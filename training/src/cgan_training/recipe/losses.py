@@ -10,12 +10,12 @@ MAX_WEIGHT = 2**31 - 1
 
 @dataclass(frozen=True)
 class LossSettings(TableSettings):
-    """The weights of the loss terms besides the adversarial loss. A weight of 0 omits the term."""
+    """Weights of the loss terms other than the adversarial loss. A weight of 0 omits the term."""
 
     r1_weight: float = 0.0  # gradient penalty on real images
-    r1_interval: int = 8  # every n-th step has the penalty, with n times its weight
-    classification_weight: float = 0.0  # at the start; it falls linearly to 0 over the run
-    noise_reconstruction_weight: float = 0.0  # at the start; it falls linearly to 0 over the run
+    r1_interval: int = 8  # the penalty is added every r1_interval steps, multiplied by r1_interval
+    classification_weight: float = 0.0  # weight at progress 0, proportional to 1 - progress
+    noise_reconstruction_weight: float = 0.0  # weight at progress 0, proportional to 1 - progress
 
     def __post_init__(self) -> None:
         for key in ("r1_weight", "classification_weight", "noise_reconstruction_weight"):
@@ -24,19 +24,19 @@ class LossSettings(TableSettings):
 
 
 @dataclass(frozen=True)
-class LogisticLoss(LossSettings):
+class LogisticLossSettings(LossSettings):
     """Binary cross-entropy with the non-saturating generator loss (Goodfellow et al. 2014)."""
 
     kind: ClassVar[str] = "logistic"
 
 
 @dataclass(frozen=True)
-class HingeLoss(LossSettings):
+class HingeLossSettings(LossSettings):
     """The hinge loss (Lim & Ye 2017)."""
 
     kind: ClassVar[str] = "hinge"
 
 
 LOSSES: dict[str, type[LossSettings]] = {
-    settings.kind: settings for settings in (LogisticLoss, HingeLoss)
+    settings.kind: settings for settings in (LogisticLossSettings, HingeLossSettings)
 }

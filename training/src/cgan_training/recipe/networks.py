@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from cgan_training.recipe.settings import TableSettings
 
-MAX_UNITS = 2**20  # of one layer; more than fits into the memory of any machine
+MAX_UNITS = 2**20  # largest size of a layer; no machine has the memory for networks of such layers
 MAX_LAYERS = 100
 UNITS_RANGE = f"1 to {MAX_UNITS}"
 LAYERS_RANGE = f"a list of 1 to {MAX_LAYERS} numbers, each {UNITS_RANGE}"
 
 
 class GeneratorSettings(TableSettings):
-    """Base of the generators' settings."""
+    """Base of the settings of generators."""
 
     has_pixel_biases: ClassVar[bool] = False  # whether the last layer has one bias per pixel
     can_scale_noise: ClassVar[bool] = False  # whether noise_std can change the weights
@@ -21,13 +21,13 @@ class GeneratorSettings(TableSettings):
 
 
 class DiscriminatorSettings(TableSettings):
-    """Base of the discriminators' settings."""
+    """Base of the settings of discriminators."""
 
-    has_features: ClassVar[bool] = False  # whether auxiliary loss terms can use its features
+    has_features: ClassVar[bool] = False  # whether it has features for the auxiliary loss terms
 
 
 @dataclass(frozen=True)
-class PerceptronGenerator(GeneratorSettings):
+class PerceptronGeneratorSettings(GeneratorSettings):
     """A multilayer perceptron: linear layers with ReLU between them."""
 
     kind: ClassVar[str] = "perceptron"
@@ -42,7 +42,7 @@ class PerceptronGenerator(GeneratorSettings):
 
 
 @dataclass(frozen=True)
-class ConvolutionalGenerator(GeneratorSettings):
+class ConvolutionalGeneratorSettings(GeneratorSettings):
     """Linear layers that make a coarse grid, then 3 x 3 convolutions and pixel shuffles."""
 
     kind: ClassVar[str] = "convolutional"
@@ -50,8 +50,8 @@ class ConvolutionalGenerator(GeneratorSettings):
     hidden: int  # units of the linear layer between the input and the grid
     channels: int  # channels of the grid
     convolutions: int = 2  # number of convolutions on each grid
-    # Channels of further grids, each with twice as many rows and columns. Without them, one pixel
-    # shuffle makes all pixels of the coarse grid's cells.
+    # Channels of finer grids, each with twice the rows and columns of the grid before. If empty,
+    # one pixel shuffle turns each cell of the coarse grid into 4 x 4 pixels.
     finer_channels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -64,12 +64,12 @@ class ConvolutionalGenerator(GeneratorSettings):
 
 
 @dataclass(frozen=True)
-class PerceptronDiscriminator(DiscriminatorSettings):
+class PerceptronDiscriminatorSettings(DiscriminatorSettings):
     """A multilayer perceptron on [image; one-hot label], with leaky ReLU between its layers."""
 
     kind: ClassVar[str] = "perceptron"
     hidden: tuple[int, ...]  # units of the hidden layers, in order
-    negative_slope: float  # of the leaky ReLU, 0 <= slope < 1
+    negative_slope: float  # slope of the leaky ReLU below 0, 0 <= slope < 1
     conditional: bool = True  # whether the label is part of the input
 
     def __post_init__(self) -> None:
@@ -78,15 +78,15 @@ class PerceptronDiscriminator(DiscriminatorSettings):
 
 
 @dataclass(frozen=True)
-class ProjectionDiscriminator(DiscriminatorSettings):
+class ProjectionDiscriminatorSettings(DiscriminatorSettings):
     """Convolutions on the image; the label enters by projection (Miyato & Koyama 2018, sec. 3)."""
 
     has_features: ClassVar[bool] = True
-    channels: tuple[int, ...]  # of the convolutions
+    channels: tuple[int, ...]  # output channels of the convolutions
     hidden: int  # length of the feature vector and of the label embeddings
-    negative_slope: float = 0.2  # of the leaky ReLU, 0 <= slope < 1
+    negative_slope: float = 0.2  # slope of the leaky ReLU below 0, 0 <= slope < 1
     minibatch_stddev: bool = False  # whether the logits depend on how much a label's images vary
-    minibatch_stddev_fades: bool = False  # whether that influence falls linearly to 0 over the run
+    minibatch_stddev_fades: bool = False  # whether minibatch_stddev is weighted by 1 - progress
 
     def __post_init__(self) -> None:
         self.require("channels", _are_valid_layers(self.channels), LAYERS_RANGE)
@@ -97,8 +97,8 @@ class ProjectionDiscriminator(DiscriminatorSettings):
 
 
 @dataclass(frozen=True)
-class ConvolutionalDiscriminator(ProjectionDiscriminator):
-    """Three convolutions, all of them on a coarse grid: fast, but blind to fine texture."""
+class ConvolutionalDiscriminatorSettings(ProjectionDiscriminatorSettings):
+    """Three convolutions on a coarse grid. It is fast, but does not see fine texture."""
 
     kind: ClassVar[str] = "convolutional"
 
@@ -109,8 +109,8 @@ class ConvolutionalDiscriminator(ProjectionDiscriminator):
 
 
 @dataclass(frozen=True)
-class PyramidDiscriminator(ProjectionDiscriminator):
-    """Convolutions on several grids, each with half the rows and columns of the one before."""
+class PyramidDiscriminatorSettings(ProjectionDiscriminatorSettings):
+    """Convolutions on several grids, each with half the rows and columns of the grid before."""
 
     kind: ClassVar[str] = "pyramid"
     convolutions: int = 1  # number of convolutions on each grid
@@ -121,11 +121,16 @@ class PyramidDiscriminator(ProjectionDiscriminator):
 
 
 GENERATORS: dict[str, type[GeneratorSettings]] = {
-    settings.kind: settings for settings in (PerceptronGenerator, ConvolutionalGenerator)
+    settings.kind: settings
+    for settings in (PerceptronGeneratorSettings, ConvolutionalGeneratorSettings)
 }
 DISCRIMINATORS: dict[str, type[DiscriminatorSettings]] = {
     settings.kind: settings
-    for settings in (PerceptronDiscriminator, ConvolutionalDiscriminator, PyramidDiscriminator)
+    for settings in (
+        PerceptronDiscriminatorSettings,
+        ConvolutionalDiscriminatorSettings,
+        PyramidDiscriminatorSettings,
+    )
 }
 
 

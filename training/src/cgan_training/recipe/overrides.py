@@ -1,4 +1,4 @@
-"""Change single keys of a recipe, named "epochs" or "generator.hidden"."""
+"""Change single keys of a recipe, such as "epochs" or "generator.hidden"."""
 
 import copy
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from typing import Any
 from cgan_training.errors import RecipeError
 from cgan_training.recipe.loading import MAX_BYTES, parse_toml_value, recipe_from_dict
 from cgan_training.recipe.schema import TABLES, Recipe
-from cgan_training.recipe.settings import MAX_SHOWN, USER_CODE
+from cgan_training.recipe.settings import CUSTOM_KIND, MAX_SHOWN
 
 MAX_CHARACTERS = MAX_BYTES[".toml"]
-# Usual names of some keys in other projects.
-OTHER_NAMES = {
+# Names that other projects use for these keys.
+KEY_ALIASES = {
     "lr": "learning_rate",
     "batch": "batch_size",
     "betas": "adam_betas",
@@ -22,7 +22,7 @@ OTHER_NAMES = {
 
 
 def override(recipe: Recipe, changes: Mapping[str, Any], source: str) -> Recipe:
-    """Return a recipe with other values of some keys, checked like those of a recipe file.
+    """Return a recipe with changed values. They are checked as in a recipe file.
 
     Args:
         recipe: the recipe, which is not changed.
@@ -36,14 +36,14 @@ def override(recipe: Recipe, changes: Mapping[str, Any], source: str) -> Recipe:
     for name, value in changes.items():
         *path, key = name.split(".")
         table: Any = values
-        for each in path:
-            table = table.get(each) if isinstance(table, dict) else None
+        for part in path:
+            table = table.get(part) if isinstance(table, dict) else None
         if not isinstance(table, dict):
             raise RecipeError(
                 f"recipe {source}: unknown key {name!r:.{MAX_SHOWN}}; the tables are "
                 f"{', '.join(TABLES)}"
             )
-        names = [] if path or key in values else full_names(name)
+        names = [] if path or key in values else matching_keys(name)
         if names:
             raise RecipeError(f"recipe {source}: unknown key {name!r}; use {' or '.join(names)}")
         table[key] = value
@@ -53,7 +53,7 @@ def override(recipe: Recipe, changes: Mapping[str, Any], source: str) -> Recipe:
 def parse_override(text: str) -> tuple[str, Any]:
     """Return the key and the value of a text KEY=VALUE.
 
-    VALUE is written as in TOML; a text needs no quotation marks.
+    VALUE is written as in TOML, but strings need no quotation marks.
 
     Raises:
         ValueError: the text has another form, or is too long.
@@ -67,21 +67,27 @@ def parse_override(text: str) -> tuple[str, Any]:
     return key, parse_toml_value(value)
 
 
-def full_names(name: str) -> list[str]:
-    """Return the keys that a name without its table, or in another spelling, can stand for."""
+def matching_keys(name: str) -> list[str]:
+    """Return the recipe keys that a user may have meant by a name.
+
+    For example, "hidden" can mean "generator.hidden", and "lr" means "learning_rate".
+    """
     name = name.replace("-", "_")
-    name = OTHER_NAMES.get(name, name)
+    name = KEY_ALIASES.get(name, name)
     return [
         key for key in _keys() if _letters(name) in (_letters(key), _letters(key.partition(".")[2]))
     ]
 
 
 def _keys() -> list[str]:
-    """Return the names of all keys of recipes; those of a table begin with its name."""
+    """Return all keys of recipes, such as "epochs" and "generator.hidden"."""
     keys = [field.name for field in fields(Recipe) if field.name not in TABLES]
     for table, kinds in TABLES.items():
-        known = [field.name for kind in kinds if kind != USER_CODE for field in fields(kinds[kind])]  # type: ignore[arg-type]
-        keys += [f"{table}.{key}" for key in dict.fromkeys(("kind", *known))]
+        table_keys = {"kind": None}  # a dict, because the kinds share keys
+        for kind, settings in kinds.items():
+            if kind != CUSTOM_KIND:
+                table_keys.update(dict.fromkeys(field.name for field in fields(settings)))  # type: ignore[arg-type]
+        keys += [f"{table}.{key}" for key in table_keys]
     return keys
 
 

@@ -5,7 +5,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from cgan_training.errors import RecipeError
-from cgan_training.recipe.custom import CustomDiscriminator, CustomGenerator, CustomLoss
+from cgan_training.recipe.custom import (
+    CustomDiscriminatorSettings,
+    CustomGeneratorSettings,
+    CustomLossSettings,
+)
 from cgan_training.recipe.losses import LOSSES, LossSettings
 from cgan_training.recipe.networks import (
     DISCRIMINATORS,
@@ -14,8 +18,8 @@ from cgan_training.recipe.networks import (
     GeneratorSettings,
 )
 from cgan_training.recipe.settings import (
+    CUSTOM_KIND,
     MAX_SHOWN,
-    USER_CODE,
     TableSettings,
     to_plain_values,
 )
@@ -26,11 +30,11 @@ MAX_NAME_LENGTH = 100  # characters
 MAX_NOISE_DIM = 2**20
 MAX_EPOCHS = MAX_BATCH_SIZE = 2**31 - 1
 MAX_EPOCH_IMAGES = 100_000_000  # the order of an epoch's images takes 16 bytes per image
-OPTIONS = ("epochs", "seed", "precision")  # fields that cgan-train can override with an option
+RECIPE_OPTIONS = ("epochs", "seed", "precision")  # keys that cgan-train also has as options
 TABLES: dict[str, Mapping[str, type[TableSettings]]] = {
-    "generator": {**GENERATORS, USER_CODE: CustomGenerator},
-    "discriminator": {**DISCRIMINATORS, USER_CODE: CustomDiscriminator},
-    "loss": {**LOSSES, USER_CODE: CustomLoss},
+    "generator": {**GENERATORS, CUSTOM_KIND: CustomGeneratorSettings},
+    "discriminator": {**DISCRIMINATORS, CUSTOM_KIND: CustomDiscriminatorSettings},
+    "loss": {**LOSSES, CUSTOM_KIND: CustomLossSettings},
 }
 
 
@@ -42,30 +46,33 @@ class Recipe:
         RecipeError: a value is invalid; the message names the field and the allowed values.
     """
 
-    name: str  # in messages, in config.json and in the metadata of the model
+    name: str  # name of the recipe in messages, in config.json and in the metadata of the model
     generator: GeneratorSettings  # a table: `kind` and the settings of that kind
-    discriminator: DiscriminatorSettings  # a table, as above
-    loss: LossSettings  # a table, as above
+    discriminator: DiscriminatorSettings  # a table: `kind` and the settings of that kind
+    loss: LossSettings  # a table: `kind` and the settings of that kind
     noise_dim: int  # length of the noise vector
     batch_size: int  # images per step
     epochs: int  # passes over the training images
-    learning_rate: float  # of both Adam optimizers
-    adam_betas: tuple[float, float]  # of both Adam optimizers, 0 <= beta < 1
-    seed: int  # of the weights, the shuffling and the noise, 0 <= seed < 2**63
+    learning_rate: float  # initial learning rate of both Adam optimizers
+    adam_betas: tuple[float, float]  # betas of both Adam optimizers, 0 <= beta < 1
+    seed: int  # seed of the weights, the shuffling and the noise, 0 <= seed < 2**63
     # An epoch repeats the whole dataset until it has at least this many images.
     min_images_per_epoch: int = 60_000
     # Probability that an image is augmented before the discriminator sees it, for datasets of fewer
     # than 10,000 images.
     augment_probability: float = 0.0
-    lr_decay: float = 0.0  # last share of the run, over which the learning rate falls to 0
-    # Epochs at which the learning-rate schedule restarts (Loshchilov & Hutter 2017, sec. 3). Before
-    # each restart, the learning rate falls as in a run that ends there.
+    lr_decay: float = 0.0  # the learning rate falls to 0 over this last share of the run
+    # Epochs at which progress restarts (after Loshchilov & Hutter 2017, sec. 3). Progress, 0 to 1,
+    # determines the learning rate, the weights of the auxiliary losses and the fading of
+    # minibatch_stddev. In epoch e it is e divided by the next restart, or finally by `epochs`.
     lr_restarts: tuple[int, ...] = ()
     # Precision of matrix multiplications and convolutions: "fp32"; "tf32", which is float32 with a
     # mantissa of 10 bits, on NVIDIA GPUs; "bf16" by autocast; "auto", the fastest on the device.
     precision: str = "fp32"
-    ema_decay: float = 0.0  # per step, of the averaged weights in model.pt; 0: no averaging
-    noise_std: float = 1.0  # factor of the noise in model.pt, for more variety; in training it is 1
+    # Decay per step of the moving average of the weights, which model.pt contains; 0: no averaging.
+    ema_decay: float = 0.0
+    # Standard deviation of the noise in model.pt; more than 1 gives more variety. Training uses 1.
+    noise_std: float = 1.0
     # A pixel that is foreground in less than this share of the training images is rare. Rare pixels
     # are suppressed in model.pt until they are as rare in generated images; 0: no suppression.
     rare_pixel_threshold: float = 0.0
@@ -102,8 +109,8 @@ class Recipe:
             )
         if self.noise_std != 1 and not self.generator.can_scale_noise:
             raise RecipeError(
-                f"recipe {self.name!r}: noise_std is {self.noise_std}, but the weights of the "
-                f"generator {self.generator.kind} cannot be scaled; set it to 1"
+                f"recipe {self.name!r}: noise_std is {self.noise_std}, but a "
+                f"{self.generator.kind!r} generator supports only 1; set it to 1"
             )
         for key in ("classification_weight", "noise_reconstruction_weight"):
             if getattr(self.loss, key) and not self.discriminator.has_features:
@@ -116,7 +123,7 @@ class Recipe:
     def _require(self, key: str, valid: bool, allowed: str) -> None:
         if valid:
             return
-        value, option = getattr(self, key), f" (--{key})" if key in OPTIONS else ""
+        value, option = getattr(self, key), f" (--{key})" if key in RECIPE_OPTIONS else ""
         name = f"{self.name!r:.{MAX_SHOWN}}"
         raise RecipeError(
             f"recipe {name}: {key} is {value!r:.{MAX_SHOWN}}; it must be {allowed}{option}"
@@ -124,9 +131,9 @@ class Recipe:
 
     @property
     def user_code(self) -> list[str]:
-        """Names of the code that this recipe imports when it is built, without repetitions."""
+        """Names of the user code that this recipe imports when it is built, each once."""
         tables = (self.generator, self.discriminator, self.loss)
-        return list(dict.fromkeys(each.kind for each in tables if is_user_code(each.kind)))
+        return list(dict.fromkeys(table.kind for table in tables if is_user_code(table.kind)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values (tuples as lists), as config.json and model.pt store them."""

@@ -1,4 +1,4 @@
-"""Build frozen dataclasses from plain values, such as a TOML table, and check every value."""
+"""Build frozen dataclasses from plain values, such as a TOML table. Every value is checked."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,9 +10,15 @@ from cgan_training.user_code import is_user_code
 
 T = TypeVar("T")
 Table = TypeVar("Table", bound="TableSettings")
-MAX_SHOWN = 80  # characters of a value in a message
-TYPE_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
-USER_CODE = "my_package.my_module:Name"  # stands for all kinds of this form
+MAX_SHOWN = 80  # largest number of characters of a value in a message
+ITEM_TYPES: dict[Any, type] = {tuple[int, ...]: int, tuple[float, float]: float}
+TYPE_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+# The key in a table of kinds under which the dataclass for user code stands.
+CUSTOM_KIND = "my_package.my_module:Name"
+
+
+class FieldError(RecipeError):
+    """A field of a table is invalid. The message names the field, but not the table."""
 
 
 class TableSettings:
@@ -32,9 +38,9 @@ class TableSettings:
         return build_settings(cls, values, source, f"{name}.")
 
     def require(self, key: str, valid: bool, allowed: str) -> None:
-        """Raise RecipeError, which names the allowed values, unless a field's value is valid."""
+        """Raise FieldError, which names the allowed values, if the value of a field is invalid."""
         if not valid:
-            raise RecipeError(f"{key} is {getattr(self, key)!s:.{MAX_SHOWN}}; it must be {allowed}")
+            raise FieldError(f"{key} is {getattr(self, key)!s:.{MAX_SHOWN}}; it must be {allowed}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as plain values, with `kind` first."""
@@ -42,12 +48,24 @@ class TableSettings:
 
 
 def to_plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with tuples as lists, which is how JSON and model files store them."""
-    return {key: list(each) if isinstance(each, tuple) else each for key, each in values.items()}
+    """Return the values with tuples as lists, as JSON and model files store them."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+    }
 
 
 def build_settings(cls: type[T], values: Mapping[str, Any], source: str, prefix: str = "") -> T:
-    """Build a settings dataclass from plain values; source and prefix are for error messages."""
+    """Build a settings dataclass from plain values.
+
+    Args:
+        cls: the dataclass.
+        values: the values of its fields.
+        source: where the values come from, for error messages.
+        prefix: the text before a key in error messages, such as "generator.".
+
+    Raises:
+        RecipeError: a key is unknown or missing, or a value has the wrong type or range.
+    """
     known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - set(known)):
         raise RecipeError(
@@ -70,33 +88,33 @@ def build_table(kinds: Mapping[str, type[Table]], values: object, source: str, n
     """
     if not isinstance(values, Mapping):
         raise RecipeError(f"recipe {source}: {name} is {values!r:.{MAX_SHOWN}}; it must be a table")
-    rest = dict(values)
-    kind = rest.pop("kind", None)
-    is_custom = isinstance(kind, str) and is_user_code(kind) and USER_CODE in kinds
+    fields_by_name = dict(values)
+    kind = fields_by_name.pop("kind", None)
+    is_custom = isinstance(kind, str) and is_user_code(kind) and CUSTOM_KIND in kinds
     if not isinstance(kind, str) or (kind not in kinds and not is_custom):
         raise RecipeError(
             f"recipe {source}: {name}.kind is {kind!r:.{MAX_SHOWN}}; it must be one of "
             f"{', '.join(kinds)}"
         )
     try:
-        return kinds[USER_CODE if is_custom else kind].from_table(kind, rest, source, name)
-    except RecipeError as error:
-        text = str(error)  # a message of require() lacks the source
-        raise RecipeError(
-            text if text.startswith("recipe ") else f"recipe {source}: {name}.{text}"
-        ) from None
+        return kinds[CUSTOM_KIND if is_custom else kind].from_table(
+            kind, fields_by_name, source, name
+        )
+    except FieldError as error:
+        raise RecipeError(f"recipe {source}: {name}.{error}") from None
 
 
 def _convert(value: Any, expected: Any, key: str, source: str) -> Any:
     """Return the value as the type of its field, or raise RecipeError."""
-    items = {tuple[int, ...]: int, tuple[float, float]: float}.get(expected)
-    if items is not None and isinstance(value, list | tuple):
-        return tuple(_convert(item, items, key, source) for item in value)
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+    item_type = ITEM_TYPES.get(expected)
+    is_unwanted_bool = isinstance(value, bool) and expected is not bool  # a bool is also an int
+    if item_type is not None:
+        if isinstance(value, list | tuple):
+            return tuple(_convert(item, item_type, key, source) for item in value)
+    elif expected is float and isinstance(value, int) and not is_unwanted_bool:
         with suppress(OverflowError):
             return float(value)
-    is_bool = isinstance(value, bool)  # which Python also accepts as an int
-    if items is None and isinstance(value, expected) and is_bool == (expected is bool):
+    elif isinstance(value, expected) and not is_unwanted_bool:
         return value
-    allowed = "a list of numbers, such as [1, 2]" if items is not None else TYPE_NAMES[expected]
+    allowed = "a list of numbers, such as [1, 2]" if item_type else TYPE_NAMES[expected]
     raise RecipeError(f"recipe {source}: {key} is {value!r:.{MAX_SHOWN}}; it must be {allowed}")

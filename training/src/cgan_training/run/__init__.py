@@ -1,7 +1,7 @@
-"""A training run: its directory, checkpoints, progress and the files that it leaves behind."""
+"""A training run: its directory, checkpoints, progress and the files that it writes."""
 
-from cgan_training.run.artifacts import read_metrics
 from cgan_training.run.config import RunOptions, read_config
+from cgan_training.run.metrics import read_metrics
 from cgan_training.run.plan import plan_run
 from cgan_training.run.recipe_choice import choose_recipe
 from cgan_training.run.training import train

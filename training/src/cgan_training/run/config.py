@@ -21,23 +21,22 @@ from cgan_training.recipe import MAX_EPOCHS
 
 MAX_CONFIG_BYTES = 2**24
 EPOCHS = range(MAX_EPOCHS + 1)
-RANGES = {"threads": range(1, 1025), "keep_every": EPOCHS, "eval_every": EPOCHS}
+RANGES = {"threads": range(1, 1025), "keep_every": EPOCHS, "eval_every": EPOCHS}  # valid values
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run does besides training: limits, checkpoints, evaluation and extra files.
+    """The options of a run that are not part of its recipe.
 
-    Only start_from and seconds_limit affect the trained weights. The time limit does so because the
-    schedules end with it.
+    Only start_from and seconds_limit affect the weights: the schedules end at the time limit.
     """
 
-    seconds_limit: float | None = None  # stop after this much training, even within an epoch
+    seconds_limit: float | None = None  # end after this much more training, even within an epoch
     checkpoint_seconds: float = 300.0  # maximum time between two checkpoints
     keep_every: int = 0  # keep the generator of every n-th epoch in models/; 0 keeps none
     resume: bool = False  # continue the run in the run directory
     start_from: Path | None = None  # run directory whose networks initialize a new run
-    # Called once, before a new run writes anything; returns what measures a generator's quality.
+    # Returns the function that measures a generator's quality. Called once, before the first file.
     create_evaluator: Callable[[], Callable[[Generator], dict[str, float]]] | None = None
     eval_every: int = 0  # evaluate every n-th epoch and the last one; 0 evaluates none
     tensorboard: bool = False  # also write TensorBoard event files to tensorboard/
@@ -48,7 +47,7 @@ class RunOptions:
 
 
 def config_json(trainer: Trainer, options: RunOptions, origin: dict[str, Any]) -> bytes:
-    """Return the content of config.json for a new run; origin adds keys."""
+    """Return the content of config.json for a new run. The keys of `origin` are added."""
     dataset = trainer.dataset
     config = {
         "recipe": trainer.recipe.to_dict(),
@@ -72,7 +71,7 @@ def config_json(trainer: Trainer, options: RunOptions, origin: dict[str, Any]) -
         "versions": package_versions(),
         **origin,
     }
-    # A path that is not valid UTF-8 contains lone surrogates, which JSON can hold escaped.
+    # A path that is not valid UTF-8 contains lone surrogates. JSON can hold them as escapes.
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     return text.encode("utf-8", "backslashreplace")
 
@@ -88,7 +87,7 @@ def package_versions() -> dict[str, str]:
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
-    """Return the content of a run's config.json, whose values have the types that --resume expects.
+    """Return the content of a run's config.json, after a check of the values that --resume uses.
 
     Raises:
         CheckpointError: the directory contains no run, or its config.json is damaged.
@@ -125,15 +124,17 @@ def saved_options(run_dir: Path) -> dict[str, Any]:
 
 
 def _check(config: Any) -> None:
-    """Raise an error unless it is a table whose values for --resume are valid or missing."""
+    """Raise ValueError or AttributeError if a value that --resume uses is invalid."""
     dataset = config.get("dataset", {})
     conversion_from_dict(dataset)
-    integers = {key: config.get(key, valid.start) for key, valid in RANGES.items()}
-    if (
-        config.get("device", "cpu") not in DEVICES
-        or type(config.get("tensorboard", False)) is not bool
-        or not isinstance(config.get("recipe_path", ""), str)
-        or not all(isinstance(dataset.get(key, ""), str) for key in ("dataset", "data_dir"))
-        or not all(type(value) is int and value in RANGES[key] for key, value in integers.items())
-    ):
+    integers = [(config.get(key, valid.start), valid) for key, valid in RANGES.items()]
+    are_valid = (
+        config.get("device", "cpu") in DEVICES,
+        type(config.get("tensorboard", False)) is bool,
+        isinstance(config.get("recipe_path", ""), str),
+        isinstance(dataset.get("dataset", ""), str),
+        isinstance(dataset.get("data_dir", ""), str),
+        *(type(value) is int and value in valid for value, valid in integers),
+    )
+    if not all(are_valid):
         raise ValueError("it contains invalid values")

@@ -1,4 +1,4 @@
-"""The run directory: only one process writes to it, and what a killed one left is deleted."""
+"""The run directory: locked against other processes, and cleaned of files of killed processes."""
 
 import shlex
 from collections.abc import Iterator
@@ -6,28 +6,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import lock_folder, remove_if_abandoned
-from cgan_training.run.checkpoint import NAME, NEXT_NAME
+from cgan_runtime.files import lock_folder, make_folder, remove_if_abandoned
+from cgan_training.run.checkpoint import CHECKPOINT_NAME, NEXT_CHECKPOINT_NAME
+
+TEMPORARY_FILES = ".????????????????.part"  # pattern of the names that files.atomic_write() uses
 
 
 @contextmanager
 def open_run_dir(run_dir: Path, *, resume: bool) -> Iterator[bool]:
-    """Create the directory of a run, or open that of a resumed one, and lock it for the block.
+    """Create the run directory, or open it to resume the run, and lock it for the block.
 
-    Yields whether the directory is locked, which some file systems do not support.
+    Yields whether the directory is locked. Some file systems have no locks.
 
     Raises:
         OutputError: the directory cannot be written, contains another run, or is in use.
     """
-    if resume and not run_dir.exists():  # resume() says that there is no checkpoint
+    if resume and not run_dir.exists():  # resume() raises the error about the missing checkpoint
         yield False
         return
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {run_dir}: {error.strerror}; choose another --run-dir"
-        ) from error
+    make_folder(run_dir, "choose another --run-dir")
     remedy = "wait for it" if resume else "choose another --run-dir"
     message = f"another cgan-train is writing to {run_dir}; {remedy}"
     try:
@@ -52,10 +49,10 @@ def require_no_run(run_dir: Path) -> None:
 
 def delete_leftovers(run_dir: Path) -> None:
     """Delete the temporary files of a killed process from a locked run directory."""
-    name = f".{16 * '?'}.part"  # of the temporary files of files.atomic_write
     for folder in (".", "samples", "models"):
-        for path in (run_dir / folder).glob(name):
+        for path in (run_dir / folder).glob(TEMPORARY_FILES):
             remove_if_abandoned(path)
-    if (run_dir / NAME).exists():  # otherwise the next one is the only checkpoint
+    # Without checkpoint.pt, checkpoint-next.pt is the newest checkpoint.
+    if (run_dir / CHECKPOINT_NAME).exists():
         with suppress(OSError):
-            (run_dir / NEXT_NAME).unlink()
+            (run_dir / NEXT_CHECKPOINT_NAME).unlink()

@@ -14,19 +14,20 @@ from cgan_training.run.config import RunOptions, package_versions
 
 @dataclass
 class History:
-    """How the weights of a run came about, besides its recipe and dataset."""
+    """Facts about the training of a run, besides its recipe and dataset."""
 
     started_from: dict[str, Any] | None = None  # the record of the run that this one started from
-    # Whether an earlier part of the run had another environment, or a time limit.
-    resumed: bool = False
-    stopped_after_seconds: float | None = None  # of training, if the time limit ended the run
+    # Whether all earlier parts of the run had the environment of this one and no time limit, so
+    # that one command would train the same weights. Files hold the opposite as "resumed".
+    is_reproducible: bool = True
+    stopped_after_seconds: float | None = None  # training time, if the time limit ended the run
 
     def to_dict(self, trainer: Trainer) -> dict[str, Any]:
-        """Return what a checkpoint holds."""
+        """Return the part of the history that a checkpoint holds."""
         return {
             **self.origin(),
             "environment": environment(trainer),
-            "resumed": self.resumed or math.isfinite(trainer.seconds_limit),
+            "resumed": not self.is_reproducible or math.isfinite(trainer.seconds_limit),
         }
 
     def origin(self) -> dict[str, Any]:
@@ -48,15 +49,15 @@ class History:
             "recipe_path": _encodable(options.recipe_path),
             "stopped_after_seconds": self.stopped_after_seconds,
             "seconds_limit": options.seconds_limit,
-            "resumed": self.resumed,
+            "resumed": not self.is_reproducible,
         }
         optional = ("data_dir", "recipe_path", "stopped_after_seconds", "seconds_limit", "resumed")
-        present = {key: each for key, each in facts.items() if key not in optional or each}
+        present = {key: fact for key, fact in facts.items() if fact or key not in optional}
         return present | self.origin()
 
 
 def environment(trainer: Trainer) -> dict[str, Any]:
-    """Return what determines the trained weights besides the recipe and the dataset."""
+    """Return the facts that affect the trained weights besides the recipe and the dataset."""
     return {
         "device": trainer.device.type,
         "processes": trainer.processes.size,

@@ -1,4 +1,4 @@
-"""The plan of a run: its size, its time, and what the dataset changes, without training."""
+"""The plan of a run: its size, its estimated time, and what it does because of the dataset."""
 
 import copy
 import time
@@ -13,21 +13,21 @@ from cgan_training.engine.augmentation import SMALL_DATASET
 from cgan_training.networks import parameter_count
 from cgan_training.run.resume import start_from
 
-WARM_UP_STEPS, TIMED_STEPS = 20, 40
-SPEED_BATCH, SPEED_CALLS = 100, 10  # images, calls whose time is measured
-MAX_IMBALANCE = 2.0  # that is not mentioned
+WARM_UP_STEPS, TIMED_STEPS = 20, 40  # training steps before the measurement and during it
+SPEED_BATCH, SPEED_CALLS = 100, 10  # images per timed call of the generator, and number of calls
+MAX_IMBALANCE = 2.0  # a larger ratio of the largest class to the smallest one is reported
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would cost and produce."""
+    """The size and the estimated time of a run."""
 
     generator_parameters: int
     discriminator_parameters: int
     steps: int
     steps_per_epoch: int
-    minutes: float  # of training on this machine
-    microseconds_per_image: float  # of the generator in PyTorch, in batches of SPEED_BATCH
+    minutes: float  # training time on this machine
+    microseconds_per_image: float  # generation time in PyTorch, in batches of SPEED_BATCH
     changes: tuple[str, ...]  # what the run does because of the dataset
 
 
@@ -37,7 +37,7 @@ def plan_run(trainer: Trainer, fingerprint: Fingerprint, start_from_run: Path | 
         start_from(trainer, start_from_run)
     trainer.train_epoch(lambda steps, _sums: steps < WARM_UP_STEPS)
     seconds, steps = trainer.seconds, trainer.step
-    trainer.train_epoch(lambda done, _sums: done < steps + TIMED_STEPS)
+    trainer.train_epoch(lambda done, _sums: done < steps + TIMED_STEPS)  # continues the epoch
     seconds_per_step = (trainer.seconds - seconds) / (trainer.step - steps)
     total = trainer.recipe.epochs * trainer.steps_per_epoch
     return Plan(
@@ -52,7 +52,7 @@ def plan_run(trainer: Trainer, fingerprint: Fingerprint, start_from_run: Path | 
 
 
 def _microseconds_per_image(trainer: Trainer) -> float:
-    """Return the shortest measured time per image."""
+    """Return the shortest measured generation time per image."""
     generator = copy.deepcopy(trainer.state.generator).cpu().eval()
     noise = torch.randn(SPEED_BATCH, generator.noise_dim)
     label = torch.arange(SPEED_BATCH) % generator.classes
@@ -66,25 +66,26 @@ def _microseconds_per_image(trainer: Trainer) -> float:
 
 
 def _changes(trainer: Trainer, fingerprint: Fingerprint) -> tuple[str, ...]:
+    """Return a text for each thing that the run does because of the dataset."""
     recipe, changes = trainer.recipe, list(trainer.dataset.notes)
     if trainer.augment_probability:
         changes.append(
             f"images are augmented with probability {trainer.augment_probability:g}, because there "
             f"are fewer than {SMALL_DATASET:,}"
         )
-    if trainer.passes > 1:
+    if trainer.passes_per_epoch > 1:
         changes.append(
-            f"an epoch repeats the images {trainer.passes:,} times, because min_images_per_epoch "
-            f"is {recipe.min_images_per_epoch:,}"
+            f"an epoch repeats the images {trainer.passes_per_epoch:,} times, because "
+            f"min_images_per_epoch is {recipe.min_images_per_epoch:,}"
         )
     if trainer.batch_size < recipe.batch_size:
         changes.append(
-            f"a batch has {trainer.batch_size:,} images, because there are no more; batch_size is "
-            f"{recipe.batch_size:,}"
+            f"a batch has only {trainer.batch_size:,} images, the whole dataset, although "
+            f"batch_size is {recipe.batch_size:,}"
         )
     if fingerprint.imbalance > MAX_IMBALANCE:
         changes.append(
             f"the largest class has {fingerprint.imbalance:,.1f} times the images of the smallest "
-            "one; generated images have each label equally often"
+            "one, but the generator is trained on all labels equally often"
         )
     return tuple(changes)

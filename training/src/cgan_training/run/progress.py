@@ -9,24 +9,24 @@ from tqdm import tqdm
 
 from cgan_training.engine import EpochMetrics, Trainer
 
-# tqdm's own time left would not respect the time limit.
+# Without tqdm's own estimate of the time left, which would not respect the time limit.
 BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
-ESTIMATE_SECONDS = 20.0  # of training, after which the time left is known well enough
-LONG_SECONDS = 3600.0  # of training left, for which a time limit is suggested
-REFRESH_SECONDS = 1.0  # reading the losses waits for the device, so the bar shows them rarely
+ESTIMATE_SECONDS = 20.0  # training time after which the estimate of the time left is good enough
+LONG_SECONDS = 3600.0  # a time limit is suggested if more training time is left
+REFRESH_SECONDS = 1.0  # time between updates of the losses, because reading them waits for a GPU
 _logger = logging.getLogger(__name__)
 
 
 class Progress:
     """Reports the epoch, the losses, images per second and the time left.
 
-    `bar` is a context manager that closes the bar at its end.
+    The attribute `bar` is a context manager that closes the bar at its end.
     """
 
     def __init__(self, trainer: Trainer, *, bar: bool) -> None:
         self._trainer, self._epochs, self._refreshed = trainer, trainer.recipe.epochs, 0.0
         self._estimate_at = trainer.seconds + ESTIMATE_SECONDS
-        tqdm.monitor_interval = 0  # without its thread, which a system may refuse to start
+        tqdm.monitor_interval = 0  # starts no monitor thread, because a system may refuse threads
         self.bar = tqdm(
             total=self._epochs * trainer.steps_per_epoch * trainer.batch_size,
             unit="img",
@@ -40,11 +40,11 @@ class Progress:
     def start_epoch(self) -> None:
         """Show the number of the epoch that begins."""
         self.bar.set_description(f"epoch {self._trainer.epoch + 1}/{self._epochs}")
-        if self.bar.n == 0:  # the steps before a resume do not count for the bar's speed
+        if self.bar.n == 0:  # keeps the steps before a resume out of the bar's speed
             self.bar.initial = self.bar.n = self._trainer.step * self._trainer.batch_size
 
     def step(self, steps: int, sums: Tensor) -> None:
-        """Count one step. The arguments are those of Trainer.train_epoch()'s on_step."""
+        """Count one step. See on_step in Trainer.train_epoch() for the arguments."""
         if self._trainer.seconds >= self._estimate_at:
             self._estimate_at = math.inf
             self._suggest_limit()
@@ -72,12 +72,12 @@ class Progress:
         _logger.info("%s", text)
 
     def _suggest_limit(self) -> None:
-        """Log how to end a training earlier, if it takes long and has no time limit."""
+        """Suggest --minutes if the run has no time limit and takes long."""
         if math.isinf(self._trainer.seconds_limit) and self._seconds_left() > LONG_SECONDS:
             self.bar.clear()
             _logger.info(
-                "note: the rest of the training takes about %s; --minutes ends it earlier with a "
-                "finished model, also beside --resume after Ctrl-C",
+                "note: the training takes about %s longer; to end it earlier with a complete "
+                "model, press Ctrl-C and continue it with --resume and --minutes",
                 self._time_left(),
             )
 

@@ -14,14 +14,14 @@ import torch
 from cgan_training.data.conversion import conversion_from_dict
 from cgan_training.engine import EpochMetrics, Trainer
 from cgan_training.errors import CheckpointError, one_line
-from cgan_training.hardware.processes import ProcessGroup
+from cgan_training.hardware.processes import Processes
 from cgan_training.provenance import check_provenance
 from cgan_training.recipe import recipe_from_dict
 from cgan_training.run.checkpoint import load_checkpoint
 from cgan_training.run.config import read_config
 from cgan_training.run.history import History, environment
 
-_METRICS = {field.name for field in fields(EpochMetrics)}  # that every epoch has
+_METRICS = {field.name for field in fields(EpochMetrics)}  # names of the metrics of every epoch
 _logger = logging.getLogger(__name__)
 
 
@@ -30,11 +30,12 @@ def resume(
 ) -> tuple[list[dict[str, Any]], History]:
     """Restore a new trainer's state from the checkpoint of its run.
 
-    Raises CheckpointError unless "recipe" and "dataset_sha256" in the checkpoint equal those in
-    `identity`.
-
     Returns:
         The metrics of the completed epochs, and the history of the run.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or its "recipe" or "dataset_sha256" differs from
+            the value in `identity`.
     """
     checkpoint = _load_checkpoint(trainer.processes, run_dir)
     saved, expected = checkpoint.get("recipe"), identity["recipe"]
@@ -57,7 +58,7 @@ def resume(
             "--image-size and --grayscale"
         )
     try:
-        lines = checkpoint["metrics"].splitlines()  # those of metrics.jsonl
+        lines = checkpoint["metrics"].splitlines()  # the lines of metrics.jsonl
         metrics = [_check_metrics(dict(json.loads(line))) for line in lines]
         started_from = checkpoint.get("started_from")
         if started_from is not None:
@@ -68,11 +69,11 @@ def resume(
             f"the checkpoint in {run_dir} does not fit its recipe ({one_line(error)}); "
             "start a new run"
         ) from error
-    resumed = checkpoint.get("resumed") is not False
-    if not _equal(checkpoint.get("environment"), environment(trainer)):
-        resumed = True
+    same_environment = _equal(checkpoint.get("environment"), environment(trainer))
+    if not same_environment:
         _warn_of_threads(trainer, checkpoint.get("environment"))
-    return metrics, History(started_from, resumed)
+    # A missing or damaged value of "resumed" counts as True.
+    return metrics, History(started_from, same_environment and checkpoint.get("resumed") is False)
 
 
 def _warn_of_threads(trainer: Trainer, saved: object) -> None:
@@ -81,9 +82,11 @@ def _warn_of_threads(trainer: Trainer, saved: object) -> None:
     is_affected = trainer.device.type == "cpu" and trainer.epoch < trainer.recipe.epochs
     if is_affected and type(before) is int and before != now:
         _logger.warning(
-            "the run had %d thread%s, but continues with %d, so its weights will differ in "
-            "the last bits from those of an uninterrupted run; use --threads %d to avoid that",
-            *(before, "s" * (before > 1), now, before),
+            "the number of threads changed from %d to %d, so the weights will differ in the last "
+            "bits from an uninterrupted run; use --threads %d to avoid that",
+            before,
+            now,
+            before,
         )
 
 
@@ -115,8 +118,8 @@ def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
     return record
 
 
-def _load_checkpoint(processes: ProcessGroup, run_dir: Path) -> dict[str, Any]:
-    """Return the newest intact checkpoint; warn if it is not the last one that was written."""
+def _load_checkpoint(processes: Processes, run_dir: Path) -> dict[str, Any]:
+    """Return the newest intact checkpoint; warn if a newer one is damaged."""
     checkpoint, problem = processes.on_rank_zero(lambda: load_checkpoint(run_dir))
     if problem is not None:
         _logger.warning("%s; using the checkpoint before it", problem)
@@ -124,7 +127,7 @@ def _load_checkpoint(processes: ProcessGroup, run_dir: Path) -> dict[str, Any]:
 
 
 def _equal(value: object, expected: object) -> bool:
-    """Return whether an untrusted value equals a plain value, also in its types.
+    """Return whether an untrusted value equals a plain value in value and type.
 
     Their repr() with sorted keys is compared, because == of tensors returns a tensor, and because
     False == 0.
@@ -136,8 +139,8 @@ def _check_metrics(metrics: dict[Any, Any]) -> dict[str, Any]:
     """Return the metrics of an epoch, after a check of their names and types.
 
     Raises:
-        ValueError: a field of EpochMetrics is missing, a name is no string, or a value no finite
-            number.
+        ValueError: a field of EpochMetrics is missing, a name is not a string, or a value is not a
+            finite number.
     """
     numeric = all(type(value) in (int, float) and isfinite(value) for value in metrics.values())
     if not metrics.keys() >= _METRICS or not numeric or {*map(type, metrics)} != {str}:

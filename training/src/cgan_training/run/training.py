@@ -1,4 +1,4 @@
-"""A whole training run, from an untrained or restored state to model.pt."""
+"""Train a recipe from a new or restored state to model.pt."""
 
 import logging
 import math
@@ -19,7 +19,7 @@ from cgan_runtime.errors import StoppedError
 from cgan_training.data import Dataset
 from cgan_training.engine import Trainer
 from cgan_training.hardware.precision import resolve_precision
-from cgan_training.hardware.processes import SINGLE_PROCESS, PeriodicMaximum, ProcessGroup
+from cgan_training.hardware.processes import SINGLE_PROCESS, PeriodicMaximum, Processes
 from cgan_training.recipe import Recipe
 from cgan_training.run.artifacts import RunArtifacts
 from cgan_training.run.config import RunOptions
@@ -30,7 +30,7 @@ from cgan_training.run.resume import resume, start_from
 from cgan_training.run.tensorboard import require_tensorboard
 
 _logger = logging.getLogger(__name__)
-# SIGHUP, which Windows lacks, arrives when the terminal is closed.
+# The system sends SIGHUP when the terminal is closed. Windows does not have it.
 STOP_SIGNALS = tuple(
     signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -43,21 +43,21 @@ def train(
     *,
     device: torch.device,
     options: RunOptions | None = None,
-    processes: ProcessGroup = SINGLE_PROCESS,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Path:
     """Train a recipe on a dataset and write the results to a run directory.
 
     A checkpoint is written after each epoch, every options.checkpoint_seconds, and when SIGINT,
     SIGTERM or SIGHUP arrives. A run that was killed and resumed ends with the same weights, bit for
     bit, as an uninterrupted one, on a CPU with the same numbers of threads and processes. Progress
-    goes to the logger "cgan_training.run". A picture that cannot be made is logged and omitted.
+    goes to the logger "cgan_training.run". If a picture cannot be written, the error is logged.
 
     Args:
-        recipe: how to train.
+        recipe: the settings of the training.
         dataset: the training images.
-        run_dir: receives config.json, metrics.jsonl, samples/, samples.webp, checkpoint.pt,
-            grid.png, curves.png and model.pt. Must not contain another run; with options.resume it
-            must contain this one.
+        run_dir: the directory for config.json, metrics.jsonl, samples/, samples.webp,
+            checkpoint.pt, grid.png, curves.png and model.pt. It must not contain a run, or with
+            options.resume it must contain the run to continue.
         device: the device to train on.
         options: limits, checkpoints, evaluation and extra files.
         processes: the processes that train together. Each of them calls this function, and an
@@ -97,16 +97,12 @@ def _open_artifacts(
     processes, metrics, history = trainer.processes, None, History()
     if options.start_from is not None and not options.resume:
         history = History(started_from=start_from(trainer, options.start_from))
-    locked: list[bool] = []  # empty unless this is rank 0
     with ExitStack() as stack:
-
-        def lock() -> None:
-            locked.append(stack.enter_context(open_run_dir(run_dir, resume=options.resume)))
-
-        processes.on_rank_zero(lock)
+        opened = open_run_dir(run_dir, resume=options.resume)
+        locked = processes.on_rank_zero(lambda: stack.enter_context(opened))
         if options.resume:
             metrics, history = resume(trainer, run_dir, identity)
-            if any(locked):
+            if locked and processes.rank == 0:
                 delete_leftovers(run_dir)
         artifacts = RunArtifacts(trainer, run_dir, identity, options, metrics, history)
         processes.on_rank_zero(artifacts.open)
@@ -114,14 +110,13 @@ def _open_artifacts(
 
 
 def _announce(trainer: Trainer, run_dir: Path) -> None:
-    """Log what the run does, which has been checked."""
-    recipe, data, size = trainer.recipe, trainer.dataset, trainer.processes.size
-    place = f"{trainer.device.type} in {size} processes" if size > 1 else trainer.device
-    _logger.info(
-        "recipe %s: %d epoch%s on %s images (%s), on %s, into %s",
-        *(recipe.name, recipe.epochs, "s" * (recipe.epochs > 1), f"{len(data.labels):,}"),
-        *(data.source, place, run_dir),
-    )
+    """Log the recipe, dataset, device and directory of a run that is about to start."""
+    recipe, dataset, size = trainer.recipe, trainer.dataset, trainer.processes.size
+    epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
+    device = f"{trainer.device.type} in {size} processes" if size > 1 else trainer.device
+    images = f"{len(dataset.labels):,} images ({dataset.source})"
+    run = f"recipe {recipe.name}: {epochs} on {images}, on {device}, into {run_dir}"
+    _logger.info("%s", run)
     if trainer.epoch == recipe.epochs:
         _logger.info(
             "the run is complete, so only its model and pictures are written again; to train its "
@@ -153,7 +148,7 @@ def _train(trainer: Trainer, artifacts: RunArtifacts, run_dir: Path, options: Ru
         while trainer.epoch < trainer.recipe.epochs and not time_is_up:
             progress.start_epoch()
             epoch = trainer.train_epoch(on_step)
-            if trainer.epoch_is_complete:
+            if trainer.is_between_epochs:
                 progress.end_epoch(epoch)
                 processes.on_rank_zero(partial(artifacts.record, epoch))
             artifacts.save_checkpoint()
@@ -165,19 +160,20 @@ def _train(trainer: Trainer, artifacts: RunArtifacts, run_dir: Path, options: Ru
                     f"continue with cgan-train --resume {shlex.quote(str(run_dir))}",
                     stopped_by,
                 )
-        if not trainer.epoch_is_complete:  # the time limit ended the run within an epoch
+        if not trainer.is_between_epochs:  # the time limit ended the run within an epoch
             progress.end_epoch(epoch)
             processes.on_rank_zero(partial(artifacts.record, epoch))
     if time_is_up and trainer.epoch < trainer.recipe.epochs:
+        # Rounded up, because 0.0 would count as missing.
         artifacts.history.stopped_after_seconds = math.ceil(trainer.seconds * 10) / 10
     return processes.on_rank_zero(artifacts.finish)
 
 
 @contextmanager
 def _record_stop_signals() -> Iterator[list[int]]:
-    """Record STOP_SIGNALS within the block instead of ending the process; yield the record.
+    """Within the block, append STOP_SIGNALS to the yielded list instead of ending the process.
 
-    A second signal of that kind has its usual effect. Signals that are ignored, such as SIGHUP
+    A second signal of the same number is handled as usual. Signals that are ignored, such as SIGHUP
     under nohup, stay ignored. Only the main thread can handle signals.
     """
     received: list[int] = []
@@ -189,7 +185,7 @@ def _record_stop_signals() -> Iterator[list[int]]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     numbers = STOP_SIGNALS if in_main_thread else ()
     handlers = {number: signal.getsignal(number) for number in numbers}
-    previous = {key: each for key, each in handlers.items() if each is not signal.SIG_IGN}
+    previous = {key: value for key, value in handlers.items() if value is not signal.SIG_IGN}
     for number in previous:
         signal.signal(number, record)
     try:

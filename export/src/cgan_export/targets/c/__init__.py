@@ -1,8 +1,8 @@
 """Self-contained C99 that generates the images of an int8 file, for devices without ONNX Runtime.
 
 DIR/NAME.h, DIR/NAME.c                           the model
-DIR/example/NAME_main.c, DIR/example/Makefile    a program that writes a picture; users edit
-                                                 them, so they are never overwritten
+DIR/example/NAME_main.c, DIR/example/Makefile    an example program and its Makefile, which are
+                                                 kept if they exist, because users edit them
 """
 
 import re
@@ -17,6 +17,6 @@ def c_files(path: Path, folder: Path) -> tuple[Path, Path, Path, Path]:
 
 
 def c_name(path: Path) -> str:
-    """Return the name of a model in C: the file's name without suffix, as an identifier."""
+    """Return a file's name without the suffix as an identifier of C."""
     name = re.sub("[^0-9A-Za-z]+", "_", path.stem).strip("_")
     return name if name[:1].isalpha() else f"model_{name}".strip("_")

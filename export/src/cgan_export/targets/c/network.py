@@ -1,8 +1,8 @@
 """Read an int8 file as a network of integers.
 
-In float32, ONNX Runtime divides the sums of the first layer by a scale, and multiplies those of the
-others by (input scale * weight scale) / output scale. Then it rounds half to even and saturates
-(MlasQuantizeLinear and MlasRequantizeOutput in its folder onnxruntime/core/mlas/lib).
+In float32, ONNX Runtime divides the sums of the first layer by a scale. It multiplies the sums of
+every other layer by (input scale * weight scale) / output scale. Then it rounds half to even and
+saturates (MlasQuantizeLinear and MlasRequantizeOutput in its folder onnxruntime/core/mlas/lib).
 """
 
 from bisect import bisect_left
@@ -18,19 +18,20 @@ from onnx import numpy_helper
 from cgan_export.errors import ExportError
 from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT
 
-FLOAT16_STEP = 2.0**-24  # every float16 is a multiple of it
-FLOAT32_INTEGERS = 2**24  # float32 represents all integers up to it
-MAX_INPUTS = 2**16  # of a sum: the C code numbers them with 16 bits
+MIN_FLOAT16 = 2.0**-24  # smallest positive float16; every float16 is a multiple of it
+FLOAT32_INTEGERS = 2**24  # float32 represents all integers up to this limit
+MAX_INPUTS = 2**16  # largest number of inputs of a sum, which the C code numbers with 16 bits
 Floats: TypeAlias = NDArray[np.float32]
 Integers: TypeAlias = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution that keeps the size of its input. A linear layer is one of a single pixel.
+    """A convolution that keeps the size of its input. A linear layer has an input of one pixel.
 
-    Its output is float32(sum) * scale, rounded half to even, plus zero, from 0 to 255. The outputs
-    of a pixel become a cell of the next layer's input, [*cell, channels].
+    Its output is float32(sum) * scale, rounded half to even, plus zero, from 0 to 255. A pixel
+    shuffle turns the outputs at one pixel into a block of pixels of the next layer's input,
+    [*block, channels].
     """
 
     weight: Integers  # int8 [kernel, kernel, channels, outputs]
@@ -38,46 +39,46 @@ class Layer:
     scale: Floats  # [outputs]
     zero: int
     size: Integers  # rows and columns of the input
-    cell: Integers  # rows and columns of a cell
+    block: Integers  # rows and columns of a block
 
     def run(self, maps: Integers) -> Integers:
-        """Return the next layer's input for an input, [rows, columns, channels]."""
+        """Run the layer: from its input to the next layer's input, [rows, columns, channels]."""
         kernel, edge = len(self.weight), len(self.weight) // 2
         padded = np.pad(maps.astype(float), [(edge, edge), (edge, edge), (0, 0)])  # exact
         windows = sliding_window_view(padded, (kernel, kernel), (0, 1))
         sums = np.tensordot(windows, self.weight.astype(float), ([3, 4, 2], [0, 1, 2])) + self.bias
         outputs = np.rint(sums.astype(np.float32) * self.scale) + self.zero
-        cells = outputs.clip(0, 255).astype(int).reshape(*self.size, *self.cell, -1)
-        return np.asarray(cells.swapaxes(1, 2).reshape(*self.size * self.cell, -1))
+        blocks = outputs.clip(0, 255).astype(int).reshape(*self.size, *self.block, -1)
+        return np.asarray(blocks.swapaxes(1, 2).reshape(*self.size * self.block, -1))
 
-    def with_cells(self, cell: Integers) -> "Layer":
-        """Return the layer with cells, whose outputs were [channels, *cell] before."""
-        order = np.arange(len(self.bias)).reshape(-1, *cell).transpose(1, 2, 0).ravel()
+    def with_blocks(self, block: Integers) -> "Layer":
+        """Return the layer with its outputs reordered from [channels, *block]."""
+        order = np.arange(len(self.bias)).reshape(-1, *block).transpose(1, 2, 0).ravel()
         weight, bias, scale = self.weight[..., order], self.bias[order], self.scale[order]
-        return replace(self, weight=weight, bias=bias, scale=scale, cell=cell)
+        return replace(self, weight=weight, bias=bias, scale=scale, block=block)
 
 
 @dataclass(frozen=True)
 class Network:
-    """An int8 file in integers.
+    """An int8 model in integer arithmetic, as the C code computes it.
 
-    In the first layer, a unit's sum is table[label] + noise @ noise_weight, with noise in steps of
-    1/32. Its output is the number of steps[group] that the sum reaches. The sums of the units of a
-    group have the same unit of measure, a power of two.
+    The sums of the first layer are table[label] + noise @ noise_weight, with noise in multiples of
+    1/32. The output of a unit is the number of its group's thresholds that its sum reaches. The
+    integer sums of a group have a common scale, a power of two.
     """
 
     table: Integers  # [classes, units]
-    noise_weight: Integers  # [noise_dim, units], of 16 bits
-    steps: Integers  # [groups, 255], ascending
-    groups: Integers  # [units]
-    layers: list[Layer]  # the others
-    pixels: Integers  # [256]: pixel for each output of the last layer
-    shape: list[int]  # channels, height, width; the last layer's maps may be larger
+    noise_weight: Integers  # [noise_dim, units], at most 16 bits
+    thresholds: Integers  # [groups, 255], ascending
+    groups: Integers  # [units]: the group of each unit
+    layers: list[Layer]  # the layers after the first
+    pixels: Integers  # [256]: the pixel value of each output of the last layer
+    shape: list[int]  # channels, height, width; the last feature maps may be larger
 
     def generate(self, noise: Integers, label: int) -> NDArray[np.uint8]:
-        """Return the image, uint8 [channels, height, width], of noise in steps of 1/32."""
+        """Return the image, uint8 [channels, height, width], of noise in multiples of 1/32."""
         sums = self.table[label] + noise @ self.noise_weight
-        maps = (self.steps[self.groups] <= sums[:, None]).sum(1)[None, None]
+        maps = (self.thresholds[self.groups] <= sums[:, None]).sum(1)[None, None]
         for layer in self.layers:
             maps = layer.run(maps)
         image = self.pixels[maps[: self.shape[1], : self.shape[2]]]
@@ -85,18 +86,20 @@ class Network:
 
 
 def read_network(content: bytes) -> Network:
-    """Return the network of an ONNX file, whose constants have the names of int8/onnx_graph.py.
+    """Return the network of an ONNX file whose tensors have the names of int8/onnx_graph.py.
 
     The graph is not checked, because the caller compares images.
 
     Raises:
-        ExportError: float32 rounds its sums, or 32 bits do not hold them.
+        ExportError: float32 does not represent the sums of the first layer, or a layer has too many
+            inputs, sums of more than 32 bits or a zero point of its inputs.
         IndexError, KeyError, TypeError, ValueError: the int8 export did not write the file.
     """
     graph = onnx.ModelProto.FromString(content).graph
     stored = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-    quantizers = [each.input[1:] for each in graph.node if each.op_type == "QuantizeLinear"]
-    scales, zeros = [[stored[name] for name in names] for names in zip(*quantizers, strict=True)]
+    # Every layer's outputs and the image are quantized with a scale and a zero point.
+    quantizers = [each for each in graph.node if each.op_type == "QuantizeLinear"]
+    scales, zeros = ([stored[each.input[i]] for each in quantizers] for i in (1, 2))
     layers: list[Layer] = []
     size, one, shape = np.ones(2, int), np.ones(2, int), np.ones(0, int)
     for node in graph.node:
@@ -107,14 +110,15 @@ def read_network(content: bytes) -> Network:
             weight = values.transpose(2, 3, 1, 0) if node.op_type == "Conv" else values[None, None]
             largest = 255 * np.abs(weight.astype(int)).sum((0, 1, 2)) + np.abs(bias)
             if largest.max() >= 2**31 or weight[..., 0].size > MAX_INPUTS or zeros[number - 1]:
-                raise ExportError("a layer has too many inputs")
+                raise ExportError("a layer has too many inputs, too large sums or a zero point")
             scale = scales[number - 1] * scale.astype(np.float32) / scales[number]
             layers.append(Layer(weight, bias, scale, int(zeros[number]), size, one))
         elif node.op_type == "Reshape":
             shape, last = stored[node.input[1]], layers[-1]
-            if (last.cell == 1).all():  # otherwise it is the shape of an image, cropped or not
-                layers[-1] = last.with_cells(-(-shape[-2:] // last.size))
-                size = last.size * layers[-1].cell
+            if (last.block == 1).all():  # otherwise the Reshape only gives the image its shape
+                # A cropped image may be smaller than its blocks.
+                layers[-1] = last.with_blocks(np.ceil(shape[-2:] / last.size).astype(int))
+                size = last.size * layers[-1].block
     logits = (np.arange(256) - int(zeros[-2])) * float(scales[-2])
     pixels = np.rint(1 / (1 + np.exp(-logits)) / scales[-1]).astype(np.uint8)
     first = first_layer(stored["table"], stored["noise_weight"], scales[0])
@@ -124,36 +128,37 @@ def read_network(content: bytes) -> Network:
 def first_layer(
     table: Floats, weight: Floats, scale: Floats
 ) -> tuple[Integers, Integers, Integers, Integers]:
-    """Return the table, noise weights, steps and groups of a Network.
+    """Return the table, noise weights, thresholds and groups of a Network.
 
     Args:
-        table: [classes, units], values of float16.
-        weight: [noise_dim, units], values of float16.
-        scale: of the outputs.
+        table: [classes, units], values that float16 represents exactly.
+        weight: [noise_dim, units], values that float16 represents exactly.
+        scale: scale of the outputs.
 
     Raises:
         ExportError: float32 rounds the sums, so that they depend on the order of summation.
     """
-    unit = FLOAT16_STEP / STEPS_PER_UNIT
+    quantum = MIN_FLOAT16 / STEPS_PER_UNIT  # all sums are multiples of this number
     values = np.concatenate([table, weight / STEPS_PER_UNIT], dtype=float)
-    integers = (values / unit).astype(np.int64)
+    integers = (values / quantum).astype(np.int64)
     common = np.bitwise_or.reduce(integers)
     common = np.maximum(common & -common, 1)  # the largest power of two that divides a column
     rows, columns = np.split(integers // common, [len(table)])
     largest = np.abs(rows).max(0) + MAX_NOISE_STEP * np.abs(columns).sum(0)
     if largest.max() >= FLOAT32_INTEGERS or np.abs(columns).max() >= 2**15:
-        raise ExportError("float32 rounds the sums of its first layer")
-    units, groups = np.unique(common, return_inverse=True)
-    return rows, columns, np.array([_byte_steps(unit * each, scale) for each in units]), groups
+        raise ExportError("float32 does not represent the sums of its first layer exactly")
+    factors, groups = np.unique(common, return_inverse=True)
+    return rows, columns, np.array([_thresholds(quantum * each, scale) for each in factors]), groups
 
 
-def _byte_steps(unit: float, scale: Floats) -> list[int]:
-    """Return the least integers n for which n * unit / scale becomes 1, 2, ... 255.
+def _thresholds(quantum: float, scale: Floats) -> list[int]:
+    """Return the least integers n for which n * quantum / scale becomes 1, 2, ... 255.
 
-    The quotient is rounded to float32, then half to even. No sum reaches 2**24, the maximum here.
+    The quotient is rounded to float32, then half to even. The search ends at 2**24, which no sum
+    reaches.
     """
 
     def byte(number: int) -> float:
-        return float(np.rint(np.float32(number * unit) / scale))
+        return float(np.rint(np.float32(number * quantum) / scale))
 
     return [bisect_left(range(FLOAT32_INTEGERS), float(each), key=byte) for each in range(1, 256)]

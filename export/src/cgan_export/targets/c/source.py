@@ -22,14 +22,14 @@ from cgan_runtime.model_file.contract import REFERENCE_SEED, ModelInfo
 from cgan_runtime.noise import STEPS_PER_UNIT, standard_normal, thresholds
 
 COMPARED_IMAGES = 500
-MAX_SHIFT = 55  # of a scale: products that would need a larger one are below half a step
+MAX_SHIFT = 55  # largest shift of a scale; with a larger one, every product would be rounded to 0
 MAKEFILE = "CFLAGS ?= -O3 -std=c99\n%: %_main.c ../%.c\n\t$(CC) $(CFLAGS) -o $@ $^\n"
-OTHER_STACK = 1536  # bytes: a block of sums, and all that compilers add
-MEMORY = ("constant_bytes", "stack_bytes")
+OTHER_STACK = 1536  # bytes of stack for the array of sums and, as an estimate, for other variables
+MEMORY_KEYS = ("constant_bytes", "stack_bytes")
 TEMPLATES = ("template.c", "template.h", "template_main.c")
 
 
-@np.errstate(all="ignore")  # of scales that a foreign file may have
+@np.errstate(all="ignore")  # a file of another tool may have a scale of zero
 def write_c(path: Path, folder: Path) -> dict[str, Any]:
     """Write an int8 file as C source, after comparing its images with those of ONNX Runtime.
 
@@ -38,23 +38,22 @@ def write_c(path: Path, folder: Path) -> dict[str, Any]:
         folder: the folder of the C files, which is created if it does not exist.
 
     Returns:
-        What a report says: the path of the .c file and the bytes that the code needs.
+        The entries of a report: c, the path of the .c file, c_constant_bytes and c_stack_bytes.
 
     Raises:
-        ExportError: the file is not bit-exact, or integers give other images.
+        ExportError: the file is not bit-exact, or integer arithmetic gives other images.
         cgan_runtime.ModelError: the file cannot be opened.
         cgan_runtime.OutputError: a C file cannot be written.
     """
     with ImageGenerator(path, provider="cpu") as generator:
         info = generator.info
         if not info.bit_exact:
-            reason = f"the images of this {info.precision} file differ between processors"
-            raise _refusal(path, reason)
+            raise _refusal(path, f"images of {info.precision} files differ between processors")
         try:
             network = read_network(path.read_bytes())
             compare_images(network, generator)
         except (ExportError, IndexError, KeyError, TypeError, ValueError) as error:
-            other = "--precision int8 did not write its graph"
+            other = "cgan-export --precision int8 did not create it"
             raise _refusal(path, error if isinstance(error, ExportError) else other) from error
         values = template_values(path, network, info, generator.model_sha256)
     files = c_files(path, folder)
@@ -65,27 +64,26 @@ def write_c(path: Path, folder: Path) -> dict[str, Any]:
                 stream = stack.enter_context(atomic_write(file))
                 stream.write(text.encode())
                 stream.flush()
-    return {"c": str(files[0])} | {f"c_{each}": values[each] for each in MEMORY}
+    return {"c": str(files[0])} | {f"c_{each}": values[each] for each in MEMORY_KEYS}
 
 
 def _refusal(path: Path, reason: object) -> ExportError:
     remedy = "export a generator of cgan-train with --precision int8"
-    return ExportError(f"{path} cannot become C: {reason}; {remedy}")
+    return ExportError(f"cannot write {path} as C: {reason}; {remedy}")
 
 
 def compare_images(network: Network, generator: ImageGenerator) -> None:
-    """Raise ExportError unless integers give ONNX Runtime's images and the golden sample."""
+    """Raise ExportError unless a network generates ONNX Runtime's images and the golden sample."""
     info, golden = generator.info, generator.info.golden
     labels = np.arange(COMPARED_IMAGES) % info.classes
-    reference = generator.generate(labels, seed=REFERENCE_SEED).tobytes()
     for seed, label, expected in (
-        (REFERENCE_SEED, labels, reference),
+        (REFERENCE_SEED, labels, generator.generate(labels, seed=REFERENCE_SEED).tobytes()),
         (golden.seed, np.array(golden.labels), golden.images),
     ):
         noise = standard_normal(seed, 0, len(label), info.noise_dim) * STEPS_PER_UNIT
         images = map(network.generate, noise.astype(int), label)
         if b"".join(each.tobytes() for each in images) != expected:
-            raise ExportError("integers give other images than ONNX Runtime")
+            raise ExportError("integer arithmetic gives other images than ONNX Runtime")
 
 
 def c_texts(values: dict[str, Any]) -> list[str]:
@@ -98,11 +96,11 @@ def template_values(path: Path, network: Network, info: ModelInfo, sha256: str) 
     """Return the values of the templates by name."""
     name = c_name(path)
     arrays: dict[str, ArrayLike] = {
-        "int32_t thresholds": thresholds()[:127],
+        "int32_t noise_thresholds": thresholds()[:127],
         "int32_t label_table": network.table,
         "int16_t noise_weights": network.noise_weight,
         "uint8_t unit_groups": network.groups,
-        "int32_t byte_steps": network.steps,
+        "int32_t unit_thresholds": network.thresholds,
         "uint8_t pixels": network.pixels,
         "int32_t golden_labels": info.golden.labels,
     }
@@ -114,17 +112,17 @@ def template_values(path: Path, network: Network, info: ModelInfo, sha256: str) 
         if layer.bias.any():
             arrays[f"int32_t biases{number}"] = layer.bias
         biases = f"biases{number}" if layer.bias.any() else "NULL"
-        numbers = [layer.zero, kernel, *layer.size, inputs, outputs, outputs // layer.cell[0]]
+        numbers = [layer.zero, kernel, *layer.size, inputs, outputs, outputs // layer.block[0]]
         text = ", ".join(map(str, numbers))
         layers.append(f"{{weights{number}, {biases}, scales{number}, {text}}}")
         sizes.append(outputs * int(layer.size.prod()))
         max_inputs = max(max_inputs, kernel * kernel * inputs)
-    # Whether the last feature map is the image.
+    # The last layer writes into the image if its feature map is the image.
     in_place = network.shape[0] == 1 and sizes[-1] == np.prod(network.shape)
     state_bytes = max(sizes[:-1] if in_place else sizes)
     recipe = f"recipe {info.recipe.get('name')}, dataset {info.dataset}"
     about = f"cgan-export {version('cgan-export')} made this from {path.name} ({recipe}):"
-    # Characters that could end the comment or continue its line are replaced.
+    # Replace characters that could end the comment or continue its line.
     about = re.sub(r"[^\w .,():-]", "_", f"{about} cgan-export {path.name} --c DIR", flags=re.ASCII)
     return {
         "about": fill(about, 96, subsequent_indent=" * ", break_on_hyphens=False),
@@ -145,14 +143,14 @@ def template_values(path: Path, network: Network, info: ModelInfo, sha256: str) 
         "arrays": "\n".join(_array(f"{name.upper()}_CONST", *each) for each in arrays.items()),
         "layers": ",\n    ".join(layers),
         "in_place": int(in_place),
-        "last_width": layer.size[1] * layer.cell[1],
+        "last_width": layer.size[1] * layer.block[1],
         "golden_seed": info.golden.seed,
         "golden_hash": reduce(_hash_byte, info.golden.images, 0xCBF29CE484222325),
     }
 
 
 def encoded_scales(scale: Floats) -> Integers:
-    """Return a layer's scales as C reads them: a fraction of 24 bits, then a shift of 8 bits."""
+    """Return a layer's scales in the format of the C code: 24 bits of fraction, 8 bits of shift."""
     fractions, exponents = np.frexp(scale.astype(float))
     shifts = 24 - exponents
     integers = (fractions * 2**24).astype(np.int64) >> (shifts - MAX_SHIFT).clip(0, 24)

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-/* Where the constants are, for example const __attribute__((section(".external_flash"))). */
+/* Storage of the constants, for example const __attribute__((section(".external_flash"))). */
 #ifndef ${NAME}_CONST
 #define ${NAME}_CONST const
 #endif
@@ -15,18 +15,19 @@
 #endif
 
 #define NOISE_DIM ${NAME}_NOISE_DIM
-#define UNITS ((int32_t)sizeof(unit_groups)) /* of the first layer */
-#define LAYERS ((int32_t)(sizeof(layers) / sizeof(*layers))) /* after the first */
-#define BLOCK 128 /* sums that are computed at a time */
+#define UNITS ((int32_t)sizeof(unit_groups)) /* outputs of the first layer */
+#define LAYERS ((int32_t)(sizeof(layers) / sizeof(*layers))) /* layers after the first */
+#define MAX_SUMS 128 /* sums that are computed at a time */
 
-/* A convolution, whose outputs of a pixel are a cell of the next feature maps. A linear layer is a
- * convolution of a single pixel. Feature maps have the form [height][width][channels]. */
+/* A convolution. Its outputs at one pixel form a block of pixels of the next feature map (pixel
+ * shuffle). A linear layer is a convolution of a single pixel. Feature maps have the layout
+ * [height][width][channels]. */
 typedef struct {
     const int8_t *weights; /* [kernel][kernel][channels][outputs] */
     const int32_t *biases; /* [outputs], or NULL */
     const uint32_t *scales; /* [outputs]: fraction (24 bits), shift (8 bits) */
-    int32_t zero, kernel, height, width, channels; /* of the input */
-    int32_t outputs, cell_row; /* of a cell, and of a row of it */
+    int32_t zero, kernel, height, width, channels; /* zero point; sizes of kernel and input */
+    int32_t outputs, block_row; /* number of outputs in a block, and in one row of it */
 } layer_t;
 
 const char *const ${name}_class_names[${NAME}_CLASSES] = {
@@ -48,7 +49,7 @@ static uint64_t multiply(uint64_t a, uint64_t b, uint64_t *high)
     return (other << 32) | (low & 0xffffffffu);
 }
 
-/* Replace a counter by its Philox4x64-10 (Salmon et al. 2011). */
+/* Encrypt a counter in place with Philox4x64-10 (Salmon et al. 2011). */
 static void philox(uint64_t seed, uint64_t words[4])
 {
     uint64_t key0 = seed, key1 = 0, left, right;
@@ -65,12 +66,12 @@ static void philox(uint64_t seed, uint64_t words[4])
     }
 }
 
-/* Return how many of ascending steps a value reaches; their number is 2 * middle - 1. */
-static int32_t count_steps(int32_t value, const int32_t *steps, int32_t middle)
+/* Return how many of 2 * middle - 1 ascending thresholds are at most the value. */
+static int32_t count_reached(int32_t value, const int32_t *thresholds, int32_t middle)
 {
     int32_t reached = 0;
     for (; middle > 0; middle /= 2) {
-        reached += steps[reached + middle - 1] <= value ? middle : 0;
+        reached += thresholds[reached + middle - 1] <= value ? middle : 0;
     }
     return reached;
 }
@@ -89,7 +90,7 @@ static void make_noise(uint64_t seed, uint64_t index, int8_t *noise)
             philox(seed, words);
         }
         number = (int32_t)(words[i / 4 % 4] >> (i % 4 * 16) & 0xffff);
-        reached = count_steps(number < 32768 ? number : 65535 - number, thresholds, 64);
+        reached = count_reached(number < 32768 ? number : 65535 - number, noise_thresholds, 64);
         noise[i] = (int8_t)(number < 32768 ? reached - 127 : 127 - reached);
     }
 }
@@ -111,9 +112,9 @@ static uint64_t round_to_float(uint64_t number)
     return shift_right(number, bits) << bits;
 }
 
-/* Return float32(float32(sum) * scale), rounded half to even, plus zero, from 0 to 255. The
- * roundings to float32 change the product by less than 2^-14 steps, which matters only near half a
- * step. */
+/* Return float32(float32(sum) * scale), rounded half to even, plus zero, from 0 to 255. The two
+ * roundings to float32 change the product by less than 2^-14. They matter only near a tie, halfway
+ * between two integers. Otherwise the exact product is used. */
 static uint8_t requantize(int32_t sum, uint32_t scale, int32_t zero)
 {
     const uint32_t fraction = scale >> 8, shift = scale & 255;
@@ -125,16 +126,16 @@ static uint8_t requantize(int32_t sum, uint32_t scale, int32_t zero)
     byte = product >> shift;
     if (((product + margin) & (2 * half - 1)) <= 2 * margin) {
         uint64_t magnitude = round_to_float(sum < 0 ? 0u - (uint32_t)sum : (uint32_t)sum);
-        int64_t steps = (int64_t)shift_right(round_to_float(magnitude * fraction), shift);
-        byte = sum < 0 ? zero - steps : zero + steps;
+        int64_t rounded = (int64_t)shift_right(round_to_float(magnitude * fraction), shift);
+        byte = sum < 0 ? zero - rounded : zero + rounded;
     }
     return (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
 }
 
-/* Compilers vectorize the loop of a constant length. */
+/* Compilers vectorize only the loop of a constant length. */
 #define FOR_EACH_SUM(j, length, statement) \
-    if (length == BLOCK) { \
-        for (j = 0; j < BLOCK; j++) { statement } \
+    if (length == MAX_SUMS) { \
+        for (j = 0; j < MAX_SUMS; j++) { statement } \
     } else { \
         for (j = 0; j < length; j++) { statement } \
     }
@@ -149,9 +150,9 @@ static NOINLINE void add_noise(int32_t *restrict sums, const int16_t *restrict w
 
 static void run_first_layer(const int8_t *noise, int32_t label, uint8_t *output)
 {
-    int32_t sums[BLOCK], first, i, j;
-    for (first = 0; first < UNITS; first += BLOCK) {
-        int32_t length = UNITS - first < BLOCK ? UNITS - first : BLOCK;
+    int32_t sums[MAX_SUMS], first, i, j;
+    for (first = 0; first < UNITS; first += MAX_SUMS) {
+        int32_t length = UNITS - first < MAX_SUMS ? UNITS - first : MAX_SUMS;
         for (j = 0; j < length; j++) {
             sums[j] = label_table[label * UNITS + first + j];
         }
@@ -159,15 +160,15 @@ static void run_first_layer(const int8_t *noise, int32_t label, uint8_t *output)
             add_noise(sums, noise_weights + i * UNITS + first, noise[i], length);
         }
         for (j = 0; j < length; j++) {
-            const int32_t *steps = byte_steps + 255 * unit_groups[first + j];
-            output[first + j] = (uint8_t)count_steps(sums[j], steps, 128);
+            const int32_t *thresholds = unit_thresholds + 255 * unit_groups[first + j];
+            output[first + j] = (uint8_t)count_reached(sums[j], thresholds, 128);
         }
     }
 }
 
-#define PRODUCT(x, w) ((int32_t)((x) * (w)[j])) /* fits into 16 bits */
+#define PRODUCT(x, w) ((int32_t)((x) * (w)[j])) /* 255 * 127 fits into 16 bits */
 
-/* Add four rows of weights times four values, x. */
+/* Add four rows of weights times four values. */
 static NOINLINE void add_rows(int32_t *restrict sums, const int8_t *w, const uint16_t *rows,
                               int32_t outputs, const uint8_t *x, int32_t length)
 {
@@ -180,7 +181,7 @@ static NOINLINE void add_rows(int32_t *restrict sums, const int8_t *w, const uin
 }
 
 /* List the inputs of a pixel that are not zero: their rows of weights and their values.
- * Return their number, padded to a multiple of four. */
+ * Return the number of inputs, padded to a multiple of four. */
 static int32_t list_inputs(const layer_t *layer, const uint8_t *input, int32_t y, int32_t x,
                            uint16_t *rows, uint8_t *values)
 {
@@ -205,16 +206,16 @@ static int32_t list_inputs(const layer_t *layer, const uint8_t *input, int32_t y
 
 static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *output)
 {
-    const int32_t outputs = layer->outputs, width = layer->width, cell_row = layer->cell_row;
-    int32_t sums[BLOCK], pixel, first, i, j;
+    const int32_t outputs = layer->outputs, width = layer->width, block_row = layer->block_row;
+    int32_t sums[MAX_SUMS], pixel, first, i, j;
     uint16_t rows[$max_inputs + 3];
     uint8_t values[$max_inputs + 3];
     for (pixel = 0; pixel < layer->height * width; pixel++) {
         const int32_t y = pixel / width, x = pixel % width;
         const int32_t count = list_inputs(layer, input, y, x, rows, values);
-        int32_t at = y * width * outputs + x * cell_row, column = 0;
-        for (first = 0; first < outputs; first += BLOCK) {
-            int32_t length = outputs - first < BLOCK ? outputs - first : BLOCK;
+        int32_t offset = y * width * outputs + x * block_row, column = 0;
+        for (first = 0; first < outputs; first += MAX_SUMS) {
+            int32_t length = outputs - first < MAX_SUMS ? outputs - first : MAX_SUMS;
             for (j = 0; j < length; j++) {
                 sums[j] = layer->biases ? layer->biases[first + j] : 0;
             }
@@ -222,9 +223,9 @@ static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *outpu
                 add_rows(sums, layer->weights + first, rows + i, outputs, values + i, length);
             }
             for (j = 0; j < length; j++) {
-                output[at++] = requantize(sums[j], layer->scales[first + j], layer->zero);
-                if (++column == cell_row) { /* the next row of the cell */
-                    at += (width - 1) * cell_row;
+                output[offset++] = requantize(sums[j], layer->scales[first + j], layer->zero);
+                if (++column == block_row) { /* the next row of the block */
+                    offset += (width - 1) * block_row;
                     column = 0;
                 }
             }

@@ -17,7 +17,8 @@
 #define ${NAME}_NOISE_DIM $noise_dim
 #define ${NAME}_MODEL_SHA256 "$sha256"
 
-/* Bytes of constants, and of stack at most. ${name}_selftest() takes an image more of stack. */
+/* Bytes of constants, and of stack at most. ${name}_selftest() needs ${NAME}_IMAGE_BYTES more
+ * bytes of stack. */
 #define ${NAME}_CONSTANT_BYTES $constant_bytes
 #define ${NAME}_STACK_BYTES $stack_bytes
 
@@ -32,7 +33,7 @@ extern const char *const ${name}_class_names[${NAME}_CLASSES];
  * Return 0, or -1 if label or index is out of range; the image is unchanged then. */
 int32_t ${name}_generate(uint64_t seed, uint64_t index, int32_t label, uint8_t *image);
 
-/* Generate the image of a given noise, ${NAME}_NOISE_DIM standard normals times 32, rounded.
+/* Generate the image of a given noise: ${NAME}_NOISE_DIM standard normal values times 32, rounded.
  * Return 0, or -1 if label or a value of the noise is out of range (-127 to 127). */
 int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t *image);
 

@@ -1,1 +1,1 @@
-"""Internal: readers of the file formats that several sources have, within bounds."""
+"""Internal: size-limited readers of the file formats that several sources share."""

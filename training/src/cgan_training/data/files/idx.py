@@ -25,8 +25,8 @@ TYPES = {8: "uint8", 9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "fl
 MAX_DIMENSIONS = 4
 ExpectedShape: TypeAlias = Sequence[int | None]
 REMEDY = "copy it again, or fix the program that wrote it"
-MAX_BYTES = 2**32  # of numbers in a file; a dataset is held in memory
-MARGIN = 2**20  # bytes that a gzip file may have in addition to its content
+MAX_ARRAY_BYTES = 2**32  # largest size of the numbers in a file, which are read into memory
+GZIP_MARGIN = 2**20  # bytes that a gzip file may have in addition to its content
 
 
 class EmptyFileError(DatasetError):
@@ -34,12 +34,12 @@ class EmptyFileError(DatasetError):
 
 
 def find_idx(folder: Path, *names: str) -> list[Path]:
-    """Return the existing files of one of the names, such as train-labels-idx1-ubyte.
+    """Return the existing files that have one of these names, such as train-labels-idx1-ubyte.
 
     A name may also be spelled train-labels.idx1-ubyte, and each spelling may end in .gz.
     """
-    spellings = [each for name in names for each in (name, name.replace("-idx", ".idx"))]
-    paths = (folder / f"{each}{suffix}" for suffix in ("", ".gz") for each in spellings)
+    spellings = [text for name in names for text in (name, name.replace("-idx", ".idx"))]
+    paths = (folder / f"{text}{suffix}" for suffix in ("", ".gz") for text in spellings)
     return [path for path in paths if path.exists()]
 
 
@@ -49,7 +49,7 @@ def read_equal_files(
     shape: ExpectedShape | None = None,
     remedy: str = REMEDY,
 ) -> Tensor:
-    """Read files that must hold the same numbers, such as one and its gzipped copy.
+    """Read files that must hold equal numbers, such as a file and its gzipped copy.
 
     Raises:
         DatasetError: two files differ, or read_idx() cannot read one of them.
@@ -58,8 +58,8 @@ def read_equal_files(
     for path in paths[1:]:
         if not torch.equal(numbers, read_idx(path, dtype, shape, remedy)):
             raise DatasetError(
-                f"{paths[0]} and {path} hold different numbers; delete the outdated one, together "
-                "with the other file of its part"
+                f"{paths[0]} and {path} should be equal, but differ; delete the outdated file, and "
+                "the images or labels file that belongs to it"
             )
     return numbers
 
@@ -72,13 +72,13 @@ def read_idx(
 ) -> Tensor:
     """Read an IDX file, which is gzipped if its name ends in .gz.
 
-    Of a larger file no more is read than its header declares, and one byte.
+    At most one byte more than the header declares is read, so a larger file cannot exhaust memory.
 
     Args:
         path: the file.
-        dtype: the expected type of its numbers, a value of TYPES; None allows each of them.
-        shape: the expected size of each dimension; None allows any size, and instead of all sizes
-            any shape of at most MAX_DIMENSIONS.
+        dtype: the expected type of its numbers, a value of TYPES; None allows every type.
+        shape: the expected size of each dimension. None for a dimension allows any size; None for
+            the whole argument allows any shape of at most MAX_DIMENSIONS.
         remedy: the advice at the end of error messages.
 
     Returns:
@@ -94,13 +94,15 @@ def read_idx(
         header_size, size = 4 + 4 * len(actual_shape), math.prod(actual_shape) * stored.itemsize
         numbers = f"{_format(actual_shape)} numbers"
         declared = f"its header declares {header_size + size:,} ({numbers}); {remedy}"
-        if size > MAX_BYTES:
-            raise DatasetError(f"{path} may have at most {MAX_BYTES:,} bytes, but {declared}")
+        if size > MAX_ARRAY_BYTES:
+            limit = f"{MAX_ARRAY_BYTES:,} bytes"
+            raise DatasetError(f"{path} may have at most {limit}, but {declared}")
         file.allow(size)
         content = read_up_to(stream, size + 1)
     if len(content) != size:
-        more, actual = "more than " * (len(content) > size), min(len(content), size)
-        raise DatasetError(f"{path} has {more}{header_size + actual:,} bytes, but {declared}")
+        more = "more than " if len(content) > size else ""
+        actual = header_size + min(len(content), size)
+        raise DatasetError(f"{path} has {more}{actual:,} bytes, but {declared}")
     if 0 in actual_shape:
         raise EmptyFileError(f"{path} is empty: it holds {numbers}; {remedy}")
     array = np.frombuffer(content, stored).reshape(actual_shape)
@@ -108,7 +110,7 @@ def read_idx(
 
 
 def read_shape(path: Path, remedy: str = REMEDY) -> list[int]:
-    """Return the shape of what read_idx() would return, from the header alone."""
+    """Return the shape of the tensor that read_idx() returns; only the header is read."""
     with _open(path, remedy) as (stream, _):
         return _read_header(stream, path, None, None, remedy)[1]
 
@@ -154,17 +156,17 @@ def _format(shape: Sequence[int]) -> str:
 
 
 class _LimitedFile:
-    """A file that may not be much longer than its content.
+    """A file of which only as many bytes can be read as its content may need.
 
-    Gzip members without content, and zeros after the last member, could go on without end.
+    A gzip file can have endless members without content, or endless zeros after its last member.
     """
 
     def __init__(self, file: BufferedReader) -> None:
-        self._file, self._remaining = file, MARGIN
+        self._file, self._remaining = file, GZIP_MARGIN
 
     def allow(self, size: int) -> None:
-        """Allow the compressed form of content of this size."""
-        self._remaining = size + size // 100 + MARGIN
+        """Allow as many bytes as gzip needs for `size` bytes of content."""
+        self._remaining = size + size // 100 + GZIP_MARGIN
 
     def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes."""
@@ -177,7 +179,7 @@ class _LimitedFile:
 
 @contextmanager
 def _open(path: Path, remedy: str) -> Iterator[tuple[Readable, _LimitedFile]]:
-    """Open the content of a file, and the file itself; raise DatasetError if it is damaged."""
+    """Yield the uncompressed content and the file. Raise DatasetError if the file is damaged."""
     try:
         with open_input(path) as file:
             limited = _LimitedFile(file)

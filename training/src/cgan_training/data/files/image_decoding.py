@@ -20,9 +20,9 @@ from cgan_training.data.pixels import require_supported, resize_note
 from cgan_training.errors import DatasetError
 
 MAX_THREADS = 8
-CHUNK = 64  # files that a thread decodes at a time
-MAX_NAMES = 3  # that a note lists
-MAX_UNREADABLE = 20  # files that an error lists
+CHUNK_FILES = 64  # number of files that a thread decodes at a time
+MAX_NAMES = 3  # largest number of names in a note
+MAX_UNREADABLE = 20  # largest number of files in an error message
 Size = tuple[int, int]  # height and width in pixels
 
 
@@ -35,7 +35,7 @@ def decode_files(
         paths: the files.
         conversion: the size and the number of channels of the images.
         source: where the images came from, for messages.
-        check: further files, which are decoded for their errors only.
+        check: more files, which are decoded only to find errors.
 
     Returns:
         The images, uint8 [n, channels, height, width] with 3 channels unless the conversion says 1,
@@ -43,10 +43,10 @@ def decode_files(
 
     Raises:
         DatasetError: a file cannot be read, or the images are too small, too large, too many, or of
-            different sizes although the conversion has none.
+            different sizes although the conversion sets no size.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about unusual metadata
+        warnings.simplefilter("ignore")  # Pillow warns about unusual metadata
         size = conversion.image_size or _first_size(paths)
         shape = (conversion.channels or 3, *size)
         require_supported(len(paths), shape, source)
@@ -75,24 +75,24 @@ class _Files:
     """The files to decode, and what was found in them."""
 
     paths: list[Path]
-    images: NDArray[np.uint8]  # [n, channels, height, width], to be filled from the first n
+    images: NDArray[np.uint8]  # [n, channels, height, width], filled from the first n files
     resize_to: Size | None
     sizes: set[Size] = field(default_factory=set)
     problems: list[tuple[Path, str]] = field(default_factory=list)
     animated: list[str] = field(default_factory=list)
 
     def decode_all(self) -> Path | None:
-        """Decode all files; return the first one of another size, if sizes are to be kept."""
-        starts = range(0, len(self.paths), CHUNK)
+        """Decode all files, or stop at a file whose size differs from `images` and return it."""
+        starts = range(0, len(self.paths), CHUNK_FILES)
         pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1))
         try:
-            return next((each for each in pool.map(self._decode_chunk, starts) if each), None)
+            return next((path for path in pool.map(self._decode_chunk, starts) if path), None)
         finally:
             pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the other files
 
     def _decode_chunk(self, start: int) -> Path | None:
-        """Decode some files; see decode_all()."""
-        for index in range(start, min(start + CHUNK, len(self.paths))):
+        """Decode CHUNK_FILES files; see decode_all()."""
+        for index in range(start, min(start + CHUNK_FILES, len(self.paths))):
             path = self.paths[index]
             try:
                 image = decode_image(path, self.images.shape[1], self.resize_to)
@@ -111,26 +111,25 @@ class _Files:
 
 
 def join_names(names: list[str]) -> str:
-    """Return the first names as one text without special characters."""
+    """Return the first names as one string without special characters."""
     more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
     return ", ".join(map(ascii, names[:MAX_NAMES])) + more
 
 
 def _unreadable(problems: Sequence[tuple[Path, str]], total: int) -> DatasetError:
-    """Return the error about files that cannot be read, as arguments that a shell command takes."""
+    """Return the error about files that cannot be read. It lists them as a shell command does."""
     count, (path, reason) = len(problems), problems[0]
+    advice = (
+        "replace or delete unreadable images; if you have already trained on this folder, replace "
+        "them under their names: deleting images changes which images are held out for testing"
+    )
     if count == 1:
-        return DatasetError(
-            f"cannot read {path}: {reason}; replace or delete it, but after a training only "
-            "replace it with a readable copy of the same name: deleting it changes which images "
-            "are held out"
-        )
-    which = f"the first {MAX_UNREADABLE} are" if count > MAX_UNREADABLE else "they are"
+        return DatasetError(f"cannot read {path}: {reason}; {advice}")
+    which = f"the first {MAX_UNREADABLE}" if count > MAX_UNREADABLE else "the"
     names = shlex.join(str(path) for path, _ in problems[:MAX_UNREADABLE])
     return DatasetError(
-        f"cannot read {count:,} of {total:,} images, first {path}: {reason}; replace or delete "
-        "them, but after a training only replace them with readable copies of the same names: "
-        f"deleting them changes which images are held out; {which} {names}"
+        f"cannot read {count:,} of {total:,} images, first {path}: {reason}; {advice}; "
+        f"{which} unreadable images are {names}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Decode one image file of a folder, within bounds."""
+"""Decode one image file, up to a size limit."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,13 +12,21 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from cgan_training.errors import TrainingError, one_line
 from cgan_training.input_files import read_bounded
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # no other decoder of Pillow is used
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "BMP",
+    "GIF",
+    "WEBP",
+    "TIFF",
+    "PPM",
+)  # Pillow's other decoders are not used
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
 MAX_FILE_BYTES = 2**28
-MAX_PIXELS = 2**26  # of a file, before it is resampled
+MAX_PIXELS = 2**26  # largest number of pixels in a file, before resampling
 TOO_MANY_PIXELS = f"it has more than {MAX_PIXELS:,} pixels"
 DRAFT_FACTOR = 2  # a JPEG file is decoded at this multiple of the size that is needed, or more
 
@@ -33,14 +41,14 @@ class DecodedImage:
 
     pixels: NDArray[np.uint8]  # [channels, height, width]
     original_size: tuple[int, int]  # height and width in the file, after EXIF orientation
-    is_animated: bool  # or has several pages; pixels are the first
+    is_animated: bool  # also true for several pages; `pixels` is the first image
 
 
 def decode_image(path: Path, channels: int, size: tuple[int, int] | None) -> DecodedImage:
     """Decode an image file to gray or RGB bytes.
 
-    EXIF orientation is applied. Transparent pixels are shown on white. Of 16 bits per channel the
-    upper 8 are used. Color profiles are ignored.
+    EXIF orientation is applied. Transparent pixels are shown on white. 16 bits per channel
+    are reduced to the upper 8. Color profiles are ignored.
 
     Args:
         path: the file.
@@ -92,7 +100,7 @@ def _decode(image: Image.Image, channels: int, size: tuple[int, int] | None) -> 
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1, which is upright, if it is missing or invalid."""
+    """Return the EXIF orientation, 1 to 8. It is 1 (upright) if it is missing or invalid."""
     with suppress(Exception):  # Pillow raises many types for damaged metadata
         value = image.getexif().get(ExifTags.Base.Orientation)
         return value if type(value) is int and 1 <= value <= 8 else 1

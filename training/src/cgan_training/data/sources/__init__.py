@@ -1,1 +1,1 @@
-"""Internal: one module per source of a dataset: a named set, a folder or a file of the user."""
+"""Internal: one module per source of datasets, such as a named dataset or a user's folder."""

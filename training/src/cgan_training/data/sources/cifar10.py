@@ -1,7 +1,7 @@
 """Load CIFAR-10 (Krizhevsky 2009) from the files that torchvision downloads.
 
-They are pickles of numpy arrays. A file is unpickled only if its MD5 is that of the original, and
-only with the functions that such an array needs.
+They are pickles of numpy arrays. A file is unpickled only if it has the MD5 of the original, and
+only the functions that arrays need can be called.
 """
 
 import io
@@ -28,14 +28,16 @@ CLASS_NAMES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
 )
-SHAPE = (-1, 3, 32, 32)  # of the images of a file
+SHAPE = (-1, 3, 32, 32)  # shape of the images of a file
 
 
 def load(data_dir: Path, *, train: bool = True) -> Dataset:
     """Load the 50,000 training images or the 10,000 test images for load_dataset()."""
     folder, md5 = data_dir / FOLDER, TRAIN_MD5 if train else TEST_MD5
     contents = read_or_download("CIFAR10", "CIFAR-10", data_dir, folder, md5, train=train)
-    batches = [_ArrayUnpickler(io.BytesIO(each), encoding="latin1").load() for each in contents]
+    batches = [
+        _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load() for content in contents
+    ]
     images = np.concatenate([batch["data"] for batch in batches]).reshape(SHAPE)
     labels = [label for batch in batches for label in batch["labels"]]
     source = f"CIFAR-10 in {folder}"
@@ -43,7 +45,7 @@ def load(data_dir: Path, *, train: bool = True) -> Dataset:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Reads arrays and plain values: other names are not looked up, so nothing else is called."""
+    """Unpickles arrays and plain values. Other functions and classes raise UnpicklingError."""
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = {

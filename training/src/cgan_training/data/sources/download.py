@@ -24,11 +24,12 @@ from cgan_runtime.errors import printable
 from cgan_training.errors import DatasetError
 from cgan_training.input_files import read_bounded
 
-DOWNLOAD_TIMEOUT = 15  # seconds without an answer
+DOWNLOAD_TIMEOUT = 15  # seconds to wait for an answer
 REMEDY = "delete the file to download it again"
-HEADINGS = ("Error downloading", "Tried ")  # of torchvision, above the reasons
-CORRUPTED = "File not found or corrupted."  # torchvision: the file has another MD5
-MAX_REASON = 200  # characters
+# torchvision writes lines that begin with these words above the reasons of an error.
+HEADINGS = ("Error downloading", "Tried ")
+CORRUPTED = "File not found or corrupted."  # torchvision reports a wrong MD5 with this text
+MAX_REASON = 200  # largest number of characters
 MAX_FILE_BYTES = 2**28
 OPERATOR_ARGUMENTS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
@@ -41,20 +42,20 @@ class DownloadError(DatasetError):
 
 
 def download(
-    class_name: str, title: str, data_dir: Path, folder: Path, files: str, **arguments: Any
+    class_name: str, title: str, data_dir: Path, folder: Path, needed: str, **arguments: Any
 ) -> None:
-    """Download a dataset, with torchvision's progress bar on stderr if the log shows progress.
+    """Download a dataset. torchvision shows a progress bar on stderr if INFO messages are logged.
 
     Args:
-        class_name: of torchvision's class.
+        class_name: the name of torchvision's class.
         title: the dataset's name, for messages.
         data_dir: the root folder of torchvision's datasets.
         folder: where torchvision puts the files.
-        files: the names of the files that are needed, for messages.
-        arguments: of torchvision's class, such as train=True.
+        needed: the names of the missing files, for messages.
+        arguments: keyword arguments of torchvision's class, such as train=True.
 
     Raises:
-        DatasetError: data_dir lies in the dataset's folder below another root.
+        DatasetError: data_dir is a folder inside the dataset, such as ROOT/MNIST/raw, not ROOT.
         DownloadError: the dataset cannot be downloaded.
     """
     _require_root(data_dir, folder, title)
@@ -68,18 +69,18 @@ def download(
     except (OSError, RuntimeError, EOFError, HTTPException, ValueError) as error:
         reason = _download_problem(error, [*{*folder.glob("*.gz")} - before])
         raise DownloadError(
-            f"{title} is not in {folder} and cannot be downloaded ({reason}); put {files} there, "
-            "or give their torchvision root as --data-dir"
+            f"{title} is not in {folder} and cannot be downloaded ({reason}); put {needed} "
+            "there, or give their torchvision root folder as --data-dir"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
         for path in {*folder.glob("*.gz")} - before:
-            if not path.with_suffix("").exists():  # incomplete, or another file
+            if not path.with_suffix("").exists():  # the download is incomplete or not the file
                 path.unlink()
 
 
 def _require_root(data_dir: Path, folder: Path, title: str) -> None:
-    """Raise DatasetError if data_dir is a part of the dataset's folder, such as ROOT/MNIST/raw."""
+    """Raise DatasetError if data_dir is inside the dataset's folder, such as ROOT/MNIST/raw."""
     parts = folder.relative_to(data_dir).parts
     place = data_dir.absolute()
     for depth, root in enumerate(place.parents[: len(parts)], 1):
@@ -94,7 +95,7 @@ def read_original(path: Path, md5: str) -> bytes:
     """Return the content of a file that must have this MD5.
 
     Raises:
-        DatasetError: the file cannot be read, or is another one.
+        DatasetError: the file cannot be read, or has another MD5.
     """
     try:
         content = read_bounded(path, MAX_FILE_BYTES)
@@ -114,9 +115,9 @@ def read_or_download(
     md5: Mapping[str, str],
     **arguments: Any,
 ) -> list[bytes]:
-    """Return the files of a folder, by the names and MD5s that they must have.
+    """Return the contents of the files of a folder; `md5` has their names and MD5s.
 
-    If one is missing, they are downloaded first; see download().
+    If a file is missing, all are downloaded first; see download().
     """
     if not all((folder / name).exists() for name in md5):
         download(class_name, title, data_dir, folder, " and ".join(md5), **arguments)
@@ -152,11 +153,11 @@ def import_torchvision_datasets() -> ModuleType:
 
 
 def _download_problem(error: Exception, files: list[Path]) -> str:
-    """Return the reasons that torchvision and urllib give on several lines, as one short line."""
+    """Return the reasons of torchvision and urllib, which have several lines, as one short line."""
     for path in files:
         with path.open("rb") as file:
             if file.read(100).lstrip().startswith(b"<"):
-                return "a web page came instead of the file, perhaps the login of the network"
+                return "the server sent a web page instead of the file, perhaps a login page"
     lines = [line.strip() for line in str(error).splitlines()]
     reasons = [line for line in lines if line and not line.startswith(HEADINGS)]
     shortened = (re.sub(r"^<urlopen error (.*)>$", r"\1", line) for line in reasons)

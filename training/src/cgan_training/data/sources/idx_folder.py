@@ -6,9 +6,9 @@
     t10k-labels-idx1-ubyte
     classes.txt                one class name per line, UTF-8 (optional; default "0", "1", ...)
 
-Every type of numbers that IDX has is read; see values.py for the conversion to bytes. The name of
-an IDX file may end in another type of LeCun's table (idx4-float), and in .gz if it is gzipped. It
-may have a dot before idx. The files may also be in MNIST/raw below the folder, where
+All types of numbers that IDX has are supported; to_images() describes the conversion to bytes. A
+file name may end in another type (train-images-idx4-float), may have a dot before idx, and ends in
+.gz if the file is gzipped. The files may also be in MNIST/raw below the folder, where
 cgan-run --format idx writes them.
 """
 
@@ -17,21 +17,22 @@ from pathlib import Path
 
 from torch import Tensor
 
+from cgan_training.data.arrays import to_images, to_labels
 from cgan_training.data.class_names import CLASSES, read_class_names
 from cgan_training.data.dataset import (
     Dataset,
     TooFewTestImagesError,
     check_labels,
-    number_names,
-    path_name,
+    dataset_name_from_path,
+    numbered_class_names,
     require_all_classes,
 )
 from cgan_training.data.files.idx import EmptyFileError, find_idx, read_equal_files, read_shape
-from cgan_training.data.values import to_images, to_labels
 from cgan_training.errors import DatasetError
 
 IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
-SUFFIXES = ("ubyte", "byte", "short", "int", "float", "double")  # of file names, by type
+# A file name ends in the type of the numbers, as in LeCun's table.
+SUFFIXES = ("ubyte", "byte", "short", "int", "float", "double")
 RAW = Path("MNIST", "raw")
 
 
@@ -40,19 +41,22 @@ def load(root: Path, folder: Path, *, train: bool = True) -> Dataset:
     images, labels = _read_part(folder, "train") if train else _read_test_part(folder)
     class_names = read_class_names(folder / CLASSES) or read_class_names(root / CLASSES)
     if class_names is None:
-        class_names = number_names(labels if train else _read_labels(folder, "train"))
+        class_names = numbered_class_names(labels if train else _read_labels(folder, "train"))
     remedy = f"correct the label, or add names to {CLASSES}"
     source = _find(folder, LABELS.format("train" if train else "t10k"))[0]
     check_labels(labels, len(class_names), source, remedy)
-    remedy = f"remove the class from {CLASSES} and from the numbering of the labels"
+    remedy = f"remove it from {CLASSES} and renumber the labels"
     require_all_classes(labels, class_names, folder, train=train, remedy=remedy)
-    return Dataset(path_name(root), f"IDX files in {folder}", images, labels, class_names)
+    return Dataset(
+        dataset_name_from_path(root), f"IDX files in {folder}", images, labels, class_names
+    )
 
 
 def find_folder(root: Path) -> Path | None:
     """Return the folder that holds the IDX files: the root, MNIST/raw below it, or None."""
     names = [name.format(part) for name in (IMAGES, LABELS) for part in ("train", "t10k")]
-    folders = [each for each in (root, root / RAW) if any(_existing(each, name) for name in names)]
+    candidates = root, root / RAW
+    folders = [path for path in candidates if any(_existing(path, name) for name in names)]
     if len(folders) > 1:
         raise DatasetError(
             f"{root} holds IDX files, and so does {folders[1]}; move one of the two sets away"
@@ -68,15 +72,16 @@ def _read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
     except EmptyFileError as error:
         if read_shape(paths[0])[0]:
             raise
-        title = "training" if part == "train" else "test"
-        raise (DatasetError if part == "train" else TooFewTestImagesError)(
-            f"{folder} has no {title} images ({paths[0].name} is empty); add some, for example "
-            f"with cgan-run --format idx --split {part}"
+        is_train = part == "train"
+        error_class = DatasetError if is_train else TooFewTestImagesError
+        raise error_class(
+            f"{folder} has no {'training' if is_train else 'test'} images ({paths[0].name} is "
+            f"empty); add some, for example with cgan-run --format idx --split {part}"
         ) from error
-    like = None
+    train_numbers = None
     if part != "train" and numbers.dtype != "uint8":
-        like = read_equal_files(_find(folder, IMAGES.format("train"))).numpy()
-    images = to_images(numbers, paths[0], like)
+        train_numbers = read_equal_files(_find(folder, IMAGES.format("train"))).numpy()
+    images = to_images(numbers, paths[0], train_numbers)
     return images, _read_labels(folder, part, len(images))
 
 
@@ -105,7 +110,7 @@ def _read_labels(folder: Path, part: str, count: int | None = None) -> Tensor:
 
 
 def _find(folder: Path, name: str) -> list[Path]:
-    """Return the existing files of this name, gzipped or not; they must hold the same numbers."""
+    """Return the existing files of this name, gzipped or not. Raise an error if there is none."""
     paths = _existing(folder, name)
     if not paths:
         raise DatasetError(f"{folder} lacks {name} (or {name}.gz); add the file")
@@ -113,9 +118,8 @@ def _find(folder: Path, name: str) -> list[Path]:
 
 
 def _existing(folder: Path, name: str) -> list[Path]:
-    """Return the files of this name with any number of dimensions and any type in the name."""
+    """Return the files of this name, also with one more dimension and with another type in it."""
     stem, dimensions = name.removesuffix("-ubyte").split("-idx")
-    more = int(dimensions) + 1
-    return find_idx(
-        folder, *(f"{stem}-idx{each}-{kind}" for each in (dimensions, more) for kind in SUFFIXES)
-    )
+    counts = int(dimensions), int(dimensions) + 1
+    names = (f"{stem}-idx{count}-{suffix}" for count in counts for suffix in SUFFIXES)
+    return find_idx(folder, *names)

@@ -1,6 +1,6 @@
-"""Load your own images from a folder with one subfolder per class, as torchvision's ImageFolder.
+"""Load your own images from a folder with one subfolder per class, as ImageFolder in torchvision.
 
-    cats/1.png  cats/more/2.jpg  dogs/1.webp            a tenth of each class becomes the test part
+    cats/1.png  cats/more/2.jpg  dogs/1.webp            a tenth of each class is the test part
     train/cats/1.png  ...  test/cats/7.png  ...         or the test part is a folder of its own
 
 The names of the subfolders are the class names. Files in folders below a subfolder belong to its
@@ -17,15 +17,16 @@ import torch
 
 from cgan_training.data.class_names import name_problem
 from cgan_training.data.conversion import Conversion
-from cgan_training.data.dataset import Dataset, path_name, require_all_classes
+from cgan_training.data.dataset import Dataset, dataset_name_from_path, require_all_classes
 from cgan_training.data.files.image_decoding import decode_files, join_names
 from cgan_training.data.files.image_file import SUFFIXES
-from cgan_training.data.held_out import held_out, held_out_note, portable
+from cgan_training.data.held_out import choose_test_names, held_out_note, portable
 from cgan_training.errors import DatasetError
 
-TRAIN_NAMES = ("train", "training")  # of the folder that holds the class folders, in any case
+# Names of the folders that hold class folders. Upper and lower case are equal.
+TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing", "val", "valid", "validation")  # the first that exists is used
-MAX_FILES = 10_000_000  # that are listed
+MAX_FILES = 10_000_000  # largest number of files in a class folder
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,20 @@ class _Listing:
     """The files of a part of a dataset."""
 
     folder: Path
-    files: dict[str, list[str]]  # by class name: paths relative to the folder, in order
+    files: dict[str, list[str]]  # sorted paths relative to the folder, by class name
     notes: tuple[str, ...]
 
     @property
     def paths(self) -> list[Path]:
         """The files of all classes."""
-        return [self.folder / each for files in self.files.values() for each in files]
+        return [self.folder / path for paths in self.files.values() for path in paths]
 
 
 def load(root: Path, conversion: Conversion, *, train: bool = True) -> Dataset:
     """Load a folder for load_dataset(); the folder's name becomes the dataset's name.
 
-    With the training part, the files of the test part are decoded too, one by one, so that damaged
-    files are reported before a training and not after it.
+    With train=True, the files of the test part are decoded too, so that damaged files are reported
+    before training starts.
     """
     training, test = _list_parts(root)
     listing, check = (training, test.paths) if train else (test, [])
@@ -57,18 +58,19 @@ def load(root: Path, conversion: Conversion, *, train: bool = True) -> Dataset:
     source = f"images in {listing.folder}"
     images, notes = decode_files(listing.paths, conversion, source, check)
     return Dataset(
-        path_name(root), source, images, labels, names, conversion, listing.notes + notes
+        dataset_name_from_path(root),
+        source,
+        images,
+        labels,
+        names,
+        conversion,
+        listing.notes + notes,
     )
-
-
-def has_class_folders(root: Path) -> bool:
-    """Return whether a folder has subfolders that could be classes or parts."""
-    return any(True for _ in _subfolders(root))
 
 
 def _list_parts(root: Path) -> tuple[_Listing, _Listing]:
     """Return the training part and the test part."""
-    parts = {each.name.casefold(): each for each in _subfolders(root) if _holds_classes(each)}
+    parts = {path.name.casefold(): path for path in _subfolders(root) if _holds_classes(path)}
     train_folder = next((parts[name] for name in TRAIN_NAMES if name in parts), None)
     test_folder = next((parts[name] for name in TEST_NAMES if name in parts), None)
     if train_folder is None:
@@ -79,7 +81,7 @@ def _list_parts(root: Path) -> tuple[_Listing, _Listing]:
             )
         return _hold_out(_list_classes(root))
     used = {train_folder, test_folder}
-    unused = [each.name for each in _subfolders(root) if each not in used]
+    unused = [path.name for path in _subfolders(root) if path not in used]
     notes = (f"folders that are not used: {join_names(unused)}",) if unused else ()
     training = _list_classes(train_folder)
     training = replace(training, notes=training.notes + notes)
@@ -89,13 +91,13 @@ def _list_parts(root: Path) -> tuple[_Listing, _Listing]:
 
 
 def _hold_out(listing: _Listing) -> tuple[_Listing, _Listing]:
-    """Return both parts of a folder without a test part."""
+    """Split the files of a folder without a test part into a training part and a test part."""
     training, test = {}, {}
     for name, paths in listing.files.items():
-        chosen = held_out(paths)
+        chosen = choose_test_names(paths)
         training[name] = [path for path in paths if path not in chosen]
         test[name] = [path for path in paths if path in chosen]
-    held, total = (sum(map(len, each.values())) for each in (test, listing.files))
+    held, total = (sum(map(len, files.values())) for files in (test, listing.files))
     notes = (*listing.notes, held_out_note(held, total))
     folder = listing.folder
     return _Listing(folder, training, notes), _Listing(folder, test, notes)
@@ -115,21 +117,21 @@ def _with_classes(test: _Listing, names: tuple[str, ...]) -> _Listing:
 def _list_classes(folder: Path) -> _Listing:
     """List the images of each subfolder, in the order of the class names."""
     files: dict[str, list[str]] = {}
-    others: list[str] = []
+    other_files: list[str] = []
     empty: list[str] = []
     for subfolder in _subfolders(folder):
         name = normalize("NFC", subfolder.name.strip())
         if problem := name_problem(name):
             shown = ascii(subfolder.name)
             raise DatasetError(f"the class name {shown} in {folder} {problem}; rename the folder")
-        images = _walk(folder, subfolder, others)
+        images = _walk(folder, subfolder, other_files)
         if not images:
             empty.append(subfolder.name)
         elif name in files:
             raise DatasetError(f"{folder} has two folders of the name {name!r}; rename one")
         else:
             files[name] = images
-    outside = [each.name for each in _entries(folder) if each.is_file() and _is_image(each.name)]
+    outside = [path.name for path in _entries(folder) if path.is_file() and _is_image(path.name)]
     if not files:
         advice = "put the images of each class into a folder with the name of the class"
         if outside:
@@ -144,7 +146,7 @@ def _list_classes(folder: Path) -> _Listing:
         for text, names in (
             ("images outside the class folders, which are not used", outside),
             ("folders without images, which are not classes", empty),
-            ("files of other types, which are not used", others),
+            ("files of other types, which are not used", other_files),
         )
         if names
     ]
@@ -154,24 +156,27 @@ def _list_classes(folder: Path) -> _Listing:
     return _Listing(folder, dict(sorted(files.items())), tuple(notes))
 
 
-def _walk(folder: Path, subfolder: Path, others: list[str]) -> list[str]:
-    """Return the sorted images below a subfolder, relative to the folder; follow links once."""
+def _walk(folder: Path, subfolder: Path, other_files: list[str]) -> list[str]:
+    """Return the sorted images below a subfolder, relative to `folder`.
+
+    Other files are appended to `other_files`. Each target of a link is visited once.
+    """
     images, seen = [], {os.path.realpath(subfolder)}
     for root, folders, names in os.walk(subfolder, followlinks=True, onerror=_raise):
         kept = []
-        for each in folders:
-            target = os.path.realpath(os.path.join(root, each))  # noqa: PTH118
-            if not _is_hidden(each) and target not in seen:
+        for name in folders:
+            target = os.path.realpath(os.path.join(root, name))  # noqa: PTH118
+            if not _is_hidden(name) and target not in seen:
                 seen.add(target)
-                kept.append(each)
+                kept.append(name)
         folders[:] = kept
         for name in names:
             path = Path(root, name).relative_to(folder).as_posix()
             if _is_image(name):
                 images.append(path)
             elif not _is_hidden(name):
-                others.append(path)
-        if len(images) + len(others) > MAX_FILES:
+                other_files.append(path)
+        if len(images) + len(other_files) > MAX_FILES:
             raise DatasetError(
                 f"{subfolder} has more than {MAX_FILES:,} files; give another folder"
             )
@@ -179,24 +184,23 @@ def _walk(folder: Path, subfolder: Path, others: list[str]) -> list[str]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return what a folder holds, except for hidden entries, sorted by name."""
+    """Return the files and folders in a folder, except for hidden ones, sorted by name."""
     try:
-        entries = [each for each in folder.iterdir() if not _is_hidden(each.name)]
+        entries = [path for path in folder.iterdir() if not _is_hidden(path.name)]
     except OSError as error:
         _raise(error)
-    return sorted(entries, key=lambda each: portable(each.name))
+    return sorted(entries, key=lambda path: portable(path.name))
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
-    return (each for each in _entries(folder) if each.is_dir())
+    return (path for path in _entries(folder) if path.is_dir())
 
 
 def _holds_classes(folder: Path) -> bool:
-    """Return whether a folder holds folders and no images, as train/ does and a class does not."""
+    """Return whether a folder holds folders but no images, as train/ does."""
     entries = _entries(folder)
-    return any(each.is_dir() for each in entries) and not any(
-        _is_image(each.name) and each.is_file() for each in entries
-    )
+    has_images = any(_is_image(path.name) and path.is_file() for path in entries)
+    return any(path.is_dir() for path in entries) and not has_images
 
 
 def _raise(error: OSError) -> None:

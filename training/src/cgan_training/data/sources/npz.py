@@ -19,23 +19,23 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
+from cgan_training.data.arrays import Array, to_images, to_labels
 from cgan_training.data.class_names import CLASSES, read_class_names
 from cgan_training.data.dataset import (
     Dataset,
     check_labels,
-    number_names,
-    path_name,
+    dataset_name_from_path,
+    numbered_class_names,
     require_all_classes,
 )
-from cgan_training.data.files.idx import MAX_BYTES
-from cgan_training.data.held_out import held_out, held_out_note
-from cgan_training.data.values import Array, to_images, to_labels
+from cgan_training.data.files.idx import MAX_ARRAY_BYTES
+from cgan_training.data.held_out import choose_test_names, held_out_note
 from cgan_training.errors import DatasetError, one_line
 from cgan_training.input_files import open_input, read_up_to
 
 TRAIN_KEYS = (("train_images", "train_labels"), ("x_train", "y_train"))
 TEST_KEYS = (("test_images", "test_labels"), ("x_test", "y_test"), ("val_images", "val_labels"))
-NUMBERS = "uifb"  # kinds of dtypes
+NUMBERS = "uifb"  # dtype.kind of the supported arrays
 REMEDY = "save it again with numpy.savez_compressed"
 
 
@@ -56,7 +56,7 @@ def load(path: Path, *, train: bool = True) -> Dataset:
 
 
 def has_test_part(path: Path) -> bool:
-    """Return whether a file, which load() can read, holds test arrays."""
+    """Return whether a valid file holds test arrays."""
     with open_input(path) as file, zipfile.ZipFile(file) as archive:
         return _find(archive, TEST_KEYS) is not None
 
@@ -71,13 +71,13 @@ def _load(path: Path, archive: zipfile.ZipFile, *, train: bool) -> Dataset:
     keys = train_keys if train else test_keys or train_keys
     labels = to_labels(_read(path, archive, train_keys[1]), f"{train_keys[1]} in {path}")
     names_path = path.with_name(CLASSES)
-    class_names = read_class_names(names_path) or number_names(labels.clamp_min(0))
-    numbers, like = _read(path, archive, keys[0]), None
+    class_names = read_class_names(names_path) or numbered_class_names(labels.clamp_min(0))
+    numbers, train_numbers = _read(path, archive, keys[0]), None
     if keys != train_keys:
         labels = to_labels(_read(path, archive, keys[1]), f"{keys[1]} in {path}")
-        if numbers.dtype != np.uint8:  # the test images are scaled as the training images
-            like = _read(path, archive, train_keys[0])
-    images = to_images(numbers, path, like)
+        if numbers.dtype != np.uint8:  # test images are scaled like the training images
+            train_numbers = _read(path, archive, train_keys[0])
+    images = to_images(numbers, path, train_numbers)
     notes: tuple[str, ...] = ()
     if len(images) != len(labels):
         raise DatasetError(
@@ -88,16 +88,18 @@ def _load(path: Path, archive: zipfile.ZipFile, *, train: bool) -> Dataset:
         images, labels = images[test != train], labels[test != train]
         notes = (held_out_note(int(test.sum()), len(test)),)
     check_labels(labels, len(class_names), path, f"correct the label, or {names_path}")
-    require_all_classes(labels, class_names, path, train=train, remedy="number the others from 0")
-    return Dataset(path_name(path), str(path), images, labels, class_names, notes=notes)
+    require_all_classes(labels, class_names, path, train=train, remedy="renumber the labels from 0")
+    return Dataset(
+        dataset_name_from_path(path), str(path), images, labels, class_names, notes=notes
+    )
 
 
 def _held_out_rows(labels: Tensor) -> Tensor:
     """Return which images become the test part, bool [n]."""
     rows = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
-        numbers = (labels == label).nonzero().flatten().tolist()
-        rows[[int(name) for name in held_out([str(number) for number in numbers])]] = True
+        names = [str(row) for row in (labels == label).nonzero().flatten().tolist()]
+        rows[[int(name) for name in choose_test_names(names)]] = True
     return rows
 
 
@@ -108,16 +110,16 @@ def _find(archive: zipfile.ZipFile, choices: tuple[tuple[str, str], ...]) -> tup
 
 
 def _read(path: Path, archive: zipfile.ZipFile, key: str) -> Array:
-    """Read an array; of a larger one no more is read than its header declares, and one byte."""
+    """Read an array, at most one byte more than its header declares."""
     with archive.open(f"{key}.npy") as stream:
         shape, is_fortran, dtype = _read_header(stream)
         if dtype.kind not in NUMBERS:
             raise DatasetError(f"{key} in {path} holds {dtype}, expected numbers; {REMEDY}")
         size = math.prod(shape) * dtype.itemsize
-        if size > MAX_BYTES:
+        if size > MAX_ARRAY_BYTES:
             raise DatasetError(
-                f"{key} in {path} may have at most {MAX_BYTES:,} bytes, but its header declares "
-                f"{size:,}; save fewer or smaller images"
+                f"{key} in {path} may have at most {MAX_ARRAY_BYTES:,} bytes, but its header "
+                f"declares {size:,}; save fewer or smaller images"
             )
         content = read_up_to(stream, size + 1)
     if len(content) != size:

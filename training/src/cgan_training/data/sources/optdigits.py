@@ -14,8 +14,8 @@ from PIL import Image
 from cgan_training.data.dataset import Dataset
 
 BOX, MARGIN = 20, 4  # pixels: MARGIN + BOX + MARGIN = 28
-MAX_VALUE = 16  # of the original pixels
-TEST_IMAGES = 297  # the last ones; other people wrote them
+MAX_VALUE = 16  # largest value of the original pixels
+TEST_IMAGES = 297  # number of images at the end, which other people wrote
 
 
 def load(*, train: bool = True) -> Dataset:

@@ -20,7 +20,7 @@ def load(data_dir: Path, *, train: bool = True) -> Dataset:
     split, md5 = ("train", TRAIN_MD5) if train else ("test", TEST_MD5)
     (content,) = read_or_download("SVHN", "SVHN", data_dir, data_dir, md5, split=split)
     arrays = loadmat(io.BytesIO(content), variable_names=("X", "y"))
-    images = np.ascontiguousarray(arrays["X"].transpose(3, 2, 0, 1))  # from [h, w, 3, n]
+    images = np.ascontiguousarray(arrays["X"].transpose(3, 2, 0, 1))  # X is [h, w, 3, n]
     labels = torch.from_numpy(arrays["y"].reshape(-1).astype(np.int64)) % 10  # 10 is the digit 0
     class_names = tuple("0123456789")
     check_labels(labels, len(class_names), data_dir / next(iter(md5)), REMEDY)

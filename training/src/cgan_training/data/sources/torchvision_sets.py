@@ -19,41 +19,43 @@ from cgan_training.errors import DatasetError
 DIGITS = tuple("0123456789")
 SIDE = 28  # height and width of the images of every dataset here, in pixels
 GENERATED_REMEDY = "cgan-run wrote this folder; give --dataset {}, or another --data-dir"
-# EMNIST's letters whose upper and lower case look alike, and are one class.
+# Letters whose upper and lower case look alike and are one class in EMNIST.
 MERGED = "cijklmopsuvwxyz"
-UNMERGED = "".join(each for each in string.ascii_lowercase if each not in MERGED)
+UNMERGED = "".join(letter for letter in string.ascii_lowercase if letter not in MERGED)
 
 
 @dataclass(frozen=True)
-class Part:
-    """The training or the test part of a dataset: two uncompressed IDX files."""
+class PartFiles:
+    """The IDX files of the training part or the test part of a dataset."""
 
     images: str  # file name
     labels: str  # file name
-    count: int | None  # of images; None: any
+    count: int | None  # number of images; None: any number
 
 
 @dataclass(frozen=True)
 class TorchvisionSet:
     """A dataset that torchvision can download."""
 
-    title: str  # as its authors write it
-    class_name: str  # of torchvision's class, and of the dataset's folder
-    train: Part = Part("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000)
-    test: Part = Part("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000)
-    class_names: tuple[str, ...] | None = None  # None: those of torchvision's class
-    label_fields: int | None = None  # int32 fields per label, the class first; None: one uint8
-    first_label: int = 0  # the number of the first class
+    title: str  # name of the dataset as its authors write it
+    class_name: str  # name of torchvision's class and of the dataset's folder
+    train: PartFiles = PartFiles("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000)
+    test: PartFiles = PartFiles("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000)
+    class_names: tuple[str, ...] | None = None  # None: the names in torchvision's class
+    label_fields: int | None = (
+        None  # int32 numbers per label, of which the first is the class; None: one uint8
+    )
+    first_label: int = 0  # label of the first class in the files
     is_transposed: bool = False  # rows and columns are swapped in the files
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of torchvision's class
-    md5: Mapping[str, str] = field(default_factory=dict)  # by file name; checked if present
+    md5: Mapping[str, str] = field(default_factory=dict)  # known MD5s by file name
 
 
 def _emnist(split: str, class_names: str, first_label: int = 0) -> TorchvisionSet:
-    """Return a split of EMNIST (Cohen et al. 2017), in the order of its mapping files."""
+    """Return a split of EMNIST (Cohen et al. 2017). `class_names` has the order of its labels."""
     train, test = (
         # Any number of images: two releases differ in the number of letters.
-        Part(f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte", count=None)
+        PartFiles(f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte", count=None)
         for prefix in (f"emnist-{split}-train", f"emnist-{split}-test")
     )
     return TorchvisionSet(
@@ -85,8 +87,8 @@ SETS = {
     "qmnist": TorchvisionSet(  # Yadav & Bottou 2019: MNIST with its 50,000 lost test images
         title="QMNIST",
         class_name="QMNIST",
-        train=Part("qmnist-train-images-idx3-ubyte", "qmnist-train-labels-idx2-int", 60_000),
-        test=Part("qmnist-test-images-idx3-ubyte", "qmnist-test-labels-idx2-int", 60_000),
+        train=PartFiles("qmnist-train-images-idx3-ubyte", "qmnist-train-labels-idx2-int", 60_000),
+        test=PartFiles("qmnist-test-images-idx3-ubyte", "qmnist-test-labels-idx2-int", 60_000),
         class_names=DIGITS,
         label_fields=8,
     ),
@@ -103,7 +105,7 @@ def load(name: str, data_dir: Path, *, train: bool = True) -> Dataset:
     """Load a dataset of SETS for load_dataset(); download it first if it is missing.
 
     Raises:
-        DownloadError: it is missing and cannot be downloaded.
+        DownloadError: the dataset is missing and cannot be downloaded.
         DatasetError: a file is damaged.
     """
     dataset = SETS[name]
@@ -114,9 +116,9 @@ def load(name: str, data_dir: Path, *, train: bool = True) -> Dataset:
     if not find_idx(raw, part.images) or not find_idx(raw, part.labels):
         if is_generated:
             raise DatasetError(f"{raw} holds a generated dataset, not {dataset.title}; {remedy}")
-        files = f"{part.images} and {part.labels}"
+        needed = f"{part.images} and {part.labels}"
         arguments = {**dataset.arguments, "train": train}
-        download(dataset.class_name, dataset.title, data_dir, raw, files, **arguments)
+        download(dataset.class_name, dataset.title, data_dir, raw, needed, **arguments)
     image_md5, label_md5 = map(dataset.md5.get, (part.images, part.labels))
     images = _read(raw, part.images, "uint8", [part.count, SIDE, SIDE], image_md5, remedy)
     count = len(images)

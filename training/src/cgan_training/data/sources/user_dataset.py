@@ -2,7 +2,8 @@
 
 The function is called with the keyword argument `train`: True for the training part, False for the
 test part. It returns images, uint8 [n, channels, height, width], labels, integers [n], and the
-class names, one per label. numpy arrays and tensors are both fine. docs/extend.md has an example.
+class names, one per label. Images and labels are numpy arrays or tensors. docs/extend.md has an
+example.
 """
 
 from typing import Any
@@ -11,29 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgan_runtime.errors import printable
 from cgan_runtime.model_file.contract import CHANNELS
 from cgan_training.data.class_names import check_class_names
 from cgan_training.data.dataset import Dataset
-from cgan_training.errors import UserCodeError, one_line
-from cgan_training.user_code import import_object
+from cgan_training.errors import UserCodeError
+from cgan_training.user_code import explain_failures, import_object
 
 
 def load(name: str, *, train: bool) -> Dataset:
     """Load a part of a dataset.
 
     Raises:
-        UserCodeError: the function cannot be imported, fails, or returns something else.
+        UserCodeError: the function cannot be imported, fails, or returns wrong types or shapes.
         DatasetError: the labels do not fit the images or the class names.
     """
     function = import_object(name)
-    try:
+    call = f"{name}(train={train})"
+    with explain_failures(f"{call} fails, or does not return images, labels and class names"):
         images, labels, class_names = function(train=train)
-    except Exception as error:
-        raise UserCodeError(
-            f"{name}(train={train}) fails, or does not return images, labels and class names "
-            f"({printable(one_line(error))}); correct it, or use --debug for the traceback"
-        ) from error
     images = _tensor(images, f"the images of {name}", "uint8 [n, channels, height, width]")
     labels = _tensor(labels, f"the labels of {name}", "integers [n]")
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in CHANNELS:

@@ -24,8 +24,8 @@ def load(data_dir: Path, *, train: bool = True) -> Dataset:
     (content,) = read_or_download("USPS", "USPS", data_dir, data_dir, md5, train=train)
     lines = [line.split() for line in bz2.decompress(content).decode("ascii").splitlines()]
     labels = torch.tensor([int(line[0]) - 1 for line in lines])
-    values = np.array([[each.split(":")[1] for each in line[1:]] for line in lines], np.float32)
-    # The rounding is torchvision's.
+    values = np.array([[pair.split(":")[1] for pair in line[1:]] for line in lines], np.float32)
+    # torchvision rounds down in the same way.
     pixels = ((values + 1) / 2 * 255).astype(np.uint8).reshape(-1, 1, SIDE, SIDE)
     source = f"USPS in {data_dir}"
     return Dataset("usps", source, torch.from_numpy(pixels), labels, tuple("0123456789"))

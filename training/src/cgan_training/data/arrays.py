@@ -1,4 +1,4 @@
-"""Convert arrays of numbers, such as those of .npz and IDX files, to images and labels."""
+"""Convert arrays of numbers, for example from .npz and IDX files, to images and labels."""
 
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,43 +12,43 @@ from cgan_runtime.model_file.contract import CHANNELS
 from cgan_training.errors import DatasetError
 
 Array: TypeAlias = NDArray[Any]
-CHUNK = 1024  # images
+CHUNK_IMAGES = 1024
 
 
-def to_images(array: Array, source: str | Path, like: Array | None = None) -> Tensor:
-    """Return images, uint8 [n, channels, height, width], of numbers of any type.
+def to_images(array: Array, source: str | Path, scale_reference: Array | None = None) -> Tensor:
+    """Convert an array of numbers to images, uint8 [n, channels, height, width].
 
-    The array is [n, h, w], [n, h, w, channels] or [n, channels, h, w]. uint8 numbers are taken as
-    they are, other whole numbers must be 0 to 255. Fractions of 0 to 1, or of -1 to 1, are scaled
-    to 0 to 255. Fractions of 0 to 255 are rounded.
+    Integers must be 0 to 255. Booleans become 0 and 255. Floats are scaled from the first of these
+    ranges that contains all of them: 0 to 1, -1 to 1, 0 to 255.
 
     Args:
-        array: the numbers.
+        array: numbers [n, h, w], [n, h, w, channels] or [n, channels, h, w].
         source: the file, for messages.
-        like: the array whose range decides how numbers are scaled: that of the training images.
+        scale_reference: the training images if `array` contains test images. Their type and range
+            determine the scaling.
 
     Raises:
         DatasetError: the array has another shape or other values.
     """
-    low, high = _value_range(array if like is None else like, source)
-    if like is not None:
+    low, high = _value_range(array if scale_reference is None else scale_reference, source)
+    if scale_reference is not None:
         _value_range(array, source)
     images = _channels_first(array, source)
     if images.dtype != np.uint8:
         pixels = np.empty(images.shape, np.uint8)
-        for start in range(0, len(images), CHUNK):
-            chunk = images[start : start + CHUNK].astype(np.float64)
+        for start in range(0, len(images), CHUNK_IMAGES):
+            chunk = images[start : start + CHUNK_IMAGES].astype(np.float64)
             scaled = (chunk - low) * (255 / (high - low))
-            pixels[start : start + CHUNK] = np.rint(np.clip(scaled, 0, 255))
+            pixels[start : start + CHUNK_IMAGES] = np.rint(np.clip(scaled, 0, 255))
         images = pixels
     return torch.from_numpy(np.ascontiguousarray(images))
 
 
 def to_labels(array: Array, source: str | Path) -> Tensor:
-    """Return labels, int64 [n], of an array of whole numbers, [n] or [n, 1].
+    """Convert an array of whole numbers, [n] or [n, 1], to labels, int64 [n].
 
     Raises:
-        DatasetError: the array has another shape, or holds numbers that are not whole.
+        DatasetError: the array has another shape, or a number is not whole.
     """
     if array.ndim == 2 and array.shape[1] > 1:
         raise DatasetError(
@@ -94,8 +94,8 @@ def _channels_first(array: Array, source: str | Path) -> Array:
     if array.ndim == 4 and array.shape[1] in CHANNELS:
         return array
     raise DatasetError(
-        f"{source} holds images of the shape {_format(array)}, expected [n, height, width], or "
-        "with a further dimension of 1 (gray) or 3 (RGB); convert them"
+        f"{source} holds images of the shape {_format(array)}, expected [n, height, width], "
+        "[n, height, width, 1 or 3] or [n, 1 or 3, height, width]; convert them"
     )
 
 

@@ -1,10 +1,10 @@
-"""What cgan-train prints after a run: the last figures, the pictures and the next commands."""
+"""The summary that cgan-train prints after a run: metrics, pictures and the next commands."""
 
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgan_training.recipe import CustomGenerator
+from cgan_training.recipe import CustomGeneratorSettings
 
 if TYPE_CHECKING:
     from cgan_training.recipe import Recipe
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 PICTURES = ("grid.png", "samples.webp", "curves.png")
 
 
-def finished_lines(model: Path, recipe: "Recipe") -> list[str]:
-    """Return the lines about a finished run.
+def summary_lines(model: Path, recipe: "Recipe") -> list[str]:
+    """Return the lines of the summary.
 
     Args:
         model: the run's model.pt.
@@ -32,7 +32,7 @@ def finished_lines(model: Path, recipe: "Recipe") -> list[str]:
     paths = [folder / name for name in PICTURES if (folder / name).exists()]
     pictures = ", ".join(shlex.quote(str(path)) for path in paths)
     export = ["cgan-export"]
-    if isinstance(recipe.generator, CustomGenerator):
+    if isinstance(recipe.generator, CustomGeneratorSettings):
         export += ["--generator", recipe.generator.kind]
     return [
         f"finished after {seconds} in epoch {last['epoch']}/{recipe.epochs}: {losses}{quality}",
@@ -44,5 +44,5 @@ def finished_lines(model: Path, recipe: "Recipe") -> list[str]:
 
 
 def _word(path: Path) -> str:
-    """Return a path that no command takes for an option."""
+    """Return the path as an argument that no command parses as an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)

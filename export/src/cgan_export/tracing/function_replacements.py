@@ -1,8 +1,9 @@
-"""Functions of PyTorch that torch.export cannot follow, replaced by others while it runs.
+"""Replacements for PyTorch functions that torch.export cannot trace, used during a trace.
 
-- torch.take_along_dim() and torch.take(), whose tracing makes the batch size a constant.
-- RReLU outside of training, which is a leaky ReLU; its operator is one of random numbers.
-- The fast path of nn.TransformerEncoder and nn.MultiheadAttention, which is one operator.
+- torch.take_along_dim() and torch.take(): their trace makes the batch size a constant.
+- RReLU in eval mode: it is a leaky ReLU, but its operator generates random numbers.
+- nn.TransformerEncoder and nn.MultiheadAttention: their fast path is one operator, which torch.onnx
+  cannot convert, so it is disabled.
 """
 
 import contextlib
@@ -16,12 +17,12 @@ from torch.overrides import TorchFunctionMode
 
 
 @contextlib.contextmanager
-def replaced_functions() -> Iterator[None]:
-    """Replace the functions above within a `with` statement."""
+def replace_untraceable_functions() -> Iterator[None]:
+    """Replace these functions within a `with` statement."""
     is_fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with _ReplacedFunctions():
+        with _ReplacementMode():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(is_fast)
@@ -42,15 +43,15 @@ class FunctionMode(TorchFunctionMode):
     def call(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Return what the function, or another one in its place, returns."""
+        """Call the function or a replacement, and return the result."""
         raise NotImplementedError
 
 
-class _ReplacedFunctions(FunctionMode):
+class _ReplacementMode(FunctionMode):
     def call(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        return _RULES.get(function, function)(*args, **kwargs)
+        return _REPLACEMENTS.get(function, function)(*args, **kwargs)
 
 
 def _take(data: Tensor, index: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ def _rrelu(
     return functional.leaky_relu(features, (lower + upper) / 2, inplace)
 
 
-_RULES: dict[Callable[..., Any], Callable[..., Any]] = {
+_REPLACEMENTS: dict[Callable[..., Any], Callable[..., Any]] = {
     functional.rrelu: _rrelu,
     torch.rrelu: _rrelu,
     torch.take: _take,

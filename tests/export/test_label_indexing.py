@@ -1,4 +1,4 @@
-"""Selection by label without positions in the batch: what is replaced, and what is left."""
+"""Indexing by label without batch indices: what is replaced, and what is left."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cgan_export.tracing.selection import without_positions
+from cgan_export.tracing.label_indexing import replace_batch_indices
 
 Form = Callable[[Tensor, Tensor], Tensor]
 
@@ -25,7 +25,7 @@ def without(form: Form) -> nn.Module | None:
     batch = torch.export.Dim("batch", min=1)
     shapes = {"noise": {0: batch}, "label": {0: batch}}
     with torch.no_grad():
-        return without_positions(
+        return replace_batch_indices(
             torch.export.export(Selecting(form), inputs, dynamic_shapes=shapes, strict=False)
         )
 

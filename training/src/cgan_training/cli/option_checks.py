@@ -1,4 +1,4 @@
-"""Options of cgan-train that contradict each other or have no effect."""
+"""Checks for options of cgan-train that contradict each other or have no effect."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from cgan_training.recipe import RECIPE_OPTIONS
+
 if TYPE_CHECKING:
     from cgan_training.data import Dataset
     from cgan_training.recipe import Recipe
 
-RECIPE_OPTIONS = ("epochs", "precision", "seed")  # each of them sets the recipe's key of its name
-
 
 def is_given(name: str) -> bool:
-    """Return whether the option of a parameter is on the command line."""
+    """Return whether the user gave an option, on the command line or by environment variable."""
     source = click.get_current_context().get_parameter_source(name)
     return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 def check_combinations(values: dict[str, Any]) -> None:
-    """Raise click.UsageError if values of options, by parameter, contradict each other."""
+    """Raise click.UsageError if options contradict each other. `values` maps names to values."""
     resumed: Path | None = values["resume"]
     if resumed is not None:
         _check_resume(resumed, values)
@@ -32,6 +32,7 @@ def check_combinations(values: dict[str, Any]) -> None:
 
 
 def _check_resume(resumed: Path, values: dict[str, Any]) -> None:
+    """Raise click.UsageError if an option contradicts --resume."""
     if values["start_from"] is not None:
         raise click.UsageError(
             "--resume continues a run and --start-from begins a new one; give one of them"
@@ -58,13 +59,13 @@ def settings_without_effect(
 ) -> Iterator[str]:
     """Yield a text for each setting that has no effect in this run.
 
-    The recipes of this package suit many datasets, so some of a recipe's keys count only if --set
-    names them, which `overrides` lists.
+    Built-in recipes contain keys that have no effect on some datasets. Such a key is reported only
+    if the user set it, that is, if it is in `overrides`.
     """
     from cgan_training.engine.augmentation import SMALL_DATASET
 
     epochs, images = recipe.epochs, len(data.labels)
-    run = f"because the run has {epochs:,} epoch{'s' * (epochs > 1)}"
+    run = "because the run has " + ("1 epoch" if epochs == 1 else f"{epochs:,} epochs")
     if keep_every > epochs:
         yield f"--keep-every {keep_every:,} keeps no generator, {run}; use --keep-every {epochs:,}"
     late = [f"{epoch:,}" for epoch in recipe.lr_restarts if epoch >= epochs]
