@@ -22,7 +22,7 @@ from cgan_runtime.model_file.contract import MIN_ONNXRUNTIME
 from cgan_training.model_file import load_model
 
 ROOT = Path(__file__).parents[2]
-MAX_BYTES, MAX_BYTES_WITHOUT_MODEL = 435_000, 125_000
+MAX_BYTES, MAX_BYTES_WITHOUT_MODEL = 435_000, 127_000
 BUILDS = (f"{MIN_ONNXRUNTIME}.0", onnxruntime.__version__, "gpu")
 Environment = Callable[[str], Path]
 
