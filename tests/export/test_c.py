@@ -4,8 +4,6 @@ import errno
 import json
 import re
 import shutil
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import model_graphs
 import numpy as np
 import pytest
+from commands import Command
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -23,7 +22,6 @@ from cgan_runtime import ImageGenerator, OutputError
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
 
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Exported = dict[tuple[str, str], Path]
 FILES = ["digits.c", "digits.h", "example/Makefile", "example/digits_main.c"]
 
@@ -206,7 +204,7 @@ def test_texts_of_the_model_cannot_break_the_source() -> None:
 
 def with_initializer(name: str, values: NDArray[Any]) -> bytes:
     """Return the shipped file with another constant and a valid checksum."""
-    model = model_graphs.read(SHIPPED_MODEL)
+    model = model_graphs.load_graph(SHIPPED_MODEL)
     tensor = model_graphs.tensor(model, name)
     dtype = numpy_helper.to_array(tensor).dtype
     tensor.CopyFrom(numpy_helper.from_array(values.astype(dtype), name))
@@ -239,7 +237,7 @@ def test_a_file_that_is_not_exact_is_rejected(
 
 
 def test_a_graph_with_other_names_is_rejected(call: Command, tmp_path: Path) -> None:
-    model = model_graphs.read(SHIPPED_MODEL)
+    model = model_graphs.load_graph(SHIPPED_MODEL)
     tensor = model_graphs.tensor(model, "layer1_weight")
     (node,) = (node for node in model.graph.node if tensor.name in node.input)
     tensor.name = node.input[0] = "other"

@@ -3,14 +3,13 @@
 import copy
 import json
 import re
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from commands import Command
 from PIL import Image
 
 from cgan_export.cli.evaluate import results_table
@@ -25,8 +24,6 @@ from cgan_runtime.cli import runner
 from cgan_training.data import load_dataset
 from cgan_training.evaluation.classifier import classification_accuracy_score
 from cgan_training.evaluation.memorization import nearest_training_images
-
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 def defined(metrics: dict[str, float | None]) -> dict[str, float]:

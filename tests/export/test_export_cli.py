@@ -4,11 +4,11 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import Command
 from PIL import Image
 
 import cgan_export
@@ -18,8 +18,6 @@ from cgan_export.evaluation.model_card import model_card
 from cgan_runtime import ImageGenerator
 from cgan_runtime.diagnostics.speed import Speed
 from cgan_training.model_file import load_model
-
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 def test_the_command_writes_the_file_and_prints_a_table(

@@ -1,15 +1,14 @@
 """cgan-export with a module of the user, or a generator that the user wrote."""
 
 import json
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from commands import Command
 
 from cgan_export.evaluation import quality_gate
 from cgan_runtime import ImageGenerator
@@ -17,9 +16,6 @@ from cgan_runtime.noise import standard_normal
 from cgan_training.model_file import Model, load_model, save_model
 from cgan_training.networks import build_generator, to_uint8
 from cgan_training.recipe import CustomGeneratorSettings
-
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
-
 
 MINE = """
 import torch

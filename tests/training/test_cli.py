@@ -5,11 +5,11 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Command
 from PIL import Image
 
 import cgan_training
@@ -18,7 +18,6 @@ from cgan_training.model_file import load_model
 from cgan_training.recipe import load_recipe, recipe_names
 from cgan_training.run import read_metrics
 
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 # Nothing listens at this address, so that a download fails at once.
 NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 WITHOUT_TORCH = """

@@ -1,13 +1,12 @@
 """--image-size and --grayscale, and the fingerprint of a dataset."""
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import Command
 from PIL import Image
 
 from cgan_training.data import Conversion, Dataset, load_dataset
@@ -16,8 +15,6 @@ from cgan_training.data.fingerprint import fingerprint
 from cgan_training.data.pixels import convert, to_gray
 from cgan_training.model_file import load_model
 from cgan_training.run import read_config
-
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 def dataset(images: torch.Tensor) -> Dataset:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import Command
 from forked_processes import ForkedProcess, wait_until
 from run_results import CPU, RESUME, files, losses, weights
 
@@ -29,7 +30,6 @@ from cgan_training.run.checkpoint import (
     load_checkpoint,
 )
 
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 KILLS = 12
 
 # Trains in forked children, so that torch is imported once. Each line of stdin names a run

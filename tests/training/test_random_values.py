@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Command
 from hypothesis import given
 from hypothesis import strategies as st
-from property_testing import WORD_CHARACTERS, Call, examples
+from property_testing import WORD_CHARACTERS, examples
 
 from cgan_training import data
 from cgan_training.data import DATASETS, load_dataset
@@ -69,7 +70,7 @@ SETTINGS = st.tuples(st.just("--set"), st.builds("{}={}".format, st.sampled_from
 @examples(45)
 @given(options=st.lists(st.tuples(OPTIONS, WORDS) | SETTINGS, max_size=3))
 def test_any_option_value_trains_or_gives_one_error_line(
-    call: Call, small_toml: Path, options: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    call: Command, small_toml: Path, options: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = small_toml.parent
     (folder / "folder").mkdir(exist_ok=True)

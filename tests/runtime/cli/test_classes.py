@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from cli_runs import HEIGHT, WIDTH, Command, close, error_line, read_png
+from cli_runs import HEIGHT, WIDTH, error_line, is_close, read_png
+from commands import Command
 
 from cgan_runtime.cli.class_options import find_labels
 from cgan_runtime.errors import InputError
@@ -59,7 +60,7 @@ def test_classes_by_name(
     done = run("--model", named(), *arguments, "--seed", 7)
     assert done.stdout.decode() == f"{name}  seed 7\n"
     expected = grid(generator.generate(list(labels), seed=7), len(labels))[..., 0]
-    assert close(read_png(folder / name), expected)
+    assert is_close(read_png(folder / name), expected)
 
 
 @pytest.mark.parametrize(("classes", "shape"), [(1, (1, 2)), (3, (2, 3))])
