@@ -27,7 +27,7 @@ def test_the_message_about_a_trained_model_names_cgan_export(
     path = run_dir / file
     done = call(name, *REQUIRED[name], "--model", path)
     assert (done.returncode, done.stdout) == (1, b"")
-    what = "a model of PyTorch" if file else "a run directory"
+    what = "a PyTorch model" if file else "a run directory"
     assert done.stderr.decode() == (
         f"error: {path} is {what}, not an ONNX file; export it with `cgan-export {path} "
         "model.onnx`\n"

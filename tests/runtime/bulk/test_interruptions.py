@@ -30,8 +30,8 @@ def test_signal_leaves_only_complete_shards(
     stdout, stderr = process.communicate(timeout=jobs.PATIENCE)
     assert (process.returncode, stdout) == (code, "")
     assert stderr == (
-        "error: stopped; digits keeps its complete shards, run the same command again to generate "
-        "the others\n"
+        "error: stopped, but digits keeps its complete shards; run the same command again to "
+        "generate the others\n"
     )
     shards = jobs.shards_in(tmp_path / "digits")
     assert names_in(tmp_path / "digits" / "shards") == [path.name for path in shards]
@@ -93,7 +93,7 @@ def test_own_cluster_is_private_replaces_a_killed_worker_and_ends_with_the_comma
 
     pids += jobs.workers_of(process.pid, "")
     process.terminate()
-    assert "error: stopped; digits keeps" in process.communicate(timeout=jobs.PATIENCE)[1]
+    assert "error: stopped, but digits keeps" in process.communicate(timeout=jobs.PATIENCE)[1]
     assert process.returncode == 143
     jobs.wait_for(lambda: not any(map(jobs.is_alive, pids)), None)
 
@@ -111,7 +111,7 @@ def test_signal_while_workers_start_leaves_no_process(
     process.send_signal(number)
     stderr = process.communicate(timeout=jobs.PATIENCE)[1]
     assert process.returncode == 128 + number
-    assert stderr.startswith("error: stopped; digits keeps its complete shards")
+    assert stderr.startswith("error: stopped, but digits keeps its complete shards")
     assert stderr.count("\n") == 1
     jobs.wait_for(lambda: not any(map(jobs.is_alive, pids)), None)
     assert not [*(tmp_path / "digits" / "shards").glob(".*")]

@@ -89,9 +89,9 @@ def test_unknown_classes_are_rejected(
 
 def test_command_line_accepts_names_and_digits() -> None:
     names = ("Coat", "7", "Ankle boot")
-    assert find_labels((), names, named_by_label=True) == [0, 1, 2]
-    assert find_labels(("7", "Coat"), names, named_by_label=False) == [1, 0]
+    assert find_labels((), names, from_label_option=True) == [0, 1, 2]
+    assert find_labels(("7", "Coat"), names, from_label_option=False) == [1, 0]
     with pytest.raises(InputError, match=r"no class '9'; .*'Ankle boot'$"):
-        find_labels(("9",), names, named_by_label=True)
+        find_labels(("9",), names, from_label_option=True)
     with pytest.raises(InputError, match=r"no class '9'; .*'Ankle boot', with --label$"):
-        find_labels(("9",), names, named_by_label=False)
+        find_labels(("9",), names, from_label_option=False)

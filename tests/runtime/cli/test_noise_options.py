@@ -234,12 +234,12 @@ def test_the_name_and_the_metadata_of_a_picture_state_its_noise(
 
 
 CONTRADICTIONS = [
-    ("--noise n.npy --seed 7", "--noise replaces --seed; give only one of them"),
-    ("--noise n.npy --start 0", "--noise replaces --start; "),
-    ("--noise n.npy --count 1", "--noise replaces --count; "),
-    ("--noise n.npy --walk 7:8", "--noise replaces --walk; "),
-    ("--walk 7:8 --seed 7", "--walk replaces --seed; "),
-    ("--walk 7:8 --shard 1/1", "--walk replaces --shard; "),
+    ("--noise n.npy --seed 7", "--noise cannot be combined with --seed; leave one out"),
+    ("--noise n.npy --start 0", "--noise cannot be combined with --start; "),
+    ("--noise n.npy --count 1", "--noise cannot be combined with --count; "),
+    ("--noise n.npy --walk 7:8", "--noise cannot be combined with --walk; "),
+    ("--walk 7:8 --seed 7", "--walk cannot be combined with --seed; "),
+    ("--walk 7:8 --shard 1/1", "--walk cannot be combined with --shard; "),
     ("--frames 9", "--frames needs --walk A:B; add --walk, or leave out --frames"),
     ("--walk 7:8 --format pngs", "--walk applies to format png and npy, not to pngs; leave it out"),
     ("--walk 7:8 --format idx", "--walk applies to format png and npy, not to idx; leave it out"),
