@@ -94,7 +94,7 @@ def test_too_many_classes_for_idx_are_rejected() -> None:
         check_format(job)
 
 
-@pytest.mark.uncovered
+@pytest.mark.skip_under_coverage
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_imports_nothing_heavy(option: str) -> None:
     done = subprocess.run(
