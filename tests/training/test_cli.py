@@ -197,7 +197,7 @@ def test_a_recipe_that_continues_a_training_warns_without_start_from(
     ("words", "message"),
     [
         ("--keep-every 3", "--keep-every 3 keeps no generator, because the run has 2 epochs; use "),
-        ("--set lr_restarts=[1,2]", "does not restart at epoch 2, because the run has 2 epochs; "),
+        ("--set lr_restarts=[1,2]", "has no effect at epoch 2, because the run has 2 epochs; "),
         ("--set lr_restarts=[1,2,9] --epochs 1", "epoch 1, 2, 9, because the run has 1 epoch; "),
         ("--set loss.r1_interval=4", "loss.r1_interval has no effect, because loss.r1_weight is 0"),
         ("--set batch_size=2000", "batch_size 2,000 has no effect, because the dataset has 1,500 "),

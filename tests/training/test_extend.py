@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -137,7 +138,12 @@ def test_the_test_part_comes_from_the_same_function() -> None:
     ("table", "changes", "message"),
     [
         ("generator", {"height": 3}, "generator.height is set, but cgan-train passes height to"),
-        ("generator", {"depth": float("nan")}, "generator.depth is nan; it must be a number"),
+        ("generator", {"depth": float("nan")}, "generator.depth is nan; it must be a string"),
+        (
+            "generator",
+            {"depth": [[[[[[[[1]]]]]]]]},
+            ".0 is nested too deeply; use at most 8 levels",
+        ),
         ("loss", {"r1_weight": -1.0}, "loss.r1_weight is -1.0; it must be 0 to"),
         ("loss", {"classification_weight": 1.0}, "discriminator has no features"),
         ("", {"noise_std": 1.1}, "noise_std is 1.1, but a 'my_gan:"),
@@ -145,7 +151,7 @@ def test_the_test_part_comes_from_the_same_function() -> None:
     ],
 )
 def test_a_recipe_that_needs_a_built_in_network_is_rejected(
-    table: str, changes: dict[str, float], message: str
+    table: str, changes: dict[str, Any], message: str
 ) -> None:
     values = load_recipe("my.toml").to_dict()
     (values[table] if table else values).update(changes)

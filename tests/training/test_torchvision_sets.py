@@ -204,7 +204,7 @@ def test_a_failed_download_is_explained(
         DownloadError,
         match=rf"^{dataset.title} is not in .*/{dataset.class_name}/raw and cannot be downloaded "
         rf"\({reason}\); put {dataset.train.images} and {dataset.train.labels} there, or "
-        "give their torchvision root folder as --data-dir$",
+        "give the folder that contains .* as --data-dir$",
     ):
         load_dataset(name, tmp_path)
 
