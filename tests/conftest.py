@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import io
 import json
 import os
 import shutil
@@ -10,18 +9,13 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable, Generator
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import onnx
 import pytest
 import torch
+from commands import Command, run_in_process
 
 from cgan_export import export_model
-from cgan_runtime.cli import runner
-from cgan_runtime.model_file import contract
-from cgan_runtime.model_file.validation import graph_validation
 from cgan_training.data import Dataset, load_dataset
 from cgan_training.evaluation.classifier import load_or_train_classifier
 from cgan_training.recipe import (
@@ -35,7 +29,6 @@ from cgan_training.run import RunOptions, train
 
 ROOT = Path(__file__).parents[1]
 RUNTIME = ROOT / "runtime"
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 @pytest.fixture
@@ -56,39 +49,9 @@ def command(tmp_path: Path) -> Command:
     return run
 
 
-COMMAND_MODULES = {
-    "cgan-run": "cgan_runtime.cli.run",
-    "cgan-check": "cgan_runtime.cli.check",
-    "cgan-bulk": "cgan_runtime.cli.bulk",
-    "cgan-train": "cgan_training.cli.train",
-    "cgan-export": "cgan_export.cli.export",
-    "cgan-eval": "cgan_export.cli.evaluate",
-}
-
-
-def run_in_process(name: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
-    """Run a command in this process, with output streams that encode as a terminal's do."""
-    streams = sys.stdout, sys.stderr
-    stdout, stderr = io.BytesIO(), io.BytesIO()
-    sys.stdout = io.TextIOWrapper(stdout, "utf-8", write_through=True)
-    sys.stderr = io.TextIOWrapper(stderr, "utf-8", "backslashreplace", write_through=True)
-    threads = torch.get_num_threads()
-    code: Any = None
-    try:
-        runner.run(import_module(COMMAND_MODULES[name]).command, arguments)
-    except SystemExit as exiting:
-        code = exiting.code
-    finally:
-        sys.stdout.detach()
-        sys.stderr.detach()
-        sys.stdout, sys.stderr = streams
-        torch.set_num_threads(threads)
-    return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
-
-
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run a command as `command` does, but in this process, where torch is already imported."""
+    """Like `command`, but run in this process, which saves the import of torch."""
     monkeypatch.chdir(tmp_path)
 
     def run(name: str, *arguments: object, **extra: str) -> "subprocess.CompletedProcess[bytes]":
@@ -180,31 +143,10 @@ def onnx_file(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shapes_of() -> Callable[[bytes], dict[str, tuple[int, ...]]]:
-    """Return the shapes that graph validation infers, and check that onnx infers the same."""
-
-    def infer(content: bytes) -> dict[str, tuple[int, ...]]:
-        graph_validation.validate_model(content, "m.onnx")
-        tensors = graph_validation.validate_graph(content).tensors
-        shapes = {name: info.tensor.shape_for(contract.MAX_BATCH) for name, info in tensors.items()}
-        model = onnx.shape_inference.infer_shapes(
-            onnx.ModelProto.FromString(content), strict_mode=True, data_prop=True
-        )
-        assert len(model.graph.value_info) > 3
-        for value in model.graph.value_info:
-            axes = value.type.tensor_type.shape.dim
-            shape = [contract.MAX_BATCH if axis.dim_param else axis.dim_value for axis in axes]
-            assert shapes[value.name] == tuple(shape), value.name
-        return shapes
-
-    return infer
-
-
-@pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runtime's wheel, built from this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", folder, RUNTIME)
+    pip("wheel", "--no-deps", "--wheel-dir", folder, RUNTIME)
     (path,) = folder.glob("*.whl")
     return path
 
@@ -221,23 +163,22 @@ def runtime_environment(
     @functools.cache
     def make(onnxruntime: str) -> Path:
         folder = tmp_path_factory.mktemp("environment") / "env"
-        venv.create(folder, with_pip=True)
+        venv.create(folder)  # without pip, which takes seconds to install
         scripts = folder / ("Scripts" if os.name == "nt" else "bin")
         requirements = (
             [f"{wheel}[gpu]", "--constraint", ROOT / "constraints.txt"]
             if onnxruntime == "gpu"
             else [f"{wheel}[cpu]", f"onnxruntime=={onnxruntime}"]
         )
-        pip(scripts / "python", "install", *requirements)
+        pip("--python", scripts / "python", "install", *requirements)
         return scripts
 
     return make
 
 
-def pip(python: str | Path, *arguments: str | Path) -> None:
-    subprocess.run(
-        [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True
-    )
+def pip(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, *arguments], check=True)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,17 +22,17 @@ const MODEL = new URL("../runtime/src/cgan_runtime/models/digits.onnx", HERE);
 const TUTORIAL = new URL("../docs/tutorial/README.md", HERE);
 const SITE = new URL("../dist/docs/", HERE);
 const PACKAGES = new URL("node_modules/", HERE);
-const RUNTIME = new URL("onnxruntime-web/", PACKAGES);
+const ONNXRUNTIME = new URL("onnxruntime-web/", PACKAGES);
 export const DIST = fileURLToPath(new URL("dist/", HERE));
 
-const RUNTIME_FILES = Object.values(BUILDS).flatMap(filesOf);
+const ONNXRUNTIME_FILES = Object.values(BUILDS).flatMap(filesOf);
 const WORKER = "service-worker.js";
 const LICENSES = "licenses.txt";
 const TEXTS = [LICENSES, "tutorial.txt"]; // files that are fetched only if a visitor opens them
 
 /** Delete dist/ and build it again. */
 export function build() {
-  const { version } = JSON.parse(readFileSync(new URL("package.json", RUNTIME), "utf8"));
+  const { version } = JSON.parse(readFileSync(new URL("package.json", ONNXRUNTIME), "utf8"));
   const vendor = `vendor/onnxruntime-web-${version}/`;
   const dist = new URL("dist/", HERE);
   rmSync(dist, { recursive: true, force: true });
@@ -54,9 +54,9 @@ export function build() {
   writeFileSync(new URL("built.js", dist), lines.join(""));
   writeFileSync(new URL(LICENSES, dist), licenses(version));
   mkdirSync(new URL(vendor, dist), { recursive: true });
-  for (const file of RUNTIME_FILES) {
+  for (const file of ONNXRUNTIME_FILES) {
     const original = file.replace(/\.js$/, ".mjs");
-    cpSync(new URL(`dist/${original}`, RUNTIME), new URL(vendor + file, dist));
+    cpSync(new URL(`dist/${original}`, ONNXRUNTIME), new URL(vendor + file, dist));
   }
   fillInWorker(dist, vendor);
 }
@@ -107,7 +107,7 @@ function fillInWorker(dist, vendor) {
   const hashes = { "": hashOf("index.html") };
   for (const file of pageFiles().sort()) hashes[file] = hashOf(file);
   const cachedOnFetch = {};
-  for (const file of [...TEXTS, ...RUNTIME_FILES.map((name) => vendor + name)]) {
+  for (const file of [...TEXTS, ...ONNXRUNTIME_FILES.map((name) => vendor + name)]) {
     cachedOnFetch[file] = hashOf(file);
   }
   const worker = new URL(WORKER, dist);
@@ -122,7 +122,7 @@ function fillInWorker(dist, vendor) {
 
 /** Return the download size of each part in bytes: [uncompressed, with gzip]. */
 export function sizes() {
-  const { version } = JSON.parse(readFileSync(new URL("package.json", RUNTIME), "utf8"));
+  const { version } = JSON.parse(readFileSync(new URL("package.json", ONNXRUNTIME), "utf8"));
   const page = [WORKER, ...pageFiles().filter((file) => file !== "digits.onnx")];
   const parts = { page, model: ["digits.onnx"] };
   for (const [name, build] of Object.entries(BUILDS)) {

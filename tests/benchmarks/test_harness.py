@@ -19,7 +19,7 @@ def test_every_call_runs_once_per_round_in_changing_order(monkeypatch: pytest.Mo
     assert len(set(rounds)) > 3
 
 
-def test_speedups_are_taken_within_a_round() -> None:
+def test_a_speedup_compares_timings_of_one_round() -> None:
     base = Timing([8.0, 32.0, 8.0], [4.0, 16.0, 4.0])  # the machine was slow in the second round
     fast = Timing([2.0, 8.0, 4.0], [1.0, 4.0, 2.0])
     assert (fast.summary(base)["ratio"], fast.summary(base)["ratio_cpu"]) == (4, 4)

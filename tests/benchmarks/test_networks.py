@@ -26,7 +26,9 @@ def test_the_networks_are_the_classic_and_the_shipped_one() -> None:
     with ImageGenerator(provider="cpu") as generator:
         expected = generator.generate(label.tolist(), seed=5)
     assert np.abs(images - expected).mean() < 1
-    assert np.abs(images - expected).max() < 72  # int8 rounds activations, which matters at edges
+    assert (
+        np.abs(images - expected).max() < 72
+    )  # int8 rounds activations; errors are largest at edges of strokes
 
 
 @pytest.mark.skipif("CGAN_DATA_DIR" not in os.environ, reason="needs the real MNIST files")

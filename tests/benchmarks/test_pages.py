@@ -25,7 +25,7 @@ from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_training.evaluation.controls import CONTROLS, SHIFTED
 
 CARD = SHIPPED_MODEL.with_suffix(".md")
-PAGES = {"training": training.page, "training-cuda": training.page} | {
+PAGE_TEXTS = {"training": training.page, "training-cuda": training.page} | {
     module.BENCHMARK: lambda record, module=module: module.page(record["rows"])
     for module in (frontier, inference, roofline, scaling, startup)
 }
@@ -38,12 +38,12 @@ TABLES: dict[str, Callable[[Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", PAGE_TEXTS)
 def test_a_page_agrees_with_the_last_record(name: str) -> None:
     record = harness.last_record(name)
     assert record is not None
     page = (harness.PAGES / f"{name}.md").read_text("utf-8")
-    assert page.startswith(PAGES[name](record).strip())
+    assert page.startswith(PAGE_TEXTS[name](record).strip())
     assert page.endswith(f"\n{harness.conditions(record)}\n")
 
 
@@ -72,8 +72,8 @@ def test_a_page_without_its_section_is_rejected(
         fill_pages.fill_page(page)
 
 
-# Where pages state a figure without a mark, because a program or a measurement wrote the line.
-STATEMENTS = {
+# Patterns of figures in generated lines, which have no comment `<!-- figure: NAME -->`.
+FIGURE_PATTERNS = {
     "array-memory": r"in (\d+) MB$|number: \D*(\d+)\D* MB for a million images",
     "installed-size": r"^\| cgan-run .* (\d+) \|$",
     "model-accuracy": r"^\| (?:the model that ships|edge-finish, int8) \|.*? (0\.\d{4}) \|",
@@ -81,18 +81,18 @@ STATEMENTS = {
 }
 
 
-def statements(name: str) -> dict[str, set[str]]:
+def find_figures(name: str) -> dict[str, set[str]]:
     """Return the values that pages state for a figure, by page."""
     found: dict[str, set[str]] = {}
     for page in (*fill_pages.pages_to_fill(), *fill_pages.DOCS.rglob("*.md"), CARD):
-        for match in re.finditer(STATEMENTS[name], page.read_text("utf-8"), re.MULTILINE):
+        for match in re.finditer(FIGURE_PATTERNS[name], page.read_text("utf-8"), re.MULTILINE):
             found.setdefault(page.name, set()).add(next(filter(None, match.groups())))
     return found
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", FIGURE_PATTERNS)
 def test_pages_agree_on_a_figure(name: str) -> None:
-    stated = statements(name)
+    stated = find_figures(name)
     assert stated, "the pattern finds no page"
     assert set().union(*stated.values()) == {fill_pages.FIGURES[name]()}, stated
 

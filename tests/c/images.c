@@ -1,5 +1,5 @@
-/* Write COUNT images of a seed to stdout, with the labels 0, 1, ..., and 0 again after the last:
- * images SEED START COUNT. The exit code is 1 if the API breaks its promises. */
+/* Write COUNT images of a seed to stdout: images SEED START COUNT. The labels cycle through the
+ * classes. The exit code is 1 if a check of the API fails. */
 #include "net.h"
 
 #include <stdio.h>

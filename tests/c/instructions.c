@@ -9,7 +9,7 @@
 
 #define SYSTICK ((volatile uint32_t *)0xe000e010)
 #define IMAGES 100
-#define PAINTED 1048576
+#define STACK_FILL_BYTES 1048576
 
 static __attribute__((noinline)) uint32_t run(void)
 {
@@ -27,13 +27,13 @@ static __attribute__((noinline)) uint32_t run(void)
 
 int main(void)
 {
-    volatile uint8_t *top = (uint8_t *)__builtin_frame_address(0) - 64, *low = top - PAINTED;
+    volatile uint8_t *top = (uint8_t *)__builtin_frame_address(0) - 64, *low = top - STACK_FILL_BYTES;
     volatile uint8_t *each;
     uint32_t ticks;
     for (each = low; each < top; each++) {
         *each = 0xa5;
     }
-    SYSTICK[1] = 0xffffff; /* the value that it starts again from */
+    SYSTICK[1] = 0xffffff; /* reload value */
     SYSTICK[0] = 5; /* enabled, with the processor's clock */
     ticks = run();
     for (each = low; *each == 0xa5; each++) {

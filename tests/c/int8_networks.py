@@ -1,4 +1,4 @@
-"""Untrained int8 networks of many shapes, as files that need no model contract."""
+"""Untrained int8 networks of many shapes, as ONNX files without the contract's metadata."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +28,7 @@ Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Network:
+class Int8File:
     """An int8 ONNX file."""
 
     content: bytes
@@ -36,7 +36,7 @@ class Network:
     classes: int
 
     def generate(self, seed: int, start: int, count: int) -> Images:
-        """Generate images with ONNX Runtime; the labels are 0, 1, ..., and 0 again."""
+        """Generate images with ONNX Runtime; the labels cycle through the classes."""
         session = onnxruntime.InferenceSession(self.content, providers=["CPUExecutionProvider"])
         label = np.arange(count) % self.classes
         parts = []
@@ -76,7 +76,7 @@ class Network:
 
 def untrained(
     settings: GeneratorSettings, noise_dim: int, classes: int, image_shape: ImageShape
-) -> Network:
+) -> Int8File:
     """Return an untrained generator with large biases and with images of a high contrast."""
     generator = untrained_generator(settings, noise_dim, classes, image_shape, contrast=6)
     module = RewrittenGenerator(generator).eval()
@@ -86,7 +86,7 @@ def untrained(
             assert layer.bias is not None
             layer.bias += torch.empty_like(layer.bias).uniform_(-0.5, 0.5)
     content = export_to_int8_onnx(quantize(module)).SerializeToString()
-    return Network(content, noise_dim, classes)
+    return Int8File(content, noise_dim, classes)
 
 
 # Settings, length of the noise, classes, image shape
@@ -112,8 +112,8 @@ NETWORKS = ["shipped", *UNTRAINED]
 
 
 @cache
-def make_network(kind: str) -> Network:
+def make_network(kind: str) -> Int8File:
     """Return one of NETWORKS."""
     if kind == "shipped":
-        return Network(SHIPPED_MODEL.read_bytes(), noise_dim=64, classes=10)
+        return Int8File(SHIPPED_MODEL.read_bytes(), noise_dim=64, classes=10)
     return untrained(*UNTRAINED[kind])

@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from int8_networks import Network
+from int8_networks import Int8File
 
 from cgan_export.targets.c.source import write_c
 from cgan_runtime import CganError, ImageGenerator
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 HERE = Path(__file__).parent
-SEED, START = 2**64 - 1, 2**62 - 5_000
+SEED, START = 2**64 - 1, 2**62 - 100  # after 100 images, the noise counter exceeds 64 bits
 MICROCONTROLLERS = {"cortex-m0plus": "mps2-an385", "cortex-m3": "mps2-an385"}
 MICROCONTROLLERS |= {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"}
 HOSTED = {
@@ -45,14 +45,14 @@ def run(command: Sequence[object]) -> bytes:
 
 
 def missing(*programs: str) -> bool:
-    """Tell whether a program is not installed, and print which one."""
+    """Return whether a program is missing, and print its name."""
     absent = [each for each in programs if each and shutil.which(each) is None]
     for each in absent:
         print(f"left out: {each} is not installed")
     return bool(absent)
 
 
-def microcontroller(source: Path, network: Network, processor: str, images: int) -> list[str]:
+def microcontroller(source: Path, network: Int8File, processor: str, images: int) -> list[str]:
     """Return a row: code, constants, static RAM, stack, instructions, equal images."""
     folder, board = source.parent, MICROCONTROLLERS[processor]
     compiler = ["arm-none-eabi-gcc", "-mthumb", f"-mcpu={processor}", "-O2", "-std=c99"]
@@ -78,7 +78,7 @@ def microcontroller(source: Path, network: Network, processor: str, images: int)
     return [processor, *(f"{each:,}" for each in figures)]
 
 
-def equal_images(content: bytes, network: Network, count: int) -> int:
+def equal_images(content: bytes, network: Int8File, count: int) -> int:
     """Return how many images equal those of ONNX Runtime."""
     expected = network.generate(SEED, START, count).reshape(count, -1)
     images = np.frombuffer(content, np.uint8).reshape(count, -1)
@@ -107,7 +107,7 @@ def main() -> None:
             source = Path(write_c(copy, Path(folder))["c"])
         except CganError as error:
             sys.exit(f"error: {error}".replace(str(Path(folder, "net.onnx")), str(arguments.model)))
-        network = Network(arguments.model.read_bytes(), info.noise_dim, info.classes)
+        network = Int8File(arguments.model.read_bytes(), info.noise_dim, info.classes)
         if not missing("arm-none-eabi-gcc", "qemu-system-arm"):
             few = max(images // 10, 1)
             rows = [microcontroller(source, network, each, few) for each in MICROCONTROLLERS]
@@ -119,7 +119,9 @@ def main() -> None:
                 continue
             program = Path(folder) / "images"
             run([*compiler, "-I", source.parent, "-o", program, HERE / "images.c", source])
-            command = [*[emulator] * bool(emulator), program, str(SEED), str(START), str(images)]
+            command = [program, str(SEED), str(START), str(images)]
+            if emulator:
+                command.insert(0, emulator)
             rows.append([name, f"{equal_images(run(command), network, images):,}"])
         print_table(["processor", f"equal images of {images:,}"], rows)
 

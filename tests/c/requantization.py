@@ -3,9 +3,9 @@
     python tests/c/requantization.py                   # the shipped model, a minute or more
     python tests/c/requantization.py --model my.onnx
 
-A sum of a layer lies between 255 times the sum of its negative weights and 255 times that of its
-positive ones, plus the bias. ONNX Runtime requantizes exactly these sums: they are the biases of a
-QLinearConv whose inputs are zero.
+The sums of a layer's output lie between 255 times the sum of its negative weights and 255 times the
+sum of its positive weights, plus the bias. ONNX Runtime requantizes exactly these sums: they are
+the biases of a QLinearConv whose inputs are zero.
 """
 
 import argparse
@@ -40,7 +40,7 @@ Requantize = Callable[[int, int, int, int], NDArray[np.uint8]]
 
 
 def compile_requantization(model: Path, folder: Path) -> Requantize:
-    """Return a function of an encoded scale, zero point, first sum and count: the C code."""
+    """Compile the C code; return its requantize(scale, zero point, first sum, count)."""
     net = folder / "net.onnx"
     net.write_bytes(model.read_bytes())
     write_c(net, folder)
@@ -61,8 +61,8 @@ def compile_requantization(model: Path, folder: Path) -> Requantize:
 def onnxruntime_requantization() -> Callable[
     [NDArray[np.int32], np.float32, int], NDArray[np.uint8]
 ]:
-    """Return a function of sums, their scale and the zero point: ONNX Runtime."""
-    names = ["x", "one", "none", "w", "scale", "zero_w", "one", "zero", "sums"]
+    """Return requantize(sums, scale, zero point) as ONNX Runtime computes it."""
+    names = ["x", "unit_scale", "zero_x", "w", "scale", "zero_w", "unit_scale", "zero", "sums"]
     types: list[int] = [TensorProto.UINT8, TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8]
     types += [TensorProto.FLOAT, TensorProto.INT8, 0, TensorProto.UINT8, TensorProto.INT32]
     shapes: list[list[int | str]] = [
@@ -92,8 +92,8 @@ def onnxruntime_requantization() -> Callable[
     def requantize(sums: NDArray[np.int32], scale: np.float32, zero: int) -> NDArray[np.uint8]:
         feeds = {
             "x": np.zeros((1, 1, 1, 1), np.uint8),
-            "one": np.float32(1),
-            "none": np.uint8(0),
+            "unit_scale": np.float32(1),
+            "zero_x": np.uint8(0),
             "w": np.zeros((len(sums), 1, 1, 1), np.int8),
             "scale": np.full(len(sums), scale),
             "zero_w": np.zeros(len(sums), np.int8),
@@ -116,7 +116,7 @@ def reachable_sums(layer: Layer, output: int) -> tuple[int, int]:
 
 def compare(model: Path, folder: Path, step: int = 1) -> Iterator[tuple[int, int]]:
     """Yield the number of sums and of differences, for every step-th output of every layer."""
-    ours, theirs = compile_requantization(model, folder), onnxruntime_requantization()
+    c_code, onnx_runtime = compile_requantization(model, folder), onnxruntime_requantization()
     for layer in read_network(model.read_bytes()).layers:
         scales = encoded_scales(layer.scale)
         for output in range(0, len(layer.bias), step):
@@ -124,8 +124,8 @@ def compare(model: Path, folder: Path, step: int = 1) -> Iterator[tuple[int, int
             for first in range(low, high + 1, CHUNK):
                 count = min(CHUNK, high + 1 - first)
                 sums = np.arange(first, first + count, dtype=np.int32)
-                expected = theirs(sums, layer.scale[output], layer.zero_point)
-                actual = ours(int(scales[output]), layer.zero_point, first, count)
+                expected = onnx_runtime(sums, layer.scale[output], layer.zero_point)
+                actual = c_code(int(scales[output]), layer.zero_point, first, count)
                 yield count, int((actual != expected).sum())
 
 

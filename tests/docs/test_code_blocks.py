@@ -2,9 +2,9 @@
 
 Python blocks of a page run in order, in one namespace. Its bash blocks run in order, as one script.
 A block after a comment such as `<!-- not run: needs a GPU -->` does not run. Commands are lines of
-indented and console blocks. Those that only need the shipped model, here digits.onnx, run with at
-most 100 images. Of the others, options, make targets and scripts are checked, and the summary of
-pytest counts them by reason.
+indented and console blocks. A command that needs only the shipped model (digits.onnx) runs with at
+most 100 images. Other commands do not run: a test checks their options, make targets and scripts,
+and is skipped with the reason.
 """
 
 import os

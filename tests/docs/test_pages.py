@@ -1,15 +1,14 @@
-"""The pages agree with the code, and every relative link in them leads somewhere."""
+"""The pages agree with the code, and their relative links are valid."""
 
 import json
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import api_pages
 import pytest
 import recipe_keys
+from commands import Command
 
 from cgan_export.cli.report import report_values
 from cgan_export.export import ExportReport
@@ -44,9 +43,10 @@ def broken_links(page: Path) -> list[str]:
     return broken
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
-    assert not broken_links(page)
+def test_relative_links_lead_to_a_file_and_a_heading() -> None:
+    broken = {str(page.relative_to(ROOT)): broken_links(page) for page in PAGES}
+    assert len(broken) > 50
+    assert {page: links for page, links in broken.items() if links} == {}
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
@@ -55,12 +55,12 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     assert broken_links(page) == ["#two", "no.md#"]
 
 
-def test_the_recipe_keys_are_those_of_the_schema() -> None:
+def test_the_recipe_keys_are_current() -> None:
     assert recipe_keys.PAGE.read_text("utf-8") == recipe_keys.fill_page(), "run docs/recipe_keys.py"
 
 
 @pytest.mark.parametrize("page", api_pages.PAGES, ids=lambda page: page.stem)
-def test_a_page_of_the_reference_is_that_of_the_code(page: Path) -> None:
+def test_the_reference_is_current(page: Path) -> None:
     assert page.read_text("utf-8") == api_pages.fill_page(page), "run docs/api_pages.py"
 
 
@@ -69,7 +69,7 @@ def test_every_recipe_key_has_a_meaning() -> None:
 
 
 def test_the_reference_describes_every_key_of_the_json_reports(
-    call: Callable[..., CompletedProcess[bytes]],
+    call: Command,
 ) -> None:
     report = ExportReport(Path(), "int8", 1, True, 1, 1, 19, 1, 0.5, 1, None, {}, 1.0)
     checked = json.loads(call("cgan-check", "--json").stdout)

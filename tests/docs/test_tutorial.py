@@ -1,4 +1,4 @@
-"""The tutorial: its notebook equals its text; the text and the solutions run."""
+"""The tutorial: its notebook is made from its text; the text and the solutions run."""
 
 import re
 from dataclasses import replace
@@ -62,7 +62,7 @@ def test_the_notebook_and_the_solutions_run_and_show_their_pictures(
     assert shown == len(pictures) == 9
 
 
-def test_the_recipe_gan_is_the_tutorials_without_the_condition() -> None:
+def test_recipe_gan_equals_the_tutorials_recipe_without_conditioning() -> None:
     gan = load_recipe("gan")
     recipe = load_recipe(str(tutorial.FOLDER / "tutorial.toml"))
     assert isinstance(gan.generator, PerceptronGeneratorSettings)

@@ -76,7 +76,9 @@ def test_concurrent_requests_get_the_images_of_their_seeds(port: int) -> None:
         ("/images?label=" + "x" * 20_000, 400, "the model has no class"),
     ],
 )
-def test_a_wrong_request_gets_one_line(port: int, path: str, status: int, text: str) -> None:
+def test_an_invalid_request_gets_a_one_line_error(
+    port: int, path: str, status: int, text: str
+) -> None:
     answer, body = get(port, path)
     assert answer == status
     assert text in body.decode()

@@ -4,8 +4,8 @@
     make test-arm64      # a Cortex-A72, as in a Raspberry Pi 4: the wheel on Debian's Python
     python tests/emulated/processors.py arm64 --model edge.onnx
 
-Generates 1,000 images here and there, with the shipped model or another one, and compares all
-bytes. It needs qemu-user-static. For arm64 it also needs debootstrap and dpkg, and the first run
+The script generates 1,000 images on this processor and on the emulated one, and compares all bytes.
+It needs qemu-user-static. For arm64 it also needs debootstrap and dpkg, and the first run
 downloads about 100 MB from Debian and the package index into .emulated/.
 """
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import openvino
 import pytest
+from model_graphs import infer_and_compare_shapes
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
@@ -93,9 +94,9 @@ def test_the_oldest_supported_onnxruntime_generates_the_same_images(
 @KINDS
 @PRECISIONS
 def test_graph_validation_infers_the_shapes_that_onnx_infers(
-    exported: Exported, kind: str, precision: str, shapes_of: Callable[[bytes], object]
+    exported: Exported, kind: str, precision: str
 ) -> None:
-    shapes_of(exported[kind, precision].read_bytes())
+    infer_and_compare_shapes(exported[kind, precision].read_bytes())
 
 
 def generate(generator: ImageGenerator) -> NDArray[np.int64]:

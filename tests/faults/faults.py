@@ -1,8 +1,8 @@
-"""Make every file operation of every command fail, in every way.
+"""Make every file operation of every command fail, once for each kind of fault.
 
     python tests/faults/faults.py                              # everything: an hour
     python tests/faults/faults.py "cgan-train" --kind kill     # one command, one kind of fault
-    python tests/faults/faults.py --every 10                   # every tenth operation
+    python tests/faults/faults.py --at-most 10                 # ten operations of each command
 
 Each fault runs in its own process, forked from one that has imported everything. Afterwards every
 file must be unchanged or a complete new one, an error must be one line, and only a killed process
@@ -11,6 +11,7 @@ may leave a .part or .lock file.
 
 import argparse
 import json
+import math
 import os
 import resource
 import shutil
@@ -24,7 +25,7 @@ from typing import Any
 
 import scenarios
 from inject import KINDS, Injector
-from scenarios import OLD, Scenario, WrongError
+from scenarios import OLD, CheckFailedError, Scenario
 
 MAX_SECONDS = 300  # of a command
 TERMINATED = 143
@@ -36,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("scenario", nargs="*")
     parser.add_argument("--kind", choices=KINDS, action="append")
-    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--at-most", type=int, default=sys.maxsize, metavar="OPERATIONS")
     parser.add_argument("--summary", type=Path, help="write the counts to this file as JSON")
     options = parser.parse_args()
     start = time.perf_counter()
@@ -49,8 +50,8 @@ def main() -> None:
         counts: dict[str, Any] = {}
         wrong: list[str] = []
         for key, scenario in chosen.items():
-            if scenario.skip is not None:
-                scenario.skip(folder)
+            if scenario.patch_slow_part is not None:
+                scenario.patch_slow_part(folder)
             counts[key] = inject_all(key, scenario, folder, options, wrong)
             print(f"{key}: {counts[key]}", file=sys.stderr, flush=True)
     summary = {
@@ -70,7 +71,7 @@ def main() -> None:
 def inject_all(
     name: str, scenario: Scenario, folder: Path, options: argparse.Namespace, wrong: list[str]
 ) -> dict[str, Any]:
-    """Make each operation of a scenario fail in each way; append what is wrong."""
+    """Make the operations of a scenario fail in each way; append what is wrong."""
     work = folder / "work"
     fill(work, scenario)
     code, stderr = run_in_child(scenario, folder, "kill", None)
@@ -78,15 +79,16 @@ def inject_all(
         sys.exit(f"error: {name} exits with {code} without a fault: {stderr}")
     operations = json.loads((folder / "operations").read_text())
     faults: Counter[str] = Counter()
+    step = math.ceil(len(operations) / options.at_most)
     for kind in options.kind or KINDS:
-        for number in range(0, len(operations), options.every):
+        for number in range(0, len(operations), step):
             before = fill(work, scenario)
             code, stderr = run_in_child(scenario, folder, kind, number)
             faults[kind] += 1
             try:
                 check_exit(kind, code, stderr)
                 check_files(work, before, kind)
-            except WrongError as error:
+            except CheckFailedError as error:
                 wrong.append(f"{name}, {kind} at {number} ({operations[number]}): {error}")
     shutil.rmtree(work)
     return {"operations": len(operations), "faults": dict(faults)}
@@ -112,7 +114,7 @@ def read_files(work: Path) -> dict[str, bytes]:
 def run_in_child(
     scenario: Scenario, folder: Path, kind: str, number: int | None
 ) -> tuple[int, str]:
-    """Run a scenario in a child; return its exit code, negative for a signal, and its stderr."""
+    """Run a scenario in a forked child; return its exit code (negative: a signal) and stderr."""
     child = os.fork()
     if not child:
         run(scenario, folder, kind, number)
@@ -147,38 +149,38 @@ def run(scenario: Scenario, folder: Path, kind: str, number: int | None) -> None
 
 
 def check_exit(kind: str, code: int, stderr: str) -> None:
-    """Raise WrongError if the exit code or the error message does not match the fault."""
+    """Raise CheckFailedError if the exit code or the error message does not match the fault."""
     message = f"it exits with {code} and prints {stderr[-500:]!r}"
     if kind in ("kill", "half"):
         if code != -signal.SIGKILL:
-            raise WrongError(message)
+            raise CheckFailedError(message)
         return
     errors = [line for line in stderr.splitlines() if line.startswith("error: ")]
     if code not in (0, TERMINATED if kind == "term" else 1) or len(errors) != bool(code):
-        raise WrongError(message)
+        raise CheckFailedError(message)
     if "Traceback" in stderr or "Warning" in stderr:
-        raise WrongError(message)
+        raise CheckFailedError(message)
 
 
 def check_files(work: Path, before: dict[str, bytes], kind: str) -> None:
-    """Raise WrongError unless every file is unchanged or complete and the run can be resumed."""
+    """Raise CheckFailedError if a file is incomplete or missing, or a run cannot be resumed."""
     from cgan_training.run.checkpoint import load_checkpoint
 
     after = read_files(work)
     parts = {name for name in after if name.endswith((".part", ".lock"))}
     if parts and kind not in ("kill", "half", "read-only"):
-        raise WrongError(f"it leaves {sorted(parts)}")
+        raise CheckFailedError(f"it leaves {sorted(parts)}")
     for name in after.keys() - parts:
         if before.get(name) != after[name]:
             scenarios.check_complete(work / name)
     for name in before.keys() - after.keys():
         if not name.endswith(("checkpoint.pt", "checkpoint-previous.pt")):
-            raise WrongError(f"{name} is missing")
+            raise CheckFailedError(f"{name} is missing")
     if any(name.startswith("run/checkpoint") for name in {**before, **after}):
         try:
             load_checkpoint(work / "run")
         except Exception as error:
-            raise WrongError(f"the run cannot be resumed: {error}") from error
+            raise CheckFailedError(f"the run cannot be resumed: {error}") from error
 
 
 if __name__ == "__main__":

@@ -66,16 +66,19 @@ class Injector:
             return
         if number > self._number and self._kind not in PERSISTENT:
             return
+        self._fail(name, write_half)
+
+    def _fail(self, name: str, write_half: Callable[[], Any] | None) -> None:
         if self._kind == "term":
             os.kill(os.getpid(), signal.SIGTERM)
             return
         if self._kind in ("half", "full") and write_half is not None:
             write_half()
-        if self._kind not in ERRNOS:
+        if self._kind in ("kill", "half"):
             os.kill(os.getpid(), signal.SIGKILL)
-        # Files can still be removed from a full or broken disk.
-        elif name not in ("unlink", "remove") or self._kind == "read-only":
-            raise OSError(ERRNOS[self._kind], os.strerror(ERRNOS[self._kind]))
+        if name in ("unlink", "remove") and self._kind != "read-only":
+            return  # files can still be removed from a full or broken disk
+        raise OSError(ERRNOS[self._kind], os.strerror(ERRNOS[self._kind]))
 
 
 class _CountedFile:

@@ -33,8 +33,8 @@ loss = { kind = "logistic" }
 """
 
 
-class WrongError(Exception):
-    """A file is neither unchanged nor a complete new one, or a command fails in a wrong way."""
+class CheckFailedError(Exception):
+    """A file is incomplete, or a command's exit code or message is wrong."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ class Scenario:
     arguments: tuple[str, ...]
     run: Path | None = None  # copied to the working folder, as "run"
     outputs: tuple[str, ...] = ()  # files with the content OLD
-    skip: Callable[[Path], object] | None = None  # replaces a slow part that writes no files
+    patch_slow_part: Callable[[Path], object] | None = (
+        None  # replaces a slow part that writes no files
+    )
 
 
 def scenarios(prepared: Path) -> dict[str, Scenario]:
@@ -64,10 +66,10 @@ def scenarios(prepared: Path) -> dict[str, Scenario]:
         "cgan-run to .png": Scenario(run.command, (*images, "a.png"), outputs=("a.png",)),
         "cgan-run to .npy": Scenario(run.command, (*images, "a.npy"), outputs=("a.npy",)),
         "cgan-export --card": Scenario(
-            export.command, card, finished, ("a.onnx", "a.md", "a.png"), skip_tracing
+            export.command, card, finished, ("a.onnx", "a.md", "a.png"), cache_trace
         ),
         "cgan-eval --output": Scenario(
-            evaluate.command, evaluation, finished, skip=skip_evaluation
+            evaluate.command, evaluation, finished, patch_slow_part=cache_evaluation
         ),
         "cgan-train": Scenario(train.command, (*recipe, "--run-dir", "run", "--keep-every", "1")),
         "cgan-train --resume": Scenario(train.command, resume, unfinished),
@@ -98,7 +100,7 @@ def prepare(folder: Path) -> None:
         train(recipe, dataset, folder / name, device=torch.device("cpu"), options=options)
 
 
-def skip_tracing(prepared: Path) -> None:
+def cache_trace(prepared: Path) -> None:
     """Trace the generator once, for every cgan-export."""
     from cgan_export import export
     from cgan_export.tracing.networks import RewrittenGenerator
@@ -110,7 +112,7 @@ def skip_tracing(prepared: Path) -> None:
     vars(export)["export_to_onnx"] = lambda *_: copy.deepcopy(graph)
 
 
-def skip_evaluation(prepared: Path) -> None:
+def cache_evaluation(prepared: Path) -> None:
     """Evaluate the run once, for every cgan-eval. It still writes the classifier."""
     from cgan_export.evaluation import evaluator
     from cgan_export.evaluation.datasets import load_evaluation_data
@@ -136,14 +138,14 @@ def skip_evaluation(prepared: Path) -> None:
 
 
 def check_complete(path: Path) -> None:
-    """Raise WrongError if a file lacks its expected end or cannot be read."""
+    """Raise CheckFailedError if a file lacks its expected end or cannot be read."""
     content = path.read_bytes()
     if content and not content.endswith(ENDINGS.get(path.suffix, b"")):
-        raise WrongError(f"{path} is incomplete: it ends with {content[-20:]!r}")
+        raise CheckFailedError(f"{path} is incomplete: it ends with {content[-20:]!r}")
     try:
         READERS[path.suffix](path)
     except Exception as error:
-        raise WrongError(f"{path} is incomplete: {type(error).__name__}: {error}") from error
+        raise CheckFailedError(f"{path} is incomplete: {type(error).__name__}: {error}") from error
 
 
 def _read_picture(path: Path) -> None:

@@ -3,9 +3,9 @@
     python tests/load/load.py                           # ten minutes
     python tests/load/load.py --minutes 1 --threads 64
 
-Four scenarios: 16 threads share one generator; a signal handler and forked processes use the
-generator that the main thread and others use; 64 commands run at once; and commands run with little
-memory. The counts are printed as JSON. The exit code is 1 if anything was wrong.
+Four scenarios: 16 threads share one generator; a signal handler, forked processes and threads use
+one generator; 64 commands run at once; and commands run with little memory. The counts are printed
+as JSON. The exit code is 1 if anything was wrong.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SIGNAL_SHARE = 0.2  # of the time that the threads take
 CHILD_CALLS = 4
 KINDS_OF_CALLERS = 4  # main thread, other threads, signal handler, child
 DEADLOCK_SECONDS = 180  # a longer call counts as a deadlock
-WARM_UP = 0.25  # share of the time in which memory may grow: each thread meets the largest batch
+WARM_UP = 0.25  # share of the time in which memory may grow, as each thread meets a large batch
 MAX_GROWTH = 32  # megabytes, after the warm-up
 MEGABYTE = 2**20
 MIN_LIMIT, MAX_LIMIT = 64, 512  # megabytes of address space
@@ -83,7 +83,7 @@ def make_call(source: random.Random, kind: int) -> Call:
             ],
         ),
         Call(
-            "two seeds in turns",
+            "alternating seeds",
             2 * len(labels),
             lambda model: [
                 model.generate(label, seed=each, start=index)

@@ -2,8 +2,8 @@
 
     python tests/measure/coverage_report.py     # after coverage run and combine
 
-Writes line and branch coverage by package to docs/reliability/coverage.json, with the files that
-miss most. The exit code is 1 if a package is below 95 %.
+Writes line and branch coverage by package to docs/reliability/coverage.json, and names the files
+with the most missed lines. The exit code is 1 if a package is below 95 %.
 """
 
 import json

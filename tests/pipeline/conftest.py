@@ -38,7 +38,7 @@ class Result:
 def run(tmp_path: Path) -> Callable[..., Result]:
     """Run a command as a subprocess in tmp_path: run("cgan-run", "--digit", "9").
 
-    Options: `env` changes variables or (None) removes them, `file_size` limits the size of files.
+    Options: `env` changes variables or (None) removes them; `file_size` limits each file's bytes.
     """
 
     def start(
@@ -64,13 +64,13 @@ def run(tmp_path: Path) -> Callable[..., Result]:
 
 @pytest.fixture
 def with_mount() -> Callable[[str], tuple[str, ...]]:
-    """Return the words that run a command in a mount namespace of its own, after a mount."""
+    """Return the prefix of a command line that runs it in a new namespace with this mount."""
 
-    def words(mount: str) -> tuple[str, ...]:
+    def prefix(mount: str) -> tuple[str, ...]:
         user = ["--map-root-user"] if os.getuid() else []
-        start = ("unshare", "--mount", *user, "sh", "-c", f'{mount} || exit 99; exec "$@"', "sh")
-        if subprocess.run([*start, "true"], capture_output=True, check=False).returncode:
+        words = ("unshare", "--mount", *user, "sh", "-c", f'{mount} || exit 99; exec "$@"', "sh")
+        if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
             pytest.skip("this system allows no mounts")
-        return start
+        return words
 
-    return words
+    return prefix

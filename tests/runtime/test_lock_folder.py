@@ -1,3 +1,5 @@
+"""The lock of a folder."""
+
 import sys
 import threading
 from contextlib import suppress
@@ -11,16 +13,16 @@ from cgan_runtime.files import lock_folder
 
 def test_at_most_one_holder_has_the_lock_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / ".lock").touch()  # a process that was killed leaves it
-    holders, most, held = 0, 0, 0
+    holders, max_holders, acquisitions = 0, 0, 0
     counter = threading.Lock()
 
     def work() -> None:
-        nonlocal holders, most, held
+        nonlocal holders, max_holders, acquisitions
         for _ in range(300):
             with suppress(OutputError), lock_folder(tmp_path, "in use"):
                 with counter:
-                    holders, held = holders + 1, held + 1
-                    most = max(most, holders)
+                    holders, acquisitions = holders + 1, acquisitions + 1
+                    max_holders = max(max_holders, holders)
                 with counter:
                     holders -= 1
 
@@ -29,8 +31,8 @@ def test_at_most_one_holder_has_the_lock_of_a_folder(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == 1
-    assert held > 10
+    assert max_holders == 1
+    assert acquisitions > 10
     assert not list(tmp_path.iterdir())
 
 

@@ -41,7 +41,7 @@ def philox(counter: int, key: tuple[int, int]) -> list[int]:
 
 
 def expected_steps(seed: int, index: int, noise_dim: int) -> list[int]:
-    """The noise of an image in steps of 1/32."""
+    """The noise of an image as integers, in units of 1/32."""
     below = [round(2**16 * NormalDist().cdf((step + 0.5) / 32)) for step in range(-127, 127)]
     block = math.ceil(noise_dim / 16)
     steps: list[int] = []
@@ -169,7 +169,7 @@ def test_noise_table_equals_the_thresholds_for_all_16_bit_numbers() -> None:
 def test_smallest_and_largest_word_give_the_limits(
     monkeypatch: pytest.MonkeyPatch, word: int, value: float
 ) -> None:
-    """These words are too rare to wait for."""
+    """Random inputs reach these words too rarely for a test."""
 
     def constant(_seed: int, _counter: int, counters: int) -> NDArray[np.uint64]:
         return np.full(4 * counters, word, "<u8")

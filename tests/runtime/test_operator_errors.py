@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from model_graphs import add_node, error_after, read, zeros
+from model_graphs import add_node, error_after, load_graph, zeros
 from onnx import TensorProto
 
 from cgan_runtime.model_file.contract import LABEL, NOISE
@@ -15,24 +15,20 @@ from cgan_runtime.model_file.contract import LABEL, NOISE
 
 @pytest.fixture
 def model(tiny_model: Path) -> onnx.ModelProto:
-    return read(tiny_model)
+    return load_graph(tiny_model)
 
 
 @pytest.mark.parametrize(
     ("operator", "inputs", "attributes"),
     [
         ("Add", [zeros(2), zeros(3)], {}),
-        ("Cast", [NOISE], {}),
-        ("Cast", [NOISE], {"to": TensorProto.STRING}),
         ("Conv", [NOISE, zeros(1, 1, 1, 1)], {}),
-        ("Conv", [zeros(1, 1, 4, 4), zeros(1, 1, 5, 5)], {"auto_pad": "SAME_UPPER"}),
         ("Conv", [zeros(1, 1, 4, 4), zeros(1, 2, 3, 3)], {}),
         ("Conv", [zeros(1, 2, 4, 4), zeros(1, 1, 3, 3)], {"group": 2}),
         ("Conv", [zeros(1, 1, 4, 4), zeros(1, 1, 3, 3)], {"group": 0}),
         ("Conv", [zeros(1, 1, 4, 4), zeros(1, 1, 3, 3)], {"pads": [0, 0, 0, 2**40]}),
         ("Conv", [zeros(1, 1, 4, 4), zeros(1, 1, 3, 3)], {"pads": [-1, 0, 0, 0]}),
         ("Conv", [zeros(1, 1, 4, 4), zeros(1, 1, 3, 3)], {"pads": [1, 1]}),
-        ("Conv", [zeros(1, 1, 4, 4), zeros(1, 1, 3, 3)], {"pads": 1}),
         ("Conv", [zeros(1, 1, 4, 4), zeros(1, 1, 3, 3)], {"strides": [0, 1]}),
         ("Conv", [zeros(1, 1, 4, 4), zeros(1, 1, 3, 3)], {"dilations": [1, -1]}),
         ("Conv", [zeros(1, 1, 4, 4), zeros(1, 1, 3, 3)], {"kernel_shape": [2, 2]}),
@@ -40,11 +36,8 @@ def model(tiny_model: Path) -> onnx.ModelProto:
         ("Conv", [zeros(1, 1, 4, 4, 4), zeros(1, 1, 3, 3)], {}),
         ("ConvTranspose", [zeros(1, 2, 4, 4), zeros(3, 1, 3, 3)], {}),
         ("ConvTranspose", [zeros(1, 1, 4, 4), zeros(1, 1, 3, 3)], {"output_padding": [1, 1]}),
-        ("ConvTranspose", [zeros(1, 1, 1, 1), zeros(1, 1, 3, 3)], {"pads": [2, 2, 2, 2]}),
         ("DepthToSpace", [zeros(1, 8, 2, 2)], {"blocksize": 3}),
         ("DepthToSpace", [zeros(1, 8, 2, 2)], {"blocksize": 0}),
-        ("DepthToSpace", [zeros(1, 8, 2, 2)], {"blocksize": 2, "mode": "DRC"}),
-        ("DepthToSpace", [zeros(1, 8, 2, 2)], {}),
         ("BatchNormalization", [zeros(1, 2, 3), *[zeros(3)] * 4], {}),
         ("Col2Im", [zeros(1, 4, 9), np.array([4, 4]), np.array([2, 2])], {"strides": [2, 2]}),
         ("Concat", [zeros(2, 3), zeros(2, 2)], {"axis": 0}),
@@ -68,7 +61,6 @@ def model(tiny_model: Path) -> onnx.ModelProto:
         ("MaxPool", [zeros(1, 1, 4, 4)], {"kernel_shape": [5, 1]}),
         ("MaxPool", [zeros(1, 1, 4, 4)], {}),
         ("Mul", [zeros(1, 2), zeros(3, 3)], {}),
-        ("OneHot", [LABEL, np.int64(0), zeros(2)], {}),
         ("Pad", [zeros(2, 3), np.array([0, 0, -2, 0])], {}),
         ("Pad", [zeros(2, 3), np.array([0, 3, 0, 0])], {"mode": "reflect"}),
         ("Pad", [zeros(2, 3), np.array([0, 0, 0])], {}),
@@ -80,8 +72,6 @@ def model(tiny_model: Path) -> onnx.ModelProto:
         ("Resize", [zeros(1, 1, 2, 2), "", np.zeros(4, np.float32)], {}),
         ("Resize", [zeros(1, 1, 2, 2), "", np.full(4, np.nan, np.float32)], {}),
         ("Resize", [zeros(1, 1, 2, 2), "", np.full(4, np.inf, np.float32)], {}),
-        ("Resize", [zeros(1, 1, 2, 2), "", np.ones(4, np.float32)], {"mode": "area"}),
-        ("Reshape", [zeros(4), NOISE], {}),
         ("Reshape", [zeros(4), np.array([3])], {}),
         ("Reshape", [zeros(4), np.array([2])], {}),
         ("Reshape", [zeros(4), np.array([-1, -1])], {}),
@@ -89,7 +79,6 @@ def model(tiny_model: Path) -> onnx.ModelProto:
         ("Reshape", [zeros(4), np.array([-1, 3])], {}),
         ("Reshape", [zeros(4), np.array([4, 0])], {}),
         ("Reshape", [zeros(4), np.array([0])], {"allowzero": 1}),
-        ("Slice", [zeros(4), np.array([2]), np.array([1])], {}),
         ("Slice", [zeros(4), np.array([0]), np.array([4]), np.array([0]), np.array([0])], {}),
         ("Slice", [zeros(4), np.array([0, 0]), np.array([4, 4]), np.array([0, 0])], {}),
         ("Split", [zeros(4)], {}),
@@ -99,15 +88,13 @@ def model(tiny_model: Path) -> onnx.ModelProto:
         ("Tile", [zeros(2, 1), np.array([2])], {}),
         ("Transpose", [zeros(2, 3)], {"perm": [0, 0]}),
         ("Transpose", [zeros(2, 3)], {"perm": [0, 1, 2]}),
-        ("Transpose", [zeros(2, 3)], {}),
     ],
 )
 def test_operator_inputs_that_do_not_fit_are_rejected(
     model: onnx.ModelProto, operator: str, inputs: list[Any], attributes: dict[str, Any]
 ) -> None:
     message = error_after(model, lambda it: add_node(it, operator, *inputs, **attributes))
-    reasons = "incompatible|without attribute|a wrong value|of type float"
-    assert re.search(rf"{operator}.* ({reasons})|of shape \[", message)
+    assert re.search(rf"of {operator}, which computes 'output\d+', are incompatible", message)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +139,41 @@ def test_shape_that_depends_on_values_is_rejected(
         ("QuantizeLinear", [NOISE, zeros(6), np.uint8(0)], {}, "incompatible"),
         ("Concat", [], {"axis": 0}, "with 0 inputs"),
         ("Where", [NOISE, NOISE, NOISE], {}, "an input of type float"),
+        (
+            "Conv",
+            [zeros(1, 1, 4, 4), zeros(1, 1, 5, 5)],
+            {"auto_pad": "SAME_UPPER"},
+            "attribute 'auto_pad' has a wrong value",
+        ),
+        (
+            "Conv",
+            [zeros(1, 1, 4, 4), zeros(1, 1, 3, 3)],
+            {"pads": 1},
+            "attribute 'pads' has a wrong value",
+        ),
+        (
+            "ConvTranspose",
+            [zeros(1, 1, 1, 1), zeros(1, 1, 3, 3)],
+            {"pads": [2, 2, 2, 2]},
+            "of shape [1, 1, -1, -1]",
+        ),
+        (
+            "DepthToSpace",
+            [zeros(1, 8, 2, 2)],
+            {"blocksize": 2, "mode": "DRC"},
+            "attribute 'mode' has a wrong value",
+        ),
+        ("DepthToSpace", [zeros(1, 8, 2, 2)], {}, "without attribute 'blocksize'"),
+        ("OneHot", [LABEL, np.int64(0), zeros(2)], {}, "of shape [1, 0]"),
+        (
+            "Resize",
+            [zeros(1, 1, 2, 2), "", np.ones(4, np.float32)],
+            {"mode": "area"},
+            "attribute 'mode' has a wrong value",
+        ),
+        ("Reshape", [zeros(4), NOISE], {}, "an input of type float"),
+        ("Slice", [zeros(4), np.array([2]), np.array([1])], {}, "of shape [0]"),
+        ("Transpose", [zeros(2, 3)], {}, "without attribute 'perm'"),
     ],
 )
 def test_types_and_attributes_that_onnxruntime_would_reject_are_rejected(

@@ -1,3 +1,5 @@
+"""PNG files."""
+
 from io import BytesIO
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The reader of protobuf messages."""
+
 from contextlib import suppress
 from typing import Any
 

@@ -1,7 +1,6 @@
 """One thread for small batches, all threads for large ones."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,14 +65,6 @@ def test_both_sessions_generate_the_same_images() -> None:
             labels = [index % 10 for index in range(count)]
             expected = one.generate(labels, seed=3)
             np.testing.assert_array_equal(two.generate(labels, seed=3), expected)
-
-
-def test_file_can_be_deleted_after_loading(tmp_path: Path, model: bytes) -> None:
-    path = tmp_path / "m.onnx"
-    path.write_bytes(model)
-    with ImageGenerator(path, "cpu", threads=2) as generator:
-        path.unlink()
-        assert generator.generate(7, seed=1).shape == (1, 1, 28, 28)
 
 
 def test_forked_process_cannot_use_the_parents_device(monkeypatch: pytest.MonkeyPatch) -> None:

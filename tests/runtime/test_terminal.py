@@ -1,3 +1,5 @@
+"""Progress bars on a terminal."""
+
 import sys
 from io import StringIO
 

@@ -14,7 +14,7 @@ from cgan_runtime.thread_limit import startable_threads
 
 STACK = 2**28  # bytes of the stack of each thread
 NO_USER = 65533  # has no processes
-# Each lets two threads start. onnxruntime would hang when it starts the third.
+# Each limit allows two threads. Without the check, onnxruntime hangs at the third.
 LIMITS = {
     "processes": f"""
 resource.setrlimit(resource.RLIMIT_NPROC, (3, 3))
@@ -112,7 +112,7 @@ def test_error_of_the_caller_passes_through(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_generator_opens_while_the_interpreter_exits(tiny_model: Path) -> None:
-    """Python 3.12 and newer start no thread then."""
+    """Python 3.12 and newer start no threads in an atexit handler."""
     code = f"""
 import atexit, logging
 from cgan_runtime import ImageGenerator

@@ -1,3 +1,5 @@
+"""The number of threads that are available."""
+
 import errno
 import math
 import os

@@ -1,3 +1,5 @@
+"""The writers of images: arrays, pictures, folders and IDX files."""
+
 import gzip
 from collections.abc import Iterator
 from contextlib import suppress

@@ -2,7 +2,7 @@
 
 python tests/supply/lock.py        # make lock; needs uv and an index
 
-torch and torchvision are left out, because CI may take them from other places than the index: their
+torch and torchvision are left out, because CI may install them from another index: their
 builds for the CPU have the same versions, but other files and other dependencies.
 """
 
@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import tomllib
+from supply_table import ROOT, read_pyproject
 
-ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
 EXTRAS = ("cpu", "tensorboard")  # of `make setup`
 TOOLS = (
@@ -30,13 +29,13 @@ def requirements() -> list[str]:
     """Return what `make setup` installs from the index, directly."""
     found = {*TOOLS}
     for folder in ("runtime", "training", "export"):
-        project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+        project = read_pyproject(ROOT / folder)[1]["project"]
         extras = project.get("optional-dependencies", {})
         found |= {
             *project["dependencies"],
             *(each for key in EXTRAS for each in extras.get(key, ())),
         }
-    found |= {*tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["dev"]}
+    found |= {*read_pyproject(ROOT)[1]["dependency-groups"]["dev"]}
     return sorted(each for each in found if not each.startswith("cgan-"))
 
 

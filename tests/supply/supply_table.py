@@ -11,10 +11,14 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import tomllib
 from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "supply.md"
@@ -29,14 +33,20 @@ class Row(NamedTuple):
     reason: str
 
 
+def read_pyproject(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Return the text of a folder's pyproject.toml and its values."""
+    text = (folder / "pyproject.toml").read_text()
+    return text, tomllib.loads(text)
+
+
 def rows(stage: str) -> Iterator[Row]:
     """Yield a distribution's dependencies on other projects, with the comments beside them.
 
     Raises:
         SystemExit: a dependency has no comment.
     """
-    text = (ROOT / stage / "pyproject.toml").read_text()
-    project = tomllib.loads(text)["project"]
+    text, values = read_pyproject(ROOT / stage)
+    project = values["project"]
     groups = {"": project["dependencies"], **project.get("optional-dependencies", {})}
     for extra, line in ((extra, line) for extra, lines in groups.items() for line in lines):
         comment = re.search(rf'"{re.escape(line)}"[\],]*\s*# *(.+)', text)

@@ -42,7 +42,7 @@ def test_the_readme_states_the_size_of_the_wheel(wheel: Path) -> None:
 
 def test_the_lock_has_the_versions_of_the_constraints() -> None:
     locked = dict(re.findall(r"^([\w-]+)==(\S+)", lock.LOCK.read_text(), re.MULTILINE))
-    lines = (lock.ROOT / "constraints.txt").read_text().splitlines()
+    lines = (supply_table.ROOT / "constraints.txt").read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if "==" in line)
     expected = {name: version for name, version in pinned.items() if name in locked}
     assert {name: locked[name] for name in expected} == expected, "run make lock"

@@ -1,10 +1,10 @@
-"""Write sound and hostile model files, with what cgan_runtime says about each.
+"""Write valid and hostile model files, with the error message of cgan_runtime about each.
 
     python tests/web/corpus.py FOLDER MUTANTS
 
 The files are those that the runtime's tests of validation and contract read, and MUTANTS mutants of
-two models. FOLDER/cases.json lists them with their verdicts: an error message, or "" for a sound
-file. The web page must come to the same verdicts.
+two models. FOLDER/cases.json lists them with the expected error message, or "" for a valid file.
+The web page must report equal messages.
 """
 
 import json
@@ -38,14 +38,14 @@ class Corpus:
         self._seen: set[str] = set()
 
     def add_file(self, content: bytes, kind: str) -> None:
-        """Add a file and its verdict, once."""
+        """Add a file and its error message, once."""
         name = sha256(content).hexdigest()[:16]
         if name in self._seen or not 0 < len(content) <= MAX_BYTES:
             return
         self._seen.add(name)
         (self.folder / name).write_bytes(content)
-        verdict, max_batch = verdict_of(content)
-        case = {"kind": kind, "file": name, "verdict": verdict, "maxBatch": max_batch}
+        message, max_batch = error_of_file(content)
+        case = {"kind": kind, "file": name, "error": message, "maxBatch": max_batch}
         self.cases.append(case)
 
     def validate(self, content: bytes, source: str) -> graph_validation.ValidModel:
@@ -61,17 +61,17 @@ class Corpus:
         source: str,
     ) -> contract.ModelInfo:
         """Read metadata and record them."""
-        verdict = ""
+        message = ""
         try:
             return read_info(metadata, inputs, outputs, source)
         except ModelError as error:
-            verdict = str(error)
+            message = str(error)
             raise
         finally:
             if contract.MAX_GOLDEN_BYTES == 2**26:  # otherwise a test has changed it
                 case: dict[str, Any] = {"kind": "metadata"}
                 case |= {"inputs": list(map(_plain, inputs)), "outputs": list(map(_plain, outputs))}
-                case |= {"metadata": dict(metadata), "source": source, "verdict": verdict}
+                case |= {"metadata": dict(metadata), "source": source, "error": message}
                 self.cases.append(case)
 
 
@@ -79,7 +79,7 @@ def _plain(spec: contract.TensorSpec) -> list[Any]:
     return [spec.name, spec.type, list(spec.shape)]
 
 
-def verdict_of(content: bytes) -> tuple[str, int]:
+def error_of_file(content: bytes) -> tuple[str, int]:
     """Return the error message for a file, or an empty text and the number of images of a run."""
     try:
         _, max_batch = validate_model(content, "m.onnx")
@@ -101,12 +101,12 @@ def main() -> None:
     contract.read_info = corpus.read
     options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     if pytest.main([*options, *map(str, TESTS)]):
-        sys.exit("error: the runtime's tests fail; mend them first")
+        sys.exit("error: the runtime's tests fail; fix them first")
     sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
     from onnx_mutants import mutate
 
-    sound = [each["file"] for each in corpus.cases if "file" in each and not each["verdict"]]
-    originals = [(folder / name).read_bytes() for name in sound[:2]]
+    valid = [each["file"] for each in corpus.cases if "file" in each and not each["error"]]
+    originals = [(folder / name).read_bytes() for name in valid[:2]]
     random = Random(1)
     for index in range(mutants):
         content, kind, _ = mutate(originals[index % len(originals)], random)

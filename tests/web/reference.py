@@ -4,8 +4,8 @@
 
 requests.json is a list of {"name", "model", "labels", "seed"}. The images of each request are
 written to FOLDER/name.bin, the bytes of uint8 [labels, channels, height, width]. "model" is null
-for the shipped model, or the name of a file that this script writes into FOLDER. With "sharing",
-that many consecutive images have the same noise. With "to" and "frames", the images are those of a
+for the shipped model, or the name of a file that this script writes into FOLDER. "sharing" is
+the number of consecutive images with equal noise. With "to" and "frames", the images are those of a
 walk to another seed, [frames, labels, channels, height, width].
 """
 
@@ -197,7 +197,7 @@ def many_names(info: ModelInfo) -> ModelInfo:
 
 
 def with_many_classes(model: ModelProto) -> ModelProto:
-    """Return the model with rows for 5,000 labels, which repeat those of the ten digits."""
+    """Return the model with rows for 5,000 labels, which repeat the rows of the ten digits."""
     (table,) = [each for each in model.graph.initializer if each.name == "table"]
     rows = np.resize(numpy_helper.to_array(table), (MANY_CLASSES, *table.dims[1:]))
     table.CopyFrom(numpy_helper.from_array(rows, table.name))

@@ -23,9 +23,9 @@ import * as requests from "./page/request.js";
 import { Walk } from "./page/walk.js";
 
 const SHIPPED_MODEL = "digits.onnx";
-const MAX_SHEET_WIDTH = 2 ** 14; // widest canvas in pixels that all browsers draw
+const MAX_SHEET_WIDTH = 2 ** 14; // pixels; the usual browsers support canvases of this width
 const MAX_PNG_SCALE = 4;
-const SAVED_SIDE = 128; // height and width in pixels up to which saved images are enlarged
+const SAVED_SIDE = 128; // largest height and width in pixels of an enlarged image in a saved PNG
 const MAX_OUTDATED_MILLISECONDS = 100; // an outdated sheet is aborted after this time
 const ADDRESS_MILLISECONDS = 300; // delay, because browsers limit changes of the address
 
@@ -151,40 +151,40 @@ async function fallBack(error) {
   await generator.useProvider("wasm");
   $("provider").value = "wasm";
   showError(new ProviderError("WebGPU failed; the page now uses WebAssembly"));
-  newest++;
+  newest++; // generateRequestedSheets() generates the sheet again
 }
 
-async function generateSheet(request, requested) {
+async function generateSheet(number, request) {
   const { width, noiseDim } = generator.info;
-  const labels = Array(requested.count).fill(requested.labels).flat();
+  const labels = Array(request.count).fill(request.labels).flat();
   const widest = Math.max(1, Math.floor(MAX_SHEET_WIDTH / width));
-  sheet.layOut(labels.length, Math.min(widest, requests.columnsOf(requested)), generator.info);
+  sheet.layOut(labels.length, Math.min(widest, requests.columnsOf(request)), generator.info);
   const start = performance.now();
   let milliseconds = 0;
-  for await (const slice of generateSlices(generator, labels, noiseOfCells(requested, noiseDim))) {
+  for await (const slice of generateSlices(generator, labels, noiseOfCells(request, noiseDim))) {
     sheet.put(slice.first, slice.images);
     milliseconds += slice.milliseconds;
-    const isOutdated = request !== newest;
+    const isOutdated = number !== newest;
     if (isOutdated && performance.now() - start > MAX_OUTDATED_MILLISECONDS) return;
   }
-  $("sheet").setAttribute("aria-label", captions.description(requested, generator.info));
-  showCaptions(requested, labels.length, milliseconds);
+  $("sheet").setAttribute("aria-label", captions.description(request, generator.info));
+  showCaptions(request, labels.length, milliseconds);
   writeAddress();
   for (const id of ["play", "save"]) $(id).disabled = false;
   $("copy-link").disabled = !isShipped();
-  document.documentElement.dataset.generated = request; // the tests wait for this attribute
+  document.documentElement.dataset.generated = number; // the tests wait for this attribute
 }
 
 /* Output */
 
-function showCaptions(requested, images, milliseconds) {
+function showCaptions(request, images, milliseconds) {
   $("latency").textContent = captions.latency(images, milliseconds);
   $("self-test").textContent = captions.selfTest(generator);
   $("runs-on").textContent = captions.provider(generator);
   $("model").textContent = captions.model(generator);
-  const isWalk = walk.isPlaying || requested.frame !== 0;
+  const isWalk = walk.isPlaying || request.frame !== 0;
   const path = isShipped() ? null : generator.source;
-  showCommand(command(requested, isWalk, generator.info, path));
+  showCommand(command(request, isWalk, generator.info, path));
 }
 
 async function save() {

@@ -29,7 +29,7 @@ async function install() {
     if (!isStored) throw new Error(`${file} does not match the SHA-256 of this build`);
   }
   for (const file of Object.keys(CACHED_ON_FETCH)) {
-    const cached = await caches.match(urlOf(file)); // an earlier build saves megabytes
+    const cached = await caches.match(urlOf(file)); // the copy of an earlier build saves a download
     if (cached) await store(cache, file, cached);
   }
   await skipWaiting();

@@ -6,7 +6,7 @@ addEventListener("load", function () {
     "the host sends .js files as text/javascript, then reload the page, or use a newer browser";
   if (location.protocol === "file:") {
     reason =
-      "a browser does not run the page from a file; run 'make web', or copy it to a web server";
+      "a browser does not run the page from a file; run 'make web', or put it on a web server";
   } else if (!("noModule" in document.createElement("script"))) {
     reason = "this browser is too old for the page; use a newer browser";
   }

@@ -37,7 +37,7 @@ before(() => {
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Return the message of the ModelError that a call throws, or an empty text. */
-async function verdictOf(call) {
+async function errorOf(call) {
   try {
     await call();
     return "";
@@ -48,8 +48,8 @@ async function verdictOf(call) {
 }
 
 /** Return the message of cgan-run with the advice for visitors of the page. */
-function forPage(verdict) {
-  const [, text, advice] = /^(.*; )(.*)$/.exec(verdict) ?? ["", "", ""];
+function forPage(error) {
+  const [, text, advice] = /^(.*; )(.*)$/.exec(error) ?? ["", "", ""];
   return text + (PAGE_ADVICE[advice] ?? advice);
 }
 
@@ -58,36 +58,36 @@ const fromJson = ([name, type, shape]) => {
   return { name, type, shape: shape.map(axis) };
 };
 
-test("the page and cgan-run come to the same verdict about every file", async () => {
-  const counts = { sound: 0, rejected: 0 };
+test("the page and cgan-run report the same errors about every file", async () => {
+  const counts = { valid: 0, rejected: 0 };
   const differing = [];
-  for (const { kind, file, verdict, maxBatch } of cases.filter((each) => "file" in each)) {
+  for (const { kind, file, error, maxBatch } of cases.filter((each) => "file" in each)) {
     const bytes = new Uint8Array(readFileSync(join(folder, file)));
     const start = performance.now();
-    const actual = await verdictOf(async () => {
+    const actual = await errorOf(async () => {
       const model = await validateModel(bytes, "m.onnx");
       await readInfo(model, "m.onnx");
       assert.equal(model.maxBatch, maxBatch, kind);
     });
     assert.ok(performance.now() - start < MAX_MILLISECONDS, kind);
-    if (actual !== forPage(verdict)) differing.push({ kind, expected: forPage(verdict), actual });
-    counts[actual ? "rejected" : "sound"]++;
+    if (actual !== forPage(error)) differing.push({ kind, expected: forPage(error), actual });
+    counts[actual ? "rejected" : "valid"]++;
   }
   assert.deepEqual(differing.slice(0, 9), []);
-  assert.ok(counts.sound > 50 && counts.rejected > 1000, JSON.stringify(counts));
+  assert.ok(counts.valid > 50 && counts.rejected > 1000, JSON.stringify(counts));
 });
 
-test("the page and cgan-run come to the same verdict about all metadata", async () => {
+test("the page and cgan-run report the same errors about all metadata", async () => {
   const differing = [];
   const listed = cases.filter((each) => "metadata" in each);
-  for (const { metadata, inputs, outputs, source, verdict } of listed) {
+  for (const { metadata, inputs, outputs, source, error } of listed) {
     const file = { metadata: new Map(Object.entries(metadata)) };
     Object.assign(file, { inputs: inputs.map(fromJson), outputs: outputs.map(fromJson) });
-    const actual = await verdictOf(() => {
+    const actual = await errorOf(() => {
       checkVersion(file.metadata, source);
       return readInfo(file, source);
     });
-    if (actual !== forPage(verdict)) differing.push({ expected: forPage(verdict), actual });
+    if (actual !== forPage(error)) differing.push({ expected: forPage(error), actual });
   }
   assert.deepEqual(differing.slice(0, 9), []);
   assert.ok(listed.length > 100, String(listed.length));
@@ -109,13 +109,13 @@ test("a file with two class names exchanged and its old checksum is rejected", a
   assert.ok(start > 0);
   bytes.write('["1", "0"', start);
   const call = () => validateModel(new Uint8Array(bytes), "digits.onnx");
-  assert.match(await verdictOf(call), /^digits\.onnx was changed after its export: the SHA-256 of/);
+  assert.match(await errorOf(call), /^digits\.onnx was changed after its export: the SHA-256 of/);
 });
 
 test("a file that is too large is rejected by its size", async () => {
   const message = "m.onnx is larger than the limit of 134,217,728 bytes; open another file";
-  assert.equal(await verdictOf(() => checkSize(LIMITS.MAX_FILE_BYTES + 1, "m.onnx")), message);
-  assert.equal(await verdictOf(() => checkSize(LIMITS.MAX_FILE_BYTES, "m.onnx")), "");
+  assert.equal(await errorOf(() => checkSize(LIMITS.MAX_FILE_BYTES + 1, "m.onnx")), message);
+  assert.equal(await errorOf(() => checkSize(LIMITS.MAX_FILE_BYTES, "m.onnx")), "");
 });
 
 test("SHA-256 without crypto.subtle is that of node", async () => {

@@ -127,7 +127,7 @@ def remove_if_abandoned(temporary: Path) -> None:
 
 
 def _temporary_path(target: Path, number: int) -> Path:
-    """Return temporary name `number` of a target; later writers find leftover files by it."""
+    """Return temporary path `number` of a target, where later writers find a leftover file."""
     digest = hashlib.sha256(os.fsencode(f"{target.name}/{number}"))
     return target.with_name(f".{digest.hexdigest()[:16]}.part")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cgan_runtime.errors import InputError, ModelError
 from cgan_runtime.inference.native_errors import convert_run_error, is_native
-from cgan_runtime.inference.session import MAX_THREADS, read_session_info
+from cgan_runtime.inference.session import read_session_info
 from cgan_runtime.inference.session_pool import SessionPool
 from cgan_runtime.inference.single_image import SingleImageGenerator
 from cgan_runtime.labels import Labels, label_batches, parse_labels, single_label
@@ -26,6 +26,7 @@ from cgan_runtime.noise import (
     standard_normal,
 )
 from cgan_runtime.providers import CPU
+from cgan_runtime.thread_limit import MAX_THREADS
 
 MAX_STREAM_BATCH = 2**31 - 1  # images; the available memory may allow fewer
 # f(first, count) returns the noise of images first to first + count - 1 of a call or run, counted
@@ -45,14 +46,14 @@ class ImageGenerator:
     """Generates images with a model that cgan-export wrote.
 
     Several threads, signal handlers and forked processes may use one generator. A forked process
-    opens new sessions, on the CPU only. A pickled generator contains the path of the model file;
-    unpickling opens this file again, which must have an unchanged SHA-256.
+    opens new sessions, which fails with CUDA (ProviderError). A pickled generator contains the path
+    of the model file; unpickling opens this file again, which must have an unchanged SHA-256.
 
     Args:
         model: path of the .onnx file; None uses the model in this package.
-        provider: "cpu", "cuda" or another provider of the installed onnxruntime, as its name with
-            or without "ExecutionProvider", and options such as "cuda:device_id=1"; "auto" uses
-            CUDA if a session gets it.
+        provider: name of a provider of the installed onnxruntime, such as "cpu" or "cuda", with or
+            without the suffix "ExecutionProvider". Options follow a colon, such as
+            "cuda:device_id=1". "auto" uses CUDA if a session gets it, otherwise the CPU.
         threads: maximum number of threads of the CPU provider, 1 to 1024; None uses one thread per
             CPU of the process. Small batches of a small model use one thread, which is faster.
         expect_sha256: required SHA-256 of the whole file, 64 hexadecimal digits. The checksum in
@@ -302,7 +303,7 @@ class ImageGenerator:
         return images[:count]
 
     def _noise_function(self, seed: int, start: int) -> NoiseFunction:
-        """Return the noise of a seed from image start on."""
+        """Return the function that computes the noise of a seed; it counts from image start."""
         return lambda first, count: self.noise(seed, start + first, count)
 
     def _open_sessions(self) -> SessionPool:

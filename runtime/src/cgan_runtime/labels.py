@@ -98,8 +98,8 @@ def _to_integers(items: list[Any], values: NDArray[Any]) -> NDArray[Any]:
 def find_label(name: str, class_names: Sequence[str]) -> int:
     """Return the index of the class with this name.
 
-    If no name matches exactly, a name that Unicode treats as equal does, such as é as one or as two
-    code points. If none does, upper and lower case are ignored (Unicode Standard, D145).
+    The first comparison with exactly one match decides: equal text; equal after normalization (é
+    has one or two code points); equal without regard to case (Unicode Standard, D145).
     """
     if name in class_names:
         return class_names.index(name)

@@ -26,8 +26,8 @@ SEEDS = 2**64  # seeds are 0 <= seed < SEEDS
 INDICES = 2**63  # image indices are 0 <= index < INDICES
 STEPS_PER_UNIT = 32  # noise values are multiples of 1 / STEPS_PER_UNIT
 MAX_NOISE_STEP = 127  # the largest noise value is MAX_NOISE_STEP / STEPS_PER_UNIT
-# interpolate() divides by the sine of an angle and by a product of squared lengths, unless they are
-# at most this.
+# interpolate() treats two vectors as parallel if the sine of their angle is at most MIN_SINE, and
+# one of them as zero if the product of their squared lengths is at most MIN_SQUARES.
 MIN_SINE, MIN_SQUARES = 1e-3, 1e-12
 
 # Philox bit generators that no call uses. Creating one reads entropy from the system, which takes

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from threading import Lock, Thread
 
+MAX_THREADS = 1024  # largest number that cgan accepts; onnxruntime itself has no limit
 MAX_EXIT_SECONDS = 1.0  # time to wait for ended threads to leave the system's counts
 TASKS = Path("/proc/self/task")  # Linux lists the threads of the process here
 

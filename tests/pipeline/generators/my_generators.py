@@ -1,6 +1,6 @@
-"""Five generators that have nothing in common with those of cgan-train, with random weights.
+"""Five generators whose architectures cgan-train lacks, with random weights.
 
-cgan-export gets their names, as a user would write them: my_generators:transposed.
+Tests name them as a user would: cgan-export my_generators:transposed.
 """
 
 import math

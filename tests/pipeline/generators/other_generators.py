@@ -1,6 +1,6 @@
 """Further generators as other projects write them, with random weights.
 
-Each one is called in its own form: images() says how.
+Their forward() methods differ; images() calls each one correctly.
 """
 
 from collections.abc import Callable, Mapping
@@ -131,7 +131,7 @@ def network(name: str) -> nn.Module:
 
 
 def images(module: nn.Module, noise: Tensor, label: Tensor) -> Tensor:
-    """Call a network in its own form."""
+    """Call a network with its own arguments."""
     inputs = noise, label
     if isinstance(module, OnePixel):
         one_hot = functional.one_hot(label, CLASSES).float()

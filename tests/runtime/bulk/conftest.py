@@ -1,20 +1,18 @@
-"""The command cgan-bulk, in this process and as a process, and reference results."""
+"""The command cgan-bulk, in this process and as a subprocess, and finished jobs."""
 
+import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bulk_jobs as jobs
 import pytest
 from bulk_jobs import Bulk, Start
-from cli_runs import Command
-from click.testing import CliRunner
+from commands import Command, run_in_process
 
 from cgan_runtime.bulk.job import Job, read_job
-from cgan_runtime.cli.bulk import command
-from cgan_runtime.generator import ImageGenerator
 
 
 @pytest.fixture
@@ -54,18 +52,24 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="session")
-def shipped() -> ImageGenerator:
-    """The shipped int8 model, which generates the same bytes in every batch."""
-    return ImageGenerator(provider="cpu", threads=1)
+def finish(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the folder of the complete JOB in a format. Tests must not write to it."""
+
+    @functools.cache
+    def run(file_format: str) -> Path:
+        folder = tmp_path_factory.mktemp("finished") / "digits"
+        options = ["--seed", str(jobs.SEED), "--format", file_format, "--output", str(folder)]
+        done = run_in_process("cgan-bulk", *jobs.JOB, *options)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return run
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the complete JOB. Tests must not write to it."""
-    folder = tmp_path_factory.mktemp("finished") / "digits"
-    options = [*jobs.JOB, "--seed", str(jobs.SEED), "--output", str(folder)]
-    assert CliRunner().invoke(command, options).exit_code == 0
-    return folder
+def finished(finish: Callable[[str], Path]) -> Path:
+    """The complete JOB in Parquet files. Tests must not write to it."""
+    return finish("parquet")
 
 
 @pytest.fixture

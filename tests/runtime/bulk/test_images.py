@@ -8,7 +8,8 @@ import bulk_jobs as jobs
 import numpy as np
 import pytest
 from bulk_jobs import Bulk
-from cli_runs import Command, names_in
+from cli_runs import names_in
+from commands import Command
 from pyarrow import parquet
 
 from cgan_runtime import __version__
@@ -22,7 +23,7 @@ from cgan_runtime.model_file.reading import SHIPPED_MODEL
     ("file_format", "endings"),
     [("parquet", [".parquet"]), ("idx", ["-images-idx3-ubyte", "-labels-idx1-ubyte"])],
 )
-def test_images_equal_those_of_one_process(
+def test_images_do_not_depend_on_the_number_of_workers(
     bulk: Bulk, tmp_path: Path, shipped: ImageGenerator, file_format: str, endings: list[str]
 ) -> None:
     for workers in (1, 3):

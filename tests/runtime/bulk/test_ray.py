@@ -1,4 +1,4 @@
-"""cgan-bulk on a Ray cluster of its own."""
+"""cgan-bulk on a private Ray cluster."""
 
 import itertools
 import re

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from cli_runs import Command
+from commands import Command
 
 
 @pytest.fixture

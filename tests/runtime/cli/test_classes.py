@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from cli_runs import HEIGHT, WIDTH, Command, close, error_line, read_png
+from cli_runs import HEIGHT, WIDTH, error_line, is_close, read_png
+from commands import Command
 
 from cgan_runtime.cli.class_options import find_labels
 from cgan_runtime.errors import InputError
@@ -59,7 +60,7 @@ def test_classes_by_name(
     done = run("--model", named(), *arguments, "--seed", 7)
     assert done.stdout.decode() == f"{name}  seed 7\n"
     expected = grid(generator.generate(list(labels), seed=7), len(labels))[..., 0]
-    assert close(read_png(folder / name), expected)
+    assert is_close(read_png(folder / name), expected)
 
 
 @pytest.mark.parametrize(("classes", "shape"), [(1, (1, 2)), (3, (2, 3))])
@@ -88,9 +89,9 @@ def test_unknown_classes_are_rejected(
 
 def test_command_line_accepts_names_and_digits() -> None:
     names = ("Coat", "7", "Ankle boot")
-    assert find_labels((), names, named_by_label=True) == [0, 1, 2]
-    assert find_labels(("7", "Coat"), names, named_by_label=False) == [1, 0]
+    assert find_labels((), names, from_label_option=True) == [0, 1, 2]
+    assert find_labels(("7", "Coat"), names, from_label_option=False) == [1, 0]
     with pytest.raises(InputError, match=r"no class '9'; .*'Ankle boot'$"):
-        find_labels(("9",), names, named_by_label=True)
+        find_labels(("9",), names, from_label_option=True)
     with pytest.raises(InputError, match=r"no class '9'; .*'Ankle boot', with --label$"):
-        find_labels(("9",), names, named_by_label=False)
+        find_labels(("9",), names, from_label_option=False)

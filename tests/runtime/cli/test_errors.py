@@ -4,9 +4,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cli_runs import Command, error_line
+from cli_runs import error_line
+from commands import Command
 
-from cgan_runtime.errors import MAX_MESSAGE, ModelError, printable
+from cgan_runtime.errors import ModelError
 from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.images.writers import min_bytes
 
@@ -97,8 +98,6 @@ def test_unwritable_output_is_reported_and_changes_nothing(
     ("arguments", "message"),
     [
         (["--model", "{missing}"], "there is no model {missing}; "),
-        (["--model", "{truncated}"], "{truncated} is not an ONNX model, or is truncated or"),
-        (["--model", "{newer}"], "{newer} follows model contract 2"),
         (["--provider", "cuda"], "pip install 'cgan-runtime[gpu]', or use the provider cpu"),
         (["--provider", "tpu"], "'tpu'"),
         (["--count", "1000000000000000"], "is larger than PNG readers accept; generate fewer"),
@@ -115,12 +114,12 @@ def test_failed_requests_give_one_line_and_write_nothing(
     assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("words", ["npy", "npy --walk 7:8", "pngs", "idx", "idx-gz"])
-def test_images_that_do_not_fit_the_disk_are_refused(
+@pytest.mark.parametrize("words", ["npy --walk 7:8", "pngs --count 200", "idx-gz --count 2000"])
+def test_images_that_do_not_fit_the_disk_are_rejected(
     run: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
-    kind, *walk = words.split()
-    line = ("--digit", 3, "--output", "big", *walk, *(() if walk else ("--count", 2000)))
+    kind, *options = words.split()
+    line = ("--digit", 3, "--output", "big", *options)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
     done = run(*line, "--format", kind)
     error = error_line(done)
@@ -148,23 +147,3 @@ def test_the_size_of_uncompressed_formats_is_known(
 def test_debug_raises_the_error(run: Command) -> None:
     with pytest.raises(ModelError, match=r"there is no model none\.onnx"):
         run("--model", "none.onnx", "--debug")
-
-
-def test_long_messages_keep_their_beginning_and_their_end(run: Command) -> None:
-    line = error_line(run("--digits", "x" * 100_000))
-    assert line.startswith("error: --digits must contain only 0-9, got 'xxx")
-    assert line.endswith("x'; see cgan-run --help")
-    assert len(line) == len("error: ") + MAX_MESSAGE
-
-
-@pytest.mark.parametrize(
-    ("text", "printed"),
-    [
-        ("a\nb\x1b[1m\0", "a\\nb\\x1b[1m\\x00"),
-        ("\ud800 \u202e \u2028", "\\ud800 \\u202e \\u2028"),
-        ("é お茶 \U0001f469\u200d\U0001f52c \u0646\u200c\u0647", None),
-    ],
-    ids=ascii,
-)
-def test_control_characters_are_escaped_and_joiners_are_not(text: str, printed: str | None) -> None:
-    assert printable(text) == (printed or text)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runs import HEIGHT, WIDTH, Command, close, names_in, read_png
+from cli_runs import HEIGHT, WIDTH, is_close, names_in, read_png
+from commands import Command
 from PIL import Image
 
 from cgan_runtime import __version__
@@ -43,7 +44,7 @@ def test_rows_of_a_picture_repeat_the_classes(
 ) -> None:
     run("--digits", "123", "--count", count, "--seed", 7, "--output", "a.png")
     expected = grid(generator.generate([1, 2, 3] * count, seed=7), 3)[..., 0]
-    assert close(read_png(folder / "a.png"), expected)
+    assert is_close(read_png(folder / "a.png"), expected)
 
 
 def test_scaled_picture_and_array_show_the_same_image(
@@ -63,8 +64,8 @@ def test_start_and_threads_do_not_change_images(run: Command, folder: Path) -> N
     run(*line, "--count", 2, "--start", 3, "--output", "end.npy")
     run(*line, "--count", 5, "--threads", 3, "--output", "threads.npy")
     images, end, threads = (np.load(folder / f"{name}.npy") for name in ("all", "end", "threads"))
-    assert close(end, images[3:])
-    assert close(threads, images)
+    assert is_close(end, images[3:])
+    assert is_close(threads, images)
 
 
 def test_default_seed_is_random_and_can_be_repeated(run: Command, folder: Path) -> None:
@@ -106,10 +107,10 @@ def test_shards_together_equal_one_run(run: Command, folder: Path, shards: int) 
         run(*shard, "--format", "pngs", "--output", "parts")
         run(*shard, "--format", "idx", "--output", f"{number}")
         labels += (folder / f"{number}/MNIST/raw/train-labels-idx1-ubyte").read_bytes()[8:]
-    assert close(np.concatenate(parts), np.load(folder / "all.npy"))
+    assert is_close(np.concatenate(parts), np.load(folder / "all.npy"))
     assert names_in(folder / "parts") == names_in(folder / "all")
     for path in (folder / "all").iterdir():
-        assert close(read_png(folder / "parts" / path.name), read_png(path))
+        assert is_close(read_png(folder / "parts" / path.name), read_png(path))
     assert labels == bytes([1, 2, 3] * 7)
 
 
@@ -122,7 +123,7 @@ def test_torchvision_loads_an_idx_dataset(
     run("--count", 30, "--seed", 7, "--format", "idx", "--output", "set")
     train = mnist(root=folder / "set", train=True, download=False)
     assert train.targets.tolist() == list(range(10)) * 30
-    assert close(train.data.numpy(), generator.generate(list(range(10)) * 30, seed=7)[:, 0])
+    assert is_close(train.data.numpy(), generator.generate(list(range(10)) * 30, seed=7)[:, 0])
     run("--count", 2, "--seed", 8, "--format", "idx", "--split", "t10k", "--output", "set")
     assert len(mnist(root=folder / "set", train=False, download=False)) == 20
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_runs import Command, close, error_line, names_in
+from cli_runs import error_line, is_close, names_in
+from commands import Command
 
 from cgan_runtime import ImageGenerator
 
@@ -46,7 +47,7 @@ def test_noise_of_a_file_generates_the_images(
         assert done.stdout.decode() == f"{name}-images.npy  noise {path}\n"
         expected = noise.repeat(repeats, axis=0)[-len(labels) :]
         images = np.load(folder / f"{name}-images.npy")
-        assert close(images, generator.generate(labels, noise=expected))
+        assert is_close(images, generator.generate(labels, noise=expected))
 
 
 def npy_bytes(array: Any, **options: Any) -> bytes:

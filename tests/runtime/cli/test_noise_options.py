@@ -1,4 +1,4 @@
-"""cgan-run with the same noise for all classes, walks, noise of one's own, and truncation."""
+"""cgan-run with the same noise for all classes, walks, noise of the user, and truncation."""
 
 from hashlib import sha256
 from io import BytesIO
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_runs import HEIGHT, WIDTH, Command, close, error_line, names_in, read_png
+from cli_runs import HEIGHT, WIDTH, error_line, is_close, names_in, read_png
+from commands import Command
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -52,8 +53,8 @@ def test_a_row_of_all_classes_has_one_noise_vector(
     run(*line, "--output", "a.npy")
     run(*line, "--output", "a.png", "--columns", len(labels))
     rows = [generator.generate(labels, noise=generator.noise(7, 5 + row)) for row in range(3)]
-    assert close(np.load(folder / "a.npy"), np.concatenate(rows))
-    assert close(read_png(folder / "a.png"), grid(np.concatenate(rows), len(labels))[..., 0])
+    assert is_close(np.load(folder / "a.npy"), np.concatenate(rows))
+    assert is_close(read_png(folder / "a.png"), grid(np.concatenate(rows), len(labels))[..., 0])
 
 
 def test_rows_of_the_same_noise_are_written_in_every_format_and_in_shards(
@@ -67,14 +68,14 @@ def test_rows_of_the_same_noise_are_written_in_every_format_and_in_shards(
         run(*shard, "--output", f"{number}.npy")
         run(*shard, "--format", "pngs", "--output", "pngs")
     parts = [np.load(folder / f"{number}.npy") for number in range(1, 6)]
-    assert close(np.concatenate(parts), whole)
+    assert is_close(np.concatenate(parts), whole)
     names = [f"{'381'[index % 3]}-{index:06}.png" for index in range(6, 18)]
     assert names_in(folder / "pngs") == sorted(names)
     for image, name in zip(whole, names, strict=True):
-        assert close(read_png(folder / "pngs" / name), image[0])
+        assert is_close(read_png(folder / "pngs" / name), image[0])
     run(*line, "--format", "idx", "--output", "set")
     content = (folder / "set/MNIST/raw/train-images-idx3-ubyte").read_bytes()
-    assert close(np.frombuffer(content, np.uint8, offset=16).reshape(whole.shape), whole)
+    assert is_close(np.frombuffer(content, np.uint8, offset=16).reshape(whole.shape), whole)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +103,10 @@ def test_a_walk_is_an_animation_whose_frames_equal_interpolate(
     assert (done.stdout, done.stderr) == (b"walk.png  walk 7:8\n", b"")
     walk = generator.interpolate(labels, 7, 8, 5)
     expected = np.array([grid(frame, columns or len(labels), 2) for frame in walk])
-    assert close(frames_of(folder / "walk.png", "L"), expected)
+    assert is_close(frames_of(folder / "walk.png", "L"), expected)
     assert run(*line, "--output", "-").stdout == (folder / "walk.png").read_bytes()
     run(*words, *walk_options, "--output", "walk.npy")
-    assert close(np.load(folder / "walk.npy"), walk)
+    assert is_close(np.load(folder / "walk.npy"), walk)
 
 
 @pytest.mark.parametrize(
@@ -130,12 +131,12 @@ def test_a_walk_of_several_images_of_each_class_has_rows(
     run(*line, *layout, "--output", "walk.png")
     run(*line, "--output", "walk.npy")
     walk = generator.interpolate(labels, 7, 8, 3)
-    assert close(np.load(folder / "walk.npy"), walk)
+    assert is_close(np.load(folder / "walk.npy"), walk)
     expected = np.array([grid(frame, columns) for frame in walk])
-    assert close(frames_of(folder / "walk.png", "L"), expected)
+    assert is_close(frames_of(folder / "walk.png", "L"), expected)
     for seed, frame in ((7, 0), (8, -1)):
         run(*words, *layout, "--seed", seed, "--output", "seed.png")
-        assert close(read_png(folder / "seed.png"), expected[frame, ..., 0])
+        assert is_close(read_png(folder / "seed.png"), expected[frame, ..., 0])
 
 
 def test_a_walk_shows_one_picture_where_animations_are_unknown(
@@ -150,7 +151,7 @@ def test_a_walk_shows_one_picture_where_animations_are_unknown(
         if content[place + 4 : place + 5].isupper():
             kept += content[place:end]
         place = end
-    assert close(read_png(kept), grid(generator.generate([3, 8], seed=7), 2)[..., 0])
+    assert is_close(read_png(kept), grid(generator.generate([3, 8], seed=7), 2)[..., 0])
 
 
 def test_a_walk_in_color(run: Command, folder: Path, color_model: Path) -> None:
@@ -159,7 +160,7 @@ def test_a_walk_in_color(run: Command, folder: Path, color_model: Path) -> None:
     run(*line, "--output", "walk.png")
     walk = generator.interpolate([3, 8], 7, 8, 3)
     frames = frames_of(folder / "walk.png", "RGB")
-    assert close(frames, np.array([grid(frame, 2) for frame in walk]))
+    assert is_close(frames, np.array([grid(frame, 2) for frame in walk]))
 
 
 def test_all_classes_of_a_walk_may_share_their_noise(
@@ -168,16 +169,16 @@ def test_all_classes_of_a_walk_may_share_their_noise(
     line = ("--digits", "381", "--same-noise", "--walk", "7:8", "--frames", 4)
     run(*line, "--output", "walk.npy")
     alone = [generator.interpolate(label, 7, 8, 4) for label in (3, 8, 1)]
-    assert close(np.load(folder / "walk.npy"), np.concatenate(alone, axis=1))
+    assert is_close(np.load(folder / "walk.npy"), np.concatenate(alone, axis=1))
     run(*line, "--count", 2, "--output", "rows.npy")
     rows = [generator.interpolate([label] * 2, 7, 8, 4) for label in (3, 8, 1)]
-    assert close(
+    assert is_close(
         np.load(folder / "rows.npy"), np.stack(rows, axis=2).reshape(4, 6, *rows[0].shape[2:])
     )
 
 
 @pytest.mark.parametrize("words", [["--seed", 7], ["--walk", "7:8", "--frames", 3], ["--noise"]])
-@pytest.mark.parametrize("factor", [0, 0.3, 1, 1.7])
+@pytest.mark.parametrize("factor", [0, 1.7])
 def test_truncated_noise_of_an_exact_file_stays_on_the_grid(
     run: Command, folder: Path, words: list[object], factor: float
 ) -> None:
@@ -197,7 +198,7 @@ def test_truncated_noise_of_another_file_is_only_scaled(
 ) -> None:
     run("--digits", "38", "--seed", 7, "--truncation", 0.3, "--output", "a.npy")
     noise = generator.noise(7, 0, 2) * np.float32(0.3)
-    assert close(np.load(folder / "a.npy"), generator.generate([3, 8], noise=noise))
+    assert is_close(np.load(folder / "a.npy"), generator.generate([3, 8], noise=noise))
 
 
 @pytest.mark.parametrize(
@@ -233,12 +234,12 @@ def test_the_name_and_the_metadata_of_a_picture_state_its_noise(
 
 
 CONTRADICTIONS = [
-    ("--noise n.npy --seed 7", "--noise replaces --seed; give only one of them"),
-    ("--noise n.npy --start 0", "--noise replaces --start; "),
-    ("--noise n.npy --count 1", "--noise replaces --count; "),
-    ("--noise n.npy --walk 7:8", "--noise replaces --walk; "),
-    ("--walk 7:8 --seed 7", "--walk replaces --seed; "),
-    ("--walk 7:8 --shard 1/1", "--walk replaces --shard; "),
+    ("--noise n.npy --seed 7", "--noise cannot be combined with --seed; leave one out"),
+    ("--noise n.npy --start 0", "--noise cannot be combined with --start; "),
+    ("--noise n.npy --count 1", "--noise cannot be combined with --count; "),
+    ("--noise n.npy --walk 7:8", "--noise cannot be combined with --walk; "),
+    ("--walk 7:8 --seed 7", "--walk cannot be combined with --seed; "),
+    ("--walk 7:8 --shard 1/1", "--walk cannot be combined with --shard; "),
     ("--frames 9", "--frames needs --walk A:B; add --walk, or leave out --frames"),
     ("--walk 7:8 --format pngs", "--walk applies to format png and npy, not to pngs; leave it out"),
     ("--walk 7:8 --format idx", "--walk applies to format png and npy, not to idx; leave it out"),
@@ -279,7 +280,7 @@ def test_images_that_cannot_be_numbered_are_rejected(run: Command, folder: Path)
         (["--count", 10**4, "--scale", 64], "a frame of "),
     ],
 )
-def test_a_frame_that_does_not_fit_into_memory_is_refused(
+def test_a_frame_that_does_not_fit_into_memory_is_rejected(
     run: Command, folder: Path, words: list[object], message: str
 ) -> None:
     done = run("--digit", 3, "--walk", "7:8", *words, "--output", "a.png")

@@ -21,7 +21,7 @@ COUNT = EACH * len(LABELS)
 JOB = f"--count {EACH} --shard-images {SHARD_SIZE} --start {START} --workers 1".split()
 JOB += ["--digits", "381"]
 # A longer job, which tests interrupt.
-LONG_SHARDS, LONG_SHARD_SIZE = 30, 4 * MAX_BATCH
+LONG_SHARDS, LONG_SHARD_SIZE = 15, 4 * MAX_BATCH
 LONG_COUNT = LONG_SHARDS * LONG_SHARD_SIZE
 LONG_JOB = f"--count {LONG_COUNT // 10} --shard-images {LONG_SHARD_SIZE} --output digits".split()
 # Ray would kill workers when other processes on the machine use its memory.

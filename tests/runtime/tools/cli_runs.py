@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Images = NDArray[np.uint8]
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 HEIGHT, WIDTH = 12, 9  # of the tiny model's images
 SCRIPT = Path(sys.executable).with_name("cgan-run")
 
@@ -26,8 +24,8 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def close(images: Images, expected: Images) -> bool:
-    """Whether all pixels differ by at most 1, as in another batch of a float model."""
+def is_close(images: Images, expected: Images) -> bool:
+    """Return whether all pixels differ by at most 1. Float sums depend on the batch size."""
     return images.shape == expected.shape and bool(
         (np.abs(images.astype(int) - expected.astype(int)) <= 1).all()
     )

@@ -93,7 +93,7 @@ class FakeOnnxruntime(ModuleType):
 
 
 def preload_dlls() -> None:
-    """Print, as that of onnxruntime does."""
+    """Print a line, as onnxruntime's preload_dlls() does."""
     print("text that preload_dlls() prints")
 
 

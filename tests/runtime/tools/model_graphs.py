@@ -12,12 +12,13 @@ from onnx import helper, numpy_helper
 
 from cgan_runtime.errors import ModelError
 from cgan_runtime.model_file.checksum import CHECKSUM_BYTES, add_checksum
+from cgan_runtime.model_file.contract import MAX_BATCH
 from cgan_runtime.model_file.validation import graph_validation
 
 Edit = Callable[[onnx.ModelProto], object]
 
 
-def read(path: Path) -> onnx.ModelProto:
+def load_graph(path: Path) -> onnx.ModelProto:
     """Return a model without its checksum."""
     model = onnx.ModelProto()
     model.ParseFromString(path.read_bytes()[:-CHECKSUM_BYTES])
@@ -31,6 +32,22 @@ def content_of(model: onnx.ModelProto) -> bytes:
 
 def validate(model: onnx.ModelProto) -> graph_validation.ValidModel:
     return graph_validation.validate_model(content_of(model), "m.onnx")
+
+
+def infer_and_compare_shapes(content: bytes) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that graph validation infers, after a check that onnx infers equal ones."""
+    graph_validation.validate_model(content, "m.onnx")
+    tensors = graph_validation.validate_graph(content).tensors
+    shapes = {name: info.tensor.shape_for(MAX_BATCH) for name, info in tensors.items()}
+    model = onnx.shape_inference.infer_shapes(
+        onnx.ModelProto.FromString(content), strict_mode=True, data_prop=True
+    )
+    assert len(model.graph.value_info) > 3
+    for value in model.graph.value_info:
+        axes = value.type.tensor_type.shape.dim
+        shape = [MAX_BATCH if axis.dim_param else axis.dim_value for axis in axes]
+        assert shapes[value.name] == tuple(shape), value.name
+    return shapes
 
 
 def error_of(content: bytes) -> str:

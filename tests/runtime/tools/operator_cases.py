@@ -22,7 +22,7 @@ def weights(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def whole(*values: Any) -> NDArray[np.int64]:
+def int64(*values: Any) -> NDArray[np.int64]:
     return np.array(values, np.int64)
 
 
@@ -43,28 +43,28 @@ def add_tensors(model: onnx.ModelProto) -> None:
         add_node(model, operator, *inputs, **attributes)
         model.graph.node[-1].output[0] = name
 
-    named("all", "Gemm", NOISE, weights(NOISE_DIM, 48))
-    named("map", "Reshape", "all", whole(-1, 4, 4, 3))  # [n, 4, 4, 3]
-    named("tokens", "Reshape", "all", whole(-1, 4, 12))  # [n, 4, 12]
+    named("flat", "Gemm", NOISE, weights(NOISE_DIM, 48))
+    named("map", "Reshape", "flat", int64(-1, 4, 4, 3))  # [n, 4, 4, 3]
+    named("tokens", "Reshape", "flat", int64(-1, 4, 12))  # [n, 4, 12]
     named("rows", "Transpose", "map", perm=[1, 0, 2, 3])  # [4, n, 4, 3]
-    named("merged", "Reshape", "rows", whole(-1, 3))  # [4 * n * 4, 3]
-    named("columns", "Transpose", "all", perm=[1, 0])  # [48, n]
+    named("merged", "Reshape", "rows", int64(-1, 3))  # [4 * n * 4, 3]
+    named("columns", "Transpose", "flat", perm=[1, 0])  # [48, n]
     named("flags", "Greater", "map", np.float32(0))  # [n, 4, 4, 3], bool
     named("map sizes", "Shape", "map")  # n, 4, 4, 3
-    named("even sizes", "Mul", "map sizes", whole(4))
-    named("column", "Unsqueeze", LABEL, whole(1))  # [n, 1]
-    named("whole", "Cast", "column", to=TensorProto.INT32)  # [n, 1]
+    named("even sizes", "Mul", "map sizes", int64(4))
+    named("column", "Unsqueeze", LABEL, int64(1))  # [n, 1]
+    named("label int32", "Cast", "column", to=TensorProto.INT32)  # [n, 1]
     named("batch size", "Shape", LABEL)
-    named("grid size", "Concat", "batch size", whole(3, 2, 2), axis=0)
+    named("grid size", "Concat", "batch size", int64(3, 2, 2), axis=0)
     named("grid", "Expand", weights(3, 2, 2), "grid size")
-    named("target", "Concat", "batch size", whole(4, 9, 5), axis=0)
-    named("one", "Unsqueeze", "map", whole(0))
-    named("chosen", "ArgMax", "map", axis=1)
-    named("zeros size", "Concat", "batch size", whole(10), axis=0)
+    named("resize sizes", "Concat", "batch size", int64(4, 9, 5), axis=0)
+    named("rank 5", "Unsqueeze", "map", int64(0))
+    named("argmax", "ArgMax", "map", axis=1)
+    named("zeros size", "Concat", "batch size", int64(10), axis=0)
     named("zeros", "ConstantOfShape", "zeros size")
     named("column size", "Shape", "column")
     named("ones", "ConstantOfShape", "column size", value=ONE)
-    named("two rows", "Slice", "rows", whole(1), whole(3))
+    named("two rows", "Slice", "rows", int64(1), int64(3))
 
 
 def add_case(model: onnx.ModelProto, case: Case) -> list[str]:
@@ -76,7 +76,7 @@ def add_case(model: onnx.ModelProto, case: Case) -> list[str]:
 
 
 def check_against_onnxruntime(model: onnx.ModelProto, names: list[str]) -> None:
-    """Check inferred shapes at several batch sizes, and that each image is that of a batch of 1.
+    """Check inferred shapes at several batch sizes, and that each image equals one generated alone.
 
     Raises:
         AssertionError: validation is wrong about a tensor.

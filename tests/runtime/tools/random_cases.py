@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from operator_cases import Case, weights, whole
+from operator_cases import Case, int64, weights
 
 from cgan_runtime.model_file.contract import LABEL, NOISE
 
@@ -17,8 +17,8 @@ SHAPES = {
     "merged": (16, 3),
     "columns": (48, 1),
     NOISE: (1, 6),
-    "all": (1, 48),
-    "one": (1, 1, 4, 4, 3),
+    "flat": (1, 48),
+    "rank 5": (1, 1, 4, 4, 3),
 }
 ANY = [*SHAPES]
 Maker = Callable[[Random], Case]
@@ -37,8 +37,8 @@ def _axes(random: Random, rank: int) -> list[int]:
 
 
 def _sizes(random: Random, sizes: list[int]) -> Any:
-    """Return sizes as constants, or behind the batch size."""
-    return random.choice((whole(*sizes), "map sizes", "target", "batch size"))
+    """Return constant sizes, or the name of a shape tensor that contains the batch size."""
+    return random.choice((int64(*sizes), "map sizes", "resize sizes", "batch size"))
 
 
 def along_axis(random: Random) -> Case:
@@ -55,7 +55,7 @@ def reduce(random: Random) -> Case:
     name, shape = _tensor(random)
     operator = random.choice(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2"))
     axes = _axes(random, len(shape))
-    return Case(operator, [name, whole(*axes)], {"keepdims": random.randrange(2)})
+    return Case(operator, [name, int64(*axes)], {"keepdims": random.randrange(2)})
 
 
 def cumulate(random: Random) -> Case:
@@ -99,7 +99,7 @@ def multiply(random: Random) -> Case:
 
 
 def gemm(random: Random) -> Case:
-    left = random.choice(["columns", "all", "merged", NOISE, weights(5, 48), weights(48, 5)])
+    left = random.choice(["columns", "flat", "merged", NOISE, weights(5, 48), weights(48, 5)])
     right = random.choice([weights(48, 2), weights(2, 48), weights(3, 2), weights(6, 6), "columns"])
     attributes = {"transA": random.randrange(2), "transB": random.randrange(2)}
     return Case("Gemm", [left, right], attributes)
@@ -113,7 +113,7 @@ def einsum(random: Random) -> Case:
             ("hk", weights(4, 5)),
             ("hw", weights(4, 3)),
             (first, "map"),
-            ("bi", "all"),
+            ("bi", "flat"),
         )
     )
     names = sorted({*first, *second} - {"."})
@@ -202,7 +202,7 @@ def select(random: Random) -> Case:
     name: Any = random.choice([*ANY, weights(10, 3)])
     rank = len(SHAPES.get(name, (1, 1))) if isinstance(name, str) else 2
     axis = _axis(random, rank)
-    indices: Any = random.choice([LABEL, "column", whole(0), np.int64(0), whole([0, 1], [1, 0])])
+    indices: Any = random.choice([LABEL, "column", int64(0), np.int64(0), int64([0, 1], [1, 0])])
     operator = random.choice(("Gather", "Gather", "GatherElements", "GatherND"))
     return Case(operator, [name, indices], {} if operator == "GatherND" else {"axis": axis})
 
@@ -213,14 +213,14 @@ def slice_(random: Random) -> Case:
     bounds = (0, 1, -1, 2, -2, 3, 99, -99, 2**63 - 1, -(2**63))
     starts, ends = ([random.choice(bounds) for _ in axes] for _ in range(2))
     steps = [random.choice((1, 1, 2, -1, -3)) for _ in axes]
-    return Case("Slice", [name, whole(*starts), whole(*ends), whole(*axes), whole(*steps)], {})
+    return Case("Slice", [name, int64(*starts), int64(*ends), int64(*axes), int64(*steps)], {})
 
 
 def pad(random: Random) -> Case:
     name, shape = _tensor(random)
     pads = [random.choice((0, 0, 0, 1, 2, 3, -1)) for _ in range(2 * len(shape))]
     mode = random.choice(("constant", "edge", "reflect", "wrap"))
-    return Case("Pad", [name, whole(*pads)], {"mode": mode})
+    return Case("Pad", [name, int64(*pads)], {"mode": mode})
 
 
 def arrange(random: Random) -> Case:
@@ -231,7 +231,7 @@ def arrange(random: Random) -> Case:
         return Case(operator, [name], {"perm": order})
     if operator == "DepthToSpace":
         return Case(operator, [name], {"blocksize": random.choice((1, 2))})
-    return Case(operator, [name] if operator == "Trilu" else [name, whole(*order[:2])], {})
+    return Case(operator, [name] if operator == "Trilu" else [name, int64(*order[:2])], {})
 
 
 def join(random: Random) -> Case:
@@ -253,7 +253,7 @@ def fold(random: Random) -> Case:
         for i in (0, 1)
     ]
     image[0] += random.choice((0, 0, 0, 1, -1))
-    return Case("Col2Im", ["tokens", whole(*image), whole(*block)], attributes)
+    return Case("Col2Im", ["tokens", int64(*image), int64(*block)], attributes)
 
 
 def count(random: Random) -> Case:
@@ -262,13 +262,13 @@ def count(random: Random) -> Case:
         ("Add", "Sub", "Mul", "Div", "Concat", "Gather", "Slice", "ReduceProd")
     )
     number: Any = random.choice(
-        (whole(2), np.int64(3), whole(1, 2, 3, 4), "map sizes", "batch size")
+        (int64(2), np.int64(3), int64(1, 2, 3, 4), "map sizes", "batch size")
     )
     if operator == "Slice":
         bounds = (0, 1, -1, 2, -2, 99, -99)
-        return Case(operator, ["map sizes", *(whole(random.choice(bounds)) for _ in range(2))], {})
+        return Case(operator, ["map sizes", *(int64(random.choice(bounds)) for _ in range(2))], {})
     if operator == "Gather":
-        return Case(operator, ["map sizes", whole(random.randrange(-4, 4))], {})
+        return Case(operator, ["map sizes", int64(random.randrange(-4, 4))], {})
     if operator == "ReduceProd":
         return Case(operator, ["map sizes"], {"keepdims": random.randrange(2)})
     inputs = ["map sizes", number]

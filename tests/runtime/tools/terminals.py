@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-# The command's parent leads the terminal's session and outlives the command. When a leader exits,
-# Linux hangs up its terminal and discards the output that nobody has read yet (tty_vhangup_session
-# and pty_flush_buffer in drivers/tty). Opening $0 makes it the session's terminal.
+# When a session's leader exits, Linux hangs up its terminal and discards unread output
+# (tty_vhangup_session and pty_flush_buffer in drivers/tty). So a shell leads the session and
+# outlives the command. It opens the terminal ($0), which becomes the session's terminal.
 LEADER = 'exec <"$0"; trap : INT; "$@"; echo "exit code $?"; read _'
 END = re.compile(rb"exit code (\d+)\r\n")
 TIMEOUT_SECONDS = 300  # without output

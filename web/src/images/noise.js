@@ -3,8 +3,7 @@
  * with test vectors.
  *
  * The seed is the key of Philox4x64-10 (Salmon et al. 2011), and image i owns a fixed block of
- * counters. BigInt arithmetic takes about 10 µs per image (benchmarks/browser.js), less than the
- * network.
+ * counters. BigInt takes about 10 µs per image, less than the network (benchmarks/browser.js).
  */
 
 export const SEEDS = 2n ** 64n; // seeds are 0n <= seed < SEEDS
@@ -12,13 +11,14 @@ const MULTIPLIERS = [0xd2e7470ee14c6c93n, 0xca5a826395121157n];
 const INCREMENTS = [0x9e3779b97f4a7c15n, 0xbb67ae8584caa73bn]; // added to the keys in each round
 const ROUNDS = 10;
 const LOW = 2n ** 64n - 1n; // mask of the low 64 bits
-const PER_COUNTER = 16; // number of 16-bit numbers in the four words of a counter
-const STEPS = 32; // noise values are multiples of 1 / STEPS
-const MAX_STEP = 127; // the largest noise value is MAX_STEP / STEPS, the smallest -MAX_STEP / STEPS
+const NUMBERS_PER_COUNTER = 16; // number of 16-bit numbers in the four words of a counter
+const STEPS_PER_UNIT = 32; // noise values are multiples of 1 / STEPS_PER_UNIT
+const MAX_NOISE_STEP = 127; // the largest noise value is MAX_NOISE_STEP / STEPS_PER_UNIT
+const MIN_SINE = 1e-3; // at most this sine, interpolate() treats two vectors as parallel
 // Adding and subtracting this number rounds to an integer, half to even, as np.rint() does.
 const ROUNDER = 1.5 * 2 ** 52;
 
-// Thresholds -127 .. -1 of docs/contract.md. Thresholds k and -1 - k add up to 65,536.
+// Thresholds -127 .. -1, as JavaScript has no erfc(). Thresholds k and -1 - k add up to 65,536.
 const LOWER_THRESHOLDS = [
   3, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 11, 13, 14, 16, 18, 20, 23, 26, 29, 32, 36, 40, 45, 50, 55,
   61, 68, 76, 84, 93, 103, 114, 126, 139, 153, 169, 186, 205, 225, 247, 271, 297, 326, 356, 389,
@@ -37,7 +37,9 @@ export function thresholds() {
 
 /** The noise value of each 16-bit number: float32 [65536], ascending. */
 const TABLE = new Float32Array(2 ** 16);
-[0, ...thresholds()].forEach((bound, step) => TABLE.fill((step - MAX_STEP) / STEPS, bound));
+[0, ...thresholds()].forEach((bound, step) =>
+  TABLE.fill((step - MAX_NOISE_STEP) / STEPS_PER_UNIT, bound),
+);
 
 /** Return the four 64-bit words of Philox4x64-10 for a counter below 2^128. */
 export function philox(seed, counter) {
@@ -64,14 +66,14 @@ export function philox(seed, counter) {
  * @returns {Float32Array} [count * noiseDim], multiples of 1/32 from -127/32 to 127/32
  */
 export function standardNormal(seed, start, count, noiseDim) {
-  const block = Math.ceil(noiseDim / PER_COUNTER);
+  const block = Math.ceil(noiseDim / NUMBERS_PER_COUNTER);
   const noise = new Float32Array(count * noiseDim);
   for (let image = 0; image < count; image++) {
     const first = (start + BigInt(image)) * BigInt(block) + 1n;
-    for (let offset = 0; offset < noiseDim; offset += PER_COUNTER) {
-      const words = philox(seed, first + BigInt(offset / PER_COUNTER));
+    for (let offset = 0; offset < noiseDim; offset += NUMBERS_PER_COUNTER) {
+      const words = philox(seed, first + BigInt(offset / NUMBERS_PER_COUNTER));
       const numbers = new Uint16Array(new BigUint64Array(words).buffer); // lowest bits first
-      const size = Math.min(PER_COUNTER, noiseDim - offset);
+      const size = Math.min(NUMBERS_PER_COUNTER, noiseDim - offset);
       for (let i = 0; i < size; i++) {
         noise[image * noiseDim + offset + i] = TABLE[numbers[i]];
       }
@@ -98,11 +100,11 @@ export function interpolate(from, to, position) {
   const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
   const sine = Math.sin(angle);
   const [fromWeight, toWeight] =
-    sine > 1e-3
+    sine > MIN_SINE
       ? [Math.sin((1 - position) * angle) / sine, Math.sin(position * angle) / sine]
-      : [1 - position, position]; // the vectors are parallel or zero
+      : [1 - position, position]; // the vectors are parallel, or one is zero and sine is NaN
   return from.map((value, i) => {
-    const step = (fromWeight * value + toWeight * to[i]) * STEPS + ROUNDER - ROUNDER;
-    return Math.min(MAX_STEP, Math.max(-MAX_STEP, step)) / STEPS;
+    const step = (fromWeight * value + toWeight * to[i]) * STEPS_PER_UNIT + ROUNDER - ROUNDER;
+    return Math.min(MAX_NOISE_STEP, Math.max(-MAX_NOISE_STEP, step)) / STEPS_PER_UNIT;
   });
 }

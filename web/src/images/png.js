@@ -1,5 +1,5 @@
 /**
- * Write images as a PNG with the same pixels as that of cgan-run. A canvas is not used for this:
+ * Write images as a PNG with the same pixels as cgan-run's PNG. A canvas is not used for this:
  * browsers that prevent fingerprinting change the pixels that a page reads back from a canvas.
  */
 

@@ -1,6 +1,6 @@
 /**
- * A JSON parser (RFC 8259) that accepts what cgan-run accepts. Integers are exact (bigint), other
- * numbers are numbers, and objects are Maps. It rejects lone surrogates and deep nesting.
+ * A JSON parser (RFC 8259) that accepts what cgan-run accepts and rejects lone surrogates and deep
+ * nesting. It returns integers as bigints, other numbers as doubles, and objects as Maps.
  */
 import { LIMITS } from "./tables.js";
 

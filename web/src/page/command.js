@@ -3,7 +3,7 @@ import { CONTROLS, firstOf } from "../model/escaping.js";
 import { hasDigitClasses, namesOf } from "./captions.js";
 import { FRAMES, walkEnd } from "./request.js";
 
-const MAX_NAMES_LENGTH = 20; // largest number of characters of a file name for class names
+const MAX_NAMES_LENGTH = 20; // largest number of characters of the class names in a file name
 
 /**
  * Return the words of the cgan-run command that generates the same images.

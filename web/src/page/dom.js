@@ -60,7 +60,7 @@ export function copyOnClick(button, textOf) {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      const message = `this browser does not let the page copy; copy it from here: ${text}`;
+      const message = `this browser does not let the page copy text; copy it from here: ${text}`;
       return showError(new PageError(message));
     }
     button.textContent = "Copied";

@@ -31,7 +31,7 @@ class SeedNoise {
 
 let noises = []; // SeedNoise of both seeds of the last request
 
-/** Return a function from cell number of the requested sheet to noise, Float32Array [noiseDim]. */
+/** Return a function that maps the number of a cell to its noise, a Float32Array [noiseDim]. */
 export function noiseOfCells({ sameNoise, labels, frame, ...request }, noiseDim) {
   noises = [request.seed, walkEnd(request)].map(
     (seed) =>

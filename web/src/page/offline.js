@@ -15,8 +15,8 @@ export async function keepOffline() {
         navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true });
       });
     }
-    // On the first visit the runtime was fetched before the worker existed. Fetching it again
-    // lets the worker cache it; the bytes come from the browser's own cache.
+    // On the first visit, the page fetched onnxruntime-web before the service worker existed. The
+    // worker caches what is fetched again; the bytes come from the browser's own cache.
     const urls = performance.getEntriesByType("resource").map((entry) => entry.name);
     for (const url of new Set(urls.filter((url) => url.includes("/vendor/")))) {
       const response = await fetch(url);

@@ -5,8 +5,7 @@ import { SEEDS } from "../images/noise.js";
 export const FRAMES = 48; // number of frames of the walk between two seeds
 const MAX_SHEET_IMAGES = 1000; // largest number of images on a sheet
 const MAX_LISTED_CLASSES = 1000; // largest number of classes that the page lists
-// Browsers do not draw larger canvases, and a model's images may be large.
-const MAX_SHEET_PIXELS = 2 ** 22;
+const MAX_SHEET_PIXELS = 2 ** 22; // limit for several images; Safari's canvas has at most 2 ** 24
 const MAX_NUMBER_LENGTH = 20; // largest number of digits in the field "Number"
 const MAX_LINK_LENGTH = 1000; // largest number of characters of a link that are read
 const DEFAULT_COUNT = 10;

@@ -209,9 +209,9 @@ class _Pool:
 
 
 def _run_worker(connection: Connection, folder: Path, job: Job, provider: str) -> None:
-    """Receive numbers of shards and generate them. After each, send None, or what it raised.
+    """Receive shard numbers and generate these shards.
 
-    What a shard raised is sent as the exception and its traceback.
+    Reply to each number with None, or with the exception and its traceback as text.
     """
     prepare_signals()
     # During a shard, poll() returns True only if the main process has closed the connection.

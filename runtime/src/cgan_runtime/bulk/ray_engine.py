@@ -75,7 +75,7 @@ def generate_shards(
         start_process(driver)
         driver_connection.close()
         while chunk:
-            with _report_death():
+            with _raise_if_driver_ended():
                 connection.send(chunk)
             for _ in chunk:
                 yield _receive_number(connection, on_kill)
@@ -92,7 +92,7 @@ def generate_shards(
 
 
 @contextmanager
-def _report_death() -> Iterator[None]:
+def _raise_if_driver_ended() -> Iterator[None]:
     """Raise WorkerError if the driver has closed the connection."""
     try:
         yield
@@ -107,7 +107,7 @@ def _report_death() -> Iterator[None]:
 def _receive_number(connection: Connection, on_kill: Callable[[], None]) -> int:
     """Return the number of the next complete shard, or raise the error that ended the run."""
     while True:
-        with _report_death():
+        with _raise_if_driver_ended():
             message = connection.recv()
         if isinstance(message, CganError):
             raise message
@@ -159,7 +159,7 @@ def _cluster(workers: int | None) -> Iterator[tuple[Any, int]]:
     address = os.environ.get("RAY_ADDRESS") or LOCAL
     if address == LOCAL:
         # Other users and machines must not reach the new cluster. Ray reads these variables when it
-        # is imported. By the third one, its servers listen on the loopback interface only.
+        # is imported. The third makes Ray's servers listen on the loopback interface only.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"

@@ -154,7 +154,8 @@ def is_complete(folder: Path, job: Job, shard: Shard) -> bool:
     except OSError as error:
         if raised_by_user_code(error):
             raise
-        raise OutputError(f"cannot read {error.filename}: {error.strerror}; check it") from error
+        reason = f"{error.strerror}; check its permissions and the disk"
+        raise OutputError(f"cannot read {error.filename}: {reason}") from error
     return bool(expected == _describe(job, shard, hashes))
 
 

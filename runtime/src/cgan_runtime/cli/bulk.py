@@ -135,7 +135,7 @@ def command(
             existing = read_job(output)
             seed = existing.seed if existing else options.random_seed()
         content, model_sha256, info = read_model(model, own_provider, expect_sha256)
-        labels = class_options.find_labels(names, info.class_names, named_by_label=bool(label))
+        labels = class_options.find_labels(names, info.class_names, from_label_option=bool(label))
         job = Job(
             model_sha256=model_sha256,
             seed=seed,
@@ -158,7 +158,7 @@ def command(
             shards.require_complete(output, job)
     except (KeyboardInterrupt, runner.Terminated) as error:
         raise StoppedError(
-            f"stopped; {output} keeps its complete shards, run the same command again to "
+            f"stopped, but {output} keeps its complete shards; run the same command again to "
             "generate the others",
             getattr(error, "signal_number", signal.SIGINT),
         ) from None

@@ -75,11 +75,11 @@ def select_classes(
 
 
 def find_labels(
-    names: Sequence[str], class_names: Sequence[str], *, named_by_label: bool
+    names: Sequence[str], class_names: Sequence[str], *, from_label_option: bool
 ) -> list[int]:
     """Return the labels of the requested class names, or all labels if there are none.
 
-    Unless the names come from --label, the error for a missing class suggests this option.
+    Unless the names come from --label, the error for a missing class suggests --label.
     """
     from cgan_runtime.labels import find_label
 
@@ -88,7 +88,7 @@ def find_labels(
     try:
         return [find_label(name, class_names) for name in names]
     except InputError as error:
-        if named_by_label:
+        if from_label_option:
             raise
         raise InputError(f"{error}, with --label") from error
 

@@ -27,7 +27,7 @@ EMPTY_SPLIT = (
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """The images to generate."""
+    """The images to generate, and the generator that generates them."""
 
     generator: ImageGenerator
     labels: list[int]  # position j has labels[j % len(labels)]

@@ -10,7 +10,7 @@ from cgan_runtime.cli import options
 
 DEFAULT_FRAMES, MAX_FRAMES = 48, 100_000
 MAX_TRUNCATION = 4
-# Options that cannot be combined with the option before the colon, because it replaces them.
+# Options that cannot be combined with the option before the colon.
 CONFLICTS = {
     "--noise": ("--seed", "--start", "--count", "--walk"),
     "--walk": ("--seed", "--shard"),
@@ -45,8 +45,8 @@ def _parse_truncation(
 same_noise = click.option(
     "--same-noise",
     is_flag=True,
-    help="Use the same noise vector for all classes of a row. Each column shows one class, and "
-    "each row shows what the noise alone controls, such as slant and stroke width.",
+    help="Use the same noise vector for all classes of a row. Each column shows one class. Within "
+    "a row, everything that the noise controls stays the same, such as slant and stroke width.",
 )
 walk = click.option(
     "--walk",
@@ -73,7 +73,7 @@ truncation = click.option(
     metavar="F",
     callback=_parse_truncation,
     help="Multiply the noise by F, 0 to 4. Below 1, the images of a class vary less and are more "
-    "typical; above 1, they vary more and fail more often. If the model is bit-exact, the scaled "
+    "typical; above 1, they vary more and may be malformed. If the model is bit-exact, the scaled "
     "noise is rounded to multiples of 1/32, so that every processor generates the same images.",
 )
 
@@ -83,6 +83,6 @@ def check(given: set[str]) -> None:
     for option, conflicts in CONFLICTS.items():
         for other in conflicts:
             if {option, other} <= given:
-                raise click.UsageError(f"{option} replaces {other}; give only one of them")
+                raise click.UsageError(f"{option} cannot be combined with {other}; leave one out")
     if "--frames" in given and "--walk" not in given:
         raise click.UsageError("--frames needs --walk A:B; add --walk, or leave out --frames")

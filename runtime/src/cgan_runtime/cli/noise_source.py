@@ -59,7 +59,7 @@ class NoiseRequest:
     truncation: float | None
 
     def estimate_images(self, classes: int) -> int:
-        """Estimate the number of images, with --walk per frame, before the model is open.
+        """Estimate the number of images, or of one frame's images, before the model is open.
 
         The argument classes is 0 if the number of classes is unknown.
         """
@@ -105,7 +105,7 @@ class NoiseRequest:
         )
 
     def _walk_source(self, seeds: tuple[int, int], info: ModelInfo, classes: int) -> NoiseSource:
-        """Return the noise of all frames. Each call of its function must request one frame."""
+        """Return the noise of all frames. Each call of noise_function must request one frame."""
         images_per_vector = classes if self.same_noise else 1
         frame_images = self.count * classes
         # One frame is held in memory, with its noise.
@@ -228,7 +228,7 @@ def _repeat_noise(vectors: NoiseFunction, images_per_vector: int) -> NoiseFuncti
     """Return a noise function that uses each noise vector for several consecutive images."""
 
     def noise_function(first: int, count: int) -> Any:
-        # Row of each image in the noise vectors that these images need.
+        # For each image, the position of its vector in the result of vectors().
         rows = (first % images_per_vector + np.arange(count)) // images_per_vector
         return vectors(first // images_per_vector, int(rows[-1]) + 1)[rows]
 

@@ -10,6 +10,7 @@ import click
 
 from cgan_runtime import __version__
 from cgan_runtime.errors import InputError
+from cgan_runtime.thread_limit import MAX_THREADS
 
 Decorator: TypeAlias = Callable[[Any], Any]
 MAX_INT64, MAX_UINT64 = 2**63 - 1, 2**64 - 1
@@ -81,8 +82,8 @@ def seed(default: str) -> Decorator:
 
 def threads(default: str) -> Decorator:
     """Return the option --threads; the help states the default."""
-    text = "Number of CPU threads, 1 to 1024."
-    return integer("--threads", 1, 1024, f"{text}  [default: {default}]")
+    text = f"Number of CPU threads, 1 to {MAX_THREADS}."
+    return integer("--threads", 1, MAX_THREADS, f"{text}  [default: {default}]")
 
 
 def quiet(result: str = "") -> Decorator:
@@ -91,9 +92,9 @@ def quiet(result: str = "") -> Decorator:
     return click.option("--quiet", "-q", is_flag=True, help=f"Print only {printed}.")
 
 
-def start(exception: str = "") -> Decorator:
-    """Return the option --start; the help states an exception to the meaning of the index."""
-    text = f"Index of the first image{exception}, to continue where an earlier run with this seed"
+def start(note: str = "") -> Decorator:
+    """Return the option --start; the note in the help says when the index counts rows."""
+    text = f"Index of the first image{note}, to continue where an earlier run with this seed"
     return integer("--start", 0, MAX_INT64, f"{text} ended.", default=0, show_default=True)
 
 

@@ -180,8 +180,7 @@ def command(
             f"a terminal cannot show {file_format.upper()} data; redirect stdout to a file, or "
             "set --output"
         )
-    values = {"columns": columns, "scale": scale, "split": split, "walk": walk}
-    _check_formats(file_format, values)
+    _check_formats(file_format, {"columns": columns, "scale": scale, "split": split, "walk": walk})
 
     runner.require_memory()
     from cgan_runtime.cli.image_output import ImageRequest, ImageWriter
@@ -205,7 +204,7 @@ def command(
         threads = 1
     with ImageGenerator(model, provider, threads, expect_sha256=expect_sha256) as generator:
         class_names = generator.info.class_names
-        labels = class_options.find_labels(requested, class_names, named_by_label=bool(label))
+        labels = class_options.find_labels(requested, class_names, from_label_option=bool(label))
         source = noise_request.source(generator.info, len(labels))
         names = [class_names[index] for index in labels]
         path = output or _default_output(names, source.name, file_format, shard)

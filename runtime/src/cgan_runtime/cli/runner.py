@@ -47,7 +47,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors=_STDOUT_ERRORS)
-        with _raised_signals(received):
+        with _signals_as_exceptions(received):
             code = command.main(
                 list(arguments),
                 prog_name=command.name,
@@ -93,8 +93,7 @@ def run_quickly(command: click.Command) -> NoReturn:
 def require_memory(megabytes: int = MIN_MEGABYTES, purpose: str = "generating images") -> None:
     """Raise click.ClickException if the limit of the address space is below `megabytes` MiB.
 
-    Without this check, OpenBLAS or PyTorch would end the process, with an unclear message. The
-    error message names the purpose, which is what needs the memory.
+    Without this check, OpenBLAS or PyTorch would end the process, with an unclear message.
     """
     try:
         import resource
@@ -151,7 +150,7 @@ codecs.register_error(_STDOUT_ERRORS, _encode_for_stdout)
 
 
 @contextmanager
-def _raised_signals(received: list[int]) -> Iterator[None]:
+def _signals_as_exceptions(received: list[int]) -> Iterator[None]:
     """If a signal arrives within the block, record its number, and raise an exception there.
 
     The exception is KeyboardInterrupt for SIGINT, otherwise Terminated.

@@ -98,9 +98,10 @@ def _no_cuda_reason(requested: str, generator: ImageGenerator) -> str | None:
     """Return why "auto" does not use CUDA; None if it does, or if there is no NVIDIA device."""
     if parse_provider(requested)[0] != AUTO or generator.provider == CUDA:
         return None
-    if generator.no_cuda_reason or cuda_diagnostics.driver_problem():
+    if generator.no_cuda_reason:
         return generator.no_cuda_reason
-    return cuda_diagnostics.explain_cuda_not_offered()
+    has_device = not cuda_diagnostics.driver_problem()
+    return cuda_diagnostics.explain_cuda_not_offered() if has_device else None
 
 
 def golden_tolerance(provider: str, info: ModelInfo) -> int:

@@ -20,8 +20,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BIT_DEPTH, NO_FILTER = 8, 0
 COLOR_TYPES = {1: 0, 3: 2}  # PNG's codes of grayscale and RGB, by number of channels
 FRAME_MS, END_MS = 60, 600  # duration of an animation's frame, and of its first and last frame
-# PNG's codes for the number of repetitions, what happens to a frame at its end, and how the next
-# frame is drawn.
+# PNG's codes for endless repetition, for leaving a frame on the canvas at its end (dispose_op), and
+# for replacing the pixels below a frame (blend_op).
 FOREVER, KEEP_FRAME, REPLACE_FRAME = 0, 0, 0
 
 

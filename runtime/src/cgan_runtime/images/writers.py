@@ -88,7 +88,7 @@ def animation_chunks(
 
 def _grid_shape(info: ModelInfo, count: int, columns: int, scale: int) -> tuple[int, int, int]:
     """Return height, width and channels of a grid of images."""
-    rows = (count + columns - 1) // columns  # rounded up; math.ceil() would lose large integers
+    rows = (count + columns - 1) // columns  # rounded up; math.ceil() would need an inexact float
     height = rows * info.height * scale
     width = columns * info.width * scale
     if max(height, width) > MAX_PNG_SIDE:
@@ -223,7 +223,7 @@ def _write_idx_split(
 
 
 def _idx_key(name: str) -> str:
-    """Return the usual name of a file of a dataset, which readers also find under other names."""
+    """Return MNIST's name of an IDX file: without .gz, and with "-idx" instead of ".idx"."""
     return name.removesuffix(".gz").replace(".idx", "-idx")
 
 
@@ -249,7 +249,7 @@ def _is_empty_idx(path: Path) -> bool:
 
 
 def _require_no_processed_files(folder: Path) -> None:
-    """Raise OutputError if the dataset has the file of an old torchvision, which has priority."""
+    """Raise OutputError if the dataset has a file that torchvision reads instead of IDX files."""
     processed = folder.with_name("processed") / "training.pt"
     if processed.exists():
         raise OutputError(
@@ -278,7 +278,7 @@ def _find_split_shape(folder: Path, info: ModelInfo, split: str) -> tuple[int, .
 def _require_class_names(path: Path, info: ModelInfo, *, has_images: bool) -> None:
     """Raise OutputError if the dataset has different class names than the model.
 
-    A dataset with images but without the file has the labels as names, like MNIST.
+    If a dataset has images but no classes.txt, such as MNIST, its class names are 0, 1, 2 ...
     """
     expected = "".join(f"{name}\n" for name in info.class_names)
     try:

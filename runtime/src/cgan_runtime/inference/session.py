@@ -36,7 +36,7 @@ CPU_PROVIDER = f"CPU{SUFFIX}"
 REMOTE_PROVIDER = f"Azure{SUFFIX}"  # calls a server, so it is never used
 # Messages of the dynamic linker.
 LINKER_OUT_OF_MEMORY = "failed to map segment|[Cc]annot allocate memory"
-MAX_THREADS = 1024  # onnxruntime itself has no limit
+FATAL = 4  # onnxruntime's severity of fatal errors
 
 
 class OpenSession(NamedTuple):
@@ -72,7 +72,7 @@ def limit_log() -> None:
 
     The setting applies to the whole process, so only a command calls this function.
     """
-    import_onnxruntime().set_default_logger_severity(4)
+    import_onnxruntime().set_default_logger_severity(FATAL)
 
 
 def available_providers(onnxruntime: Any) -> dict[str, str]:
@@ -111,7 +111,7 @@ def open_session(
     name, provider_options = parse_provider(provider)
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
+    options.log_severity_level = FATAL
     options.intra_op_num_threads = startable_threads(threads or available_threads())
     options.inter_op_num_threads = 1
     # Spinning threads would keep a core of a small board busy between two images.
@@ -252,8 +252,7 @@ def _without_fallback(session_class: Any) -> Any:
     """Return a subclass of onnxruntime.InferenceSession that raises if a provider fails.
 
     While _enable_fallback is true, onnxruntime prints a message and uses another provider instead.
-    The constructor sets it to true, and old releases ignore enable_fallback=0, so that assignments
-    to it are ignored here.
+    This class ignores assignments, because old releases set it to true despite enable_fallback=0.
     """
 
     class Session(session_class):  # type: ignore[misc]

@@ -22,7 +22,7 @@ def read_model_file(path: Path) -> bytes:
     """Return the bytes of a model file, which may be a pipe.
 
     Raises:
-        ModelError: the file cannot be read, is empty or too large, or is a trained model.
+        ModelError: the file cannot be read, is empty or too large, or must be exported first.
     """
     try:
         with path.open("rb") as file:
@@ -38,7 +38,7 @@ def read_model_file(path: Path) -> bytes:
         if isinstance(error, IsADirectoryError) and any(
             (path / name).exists() for name in RUN_FILES
         ):
-            raise _unexported(path, "is a run directory") from error
+            raise _not_exported_error(path, "a run directory") from error
         if isinstance(error, FileNotFoundError):
             raise ModelError(f"there is no model {path}; check the path") from error
         reason = getattr(error, "strerror", None) or error
@@ -46,7 +46,7 @@ def read_model_file(path: Path) -> bytes:
     if not content:
         raise ModelError(error_message("empty", source=path))
     if content.startswith(ZIP_SIGNATURE) and PICKLE in content[:MAX_HEAD_BYTES]:
-        raise _unexported(path, "is a model of PyTorch")
+        raise _not_exported_error(path, "a PyTorch model")
     if len(content) > MAX_FILE_BYTES:
         raise ModelError(error_message("too large", source=path, limit=f"{MAX_FILE_BYTES:,}"))
     return content
@@ -67,7 +67,7 @@ def _read_shipped_model() -> bytes:
         ) from error
 
 
-def _unexported(path: Path, what: str) -> ModelError:
-    """Return the error for a model that must be exported first; `what` is "is a ..."."""
+def _not_exported_error(path: Path, kind: str) -> ModelError:
+    """Return the error for a model that must be exported first."""
     command = f"cgan-export {shlex.quote(str(path))} model.onnx"
-    return ModelError(f"{path} {what}, not an ONNX file; export it with `{command}`")
+    return ModelError(f"{path} is {kind}, not an ONNX file; export it with `{command}`")

@@ -34,8 +34,8 @@ const SHAPE_VARIABLES = ["R", "S"];
 const SHAPE_RULES = { ...MATH_RULES, ...SPATIAL_RULES, ...TENSOR_RULES };
 
 /**
- * Memory or computation of a graph: fixed + perImage * batch size, with a limit for one run and one
- * for one image.
+ * Elements or multiplications of a graph: fixed + perImage * batch size, with a limit for one run
+ * and one for one image.
  */
 class Budget {
   fixed = 0n;
@@ -169,7 +169,7 @@ export class GraphInference {
     this.#charge(result.temporaryFixed, 0n, false);
   }
 
-  /** Add memory and computation, of each image if `perImage`; reject what exceeds a limit. */
+  /** Add a cost, per image if `perImage`; reject the graph if its cost exceeds a limit. */
   #charge(elements, multiplications, perImage) {
     const field = perImage ? "perImage" : "fixed";
     this.#elements[field] += elements;

@@ -11,8 +11,8 @@ import {
   checkIndependent,
   elementsOf,
   has,
+  hasFixedShape,
   isBatched,
-  isFixed,
   isSame,
   nodeResult,
   numbers,
@@ -25,7 +25,7 @@ import {
 } from "./symbolic.js";
 
 const ELLIPSIS_LETTERS = "12345678"; // names of the axes that the ellipsis of an Einsum stands for
-const isScalar = (tensor) => isFixed(tensor) || isFixed(tensor, 1n);
+const isScalar = (tensor) => hasFixedShape(tensor) || hasFixedShape(tensor, 1n);
 
 const elementwise = ({ inputs: [tensor] }) => nodeResult(tensor);
 
@@ -51,7 +51,7 @@ function clip(node) {
   check(
     tensorsOf(node)
       .slice(1)
-      .every((limit) => isFixed(limit)),
+      .every((limit) => hasFixedShape(limit)),
   );
   return nodeResult(node.inputs[0]);
 }
@@ -61,7 +61,7 @@ function quantize(node) {
   if (!parameters.every(isScalar)) {
     const axis = axisOf(node.attributes.axis, tensor.shape.length);
     checkIndependent(axis !== tensor.batchAxis);
-    check(parameters.every((parameter) => isFixed(parameter, tensor.shape[axis])));
+    check(parameters.every((parameter) => hasFixedShape(parameter, tensor.shape[axis])));
   }
   return nodeResult(tensor);
 }
@@ -110,7 +110,7 @@ function layerNorm(node) {
   const axis = axisOf(node.attributes.axis, tensor.shape.length);
   checkIndependent(tensor.batchAxis === null || tensor.batchAxis < axis);
   const shape = tensor.shape.slice(axis);
-  check(parameters.every((parameter) => isFixed(parameter, ...shape)));
+  check(parameters.every((parameter) => hasFixedShape(parameter, ...shape)));
   return nodeResult(tensor);
 }
 
@@ -118,7 +118,7 @@ function channelNorm(node) {
   const [tensor, ...parameters] = tensorsOf(node);
   check(tensor.shape.length >= 2);
   checkIndependent(tensor.batchAxis === null || tensor.batchAxis === 0);
-  check(parameters.every((parameter) => isFixed(parameter, tensor.shape[1])));
+  check(parameters.every((parameter) => hasFixedShape(parameter, tensor.shape[1])));
   return nodeResult(tensor);
 }
 
@@ -128,7 +128,7 @@ function groupNorm(node) {
   check(tensor.shape.length >= 3 && groups >= 1n && tensor.shape[1] % groups === 0n);
   checkIndependent(tensor.batchAxis === null || tensor.batchAxis === 0);
   const allowed = [groups, tensor.shape[1]]; // in opset 20, and in opset 21
-  check(parameters.every((parameter) => allowed.some((size) => isFixed(parameter, size))));
+  check(parameters.every((parameter) => allowed.some((size) => hasFixedShape(parameter, size))));
   return nodeResult(tensor, 0n, 6n * elementsOf(tensor));
 }
 

@@ -101,7 +101,7 @@ function divide(left, right) {
     const isExact = left.fixed % right.fixed === 0n && left.perImage % right.fixed === 0n;
     return isExact ? sizeOf(left.fixed / right.fixed, left.perImage / right.fixed) : null;
   }
-  // A multiple of the batch size, divided by a multiple of it, does not depend on it.
+  // The quotient of two multiples of the batch size does not depend on the batch size.
   const isRatio = right.perImage > 0n && right.fixed === 0n && left.fixed === 0n;
   const isExact = isRatio && left.perImage % right.perImage === 0n;
   return isExact ? sizeOf(left.perImage / right.perImage) : null;

@@ -7,8 +7,8 @@ import {
   checkIndependent,
   elementsOf,
   has,
+  hasFixedShape,
   hasSameBatch,
-  isFixed,
   isSameShape,
   isSameSize,
   largest,
@@ -52,7 +52,7 @@ function filterOf({ inputs: [tensor, weight], attributes }) {
   const [first, second, ...kernel] = weight.shape;
   check(groups >= 1n && first % groups === 0n);
   check(declared.length === 0 || isSameShape(declared, kernel));
-  return { kernel, groups, groupChannels: second };
+  return { kernel, groups, secondSize: second };
 }
 
 /** Return a quotient rounded down; the division of bigints rounds toward zero. */
@@ -60,34 +60,34 @@ const floorDivide = (a, b) => (a < 0n ? (a - b + 1n) / b : a / b);
 
 function conv(node) {
   const [tensor, weight, ...biases] = tensorsOf(node);
-  const { kernel, groups, groupChannels } = filterOf(node);
+  const { kernel, groups, secondSize: inputChannelsPerGroup } = filterOf(node);
   const { pads, strides, spans } = windowOf(node, kernel);
   const [batch, channels, ...size] = tensor.shape;
   const [outputChannels] = weight.shape;
-  check(channels === groupChannels * groups);
-  check(biases.every((bias) => isFixed(bias, outputChannels)));
+  check(channels === inputChannelsPerGroup * groups);
+  check(biases.every((bias) => hasFixedShape(bias, outputChannels)));
   const positions = size.map(
     (side, i) => floorDivide(side + pads[i] + pads[i + size.length] - spans[i], strides[i]) + 1n,
   );
-  const patches = groupChannels * product(kernel) * product(positions);
+  const patches = inputChannelsPerGroup * product(kernel) * product(positions);
   const output = withShape(tensor, [batch, outputChannels, ...positions]);
   return nodeResult(output, batch * outputChannels * patches, 0n, groups * patches);
 }
 
 function convTranspose(node) {
   const [tensor, weight, ...biases] = tensorsOf(node);
-  const { kernel, groups, groupChannels } = filterOf(node);
+  const { kernel, groups, secondSize: outputChannelsPerGroup } = filterOf(node);
   const { pads, strides, spans } = windowOf(node, kernel);
   const [batch, channels, ...size] = tensor.shape;
   const extra = filled(node.attributes.output_padding, size.length, 0n);
   check(channels === weight.shape[0] && extra.length === size.length && smallest(extra) >= 0n);
   check(extra.every((padding, i) => padding < strides[i]));
-  check(biases.every((bias) => isFixed(bias, groupChannels * groups)));
+  check(biases.every((bias) => hasFixedShape(bias, outputChannelsPerGroup * groups)));
   const positions = size.map(
     (side, i) => strides[i] * (side - 1n) + extra[i] + spans[i] - pads[i] - pads[i + size.length],
   );
-  const patches = groupChannels * product(kernel) * product(size);
-  const output = withShape(tensor, [batch, groupChannels * groups, ...positions]);
+  const patches = outputChannelsPerGroup * product(kernel) * product(size);
+  const output = withShape(tensor, [batch, outputChannelsPerGroup * groups, ...positions]);
   return nodeResult(output, batch * channels * patches, 0n, groups * patches);
 }
 

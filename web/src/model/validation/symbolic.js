@@ -3,8 +3,7 @@
  * cgan_runtime/model_file/validation/symbolic.py; change both.
  *
  * A size is {fixed, perImage}, for fixed + perImage * batch size. A tensor is {shape, batchAxis,
- * outer}: its shape for a batch of one image, the axis that contains the batch or null, and the
- * part of that axis before the batch. All sizes are bigints.
+ * outer}, as the class Tensor of symbolic.py, with null instead of None. All sizes are bigints.
  */
 import { LIMITS } from "../tables.js";
 
@@ -34,7 +33,7 @@ export function isSameSize(left, right) {
   return left.fixed === right.fixed && left.perImage === right.perImage;
 }
 
-/** Return whether two tensors have the same shape, with the batch at the same place. */
+/** Return whether two tensors have equal shapes, with the batch at the same place. */
 export function isSame(left, right) {
   return isSameShape(left.shape, right.shape) && hasSameBatch(left, right);
 }
@@ -46,7 +45,7 @@ export const hasSameBatch = (left, right) =>
   left.batchAxis === right.batchAxis && left.outer === right.outer;
 
 /** Return whether a tensor has the given shape and does not depend on the batch. */
-export const isFixed = (tensor, ...shape) => isSame(tensor, tensorOf(shape));
+export const hasFixedShape = (tensor, ...shape) => isSame(tensor, tensorOf(shape));
 
 /** Return the value of an integer that does not depend on the batch size. */
 export function numberOf({ fixed, perImage }) {

@@ -11,9 +11,9 @@ import {
   elementsOf,
   fromSizes,
   has,
+  hasFixedShape,
   hasSameBatch,
   isBatched,
-  isFixed,
   isSame,
   isSameSize,
   largest,
@@ -244,7 +244,7 @@ function pad(node) {
   const rank = tensor.shape.length;
   const axes = axesOf(has(node, 3) ? numbers(node, 3) : range(rank).map(BigInt), rank);
   check(pads.length === 2 * axes.length);
-  check(!has(node, 2) || isFixed(node.inputs[2]) || isFixed(node.inputs[2], 1n));
+  check(!has(node, 2) || hasFixedShape(node.inputs[2]) || hasFixedShape(node.inputs[2], 1n));
   const shape = [...tensor.shape];
   axes.forEach((axis, index) => {
     const [begin, end] = [pads[index], pads[index + axes.length]];
@@ -286,7 +286,7 @@ function constantOfShape(node) {
 }
 
 function rangeRule(node) {
-  check(tensorsOf(node).every((tensor) => isFixed(tensor)));
+  check(tensorsOf(node).every((tensor) => hasFixedShape(tensor)));
   const [start, limit, delta] = range(3).map((index) => onlyNumber(node, index));
   check(delta !== 0n);
   return nodeResult(tensorOf([rangeOf(start, limit, delta).count]));
@@ -295,7 +295,7 @@ function rangeRule(node) {
 function oneHot(node) {
   const [indices, depth, values] = tensorsOf(node);
   const counts = numbers(node, 1);
-  check(elementsOf(depth) === 1n && isFixed(values, 2n));
+  check(elementsOf(depth) === 1n && hasFixedShape(values, 2n));
   const axis = axisOf(node.attributes.axis, indices.shape.length + 1);
   const shape = [...indices.shape.slice(0, axis), counts[0], ...indices.shape.slice(axis)];
   const isMoved = indices.batchAxis !== null && axis <= indices.batchAxis;

@@ -59,10 +59,7 @@ class TensorInfo(NamedTuple):
 
 
 class _Budget:
-    """Memory or computation of a graph: fixed + per_image * batch size, with two limits.
-
-    The limits are for one session.run and for one image.
-    """
+    """Elements or multiplications: fixed + per_image * batch size, limited per run and image."""
 
     def __init__(self, limit: int, image_limit: int) -> None:
         self._limit, self._image_limit = limit, image_limit
@@ -88,8 +85,9 @@ class GraphInference:
         self._elements = _Budget(MAX_ELEMENTS, MAX_IMAGE_ELEMENTS)
         self._multiplications = _Budget(MAX_MULTIPLICATIONS, MAX_IMAGE_MULTIPLICATIONS)
 
+    @property
     def max_batch(self) -> int:
-        """Return the largest number of images of one session.run, a power of two."""
+        """The largest number of images of one session.run, a power of two."""
         images = min(self._elements.max_batch, self._multiplications.max_batch)
         return 1 << (images.bit_length() - 1)
 
@@ -195,9 +193,9 @@ class GraphInference:
     def _charge_node(self, result: NodeResult, *, is_constant: bool) -> None:
         """Add the cost of a node, without its outputs."""
         if is_constant:
-            # onnxruntime folds constants when it opens the file, and keeps two copies. Counting a
-            # folded multiplication MAX_BATCH times, once of them below, limits constant folding to
-            # 1 / MAX_BATCH of the multiplications of a run.
+            # onnxruntime folds constants when it opens the file, and keeps two copies. A folded
+            # multiplication counts MAX_BATCH times: MAX_BATCH - 1 times here and once below. So
+            # folding may need at most 1 / MAX_BATCH of the multiplications that a run may need.
             elements = sum(tensor.elements for tensor in result.outputs)
             self._charge(elements, result.multiplications * (MAX_BATCH - 1), batched=False)
         batched = any(tensor.batched for tensor in result.outputs)
@@ -205,7 +203,7 @@ class GraphInference:
         self._charge(result.temporary_fixed, 0, batched=False)
 
     def _charge(self, elements: int, multiplications: int, *, batched: bool) -> None:
-        """Add memory and computation, of each image if `batched`; reject what exceeds a limit."""
+        """Add a cost, per image if `batched`; reject the graph if its cost exceeds a limit."""
         if batched:
             self._elements.per_image += elements
             self._multiplications.per_image += multiplications

@@ -60,7 +60,7 @@ def validate_model(content: bytes, source: str) -> ValidModel:
     check_version({entry.get("key", ""): entry.get("value", "") for entry in entries}, source)
     digest = verify_checksum(content, source)
     try:
-        max_batch = validate_graph(content).max_batch()
+        max_batch = validate_graph(content).max_batch
     except (ProtobufError, InvalidGraphError) as error:
         raise ModelError(error_message("not written", source=source, reason=error)) from error
     except UnsupportedError as error:

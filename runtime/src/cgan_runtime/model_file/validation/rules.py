@@ -123,7 +123,7 @@ class Operator(NamedTuple):
     rule: str  # name of the shape rule
     attributes: Mapping[str, Attribute] = MappingProxyType({})
     output: str = "T"  # type variable of the outputs
-    # Name of the attribute that determines the output's type instead: a type, or a tensor.
+    # Name of the attribute that gives the output's type instead of `output`, as a type or a tensor.
     type_attribute: str | None = None
     variadic: bool = False  # whether the last input may be repeated
 

@@ -117,7 +117,7 @@ def _divide(left: Size, right: Size) -> Size | None:
         if left.fixed % right.fixed == left.per_image % right.fixed == 0:  # without a remainder
             return Size(left.fixed // right.fixed, left.per_image // right.fixed)
         return None
-    # A multiple of the batch size, divided by a multiple of it, does not depend on it.
+    # The quotient of two multiples of the batch size does not depend on the batch size.
     is_ratio = right.per_image > 0 and right.fixed == left.fixed == 0
     if is_ratio and left.per_image % right.per_image == 0:
         return Size(left.per_image // right.per_image)

@@ -53,11 +53,11 @@ def _filter_of(node: Node) -> tuple[list[int], int, int]:
 
 def _conv(node: Node) -> NodeResult:
     tensor, weight = node.inputs[:2]
-    kernel, groups, group_channels = _filter_of(node)
+    kernel, groups, input_channels_per_group = _filter_of(node)
     pads, strides, spans = _window_of(node, kernel)
     batch, channels, *size = tensor.shape
     output_channels = weight.shape[0]
-    check(channels == group_channels * groups)
+    check(channels == input_channels_per_group * groups)
     check(all(bias == Tensor((output_channels,)) for bias in node.tensors[2:]))
     positions = [
         (size[i] + pads[i] + pads[i + len(size)] - spans[i]) // strides[i] + 1
@@ -65,7 +65,7 @@ def _conv(node: Node) -> NodeResult:
     ]
     # onnxruntime copies the input patches of an image to a matrix (im2col) for each group. This is
     # the number of elements of one such matrix.
-    patches = group_channels * math.prod(kernel) * math.prod(positions)
+    patches = input_channels_per_group * math.prod(kernel) * math.prod(positions)
     output = tensor.with_shape((batch, output_channels, *positions))
     multiplications = batch * output_channels * patches
     return node_result(output, multiplications, temporary_fixed=groups * patches)
@@ -73,19 +73,19 @@ def _conv(node: Node) -> NodeResult:
 
 def _conv_transpose(node: Node) -> NodeResult:
     tensor, weight = node.inputs[:2]
-    kernel, groups, group_channels = _filter_of(node)
+    kernel, groups, output_channels_per_group = _filter_of(node)
     pads, strides, spans = _window_of(node, kernel)
     batch, channels, *size = tensor.shape
     extra = node.attributes["output_padding"] or [0] * len(size)
     check(channels == weight.shape[0] and len(extra) == len(size) and min(extra) >= 0)
     check(all(padding < stride for padding, stride in zip(extra, strides, strict=True)))
-    check(all(bias == Tensor((group_channels * groups,)) for bias in node.tensors[2:]))
+    check(all(bias == Tensor((output_channels_per_group * groups,)) for bias in node.tensors[2:]))
     positions = [
         strides[i] * (size[i] - 1) + extra[i] + spans[i] - pads[i] - pads[i + len(size)]
         for i in range(len(size))
     ]
-    patches = group_channels * math.prod(kernel) * math.prod(size)
-    output = tensor.with_shape((batch, group_channels * groups, *positions))
+    patches = output_channels_per_group * math.prod(kernel) * math.prod(size)
+    output = tensor.with_shape((batch, output_channels_per_group * groups, *positions))
     return node_result(output, batch * channels * patches, temporary_fixed=groups * patches)
 
 

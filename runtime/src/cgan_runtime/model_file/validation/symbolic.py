@@ -83,7 +83,7 @@ class Tensor(NamedTuple):
         return tuple(size.fixed + size.per_image * images for size in self.sizes)
 
     def has_same_batch(self, other: "Tensor") -> bool:
-        """Return whether the batch is at the same place of two tensors."""
+        """Return whether the batch is at the same place in both tensors."""
         return self.batch_axis == other.batch_axis and self.outer == other.outer
 
     def with_shape(self, shape: Iterable[int]) -> "Tensor":
@@ -180,7 +180,7 @@ def from_sizes(sizes: Sequence[Size]) -> Tensor:
 def broadcast(tensors: Sequence[Tensor]) -> Tensor:
     """Return the shape to which all tensors broadcast, as in numpy.
 
-    The batch must be at the same place of all tensors that have one; the other tensors must have
+    The batch must be at the same place in all tensors that have one; the other tensors must have
     size 1 there, or fewer axes.
     """
     rank = max(tensor.rank for tensor in tensors)
@@ -209,7 +209,7 @@ def reshaped(tensor: Tensor, shape: Sequence[int], batch_axis: int | None) -> Te
     check(math.prod(shape) == tensor.elements)
     if tensor.batch_axis is None or batch_axis is None:
         return Tensor(tuple(shape))
-    # The same number of elements, counted for one image, must come before the batch.
+    # The elements are [before_batch, images, rest] in row-major order, before and after reshaping.
     before_batch = math.prod(tensor.shape[: tensor.batch_axis]) * tensor.outer
     outer, rest = divmod(before_batch, math.prod(shape[:batch_axis]))
     check_independent(rest == 0 and outer >= 1 and shape[batch_axis] % outer == 0)

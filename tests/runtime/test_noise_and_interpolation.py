@@ -1,4 +1,4 @@
-"""Noise of one's own, walks between seeds, and pictures in memory."""
+"""Noise of the caller, interpolation between seeds, and png()."""
 
 from io import BytesIO
 from typing import NoReturn
@@ -11,12 +11,6 @@ from PIL import Image
 from cgan_runtime import ImageGenerator, InputError, png
 from cgan_runtime.model_file.contract import MAX_BATCH
 from cgan_runtime.noise import interpolate, round_noise, standard_normal
-
-
-@pytest.fixture(scope="module")
-def shipped() -> ImageGenerator:
-    """An int8 model, which generates the same bytes in every batch."""
-    return ImageGenerator(provider="cpu", threads=1)
 
 
 @pytest.mark.parametrize("count", [1, 3, MAX_BATCH + 2])

@@ -1,6 +1,7 @@
 """Repeated runs of cgan-bulk with the same output folder."""
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +17,16 @@ from cgan_runtime.generator import ImageGenerator
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
 
-@pytest.fixture(params=["parquet", "idx"])
-def either_job(request: pytest.FixtureRequest, bulk: Bulk, tmp_path: Path) -> tuple[object, ...]:
-    """The options of a complete job in the folder "digits", except for its seed."""
-    options = (*jobs.JOB, "--format", request.param, "--output", "digits")
-    assert bulk(*options, "--seed", jobs.SEED).returncode == 0
-    return options
+@pytest.fixture
+def complete_job(finish: Callable[[str], Path], tmp_path: Path, file_format: str) -> list[object]:
+    """The options of a complete job in the folder "digits", without its seed."""
+    shutil.copytree(finish(file_format), tmp_path / "digits")
+    return [*jobs.JOB, "--format", file_format, "--output", "digits"]
 
 
+@pytest.mark.parametrize("file_format", ["parquet", "idx"])
 def test_only_incomplete_shards_are_generated_again(
-    bulk: Bulk, tmp_path: Path, either_job: tuple[object, ...]
+    bulk: Bulk, tmp_path: Path, complete_job: list[object]
 ) -> None:
     files = jobs.shards_in(tmp_path / "digits")
     contents = {path: path.read_bytes() for path in files}
@@ -35,7 +36,7 @@ def test_only_incomplete_shards_are_generated_again(
     inodes = {path: path.stat().st_ino for path in files if path.exists()}
     by_shard[3][-1].write_bytes(contents[by_shard[3][-1]][:-1])
     by_shard[4][0].write_bytes(b"")
-    done = bulk(*either_job)  # the seed is that of the folder
+    done = bulk(*complete_job)  # job.json has the seed
     assert done.stdout == "digits  seed 7  5,001 images in 6 shards, 3 of them kept\n"
     assert done.stderr == jobs.invalid_note(3014, 4012) + jobs.invalid_note(4013, 5011)
     assert {path: path.read_bytes() for path in files} == contents
@@ -63,18 +64,24 @@ def _damage_checksums(_: list[Path], checksums: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [_flip_a_byte, _exchange, _delete_checksums, _damage_checksums],
+    ("file_format", "damage"),
+    [
+        ("parquet", _flip_a_byte),
+        ("idx", _flip_a_byte),
+        ("parquet", _exchange),
+        ("parquet", _delete_checksums),
+        ("parquet", _damage_checksums),
+    ],
 )
 def test_damaged_shard_is_reported_and_generated_again(
     bulk: Bulk,
     tmp_path: Path,
-    either_job: tuple[object, ...],
+    complete_job: list[object],
     damage: Callable[[list[Path], Path], None],
 ) -> None:
     files = {path: path.read_bytes() for path in sorted(tmp_path.glob("digits/*/0*"))}
     damage(sorted(tmp_path.glob("digits/shards/*3014*")), *tmp_path.glob("digits/checksums/*3014*"))
-    done = bulk(*either_job)
+    done = bulk(*complete_job)
     assert done.stdout.endswith(" 5 of them kept\n")
     assert done.stderr == jobs.invalid_note(3014, 4012)
     assert {path: path.read_bytes() for path in files} == files
@@ -122,10 +129,8 @@ def test_links_are_replaced_and_their_targets_kept(
 
 
 @pytest.mark.parametrize("linked", [False, True])
-def test_files_of_others_are_kept(
-    bulk: Bulk, job_folder: Path, tmp_path: Path, linked: bool
-) -> None:
-    """Their names look like those of temporary files, and the folder may be a link."""
+def test_foreign_files_are_kept(bulk: Bulk, job_folder: Path, tmp_path: Path, linked: bool) -> None:
+    """The files are named like temporary files, and the folder may be a link."""
     if linked:
         (job_folder / "shards").rename(tmp_path / "disk")
         (job_folder / "shards").symlink_to(tmp_path / "disk")
