@@ -140,10 +140,10 @@ dist: $(VENV)/.installed  ## build and check the sdists and wheels of the three 
 	@if [ -n "$(VERSION)" ] && [ "$$(ls dist/packages/*-$(VERSION).tar.gz 2>/dev/null | wc -l)" != 3 ]; then \
 		echo 'error: the packages do not have version $(VERSION); correct it or __version__' >&2; exit 1; fi
 
-bench: $(BENCH_VENV)/.installed  ## run all benchmarks (ten minutes); writes docs/benchmarks
+bench: $(BENCH_VENV)/.installed  ## run the benchmarks of run_all.py (ten minutes); writes docs/benchmarks
 	$(BENCH_VENV)/bin/python benchmarks/run_all.py $(BENCH_FLAGS)
 
-bench-quick: $(BENCH_VENV)/.installed  ## run all benchmarks in two minutes, without writing pages
+bench-quick: $(BENCH_VENV)/.installed  ## run them in two minutes, without writing pages
 	$(BENCH_VENV)/bin/python benchmarks/run_all.py --quick $(BENCH_FLAGS)
 
 lint: $(VENV)/.installed  ## check code, layout and imports (ruff, import-linter)

@@ -2,7 +2,7 @@
 
 An engine gets noise, float32 [batch, noise_dim], and labels, int64 [batch], and returns images,
 uint8 [batch, 1, height, width]. The conversions of inputs and outputs are part of its time. Our own
-engines ignore the noise and generate it themselves, which is part of their time too.
+engines generate the noise themselves, which is part of their time too. Only SESSION_ONLY gets it.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ class Engine:
 
     generate: Callable[[Noise, Label], Images]
     size_bytes: int  # size of the file or the weights
-    prepare: Callable[[int], None] = lambda _batch: None  # called before the batch size changes
+    prepare: Callable[[int], None] = lambda _batch: None  # called with each new batch size first
 
 
 def load_engines(

@@ -1,4 +1,4 @@
-"""Fill the tables and figures of README.md and docs/ with committed measurements.
+"""Fill the tables and figures of the README files and docs/ from committed files.
 
     python benchmarks/fill_pages.py            # fill
     python benchmarks/fill_pages.py --check    # fail if a page differs from the measurements
@@ -12,7 +12,8 @@ and two mark a figure (a measured number) within a sentence, on any page:
 
     a file of <!-- figure: model-bytes -->317,462<!-- end --> bytes
 
-Every figure comes from a committed table or history; nothing is measured here.
+A figure comes from a committed table or history, or is the size of the shipped model. Nothing is
+timed or evaluated here.
 """
 
 import json
@@ -279,7 +280,7 @@ def fill_page(page: Path) -> str:
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing, and fail if a page would change.")
 def main(check: bool) -> None:
-    """Fill the tables and figures of README.md and docs/."""
+    """Fill the tables and figures of the README files and docs/."""
     texts = {page: fill_page(page) for page in pages_to_fill()}
     stale = {page: text for page, text in texts.items() if text != page.read_text("utf-8")}
     names = ", ".join(str(page.relative_to(harness.ROOT)) for page in stale)

@@ -25,7 +25,7 @@ class Point(NamedTuple):
     """A model, and the measurements that apply to it."""
 
     source: str  # folder of docs/ whose rows.json holds the metrics
-    name: str  # name of the row there
+    name: str  # name of the row in rows.json
     network: str  # network of inference.py that has the same layers
     precision: str
 

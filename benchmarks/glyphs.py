@@ -35,7 +35,10 @@ MARGIN = 2  # pixels around the largest character of a font
 def main(output: Path, fonts: Path, size: int, characters: str, train_fonts: int | None) -> None:
     """Write the .npz file in MedMNIST's layout."""
     if not characters or not set(characters) <= set(CHARACTERS):
-        raise click.BadParameter(f"must be some of {CHARACTERS}", param_hint="--characters")
+        raise click.BadParameter(
+            f"must contain only characters of {CHARACTERS}, got {characters!r}",
+            param_hint="--characters",
+        )
     families: dict[str, list[NDArray[np.uint8]]] = {}
     rendered = set()  # images of the fonts so far, to skip further files of the same font
     files = sorted(path for path in fonts.rglob("*") if path.suffix in {".ttf", ".otf"})

@@ -265,7 +265,7 @@ def append_record(
 
 
 def _commit() -> str | None:
-    """Return the current commit; a trailing + marks uncommitted changes, except of results."""
+    """Return the current commit; a trailing + marks uncommitted changes outside the results."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
@@ -305,11 +305,12 @@ def last_inference(*, quick: bool) -> dict[str, Any]:
 def named_paths(
     _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, Path]:
-    """Split arguments of the form NAME=PATH; a click callback."""
-    pairs = [value.rpartition("=") for value in values]
-    if not all(name and path for name, _, path in pairs):
-        raise click.BadParameter("an argument is not of the form NAME=MODEL; add the name")
-    return {name: Path(path) for name, _, path in pairs}
+    """Split arguments of the form NAME=MODEL; a click callback."""
+    pairs = {value: value.rpartition("=") for value in values}
+    for value, (name, _, path) in pairs.items():
+        if not name or not path:
+            raise click.BadParameter(f"{value!r} is not of the form NAME=MODEL; add the name")
+    return {name: Path(path) for name, _, path in pairs.values()}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -4,8 +4,8 @@
 
 Runs the classic network and the shipped one in every engine of engines.py, at several batch sizes,
 on one thread and on all. Each network and thread count has its own process, in which the engines
-are timed in interleaved rounds. The timings of our engines include noise generation; the others get
-noise as input.
+are timed in interleaved rounds. The timings of our engines include noise generation, except for
+session.run only; the others get noise as input.
 """
 
 import json
@@ -31,11 +31,11 @@ NETWORKS = {"classic": "The classic network", "shipped": "The shipped network"}
 ERROR_IMAGES = 1024  # number of images that are compared with PyTorch
 INTRODUCTION = """\
 Images per second by network and number of threads. The number in parentheses is the speedup over
-onnxruntime with the same threads, on a plain export of the same network by `torch.onnx.export`
+a plain `torch.onnx.export` of the same network in onnxruntime, on the same number of threads
 (median of the per-round ratios). On one thread, the time is CPU time, which other programs hardly
 affect and which equals the wall time on an idle machine. On all threads, it is wall time. Pixel
 errors are measured against PyTorch in float32 over 1,024 images, on the scale 0-255. Our timings
-include noise generation; the others' timings do not."""
+include noise generation, except in the rows "session.run only"; the others' timings do not."""
 
 
 @click.command()
@@ -196,7 +196,7 @@ def engine_table(rows: list[dict[str, Any]]) -> str:
 
 
 def model_comparison(rows: list[dict[str, Any]]) -> str:
-    """Return a table that compares the shipped model with the classic network elsewhere."""
+    """Return a table of the shipped model's speedup over the classic network in other runtimes."""
     from engines import BASE, NEW_SEEDS, OURS
 
     keys = ("network", "engine", "threads", "batch")

@@ -1,7 +1,8 @@
 """The two networks that the benchmarks run: the classic one, and the shipped one.
 
-`models/classic.pt` holds the classic recipe after 200 epochs, so that its speed can be measured
-without an hour of training. Its weights are rounded to float16 to halve the file. It was made by
+`models/classic.pt` is a model of the classic recipe after 200 epochs, so that its speed can be
+measured without an hour of training. Its weights are rounded to float16 to halve the file. These
+commands made it:
 
     cgan-train --recipe classic --dataset mnist --threads 1 --run-dir runs/classic
     python benchmarks/networks.py runs/classic

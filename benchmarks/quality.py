@@ -109,7 +109,7 @@ def main(
 
 
 def controls_to_measure(existing: Rows, classifier: str) -> set[str]:
-    """Return the controls without a row of this classifier, and SHIFTED, made from a model."""
+    """Return SHIFTED, which depends on a model, and the controls that this classifier lacks."""
     return {SHIFTED} | {
         name for name in CONTROLS if existing.get(name, {}).get("classifier") != classifier
     }
@@ -125,7 +125,7 @@ def merge_rows(existing: Rows, new: Rows) -> Rows:
 def table(rows: Mapping[str, Mapping[str, Any]], classifier: str) -> str:
     """Return the metrics as Markdown, with rows of other classifiers marked.
 
-    A column is shown if every row has its metric. CAS is always shown, because --quick omits it.
+    A column is shown if every row has its metric, or if it is CAS, which --quick omits.
     """
     columns = {
         title: (key, form)

@@ -1,4 +1,4 @@
-"""Run all benchmarks, one after the other: `make bench`.
+"""Run the benchmarks of `make bench`, one after the other.
 
     python benchmarks/run_all.py [--quick] [NAME ...]
 

@@ -99,7 +99,7 @@ def measure_process(count: int) -> dict[str, float]:
 
 
 def measure_processes(count: int, process_counts: list[int]) -> list[dict[str, Any]]:
-    """Measure processes of one thread each that divide the images among them, by their number."""
+    """Measure groups of single-threaded processes that share the images; one row per group size."""
     rows = []
     for processes in process_counts:
         share = count // processes

@@ -4,11 +4,11 @@
     python benchmarks/training.py --device cuda     # writes docs/benchmarks/training-cuda.md
 
 The typical loop uses torchvision's MNIST class with ToTensor and Normalize, a DataLoader, sigmoid
-and BCELoss, two passes through the discriminator, and .item() at each step. Ours is cgan_training's
-Trainer. This script measures images per second. The number of images until a label accuracy of 97
-and 99 % is read from docs/quality/curve.json, because such a training run takes an hour
-(benchmarks/quality_curve.py). The typical loop trains the same networks as the classic recipe, so
-it is assumed to need the same number of images.
+and BCELoss, two passes through the discriminator, and .item() at each step. Our loop is
+cgan_training's Trainer. This script measures images per second. The number of images until a label
+accuracy of 97 and 99 % is read from docs/quality/curve.json, because such a training run takes an
+hour (benchmarks/quality_curve.py). The typical loop trains the same networks as the classic recipe,
+so it is assumed to need the same number of images.
 """
 
 import copy
@@ -220,7 +220,7 @@ def measure(loops: dict[str, Loop], steps: int, quick: bool, threads: int) -> li
 
 
 def images_until(recipe: str, goal: float) -> int | None:
-    """Return how many images a full run needed to reach a label accuracy; None: it never did."""
+    """Return how many images a full run needed to reach a label accuracy, or None."""
     run = json.loads(CURVE.read_text(encoding="utf-8"))[recipe]
     epochs = [each["epoch"] for each in run["points"] if each["label_accuracy"] >= goal]
     return min(epochs) * int(run["config"]["recipe"]["min_images_per_epoch"]) if epochs else None

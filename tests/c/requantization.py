@@ -124,8 +124,8 @@ def compare(model: Path, folder: Path, step: int = 1) -> Iterator[tuple[int, int
             for first in range(low, high + 1, CHUNK):
                 count = min(CHUNK, high + 1 - first)
                 sums = np.arange(first, first + count, dtype=np.int32)
-                expected = onnx_runtime(sums, layer.scale[output], layer.zero)
-                actual = c_code(int(scales[output]), layer.zero, first, count)
+                expected = onnx_runtime(sums, layer.scale[output], layer.zero_point)
+                actual = c_code(int(scales[output]), layer.zero_point, first, count)
                 yield count, int((actual != expected).sum())
 
 

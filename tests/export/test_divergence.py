@@ -168,8 +168,8 @@ def test_a_failed_export_names_the_node(
 
     monkeypatch.setattr(export, "export_to_onnx", export_wrongly)
     message = (
-        r"label 0 at batch size 1 is \d+, more than the maximum of 1: the values first diverge at "
-        r"the node getitem \(Conv with generator\.conv\.weight\), so nothing was written; the"
+        r"label 0 at batch size 1 is \d+, more than the maximum of 1, so nothing was written: the "
+        r"values first diverge at the node getitem \(Conv with generator\.conv\.weight\); the"
     )
     with pytest.raises(VerificationError, match=message):
         export_generator(

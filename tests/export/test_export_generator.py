@@ -217,6 +217,10 @@ REJECTED: dict[str, tuple[Callable[[], Any], str]] = {
         r"for example image.permute\(0, 3, 1, 2\)",
     ),
     "one batch": (lambda: returning(lambda image: image[:1]), r"returns \[1, 1, 4, 5\] for noise"),
+    "large": (
+        lambda: returning(lambda image: image.new_zeros(len(image), 1, 512, 513)),
+        "more than the largest supported size of 262,144 values; return smaller images",
+    ),
     "bytes": (lambda: returning(lambda image: image.to(torch.uint8)), "returns torch.uint8 on cpu"),
     "half output": (lambda: returning(lambda image: image.half()), "returns torch.float16 on cpu"),
     "NaN": (lambda: with_forward(nan_for_one_label), "returns NaN or infinite values"),

@@ -103,7 +103,7 @@ def test_the_quality_gate_compares_a_module_with_its_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(quality_gate, "TEST_INTERVAL", 1000)
-    monkeypatch.setattr(quality_gate, "MAX_IMAGES", 1000)
+    monkeypatch.setattr(quality_gate, "MAX_PAIRS", 1000)
     words: list[object] = [f"{mine}:Digits", "digits.onnx", "--noise-dim", 6, "--classes", 10]
     words += ["--precision", "fp16", "--max-accuracy-loss", 50]
     refused = call("cgan-export", *words)

@@ -49,7 +49,7 @@ def gate(
     the first `trained` or `exported` labels of each batch.
     """
     monkeypatch.setattr(quality_gate, "TEST_INTERVAL", BATCH)
-    monkeypatch.setattr(quality_gate, "MAX_IMAGES", 2 * BATCH)
+    monkeypatch.setattr(quality_gate, "MAX_PAIRS", 2 * BATCH)
     first = torch.stack([(digits.labels == label).nonzero()[0, 0] for label in range(10)])
 
     def source(wrong: int) -> ImageSource:

@@ -106,7 +106,6 @@ def weight(content: dict[str, Any]) -> torch.Tensor:
         lambda it: it.pop("weights"),
         lambda it: it.pop("class_names"),
         lambda it: it.pop("training"),
-        lambda it: it.pop("quality"),
         lambda it: it.update(network=torch.zeros(3)),
         lambda it: it.update(weights=torch.zeros(3)),
         lambda it: it.update(training=torch.zeros(3)),
@@ -138,8 +137,6 @@ def weight(content: dict[str, Any]) -> torch.Tensor:
         lambda it: it["training"].update(versions=5),
         lambda it: it["training"].update(seconds=float("nan")),
         lambda it: it["training"].update(started_from={"recipe": "edge"}),
-        lambda it: it.update(quality={"label_accuracy": "good"}),
-        lambda it: it.update(quality={"label_accuracy": float("inf")}),
     ],
 )
 def test_inconsistent_content_is_rejected(

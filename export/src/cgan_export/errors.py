@@ -1,8 +1,8 @@
 """The exceptions of this package.
 
 ExportError
-├── EvaluationError    a model's images do not have the classes or the size of the dataset
-└── VerificationError  an exported file, or a step that leads to it, fails verification
+├── EvaluationError    a model cannot be evaluated with a dataset
+└── VerificationError  an exported file fails verification, or its precision is not supported
 
 Functions of this package also raise errors of the other packages:
 
@@ -19,12 +19,11 @@ class ExportError(CganError):
 
 
 class EvaluationError(ExportError):
-    """The model's images do not have the classes or the size of the dataset."""
+    """A model cannot be evaluated with a dataset, for example because their classes differ."""
 
 
 class VerificationError(ExportError):
-    """An exported file, or a step that leads to it, fails verification.
+    """An exported file fails verification, or the network does not support its precision.
 
-    For example, the images of the file differ from the images of the trained network, or the
-    network does not support the precision.
+    For example, the images of the file differ from the images of the trained network.
     """

@@ -103,7 +103,7 @@ def export_generator(
             eval mode, in float32 and on the CPU, and it is not changed. call_forms.py lists the
             other forms of noise and label that it may take.
         output: the file to write. It appears only after verification.
-        noise_dim: length of the noise vector, standard normal.
+        noise_dim: length of the noise vector, which is standard normal.
         class_names: one name per label.
         value_range: the values of black and white in the module's images. Values outside this
             range are clipped.
@@ -163,7 +163,7 @@ def export_model(
         gate: compares the exported file with the trained network and raises VerificationError if
             the images are worse, for example quality_gate.compare_accuracy.
         measure: returns the quality metrics of the exported file for its metadata. Without it,
-            the file gets the metrics that model.pt contains.
+            the file contains no quality metrics.
         threads: number of threads of ONNX Runtime; None uses one for each core.
 
     Raises:
@@ -221,7 +221,7 @@ def export_source(
                 info,
                 verification=verification_results(errors, gate_result),
                 golden=golden_sample(generator),
-                quality=measure(generator) if measure else source.quality,
+                quality=measure(generator) if measure else {},
             )
         size = _write(graph, info, file)
         ImageGenerator(path, provider="cpu", threads=1).close()  # checks the final metadata
@@ -261,7 +261,7 @@ def _trace(network: TraceableGenerator, opset: int) -> onnx.ModelProto:
 
 
 def _quantize_exactly(network: TraceableGenerator) -> QuantizedGenerator | None:
-    """Quantize a network with exact integer sums, or return None if they do not support it."""
+    """Quantize a network with exact integer sums, or return None if a layer prevents them."""
     if not isinstance(network, RewrittenGenerator):
         return None
     _log.info("quantizing to int8")
@@ -275,7 +275,7 @@ def _quantize_exactly(network: TraceableGenerator) -> QuantizedGenerator | None:
 def _graph_and_tolerance(
     source: GeneratorSource, network: TraceableGenerator, precision: str, opset: int
 ) -> tuple[onnx.ModelProto, Tolerance]:
-    """Return the graph without exact integers, and the accepted pixel errors of its file."""
+    """Return the graph in fp32, fp16 or ONNX Runtime's int8, and the tolerance of its file."""
     graph = copy.deepcopy(_trace(network, opset))
     if precision == "int8":
         _log.info("quantizing to int8 with ONNX Runtime, which is not bit-exact")

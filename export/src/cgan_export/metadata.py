@@ -14,7 +14,7 @@ from cgan_runtime.model_file.contract import REFERENCE_SEED, Golden, ModelInfo
 
 
 def model_info(source: GeneratorSource, precision: str, *, bit_exact: bool = False) -> ModelInfo:
-    """Return the metadata that is known before verification, with a blank golden sample."""
+    """Return the metadata that is known before verification. The golden sample is blank."""
     return ModelInfo(
         class_names=source.class_names,
         noise_dim=source.noise_dim,
@@ -30,7 +30,7 @@ def model_info(source: GeneratorSource, precision: str, *, bit_exact: bool = Fal
             "cgan-export": version("cgan-export"),
             "onnx": version("onnx"),
         },
-        quality=source.quality,
+        quality={},
         verification={},
         golden=Golden(REFERENCE_SEED, (0,), bytes(math.prod(source.image_shape))),
         bit_exact=bit_exact,

@@ -8,7 +8,7 @@ file's path uses model_path.py, which does not import torch.
 import hashlib
 import json
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,6 @@ class Model:
     # data_dir, dataset_sha256, recipe_path, image_size, grayscale, seconds_limit,
     # stopped_after_seconds, resumed, started_from
     training: dict[str, Any]
-    quality: dict[str, float] = field(default_factory=dict)  # metrics by name
 
     @property
     def weights_sha256(self) -> str:
@@ -75,7 +74,6 @@ def save_model(model: Model, path: Path) -> None:
         "dataset": model.dataset,
         "recipe": model.recipe,
         "training": model.training,
-        "quality": model.quality,
     }
     save_archive(content, path)
 
@@ -170,7 +168,7 @@ def _image_shape(value: Any) -> ImageShape:
 def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of Model other than the generator, with their types checked."""
     names, dataset = content["class_names"], content["dataset"]
-    tables = {key: dict(content[key]) for key in ("recipe", "training", "quality")}
+    tables = {key: dict(content[key]) for key in ("recipe", "training")}
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TypeError("class_names must be a list of strings")
     if len(names) != content["network"]["classes"]:
@@ -182,8 +180,6 @@ def _checked_fields(content: dict[str, Any]) -> dict[str, Any]:
     if not all(isinstance(tables["training"].get(key) or "", str) for key in TRAINING_STRINGS):
         raise TypeError(f"{', '.join(TRAINING_STRINGS)} must be strings")
     conversion_from_dict(tables["training"])
-    if not all(isinstance(metric, int | float) for metric in tables["quality"].values()):
-        raise TypeError("quality metrics must be numbers")
     if "started_from" in tables["training"]:
         check_provenance(tables["training"]["started_from"])
     # The export writes these values into the ONNX file's metadata as UTF-8 JSON.

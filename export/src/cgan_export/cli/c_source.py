@@ -27,7 +27,7 @@ def export_onnx_to_c(model: Path, folder: Path | None, *, as_json: bool, quiet: 
         )
     if given_options(click.get_current_context()) - ONNX_PARAMETERS:
         raise click.UsageError(
-            f"MODEL {model} is an .onnx file, so that --c takes no OUTPUT and no options other "
+            f"MODEL {model} is an .onnx file, so --c takes no OUTPUT and no options other "
             "than --json, --quiet and --debug; omit OUTPUT and the other options, or give a "
             "model.pt or a run directory"
         )
@@ -60,8 +60,8 @@ def check_c_option(folder: Path | None, outputs: dict[str, Path], model: Path) -
 def check_c_files(path: Path, folder: Path) -> None:
     """Raise OutputError if the C files of an .onnx file cannot be written to a folder.
 
-    The files and the folder need not exist. A source or header that cgan-export did not write
-    makes it fail.
+    The files and the folder need not exist. The check fails if a source or header exists that
+    cgan-export did not write.
     """
     files = c_files(path, folder)
     for file in files:

@@ -159,7 +159,7 @@ def command(
 
 
 def open_model(path: Path, seed: int, threads: int | None, generator: str | None) -> "ImageSource":
-    """Open a model. The error about another file names the kinds of files that MODEL can be."""
+    """Open a model. The error about an unknown kind of file lists what MODEL can be."""
     from cgan_export.evaluation.image_sources import open_source
     from cgan_training.errors import ModelFileError
     from cgan_training.model_file import REMEDY

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cgan_export.export import Gate, Measure
     from cgan_training.data import Dataset
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 MAX_LOSS_POINTS = 50.0  # largest value of --max-accuracy-loss, in percentage points
 
 # Not the docstring: python -OO removes docstrings.
@@ -41,8 +41,8 @@ To write an existing int8 .onnx file as C, give it as MODEL with --c and without
 
 OUTPUT is written only after verification: its images must match those of the network in PyTorch.
 The max pixel error of an fp32 or fp16 file is at most 1, on the scale 0 to 255. An int8 file may
-have larger errors. If it is bit-exact, its images must also match its integer arithmetic, which
-PyTorch computes.
+have larger errors. If it is bit-exact (every processor generates the same bytes), its images must
+also match those that PyTorch computes with the same integers.
 """
 EXAMPLES = """\b
 Examples:
@@ -84,7 +84,7 @@ def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> Abstract
     gated = precisions - {"fp32"} if enabled else set()
     if not gated and "--max-accuracy-loss" in options.given_options(click.get_current_context()):
         reason = "checks only fp16 and int8 files" if enabled else "is off"
-        _logger.warning("--max-accuracy-loss has no effect, because the quality gate %s", reason)
+        _log.warning("--max-accuracy-loss has no effect, because the quality gate %s", reason)
     return gated
 
 
@@ -143,7 +143,7 @@ def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> Abstract
 @options.cache_dir
 @options.generator
 @options.integer(
-    "--noise-dim", 1, MAX_NOISE_DIM, "For a module: length of its noise vector, standard normal."
+    "--noise-dim", 1, MAX_NOISE_DIM, "For a module: length of its standard normal noise vector."
 )
 @options.integer(
     "--classes", 1, MAX_CLASSES, "For a module: number of classes, which are then named 0, 1, ..."
@@ -167,8 +167,8 @@ def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> Abstract
     "--weights",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="For a module: a file of torch.save() with its state dict, or with a checkpoint that "
-    "contains it. The file must hold tensors and plain values only.",
+    help="For a module: a file that torch.save() wrote, which holds its state dict or a checkpoint "
+    "with it. The file must hold tensors and plain values only.",
 )
 @click.option(
     "--card",
@@ -192,7 +192,7 @@ def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> Abstract
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @options.threads(default="one per core")
-@options.quiet("the report if --json is given")
+@options.quiet("the report of --json")
 @options.debug
 @options.version
 def command(
@@ -228,8 +228,8 @@ def command(
     log_to_stderr("cgan_training", "cgan_export", quiet=quiet)
     notes = collect_notes("cgan_training", "cgan_export")
     # Check the arguments before torch is imported, which takes seconds.
-    module = ModuleOptions(generator, noise_dim, classes, class_names, value_range, weights)
-    check_module_options(model, module)
+    module_options = ModuleOptions(generator, noise_dim, classes, class_names, value_range, weights)
+    check_module_options(model, module_options)
     outputs = output_paths(output, precisions)
     for path in outputs.values():
         check_output(path, model, card=card)
@@ -244,7 +244,7 @@ def command(
     from cgan_runtime.diagnostics.speed import measure_speed
 
     limit_threads(threads)
-    source = load_source(model, module, dataset)
+    source = load_source(model, module_options, dataset)
     if triton:
         for precision, path in outputs.items():
             check_repository(path, triton, model_info(source, precision))

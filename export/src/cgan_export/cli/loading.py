@@ -12,7 +12,7 @@ from cgan_export.cli.modules import (
 )
 from cgan_runtime.errors import printable
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from cgan_export.source.generator_source import GeneratorSource
@@ -47,11 +47,11 @@ def load_data(
     """Load the training images and the test images; only --evaluate requires test images.
 
     Raises:
-        VerificationError: the dataset is not available or does not fit, and the gate needs it.
+        ExportError: the dataset is not available or does not fit, and the quality gate needs it.
         cgan_runtime.CganError: the dataset is not available or does not fit, and only --evaluate
             needs it.
     """
-    from cgan_export.errors import EvaluationError, VerificationError
+    from cgan_export.errors import EvaluationError, ExportError
     from cgan_export.evaluation.datasets import load_evaluation_data, load_training_images
     from cgan_export.evaluation.image_sources import torch_source
     from cgan_training.errors import DatasetError
@@ -62,7 +62,7 @@ def load_data(
     except (DatasetError, EvaluationError) as error:
         if not gated:
             raise
-        raise VerificationError(
+        raise ExportError(
             f"the quality gate needs the dataset: {error}; or pass --no-quality-gate"
         ) from error
     try:
@@ -70,7 +70,5 @@ def load_data(
     except (DatasetError, EvaluationError) as error:
         if evaluate:
             raise
-        _logger.info(
-            "note: the accuracy of the evaluation classifier is unknown: %s", error.problem
-        )
+        _log.info("note: the accuracy of the evaluation classifier is unknown: %s", error.problem)
         return train, None

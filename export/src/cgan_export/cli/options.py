@@ -32,7 +32,7 @@ __all__ = [
 
 
 def dataset(text: str) -> Decorator:
-    """Return the option --dataset with the help of a command; the default is appended."""
+    """Return the option --dataset with this help text, to which the default is appended."""
     default = "the dataset that the model was trained on"
     return click.option("--dataset", help=f"{text}  [default: {default}]")
 

@@ -10,7 +10,8 @@ from cgan_runtime.diagnostics.speed import Speed
 from cgan_runtime.errors import printable
 
 NOT_MEASURED = "see --evaluate"
-QUALITY_ROWS = {  # metrics of the table by title; the quality gate measures other images
+# Metrics of --evaluate by row title. The quality gate measures other images, in its own rows.
+QUALITY_ROWS = {
     "label accuracy (evaluation)": "label_accuracy",
     "Fréchet distance": "frechet",
     "recall": "recall",

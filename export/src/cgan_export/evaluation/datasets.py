@@ -33,8 +33,9 @@ def load_training_images(
     """Load the images that a model was trained on, or another dataset that fits the model.
 
     If `dataset` is None, the model file names the dataset: a path in a model.pt, or a built-in
-    dataset. Its SHA-256 must then equal the one in the model file. The images are converted as they
-    were for training. If the file does not record that, they get the model's size and channels.
+    dataset. The dataset's SHA-256 must then equal the one in the model file. The images are
+    converted as for training. If the file does not record how, they get the model's size and
+    channels.
 
     Args:
         model: the model whose dataset is loaded.
@@ -126,7 +127,7 @@ def _dataset_arguments(
     folder = data_dir or DEFAULT_DATA_DIR
     if dataset is not None:
         return dataset, folder
-    # For a folder, model.dataset is only its name, and dataset_path is its place.
+    # For a folder, model.dataset is only the folder's name, and dataset_path is its path.
     path = model.training.get("dataset_path") or model.dataset
     if not path:
         raise EvaluationError(

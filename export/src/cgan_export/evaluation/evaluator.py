@@ -85,7 +85,7 @@ class Evaluator:
         """Generate images and measure them.
 
         Args:
-            source: the function that generates the images.
+            source: the model or control whose images are measured.
             quick: skip the classification accuracy score, which takes minutes.
             repeats: number of image sets to generate and measure, at least 1. The classification
                 accuracy score is measured once, and the pictures show the first set.

@@ -109,8 +109,9 @@ def model_card(generator: ImageGenerator, speed: Speed, picture: str | None) -> 
             "## Limits",
             "",
             f"The model was trained on {escape(info.dataset or 'unknown images')} only.",
-            "It generates these classes, at this size, and reproduces the biases and gaps of that",
-            "dataset. Do not use generated images in place of real ones where errors matter.",
+            "It generates the classes and the image size in the first table, and reproduces the",
+            "biases and gaps of that dataset. Do not use generated images in place of real ones",
+            "where errors matter.",
             "",
         ]
     )

@@ -1,9 +1,9 @@
 """A sequential test of the label accuracy that an exported file loses.
 
-Both networks generate image i from the same noise and label. The difference of a pair is 1 if only
-the trained network's image is classified as its label, -1 if only the file's is, and 0 otherwise.
-Pairs that agree vary far less than two independent sets of images (McNemar 1947), and the mean
-difference is the loss.
+The trained network and the exported file generate image i from the same noise and label. The
+difference of the pair is 1 if only the trained network's image is classified as its label, -1 if
+only the file's image is, and 0 otherwise. The mean difference is the loss. It varies far less than
+with two independent sets of images, because most pairs agree (McNemar 1947).
 
 The test is an e-process for the mean of a bounded variable (Waudby-Smith & Ramdas 2024, "Estimating
 means of bounded random variables by betting", section 4). It bets against the hypothesis that the

@@ -21,7 +21,7 @@ from cgan_training.evaluation.classifier import load_or_train_classifier, predic
 from cgan_training.evaluation.classifier_progress import STEP_SECONDS
 
 TEST_INTERVAL = 10_000  # image pairs between two evaluations of the test
-MAX_IMAGES = 100_000  # largest number of image pairs
+MAX_PAIRS = 100_000  # largest number of image pairs
 MAX_ACCURACY_LOSS = 0.001
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GateResult:
-    """Result of the quality gate that a file passed."""
+    """Result of the quality gate for a file that it does not reject."""
 
     label_accuracy: float  # label accuracy of the exported file, 0 to 1
     change: float  # label accuracy of the file minus that of the trained network, -1 to 1
@@ -89,9 +89,9 @@ def compare_accuracy(
     _log.info(
         "quality gate: comparing label accuracies on at least %s and at most %s pairs of images",
         f"{interval:,}",
-        f"{MAX_IMAGES:,}",
+        f"{MAX_PAIRS:,}",
     )
-    while counts.images < MAX_IMAGES and not passed and not failed:
+    while counts.images < MAX_PAIRS and not passed and not failed:
         trained, exported = (
             predict_with_features(classifier, each.generate(labels))[1] == labels
             for each in (torch_source(source, seed), onnx_source(generator, seed))

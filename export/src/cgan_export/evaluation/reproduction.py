@@ -117,7 +117,7 @@ def _is_path(run: Mapping[str, Any]) -> bool:
 
 
 def _needs_file(recipe: Mapping[str, Any]) -> bool:
-    """Return whether a recipe differs from the built-in one in more than epochs and the like."""
+    """Return whether a recipe differs from the built-in one beyond epochs, precision and seed."""
     if recipe.get("name") not in recipe_names():
         return True
     options = {key: recipe[key] for key in ("epochs", "precision", "seed") if key in recipe}

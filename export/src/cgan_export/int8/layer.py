@@ -12,7 +12,7 @@ from cgan_export.int8.scales import (
     MAX_ACTIVATION,
     MAX_CONVOLUTION_BIAS,
     MAX_LINEAR_BIAS,
-    MIN_SCALE,
+    MIN_FLOAT16,
     divide_by_scale,
     weight_bounds,
     weight_scales,
@@ -40,7 +40,7 @@ def quantize_layer(
     Args:
         layer: the float32 layer, which has a bias and is not changed.
         float_inputs: inputs from the float32 layers before this one, [images, inputs, ...].
-        quantized_inputs: the same inputs from the quantized layers before this one.
+        quantized_inputs: inputs from the quantized layers before this one, for the same images.
         limit: inputs above this value are clipped.
 
     Returns:
@@ -54,7 +54,7 @@ def quantize_layer(
     # max_bias.
     scale_for_inputs = min(float_inputs.max().item(), limit) / MAX_ACTIVATION
     scale_for_bias = (bias.abs() / scale).max().item() / max_bias
-    input_scale = max(scale_for_inputs, scale_for_bias, MIN_SCALE)
+    input_scale = max(scale_for_inputs, scale_for_bias, MIN_FLOAT16)
     inputs = divide_by_scale(quantized_inputs, input_scale).clamp(0, MAX_ACTIVATION) * input_scale
     scale64 = scale.double()
 

@@ -100,10 +100,10 @@ def _constant_inputs(layer: QuantizedLayer) -> int:
 def _constants(count: int) -> Tensor:
     """Return the constant inputs that follow the other inputs of a linear layer, float64 [count].
 
-    They are 255, 1, 255, 0, 255, 0, ... If the number of the other inputs is odd, a 0 comes first,
-    so that it forms a pair with the last of the other inputs. The products of a pair of constants
-    with their weights add up to at most 255 * 127 + 127, which fits into the 16 bits of x86 without
-    VNNI.
+    They are 255, 1, 255, 0, 255, 0, ... An odd count means that the number of the other inputs is
+    odd. A 0 then comes first, which forms a pair with the last other input. The products of a pair
+    of constants with their weights add up to at most 255 * 127 + 127, which fits into the 16 bits
+    of x86 without VNNI.
     """
     constants, first = torch.zeros(count, dtype=torch.float64), count % 2
     constants[first::2] = MAX_ACTIVATION

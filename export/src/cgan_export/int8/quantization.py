@@ -22,11 +22,11 @@ from cgan_export.int8.equalization import equalize
 from cgan_export.int8.layer import QuantizedLayer, quantize_layer
 from cgan_export.int8.rounding import per_output
 from cgan_export.int8.scales import (
-    FLOAT16_INTEGERS,
-    FLOAT32_INTEGERS,
     IMAGE_SCALE,
     LOGIT_SCALE,
     LOGIT_ZERO,
+    MAX_FLOAT16_INTEGER,
+    MAX_FLOAT32_INTEGER,
     divide_by_scale,
     next_power_of_two,
 )
@@ -85,7 +85,7 @@ class QuantizedGenerator:
     def _apply(
         layer: nn.Linear | nn.Conv2d, quantized: QuantizedLayer, inputs: Tensor, output_scale: float
     ) -> Tensor:
-        """Return the outputs of a quantized layer for integer inputs, as multiples of the scale."""
+        """Return a quantized layer's outputs for integer inputs, as multiples of output_scale."""
         integer_layer = copy.deepcopy(layer).double()
         integer_layer.weight.copy_(quantized.weight)
         integer_layer.bias = nn.Parameter(quantized.bias.double())
@@ -165,24 +165,24 @@ def noise_and_labels(module: RewrittenGenerator, count: int) -> tuple[Tensor, Te
 def _make_first_layer_exact(module: RewrittenGenerator) -> None:
     """Round the weights of the first layer so that its float32 sums need no rounding.
 
-    The runtime's noise is n / 32 with |n| <= 127. The rounded weights of a unit are n * step with
-    |n| < 2**11, where step is a power of two. Every partial sum is then n * step / 32 with
-    |n| < 2**24. float32 represents it exactly, so the order of summation does not matter.
+    The runtime's noise is k / 32 with |k| <= 127. The rounded weights of a unit are m * step with
+    |m| < 2**11, where step is a power of two. Every partial sum is then s * step / 32 with an
+    integer |s| < 2**24. float32 represents it exactly, so the order of summation does not matter.
 
     Raises:
         VerificationError: the magnitudes of the weights differ too much.
     """
     weight, table = module.noise_weight, module.label_table  # [noise_dim, units], [classes, units]
-    step = next_power_of_two(weight.abs().amax(0) / (FLOAT16_INTEGERS - 1))
+    step = next_power_of_two(weight.abs().amax(0) / (MAX_FLOAT16_INTEGER - 1))
     for _ in range(MAX_DOUBLINGS):
-        table_step = next_power_of_two(table.abs().amax(0) / (FLOAT16_INTEGERS - 1))
+        table_step = next_power_of_two(table.abs().amax(0) / (MAX_FLOAT16_INTEGER - 1))
         table_step = table_step.maximum(step / STEPS_PER_UNIT)
         integers, rows = (weight / step).round(), (table / table_step).round() * table_step
         largest_sum = MAX_NOISE_STEP * integers.abs().sum(0)
         largest_sum = largest_sum + rows.abs().amax(0) / (step / STEPS_PER_UNIT)
-        if largest_sum.max() < FLOAT32_INTEGERS:
+        if largest_sum.max() < MAX_FLOAT32_INTEGER:
             break
-        step = torch.where(largest_sum < FLOAT32_INTEGERS, step, 2 * step)
+        step = torch.where(largest_sum < MAX_FLOAT32_INTEGER, step, 2 * step)
     else:
         raise VerificationError(
             "int8 quantization fails for the first layer, because the magnitudes of its weights "

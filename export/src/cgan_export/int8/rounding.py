@@ -13,7 +13,8 @@ from torch.nn import functional
 from cgan_export.errors import VerificationError
 
 MAX_ROWS = 65_536  # largest number of rows of a convolution's unfolded inputs
-DAMPING = 0.01  # added to each second moment, relative to their mean, for inputs that hardly vary
+# Added to the diagonal of the moment matrix, relative to its mean, for inputs that hardly vary.
+DAMPING = 0.01
 
 
 def round_weights(

@@ -16,8 +16,8 @@ LOGIT_SCALE, LOGIT_ZERO = 13 / 255, 128
 # With 1/255, the logit 0 would give 127.5, whose rounding depends on the last bit.
 IMAGE_SCALE = 1 / 254.98
 # float16 and float32 represent all integers up to these limits.
-FLOAT16_INTEGERS, FLOAT32_INTEGERS = 2**11, 2**24
-MIN_SCALE = 2.0**-24  # smallest positive float16
+MAX_FLOAT16_INTEGER, MAX_FLOAT32_INTEGER = 2**11, 2**24
+MIN_FLOAT16 = 2.0**-24  # smallest positive float16
 
 
 def divide_by_scale(values: Tensor, scale: float) -> Tensor:
@@ -37,7 +37,7 @@ def weight_scales(weight: Tensor) -> Tensor:
     largest = weight.abs().amax(1) / MAX_WEIGHT
     least = largest.maximum(pair_sums(weight).amax(1) / MAX_WEIGHT_PAIR)
     # The scale is rounded up to a multiple of the distance between float16 values of its size.
-    step = (next_power_of_two(least) / FLOAT16_INTEGERS).clamp(min=MIN_SCALE)
+    step = (next_power_of_two(least) / MAX_FLOAT16_INTEGER).clamp(min=MIN_FLOAT16)
     scales: Tensor = (least / step).ceil().clamp(min=1) * step
     return scales
 
@@ -64,5 +64,5 @@ def weight_bounds(neighbor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def next_power_of_two(values: Tensor) -> Tensor:
-    """Return the smallest powers of two that are at least the values and at least MIN_SCALE."""
-    return values.clamp(min=MIN_SCALE).log2().ceil().exp2()
+    """Return the smallest powers of two that are at least the values and at least MIN_FLOAT16."""
+    return values.clamp(min=MIN_FLOAT16).log2().ceil().exp2()

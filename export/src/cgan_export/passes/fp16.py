@@ -1,8 +1,8 @@
 """Storage of the weights as float16, which halves the file; the arithmetic stays float32.
 
-Matches the float32 tensors of MIN_ELEMENTS or more outside the first layer. Cast nodes convert them
-back to float32. ONNX Runtime folds the Cast nodes when it opens the file, so every matrix
-multiplication is in float32 on all processors.
+Matches float32 tensors that have at least MIN_ELEMENTS elements. Cast nodes convert them back to
+float32. ONNX Runtime folds the Cast nodes when it opens the file, so every matrix multiplication is
+in float32 on all processors.
 """
 
 import numpy as np
@@ -16,9 +16,10 @@ MIN_ELEMENTS = 16  # below this, the Cast node takes more bytes than float16 sav
 
 
 def store_weights_as_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy of a model that stores the weights after the first layer as float16.
+    """Return a copy of a model that stores its weights as float16.
 
-    The first layer stays float32: its rounding errors would grow to pixel errors of 2.
+    The weights of the nodes that take noise or label stay float32, because their rounding errors
+    would grow to pixel errors of 2.
 
     Raises:
         VerificationError: a weight exceeds the range of float16.

@@ -103,7 +103,10 @@ def adapt(module: nn.Module, name: str, noise_dim: int, classes: int) -> nn.Modu
 def _first_working(
     candidates: list[AdaptedGenerator], noise: Tensor, label: Tensor
 ) -> AdaptedGenerator:
-    """Return the first candidate that returns images, or else does not raise, or else the first."""
+    """Return the first candidate that returns images.
+
+    If there is none, return the first that does not raise; if all raise, return the first.
+    """
     succeeding = []
     for candidate in candidates:
         returned = _try_forward(candidate, noise, label)

@@ -29,7 +29,6 @@ class GeneratorSource:
     dataset: str = ""  # name of the training dataset, if it is known
     recipe: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    quality: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -65,7 +64,6 @@ def source_of_model(model: Model, name: str = "") -> GeneratorSource:
         dataset=model.dataset,
         recipe=model.recipe,
         training=model.training,
-        quality=model.quality,
     )
 
 

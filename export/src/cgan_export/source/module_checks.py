@@ -18,12 +18,10 @@ from cgan_export.source.call_forms import check_signature, describe_forward
 from cgan_export.source.generator_source import ValueRange, to_pixels
 from cgan_runtime.model_file.contract import (
     CHANNELS,
-    MAX_BATCH,
     MAX_CLASSES,
     REFERENCE_SEED,
     ImageShape,
 )
-from cgan_runtime.model_file.validation.rules import MAX_ELEMENTS
 from cgan_runtime.noise import standard_normal
 from cgan_training.errors import one_line
 from cgan_training.recipe.schema import MAX_NOISE_DIM
@@ -32,8 +30,10 @@ from cgan_training.user_code import place_of
 CHECKED_IMAGES = 64  # at least; more if there are more labels
 SINGLE_IMAGES = 8  # images that are also generated one at a time
 MAX_BATCH_VALUES = 2**24  # largest number of pixel values generated at once
+# Verification generates 256 images at once, whose pixel values then take 256 MiB as float32.
+MAX_IMAGE_VALUES = 2**18
 MAX_OUTSIDE = 1 / 3  # largest accepted share of values outside value_range
-MAX_FAR_OUTSIDE = 0.01  # largest accepted share of values that miss value_range by its width
+MAX_FAR_OUTSIDE = 0.01  # largest share of values outside value_range by more than its width
 _SHAPE_ERRORS = IndexError, RuntimeError, ValueError, AssertionError
 _SHAPE_WORDS = re.compile(r"(?i)\b(shapes?|sizes?|dim\w*|channels?|out of (range|bounds))\b")
 
@@ -92,7 +92,7 @@ def check_module(module: nn.Module, name: str) -> None:
     check_signature(module, name)
 
 
-def check_output(
+def check_images(
     module: nn.Module, name: str, noise_dim: int, classes: int, value_range: ValueRange
 ) -> tuple[ImageShape, str | None]:
     """Run a module on every label; return its image shape, and a note about its range if needed.
@@ -166,9 +166,8 @@ class _Forward:
 
     def __call__(self, noise: Tensor, label: Tensor) -> Tensor:
         """Return the images, float32 [batch, channels, height, width]."""
-        # The module might change its inputs in place.
         inputs = f"noise {list(noise.shape)}, label {list(label.shape)}"
-        try:
+        try:  # with clones, because the module might change its inputs in place
             image = self.module(noise.clone(), label.clone())
         except Exception as error:
             advice = "correct it"
@@ -203,11 +202,10 @@ class _Forward:
         if image.dtype != torch.float32 or image.device.type != "cpu":
             kind = f"{image.dtype} on {image.device}"
             raise ExportError(f"{returned} {kind}; {expected} on the CPU")
-        if image[0].numel() > MAX_ELEMENTS // MAX_BATCH:
-            limit = MAX_ELEMENTS // MAX_BATCH
+        if image[0].numel() > MAX_IMAGE_VALUES:
             raise ExportError(
-                f"{returned} images of {shape[1:]}, more than the runtime's limit of {limit:,} "
-                "values; return smaller images"
+                f"{returned} images of {shape[1:]}, more than the largest supported size of "
+                f"{MAX_IMAGE_VALUES:,} values; return smaller images"
             )
         if self.image_shape not in (None, image.shape[1:]):
             raise ExportError(

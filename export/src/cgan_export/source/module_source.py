@@ -17,8 +17,8 @@ from cgan_export.source.generator_source import (
 )
 from cgan_export.source.module_checks import (
     check_arguments,
+    check_images,
     check_module,
-    check_output,
     describe_unused_labels,
 )
 
@@ -50,7 +50,7 @@ def source_of_module(
     with torch.compiler.set_stance("force_eager"):
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             generator = adapt(generator, name, noise_dim, classes)
-        image_shape, note = check_output(generator, name, noise_dim, classes, value_range)
+        image_shape, note = check_images(generator, name, noise_dim, classes, value_range)
         unused = describe_unused_labels(generator, noise_dim, classes)
     for text in filter(None, (note, unused)):
         _log.info("note: %s", text)

@@ -88,7 +88,7 @@ def _find_state_dicts(content: Any, key_path: str) -> Iterator[tuple[str, StateD
 
 
 def _match_state_dict(state: StateDict, expected: StateDict) -> Iterator[tuple[str, StateDict]]:
-    """Yield the weights of a state dict for each prefix after which its names are as expected."""
+    """Yield each prefix under which a state dict has the expected names, and the weights there."""
     names = {_without_wrapper(name): name for name in expected}
     actual = {_without_wrapper(name): value for name, value in state.items()}
     if len(actual) < len(state) or len(names) < len(expected):  # two names became equal

@@ -32,7 +32,7 @@ KSERVE = """\
 # An example. Copy {repository} to a place that the cluster can read, set storageUri to it, then run
 #   kubectl apply -f {file}
 # To use a GPU, add nvidia.com/gpu: 1 to the limits and NVIDIA_TF32_OVERRIDE=0 to the environment.
-# Without the latter, matrix multiplications are rounded to TF32, which breaks int8 models.
+# Without this variable, matrix multiplications are rounded to TF32, which breaks int8 models.
 apiVersion: serving.kserve.io/v1beta1
 kind: InferenceService
 metadata:
@@ -177,7 +177,7 @@ def _add_version(folder: Path, content: bytes) -> Path:
     newest = folder / str(last)
     if (newest / MODEL).is_file() and (newest / MODEL).read_bytes() == content:
         return newest
-    temporary = folder / f".{secrets.token_hex(8)}.part"  # Triton ignores names without a number
+    temporary = folder / f".{secrets.token_hex(8)}.part"  # Triton ignores non-numeric names
     try:
         temporary.mkdir()
         with atomic_write(temporary / MODEL) as file:

@@ -25,7 +25,7 @@ _REASONS = {  # parts of torch's messages
 _CODE = re.compile(r'File "([^"]+)", line (\d+), in .*\n *(.+)')
 
 
-def export(
+def export_program(
     module: nn.Module, inputs: tuple[Tensor, Tensor], *, strict: bool = False
 ) -> ExportedProgram:
     """Run torch.export with a batch of any size."""
@@ -39,7 +39,7 @@ def capture(module: TraceableGenerator, inputs: tuple[Tensor, Tensor]) -> Export
     Three strategies are tried in this order:
 
     1. torch.export's non-strict mode runs the module.
-    2. Its strict mode interprets the bytecode, which also follows len() of a tensor and some
+    2. Its strict mode interprets the bytecode, so it can follow len() of a tensor and some
        control flow.
     3. fixed_batch.py traces the module with one batch size and generalizes the result.
 
@@ -49,9 +49,9 @@ def capture(module: TraceableGenerator, inputs: tuple[Tensor, Tensor]) -> Export
     with replace_untraceable_functions():
         replayed = replay_numbers(module, inputs)
     strategies: tuple[Callable[[], ExportedProgram], ...] = (
-        lambda: export(replayed, inputs),
-        lambda: export(replayed, inputs, strict=True),
-        lambda: export(generalize_batch_size(replayed, module.noise_dim), inputs),
+        lambda: export_program(replayed, inputs),
+        lambda: export_program(replayed, inputs, strict=True),
+        lambda: export_program(generalize_batch_size(replayed, module.noise_dim), inputs),
     )
     errors = []
     for strategy in strategies:
@@ -59,7 +59,7 @@ def capture(module: TraceableGenerator, inputs: tuple[Tensor, Tensor]) -> Export
             with replace_untraceable_functions():
                 program = strategy()
             rewritten = replace_batch_indices(program)
-            return export(rewritten, inputs) if rewritten else program
+            return export_program(rewritten, inputs) if rewritten else program
         except Exception as error:  # noqa: BLE001, PERF203 - torch raises many types
             errors.append(error)
     raise ExportError(

@@ -1,6 +1,6 @@
 """Fold operators that depend only on weights, such as the inverse of a matrix, into constants.
 
-This is the second attempt if torch.onnx cannot convert an operator.
+trace.py folds them only if torch.onnx cannot convert the program as it is.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 
 def fold_constants(program: ExportedProgram, inputs: tuple[Tensor, ...]) -> GraphModule | None:
-    """Return the program as a module with these operators folded, or None if it has none."""
+    """Return the program as a module with folded constants, or None if there are none to fold."""
     module = program.module()
     interpreter = ValueInterpreter(module)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Decompositions of the operators that torch.onnx cannot convert.
+"""Decompositions of operators that torch.onnx cannot convert to operators of the model contract.
 
 - A convolution with one group per image, which applies weights that were modulated per image
   (Karras et al. 2020, sec. 2). ONNX requires a constant number of groups.
@@ -25,8 +25,8 @@ MAX_SORTED = 64  # elements
 
 
 def decompose(program: ExportedProgram) -> ExportedProgram:
-    """Return the program without these operators, or the same program if it has none."""
-    targets = {node.target for node in program.graph.nodes if _is_unsupported(node)}
+    """Return a program with this module's decompositions, or the same program if none apply."""
+    targets = {node.target for node in program.graph.nodes if _may_decompose(node)}
     table = {target: rule for target, rule in _DECOMPOSITIONS.items() if target in targets}
     if recurrent := targets & _RECURRENT:
         defaults = torch.export.default_decompositions()
@@ -34,8 +34,8 @@ def decompose(program: ExportedProgram) -> ExportedProgram:
     return program.run_decompositions(table) if table else program
 
 
-def _is_unsupported(node: torch.fx.Node) -> bool:
-    if node.target in _ALWAYS_UNSUPPORTED:
+def _may_decompose(node: torch.fx.Node) -> bool:
+    if node.target in _CANDIDATES:
         return True
     if node.target is torch.ops.aten.scaled_dot_product_attention.default:
         return bool(node.args[0].meta["val"].ndim == 3)  # type: ignore[union-attr]
@@ -202,7 +202,7 @@ _RECURRENT = {
     torch.ops.aten.rnn_relu.input,
     torch.ops.aten.rnn_tanh.input,
 }
-_ALWAYS_UNSUPPORTED = _RECURRENT | {
+_CANDIDATES = _RECURRENT | {
     torch.ops.aten.argsort.default,
     torch.ops.aten.argsort.stable,
     torch.ops.aten.hstack.default,

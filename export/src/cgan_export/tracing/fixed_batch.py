@@ -33,7 +33,7 @@ def generalize_batch_size(module: nn.Module, noise_dim: int) -> GraphModule:
             with graph.inserting_after(batch):
                 node.replace_all_uses_with(graph.call_function(torch.arange, (batch,)))
         elif node is not batch:
-            node.args = map_aggregate(node.args, _multiple_of(batch, graph, node))
+            node.args = map_aggregate(node.args, _replace_multiples(batch, graph, node))
     return GraphModule(traced, graph)
 
 
@@ -42,7 +42,7 @@ def _value(module: nn.Module, node: Node) -> torch.Tensor:
     return value
 
 
-def _multiple_of(batch: Node, graph: Graph, node: Node) -> Callable[[Any], Any]:
+def _replace_multiples(batch: Node, graph: Graph, node: Node) -> Callable[[Any], Any]:
     """Return a function that replaces a multiple of FIXED_BATCH in the arguments of a node."""
 
     def replace(value: Any) -> Any:

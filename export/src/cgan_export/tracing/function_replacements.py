@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 @contextlib.contextmanager
 def replace_untraceable_functions() -> Iterator[None]:
-    """Replace these functions within a `with` statement."""
+    """Replace the functions of this module's table within a `with` statement."""
     is_fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

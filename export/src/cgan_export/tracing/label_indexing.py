@@ -64,7 +64,11 @@ def _replace_indexing(node: Node) -> bool:
         return False
     (batch,), (axis,) = batch_axes, label_axes
     label = indices[axis].meta["val"]
-    if label.ndim != 1 or label.dtype not in _INTEGERS or not _equal(label.shape[0], sizes[batch]):
+    if (
+        label.ndim != 1
+        or label.dtype not in _INTEGERS
+        or not _equal_multiples(label.shape[0], sizes[batch])
+    ):
         return False
     # PyTorch leaves the result of adjacent indices in their place. _gather() puts it first.
     if abs(batch - axis) == 1 and min(batch, axis) > 0:
@@ -129,13 +133,17 @@ def _is_label(label: Any, index: Node, size: Any, parts: int) -> bool:
     if not isinstance(value, Tensor) or value.ndim != 1 or value.dtype not in _INTEGERS:
         return False
     count, *others = index.meta["val"].shape
-    return not others and _equal(value.shape[0], count) and _equal(count * parts, size)
+    return (
+        not others
+        and _equal_multiples(value.shape[0], count)
+        and _equal_multiples(count * parts, size)
+    )
 
 
 def _is_batch_index(index: Node, size: Any) -> bool:
     """Return whether an index is torch.arange(batch), where an axis of this size is the batch."""
     shape = index.meta["val"].shape
-    if len(shape) != 1 or not _equal(shape[0], size):
+    if len(shape) != 1 or not _equal_multiples(shape[0], size):
         return False
     return _arange_step(index) == 1
 
@@ -146,8 +154,8 @@ def _skip_copies(index: Node) -> Node:
     return index
 
 
-def _equal(size: Any, other: Any) -> bool:
-    """Return whether two sizes are the same multiple of the batch size."""
+def _equal_multiples(size: Any, other: Any) -> bool:
+    """Return whether two sizes are equal and depend on the batch size."""
     both = isinstance(size, torch.SymInt) and isinstance(other, torch.SymInt)
     return both and bool(size.node.expr == other.node.expr)
 

@@ -46,7 +46,7 @@ class RewrittenGenerator(TraceableGenerator):
     """A built-in generator of cgan-train after the rewrites of passes/.
 
     Batch norm is folded, a label table replaces the one-hot vector, and a sigmoid replaces tanh.
-    A rewrite that does not match changes nothing.
+    Batch norm or tanh stays if its rewrite does not match.
 
     Raises:
         TypeError: the generator is a custom network, or its first layer is not nn.Linear.

@@ -1,7 +1,7 @@
-"""Replay of the Python numbers that a module reads from its tensors, as in `if self.alpha < 1`.
+"""Replay of the Python values that a module takes from its tensors, as in `if self.alpha < 1`.
 
-torch.export traces without the values of a module's tensors. So the numbers are recorded while the
-module runs, and the trace uses the recorded numbers that do not depend on noise and label.
+torch.export traces without the values of a module's tensors. So the values are recorded while the
+module runs, and the trace uses those that do not depend on noise and label.
 """
 
 import math
@@ -99,7 +99,8 @@ class _ReplayMode(FunctionMode):
     ) -> Any:
         if function not in _READING_FUNCTIONS:
             return function(*args, **kwargs)
-        # torch.export itself replaces tolist() with item() of each element.
+        # tolist() was recorded as one number per element. If one depends on the inputs, it is None,
+        # and torch.export replaces tolist() with item() of each element.
         shape = args[0].shape if function is Tensor.tolist else ()
         numbers = [next(self._numbers, None) for _ in range(math.prod(shape))]
         if None in numbers:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from cgan_export.errors import ExportError
-from cgan_export.tracing.capture import capture, export
+from cgan_export.tracing.capture import capture, export_program
 from cgan_export.tracing.constant_folding import ValueInterpreter, fold_constants
 from cgan_export.tracing.decompositions import decompose
 from cgan_export.tracing.networks import TraceableGenerator
@@ -84,7 +84,7 @@ def _trace(module: TraceableGenerator, opset: int) -> torch.onnx.ONNXProgram:
                 folded = fold_constants(captured, inputs)
                 if folded is None:
                     raise
-                program = _convert(export(folded, inputs), inputs, opset)
+                program = _convert(export_program(folded, inputs), inputs, opset)
     except ImportError as error:  # torch.onnx needs a matching onnxscript
         raise ExportError(
             f"onnxscript is too old for torch {torch.__version__}, or broken ({error}); "

@@ -28,7 +28,7 @@ Values = Mapping[str, NDArray[Any]]
 # Values count as equal up to these errors, relative to the largest value of their tensor.
 FLOAT_ERROR = 1e-3
 PRECISION_ERRORS = {"fp16": 0.02, "int8": 0.25}  # compared with the graph in fp32
-PIXEL_ERROR = 1.0  # largest error of equal pixels, on the scale 0 to 255
+PIXEL_ERROR = 1.0  # pixels count as equal up to this error, on the scale 0 to 255
 
 
 @dataclass(frozen=True)

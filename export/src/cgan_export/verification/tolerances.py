@@ -7,8 +7,8 @@ FLOAT16_REMEDY = (
 )
 # For built-in generators of cgan-train. fp32 differs from PyTorch only in the order of sums. Exact
 # int8 may change a single pixel completely, because equalization may clip 0.1 % of a channel's
-# values. Its mean error detects only gross errors: verify_against_integers() and the quality gate
-# are stricter.
+# values. The limit of its mean error detects only gross errors. verify_against_integers() and the
+# quality gate are stricter.
 TOLERANCES = {
     "fp32": Tolerance(1, 0.01),
     "fp16": Tolerance(1, 0.05, remedy=FLOAT16_REMEDY),

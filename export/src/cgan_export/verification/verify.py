@@ -18,7 +18,7 @@ from cgan_runtime.model_file.contract import REFERENCE_SEED, Golden
 from cgan_runtime.noise import standard_normal
 
 BATCH_SIZES = (1, 2, 33, 256)
-MAX_VALUES = 2**24  # if batches of one label need more pixel values, each batch mixes the labels
+MAX_VALUES = 2**24  # largest number of pixel values to compare with one label per batch
 MAX_GOLDEN = 2**20  # bytes of the golden sample
 INTEGER_IMAGES = 500  # images of all labels that are compared with the integer arithmetic
 DIVERGENCE_IMAGES = 4  # images whose values are compared node by node if the verification fails
@@ -62,7 +62,7 @@ def generate_with_torch(
 
 
 def golden_sample(generator: ImageGenerator) -> Golden:
-    """Generate the golden sample of an exported file: one image per label, up to MAX_GOLDEN."""
+    """Generate the golden sample: one image per label, or as many as fit into MAX_GOLDEN bytes."""
     info = generator.info
     count = min(info.classes, max(1, MAX_GOLDEN // math.prod(info.image_shape)))
     labels = [index * info.classes // count for index in range(count)]
@@ -144,7 +144,7 @@ def _batches(source: GeneratorSource) -> Iterator[list[int]]:
 
 
 def verify_against_integers(generator: ImageGenerator, quantized: QuantizedGenerator) -> None:
-    """Compare the images of an int8 file with its integer arithmetic, computed by torch.
+    """Compare the images of an int8 file with those that its integer arithmetic gives in PyTorch.
 
     Raises:
         VerificationError: an error exceeds INTEGER_TOLERANCE.
@@ -179,6 +179,6 @@ def _failure(
     subject: str, error: float, maximum: float, remedy: str, where: str = ""
 ) -> VerificationError:
     return VerificationError(
-        f"{subject} is {error:.4g}, more than the maximum of {maximum}{where}, so nothing was "
-        f"written; {remedy}"
+        f"{subject} is {error:.4g}, more than the maximum of {maximum}, so nothing was "
+        f"written{where}; {remedy}"
     )

@@ -1,4 +1,4 @@
-"""Read an int8 file as a network of integers.
+"""Read an int8 file as a network with integer arithmetic.
 
 In float32, ONNX Runtime divides the sums of the first layer by a scale. It multiplies the sums of
 every other layer by (input scale * weight scale) / output scale. Then it rounds half to even and
@@ -19,7 +19,7 @@ from cgan_export.errors import ExportError
 from cgan_runtime.noise import MAX_NOISE_STEP, STEPS_PER_UNIT
 
 MIN_FLOAT16 = 2.0**-24  # smallest positive float16; every float16 is a multiple of it
-FLOAT32_INTEGERS = 2**24  # float32 represents all integers up to this limit
+MAX_FLOAT32_INTEGER = 2**24  # float32 represents all integers up to this limit
 MAX_INPUTS = 2**16  # largest number of inputs of a sum, which the C code numbers with 16 bits
 Floats: TypeAlias = NDArray[np.float32]
 Integers: TypeAlias = NDArray[np.integer[Any]]
@@ -29,15 +29,15 @@ Integers: TypeAlias = NDArray[np.integer[Any]]
 class Layer:
     """A convolution that keeps the size of its input. A linear layer has an input of one pixel.
 
-    Its output is float32(sum) * scale, rounded half to even, plus zero, from 0 to 255. A pixel
-    shuffle turns the outputs at one pixel into a block of pixels of the next layer's input,
+    Its output is float32(sum) * scale, rounded half to even, plus zero_point, from 0 to 255. A
+    pixel shuffle turns the outputs at one pixel into a block of pixels of the next layer's input,
     [*block, channels].
     """
 
     weight: Integers  # int8 [kernel, kernel, channels, outputs]
     bias: Integers  # int32 [outputs]
     scale: Floats  # [outputs]
-    zero: int
+    zero_point: int
     size: Integers  # rows and columns of the input
     block: Integers  # rows and columns of a block
 
@@ -47,7 +47,7 @@ class Layer:
         padded = np.pad(maps.astype(float), [(edge, edge), (edge, edge), (0, 0)])  # exact
         windows = sliding_window_view(padded, (kernel, kernel), (0, 1))
         sums = np.tensordot(windows, self.weight.astype(float), ([3, 4, 2], [0, 1, 2])) + self.bias
-        outputs = np.rint(sums.astype(np.float32) * self.scale) + self.zero
+        outputs = np.rint(sums.astype(np.float32) * self.scale) + self.zero_point
         blocks = outputs.clip(0, 255).astype(int).reshape(*self.size, *self.block, -1)
         return np.asarray(blocks.swapaxes(1, 2).reshape(*self.size * self.block, -1))
 
@@ -63,8 +63,8 @@ class Network:
     """An int8 model in integer arithmetic, as the C code computes it.
 
     The sums of the first layer are table[label] + noise @ noise_weight, with noise in multiples of
-    1/32. The output of a unit is the number of its group's thresholds that its sum reaches. The
-    integer sums of a group have a common scale, a power of two.
+    1/32. Units whose integer sums have the same scale, a power of two, form a group with 255
+    thresholds. The output of a unit is the number of its group's thresholds that its sum reaches.
     """
 
     table: Integers  # [classes, units]
@@ -91,8 +91,8 @@ def read_network(content: bytes) -> Network:
     The graph is not checked, because the caller compares images.
 
     Raises:
-        ExportError: float32 does not represent the sums of the first layer, or a layer has too many
-            inputs, sums of more than 32 bits or a zero point of its inputs.
+        ExportError: float32 does not represent the sums of the first layer exactly; or another
+            layer has too many inputs, too large sums, or inputs whose zero point is not 0.
         IndexError, KeyError, TypeError, ValueError: the int8 export did not write the file.
     """
     graph = onnx.ModelProto.FromString(content).graph
@@ -110,13 +110,16 @@ def read_network(content: bytes) -> Network:
             weight = values.transpose(2, 3, 1, 0) if node.op_type == "Conv" else values[None, None]
             largest = 255 * np.abs(weight.astype(int)).sum((0, 1, 2)) + np.abs(bias)
             if largest.max() >= 2**31 or weight[..., 0].size > MAX_INPUTS or zeros[number - 1]:
-                raise ExportError("a layer has too many inputs, too large sums or a zero point")
+                raise ExportError(
+                    f"the layer of layer{number}_weight has more than {MAX_INPUTS:,} inputs, sums "
+                    "of more than 32 bits, or inputs whose zero point is not 0"
+                )
             scale = scales[number - 1] * scale.astype(np.float32) / scales[number]
             layers.append(Layer(weight, bias, scale, int(zeros[number]), size, one))
         elif node.op_type == "Reshape":
             shape, last = stored[node.input[1]], layers[-1]
             if (last.block == 1).all():  # otherwise the Reshape only gives the image its shape
-                # A cropped image may be smaller than its blocks.
+                # Rounded up, because a crop may have removed the last rows and columns.
                 layers[-1] = last.with_blocks(np.ceil(shape[-2:] / last.size).astype(int))
                 size = last.size * layers[-1].block
     logits = (np.arange(256) - int(zeros[-2])) * float(scales[-2])
@@ -145,7 +148,7 @@ def first_layer(
     common = np.maximum(common & -common, 1)  # the largest power of two that divides a column
     rows, columns = np.split(integers // common, [len(table)])
     largest = np.abs(rows).max(0) + MAX_NOISE_STEP * np.abs(columns).sum(0)
-    if largest.max() >= FLOAT32_INTEGERS or np.abs(columns).max() >= 2**15:
+    if largest.max() >= MAX_FLOAT32_INTEGER or np.abs(columns).max() >= 2**15:
         raise ExportError("float32 does not represent the sums of its first layer exactly")
     factors, groups = np.unique(common, return_inverse=True)
     return rows, columns, np.array([_thresholds(quantum * each, scale) for each in factors]), groups
@@ -161,4 +164,5 @@ def _thresholds(quantum: float, scale: Floats) -> list[int]:
     def byte(number: int) -> float:
         return float(np.rint(np.float32(number * quantum) / scale))
 
-    return [bisect_left(range(FLOAT32_INTEGERS), float(each), key=byte) for each in range(1, 256)]
+    sums = range(MAX_FLOAT32_INTEGER)
+    return [bisect_left(sums, float(each), key=byte) for each in range(1, 256)]

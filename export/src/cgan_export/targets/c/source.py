@@ -112,8 +112,8 @@ def template_values(path: Path, network: Network, info: ModelInfo, sha256: str) 
         if layer.bias.any():
             arrays[f"int32_t biases{number}"] = layer.bias
         biases = f"biases{number}" if layer.bias.any() else "NULL"
-        numbers = [layer.zero, kernel, *layer.size, inputs, outputs, outputs // layer.block[0]]
-        text = ", ".join(map(str, numbers))
+        sides = [kernel, *layer.size, inputs, outputs, outputs // layer.block[0]]
+        text = ", ".join(map(str, [layer.zero_point, *sides]))
         layers.append(f"{{weights{number}, {biases}, scales{number}, {text}}}")
         sizes.append(outputs * int(layer.size.prod()))
         max_inputs = max(max_inputs, kernel * kernel * inputs)

@@ -26,8 +26,8 @@ typedef struct {
     const int8_t *weights; /* [kernel][kernel][channels][outputs] */
     const int32_t *biases; /* [outputs], or NULL */
     const uint32_t *scales; /* [outputs]: fraction (24 bits), shift (8 bits) */
-    int32_t zero, kernel, height, width, channels; /* zero point; sizes of kernel and input */
-    int32_t outputs, block_row; /* number of outputs in a block, and in one row of it */
+    int32_t zero_point, kernel, height, width, channels; /* sizes of kernel and input */
+    int32_t outputs, block_row; /* numbers of outputs in a block and in a row of the block */
 } layer_t;
 
 const char *const ${name}_class_names[${NAME}_CLASSES] = {
@@ -112,14 +112,14 @@ static uint64_t round_to_float(uint64_t number)
     return shift_right(number, bits) << bits;
 }
 
-/* Return float32(float32(sum) * scale), rounded half to even, plus zero, from 0 to 255. The two
- * roundings to float32 change the product by less than 2^-14. They matter only near a tie, halfway
- * between two integers. Otherwise the exact product is used. */
-static uint8_t requantize(int32_t sum, uint32_t scale, int32_t zero)
+/* Return float32(float32(sum) * scale), rounded half to even, plus zero_point, from 0 to 255. The
+ * two roundings to float32 change the product by less than 2^-14. They matter only near a tie,
+ * halfway between two integers. Otherwise the exact product is used. */
+static uint8_t requantize(int32_t sum, uint32_t scale, int32_t zero_point)
 {
     const uint32_t fraction = scale >> 8, shift = scale & 255;
     const int64_t half = (int64_t)1 << (shift - 1), margin = (half >> 13) + 1;
-    int64_t byte, product = sum * (int64_t)fraction + (2 * zero + 1) * half;
+    int64_t byte, product = sum * (int64_t)fraction + (2 * zero_point + 1) * half;
     if (product < 0) {
         return 0;
     }
@@ -127,7 +127,7 @@ static uint8_t requantize(int32_t sum, uint32_t scale, int32_t zero)
     if (((product + margin) & (2 * half - 1)) <= 2 * margin) {
         uint64_t magnitude = round_to_float(sum < 0 ? 0u - (uint32_t)sum : (uint32_t)sum);
         int64_t rounded = (int64_t)shift_right(round_to_float(magnitude * fraction), shift);
-        byte = sum < 0 ? zero - rounded : zero + rounded;
+        byte = sum < 0 ? zero_point - rounded : zero_point + rounded;
     }
     return (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
 }
@@ -223,7 +223,7 @@ static void run_layer(const layer_t *layer, const uint8_t *input, uint8_t *outpu
                 add_rows(sums, layer->weights + first, rows + i, outputs, values + i, length);
             }
             for (j = 0; j < length; j++) {
-                output[offset++] = requantize(sums[j], layer->scales[first + j], layer->zero);
+                output[offset++] = requantize(sums[j], layer->scales[first + j], layer->zero_point);
                 if (++column == block_row) { /* the next row of the block */
                     offset += (width - 1) * block_row;
                     column = 0;

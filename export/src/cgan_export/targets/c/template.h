@@ -17,8 +17,8 @@
 #define ${NAME}_NOISE_DIM $noise_dim
 #define ${NAME}_MODEL_SHA256 "$sha256"
 
-/* Bytes of constants, and of stack at most. ${name}_selftest() needs ${NAME}_IMAGE_BYTES more
- * bytes of stack. */
+/* Size of the constants and largest stack use, in bytes. ${name}_selftest() needs
+ * ${NAME}_IMAGE_BYTES more bytes of stack. */
 #define ${NAME}_CONSTANT_BYTES $constant_bytes
 #define ${NAME}_STACK_BYTES $stack_bytes
 
@@ -30,7 +30,7 @@ extern const char *const ${name}_class_names[${NAME}_CLASSES];
 
 /* Generate image number `index` of a seed: uint8 [channels][height][width].
  * label: 0 to ${NAME}_CLASSES - 1. index: 0 to 2^63 - 1.
- * Return 0, or -1 if label or index is out of range; the image is unchanged then. */
+ * Return 0, or -1 if label or index is out of range; then the image is unchanged. */
 int32_t ${name}_generate(uint64_t seed, uint64_t index, int32_t label, uint8_t *image);
 
 /* Generate the image of a given noise: ${NAME}_NOISE_DIM standard normal values times 32, rounded.
