@@ -2,7 +2,6 @@
 
 import gc
 import importlib
-import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,9 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 import torch
 
+from cgan_training.cli.common import log_to_stderr
 from cgan_training.data import load_dataset
 from cgan_training.data.sources import download
 from cgan_training.data.sources.download import DownloadError, import_torchvision_datasets
@@ -20,22 +21,21 @@ from cgan_training.data.sources.torchvision_sets import SETS
 from cgan_training.errors import DatasetError
 
 
-@pytest.mark.parametrize(("level", "shown"), [(logging.INFO, "100%"), (logging.WARNING, "")])
-def test_a_download_shows_its_progress_if_progress_is_logged(
+@pytest.mark.parametrize(("quiet", "shown"), [(False, "100%"), (True, "")])
+def test_a_download_shows_its_progress_unless_the_command_is_quiet(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
-    level: int,
+    quiet: bool,
     shown: str,
 ) -> None:
-    caplog.set_level(level, "cgan_training")
-
     def show_progress(*_: object, **__: object) -> None:
         sys.stderr.write("100%")
 
     monkeypatch.setattr(download, "torchvision_class", lambda _: show_progress)
-    download.download("MNIST", "MNIST", tmp_path, tmp_path, "the files")
+    with click.Context(click.Command("cgan-train")):
+        log_to_stderr("cgan_training", quiet=quiet)
+        download.download("MNIST", "MNIST", tmp_path, tmp_path, "the files")
     assert capsys.readouterr().err == shown
 
 

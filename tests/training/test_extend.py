@@ -138,6 +138,7 @@ def test_the_test_part_comes_from_the_same_function() -> None:
     ("table", "changes", "message"),
     [
         ("generator", {"height": 3}, "generator.height is set, but cgan-train passes height to"),
+        ("generator", {"noise_dim": 3}, "generator.noise_dim is set, but cgan-train passes noise"),
         ("generator", {"depth": float("nan")}, "generator.depth is nan; it must be a string"),
         (
             "generator",
@@ -157,6 +158,12 @@ def test_a_recipe_that_needs_a_built_in_network_is_rejected(
     (values[table] if table else values).update(changes)
     with pytest.raises(RecipeError, match=re.escape(message)):
         recipe_from_dict(values, "my.toml")
+
+
+def test_a_discriminator_may_have_an_argument_called_noise_dim() -> None:
+    values = load_recipe("my.toml").to_dict()
+    values["discriminator"]["noise_dim"] = 3
+    assert recipe_from_dict(values, "my.toml").to_dict() == values
 
 
 WRONG = """

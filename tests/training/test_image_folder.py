@@ -307,7 +307,7 @@ def test_a_file_that_cannot_be_read_is_named(
     path.write_bytes(content)
     error = error_of(root, image_size=size)
     assert error.startswith(f"cannot read ROOT/red/0.png: {reason}")
-    assert "; replace unreadable images by valid ones with the same file names, or " in error
+    assert "; replace unreadable images with valid ones of the same file names, or " in error
 
 
 def test_unreadable_files_of_both_parts_are_listed_for_the_shell(root: Path) -> None:
@@ -316,7 +316,7 @@ def test_unreadable_files_of_both_parts_are_listed_for_the_shell(root: Path) -> 
     (root / "red" / "a b.png").touch()
     assert error_of(root) == (
         "cannot read 3 of 23 images, first ROOT/blue/0.png: it is empty; replace "
-        "unreadable images by valid ones with the same file names, or delete them; deleting "
+        "unreadable images with valid ones of the same file names, or delete them; deleting "
         "images changes which images are held out for testing; the unreadable "
         "images are ROOT/blue/0.png ROOT/blue/1.png 'ROOT/red/a b.png'"
     )
@@ -353,6 +353,10 @@ def test_images_of_different_sizes_need_an_image_size(root: Path) -> None:
         "the images have different sizes: ROOT/blue/0.png has 10 x 12 pixels, but ROOT/red/7.png "
         "has 30 x 20; convert them to one size, for example with --image-size 32"
     )
+    damaged, content = root / "blue" / "0.png", (root / "blue" / "0.png").read_bytes()
+    damaged.write_bytes(b"")
+    assert "sizes: ROOT/red/0.png has 10 x 12 pixels, but ROOT/red/7.png has" in error_of(root)
+    damaged.write_bytes(content)
     data = load(root, image_size=(16, 16))
     assert data.image_shape == (3, 16, 16)
     note = "images of 10 x 12 to 30 x 20 pixels are cropped at the center and resampled to 16 x 16"

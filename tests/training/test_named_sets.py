@@ -95,15 +95,19 @@ def test_cifar10_has_class_names_and_color(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "file"),
+    ("name", "file", "advice"),
     [
-        ("cifar10", "cifar-10-batches-py/data_batch_3"),
-        ("svhn", "train_32x32.mat"),
-        ("usps", "usps.bz2"),
+        (
+            "cifar10",
+            "cifar-10-batches-py/data_batch_3",
+            "the folder that contains cifar-10-batches-py",
+        ),
+        ("svhn", "train_32x32.mat", "another --data-dir"),
+        ("usps", "usps.bz2", "another --data-dir"),
     ],
 )
 def test_another_or_missing_file_is_named(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str, file: str
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str, file: str, advice: str
 ) -> None:
     path = data_dir / file
     path.write_bytes(path.read_bytes()[:-1])
@@ -115,7 +119,7 @@ def test_another_or_missing_file_is_named(
         raise OSError("no network")
 
     monkeypatch.setattr(download, "torchvision_class", lambda _: fail)
-    with pytest.raises(DownloadError, match=f"cannot be downloaded .*no network.*{path.name}"):
+    with pytest.raises(DownloadError, match=f"no network.*{path.name}.* there, or give {advice}"):
         load_dataset(name, data_dir)
 
 

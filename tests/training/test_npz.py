@@ -122,6 +122,17 @@ def test_other_numbers_are_scaled_to_bytes(
     assert load(path, train=False).images.unique().tolist() == [0]
 
 
+def test_test_images_of_another_type_and_range_are_rejected(path: Path) -> None:
+    arrays: dict[str, Any] = {"train_images": IMAGES, "train_labels": LABELS, "test_labels": LABELS}
+    np.savez(path, test_images=IMAGES / 255, **arrays)
+    assert error_of(path, train=False) == (
+        "FILE holds float64 numbers from 0 to 1 as test images, but the training images are "
+        "uint8 numbers from 0 to 255; scale both to the same range"
+    )
+    np.savez(path, test_images=IMAGES.astype(np.float32), **arrays)
+    assert torch.equal(load(path, train=False).images, load(path).images)
+
+
 def header(shape: tuple[int, ...], dtype: str = "|u1") -> bytes:
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -167,8 +178,11 @@ def test_other_arrays_are_rejected(path: Path, arrays: dict[str, Any], message: 
     ("content", "message"),
     [
         (header((2**20, 128, 128)), "train_images in FILE may have at most 4,294,967,296 bytes, "),
-        (header((5, 8, 8)), "train_images in FILE has 0 bytes or more, but its header declares 32"),
-        (header((1, 8, 8)) + bytes(2**20), "train_images in FILE has 65 bytes or more, but its h"),
+        (header((5, 8, 8)), "train_images in FILE has 0 bytes, but its header declares 32"),
+        (
+            header((1, 8, 8)) + bytes(2**20),
+            "train_images in FILE has more than 64 bytes, but its h",
+        ),
         (b"\x93NUMPY\x01\x00\xff\xff", "FILE is not a .npz file, or is damaged ("),
         (b"garbage", "FILE is not a .npz file, or is damaged ("),
     ],

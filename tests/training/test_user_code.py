@@ -3,10 +3,11 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cgan_training.errors import UserCodeError
-from cgan_training.user_code import import_object
+from cgan_training.user_code import import_object, place_of
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,11 @@ def test_a_module_of_the_current_folder_or_an_installed_one_is_imported(
             "there is no module 'named_mine.py' for named_mine.py:A; write named_mine:A",
         ),
         ("../named_mine:A", "is not of the form"),
-        ("../named_mine.py:A", "; write named_mine:A in the folder .."),
+        ("../named_mine.py:A", "; run the command in the folder .. and write named_mine:A"),
+        (
+            "nets/my-net.py:A",
+            "; rename my-net.py to the name of a Python module, such as my_net.py",
+        ),
         ("nets/named_mine.py", "; write nets.named_mine:NAME, where NAME is an object in named_m"),
         ("no_such.module:A", "there is no module 'no_such' for no_such.module:A; run the command"),
         ("named_mine:C", "the module 'named_mine' has no 'C'; check the name after the colon"),
@@ -52,3 +57,9 @@ def test_a_name_that_cannot_be_imported_is_one_clear_line(name: str, message: st
         import_object(name)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_place_of_an_error_in_an_installed_package_is_the_line_that_called_it() -> None:
+    with pytest.raises(ValueError, match="need at least one array") as caught:
+        np.vstack([])
+    assert place_of(caught.value).startswith(" at test_user_code.py:")

@@ -1,7 +1,7 @@
 """Import the networks, losses and datasets that a user names, as "my_package.my_module:Name".
 
-Only names from the command line or from a recipe file that the user gave reach this module, never
-names that a model or checkpoint contains.
+Only names from the command line or from a recipe file that the user gave are imported, never names
+that only a model or checkpoint contains.
 """
 
 import importlib
@@ -28,7 +28,7 @@ def is_user_code(name: str) -> bool:
 
 
 def is_user_file(path: str) -> bool:
-    """Return whether a source file belongs to the user: not to Python, torch or this project."""
+    """Return whether a source file is not part of Python, torch or this project."""
     is_standard = path.startswith(_STANDARD_LIBRARY) and "site-packages" not in path
     if path.startswith("<") or is_standard:
         return False
@@ -42,6 +42,8 @@ def place_of(error: BaseException) -> str:
     """Return where a user's code failed, such as " at my_module.py:12", or "" if it is unknown."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if is_user_file(frame.filename)]
+    # A user's code can fail within an installed package, and can be installed itself.
+    own = [frame for frame in own if "site-packages" not in frame.filename] or own
     return f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
 
 
@@ -51,11 +53,15 @@ def explain_file_name(name: str) -> str | None:
     path = PurePath(file)
     if path.suffix != ".py":
         return None
+    if not path.stem.isidentifier():
+        return f"rename {path.name} to the name of a Python module, such as my_net.py"
     module = ".".join(path.with_suffix("").parts)
-    text = f"{module}:{attribute or 'NAME'}"
-    if not is_user_code(text):
-        text = f"{path.stem}:{attribute or 'NAME'} in the folder {path.parent}"
-    return f"write {text}" if attribute else f"write {text}, where NAME is an object in {path.name}"
+    target, command = f"{module}:{attribute or 'NAME'}", ""
+    if not is_user_code(target):
+        target = f"{path.stem}:{attribute or 'NAME'}"
+        command = f"run the command in the folder {path.parent} and "
+    text = f"{command}write {target}"
+    return text if attribute else f"{text}, where NAME is an object in {path.name}"
 
 
 def import_object(name: str) -> Any:

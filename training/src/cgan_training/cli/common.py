@@ -67,6 +67,6 @@ def log_to_stderr(*packages: str, quiet: bool) -> None:
     handler.setLevel(logging.WARNING if quiet else logging.INFO)
     for logger in map(logging.getLogger, packages):
         context.call_on_close(partial(logger.setLevel, logger.level))
-        logger.setLevel(logging.INFO)
+        logger.setLevel(handler.level)
         logger.addHandler(handler)
         context.call_on_close(partial(logger.removeHandler, handler))

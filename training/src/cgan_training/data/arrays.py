@@ -28,11 +28,18 @@ def to_images(array: Array, source: str | Path, scale_reference: Array | None = 
             determine the scaling.
 
     Raises:
-        DatasetError: the array has another shape or other values.
+        DatasetError: the array has another shape or other values, or test images have another type
+            and range than the training images.
     """
     low, high = _value_range(array if scale_reference is None else scale_reference, source)
     if scale_reference is not None:
-        _value_range(array, source)
+        own = _value_range(array, source)
+        if array.dtype.kind != scale_reference.dtype.kind and own != (low, high):
+            raise DatasetError(
+                f"{source} holds {array.dtype} numbers from {own[0]:g} to {own[1]:g} as test "
+                f"images, but the training images are {scale_reference.dtype} numbers from {low:g} "
+                f"to {high:g}; scale both to the same range"
+            )
     images = _channels_first(array, source)
     if images.dtype != np.uint8:
         pixels = np.empty(images.shape, np.uint8)

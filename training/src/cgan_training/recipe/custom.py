@@ -7,15 +7,15 @@ networks and losses import the code when they are built.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from cgan_training.errors import RecipeError
 from cgan_training.recipe.losses import LossSettings
 from cgan_training.recipe.networks import DiscriminatorSettings, GeneratorSettings
 from cgan_training.recipe.settings import MAX_SHOWN, Table, TableSettings, build_settings
 
-# Keyword arguments that cgan-train passes to a network, noise_dim only to generators.
-RESERVED = ("noise_dim", "classes", "channels", "height", "width")
+# Keyword arguments that cgan-train passes to a network. A generator also gets noise_dim.
+RESERVED = ("classes", "channels", "height", "width")
 MAX_DEPTH = 8  # largest number of nested tables and lists
 MAX_INTEGER = 2**63
 
@@ -33,12 +33,14 @@ class CustomSettings(TableSettings):
 class CustomNetworkSettings(CustomSettings):
     """Base of the settings of a network that the user wrote."""
 
+    reserved: ClassVar[tuple[str, ...]] = RESERVED
+
     @classmethod
     def from_table(
         cls: type[Table], kind: str, values: dict[str, Any], source: str, name: str
     ) -> Table:
         """Build the settings from a table without its key `kind`; see TableSettings."""
-        for key in RESERVED:
+        for key in cls.reserved:  # type: ignore[attr-defined]
             if key in values:
                 raise RecipeError(
                     f"recipe {source}: {name}.{key} is set, but cgan-train passes {key} to "
@@ -52,6 +54,7 @@ class CustomNetworkSettings(CustomSettings):
 class CustomGeneratorSettings(CustomNetworkSettings, GeneratorSettings):
     """A generator of the user; see cgan_training.networks.custom."""
 
+    reserved = (*RESERVED, "noise_dim")
     kind: str  # type: ignore[misc]
     arguments: dict[str, Any] = field(default_factory=dict)
 

@@ -47,17 +47,20 @@ def decode_files(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about unusual metadata
-        size = conversion.image_size or _first_size(paths)
+        first, size = paths[0], conversion.image_size
+        if size is None:
+            first, size = _first_readable([*paths, *check])
         shape = (conversion.channels or 3, *size)
         require_supported(len(paths), shape, source)
         images = np.empty((len(paths), *shape), np.uint8)
         files = _Files([*paths, *check], images, conversion.image_size)
         other = files.decode_all()
         if other is not None:
+            _, other_size = _first_readable([other])
             raise DatasetError(
-                f"the images have different sizes: {paths[0]} has {_format(size)} pixels, but "
-                f"{other} has {_format(_first_size([other]))}; convert them to one size, for "
-                "example with --image-size 32"
+                f"the images have different sizes: {first} has {_format(size)} pixels, but "
+                f"{other} has {_format(other_size)}; convert them to one size, for example with "
+                "--image-size 32"
             )
     if files.problems:
         raise _unreadable(sorted(files.problems), len(files.paths))
@@ -120,7 +123,7 @@ def _unreadable(problems: Sequence[tuple[Path, str]], total: int) -> DatasetErro
     """Return the error about unreadable files. It lists their paths, quoted for a shell."""
     count, (path, reason) = len(problems), problems[0]
     advice = (
-        "replace unreadable images by valid ones with the same file names, or delete them; "
+        "replace unreadable images with valid ones of the same file names, or delete them; "
         "deleting images changes which images are held out for testing"
     )
     if count == 1:
@@ -133,12 +136,12 @@ def _unreadable(problems: Sequence[tuple[Path, str]], total: int) -> DatasetErro
     )
 
 
-def _first_size(paths: Sequence[Path]) -> Size:
-    """Return the size of the first file that can be read; the smallest size if there is none."""
+def _first_readable(paths: Sequence[Path]) -> tuple[Path, Size]:
+    """Return the first file that can be read, and its size; the smallest size if there is none."""
     for path in paths:
         with suppress(ImageFileError):
-            return decode_image(path, 1, None).original_size
-    return MIN_SIDE, MIN_SIDE  # decode_all() finds all problems
+            return path, decode_image(path, 1, None).original_size
+    return paths[0], (MIN_SIDE, MIN_SIDE)  # decode_all() finds all problems
 
 
 def _format(size: Size) -> str:

@@ -63,19 +63,22 @@ def download(
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     shows_progress = _logger.isEnabledFor(logging.INFO)
+    advice = f"put {needed} there, or give another --data-dir"
+    if folder != data_dir:
+        subfolder = folder.relative_to(data_dir)
+        advice = f"put {needed} there, or give the folder that contains {subfolder} as --data-dir"
     try:
         with nullcontext() if shows_progress else redirect_stderr(io.StringIO()):
             torchvision_class(class_name)(str(data_dir), download=True, **arguments)
     except (OSError, RuntimeError, EOFError, HTTPException, ValueError) as error:
         reason = _download_problem(error, [*{*folder.glob("*.gz")} - before])
         raise DownloadError(
-            f"{title} is not in {folder} and cannot be downloaded ({reason}); put {needed} "
-            f"there, or give the folder that contains {folder.relative_to(data_dir)} as --data-dir"
+            f"{title} is not in {folder} and cannot be downloaded ({reason}); {advice}"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
         for path in {*folder.glob("*.gz")} - before:
-            if not path.with_suffix("").exists():  # an incomplete download, or another file
+            if not path.with_suffix("").exists():  # not unpacked: incomplete, or a web page
                 path.unlink()
 
 

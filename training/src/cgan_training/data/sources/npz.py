@@ -4,7 +4,7 @@
     train_labels  [n] or [n, 1]                                     or y_train
     test_images, test_labels                                        or x_test, y_test
 
-Without these test arrays, val_images and val_labels are the test part. Without both, a tenth of
+Without these test arrays, val_images and val_labels are the test part. Without either, a tenth of
 each class is held out. classes.txt beside the file may hold the class names. MedMNIST: Yang et al.
 2023, "MedMNIST v2".
 """
@@ -125,9 +125,9 @@ def _read(path: Path, archive: zipfile.ZipFile, key: str) -> Array:
             )
         content = read_up_to(stream, size + 1)
     if len(content) != size:
+        actual = f"{len(content):,}" if len(content) < size else f"more than {size:,}"
         raise DatasetError(
-            f"{key} in {path} has {len(content):,} bytes or more, but its header declares "
-            f"{size:,}; {REMEDY}"
+            f"{key} in {path} has {actual} bytes, but its header declares {size:,}; {REMEDY}"
         )
     if 0 in shape:
         raise DatasetError(f"{key} in {path} is empty; {REMEDY}")
