@@ -143,7 +143,7 @@ dist: $(VENV)/.installed  ## build and check the sdists and wheels of the three 
 bench: $(BENCH_VENV)/.installed  ## run the benchmarks of run_all.py (ten minutes); writes docs/benchmarks
 	$(BENCH_VENV)/bin/python benchmarks/run_all.py $(BENCH_FLAGS)
 
-bench-quick: $(BENCH_VENV)/.installed  ## run them in two minutes, without writing pages
+bench-quick: $(BENCH_VENV)/.installed  ## run the benchmarks in two minutes, without writing pages
 	$(BENCH_VENV)/bin/python benchmarks/run_all.py --quick $(BENCH_FLAGS)
 
 lint: $(VENV)/.installed  ## check code, layout and imports (ruff, import-linter)

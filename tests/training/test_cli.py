@@ -244,7 +244,7 @@ def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path
         (["--resume", "run/config.json"], 2, "is a file; write --resume run "),
         (["--start-from", "run/config.json"], 2, "is a file; write --start-from run "),
         (["mnist"], 2, "cgan-train takes only options, got 'mnist'; name images with --dataset, "),
-        (["--epochs", "3", "--set", "epochs=3"], 2, "are the same; give one of them"),
+        (["--epochs", "3", "--set", "epochs=3"], 2, "set one key; give one of them"),
         (["--set", "epochs"], 2, "--set 'epochs' is invalid: it is not of the form KEY=VALUE; "),
         (["--set", f"name={'x' * 2**14}"], 2, "it has more than 16,384 characters; "),
         (["--lr", ".1"], 2, "--lr is a key of the recipe, not an option; write --set learning_ra"),

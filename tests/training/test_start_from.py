@@ -99,7 +99,7 @@ def test_runs_that_do_not_match_are_rejected(
     assert "(ValueError: generator.layers.0.weight" in error_of(longer, digits, run_dir)
     labels, names = digits.labels.clamp(max=4), digits.class_names[:5]
     fewer = dataclasses.replace(digits, labels=labels, class_names=names)
-    remedy = "start from a run with the same networks, image size and classes"
+    remedy = "start from a run with the same networks, auxiliary losses, image size and classes"
     assert remedy in error_of(small_recipe, fewer, run_dir)
     assert "none contains no run" in error_of(small_recipe, digits, tmp_path / "none")
     (run_copy / "config.json").write_text("{}")

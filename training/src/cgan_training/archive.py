@@ -79,7 +79,7 @@ def load_archive(path: Path) -> Any:
     Every tensor is loaded to the CPU.
 
     Raises:
-        OSError: the file cannot be read, or has more than MAX_BYTES.
+        OSError: the file cannot be read, or is too large; see read_bounded().
         ArchiveError: the file has another format, is damaged, or holds other types.
     """
     content = read_bounded(path, MAX_BYTES, SIGNATURE)
@@ -196,7 +196,9 @@ def _check_pickle(content: bytes, entries: dict[str, memoryview]) -> None:
     if len(content) > MAX_PICKLE_BYTES:
         raise ArchiveError("its pickle is too long")
     memo: dict[Any, Any] = {}
-    arguments: list[Any] = []  # the arguments of all opcodes since the last MARK
+    # Arguments of the opcodes since the last MARK. torch writes a storage as MARK "storage" GLOBAL
+    # key location count TUPLE BINPERSID, with opcodes between these that store in the memo.
+    arguments: list[Any] = []
     possible_keys = 0
     last = ""  # the previous opcode, not counting those that only store in the memo
     for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):

@@ -23,7 +23,8 @@ def read_bounded(path: Path, limit: int, signature: bytes = b"") -> bytes:
     A file that does not begin with the signature is not read; b"" is returned.
 
     Raises:
-        OSError: the file cannot be read, or has more than `limit` bytes.
+        OSError: the file cannot be read, or has more than `limit` bytes, or than MAX_PIPE_BYTES
+            if its size is unknown.
     """
     with open_input(path) as file:
         begin = file.peek(1)[: len(signature)]

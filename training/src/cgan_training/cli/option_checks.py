@@ -28,7 +28,7 @@ def check_combinations(values: dict[str, Any]) -> None:
         _check_resume(resumed, values)
     for name in RECIPE_OPTIONS:
         if values[name] is not None and name in values["overrides"]:
-            raise click.UsageError(f"--{name} and --set {name}=... are the same; give one of them")
+            raise click.UsageError(f"--{name} and --set {name}=... set one key; give one of them")
 
 
 def _check_resume(resumed: Path, values: dict[str, Any]) -> None:

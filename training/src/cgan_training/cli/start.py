@@ -136,7 +136,7 @@ def load_data(arguments: Arguments, processes: Processes) -> "Dataset":
         lambda: load_dataset(arguments.dataset, data_dir, conversion=conversion)
     )
     if problem is not None:
-        text = f"Training on {data.source} instead. Its digits are coarser: 8 x 8 pixels, enlarged."
+        text = f"Training on {data.source} instead. They are coarser: 8 x 8 pixels, enlarged."
         _logger.warning("%s. %s", problem, text)
     return data
 
@@ -236,8 +236,8 @@ def require_explicit_code(arguments: Arguments, recipe: "Recipe | None") -> None
     if code:
         folder = arguments.resume or arguments.start_from
         raise UserCodeError(
-            f"the run in {folder} uses your code {', '.join(code)}, which is imported only if the "
-            f"command line names it; add {' '.join(options)}"
+            f"the run in {folder} uses your code {', '.join(code)}, which is imported only if "
+            f"you confirm it; add {' '.join(options)}"
         )
 
 

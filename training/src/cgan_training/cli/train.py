@@ -76,11 +76,11 @@ def check_image_size(
 
 
 def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """Return the value of --dataset if it names a dataset or a path."""
+    """Return the value of --dataset if it names a dataset, a path or a function."""
     if value not in DATASETS and not is_dataset_path(value) and not is_user_code(value):
         raise click.UsageError(
             f"there is no dataset or folder {value!r}; give the path of a folder or a .npz file, "
-            f"or one of {', '.join(DATASETS)}"
+            f"one of {', '.join(DATASETS)}, or my_module:load"
         )
     return value
 
@@ -112,7 +112,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     "--start-from",
     "Initialize the networks from the run in this directory instead of randomly, to train them on "
     "other images of the same size and number of classes, or with a recipe that has the same "
-    "networks. The default of --recipe is then the recipe of that run.",
+    "networks and auxiliary losses. The default of --recipe is then the recipe of that run.",
 )
 @option("--list-recipes", "List the built-in recipes and exit.", is_flag=True)
 @option(
@@ -222,7 +222,7 @@ def command(list_recipes: bool, debug: bool, **values: Any) -> None:
 def main() -> None:
     """Run cgan-train and exit with its exit code.
 
-    In a distributed run only rank 0 prints, once the processes are connected.
+    After the processes of a distributed run are connected, only rank 0 prints.
     """
     try:
         processes = Processes.from_environment()

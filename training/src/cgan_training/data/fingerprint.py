@@ -74,8 +74,9 @@ def lost_detail(images: Tensor) -> float:
 
     Its last layer maps 256 numbers linearly to the pixels before tanh. The lost detail is therefore
     estimated as the residual of a random half of the images after their projection onto the first
-    256 principal components of the other half. Only gray pixels count, because errors at black and
-    white pixels disappear in tanh.
+    256 principal components of the other half. Only residuals at pixel values in the range GRAY
+    count, because errors at darker and brighter pixels disappear in tanh. The variance is that of
+    all pixels.
 
     Args:
         images: uint8 [n, channels, height, width].

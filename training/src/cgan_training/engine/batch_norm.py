@@ -17,7 +17,7 @@ def has_batch_norm(network: nn.Module) -> bool:
 def calibrate_batch_norm(generator: Generator, seed: int) -> None:
     """Measure the mean and variance of every batch norm layer, and switch to eval mode.
 
-    The running statistics belong to the weights of training, not to their average (Izmailov et al.
+    The running statistics belong to the weights of training, not to their EMA (Izmailov et al.
     2018, sec. 3.2), so they are measured on images generated with random noise and labels.
     Networks without batch norm only change to eval mode.
     """

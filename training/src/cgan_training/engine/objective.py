@@ -64,7 +64,7 @@ class Objective:
     def generator_loss(
         self, generator: nn.Module, inputs: GeneratorInputs, progress: float | Tensor
     ) -> Loss:
-        """Return the generator's loss. It is low if the discriminator takes the images for real."""
+        """Return the generator's loss. It is low if the discriminator classifies images as real."""
         with self._autocast():
             image = self._augment(generator(*inputs))  # [batch, channels, height, width]
             logits, predictions = self._discriminator(image, inputs.label, progress=progress)

@@ -24,7 +24,8 @@ from cgan_training.networks import Generator
 class EpochProgress:
     """Progress within the current epoch."""
 
-    # [4], see Trainer.train_epoch(): this process's sums; after a resume, they begin with the mean.
+    # [4], this process's sums; see Trainer.train_epoch(). A resumed epoch begins with the mean over
+    # all processes that was saved.
     sums: Tensor
     order: Tensor | None = None  # indices of the epoch's images; None before its first step
     steps: int = 0  # completed steps of the epoch

@@ -15,16 +15,16 @@ AMPERE = (8, 0)  # compute capability of the first NVIDIA GPUs with bf16 and TF3
 def resolve_precision(recipe: Recipe, device: torch.device) -> Recipe:
     """Return the recipe with "auto" replaced by the fastest precision of the device.
 
-    On NVIDIA GPUs that is tf32: in networks this small, the casts to bf16 cost more time than bf16
-    saves.
+    On NVIDIA GPUs since Ampere that is tf32: in networks this small, the casts to bf16 cost more
+    time than bf16 saves.
 
     Raises:
         DeviceError: the recipe asks for tf32 and the device does not support it.
     """
     if recipe.precision == "tf32" and not _is_ampere_or_later(device):
         raise DeviceError(
-            f"precision tf32 needs an NVIDIA GPU of the Ampere generation or later, but the device "
-            f"is {device.type}; use --precision auto, fp32 or bf16"
+            "precision tf32 needs an NVIDIA GPU of the Ampere generation or later, which this "
+            f"{device.type} device is not; use --precision auto, fp32 or bf16"
         )
     if recipe.precision != "auto":
         return recipe

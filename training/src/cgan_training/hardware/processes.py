@@ -46,7 +46,7 @@ class Processes:
         """Read the variables that torchrun sets. If none of VARIABLES is set, there is one process.
 
         Raises:
-            LaunchError: only some of the variables are set, or a value is invalid.
+            LaunchError: a variable that is needed is not set, or a value is invalid.
         """
         given = [name for name in VARIABLES if name in environment]
         if not given:
@@ -87,10 +87,12 @@ class Processes:
                 f"the connection to another process broke ({one_line(error)}); read the messages of"
                 " the other processes, and continue the run with --resume"
             ) from error
+        # The group is kept after a signal outside of training, which is a BaseException, because
+        # another thread may still use it.
         except Exception:
             distributed.destroy_process_group()
             raise
-        else:  # After a signal the group is kept, because another thread may still use it.
+        else:
             distributed.destroy_process_group()
 
     def shard(self, batch: "Tensor") -> "Tensor":

@@ -24,7 +24,8 @@ LOGISTIC = AdversarialLoss(
     lambda real, fake: (softplus(-real).mean() + softplus(fake).mean()) / 2,
 )
 
-# Logits beyond the margins 1 (real) and -1 (generated) have no gradient (Lim & Ye 2017).
+# The discriminator's loss has no gradient for logits beyond the margins 1 (real) and -1 (generated)
+# (Lim & Ye 2017).
 HINGE = AdversarialLoss(
     lambda fake: -fake.mean(),
     lambda real, fake: (relu(1 - real).mean() + relu(1 + fake).mean()) / 2,

@@ -66,7 +66,7 @@ class Recipe:
     # Precision of matrix multiplications and convolutions: "fp32"; "tf32", which is float32 with a
     # mantissa of 10 bits, on NVIDIA GPUs; "bf16" by autocast; "auto", the fastest on the device.
     precision: str = "fp32"
-    # Decay per step of the exponential moving average of the weights in model.pt; 0: no averaging.
+    # Decay per step of the exponential moving average (EMA) of the weights in model.pt; 0: no EMA.
     ema_decay: float = 0.0
     # Standard deviation of the noise in model.pt; more than 1 gives more variety. Training uses 1.
     noise_std: float = 1.0

@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 
 class RunArtifacts:
-    """Writes the files of a run, each of them atomically.
+    """Writes the files of a run, all but TensorBoard's atomically.
 
     All processes call is_checkpoint_due() and save_checkpoint(); only rank 0 calls the other
     methods. If config.json, metrics, a checkpoint or a model cannot be written, the run ends; other

@@ -48,7 +48,9 @@ def _load(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint {path}; start a new run")
     content = load_archive_with_advice(path, CheckpointError, DAMAGED)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a checkpoint of cgan-train; give its run directory")
+        raise CheckpointError(
+            f"{path} is not a checkpoint of cgan-train; give the directory of a run"
+        )
     version = content.get("version")
     if type(version) is not int or version != FORMAT_VERSION:  # comparing a tensor gives a tensor
         raise CheckpointError(

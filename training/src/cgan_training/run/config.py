@@ -77,7 +77,7 @@ def config_json(trainer: Trainer, options: RunOptions, origin: dict[str, Any]) -
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that determine the trained weights."""
+    """Return the versions of Python, this package, torch and torchvision."""
     return {
         "python": platform.python_version(),
         "cgan-training": __version__,

@@ -17,8 +17,8 @@ class History:
     """Facts about the training of a run, besides its recipe and dataset."""
 
     started_from: dict[str, Any] | None = None  # the record of the run that this one started from
-    # Whether all earlier parts of the run had this part's environment and no time limit, so that
-    # one command would train the same weights. The opposite is the key "resumed" of model.pt.
+    # Whether one command would train the same weights: each earlier command that trained this run
+    # had this one's environment, and no time limit. model.pt stores the opposite as "resumed".
     is_reproducible: bool = True
     stopped_after_seconds: float | None = None  # training time, if the time limit ended the run
 
@@ -27,7 +27,7 @@ class History:
         return {
             **self.origin(),
             "environment": environment(trainer),
-            # For the next part, to which this part is an earlier one.
+            # For the command that resumes this run, to which this command is an earlier one.
             "resumed": not self.is_reproducible or math.isfinite(trainer.seconds_limit),
         }
 
@@ -73,7 +73,7 @@ def _encodable(path: str) -> str:
 
 
 def _describe_machine(device: torch.device) -> str:
-    """Return the name of the GPU, or of the CPU such as "x86_64 with AVX512, 2 CPUs"."""
+    """Return the name of a CUDA GPU, otherwise the CPU such as "x86_64 with AVX512, 2 CPUs"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     capability = torch.backends.cpu.get_cpu_capability()

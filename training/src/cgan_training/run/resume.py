@@ -113,7 +113,7 @@ def start_from(trainer: Trainer, run_dir: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"this recipe and dataset cannot start from the networks in {run_dir} "
             f"({one_line(error)}); use its recipe, or start from a run with the same networks, "
-            "image size and classes"
+            "auxiliary losses, image size and classes"
         ) from error
     return record
 

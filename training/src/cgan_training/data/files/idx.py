@@ -153,7 +153,7 @@ def _format(shape: Sequence[int]) -> str:
 
 
 class _LimitedFile:
-    """A file that limits how many bytes are read to what its content may need.
+    """A file whose read() raises BadGzipFile after more bytes than its content can need.
 
     A gzip file can have endless members without content, or endless zeros after its last member.
     """

@@ -1,4 +1,4 @@
-"""Load your own images from a folder with one subfolder per class, as ImageFolder in torchvision.
+"""Load your own images from a folder with one subfolder per class, like torchvision's ImageFolder.
 
     cats/1.png  cats/more/2.jpg  dogs/1.webp            a tenth of each class is the test part
     train/cats/1.png  ...  test/cats/7.png  ...         or the test part is a folder of its own
@@ -147,7 +147,8 @@ def _list_classes(folder: Path) -> _Listing:
     if len(files) == 1:
         (name,) = files
         notes.append(
-            f"there is only one class, {name!r}; for more, give the folder that holds them"
+            f"there is only one class, {name!r}; to train on more, give the folder that contains "
+            "all class folders"
         )
     return _Listing(folder, dict(sorted(files.items())), tuple(notes))
 

@@ -1,6 +1,6 @@
 """Load the handwritten digits that scikit-learn includes, for machines without MNIST.
 
-They are 1,797 digits of 8 x 8 pixels by 43 people: the test part of the UCI dataset "Optical
+They are 1,797 digits of 8 x 8 pixels by 13 people: the test part of the UCI dataset "Optical
 Recognition of Handwritten Digits" (Alpaydin & Kaynak 1998). Each digit is resampled to the layout
 of MNIST: a box of 20 x 20 pixels in the middle of 28 x 28.
 """
@@ -15,7 +15,7 @@ from cgan_training.data.dataset import Dataset
 
 BOX, MARGIN = 20, 4  # pixels: MARGIN + BOX + MARGIN = 28
 MAX_VALUE = 16  # largest value of the original pixels
-TEST_IMAGES = 297  # the last images, which are digits of other people
+TEST_IMAGES = 297  # the last images, mostly by people who wrote no training image
 
 
 def load(*, train: bool = True) -> Dataset:
