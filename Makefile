@@ -57,7 +57,7 @@ demo: $(VENV)/.installed $(RUNTIME_VENV)/.installed  ## train briefly, export, g
 train: $(VENV)/.installed  ## train on MNIST, into runs/mnist
 	$(BIN)/cgan-train $(TRAIN_FLAGS)
 
-model: $(VENV)/.installed  ## train the shipped model again on MNIST, from scratch (two hours)
+model: $(VENV)/.installed  ## train, export and replace the shipped model (two hours)
 	$(BIN)/cgan-train --recipe edge-long --dataset mnist --threads 1 --run-dir $(MODEL_DIR)-long
 	$(BIN)/cgan-train --recipe edge-finish --start-from $(MODEL_DIR)-long --dataset mnist \
 		--threads 1 --run-dir $(MODEL_DIR)
@@ -67,13 +67,13 @@ model: $(VENV)/.installed  ## train the shipped model again on MNIST, from scrat
 test: $(VENV)/.installed  ## run all tests, in up to four processes
 	$(BIN)/python -m pytest $(TEST_FLAGS) $(PYTEST_FLAGS)
 
-test-haswell: $(VENV)/.installed  ## compare images with an emulated x86-64 without VNNI (needs qemu)
+test-haswell: $(VENV)/.installed  ## check the images of an emulated x86-64 without VNNI (needs qemu)
 	$(BIN)/python tests/emulated/processors.py haswell
 
-test-arm64: $(VENV)/.installed  ## compare images with an emulated Cortex-A72 (needs qemu, debootstrap)
+test-arm64: $(VENV)/.installed  ## check the images of an emulated Cortex-A72 (needs qemu, debootstrap)
 	$(BIN)/python tests/emulated/processors.py arm64
 
-test-pythons:  ## compare images of every Python from 3.10 to 3.14 on the PATH
+test-pythons:  ## check that each Python 3.10 to 3.14 on the PATH generates the same images
 	$(PYTHON) tests/emulated/pythons.py
 
 test-gpu: $(VENV)/.installed  ## train, export, generate and compare on CUDA (needs a GPU)
@@ -98,10 +98,10 @@ mutation: $(VENV)/.installed  ## mutate the critical modules, and count detected
 	$(BIN)/$(PIP_INSTALL) --group measure
 	$(BIN)/python tests/measure/mutation.py
 
-coverage: $(VENV)/.installed  ## measure line and branch coverage of all tests
+coverage: $(VENV)/.installed  ## measure which lines and branches the tests cover
 	$(BIN)/$(PIP_INSTALL) --group measure
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -m "not uncovered" $(PYTEST_FLAGS)
+	$(BIN)/python -m coverage run -m pytest -m "not skip_under_coverage" $(PYTEST_FLAGS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python tests/measure/coverage_report.py
 
@@ -138,7 +138,7 @@ dist: $(VENV)/.installed  ## build and check the sdists and wheels of the three 
 		$(BIN)/python -m build --quiet --outdir dist/packages $$package || exit 1; done
 	$(BIN)/python -m twine check --strict dist/packages/*
 	@if [ -n "$(VERSION)" ] && [ "$$(ls dist/packages/*-$(VERSION).tar.gz 2>/dev/null | wc -l)" != 3 ]; then \
-		echo 'error: the packages have another version than $(VERSION)' >&2; exit 1; fi
+		echo 'error: the packages do not have version $(VERSION); correct it or __version__' >&2; exit 1; fi
 
 bench: $(BENCH_VENV)/.installed  ## run the benchmarks of run_all.py (ten minutes); writes docs/benchmarks
 	$(BENCH_VENV)/bin/python benchmarks/run_all.py $(BENCH_FLAGS)

@@ -12,6 +12,9 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in prepare_for_torch(), for busy machines
+
 import torch
 from commands import Command, run_in_process
 

@@ -1,11 +1,12 @@
-"""A failed verification says where the values of the exported graph first diverge."""
+"""A failed verification names the node or pass at which the values first diverge."""
 
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import model_graphs
 import numpy as np
 import onnx
 import pytest
@@ -58,11 +59,12 @@ def traced(mine: GeneratorSource) -> onnx.ModelProto:
     return export_to_onnx(traceable_generator(mine))
 
 
-def changed(graph: onnx.ModelProto, tensor: str, change: Change) -> onnx.ModelProto:
+def with_initializer(graph: onnx.ModelProto, name: str, change: Change) -> onnx.ModelProto:
+    """Return a copy of the graph in which one constant is changed."""
     model = copy.deepcopy(graph)
-    (found,) = (each for each in model.graph.initializer if each.name == tensor)
-    values = change(numpy_helper.to_array(found))
-    found.CopyFrom(numpy_helper.from_array(values.copy(), tensor))
+    tensor = model_graphs.tensor(model, name)
+    values = change(numpy_helper.to_array(tensor))
+    tensor.CopyFrom(numpy_helper.from_array(values.copy(), name))
     return model
 
 
@@ -85,7 +87,7 @@ def search(source: GeneratorSource, graph: onnx.ModelProto, precision: str = "fp
 def test_the_first_node_that_differs_from_pytorch_is_named(
     mine: GeneratorSource, traced: onnx.ModelProto, tensor: str, change: Change, where: str
 ) -> None:
-    text = search(mine, changed(traced, tensor, change))
+    text = search(mine, with_initializer(traced, tensor, change))
     assert text.startswith(f": the values first diverge at the node {where}")
 
 
@@ -100,31 +102,39 @@ def test_a_pass_to_another_precision_is_named_with_its_node(
     exact = (
         store_weights_as_fp16(graph) if precision == "fp16" else quantize_statically(graph, mine)
     )
-    text = search(mine, changed(exact, tensor, lambda it: it * 4), precision)
+    text = search(mine, with_initializer(exact, tensor, lambda it: it * 4), precision)
     assert text.startswith(f": the values first diverge in the pass to {precision}, at the node ge")
 
 
-@pytest.mark.parametrize("name", ["fold_batchnorm", "label_table", "sigmoid_head"])
+def fold_wrongly(layers: nn.Sequential) -> Any:
+    folded: Any = fold_batch_norm(layers)
+    folded[0].bias.data += 1
+    return folded
+
+
+def split_wrongly(layer: nn.Module, noise_dim: int, classes: int) -> Any:
+    parts: Any = split_first_layer(layer, noise_dim, classes)
+    return parts[0], parts[1].flip(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "modules", "function", "replacement"),
+    [
+        ("fold_batchnorm", [networks, divergence], "fold_batch_norm", fold_wrongly),
+        ("label_table", [networks], "split_first_layer", split_wrongly),
+        ("sigmoid_head", [networks], "double_last_layer", lambda _: True),
+    ],
+)
 def test_the_pass_before_the_trace_that_changes_the_images_is_named(
-    run_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    run_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    modules: list[ModuleType],
+    function: str,
+    replacement: Callable[..., Any],
 ) -> None:
-    def fold_wrongly(layers: nn.Sequential) -> Any:
-        folded: Any = fold_batch_norm(layers)
-        folded[0].bias.data += 1
-        return folded
-
-    def split_wrongly(layer: nn.Module, noise_dim: int, classes: int) -> Any:
-        parts: Any = split_first_layer(layer, noise_dim, classes)
-        return parts[0], parts[1].flip(0)
-
-    patched = {
-        "fold_batchnorm": ("fold_batch_norm", fold_wrongly),
-        "label_table": ("split_first_layer", split_wrongly),
-        "sigmoid_head": ("double_last_layer", lambda _: True),
-    }[name]
-    for module in (networks, divergence):
-        if hasattr(module, patched[0]):
-            monkeypatch.setattr(module, *patched)
+    for module in modules:
+        monkeypatch.setattr(module, function, replacement)
     source = source_of_model(load_model(run_dir))
     assert search(source, onnx.ModelProto()) == f": the values first diverge in the pass {name}"
 
@@ -154,7 +164,7 @@ def test_a_failed_export_names_the_node(
 ) -> None:
     def export_wrongly(network: Any, opset: int) -> onnx.ModelProto:
         graph = export_to_onnx(network, opset)
-        return changed(graph, "generator.conv.weight", lambda it: it * 1.5)
+        return with_initializer(graph, "generator.conv.weight", lambda it: it * 1.5)
 
     monkeypatch.setattr(export, "export_to_onnx", export_wrongly)
     message = (

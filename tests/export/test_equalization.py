@@ -48,7 +48,7 @@ def test_scaling_keeps_the_images(module: RewrittenGenerator) -> None:
     torch.testing.assert_close(images(scaled), images(module), atol=0.01, rtol=0)
 
 
-def test_large_channels_do_not_cost_the_small_ones_their_precision(
+def test_equalization_reduces_the_error_of_small_channels(
     module: RewrittenGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = images(module)

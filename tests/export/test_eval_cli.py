@@ -1,14 +1,15 @@
+"""The command cgan-eval."""
+
 import copy
 import json
 import re
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from commands import Command
 from PIL import Image
 
 from cgan_export.cli.evaluate import results_table
@@ -24,8 +25,6 @@ from cgan_training.data import load_dataset
 from cgan_training.evaluation.classifier import classification_accuracy_score
 from cgan_training.evaluation.memorization import nearest_training_images
 
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
-
 
 def defined(metrics: dict[str, float | None]) -> dict[str, float]:
     return {key: value for key, value in metrics.items() if value is not None}
@@ -40,10 +39,8 @@ def evaluator(classifier_cache: Path) -> Evaluator:
 def test_a_run_and_its_export_have_the_same_metrics(
     call: Command, tmp_path: Path, run_dir: Path, onnx_file: Path, classifier_cache: Path
 ) -> None:
-    done = call(
-        *("cgan-eval", onnx_file, "--baseline", run_dir, "--quick", "--json"),
-        *("--cache-dir", classifier_cache, "--output", "pictures", "--threads", 1),
-    )
+    options = ["--baseline", run_dir, "--quick", "--json", "--cache-dir", classifier_cache]
+    done = call("cgan-eval", onnx_file, *options, "--output", "pictures", "--threads", 1)
     assert done.returncode == 0, done.stderr
     assert b"generating 1,000 images with " in done.stderr
     values = json.loads(done.stdout)
@@ -133,7 +130,7 @@ def test_undefined_metrics_are_null_and_a_dash(evaluator: Evaluator, run_dir: Pa
         assert picture(evaluation, source.class_names, "title").startswith(b"\x89PNG")
 
 
-def test_a_picture_that_cannot_be_drawn_is_skipped(
+def test_a_picture_that_cannot_be_rendered_is_skipped(
     evaluator: Evaluator,
     run_dir: Path,
     tmp_path: Path,

@@ -1,28 +1,29 @@
+"""The command cgan-export for a trained model."""
+
 import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import Command
 from PIL import Image
 
 import cgan_export
+from cgan_export.cli import export
 from cgan_export.evaluation import quality_gate
 from cgan_export.evaluation.model_card import model_card
 from cgan_runtime import ImageGenerator
 from cgan_runtime.diagnostics.speed import Speed
 from cgan_training.model_file import load_model
 
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
-
 
 def test_the_command_writes_the_file_and_prints_a_table(
-    command: Command, run_dir: Path, tmp_path: Path
+    call: Command, run_dir: Path, tmp_path: Path
 ) -> None:
-    done = command("cgan-export", run_dir / "model.pt", "digits.onnx")
+    done = call("cgan-export", run_dir / "model.pt", "digits.onnx")
     assert done.returncode == 0, done.stderr
     assert done.stderr.decode().splitlines() == [
         f"tracing {run_dir}/model.pt to an fp32 graph",
@@ -45,11 +46,11 @@ def test_several_precisions_give_several_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(quality_gate, "TEST_INTERVAL", 1000)
-    words = [word for each in ("fp32", "fp16", "int8", "fp32") for word in ("--precision", each)]
-    done = call(
-        *("cgan-export", run_dir, "digits.onnx", *words, "--opset", 20, "--json"),
-        *("--cache-dir", classifier_cache, "--triton", "models"),
-    )
+    options = ["--opset", 20, "--json", "--cache-dir", classifier_cache, "--triton", "models"]
+    options += ["--max-accuracy-loss", 20]  # 1,000 images decide this
+    for precision in ("fp32", "fp16", "int8", "fp32"):
+        options += ["--precision", precision]
+    done = call("cgan-export", run_dir, "digits.onnx", *options)
     assert done.returncode == 0, done.stderr
     files = json.loads(done.stdout)
     names = [f"digits-{precision}" for precision in ("fp32", "fp16", "int8")]
@@ -62,10 +63,10 @@ def test_several_precisions_give_several_files(
     gates = [each["quality_gate"] for each in files]
     assert gates[0] is None
     for gate in gates[1:]:
-        assert (gate["result"], gate["images"] % 1000) == ("passed", 0)
-        assert gate["label_accuracy_change"] >= -0.001
+        assert (gate["result"], gate["images"]) == ("passed", 1000)
+        assert gate["label_accuracy_change"] >= -0.02
         assert gate["classifier_accuracy"] > 0.95
-        low = "the label accuracy of the trained network in the quality gate"
+    low = "the label accuracy of the trained network in the quality gate"
     assert all(any(note.startswith(low) for note in each["notes"]) for each in files[1:])
     for each in files:
         assert each["opset"] == 20
@@ -77,22 +78,21 @@ def test_several_precisions_give_several_files(
 def test_no_dataset_is_needed_without_the_gate(
     call: Command, run_dir: Path, tmp_path: Path
 ) -> None:
-    done = call(
-        *("cgan-export", run_dir, "digits.onnx", "--precision", "fp16", "--no-quality-gate"),
-        *("--cache-dir", "none", "--dataset", "none"),
-    )
+    options = ("--precision", "fp16", "--no-quality-gate", "--cache-dir", "none")
+    done = call("cgan-export", run_dir, "digits.onnx", *options, "--dataset", "none")
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
 
 
-@pytest.mark.parametrize("words", [[], ["--precision", "fp16", "--no-quality-gate"]])
+@pytest.mark.parametrize(("precision", "enabled"), [("fp32", True), ("fp16", False)])
 def test_an_option_of_the_gate_without_a_gate_is_one_warning(
-    call: Command, run_dir: Path, words: list[str]
+    caplog: pytest.LogCaptureFixture, precision: str, enabled: bool
 ) -> None:
-    done = call("cgan-export", run_dir, "a.onnx", "-q", "--max-accuracy-loss", 1, *words)
-    assert done.returncode == 0
-    (warning,) = done.stderr.decode().splitlines()
-    assert warning.startswith("WARNING: --max-accuracy-loss has no effect, because ")
+    words = ["model.pt", "a.onnx", "--max-accuracy-loss", "1"]
+    with export.command.make_context("cgan-export", words):
+        assert not export.gated_precisions({precision}, enabled=enabled)
+    (warning,) = caplog.messages
+    assert warning.startswith("--max-accuracy-loss has no effect, because ")
 
 
 def test_card_and_sheet_are_written_beside_the_file(
@@ -128,8 +128,10 @@ def test_the_card_lists_earlier_training_runs(onnx_file: Path) -> None:
     generator.info = replace(info, training={**info.training, "started_from": earlier})
     card = model_card(generator, Speed(1e-5, 1e5), "sheet.png")
     assert "| started from | small, 2 epochs of mnist, " in card
-    assert card.count("    cgan-train ") == 2
-    assert " --start-from runs/step-1 " in card
+    first, last = (line for line in card.splitlines() if line.startswith("    cgan-train"))
+    assert first.startswith("    cgan-train --recipe recipe-1.json --dataset mnist --epochs 2 ")
+    assert first.endswith(" --run-dir runs/step-1")
+    assert last.startswith("    cgan-train --start-from runs/step-1 --recipe recipe-2.json ")
     generator.info = replace(info, training={})  # the command would lack options
     assert "cgan-train " not in model_card(generator, Speed(1e-5, 1e5), "sheet.png")
 
@@ -137,7 +139,6 @@ def test_the_card_lists_earlier_training_runs(onnx_file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "Missing argument"),
         (["{run}"], 2, "OUTPUT is missing; name the file to write, such as model.onnx"),
         (["none.pt", "out.onnx"], 1, "none.pt"),
         (["text.pt", "out.onnx"], 1, "text.pt is not a model"),

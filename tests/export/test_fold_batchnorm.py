@@ -1,3 +1,5 @@
+"""The pass that folds batch norm into the layer before it."""
+
 import pytest
 import torch
 from torch import nn
@@ -21,7 +23,7 @@ from cgan_training.recipe import (
     ],
     ids=["perceptron", "convolutional", "without batch norm"],
 )
-def test_folded_layers_compute_the_same(settings: GeneratorSettings) -> None:
+def test_folded_layers_have_equal_outputs(settings: GeneratorSettings) -> None:
     torch.manual_seed(0)
     generator = build_generator(settings, 6, 4, (1, 8, 12))
     assert isinstance(generator, Generator)

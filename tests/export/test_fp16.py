@@ -1,3 +1,5 @@
+"""Files with float16 weights."""
+
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,13 @@ def fp16_file(exported: dict[tuple[str, str], Path]) -> Path:
     return exported["perceptron", "fp16"]
 
 
-def test_the_weights_take_half_the_space_and_images_stay(fp16_file: Path, onnx_file: Path) -> None:
+def test_fp16_halves_the_weights(fp16_file: Path, onnx_file: Path) -> None:
     weights = 4 * 39_000  # bytes of the layers after the first in float32
     saved = onnx_file.stat().st_size - fp16_file.stat().st_size
     assert saved == pytest.approx(weights / 2, rel=0.05)
+
+
+def test_fp16_changes_a_pixel_by_at_most_1(fp16_file: Path, onnx_file: Path) -> None:
     with ImageGenerator(fp16_file) as half, ImageGenerator(onnx_file) as full:
         assert half.info.precision == "fp16"
         labels = list(range(10)) * 20

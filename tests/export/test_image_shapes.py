@@ -23,10 +23,7 @@ from cgan_training.recipe import (
     PerceptronGeneratorSettings,
 )
 
-PERCEPTRON, CONVOLUTIONAL = (
-    PerceptronGeneratorSettings((24,)),
-    ConvolutionalGeneratorSettings(12, 5),
-)
+CONVOLUTIONAL = ConvolutionalGeneratorSettings(12, 5)
 # A grid of 32 x 24 pixels, which is cropped.
 FINER = ConvolutionalGeneratorSettings(12, 5, convolutions=0, finer_channels=(4,))
 
@@ -45,12 +42,8 @@ def model_of(settings: GeneratorSettings, image_shape: ImageShape) -> Model:
 @pytest.mark.parametrize(
     ("settings", "image_shape"),
     [
-        (PERCEPTRON, (3, 8, 8)),
-        (PERCEPTRON, (3, 28, 20)),
-        (PERCEPTRON, (1, 9, 31)),
-        (PerceptronGeneratorSettings((24,), conditional=False), (1, 8, 8)),
+        (PerceptronGeneratorSettings((24,), conditional=False), (1, 9, 31)),
         (CONVOLUTIONAL, (3, 8, 64)),
-        (CONVOLUTIONAL, (3, 64, 64)),
         (FINER, (3, 28, 20)),
     ],
     ids=str,
@@ -72,13 +65,13 @@ def test_files_generate_the_images_of_the_network(
             assert generator.info.bit_exact == (precision == "int8")
             images = generator.generate(labels, seed=9, start=3)
             assert np.abs(images - expected).max() <= max_error
-    write_c(path, tmp_path / "c")  # compares 500 images
+    write_c(tmp_path / "int8.onnx", tmp_path / "c")  # compares 500 images
     header = (tmp_path / "c" / "int8.h").read_text()
     assert f"#define INT8_CHANNELS {image_shape[0]}\n" in header
 
 
-def test_large_images_are_calibrated_with_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that their activations fit into memory."""
+def test_large_images_are_calibrated_with_fewer_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The activations of fewer images fit into memory."""
     generator = model_of(CONVOLUTIONAL, (3, 16, 16)).generator
     assert isinstance(generator, Generator)
     module = RewrittenGenerator(generator).eval()

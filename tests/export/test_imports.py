@@ -1,4 +1,4 @@
-"""onnxruntime is imported by the runtime's import_onnxruntime() only, which disables telemetry."""
+"""Only cgan_runtime's import_onnxruntime() imports onnxruntime: it disables telemetry first."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a model card says: escaped texts, and commands that really reproduce a training."""
+"""Model cards: escaped text, and commands that reproduce a training run."""
 
 import json
 import re
@@ -25,7 +25,7 @@ Card = Callable[..., str]
 
 @pytest.fixture
 def card(onnx_file: Path) -> Card:
-    """Write the card of a model that was trained as these arguments say."""
+    """Return the card of the small model with these facts about its training."""
 
     def write(training: dict[str, Any] | None = None, **changes: Any) -> str:
         with ImageGenerator(onnx_file, "cpu", threads=1) as generator:

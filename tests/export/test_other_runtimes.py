@@ -71,8 +71,8 @@ def test_the_oldest_supported_onnxruntime_generates_the_same_images(
     )
     files = {
         str(path): str(tmp_path / f"{precision}.npy")
-        for (its_kind, precision), path in exported.items()
-        if its_kind == kind
+        for (file_kind, precision), path in exported.items()
+        if file_kind == kind
     }
     done = subprocess.run(
         [scripts / "python", "-c", code, json.dumps(files)],

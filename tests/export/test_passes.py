@@ -1,4 +1,4 @@
-"""Each pass rewrites what it matches, and returns any other network unchanged."""
+"""Each pass rewrites the layers that it matches and leaves others unchanged."""
 
 import copy
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def test_the_label_table_of_a_generator_without_a_condition_holds_the_bias() -> 
     torch.testing.assert_close(NOISE @ weight + table[[0, 3, 1]], layer(NOISE))
 
 
-def test_the_label_table_steps_aside_for_other_layers() -> None:
+def test_the_label_table_leaves_other_layers_unchanged() -> None:
     assert split_first_layer(nn.Sequential(nn.Linear(9, 6)), 5, 4) is None
 
 
@@ -57,7 +57,7 @@ def test_the_sigmoid_head_doubles_the_last_layer(layers: nn.Sequential) -> None:
 
 
 @pytest.mark.parametrize("last", [nn.ReLU(), nn.BatchNorm1d(5), nn.Bilinear(5, 5, 5)], ids=repr)
-def test_the_sigmoid_head_steps_aside_for_other_last_layers(last: nn.Module) -> None:
+def test_the_sigmoid_head_leaves_other_last_layers_unchanged(last: nn.Module) -> None:
     first = nn.Linear(5, 5)
     before = first.weight.clone()
     assert not double_last_layer(nn.Sequential(first, last))
@@ -138,7 +138,7 @@ def captured(module: nn.Module) -> torch.export.ExportedProgram:
         return torch.export.export(module, (torch.zeros(3, 120),), dynamic_shapes=({0: batch},))
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch itself causes one
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # from torch.export itself
 @pytest.mark.parametrize(
     "module",
     [

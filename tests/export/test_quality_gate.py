@@ -1,3 +1,5 @@
+"""The quality gate and the measured quality of an exported file."""
+
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -47,7 +49,7 @@ def gate(
     the first `trained` or `exported` labels of each batch.
     """
     monkeypatch.setattr(quality_gate, "TEST_INTERVAL", BATCH)
-    monkeypatch.setattr(quality_gate, "MAX_PAIRS", 5 * BATCH)
+    monkeypatch.setattr(quality_gate, "MAX_PAIRS", 2 * BATCH)
     first = torch.stack([(digits.labels == label).nonzero()[0, 0] for label in range(10)])
 
     def source(wrong: int) -> ImageSource:
@@ -73,7 +75,7 @@ def gate(
     return run
 
 
-def test_a_proven_loss_is_refused(gate: Callable[..., GateResult]) -> None:
+def test_a_proven_loss_is_rejected(gate: Callable[..., GateResult]) -> None:
     with pytest.raises(VerificationError, match=r"95\.00% .* 100\.00%, .* 1,000 images") as caught:
         gate(0, 50)
     message = str(caught.value)
@@ -88,14 +90,13 @@ def test_more_images_are_generated_until_the_result_is_decided(
 ) -> None:
     assert gate(0, 0, 0.1) == GateResult(1.0, 0.0, BATCH, True)
     caplog.set_level(logging.INFO)
-    assert gate(0, 1) == GateResult(0.999, -0.001, 5 * BATCH, False)  # a loss of the limit
-    assert "5,000 images do not decide whether the loss" in caplog.text
+    assert gate(0, 1) == GateResult(0.999, -0.001, 2 * BATCH, False)  # the loss equals the limit
+    assert "2,000 images do not decide whether the loss" in caplog.text
 
 
 def test_a_network_with_a_low_label_accuracy_gives_a_warning(
     gate: Callable[..., GateResult], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert not caplog.text
     gate(800, 0)
     assert (
         "the label accuracy of the trained network in the quality gate (1,000 images) is only 20"
@@ -105,10 +106,17 @@ def test_a_network_with_a_low_label_accuracy_gives_a_warning(
 
 
 def test_a_file_without_errors_passes(
-    run_dir: Path, onnx_file: Path, digits: Dataset, classifier_cache: Path
+    run_dir: Path,
+    onnx_file: Path,
+    digits: Dataset,
+    classifier_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(quality_gate, "TEST_INTERVAL", BATCH)
+    source = source_of_model(load_model(run_dir))
     with ImageGenerator(onnx_file, "cpu", threads=1) as generator:
-        source = source_of_model(load_model(run_dir))
-        result = compare_accuracy(generator, source, data=digits, cache_dir=classifier_cache)
+        result = compare_accuracy(
+            generator, source, data=digits, cache_dir=classifier_cache, max_loss=0.1
+        )
     assert 0.05 < result.label_accuracy < 0.5
     assert (result.change, result.proven) == (0, True)

@@ -1,6 +1,7 @@
 """The Triton model repository, checked with Triton's own schema and client, without a server."""
 
 import dataclasses
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ def test_a_full_disk_leaves_no_version(
     tmp_path: Path, onnx_file: Path, info: ModelInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(OutputError, match=r"cannot write to .*: No space left on device; choose"):

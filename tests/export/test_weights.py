@@ -1,4 +1,4 @@
-"""State dicts as training scripts save them."""
+"""Loading the state dicts that typical training scripts save."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +26,8 @@ STATES: dict[str, Callable[[State], Any]] = {
     "plain": lambda state: state,
     "DataParallel": lambda state: prefixed(state, "module."),
     "torch.compile": lambda state: prefixed(state, "_orig_mod."),
-    "both": lambda state: prefixed(state, "module._orig_mod."),
-    "an averaged model": lambda state: {
+    "DataParallel and compiled": lambda state: prefixed(state, "module._orig_mod."),
+    "an EMA model": lambda state: {
         "n_averaged": torch.tensor(3),
         **prefixed(state, "module."),
     },
@@ -57,23 +57,35 @@ def test_a_compiled_layer_gets_plain_weights(tmp_path: Path) -> None:
 
 
 OTHERS: dict[str, tuple[Callable[[State], Any], str]] = {
-    "two": (
+    "two candidates": (
         lambda state: {"g": state, "g_ema": state},
         "the weights of mine at g and g_ema; write",
     ),
-    "none": (
+    "no candidate": (
         lambda state: {"d": {"a": state["0.bias"]}, "a": state["0.bias"]},
         "2 dicts of tensors",
     ),
-    "missing": (lambda state: dict([*state.items()][1:]), 'do not fit mine: .*"0.weight"'),
-    "more": (lambda state: {**state, "2.bias": state["0.bias"]}, 'do not fit mine: .*"2.bias"'),
-    "a part": (lambda state: prefixed({**state, "2.b": state["0.bias"]}, "g."), "do not fit mine"),
-    "other shapes": (lambda state: {**state, "0.bias": torch.ones(4)}, "size mismatch for 0.bias"),
+    "a missing key": (
+        lambda state: dict([*state.items()][1:]),
+        'do not fit mine: .*"0.weight"',
+    ),
+    "an extra key": (
+        lambda state: {**state, "2.bias": state["0.bias"]},
+        'do not fit mine: .*"2.bias"',
+    ),
+    "a prefix of another network": (
+        lambda state: prefixed({**state, "2.b": state["0.bias"]}, "g."),
+        "do not fit mine",
+    ),
+    "other shapes": (
+        lambda state: {**state, "0.bias": torch.ones(4)},
+        "size mismatch for 0.bias",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_weights_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
+def test_other_weights_are_rejected_in_one_line(name: str, tmp_path: Path) -> None:
     change, message = OTHERS[name]
     torch.save(change(network().state_dict()), tmp_path / "state.pt")
     with pytest.raises(ExportError, match=message) as caught:

@@ -1,4 +1,4 @@
-"""Archives with code, in other formats, or with a second content for another reader."""
+"""Archives with code, in other formats, or that another parser would read differently."""
 
 import gzip
 import io
@@ -88,7 +88,7 @@ def wrap(content: bytes, random: Random, _canary: Path) -> bytes:
 
 
 def save_torchscript(_content: bytes, _random: Random, _canary: Path) -> bytes:
-    """Return a TorchScript archive, for which torch.load uses another reader."""
+    """Return a TorchScript archive, which torch.load() reads with other code."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -97,7 +97,7 @@ def save_torchscript(_content: bytes, _random: Random, _canary: Path) -> bytes:
 
 
 def join_with_other_format(content: bytes, random: Random, canary: Path) -> bytes:
-    """Put a file that another reader would take around the archive or into it."""
+    """Put a second file, which another parser would read, around the archive or into it."""
     make = random.choice((add_code, save_in_older_format, save_as_tar, save_torchscript, _change))
     other = make(content, random, canary)
     match random.randrange(5):
@@ -115,7 +115,7 @@ def join_with_other_format(content: bytes, random: Random, canary: Path) -> byte
 
 
 def add_name_twin(content: bytes, random: Random, canary: Path) -> bytes:
-    """Add an entry whose name some reader could take for that of another, with other content."""
+    """Add an entry whose name another ZIP parser could confuse with an existing entry."""
     entries, twins = entries_of(content), entries_of(_change(content, random, canary))
     folder = next(iter(entries)).partition("/")[0]
     twins |= {
@@ -219,5 +219,5 @@ FILE_MUTATIONS = {
     "name twin": add_name_twin,
     "rebuild": rebuild_archive,
 }
-# Another reader could find other values in these; ours may only find the original ones.
+# load_archive() must reject these files or return the original values.
 UNCHANGED = ("polyglot", "name twin", "rebuild")

@@ -14,8 +14,16 @@ import torch
 from archive_files import FILE_MUTATIONS, UNCHANGED, Entries, entries_of, load_values, save_values
 
 ENTRY_KINDS = (
-    *("change entry", "change pickle", "insert opcode", "change number", "rename entry"),
-    *("remove entries", "swap entries", "compress", "change byte order", "duplicate entries"),
+    "change entry",
+    "change pickle",
+    "insert opcode",
+    "change number",
+    "rename entry",
+    "remove entries",
+    "swap entries",
+    "compress",
+    "change byte order",
+    "duplicate entries",
 )
 
 

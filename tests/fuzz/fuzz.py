@@ -25,7 +25,7 @@ from random import Random
 from typing import Any
 
 import prepare
-from targets import TARGETS, WrongError
+from targets import TARGETS, CheckError
 
 CPU_SECONDS = 30  # limit per mutant, for all its commands
 WALL_SECONDS = 300  # limit per mutant; high, for busy machines
@@ -71,7 +71,7 @@ def work(options: argparse.Namespace) -> None:
         line: dict[str, Any] = {"number": number}
         try:
             line["kind"], line["result"] = target.feed(Random(f"{options.seed} {number}"))
-        except WrongError as error:
+        except CheckError as error:
             line["wrong"] = str(error)
         except Exception:  # noqa: BLE001 - report errors of the fuzzer itself too
             line["wrong"] = traceback.format_exc(limit=-3)
@@ -93,11 +93,9 @@ def supervise(options: argparse.Namespace) -> int:
     lines: list[dict[str, Any]] = []
     number, end = options.first, options.first + options.count
     while number < end:
-        command = [
-            *(sys.executable, __file__, options.target, "--worker"),
-            *("--models", str(options.models), "--seed", str(options.seed)),
-            *("--first", str(number), "--count", str(min(MUTANTS_PER_WORKER, end - number))),
-        ]
+        command = [sys.executable, __file__, options.target, "--worker"]
+        command += ["--models", str(options.models), "--seed", str(options.seed)]
+        command += ["--first", str(number), "--count", str(min(MUTANTS_PER_WORKER, end - number))]
         lines += _run_worker(command)
         number = lines[-1]["number"] + 1
         print(f"{number - options.first:,} of {options.count:,}", file=sys.stderr)

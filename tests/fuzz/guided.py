@@ -31,7 +31,7 @@ COUNTS = Counter[str]()
 
 
 def compare_readers(body: bytes) -> None:
-    """Validate a file as the runtime does, and compare an accepted file with protobuf's reading.
+    """Validate a file as the runtime does, and compare an accepted file with what protobuf reads.
 
     Raises:
         AssertionError: the two readers differ.
@@ -61,6 +61,7 @@ def compare_readers(body: bytes) -> None:
 
 
 def tensor_specs(values: Sequence[onnx.ValueInfoProto]) -> list[contract.TensorSpec]:
+    """Return the names and shapes of inputs or outputs."""
     specs = []
     for value in values:
         axes = value.type.tensor_type.shape.dim

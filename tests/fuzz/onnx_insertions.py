@@ -17,9 +17,14 @@ ACTIVATIONS = [
     if FLOAT in operator.types and name not in ("Gelu", "Identity")
 ]
 MEMORY_BOMBS: Sequence[tuple[str, list[str]]] = [
-    *(("ConstantOfShape", ["size"]), ("Expand", ["one", "size"]), ("Tile", ["one", "size"])),
-    *(("Range", ["size", "size", "size"]), ("RandomNormal", []), ("EyeLike", ["one"])),
-    *(("Resize", ["one", "", "", "size"]), ("Pad", ["one", "size"])),
+    ("ConstantOfShape", ["size"]),
+    ("Expand", ["one", "size"]),
+    ("Tile", ["one", "size"]),
+    ("Range", ["size", "size", "size"]),
+    ("RandomNormal", []),
+    ("EyeLike", ["one"]),
+    ("Resize", ["one", "", "", "size"]),
+    ("Pad", ["one", "size"]),
 ]
 ZEROS = (np.uint8(0), np.int8(0), np.uint8(255), np.int8(-128))
 Create = Callable[[ModelProto, str, str, Random], list[NodeProto]]
@@ -31,7 +36,7 @@ def _append_tensor(model: ModelProto, name: str, values: Any) -> str:
 
 
 def add_loop(model: ModelProto, random: Random) -> None:
-    """Add a Loop, Scan or If, some of which never end."""
+    """Add a Loop, which never ends, a Scan or an If."""
     types = {"i": TensorProto.INT64, "go": TensorProto.BOOL, "gone": TensorProto.BOOL}
     number, go, gone = (helper.make_tensor_value_info(*each, []) for each in types.items())
     nodes = [helper.make_node("Identity", ["go"], ["gone"])]
@@ -89,10 +94,10 @@ def _insert(model: ModelProto, random: Random, create: Create, max_slots: int = 
 def insert_nodes(model: ModelProto, random: Random) -> None:
     """Insert allowed operators, with weights and attributes that may not fit."""
     for _ in range(random.choice((1, 2, 6))):
-        _insert(model, random, _create_node)
+        _insert(model, random, _create_random_node)
 
 
-def _create_node(model: ModelProto, name: str, out: str, random: Random) -> list[NodeProto]:
+def _create_random_node(model: ModelProto, name: str, out: str, random: Random) -> list[NodeProto]:
     kind, operator = random.choice([*OPERATORS.items()])
     count = random.randint(operator.required, len(operator.inputs) + operator.variadic)
     inputs = [name, *(_weight(model, random) for _ in range(count - 1))][:count]
@@ -122,10 +127,10 @@ def _attribute(attribute: Attribute, random: Random) -> Any:
 def insert_fitting_nodes(model: ModelProto, random: Random) -> None:
     """Insert allowed operators that fit at every shape."""
     for _ in range(random.choice((1, 3, 12))):
-        _insert(model, random, _create_fitting, max_slots=2)
+        _insert(model, random, _create_valid_nodes, max_slots=2)
 
 
-def _create_fitting(model: ModelProto, name: str, out: str, random: Random) -> list[NodeProto]:
+def _create_valid_nodes(model: ModelProto, name: str, out: str, random: Random) -> list[NodeProto]:
     zero, scale, limit = f"{out}z", f"{out}s", f"{out}l"
     scales = (1, 0.1, 1e-3, 0, -1, np.nan, np.inf, 1e-42)
     _append_tensor(model, zero, random.choice(ZEROS))

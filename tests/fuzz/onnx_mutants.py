@@ -29,14 +29,23 @@ from cgan_runtime.model_file.validation.rules import OPERATORS
 TEXTS = ["", "x", "noise", "label", "image", "batch", "ai.onnx", "com.microsoft", "../../../x"]
 TEXTS += ["/etc/passwd", "NaN", "1", "2", "a\nb", "\x1b]0;x\x07", "é" * 50, "a" * 70_000, "\0"]
 TYPES = (0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 14, 16, 17, 23, 99)
-ATTRIBUTES = [*{name for operator in OPERATORS.values() for name in operator.attributes}]
-ATTRIBUTES.sort()
+ATTRIBUTES = sorted({name for operator in OPERATORS.values() for name in operator.attributes})
 DTYPES = (np.float32, np.float16, np.float64, np.uint8, np.int8, np.int32, np.int64, np.bool_)
 PATHS = ("/etc/passwd", "../../../etc/passwd", "/dev/zero", "x", "", "/proc/self/mem")
-WEIGHT_KINDS = ["enlarge dimensions", "use external data", "resize weights", "cast weights"]
-WEIGHT_KINDS += ["set weights"]
-NODE_KINDS = ["create cycle", "remove nodes", "shuffle nodes", "change operator"]
-NODE_KINDS += ["change attribute"]
+WEIGHT_KINDS = [
+    "enlarge dimensions",
+    "use external data",
+    "resize weights",
+    "cast weights",
+    "set weights",
+]
+NODE_KINDS = [
+    "create cycle",
+    "remove nodes",
+    "shuffle nodes",
+    "change operator",
+    "change attribute",
+]
 FORBIDDEN = ("LSTM", "TopK", "RandomNormalLike", "NoSuch", "Loop", "NonZero")
 
 
@@ -249,9 +258,17 @@ def change_metadata(model: ModelProto, random: Random) -> None:
 MODEL_MUTATIONS = {
     mutation.__name__.replace("_", " "): mutation
     for mutation in (
-        *(change_any_field, change_input, change_declared_type, change_opset, change_metadata),
-        *(add_loop, add_memory_bomb, add_allowed_memory_bomb, add_recursive_function),
-        *(insert_nodes, insert_fitting_nodes),
+        change_any_field,
+        change_input,
+        change_declared_type,
+        change_opset,
+        change_metadata,
+        add_loop,
+        add_memory_bomb,
+        add_allowed_memory_bomb,
+        add_recursive_function,
+        insert_nodes,
+        insert_fitting_nodes,
     )
 }
 # Mutations that often pass graph validation are more frequent, because they test onnxruntime too.

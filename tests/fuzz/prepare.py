@@ -20,19 +20,21 @@ def create_valid_files(target: str) -> Path:
 
 def _export_models(folder: Path) -> None:
     """Copy the shipped model and export each kind of generator in each precision."""
-    import torch
-    from foreign_networks import CLASSES, NETWORKS, NOISE_DIM
+    from user_networks import CLASSES, NETWORKS, NOISE_DIM, VALUE_RANGES, network
 
     from cgan_export import export_generator, export_model
     from cgan_runtime.model_file.reading import SHIPPED_MODEL
 
     names = [str(label) for label in range(CLASSES)]
-    for index, (name, network) in enumerate(NETWORKS.items()):
-        torch.manual_seed(index)
-        path = folder / f"{name}.onnx"
-        opset = 19 + index % 3
-        module = network().eval()
-        export_generator(module, path, noise_dim=NOISE_DIM, class_names=names, opset=opset)
+    for index, name in enumerate(NETWORKS):
+        export_generator(
+            network(name),
+            folder / f"{name.lower()}.onnx",
+            noise_dim=NOISE_DIM,
+            class_names=names,
+            value_range=VALUE_RANGES.get(name, (-1, 1)),
+            opset=19 + index % 3,
+        )
 
     shutil.copy(SHIPPED_MODEL, folder)
     _train_runs(folder / "runs")

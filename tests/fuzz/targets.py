@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -21,11 +21,16 @@ import onnx_mutants
 
 MAX_LINE_LENGTH = 1000  # characters of an error message
 Completed = subprocess.CompletedProcess[str]
-# The kind of mutation, and "refused", "unchanged", "accepted" or "caught by cgan-check".
-Outcome = tuple[str, str]
 
 
-class WrongError(Exception):
+class Outcome(NamedTuple):
+    """What the commands did with a mutant."""
+
+    kind: str  # of the mutation
+    result: str  # "refused", "unchanged", "accepted" or "caught by cgan-check"
+
+
+class CheckError(Exception):
     """A command did what it must not do."""
 
 
@@ -33,7 +38,7 @@ def call(command: click.Command, arguments: Sequence[object]) -> Completed:
     """Run a command in this process and capture its output, including that of C code.
 
     Raises:
-        WrongError: it raises an exception or does not report its error in one line.
+        CheckError: it raises an exception or does not report its error in one line.
     """
     from cgan_runtime.cli import runner
 
@@ -63,7 +68,7 @@ def call(command: click.Command, arguments: Sequence[object]) -> Completed:
         texts = out.read().decode(), err.read().decode()
     completed = Completed([name], int(code or 0), *texts)
     if error is not None:
-        raise WrongError(f"{name}: {type(error).__name__}: {error}") from error
+        raise CheckError(f"{name}: {type(error).__name__}: {error}") from error
     _check_error_line(name, completed.returncode, completed.stderr)
     return completed
 
@@ -72,11 +77,11 @@ def _check_error_line(name: str, code: int, stderr: str) -> None:
     lines = [line for line in stderr.split("\n") if line]
     errors = [line for line in lines if line.startswith("error: ")]
     if code not in (0, 1, 2) or len(errors) != bool(code) or re.search("Traceback|Warning", stderr):
-        raise WrongError(f"{name} exits with {code} and prints {stderr!r:.300}")
+        raise CheckError(f"{name} exits with {code} and prints {stderr!r:.300}")
     for line in errors:
         is_clear = line == lines[-1] and "; " in line
         if not is_clear or not line.isprintable() or len(line) > MAX_LINE_LENGTH:
-            raise WrongError(f"{name} does not end with one clear error line: {stderr!r:.300}")
+            raise CheckError(f"{name} does not end with one clear error line: {stderr!r:.300}")
 
 
 class WorkFolder:
@@ -97,10 +102,10 @@ class WorkFolder:
     def check(self, *allowed: str) -> None:
         """Check that no other files exist in the folder or around it."""
         if self.canary.exists():
-            raise WrongError("a pickle ran code")
+            raise CheckError("a pickle ran code")
         files = {os.path.relpath(path) for path in self._root.rglob("*") if path.is_file()}
         if files - {*allowed}:
-            raise WrongError(f"unexpected files: {sorted(files - {*allowed})}")
+            raise CheckError(f"unexpected files: {sorted(files - {*allowed})}")
 
 
 def _skip_speed_measurement() -> None:
@@ -121,7 +126,7 @@ def _check_golden(passed: bool) -> None:
         expected = np.frombuffer(golden.images, np.uint8).reshape(images.shape)
         tolerance = golden_tolerance(generator.provider, generator.info)
     if passed != bool(np.abs(images - expected).max() <= tolerance):
-        raise WrongError("the command reports a wrong result for the golden images")
+        raise CheckError("the command reports a wrong result for the golden images")
 
 
 class OnnxTarget:
@@ -139,7 +144,7 @@ class OnnxTarget:
         """Create one mutant, feed it to the commands and check what they do.
 
         Raises:
-            WrongError: a command did what it must not do.
+            CheckError: a command did what it must not do.
         """
         content = random.choice(self._contents)
         mutant, kind, is_checksum_valid = onnx_mutants.mutate(content, random)
@@ -151,20 +156,20 @@ class OnnxTarget:
         self._folder.check("m.onnx", *([] if run.returncode else ["images.npy"]))
         if run.returncode:
             if not check.returncode:
-                raise WrongError(f"cgan-check passes, but cgan-run prints {run.stderr!r:.300}")
-            return kind, "refused"
+                raise CheckError(f"cgan-check passes, but cgan-run prints {run.stderr!r:.300}")
+            return Outcome(kind, "refused")
         if not check.stdout:
-            raise WrongError(f"cgan-run succeeds, but cgan-check prints {check.stderr!r:.300}")
+            raise CheckError(f"cgan-run succeeds, but cgan-check prints {check.stderr!r:.300}")
         if mutant == content:
-            return kind, "unchanged"
+            return Outcome(kind, "unchanged")
         if not is_checksum_valid:
-            raise WrongError(f"a file with a wrong checksum is accepted: {kind}")
+            raise CheckError(f"a file with a wrong checksum is accepted: {kind}")
         images, report = np.load("images.npy"), json.loads(check.stdout)
         shape = (2 * len(report["model"]["classes"]), *report["model"]["shape"])
         if images.dtype != np.uint8 or images.shape != shape:
-            raise WrongError(f"the images are {images.dtype} {images.shape}, expected {shape}")
+            raise CheckError(f"the images are {images.dtype} {images.shape}, expected {shape}")
         _check_golden(passed=check.returncode == 0)
-        return kind, "caught by cgan-check" if check.returncode else "accepted"
+        return Outcome(kind, "caught by cgan-check" if check.returncode else "accepted")
 
 
 class _ArchiveTarget:
@@ -182,7 +187,7 @@ class _ArchiveTarget:
         self._folder = WorkFolder()
 
     def _write_mutant(self, random: Random) -> tuple[Path, str, bool]:
-        """Write mutant.pt; return its run, the kind of mutation, and if its values are the same."""
+        """Write mutant.pt; return its run, its kind, and whether its values are unchanged."""
         run = random.choice(self._runs)
         self._folder.clear()
         mutant, kind, is_checksum_valid = self._mutate(
@@ -192,8 +197,9 @@ class _ArchiveTarget:
         mutant_hash = _hash_of(Path("mutant.pt"))
         self._folder.check("mutant.pt")
         is_unchanged = mutant_hash == self._hashes[run]
-        if mutant_hash is not None and not is_unchanged and not is_checksum_valid:
-            raise WrongError(f"a file with a wrong checksum is accepted: {kind}")
+        is_accepted = mutant_hash is not None
+        if is_accepted and not is_unchanged and not is_checksum_valid:
+            raise CheckError(f"a file with a wrong checksum is accepted: {kind}")
         return run, kind, is_unchanged
 
 
@@ -211,15 +217,15 @@ class ModelTarget(_ArchiveTarget):
         """Create one mutant, export it and check the result; see OnnxTarget."""
         _, kind, is_unchanged = self._write_mutant(random)
         if is_unchanged:  # the tests of cgan-export cover valid files
-            return kind, "unchanged"
+            return Outcome(kind, "unchanged")
         precision = random.choice(("fp32", "fp32", "fp16", "int8"))
         options = ["--precision", precision, "--no-quality-gate", "--json"]
         code = call(self._command, ["mutant.pt", "m.onnx", *options]).returncode
         self._folder.check("mutant.pt", *([] if code else ["m.onnx"]))
         if code:
-            return kind, "refused"
+            return Outcome(kind, "refused")
         _check_golden(passed=True)
-        return kind, "accepted"
+        return Outcome(kind, "accepted")
 
 
 class CheckpointTarget(_ArchiveTarget):
@@ -239,7 +245,7 @@ class CheckpointTarget(_ArchiveTarget):
         """Create one mutant, resume from it and check the run directory; see OnnxTarget."""
         run, kind, is_unchanged = self._write_mutant(random)
         if is_unchanged:  # the tests of cgan-train cover valid files
-            return kind, "unchanged"
+            return Outcome(kind, "unchanged")
         folder = Path("run")
         shutil.copytree(run, folder, ignore=shutil.ignore_patterns("*.pt"))
         Path("mutant.pt").rename(folder / "checkpoint.pt")
@@ -247,8 +253,8 @@ class CheckpointTarget(_ArchiveTarget):
         arguments = ["--resume", folder, "--data-dir", "nowhere", "--minutes", 0.02]
         code = call(self._command, arguments).returncode
         if code and _files(folder) != before:
-            raise WrongError("a run that cannot be resumed was changed")
-        return kind, "refused" if code else "accepted"
+            raise CheckError("a run that cannot be resumed was changed")
+        return Outcome(kind, "refused" if code else "accepted")
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -281,5 +287,8 @@ def _to_bytes(value: Any) -> bytes:
     return repr(value).encode()
 
 
-TARGETS: dict[str, Any] = {"onnx": OnnxTarget, "model": ModelTarget}
-TARGETS["checkpoint"] = CheckpointTarget
+TARGETS: dict[str, Any] = {
+    "onnx": OnnxTarget,
+    "model": ModelTarget,
+    "checkpoint": CheckpointTarget,
+}

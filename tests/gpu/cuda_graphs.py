@@ -13,11 +13,11 @@ from cgan_training.recipe import Recipe, load_recipe
 
 STEPS = 60  # enough to capture both variants of a step
 FEW_STEPS = 9  # one or two of them have a gradient penalty
-MAX_DIFFERENCE = 0.1  # between the weights, relative to how far few steps move them
+MAX_DIFFERENCE = 0.1  # of the weights, relative to the distance that FEW_STEPS move them
 
 
 def find_problems(data: Dataset, small_data: Dataset) -> list[str]:
-    """Return one line per problem; the list is empty if all is well."""
+    """Return one line per problem, or an empty list."""
     classic, edge = load_recipe("classic"), load_recipe("edge")
     return [
         *check_equal_weights(classic, data),
@@ -85,7 +85,9 @@ def check_synchronizing_step(recipe: Recipe, data: Dataset) -> list[str]:
     direct = trained(recipe, data, capture=False)
     equal = torch.equal(weights(trainer), weights(direct))
     problems = [] if equal else ["a synchronizing step: different weights"]
-    return problems + ["a synchronizing step was captured"] * bool(trainer.graph_step.graphs)
+    if trainer.graph_step.graphs:
+        problems.append("a synchronizing step was captured")
+    return problems
 
 
 def trained(recipe: Recipe, data: Dataset, steps: int = STEPS, *, capture: bool = True) -> Trainer:

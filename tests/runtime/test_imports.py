@@ -67,7 +67,7 @@ def test_help_is_light(tmp_path: Path, command: str, option: str) -> None:
     assert not modules & HEAVY
 
 
-@pytest.mark.uncovered
+@pytest.mark.skip_under_coverage
 def test_generating_one_image_imports_only_what_it_needs(tmp_path: Path) -> None:
     """Each of these modules would cost milliseconds or megabytes."""
     modules = modules_of_command("cgan-run", "--digit", "9", "--provider", "cpu", folder=tmp_path)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import Command
 from hypothesis import example, given
 from hypothesis import strategies as st
-from property_testing import WORD_CHARACTERS, Call, examples
+from property_testing import WORD_CHARACTERS, examples
 
 from cgan_runtime import CganError, ImageGenerator, InputError
 from cgan_runtime.diagnostics import device_check
@@ -176,7 +177,7 @@ def command_lines(name: str) -> st.SearchStrategy[tuple[str, list[str]]]:
 @examples(300)
 @given(line=command_lines("cgan-run") | command_lines("cgan-check"))
 def test_commands_work_or_give_one_error_line(
-    call: Call,
+    call: Command,
     tmp_path: Path,
     tiny_model: Path,
     monkeypatch: pytest.MonkeyPatch,

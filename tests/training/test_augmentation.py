@@ -1,3 +1,5 @@
+"""Augmentation of the training images."""
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from cgan_training.networks import to_float
 RANDOM = torch.Generator().manual_seed(0)
 
 
-def test_the_given_share_of_images_is_changed(digits: Dataset) -> None:
+def test_augment_probability_is_the_share_of_changed_images(digits: Dataset) -> None:
     images = to_float(digits.images[:400])
     after = augment(images, 0.25, RANDOM)
     assert after.shape == images.shape
@@ -30,7 +32,7 @@ def test_digits_move_and_stretch_only_slightly(digits: Dataset) -> None:
     assert shifts.std() > 0.5
 
 
-def test_photos_are_mirrored_where_digits_get_background(digits: Dataset) -> None:
+def test_photos_are_mirrored_at_the_border_and_digits_get_background(digits: Dataset) -> None:
     photos = torch.full((50, 3, 8, 8), 200, dtype=torch.uint8)
     assert has_background(digits.images)
     assert not has_background(photos)

@@ -1,3 +1,5 @@
+"""The final statistics of batch norm."""
+
 import copy
 
 import pytest

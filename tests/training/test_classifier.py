@@ -1,3 +1,5 @@
+"""The evaluation classifier: training, cache and interruptions."""
+
 import logging
 import re
 from dataclasses import replace
@@ -109,7 +111,7 @@ def test_a_classifier_is_cached_and_a_damaged_file_replaced(
 
 
 class KilledError(Exception):
-    """Stands for the death of the process."""
+    """Simulates a killed process."""
 
 
 @pytest.fixture
@@ -223,7 +225,7 @@ def test_two_trainings_of_one_classifier_do_not_disturb_each_other(
 
 
 @pytest.mark.usefixtures("short")
-def test_a_cache_that_becomes_full_costs_no_classifier(
+def test_a_full_disk_does_not_discard_the_trained_classifier(
     few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def save(values: Any, path: Path) -> None:

@@ -1,22 +1,23 @@
+"""The command cgan-train."""
+
 import json
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Command
 from PIL import Image
 
 import cgan_training
 from cgan_training.engine import augmentation
 from cgan_training.model_file import load_model
-from cgan_training.recipe import load_recipe
+from cgan_training.recipe import load_recipe, recipe_names
 from cgan_training.run import read_metrics
 
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 # Nothing listens at this address, so that a download fails at once.
 NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 WITHOUT_TORCH = """
@@ -112,7 +113,7 @@ def test_a_run_is_named_after_its_dataset(
 
 def test_recipes_are_listed(call: Command) -> None:
     listed = call("cgan-train", "--list-recipes").stdout
-    assert listed == b"classic\nedge\nedge-conv\nedge-finish\nedge-long\nedge-texture\ngan\n"
+    assert listed.decode().splitlines() == list(recipe_names())
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(
@@ -149,7 +150,7 @@ def test_the_default_recipe_suits_the_images(call: Command) -> None:
 
 
 def test_keys_of_the_recipe_can_be_set(call: Command, tmp_path: Path, small_toml: Path) -> None:
-    keys = [*("batch_size=50", "generator.hidden=[16, 24]"), *("name=my own", "learning_rate=.001")]
+    keys = ["batch_size=50", "generator.hidden=[16, 24]", "name=my own", "learning_rate=.001"]
     words = [word for key in keys for word in ("--set", key)]
     run = ["--recipe", small_toml, "--dataset", "optdigits", "--threads", 1, *words]
     plan = call("cgan-train", *run, "--dry-run")
@@ -164,12 +165,11 @@ def test_keys_of_the_recipe_can_be_set(call: Command, tmp_path: Path, small_toml
     assert recipe == {**unchanged, "generator": {**unchanged["generator"], "hidden": [16, 24]}}
 
 
-@pytest.mark.parametrize("name", ["my runs/it's", "-run"])
 def test_a_finished_run_prints_its_losses_pictures_and_the_next_commands(
-    call: Command, tmp_path: Path, small_toml: Path, name: str
+    call: Command, tmp_path: Path, small_toml: Path
 ) -> None:
     options = ["--recipe", small_toml, "--dataset", "optdigits", "--threads", 1]
-    done = call("cgan-train", *options, "--minutes", 1e-6, "--run-dir", name)
+    done = call("cgan-train", *options, "--minutes", 1e-6, "--run-dir", "-my runs/it's")
     assert done.returncode == 0, done.stderr
     finished, pictures, following, export, generate = done.stderr.decode().splitlines()[-5:]
     losses = r"loss G \d\.\d{3} D \d\.\d{3}"
@@ -184,7 +184,7 @@ def test_a_finished_run_prints_its_losses_pictures_and_the_next_commands(
     assert done.stdout.decode().partition(".png")[1]
 
 
-def test_a_recipe_for_the_end_of_a_training_warns_without_its_beginning(
+def test_a_recipe_that_continues_a_training_warns_without_start_from(
     call: Command, small_toml: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "last.toml").write_text(small_toml.read_text().replace("small", "edge-finish"))
@@ -197,7 +197,7 @@ def test_a_recipe_for_the_end_of_a_training_warns_without_its_beginning(
     ("words", "message"),
     [
         ("--keep-every 3", "--keep-every 3 keeps no generator, because the run has 2 epochs; use "),
-        ("--set lr_restarts=[1,2]", "does not restart at epoch 2, because the run has 2 epochs; "),
+        ("--set lr_restarts=[1,2]", "has no effect at epoch 2, because the run has 2 epochs; "),
         ("--set lr_restarts=[1,2,9] --epochs 1", "epoch 1, 2, 9, because the run has 1 epoch; "),
         ("--set loss.r1_interval=4", "loss.r1_interval has no effect, because loss.r1_weight is 0"),
         ("--set batch_size=2000", "batch_size 2,000 has no effect, because the dataset has 1,500 "),
@@ -214,7 +214,7 @@ def test_a_setting_without_effect_is_one_warning(
     assert call("cgan-train", *run, *effective).stderr == b""
 
 
-def test_only_small_datasets_are_augmented(
+def test_augmentation_without_effect_is_a_warning(
     call: Command, small_toml: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(augmentation, "SMALL_DATASET", 1500)
@@ -259,8 +259,6 @@ def test_training_without_mnist_prints_a_warning(call: Command, small_toml: Path
         (["--recipe", "edge", "--set", "batch_size=0"], 1, "batch_size is 0; it must be 1 to"),
         (["--dataset", "none/", "--set", "seed=x"], 1, "seed is 'x'; it must be an integer"),
         (["--dataset", "none/", "--set", "sead=3"], 1, "unknown key 'sead'; the keys are name, "),
-        (["--dataset", "none/", "--set", "lr=3"], 1, "unknown key 'lr'; use learning_rate"),
-        (["--dataset", "none/", "--set", "loss.r1=3"], 1, "the keys are loss.r1_weight, "),
         (["--dataset", "none/", "--set", "generator.channels=9"], 1, "there is no folder none"),
         (
             ["--dataset", "optdigits", "--set", "generator.channels=9"],

@@ -1,13 +1,12 @@
 """--image-size and --grayscale, and the fingerprint of a dataset."""
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import Command
 from PIL import Image
 
 from cgan_training.data import Conversion, Dataset, load_dataset
@@ -16,8 +15,6 @@ from cgan_training.data.fingerprint import fingerprint
 from cgan_training.data.pixels import convert, to_gray
 from cgan_training.model_file import load_model
 from cgan_training.run import read_config
-
-Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 def dataset(images: torch.Tensor) -> Dataset:
@@ -39,10 +36,13 @@ def test_an_image_size_is_one_or_two_numbers(text: str, size: tuple[int, int]) -
 @pytest.mark.parametrize(
     "text", ["", "x", "32x", "7", "129", "32x32x3", "-32", "3.5", "²", "9" * 99]
 )
-def test_another_image_size_is_a_usage_error(call: Command, text: str) -> None:
+def test_another_image_size_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"pixels|numbers"):
         parse_image_size(text)
-    done = call("cgan-train", "--image-size", text)
+
+
+def test_another_image_size_is_a_usage_error(call: Command) -> None:
+    done = call("cgan-train", "--image-size", "7")
     assert done.returncode == 2
     assert b"error: --image-size " in done.stderr
 
@@ -112,7 +112,6 @@ def test_a_conversion_belongs_to_the_run(call: Command, tmp_path: Path, small_to
 def test_a_fingerprint_describes_the_images() -> None:
     images = torch.zeros(6, 1, 16, 16, dtype=torch.uint8)
     images[1:, :, :, 8:] = 255
-    data = dataset(images)
     data = Dataset("some", "here", images, torch.tensor([0, 1, 1, 1, 1, 2]), ("a", "b", "c"))
     figures = fingerprint(data)
     assert figures.class_counts == (1, 4, 1)
@@ -127,9 +126,6 @@ def test_high_frequencies_grow_from_digits_to_noise(digits: Dataset) -> None:
     assert smooth.high_frequency < 0.01
     assert noise.high_frequency == pytest.approx(49 / 255, abs=0.02)
     assert noise.image_shape == (3, 16, 16)
-    checkerboard = torch.ones(4, 1, 8, 8, dtype=torch.uint8)
-    checkerboard[:, :, ::2, ::2] = checkerboard[:, :, 1::2, 1::2] = 255
-    assert fingerprint(dataset(checkerboard)).high_frequency == pytest.approx(1)
 
 
 def test_every_source_can_be_converted() -> None:

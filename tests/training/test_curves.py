@@ -1,3 +1,5 @@
+"""The picture of training curves."""
+
 from io import BytesIO
 from typing import Any
 
@@ -11,7 +13,7 @@ from cgan_training.pictures.curves import draw_curves
 
 
 def metrics(epochs: int, *, measured: bool) -> list[dict[str, Any]]:
-    """Return a run's metrics, if measured with quality figures in every second epoch."""
+    """Return a run's metrics; `measured` adds quality metrics to every second epoch."""
     lines: list[dict[str, Any]] = []
     for epoch in range(1, epochs + 1):
         line = {"epoch": epoch, "loss_generator": 2 / epoch, "loss_discriminator": 0.5}

@@ -1,3 +1,5 @@
+"""Datasets in memory, and scikit-learn's digits."""
+
 from dataclasses import replace
 
 import pytest

@@ -5,7 +5,6 @@ import importlib
 import logging
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,9 +30,11 @@ def test_a_download_shows_its_progress_if_progress_is_logged(
     shown: str,
 ) -> None:
     caplog.set_level(level, "cgan_training")
-    monkeypatch.setattr(
-        *(download, "torchvision_class"), lambda _: lambda *_, **__: sys.stderr.write("100%")
-    )
+
+    def show_progress(*_: object, **__: object) -> None:
+        sys.stderr.write("100%")
+
+    monkeypatch.setattr(download, "torchvision_class", lambda _: show_progress)
     download.download("MNIST", "MNIST", tmp_path, tmp_path, "the files")
     assert capsys.readouterr().err == shown
 
@@ -47,7 +48,7 @@ def test_a_download_shows_its_progress_if_progress_is_logged(
         ("cifar10", "cifar-10-batches-py"),
     ],
 )
-def test_a_data_dir_inside_the_datasets_folder_is_answered_with_the_root(
+def test_the_error_about_a_data_dir_below_the_root_names_the_root(
     tmp_path: Path, name: str, inside: str
 ) -> None:
     folder = tmp_path / "my data" / inside
@@ -58,7 +59,7 @@ def test_a_data_dir_inside_the_datasets_folder_is_answered_with_the_root(
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers as the first part of the path says."""
+    """Answers with the error or the content that the first part of the path names."""
 
     def do_GET(self) -> None:
         kind = self.path.split("/")[1]
@@ -75,18 +76,15 @@ class Answers(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{http.server_port}"
         http.shutdown()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # urllib's errors hold the answers open
-        gc.collect()
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # urllib's errors hold sockets open
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
@@ -103,24 +101,21 @@ def server() -> Iterator[str]:
         ("unknown://x/", "unknown url type: unknown"),
     ],
 )
-def test_the_reason_of_a_failed_download_is_told(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    server: str,
-    name: str,
-    url: str,
-    reason: str,
+def test_a_failed_download_states_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, url: str, reason: str
 ) -> None:
     monkeypatch.setenv("no_proxy", "*")
-    dataset_class = getattr(import_torchvision_datasets(), SETS[name].class_name)
+    dataset_class = getattr(import_torchvision_datasets(), SETS["mnist"].class_name)
     monkeypatch.setattr(dataset_class, "mirrors", [url.format(server)] * 2)
     with pytest.raises(DownloadError) as caught:
-        load_dataset(name, tmp_path)
+        load_dataset("mnist", tmp_path)
     message = str(caught.value)
     assert message.count(reason) == 1
     assert message.isprintable()
     assert len(message) < 600
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    del caught
+    gc.collect()
 
 
 @pytest.mark.parametrize("message", ["", "operator torchvision::nms does not exist", "other"])

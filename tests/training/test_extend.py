@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -137,15 +138,20 @@ def test_the_test_part_comes_from_the_same_function() -> None:
     ("table", "changes", "message"),
     [
         ("generator", {"height": 3}, "generator.height is set, but cgan-train passes height to"),
-        ("generator", {"depth": float("nan")}, "generator.depth is nan; it must be a number"),
+        ("generator", {"depth": float("nan")}, "generator.depth is nan; it must be a string"),
+        (
+            "generator",
+            {"depth": [[[[[[[[1]]]]]]]]},
+            ".0 is nested too deeply; use at most 8 levels",
+        ),
         ("loss", {"r1_weight": -1.0}, "loss.r1_weight is -1.0; it must be 0 to"),
         ("loss", {"classification_weight": 1.0}, "discriminator has no features"),
         ("", {"noise_std": 1.1}, "noise_std is 1.1, but a 'my_gan:"),
         ("", {"rare_pixel_threshold": 0.1}, "generator has no bias for each pixel"),
     ],
 )
-def test_a_recipe_that_needs_a_built_in_network_is_refused(
-    table: str, changes: dict[str, float], message: str
+def test_a_recipe_that_needs_a_built_in_network_is_rejected(
+    table: str, changes: dict[str, Any], message: str
 ) -> None:
     values = load_recipe("my.toml").to_dict()
     (values[table] if table else values).update(changes)
@@ -221,7 +227,7 @@ def nothing(train):
         ("Missing", "has no 'Missing'"),
     ],
 )
-def test_a_wrong_network_is_refused_in_one_line(folder: Path, name: str, message: str) -> None:
+def test_an_invalid_network_is_rejected_in_one_line(folder: Path, name: str, message: str) -> None:
     (folder / "wrong.py").write_text(WRONG)
     with pytest.raises(UserCodeError) as caught:
         build_generator(CustomGeneratorSettings(f"wrong:{name}"), 4, 3, (1, 8, 8))
@@ -232,7 +238,7 @@ def test_a_wrong_network_is_refused_in_one_line(folder: Path, name: str, message
 
 
 @pytest.mark.parametrize("name", ["Vector", "Flat"])
-def test_a_wrong_loss_is_refused(folder: Path, name: str) -> None:
+def test_an_invalid_loss_is_rejected(folder: Path, name: str) -> None:
     (folder / "wrong.py").write_text(WRONG)
     with pytest.raises(UserCodeError, match=f"the loss wrong:{name}"):
         adversarial_loss(CustomLossSettings(kind=f"wrong:{name}"))
@@ -248,7 +254,7 @@ def test_a_wrong_loss_is_refused(folder: Path, name: str) -> None:
         ("nothing", "does not return images, labels and class names"),
     ],
 )
-def test_a_wrong_dataset_is_refused(folder: Path, name: str, message: str) -> None:
+def test_an_invalid_dataset_is_rejected(folder: Path, name: str, message: str) -> None:
     (folder / "wrong.py").write_text(WRONG)
     with pytest.raises(TrainingError, match=re.escape(message)):
         load_dataset(f"wrong:{name}", Path())

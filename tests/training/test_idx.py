@@ -1,19 +1,16 @@
+"""Reading IDX files."""
+
 import gzip
 import os
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from idx_files import idx
 
 from cgan_training.data.files.idx import read_equal_files, read_idx, read_shape
 from cgan_training.errors import DatasetError
-
-
-def idx(shape: Sequence[int], content: bytes, kind: int = 8) -> bytes:
-    return struct.pack(f">BBBB{len(shape)}I", 0, 0, kind, len(shape), *shape) + content
-
 
 ANY = (None, None, None)
 IMAGES = idx((2, 2, 3), bytes(range(12)))
@@ -73,7 +70,7 @@ def test_numbers_of_four_bytes_are_big_endian(path: Path) -> None:
         (idx((3, 0, 28), b""), "FILE is empty: it holds 3 x 0 x 28 numbers; do this"),
         (
             idx((3,), b"abc"),
-            "FILE holds uint8 numbers in 1 dimensions, expected uint8 numbers in 3; do this",
+            "FILE holds uint8 numbers in 1 dimensions, expected uint8 numbers in 3 dimensions; do",
         ),
         (idx((1, 1, 1), bytes(4), kind=13), "FILE holds float32 numbers in 3 dimensions, expect"),
         (idx((1, 1, 1), b"a", kind=77), "FILE holds type 77 numbers in 3 dimensions, expected"),
@@ -99,7 +96,7 @@ def test_a_file_of_another_shape_is_rejected_by_its_header(path: Path, suffix: s
 def test_a_truncated_file_is_rejected(path: Path) -> None:
     for size in range(len(IMAGES)):
         path.write_bytes(IMAGES[:size])
-        reason = "fewer than an IDX file's header" if size < 16 else "but its header declares 28"
+        reason = "fewer than its IDX header needs" if size < 16 else "but its header declares 28"
         assert error_of(path).startswith(f"FILE has {size} bytes, {reason}")
 
 

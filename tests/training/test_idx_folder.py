@@ -1,3 +1,5 @@
+"""Folders of IDX files."""
+
 import gzip
 import struct
 from collections.abc import Sequence
@@ -6,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from idx_files import idx
 
 from cgan_training.data import Dataset, is_dataset_path, load_dataset, load_test_part
 from cgan_training.errors import DatasetError
 
 NOWHERE = Path("nowhere")
-
-
-def idx(shape: Sequence[int], content: bytes, kind: int = 8) -> bytes:
-    return struct.pack(f">BBBB{len(shape)}I", 0, 0, kind, len(shape), *shape) + content
 
 
 def write_part(folder: Path, part: str, labels: Sequence[int], height: int, width: int) -> None:
@@ -270,16 +269,15 @@ def test_an_unreadable_classes_txt_is_named(shapes: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "dtype", "values"),
+    ("name", "kind", "dtype", "values", "shape"),
     [
-        ("train-images-idx3-float", 13, ">f4", [0, 0.5, 1]),
-        ("train-images.idx3-double", 14, ">f8", [-1, 0, 1]),
-        ("train-images-idx3-short", 11, ">i2", [0, 128, 255]),
-        ("train-images-idx3-int", 12, ">i4", [0, 128, 255]),
-        ("train-images-idx3-ubyte", 13, ">f4", [0, 128.2, 255]),
+        ("train-images-idx3-float", 13, ">f4", [0, 0.5, 1], (4, 10, 11)),
+        ("train-images.idx3-double", 14, ">f8", [-1, 0, 1], (4, 10, 11, 3)),
+        ("train-images-idx3-short", 11, ">i2", [0, 128, 255], (4, 3, 10, 11)),
+        ("train-images-idx3-int", 12, ">i4", [0, 128, 255], (4, 10, 11, 1)),
+        ("train-images-idx3-ubyte", 13, ">f4", [0, 128.2, 255], (4, 10, 11)),
     ],
 )
-@pytest.mark.parametrize("shape", [(4, 10, 11), (4, 10, 11, 3), (4, 3, 10, 11), (4, 10, 11, 1)])
 def test_every_type_and_color_are_converted(
     shapes: Path, name: str, kind: int, dtype: str, values: list[float], shape: tuple[int, ...]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Folders of images: layouts, file formats, and what is refused."""
+"""Folders of images: layouts, file formats, and rejected files."""
 
 import io
 import shlex
@@ -61,8 +61,8 @@ def test_a_tenth_of_each_class_is_held_out(root: Path) -> None:
     shown = {image.numpy().tobytes() for data in (train, test) for image in data.images}
     assert len(shown) == 22
     (note,) = train.notes
-    held_out = "3 of 22 images are held out for it, a tenth of each class, but at least one"
-    assert note == f"there is no test part: {held_out}"
+    held_out = "3 of 22 images are held out for testing: a tenth of each class, and one of a class"
+    assert note == f"there is no test part, so {held_out} with 2 to 9 images"
 
 
 def test_the_held_out_images_depend_on_the_names_only(root: Path, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_test_part_of_another_size_is_rejected(tmp_path: Path) -> None:
     assert load(tmp_path, train=False, image_size=(9, 8)).image_shape == (3, 9, 8)
 
 
-def test_files_that_are_no_images_are_ignored(root: Path) -> None:
+def test_files_other_than_images_are_ignored(root: Path) -> None:
     expected = load(root)
     for name in ("red/.DS_Store", "red/._1.png", "red/Thumbs.db", "__MACOSX/red/1.png", ".x/1.png"):
         path = root / name
@@ -146,7 +146,7 @@ def test_links_are_followed_once(root: Path, tmp_path: Path) -> None:
         ([], "ROOT has no images in folders below it; put the images of each class into a folder "),
         (["1.png", "2.png"], "ROOT has 2 images, but no folder for each class; give its parent "),
         (["a/x.txt"], "ROOT has no images in folders below it; "),
-        (["test/a/1.png"], "ROOT has the folder test, but no folder train; add it, or move "),
+        (["test/a/1.png"], "ROOT has the folder test, but no folder train; add the folder "),
         (["a\x1b/1.png"], "the class name 'a\\x1b' in ROOT has unprintable characters; rename "),
         (["e\u0301/1.png", "é/1.png"], "ROOT has two folders of the name 'é'; rename one"),
     ],
@@ -156,14 +156,17 @@ def test_a_folder_without_classes_is_rejected(
 ) -> None:
     for name in names:
         path = tmp_path / name
-        write(path) if name.endswith("png") else path.parent.mkdir(exist_ok=True)
-        path.touch()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("png"):
+            write(path)
+        else:
+            path.touch()
     assert error_of(tmp_path).startswith(message)
 
 
 def test_one_class_is_mentioned_and_case_distinguishes_classes(tmp_path: Path) -> None:
     write(tmp_path / "only" / "1.png")
-    assert "there is one class, 'only'" in load(tmp_path).notes[0]
+    assert "there is only one class, 'only'" in load(tmp_path).notes[0]
     assert error_of(tmp_path, train=False).startswith("class 'only' has no test images")
     write(tmp_path / "Only" / "1.png")
     assert load(tmp_path).class_names == ("Only", "only")
@@ -284,27 +287,27 @@ def tiff_of_floats() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "size", "reason"),
     [
-        (b"", "it is empty"),
-        (b"not an image", "it is not a PNG, JPEG, BMP, GIF, WEBP, TIFF or PPM file"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "it is not a PNG, JPEG, "),
-        (png_of_size(60_000, 60_000), "it has more than 67,108,864 pixels"),
-        (png_of_size(12, 10), "it is damaged ("),
-        (png_of_size(9000, 9000), "it has more than 67,108,864 pixels"),
-        (tiff_of_floats(), "it holds numbers of 32 bits; save it with 8 or 16 bits per channel"),
+        (b"", None, "it is empty"),
+        (b"not an image", None, "it is not a PNG, JPEG, BMP, GIF, WEBP, TIFF or PPM file"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", None, "it is not a PNG, JPEG"),
+        (png_of_size(60_000, 60_000), None, "it has more than 67,108,864 pixels"),
+        (png_of_size(12, 10), None, "it is damaged ("),
+        (png_of_size(12, 10), (10, 12), "it is damaged ("),
+        (png_of_size(9000, 9000), None, "it has more than 67,108,864 pixels"),
+        (tiff_of_floats(), None, "it holds numbers of 32 bits; save it with 8 or 16 bits per ch"),
     ],
-    ids=["empty", "text", "EPS", "bomb", "no pixels", "large", "floats"],
+    ids=["empty", "text", "EPS", "bomb", "no pixels", "--image-size", "large", "floats"],
 )
-@pytest.mark.parametrize("size", [None, (10, 12)])
 def test_a_file_that_cannot_be_read_is_named(
-    root: Path, content: bytes, reason: str, size: tuple[int, int] | None
+    root: Path, content: bytes, size: tuple[int, int] | None, reason: str
 ) -> None:
     path = root / "red" / "0.png"
     path.write_bytes(content)
     error = error_of(root, image_size=size)
     assert error.startswith(f"cannot read ROOT/red/0.png: {reason}")
-    assert "; replace or delete unreadable images; if you have already trained on " in error
+    assert "; replace unreadable images by valid ones with the same file names, or " in error
 
 
 def test_unreadable_files_of_both_parts_are_listed_for_the_shell(root: Path) -> None:
@@ -312,9 +315,9 @@ def test_unreadable_files_of_both_parts_are_listed_for_the_shell(root: Path) -> 
         path.write_bytes(b"")
     (root / "red" / "a b.png").touch()
     assert error_of(root) == (
-        "cannot read 3 of 23 images, first ROOT/blue/0.png: it is empty; replace or delete "
-        "unreadable images; if you have already trained on this folder, replace them under their "
-        "names: deleting images changes which images are held out for testing; the unreadable "
+        "cannot read 3 of 23 images, first ROOT/blue/0.png: it is empty; replace "
+        "unreadable images by valid ones with the same file names, or delete them; deleting "
+        "images changes which images are held out for testing; the unreadable "
         "images are ROOT/blue/0.png ROOT/blue/1.png 'ROOT/red/a b.png'"
     )
     for number in range(30):

@@ -1,3 +1,5 @@
+"""Adversarial losses, auxiliary terms and the gradient penalty."""
+
 import copy
 import math
 

@@ -1,3 +1,5 @@
+"""The quality metrics."""
+
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Generators and discriminators."""
+
 import pytest
 import torch
 from torch import nn
@@ -167,7 +169,7 @@ def test_minibatch_stddev_is_computed_per_label_and_group() -> None:
 
 
 @pytest.mark.parametrize(("fades", "shares"), [(False, (1, 1, 1)), (True, (1, 0.25, 0))])
-def test_the_discriminator_sees_how_much_images_vary(
+def test_minibatch_stddev_raises_the_logits_of_varied_images(
     fades: bool, shares: tuple[float, ...]
 ) -> None:
     torch.manual_seed(0)

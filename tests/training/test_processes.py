@@ -1,4 +1,4 @@
-"""Training in two real processes gives the result of one."""
+"""Training in two processes gives the result of one process."""
 
 import json
 import os
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked_processes import ForkedProcess, wait_until
+from run_results import CPU
 
 from cgan_training.cli.train import main
 from cgan_training.data import Dataset
@@ -21,12 +23,10 @@ from cgan_training.hardware.processes import PeriodicMaximum, Processes
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_metrics, train
 
-Launch = Callable[..., "subprocess.Popen[str]"]
-CPU = torch.device("cpu")
 # The sums of two halves are rounded differently. The difference, 3e-8 after 60 steps, grows with
 # the number of steps, as it does between two machines.
 ROUNDING = 1e-4
-EACH_RANK = """
+SCRIPT_ALL_RANKS = """
 import json, sys
 from pathlib import Path
 import torch
@@ -58,7 +58,7 @@ exit_process(0)
 """
 
 
-PEER_DIES = """
+SCRIPT_LOST_PEER = """
 import os, sys, time
 from cgan_training.errors import LaunchError
 from cgan_training.hardware.processes import Processes, exit_process
@@ -74,7 +74,7 @@ except LaunchError as error:
     print(error)
 exit_process(0)
 """
-THREE = {
+ENVIRONMENT = {
     "WORLD_SIZE": "3",
     "RANK": "2",
     "LOCAL_RANK": "1",
@@ -83,34 +83,49 @@ THREE = {
 }
 
 
-@pytest.fixture
-def launch(tmp_path: Path) -> Launch:
-    """Start cgan-train, or a script, in two processes in the test's folder."""
+class Ranks:
+    """Two processes of one training, in a folder."""
 
-    def start(*arguments: object, script: str | None = None) -> "subprocess.Popen[str]":
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        torchrun = ["torch.distributed.run", "--nproc-per-node", 2, "--master-port", port]
-        train = ["-m", "cgan_training", "--dataset", "optdigits", "--threads", 1]
-        return subprocess.Popen(
-            [sys.executable, "-m", *map(str, (*torchrun, *([script] if script else train)))]
-            + [str(argument) for argument in arguments],
-            cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, folder: Path, *arguments: object, script: str | None = None) -> None:
+        options = [] if script else ["--dataset", "optdigits", "--threads", 1]
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        self.processes = [
+            ForkedProcess(
+                folder,
+                *options,
+                *arguments,
+                script=folder / script if script else None,
+                environment={"WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": rank} | address,
+            )
+            for rank in ("0", "1")
+        ]
 
-    return start
+    def finish(self) -> str:
+        """Wait until both have succeeded; return stdout."""
+        results = [process.finish() for process in self.processes]
+        assert [code for code, _, _ in results] == [0, 0], results
+        return "".join(stdout for _, stdout, _ in results)
 
 
-def finish(process: "subprocess.Popen[str]", code: int = 0) -> tuple[str, str]:
-    """Wait for the processes; return stdout and stderr."""
-    stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == code, stderr
-    return stdout, stderr
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def torchrun(folder: Path, *arguments: object) -> "subprocess.Popen[str]":
+    """Start cgan-train in two processes of torchrun."""
+    options = ["torch.distributed.run", "--nproc-per-node", 2, "--master-port", free_port()]
+    train = ["-m", "cgan_training", "--dataset", "optdigits", "--threads", 1]
+    return subprocess.Popen(
+        [sys.executable, "-m", *map(str, (*options, *train, *arguments))],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def errors(stderr: str) -> list[str]:
@@ -123,9 +138,9 @@ def curve(run_dir: Path) -> list[float]:
 
 
 def test_two_processes_train_like_one_and_write_the_files_once(
-    launch: Launch, small_toml: Path, run_dir: Path, tmp_path: Path
+    small_toml: Path, run_dir: Path, tmp_path: Path
 ) -> None:
-    stdout, _ = finish(launch("--recipe", small_toml, "--run-dir", "two"))
+    stdout = Ranks(tmp_path, "--recipe", small_toml, "--run-dir", "two").finish()
     assert stdout == "two/model.pt\n"
     assert curve(tmp_path / "two") == pytest.approx(curve(run_dir), rel=ROUNDING)
     assert {path.name for path in tmp_path.iterdir()} == {"small.toml", "two"}
@@ -133,10 +148,10 @@ def test_two_processes_train_like_one_and_write_the_files_once(
     assert len(list((tmp_path / "two" / "samples").iterdir())) == 2
 
 
-def test_all_ranks_agree(launch: Launch, small_toml: Path, tmp_path: Path) -> None:
+def test_all_ranks_agree(small_toml: Path, tmp_path: Path) -> None:
     small_toml.write_text(small_toml.read_text().replace("ema_decay = 0.0", "ema_decay = 0.9"))
-    (tmp_path / "each.py").write_text(EACH_RANK)
-    finish(launch(small_toml, script="each.py"))
+    (tmp_path / "script.py").write_text(SCRIPT_ALL_RANKS)
+    Ranks(tmp_path, small_toml, script="script.py").finish()
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     assert first["on_rank_zero"] == 0
@@ -146,26 +161,20 @@ def test_all_ranks_agree(launch: Launch, small_toml: Path, tmp_path: Path) -> No
 
 
 def test_the_number_of_processes_may_change_on_resume(
-    launch: Launch,
-    small_toml: Path,
-    small_recipe: Recipe,
-    digits: Dataset,
-    run_dir: Path,
-    tmp_path: Path,
+    small_toml: Path, small_recipe: Recipe, digits: Dataset, run_dir: Path, tmp_path: Path
 ) -> None:
-    finish(launch("--recipe", small_toml, "--run-dir", "run", "--minutes", 1e-6))
+    Ranks(tmp_path, "--recipe", small_toml, "--run-dir", "run", "--minutes", 1e-6).finish()
     options = RunOptions(resume=True, seconds_limit=1e-6)
     train(small_recipe, digits, tmp_path / "run", device=CPU, options=options)
-    finish(launch("--resume", "run"))
+    Ranks(tmp_path, "--resume", "run").finish()
     assert curve(tmp_path / "run") == pytest.approx(curve(run_dir), rel=ROUNDING)
 
 
-def test_an_error_of_all_ranks_is_reported_once(
-    launch: Launch, small_toml: Path, tmp_path: Path
-) -> None:
+def test_an_error_of_all_ranks_is_reported_once(small_toml: Path, tmp_path: Path) -> None:
     small_toml.write_text(small_toml.read_text().replace("batch_size = 100", "batch_size = 99"))
-    stdout, stderr = finish(launch("--recipe", small_toml, "--run-dir", "run"), code=1)
-    assert stdout == ""
+    process = torchrun(tmp_path, "--recipe", small_toml, "--run-dir", "run")
+    stdout, stderr = process.communicate(timeout=300)
+    assert (process.returncode, stdout) == (1, "")
     (error,) = errors(stderr)
     assert error.startswith(
         "error: recipe 'small': 2 processes cannot share batches of 99 evenly; "
@@ -173,13 +182,9 @@ def test_an_error_of_all_ranks_is_reported_once(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_signal_saves_the_run_and_ends_all_processes(
-    launch: Launch, small_toml: Path, tmp_path: Path
-) -> None:
-    process = launch("--recipe", small_toml, "--epochs", 1000, "--run-dir", "run")
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+def test_a_signal_saves_the_run_and_ends_all_processes(small_toml: Path, tmp_path: Path) -> None:
+    process = torchrun(tmp_path, "--recipe", small_toml, "--epochs", 1000, "--run-dir", "run")
+    wait_until((tmp_path / "run" / "checkpoint.pt").exists)
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode != 0
@@ -202,7 +207,7 @@ def test_a_single_process_initializes_nothing() -> None:
     one = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}
     assert Processes.from_environment(one) == Processes()
     assert Processes.from_environment({"WORLD_SIZE": "1"}) == Processes()
-    assert Processes.from_environment(THREE) == Processes(rank=2, size=3, local_rank=1)
+    assert Processes.from_environment(ENVIRONMENT) == Processes(rank=2, size=3, local_rank=1)
     with Processes().joined() as processes:
         assert not torch.distributed.is_initialized()
         network, numbers = torch.nn.Linear(1, 1), torch.ones(4)
@@ -215,8 +220,8 @@ def test_a_single_process_initializes_nothing() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        *(({name: None}, f"variable {name} is not set, but ") for name in THREE),
-        *(({name: ""}, f"variable {name} is empty, but ") for name in THREE),
+        *(({name: None}, f"variable {name} is not set, but ") for name in ENVIRONMENT),
+        *(({name: ""}, f"variable {name} is empty, but ") for name in ENVIRONMENT),
         ({"RANK": "x"}, "RANK must be a number from 0 to 2, got 'x'; "),
         ({"RANK": "3"}, "RANK must be a number from 0 to 2, got '3'; "),
         ({"RANK": "-1"}, "RANK must be a number from 0 to 2, got '-1'; "),
@@ -229,22 +234,21 @@ def test_a_single_process_initializes_nothing() -> None:
     ],
     ids=lambda each: ascii(each)[:40] if isinstance(each, dict) else "",
 )
-def test_a_wrong_environment_is_wrong_usage_except_for_help_and_version(
+def test_a_wrong_environment_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     changes: dict[str, str | None],
     message: str,
 ) -> None:
-    for name, value in (THREE | changes).items():
+    for name, value in (ENVIRONMENT | changes).items():
         if value is None:
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, value)
-    for arguments, code in ((["--help"], 0), (["--version"], 0), (["--dataset", "optdigits"], 2)):
-        monkeypatch.setattr(sys, "argv", ["cgan-train", *arguments])
-        with pytest.raises(SystemExit) as exiting:
-            main()
-        assert exiting.value.code == code
+    monkeypatch.setattr(sys, "argv", ["cgan-train", "--dataset", "optdigits"])
+    with pytest.raises(SystemExit) as exiting:
+        main()
+    assert exiting.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("error: the environment variable ")
     assert message in error
@@ -252,57 +256,56 @@ def test_a_wrong_environment_is_wrong_usage_except_for_help_and_version(
     assert len(error) < 400
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_work_in_a_wrong_environment(
+    monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    for name, value in (ENVIRONMENT | {"RANK": "x"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["cgan-train", option])
+    with pytest.raises(SystemExit) as exiting:
+        main()
+    assert exiting.value.code == 0
+
+
 @pytest.fixture
-def start_one(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Start one of two processes by hand."""
+def start_rank(tmp_path: Path) -> Iterator[Callable[..., ForkedProcess]]:
+    """Start one of two processes."""
     processes = []
 
-    def start(rank: int, port: int) -> "subprocess.Popen[str]":
+    def start(rank: int, port: int) -> ForkedProcess:
         values = {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        train = [sys.executable, "-m", "cgan_training", "--dataset", "optdigits"]
-        processes.append(
-            subprocess.Popen(
-                train,
-                cwd=tmp_path,
-                env=os.environ | values | address,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-        return processes[-1]
+        process = ForkedProcess(tmp_path, "--dataset", "optdigits", environment=values | address)
+        processes.append(process)
+        return process
 
     yield start
     for process in processes:
         process.kill()
-        process.communicate()
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("rank", "number"), [(0, signal.SIGINT), (1, signal.SIGTERM)])
 def test_waiting_for_other_processes_is_reported_and_ends_with_a_signal(
-    start_one: Callable[..., "subprocess.Popen[str]"], rank: int, number: signal.Signals
+    start_rank: Callable[..., ForkedProcess], rank: int, number: signal.Signals
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = start_one(rank, port)
-    assert process.stderr is not None
-    line = process.stderr.readline()
+    port = free_port()
+    process = start_rank(rank, port)
+    line = process.first_error_line()
     assert line.startswith(f"rank {rank} waits for all 2 processes at 127.0.0.1:{port}")
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
+    code, _, stderr = process.finish()
+    assert code == 128 + number
     assert len(errors(stderr)) == 1
     assert "Traceback" not in stderr
 
 
-def test_a_port_in_use_is_reported(start_one: Callable[..., "subprocess.Popen[str]"]) -> None:
+def test_a_port_in_use_is_reported(start_rank: Callable[..., ForkedProcess]) -> None:
     with socket.socket() as other:
         other.bind(("0.0.0.0", 0))
         other.listen()
-        process = start_one(0, other.getsockname()[1])
-        _, stderr = finish(process, code=1)
+        code, _, stderr = start_rank(0, other.getsockname()[1]).finish()
+    assert code == 1
     (error,) = stderr.splitlines()
     assert error.startswith("error: cannot connect to the other processes (")
     assert "address already in use" in error
@@ -319,7 +322,8 @@ def test_waiting_for_other_processes_has_a_limit(monkeypatch: pytest.MonkeyPatch
         pass
 
 
-def test_a_process_whose_peer_dies_ends_with_one_line(launch: Launch, tmp_path: Path) -> None:
-    (tmp_path / "dies.py").write_text(PEER_DIES)
-    stdout, _ = launch(script="dies.py").communicate(timeout=300)
+def test_a_process_whose_peer_dies_ends_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT_LOST_PEER)
+    stdout = Ranks(tmp_path, script="script.py").finish()
     assert stdout.startswith("the connection to another process broke (RuntimeError: ")
+    assert stdout.count("\n") == 1

@@ -1,3 +1,5 @@
+"""The suppression of rare pixels in the finished generator."""
+
 import copy
 import dataclasses
 from typing import cast
@@ -12,7 +14,7 @@ from cgan_training.engine.rare_pixels import FOREGROUND, suppress_rare_pixels
 from cgan_training.networks import Generator, build_generator, to_uint8
 from cgan_training.recipe import PerceptronGeneratorSettings, Recipe
 
-NEVER, RARE, RARER, OFTEN = 0, 5, 10, 15  # pixels of 4 x 4
+NEVER, RARE, SUPPRESSED, OFTEN = 0, 5, 10, 15  # numbers of pixels in images of 4 x 4
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def images() -> Tensor:
     """A thousand white images, in which four pixels are foreground only in some."""
     images = torch.full((1000, 1, 4, 4), 255, dtype=torch.uint8)
     pixels = images.view(1000, 16)
-    for pixel, count in ((NEVER, 0), (RARE, 20), (RARER, 49), (OFTEN, 200)):
+    for pixel, count in ((NEVER, 0), (RARE, 20), (SUPPRESSED, 49), (OFTEN, 200)):
         pixels[count:, pixel] = FOREGROUND - 1
     return images
 
@@ -40,9 +42,9 @@ def foreground_share(generator: Generator) -> Tensor:
 def test_rare_pixels_become_as_rare_as_in_the_training_images(images: Tensor) -> None:
     torch.manual_seed(0)
     generator = build_generator(PerceptronGeneratorSettings((32,)), 8, 3, (1, 4, 4)).eval()
-    with torch.no_grad():  # this pixel is rarer than in the training images already
-        head(generator).weight[RARER] = 0
-        head(generator).bias[RARER] = -3
+    with torch.no_grad():  # it uses this pixel less often than the training images do
+        head(generator).weight[SUPPRESSED] = 0
+        head(generator).bias[SUPPRESSED] = -3
     before, weights = foreground_share(generator), copy.deepcopy(generator.state_dict())
     suppress_rare_pixels(generator, images, 0.05, seed=1)
     after = foreground_share(generator)

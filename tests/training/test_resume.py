@@ -1,4 +1,4 @@
-"""A damaged or foreign state is rejected, and the model says how its weights came about."""
+"""A damaged or foreign state is rejected, and model.pt records how it was trained."""
 
 import dataclasses
 import json
@@ -103,28 +103,31 @@ def test_a_run_of_20000_epochs_is_resumed(
     assert len(read_metrics(run_copy)) == 20_000
 
 
-RECIPE, PARTS = "has a different recipe (", "does not fit its recipe ("
+RECIPE_ERROR, STATE_ERROR = "has a different recipe (", "does not fit its recipe ("
 
 
 @pytest.mark.parametrize(
     ("message", "change"),
     [
-        (RECIPE, lambda it: it.pop("recipe")),
-        (RECIPE, lambda it: it.update(recipe=torch.zeros(2))),
-        (RECIPE, lambda it: it.update(recipe={1: 2, "a": 3, (1, 2): 4})),
-        (RECIPE, lambda it: it["recipe"].update(seed=torch.tensor([0, 0]))),
-        (RECIPE, lambda it: it["recipe"].update(more=1)),
-        (RECIPE, lambda it: it["recipe"].update(seed=False)),
-        (RECIPE, lambda it: it["recipe"]["generator"].update(hidden=[32])),
-        (RECIPE, lambda it: it["recipe"]["generator"].update(hidden=torch.tensor([32, 48]))),
-        (PARTS, lambda it: it.pop("metrics")),
-        (PARTS, lambda it: it.update(metrics=5)),
-        *((PARTS, replace_metrics(text)) for text in ("[]", "5", "[" * 10**5, '{"epoch": 1}')),
-        *((PARTS, set_loss(value)) for value in ("x", None, float("nan"))),
-        (PARTS, lambda it: it.update(started_from=5)),
-        (PARTS, lambda it: it.pop("trainer")),
-        (PARTS, lambda it: it.update(trainer=[1])),
-        (PARTS, lambda it: it["trainer"].update(epoch="x" * 10**6)),
+        (RECIPE_ERROR, lambda it: it.pop("recipe")),
+        (RECIPE_ERROR, lambda it: it.update(recipe=torch.zeros(2))),
+        (RECIPE_ERROR, lambda it: it.update(recipe={1: 2, "a": 3, (1, 2): 4})),
+        (RECIPE_ERROR, lambda it: it["recipe"].update(seed=torch.tensor([0, 0]))),
+        (RECIPE_ERROR, lambda it: it["recipe"].update(more=1)),
+        (RECIPE_ERROR, lambda it: it["recipe"].update(seed=False)),
+        (RECIPE_ERROR, lambda it: it["recipe"]["generator"].update(hidden=[32])),
+        (RECIPE_ERROR, lambda it: it["recipe"]["generator"].update(hidden=torch.tensor([32, 48]))),
+        (STATE_ERROR, lambda it: it.pop("metrics")),
+        (STATE_ERROR, lambda it: it.update(metrics=5)),
+        *(
+            (STATE_ERROR, replace_metrics(text))
+            for text in ("[]", "5", "[" * 10**5, '{"epoch": 1}')
+        ),
+        *((STATE_ERROR, set_loss(value)) for value in ("x", None, float("nan"))),
+        (STATE_ERROR, lambda it: it.update(started_from=5)),
+        (STATE_ERROR, lambda it: it.pop("trainer")),
+        (STATE_ERROR, lambda it: it.update(trainer=[1])),
+        (STATE_ERROR, lambda it: it["trainer"].update(epoch="x" * 10**6)),
     ],
 )
 def test_a_checkpoint_with_inconsistent_content_is_rejected(
@@ -169,7 +172,7 @@ def test_a_config_that_is_a_pipe_is_rejected(tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
-def test_the_model_says_how_its_weights_came_about(
+def test_the_model_records_how_it_was_trained(
     small_recipe: Recipe, digits: Dataset, tmp_path: Path
 ) -> None:
     options = RunOptions(
@@ -188,7 +191,7 @@ def test_the_model_says_how_its_weights_came_about(
     assert config["recipe_path"] == "/recipes/small.toml"
 
 
-def test_the_model_says_whether_a_time_limit_or_another_machine_changed_the_run(
+def test_the_model_records_a_time_limit_and_a_resumed_run(
     small_recipe: Recipe, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def facts(name: str, **options: Any) -> dict[str, Any]:
@@ -206,7 +209,7 @@ def test_the_model_says_whether_a_time_limit_or_another_machine_changed_the_run(
     assert "resumed" not in facts("whole", resume=True)
     threads = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
-    assert facts("whole", resume=True)["resumed"] is True  # the last calibration was another's
+    assert facts("whole", resume=True)["resumed"] is True  # by another number of threads
     monkeypatch.undo()
     assert facts("limited", resume=True)["resumed"] is True
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from run_results import CPU
 
 from cgan_runtime.errors import OutputError
 from cgan_training.data import Dataset
@@ -16,7 +17,6 @@ from cgan_training.run import RunOptions, train
 from cgan_training.run.checkpoint import CHECKPOINT_NAME, NEXT_CHECKPOINT_NAME
 from cgan_training.run.directory import open_run_dir
 
-CPU = torch.device("cpu")
 PART = f".{'0123456789abcdef'}.part"
 
 

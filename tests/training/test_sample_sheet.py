@@ -1,3 +1,5 @@
+"""Sample sheets and animations."""
+
 from io import BytesIO
 from pathlib import Path
 

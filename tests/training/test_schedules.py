@@ -1,3 +1,5 @@
+"""Schedules of the learning rate and of the EMA."""
+
 from functools import partial
 
 import pytest
@@ -13,14 +15,14 @@ def test_progress_counts_steps_or_time_if_that_is_more() -> None:
     assert progress(1, 18, time_share=0.75) == 0.9
 
 
-def test_progress_falls_back_at_each_restart() -> None:
+def test_progress_decreases_at_each_restart() -> None:
     progress = partial(run_progress, steps_per_epoch=10, epochs=6, restarts=(2, 5))
     assert progress(1, 19) == 0.95
     assert progress(2, 20) == 2 / 5
     assert progress(5, 50) == 5 / 6
 
 
-def test_the_learning_rate_is_constant_and_then_falls() -> None:
+def test_the_learning_rate_is_constant_and_then_decays() -> None:
     rates = [learning_rate(0.1, 0.5, progress) for progress in (0, 0.5, 0.75, 1)]
     assert rates == pytest.approx([0.1, 0.1, 0.05, 0])
     assert learning_rate(0.1, 0.0, 1.0) == 0.1

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from run_results import CPU
 
 from cgan_training.data import Dataset
 from cgan_training.engine import Trainer
@@ -18,7 +19,6 @@ from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, train
 from cgan_training.run.checkpoint import CHECKPOINT_NAME, load_checkpoint
 
-CPU = torch.device("cpu")
 VALID = {
     "recipe": {"name": "small", "seed": 0},
     "dataset": "optdigits",
@@ -150,21 +150,3 @@ def test_an_endless_record_is_rejected() -> None:
     endless["started_from"] = endless
     with pytest.raises(ValueError, match="started_from records are nested more than 100 deep"):
         check_provenance(endless)
-
-
-def test_the_model_card_shows_the_commands_of_all_runs(
-    call: Callable[..., Any], tmp_path: Path, small_toml: Path, next_run: Path
-) -> None:
-    options = ["--recipe", small_toml, "--dataset", "optdigits", "--start-from", next_run]
-    for words in (
-        ["cgan-train", *options, "--run-dir", "third"],
-        ["cgan-export", "third", "third.onnx", "--card"],
-    ):
-        done = call(*words)
-        assert done.returncode == 0, done.stderr
-    text = (tmp_path / "third.md").read_text()
-    first, _, third = (line for line in text.splitlines() if line.startswith("    cgan-train"))
-    assert first.startswith("    cgan-train --recipe recipe-1.json --dataset optdigits --epochs 2 ")
-    assert first.endswith(" --run-dir runs/step-1")
-    assert third.startswith("    cgan-train --start-from runs/step-2 --recipe recipe-3.json ")
-    assert "| started from | small, 2 epochs of optdigits, " in text

@@ -1,3 +1,5 @@
+"""TensorBoard files of a run."""
+
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from run_results import CPU
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan_training.data import Dataset
@@ -14,8 +17,6 @@ from cgan_training.errors import MissingExtraError
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_metrics, train
 from cgan_training.run.tensorboard import add_epoch, open_tensorboard
-
-CPU = torch.device("cpu")
 
 
 def test_a_resumed_run_shows_the_metrics_and_sheet_of_each_epoch_once(

@@ -4,14 +4,20 @@ import pytest
 import torch
 
 from cgan_training.cli import common
-from cgan_training.cli.common import limit_threads
+from cgan_training.cli.common import LIBRARY_THREADS, limit_threads
 
 
-@pytest.mark.parametrize(("started", "threads"), [(0, 1), (2, 1), (6, 2), (100, 4)])
+@pytest.mark.parametrize(
+    ("startable", "threads"), [(1, 1), (1 + LIBRARY_THREADS, 1), (2 + LIBRARY_THREADS, 2)]
+)
 def test_torch_gets_no_more_threads_than_can_start(
-    monkeypatch: pytest.MonkeyPatch, started: int, threads: int
+    monkeypatch: pytest.MonkeyPatch, startable: int, threads: int
 ) -> None:
-    monkeypatch.setattr(common, "startable_threads", lambda wanted: min(wanted, started // 2 + 1))
+    def startable_threads(wanted: int) -> int:
+        assert wanted == 4 + LIBRARY_THREADS
+        return startable
+
+    monkeypatch.setattr(common, "startable_threads", startable_threads)
     before = torch.get_num_threads()
     try:
         limit_threads(4)

@@ -1,3 +1,5 @@
+"""Training steps, and the state that a checkpoint holds."""
+
 import copy
 import math
 from collections.abc import Callable
@@ -6,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from run_results import CPU
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
@@ -25,7 +28,6 @@ from cgan_training.recipe import (
     load_recipe,
 )
 
-CPU = torch.device("cpu")
 Make = Callable[..., Trainer]
 
 
@@ -41,7 +43,7 @@ def trainer(make: Make) -> Trainer:
 
 
 @pytest.fixture
-def make_full(digits: Dataset) -> Make:
+def make_edge(digits: Dataset) -> Make:
     """Make a trainer of edge, which uses every feature of training, with tiny networks."""
     recipe = replace(
         load_recipe("edge"),
@@ -156,7 +158,7 @@ def test_only_small_datasets_are_augmented(make: Make, digits: Dataset) -> None:
     assert len(losses) == 2
 
 
-def test_the_finished_generator_has_the_averaged_weights(make: Make) -> None:
+def test_the_finished_generator_has_the_ema_weights(make: Make) -> None:
     plain, averaging = make(), make(ema_decay=0.9)
     average: list[Tensor] = []
 
@@ -200,8 +202,8 @@ def test_bf16_trains_almost_like_fp32(make: Make) -> None:
     assert all(weight.dtype == torch.float32 for weight in weights(rounded))
 
 
-def test_a_restored_state_continues_bit_for_bit(make_full: Make) -> None:
-    first, second = make_full(), make_full()
+def test_a_restored_state_continues_bit_for_bit(make_edge: Make) -> None:
+    first, second = make_edge(), make_edge()
     first.train_epoch(steps(7))
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     assert first.train_epoch().loss_generator == second.train_epoch().loss_generator
@@ -210,16 +212,16 @@ def test_a_restored_state_continues_bit_for_bit(make_full: Make) -> None:
 
 
 @pytest.fixture
-def capturing(make_full: Make, monkeypatch: pytest.MonkeyPatch) -> Trainer:
-    """A trainer whose steps read tensors, as on a GPU, but run directly."""
+def capturing(make_edge: Make, monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    """A trainer in the mode for CUDA graphs, whose steps are not captured."""
     monkeypatch.setattr(trainer_module, "CudaGraphStep", lambda step, _rng: step)
     with monkeypatch.context() as patch:
         patch.setattr(trainer_module, "can_capture", lambda _device, _processes: True)
-        return make_full()
+        return make_edge()
 
 
-def test_a_capturable_step_trains_the_same_weights(capturing: Trainer, make_full: Make) -> None:
-    first, second = capturing, make_full()
+def test_a_capturable_step_trains_the_same_weights(capturing: Trainer, make_edge: Make) -> None:
+    first, second = capturing, make_edge()
     rate, progress = first.state.optimizer_g.param_groups[0]["lr"], first.progress_input
     before = torch.cat([each.detach().flatten() for each in weights(first)])
     for trainer in (first, second):
@@ -233,8 +235,8 @@ def test_a_capturable_step_trains_the_same_weights(capturing: Trainer, make_full
     assert (after - other).abs().mean() < 0.01 * (after - before).abs().mean()
 
 
-def test_a_state_moves_between_a_gpu_and_a_cpu(capturing: Trainer, make_full: Make) -> None:
-    plain, gpu, back = make_full(), capturing, make_full()
+def test_a_state_moves_between_a_gpu_and_a_cpu(capturing: Trainer, make_edge: Make) -> None:
+    plain, gpu, back = make_edge(), capturing, make_edge()
     plain.train_epoch(steps(7))
     old_graphs, group = gpu.graph_step, gpu.state.optimizer_d.param_groups[0]
     rate = group["lr"]
@@ -252,10 +254,10 @@ def test_a_state_moves_between_a_gpu_and_a_cpu(capturing: Trainer, make_full: Ma
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_the_r1_penalty_changes_the_weights_but_not_the_reported_loss(make_full: Make) -> None:
+def test_the_r1_penalty_changes_the_weights_but_not_the_reported_loss(make_edge: Make) -> None:
     losses, sizes = [], []
     for loss in (LogisticLossSettings(), LogisticLossSettings(r1_weight=1e3, r1_interval=1)):
-        trainer = make_full(loss=loss)
+        trainer = make_edge(loss=loss)
         losses.append(trainer.train_epoch(steps(1)).loss_discriminator)
         trainer.train_epoch(steps(12))
         sizes.append(next(trainer.state.discriminator.parameters()).abs().mean().item())
@@ -264,13 +266,13 @@ def test_the_r1_penalty_changes_the_weights_but_not_the_reported_loss(make_full:
 
 
 @pytest.mark.parametrize("key", ["classification_weight", "noise_reconstruction_weight"])
-def test_auxiliary_terms_improve_their_prediction(make_full: Make, key: str) -> None:
+def test_auxiliary_terms_improve_their_prediction(make_edge: Make, key: str) -> None:
     losses = []
     noise = torch.randn(500, 10, generator=torch.Generator().manual_seed(1))
     inputs = GeneratorInputs(noise, torch.arange(500) % 10)
     for weight in (1e-6, 30.0):
         loss = LogisticLossSettings(**dict[str, Any]({key: weight}))
-        trainer = make_full(epochs=9, loss=loss)
+        trainer = make_edge(epochs=9, loss=loss)
         for _ in range(3):
             trainer.train_epoch()
         (term,) = trainer.state.discriminator.terms
@@ -282,7 +284,7 @@ def test_auxiliary_terms_improve_their_prediction(make_full: Make, key: str) -> 
     assert losses[1] < 0.85 * losses[0]
 
 
-def test_the_learning_rate_falls_to_zero(make: Make) -> None:
+def test_the_learning_rate_decays_to_zero(make: Make) -> None:
     trainer = make(lr_decay=0.5)
     rates: list[float] = []
 

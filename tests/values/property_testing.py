@@ -1,8 +1,6 @@
 """Settings and strategies of the tests that try values of every kind for options and arguments."""
 
 import os
-import subprocess
-from collections.abc import Callable
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -10,7 +8,6 @@ from hypothesis import strategies as st
 FACTOR = int(os.environ.get("CGAN_EXAMPLES", "1"))
 # Characters that a shell can pass in one word of a command line.
 WORD_CHARACTERS = st.characters(exclude_characters="\0/", exclude_categories=["Cs"])
-Call = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 def examples(count: int) -> settings:

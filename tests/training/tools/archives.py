@@ -1,4 +1,4 @@
-"""Archives of torch.save(), for the tests of their checks."""
+"""Archives that torch.save() wrote, and changes of them."""
 
 import io
 import zipfile

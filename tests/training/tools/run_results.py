@@ -1,4 +1,4 @@
-"""How runs are continued in tests, and what two runs are compared by."""
+"""Helpers of tests that resume runs and compare two run directories."""
 
 from pathlib import Path
 

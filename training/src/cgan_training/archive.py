@@ -29,14 +29,14 @@ from cgan_training.input_files import read_bounded
 MAX_BYTES = 2**32  # size of a file
 MAX_ENTRIES = 10_000
 MAX_PICKLE_BYTES = 2**24
-MAX_OPCODES = 800_000  # largest number in a pickle; a plain value takes one or two
+MAX_OPCODES = 800_000  # largest number of opcodes in a pickle; a plain value takes one or two
 MAX_VALUES = 200_000  # a value that is referenced several times counts each time
 MAX_CHARACTERS = 2**24  # total length of all strings; also counted for each reference
 MAX_DEPTH = 40  # largest number of nested containers
 # Attackers can choose tuples and large integers with equal hashes. As the keys of a dict they need
 # quadratic time: 20 s for this number of them.
-MAX_HASHES = 20_000
-HASH_OPCODES = {"LONG1", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
+MAX_COLLIDING_KEYS = 20_000
+KEY_OPCODES = {"LONG1", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
 
 PUT_OPCODES, GET_OPCODES = {"BINPUT", "LONG_BINPUT"}, {"BINGET", "LONG_BINGET"}
 OPCODES = {
@@ -197,11 +197,11 @@ def _check_pickle(content: bytes, entries: dict[str, memoryview]) -> None:
         raise ArchiveError("its pickle is too long")
     memo: dict[Any, Any] = {}
     arguments: list[Any] = []  # the arguments of all opcodes since the last MARK
-    hashes = 0
+    possible_keys = 0
     last = ""  # the previous opcode, not counting those that only store in the memo
     for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-        hashes += opcode.name in HASH_OPCODES
-        if number > MAX_OPCODES or hashes > MAX_HASHES:
+        possible_keys += opcode.name in KEY_OPCODES
+        if number > MAX_OPCODES or possible_keys > MAX_COLLIDING_KEYS:
             raise ArchiveError("its pickle is too long")
         _check_opcode(opcode.name, argument)
         if opcode.name in PUT_OPCODES:

@@ -1,4 +1,4 @@
-"""Read input files up to a size limit. Pipes and devices can be endless, sparse files huge."""
+"""Read input files up to a size limit. Pipes can be endless, and sparse files can be huge."""
 
 import errno
 import os

@@ -25,8 +25,8 @@ from cgan_training.recipe import TABLES, CustomGeneratorSettings, GeneratorSetti
 
 FORMAT, FORMAT_VERSION = "cgan-model", 3
 REMEDY = "give a model.pt or its run directory"
-# Optional strings in Model.training. dataset_path is the name of a built-in dataset or an absolute
-# path.
+# Optional strings in Model.training. dataset_path is an absolute path, or the name of a built-in
+# dataset or of a user's function.
 TRAINING_STRINGS = ("dataset_path", "data_dir", "dataset_sha256", "recipe_path")
 
 

@@ -28,8 +28,8 @@ def check_provenance(record: Any) -> dict[str, Any]:
     """
     run = record
     for _ in range(MAX_CHAIN_LENGTH):
-        _require_types(run, FIELD_TYPES)
-        _require_types(run["recipe"], RECIPE_FIELD_TYPES)
+        _require_types(run, FIELD_TYPES, "started_from")
+        _require_types(run["recipe"], RECIPE_FIELD_TYPES, "started_from.recipe")
         if "started_from" not in run:
             break
         run = run["started_from"]
@@ -40,6 +40,7 @@ def check_provenance(record: Any) -> dict[str, Any]:
     return dict(record)
 
 
-def _require_types(record: Any, types: dict[str, type]) -> None:
+def _require_types(record: Any, types: dict[str, type], name: str) -> None:
     if not isinstance(record, dict) or {key: type(record.get(key)) for key in types} != types:
-        raise TypeError(f"started_from must have the keys {', '.join(types)}")
+        keys = ", ".join(f"{key} ({expected.__name__})" for key, expected in types.items())
+        raise TypeError(f"{name} must have the keys {keys}")

@@ -46,7 +46,7 @@ def place_of(error: BaseException) -> str:
 
 
 def explain_file_name(name: str) -> str | None:
-    """Return advice for a name such as "folder/my_module.py:Name"; None without the suffix .py."""
+    """Return advice for a name such as "folder/my_module.py:Name"; None if its file is not .py."""
     file, _, attribute = name.partition(":")
     path = PurePath(file)
     if path.suffix != ".py":

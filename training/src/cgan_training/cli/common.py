@@ -17,7 +17,7 @@ MIN_MEGABYTES = 1280  # address space that Python, PyTorch and its libraries nee
 
 
 def prepare_for_torch() -> None:
-    """Set an environment variable that PyTorch reads at import, and check the memory limit.
+    """Set a variable that GNU OpenMP reads when PyTorch loads it, and check the memory limit.
 
     GNU OpenMP's threads spin while they wait for each other. Beside another busy process this makes
     training ten times slower, so the variable lets them sleep sooner. That costs nothing on an idle

@@ -22,7 +22,7 @@ def is_given(name: str) -> bool:
 
 
 def check_combinations(values: dict[str, Any]) -> None:
-    """Raise click.UsageError if options contradict each other. `values` maps names to values."""
+    """Raise click.UsageError if options, a mapping of names to values, contradict each other."""
     resumed: Path | None = values["resume"]
     if resumed is not None:
         _check_resume(resumed, values)
@@ -71,8 +71,8 @@ def settings_without_effect(
     late = [f"{epoch:,}" for epoch in recipe.lr_restarts if epoch >= epochs]
     if late:
         yield (
-            f"the learning-rate schedule does not restart at epoch {', '.join(late)}, {run}; train "
-            "longer, or change lr_restarts"
+            f"lr_restarts has no effect at epoch {', '.join(late)}, {run}; "
+            "train longer, or change it"
         )
     if "loss.r1_interval" in overrides and not recipe.loss.r1_weight:
         yield "loss.r1_interval has no effect, because loss.r1_weight is 0; set both"

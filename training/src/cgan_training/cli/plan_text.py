@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from cgan_training.run.plan import Plan
 
 WIDTH = 80  # columns of the terminal
-LONG_MINUTES = 60  # --minutes is suggested for a longer training
+LONG_MINUTES = 60  # --minutes is suggested for longer runs
 MAX_CLASS_NAMES = 12  # largest number of class names that are listed
 
 
-def format_plan(recipe: "Recipe", data: "Dataset", figures: "Fingerprint", plan: "Plan") -> str:
+def format_plan(recipe: "Recipe", data: "Dataset", statistics: "Fingerprint", plan: "Plan") -> str:
     """Return the text about the dataset, the recipe and the plan, in lines of at most WIDTH."""
     changes = plan.changes or ("none",)
     return "\n".join(
         [
-            *_section("Dataset", _dataset_rows(data, figures)),
+            *_section("Dataset", _dataset_rows(data, statistics)),
             *_section(f"Recipe {recipe.name}", _recipe_rows(recipe.to_dict())),
             *_section("Plan", _plan_rows(plan)),
             "Adjustments for this dataset",
@@ -31,26 +31,27 @@ def format_plan(recipe: "Recipe", data: "Dataset", figures: "Fingerprint", plan:
     )
 
 
-def _dataset_rows(data: "Dataset", figures: "Fingerprint") -> dict[str, str]:
-    channels, height, width = figures.image_shape
-    counts, names = figures.class_counts, data.class_names
+def _dataset_rows(data: "Dataset", statistics: "Fingerprint") -> dict[str, str]:
+    channels, height, width = statistics.image_shape
+    counts, names = statistics.class_counts, data.class_names
     smallest, largest = min(counts), max(counts)
     ellipsis = ", ..." if len(names) > MAX_CLASS_NAMES else ""
     return {
         "source": data.source,
-        "images": f"{figures.images:,} of {height} x {width} pixels (height x width), "
+        "images": f"{statistics.images:,} of {height} x {width} pixels (height x width), "
         f"{'gray' if channels == 1 else 'RGB'}",
         "classes": f"{len(names):,}: {', '.join(names[:MAX_CLASS_NAMES])}{ellipsis}",
         "images per class": f"{smallest:,} each"
         if smallest == largest
         else f"smallest {smallest:,} ({names[counts.index(smallest)]}), median "
-        f"{figures.median_count:,}, largest {largest:,} ({names[counts.index(largest)]})",
-        "imbalance": f"{figures.imbalance:,.1f} (largest class / smallest class)",
-        "mean pixel value": f"{figures.mean_pixel_value:.1f} of 255",
-        "duplicates": f"{figures.duplicate_share:.1%} of the images equal an earlier image",
-        "texture": f"{figures.lost_detail:.2%} of the variance is detail that a perceptron loses",
-        "high frequencies": f"{figures.high_frequency:.2%} of the spectral power is above half the "
-        "Nyquist frequency",
+        f"{statistics.median_count:,}, largest {largest:,} ({names[counts.index(largest)]})",
+        "imbalance": f"{statistics.imbalance:,.1f} (largest class / smallest class)",
+        "mean pixel value": f"{statistics.mean_pixel_value:.1f} of 255",
+        "duplicates": f"{statistics.duplicate_share:.1%} of the images equal an earlier image",
+        "texture": f"{statistics.lost_detail:.2%} of the variance is detail that a perceptron "
+        "loses",
+        "high frequencies": f"{statistics.high_frequency:.2%} of the spectral power is above half "
+        "the Nyquist frequency",
     }
 
 

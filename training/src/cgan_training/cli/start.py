@@ -39,7 +39,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Arguments:
-    """The values of the options of the same names, and their origin."""
+    """The values of the options, and which of them come from a config.json."""
 
     recipe: str
     overrides: dict[str, Any]
@@ -64,7 +64,7 @@ class Arguments:
     threads: int | None
     quiet: bool
     from_config: frozenset[str] = frozenset()  # options whose values come from a config.json
-    saved_recipe_path: str | None = None  # recipe_path of the config.json if its recipe is used
+    saved_recipe_path: str | None = None  # recipe_path in config.json, if its recipe is used
 
 
 @contextmanager
@@ -117,12 +117,12 @@ def start(arguments: Arguments, processes: Processes) -> None:
 
 
 def complete_arguments(arguments: Arguments, processes: Processes) -> Arguments:
-    """Take options that the user did not give from the config.json of another run, if any."""
+    """Use values of the run of --resume or --start-from for options that the user did not give."""
     saved = processes.on_rank_zero(partial(saved_values, arguments))
     saved_path = saved.pop("recipe_path", "")
     values = {name: value for name, value in saved.items() if not is_given(name)}
-    is_saved = values.get("recipe", arguments.recipe) == saved.get("recipe")
-    path = saved_path if is_saved else None
+    uses_saved_recipe = values.get("recipe", arguments.recipe) == saved.get("recipe")
+    path = saved_path if uses_saved_recipe else None
     return replace(arguments, **values, from_config=frozenset(values), saved_recipe_path=path)
 
 
@@ -193,10 +193,10 @@ def changed_recipe(name: str, arguments: Arguments) -> "Recipe":
 
 
 def requested_recipe(arguments: Arguments) -> "Recipe | None":
-    """Return the recipe of --recipe; None for AUTO, which is resolved after the data is loaded.
+    """Return the recipe of --recipe; None for AUTO, which needs the loaded dataset.
 
     Raises:
-        RecipeError: a change is invalid for the recipe, or with AUTO for all AUTO_RECIPES.
+        RecipeError: a change is invalid for the recipe, or with AUTO for each of AUTO_RECIPES.
     """
     if arguments.recipe != AUTO:
         return changed_recipe(arguments.recipe, arguments)

@@ -105,14 +105,14 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 )
 @run_dir_option(
     "--resume",
-    "Continue the run in this directory. Its recipe, dataset, device, threads, --keep-every, "
-    "--eval-every and --tensorboard are kept unless given.",
+    "Continue the run in this directory, with its recipe and images. Its device, threads, "
+    "--keep-every, --eval-every and --tensorboard are kept unless given.",
 )
 @run_dir_option(
     "--start-from",
     "Initialize the networks from the run in this directory instead of randomly, to train them on "
-    "other images of the same size, or with another recipe. The default of --recipe is then the "
-    "recipe of that run.",
+    "other images of the same size and number of classes, or with a recipe that has the same "
+    "networks. The default of --recipe is then the recipe of that run.",
 )
 @option("--list-recipes", "List the built-in recipes and exit.", is_flag=True)
 @option(
@@ -158,8 +158,8 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @options.integer("--seed", 0, options.MAX_INT64, "Random seed.  [default: the recipe's]")
 @option(
     "--minutes",
-    "End the run after this many minutes of training, counted from this start or --resume. The "
-    "learning-rate schedule ends at this time too, and model.pt is complete.",
+    "End the run after this many minutes of training; minutes before --resume do not count. The "
+    "schedules end at this time too, and model.pt is complete.",
     type=float,
     callback=check_minutes,
 )

@@ -28,7 +28,7 @@ class Dataset:
             label is out of range.
     """
 
-    name: str  # as given to --dataset; for a path, its last part
+    name: str  # of a built-in dataset or of a user's function; for a path, its last part
     source: str  # where the images came from, for messages
     images: "Tensor"  # uint8 [n, channels, height, width]; channels 1 (gray) or 3 (RGB)
     labels: "Tensor"  # int64 [n], 0 <= label < classes

@@ -22,7 +22,7 @@ HASH_BYTES = 16
 class Fingerprint:
     """Statistics of a dataset."""
 
-    images: int
+    images: int  # number of images
     image_shape: ImageShape
     class_counts: tuple[int, ...]  # images per class, by label
     mean_pixel_value: float  # 0..255; the mean luma if the images are RGB
@@ -72,10 +72,10 @@ def _distinct_images(dataset: Dataset) -> int:
 def lost_detail(images: Tensor) -> float:
     """Return the share of the images' variance that edge's perceptron cannot generate, 0..1.
 
-    Its last layer maps 256 numbers linearly to the pixels before tanh. The detail that it loses is
-    therefore estimated on a random half of the images: what remains without the first 256 principal
-    components of the other half. Only gray pixels count, because errors at black and white pixels
-    disappear in tanh.
+    Its last layer maps 256 numbers linearly to the pixels before tanh. The lost detail is therefore
+    estimated as the residual of a random half of the images after their projection onto the first
+    256 principal components of the other half. Only gray pixels count, because errors at black and
+    white pixels disappear in tanh.
 
     Args:
         images: uint8 [n, channels, height, width].

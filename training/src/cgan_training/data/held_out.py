@@ -21,8 +21,8 @@ def choose_test_names(names: Sequence[str]) -> set[str]:
 def held_out_note(held: int, total: int) -> str:
     """Return the note that some images are held out for testing."""
     return (
-        f"there is no test part: {held:,} of {total:,} images are held out for it, a tenth of "
-        "each class, but at least one"
+        f"there is no test part, so {held:,} of {total:,} images are held out for testing: a tenth "
+        "of each class, and one of a class with 2 to 9 images"
     )
 
 

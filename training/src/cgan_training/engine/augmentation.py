@@ -1,8 +1,8 @@
 """Differentiable augmentation, which keeps a discriminator from memorizing a small dataset.
 
 Real and generated images are transformed in the same way before the discriminator sees them. The
-transformation does not reveal whether an image is generated, so the generator learns to generate
-untransformed images (Karras et al. 2020a, sec. 2; Zhao et al. 2020).
+transformation does not reveal whether an image is generated, so the generator is trained to
+generate untransformed images (Karras et al. 2020a, sec. 2; Zhao et al. 2020).
 """
 
 import torch
@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 SMALL_DATASET = 10_000  # only datasets of fewer images are augmented
-# Maximum change of each entry of the 2 x 3 transformation matrix: 10 % of a side, a rotation of
-# about 6 degrees, or a shift of 10 % of half a side, which is 1.4 of 28 pixels.
+# Maximum change of each entry of the 2 x 3 transformation matrix: a stretch by 10 %, a rotation
+# by about 6 degrees, or a shift by 5 % of a side, which is 1.4 of 28 pixels.
 MAX_CHANGE = 0.1
 
 

@@ -1,4 +1,4 @@
-"""Calibration of batch norm statistics for averaged weights."""
+"""Calibration of batch norm statistics for the EMA of the weights."""
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,8 @@ def has_batch_norm(network: nn.Module) -> bool:
 def calibrate_batch_norm(generator: Generator, seed: int) -> None:
     """Measure the mean and variance of every batch norm layer, and switch to eval mode.
 
-    The running statistics belong to the weights of training, not to averaged weights (Izmailov et
-    al. 2018, sec. 3.2), so they are measured on images generated with random noise and labels.
+    The running statistics belong to the weights of training, not to their average (Izmailov et al.
+    2018, sec. 3.2), so they are measured on images generated with random noise and labels.
     Networks without batch norm only change to eval mode.
     """
     norms = [module for module in generator.modules() if isinstance(module, NORMS)]

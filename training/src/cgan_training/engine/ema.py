@@ -6,9 +6,9 @@ from cgan_training.networks import Generator
 
 
 def update_ema(averaged: AveragedModel, generator: Generator, decay: float, step: int) -> None:
-    """Move the average toward the generator's weights after step number `step`, counted from 1.
+    """Update the EMA of the generator's weights after step number `step`, counted from 1.
 
-    AveragedModel.update_parameters() would do the same, but it synchronizes with the device.
+    AveragedModel.update_parameters() computes this too, but synchronizes with the device.
     """
     decay = warm_up_decay(decay, step) if step > 1 else 0.0  # the first update copies the weights
     weights, current = list(averaged.parameters()), list(generator.parameters())

@@ -20,18 +20,18 @@ SAMPLE_BATCH = 1000  # largest number of images of a sheet that are generated to
 def finish_generator(state: TrainingState, recipe: Recipe, images: Tensor) -> Generator:
     """Return a copy of the generator as model.pt holds it, in eval mode.
 
-    It has the averaged weights and calibrated batch norm statistics, and the recipe's noise_std and
+    It has the EMA of the weights and calibrated batch norm statistics. The recipe's noise_std and
     rare_pixel_threshold are applied.
 
     Args:
-        state: holds the generator and the average of its weights.
+        state: holds the generator and the EMA of its weights.
         recipe: the recipe of the training.
         images: the training images, uint8 [n, channels, height, width], on the generator's device.
     """
     source = state.generator if state.ema is None else state.ema.module
     generator = cast(Generator, copy.deepcopy(source).requires_grad_(False))
-    # AveragedModel averages only parameters, so all buffers are copied from training. Batch norm's
-    # are then calibrated.
+    # AveragedModel averages only parameters, so all buffers are copied from training. The buffers
+    # of batch norm are then calibrated.
     for buffer, current in zip(generator.buffers(), state.generator.buffers(), strict=True):
         buffer.copy_(current)
     calibrate_batch_norm(generator, recipe.seed)

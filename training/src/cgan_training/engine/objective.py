@@ -90,7 +90,7 @@ class Objective:
             generator: generates images for the discriminator. It gets no gradients.
             real: images, float32 [batch, channels, height, width], and labels, int64 [batch].
             inputs: noise and labels of the generated images; there are as many as real images.
-            progress: completed share of the run, 0..1.
+            progress: progress of the schedules, 0..1; see run_progress().
             apply_r1: whether the loss includes the gradient penalty.
         """
         image, label = real

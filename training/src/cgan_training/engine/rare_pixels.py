@@ -16,7 +16,7 @@ from cgan_training.engine.batch_norm import random_inputs
 from cgan_training.networks import Generator
 
 FOREGROUND = 16  # the lowest pixel value that counts as foreground
-# The lowest output of the last layer, before tanh, that becomes foreground.
+# The output of the last layer, before tanh, at which foreground begins.
 FOREGROUND_BEFORE_TANH = math.atanh((FOREGROUND - 0.5) / 127.5 - 1)
 # Number and batch size of the generated images in which foreground pixels are counted.
 IMAGES, BATCH_SIZE = 100_000, 5_000
@@ -36,8 +36,8 @@ def suppress_rare_pixels(generator: Generator, images: Tensor, threshold: float,
     rare = (share < threshold).nonzero().squeeze(1)
     rng = torch.Generator(images.device).manual_seed(seed)
     with torch.no_grad():
-        # Number of generated images in which each rare pixel may be foreground. The bias is lowered
-        # until the next largest output of the last layer lies just below the foreground.
+        # Number k of generated images in which a rare pixel may be foreground. Its bias is lowered
+        # until the output of rank k + 1 is at most FOREGROUND_BEFORE_TANH.
         allowed = (share[rare] * IMAGES).long().clamp(max=IMAGES - 1)
         highest = head.weight.new_empty(0, len(rare))  # the highest outputs so far, descending
         for _ in range(IMAGES // BATCH_SIZE):

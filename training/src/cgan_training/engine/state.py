@@ -24,7 +24,8 @@ from cgan_training.networks import Generator
 class EpochProgress:
     """Progress within the current epoch."""
 
-    sums: Tensor  # [4], sums over this process's completed steps; see Trainer.train_epoch()
+    # [4], see Trainer.train_epoch(): this process's sums; after a resume, they begin with the mean.
+    sums: Tensor
     order: Tensor | None = None  # indices of the epoch's images; None before its first step
     steps: int = 0  # completed steps of the epoch
     seconds: float = 0.0  # training time of the epoch
@@ -38,7 +39,7 @@ class TrainingState:
     discriminator: DiscriminatorWithTerms
     optimizer_g: Adam
     optimizer_d: Adam
-    ema: AveragedModel | None  # the generator with averaged weights
+    ema: AveragedModel | None  # the generator with the EMA of its weights
     rng: torch.Generator
     current: EpochProgress
     epoch: int = 0  # completed epochs

@@ -169,7 +169,7 @@ class Trainer:
         return metrics
 
     def _scheduled_step(self, indices: Tensor) -> Tensor:
-        """Apply the schedules, run one step, and update the averaged weights."""
+        """Apply the schedules, run one step, and update the EMA."""
         state, recipe, progress = self.state, self.recipe, self.progress
         self.progress_input = set_value(self.progress_input, progress)
         if recipe.lr_decay:
@@ -236,7 +236,7 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Completed share of the run, 0..1, by its steps or by its time limit."""
+        """Progress of the schedules, 0..1; see run_progress()."""
         return run_progress(
             self.epoch,
             self.step,

@@ -140,20 +140,20 @@ def train_classifier(
         pct_start=SETTINGS.warmup_fraction,
         cycle_momentum=False,
     )
-    generator = torch.Generator().manual_seed(SEED)
+    rng = torch.Generator().manual_seed(SEED)
     bf16 = supports_bf16(torch.device("cpu"))
     state = None
     if state_path is not None:
         state = ClassifierTrainingState(
-            state_path, classifier, optimizer, schedule, generator, epochs, batches
+            state_path, classifier, optimizer, schedule, rng, epochs, batches
         )
     done = state.restore() if state else 0
     progress = ClassifierProgress(epochs, batches, batch_size, done)
     for epoch in range(done, epochs):
-        order = torch.randperm(len(images), generator=generator)
+        order = torch.randperm(len(images), generator=rng)
         for batch in order[: batches * batch_size].split(batch_size):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                logits = classifier(_augment(images[batch], generator))
+                logits = classifier(_augment(images[batch], rng))
             loss = functional.cross_entropy(
                 logits, labels[batch], label_smoothing=SETTINGS.label_smoothing
             )
@@ -234,7 +234,7 @@ def load_or_train_classifier(
     else:
         _logger.info(
             "training the evaluation classifier of %s, which takes minutes; it is stored in %s, "
-            "where it can also continue after Ctrl-C%s",
+            "and after Ctrl-C the next command continues the training%s",
             dataset.name,
             cache_dir,
             f"; {skip_hint}" if skip_hint else "",
@@ -270,11 +270,11 @@ def _untrained_classifier(classes: int, image_shape: ImageShape) -> EvaluationCl
         return EvaluationClassifier(classes, image_shape)
 
 
-def _augment(images: Tensor, generator: torch.Generator) -> Tensor:
+def _augment(images: Tensor, rng: torch.Generator) -> Tensor:
     """Return the images (uint8), each with its own small random stretch, shear and shift."""
     stretch, shear, shift = SETTINGS.max_stretch, SETTINGS.max_shear, SETTINGS.max_shift
     limits = torch.tensor([[stretch, shear, shift], [shear, stretch, shift]])
-    change = (torch.rand(len(images), 2, 3, generator=generator) * 2 - 1) * limits
+    change = (torch.rand(len(images), 2, 3, generator=rng) * 2 - 1) * limits
     theta = torch.eye(2, 3) + change  # [n, 2, 3]
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     return functional.grid_sample(images.float(), grid, align_corners=False).round().byte()

@@ -19,15 +19,15 @@ _logger = logging.getLogger(__name__)
 class ClassifierTrainingState:
     """The state that determines the next epochs of a training, and the file that stores it.
 
-    An interrupted training ends with the same weights. Saving is atomic, so two processes that
-    train the same classifier can share the file. Each process reads it once, at its start.
+    An interrupted training ends with the weights of an uninterrupted one. Saving is atomic, so two
+    processes that train the same classifier can share the file. Each reads it once, at its start.
     """
 
     path: Path
     classifier: nn.Module
     optimizer: torch.optim.SGD  # must use momentum
     schedule: torch.optim.lr_scheduler.OneCycleLR  # advanced once per step
-    generator: torch.Generator
+    rng: torch.Generator
     epochs: int  # total number of epochs
     steps: int  # steps per epoch
 
@@ -54,7 +54,7 @@ class ClassifierTrainingState:
             "momentum": [
                 self.optimizer.state[parameter]["momentum_buffer"] for parameter in self._parameters
             ],
-            "random": self.generator.get_state(),
+            "random": self.rng.get_state(),
         }
         try:
             save_archive(content, self.path)
@@ -71,7 +71,7 @@ class ClassifierTrainingState:
             return 0
         epoch, weights, momentum = (content[key] for key in ("epoch", "weights", "momentum"))
         if type(epoch) is not int or not 0 < epoch < self.epochs == content["epochs"]:
-            raise ValueError("it has another number of epochs")
+            raise ValueError("its number of epochs differs")
         expected = self.classifier.state_dict()
         if weights.keys() != expected.keys() or len(momentum) != len(self._parameters):
             raise ValueError("it belongs to another network")
@@ -81,8 +81,8 @@ class ClassifierTrainingState:
         ):
             has_form = tensor.shape == fresh.shape and tensor.dtype == fresh.dtype
             if not has_form or not _is_finite(tensor):
-                raise ValueError("it has tensors of another type or shape, or that are not finite")
-        self.generator.set_state(content["random"])
+                raise ValueError("a tensor has a wrong type or shape, or is not finite")
+        self.rng.set_state(content["random"])
         self.classifier.load_state_dict(weights)
         for parameter, buffer in zip(self._parameters, momentum, strict=True):
             self.optimizer.state[parameter]["momentum_buffer"] = buffer

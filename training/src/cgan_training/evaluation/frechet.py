@@ -30,7 +30,7 @@ class Gaussian:
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), 0 or more.
 
-    The distance grows as the number of samples falls, so compare only sets of the same size.
+    The fewer the samples, the larger the distance, so compare only sets of the same size.
     """
     values, vectors = torch.linalg.eigh(first.covariance)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T

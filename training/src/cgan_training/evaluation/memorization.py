@@ -1,4 +1,4 @@
-"""Measure the memorization of training images by pixel distances to the nearest ones."""
+"""Measure memorization: the pixel distance of generated images to the nearest training image."""
 
 from dataclasses import dataclass
 

@@ -28,7 +28,7 @@ class Neighborhood:
         k = min(MAX_K, len(points) - 1)
         if k < 1:
             raise ValueError(f"{len(points)} points have no neighbors; at least 2 are needed")
-        # The k-th neighbor is the value k + 1 because the nearest point is the point itself.
+        # The distance to the k-th neighbor has rank k + 1, because a point is nearest to itself.
         parts = [
             torch.cdist(part, points).kthvalue(k + 1).values for part in points.split(CHUNK_POINTS)
         ]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cgan_training.errors import DeviceError, one_line
 
-CAPTURE_WARM_UP_STEPS = 3  # before a capture, in which libraries and optimizers allocate state
+CAPTURE_WARM_UP_STEPS = 3  # steps before a capture; libraries and optimizers allocate state in them
 
 
 def can_capture(device: torch.device, processes: int) -> bool:
@@ -103,5 +103,5 @@ class CudaGraphStep:
 
 
 def set_value(target: float | Tensor, value: float) -> float | Tensor:
-    """Return `value`, or `target` filled with it if it is a tensor, which captured graphs read."""
+    """Return `value`. If `target` is a tensor, which captured graphs read, fill and return it."""
     return target.fill_(value) if isinstance(target, Tensor) else value

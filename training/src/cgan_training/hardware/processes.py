@@ -145,19 +145,21 @@ class Processes:
         return _value_or_raise(value, errors[0] if errors else None)
 
     def rank_zero_first(self, function: Callable[[], T]) -> T:
-        """Do as on_all(), but let rank 0 go first, then one process of each host (collective).
+        """Call a function as on_all() does, but in three turns (collective).
 
-        A dataset is then downloaded once, whether or not the hosts share a disk.
+        The turns are rank 0, one process of each other host, and all other processes. A dataset is
+        then downloaded once per disk.
         """
         own_turn = 0 if self.rank == 0 else 1 if self.local_rank == 0 else 2
         turns = [self.on_all(function if turn == own_turn else lambda: None) for turn in range(3)]
         return cast(T, turns[own_turn])
 
     def require_same(self, identity: object) -> None:
-        """Raise DatasetError unless all processes have the same recipe and data (collective)."""
+        """Raise DatasetError unless all processes have the same recipe and dataset (collective)."""
         if self.size > 1 and any(other != identity for other in self._gather(identity)):
             raise DatasetError(
-                "the processes have different recipes or data; give each the same options and files"
+                "the processes have different recipes or datasets; give each the same options and "
+                "files"
             )
 
     def _gather(self, value: T) -> list[T]:

@@ -19,7 +19,7 @@ class AuxiliaryTerm(nn.Module, ABC):
     A linear head, trained together with the discriminator, makes a prediction from its features.
 
     Args:
-        weight: weight of the term at progress 0.
+        weight: weight of the term at progress 0; see run_progress().
         feature_dim: length of the discriminator's feature vector.
         outputs: length of the prediction.
     """
@@ -33,7 +33,7 @@ class AuxiliaryTerm(nn.Module, ABC):
         return cast(Tensor, self.head(features))
 
     def weight_at(self, progress: float | Tensor) -> float | Tensor:
-        """Return the weight, which falls linearly to 0 as progress goes from 0 to 1."""
+        """Return the weight, which decays linearly to 0 as progress goes from 0 to 1."""
         return self.weight * (1 - progress)
 
     @abstractmethod

@@ -11,7 +11,7 @@ class ClassificationTerm(AuxiliaryTerm):
 
     The discriminator is trained to classify real images, and the generator to make images that are
     classified as the requested label. This favors images that are easy to classify, so the weight
-    falls to 0.
+    decays to 0.
     """
 
     def generator_loss(self, prediction: Tensor, inputs: GeneratorInputs) -> Tensor:

@@ -32,7 +32,7 @@ def import_loss(settings: CustomLossSettings) -> AdversarialLoss:
     for name, result in zip(AdversarialLoss._fields, results, strict=True):
         if not isinstance(result, Tensor) or result.shape != () or not result.requires_grad:
             raise UserCodeError(
-                f"{name}() of the loss {settings.kind} must return a tensor without axes that "
+                f"{name}() of the loss {settings.kind} must return a scalar tensor (shape []) that "
                 "depends on the logits, for example a mean"
             )
     return functions

@@ -10,7 +10,7 @@ class NoiseReconstructionTerm(AuxiliaryTerm):
     """Squared error of a prediction of the noise that an image was generated from.
 
     Noise that can be recovered from an image cannot be ignored by the generator (Chen et al. 2016,
-    sec. 4, with the whole noise vector as the code). The weight falls to 0.
+    sec. 4, with the whole noise vector as the code). The weight decays to 0.
     """
 
     def generator_loss(self, prediction: Tensor, inputs: GeneratorInputs) -> Tensor:

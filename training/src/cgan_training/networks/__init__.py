@@ -9,11 +9,7 @@ from cgan_training.networks import convolutional, perceptron, pyramid
 from cgan_training.networks.convolutional import Crop
 from cgan_training.networks.custom import CustomDiscriminator, CustomGenerator
 from cgan_training.networks.discriminator import Discriminator, DiscriminatorOutput
-from cgan_training.networks.generator import (
-    Generator,
-    to_float,
-    to_uint8,
-)
+from cgan_training.networks.generator import Generator, to_float, to_uint8
 from cgan_training.recipe import (
     ConvolutionalDiscriminatorSettings,
     ConvolutionalGeneratorSettings,

@@ -35,9 +35,9 @@ def generator_layers(
 ) -> nn.Sequential:
     """Return the layers of a generator; see Generator for their input and output.
 
-    Linear layers make a grid of cells, convolutions work on it, and a pixel shuffle turns the
-    channels of a cell into its pixels (Shi et al. 2016, sec. 3). Before that, a pixel shuffle by 2
-    doubles the grid once for each of settings.finer_channels. Pixels outside the image are cut off.
+    Linear layers make a grid of cells. A pixel shuffle by 2 doubles its sides for each finer grid.
+    Convolutions work on each grid. The last pixel shuffle turns the channels of a cell into its
+    pixels (Shi et al. 2016, sec. 3). Pixels outside the image are cut off.
     """
     colors, height, width = image_shape
     finer_channels, cell = _plan_finer_grids(settings.finer_channels, max(height, width))

@@ -29,5 +29,5 @@ class Discriminator(nn.Module, ABC):
             label: int64 [batch], 0 <= label < classes: the class that each image should show.
             groups: number of groups of equal size in the batch, such as real and generated images.
                 Minibatch statistics are computed within each group.
-            progress: completed share of the run, 0..1.
+            progress: progress of the schedules, 0..1; see run_progress().
         """

@@ -20,7 +20,7 @@ class Generator(nn.Module):
         layers: map [noise; one-hot label], float32 [batch, noise_dim + classes], to the pixels
             before tanh. Their output has channels * height * width numbers per image, in any shape.
             The first layer is an nn.Linear: the exporter turns its label columns into a lookup
-            table.
+            table. A CustomGenerator has the user's network as its only layer.
         settings: the settings that the layers were built from; a model file stores them.
         noise_dim: length of the noise vector.
         classes: number of labels.
@@ -53,7 +53,7 @@ class Generator(nn.Module):
         return image.view(-1, *self.image_shape)
 
     def inputs(self, noise: Tensor, label: Tensor) -> Tensor:
-        """Return the input of the layers, float32 [batch, noise_dim + classes]."""
+        """Return the input of the layers: [noise; one-hot label], or the noise only."""
         if not self.settings.conditional:
             return noise
         one_hot = functional.one_hot(label, self.classes).to(noise.dtype)  # [batch, classes]

@@ -13,7 +13,7 @@ EMBEDDING_STD = 0.1  # initial standard deviation of the label embeddings
 
 
 class ProjectionDiscriminator(Discriminator):
-    """A discriminator whose logit is a linear function of image features that depends on the label.
+    """A discriminator whose logit is based on the dot product of image and label vectors.
 
     Args:
         layers: map the output of inputs() to features, [batch, settings.hidden].

@@ -19,7 +19,7 @@ TITLE_WIDTH = 600  # a narrow sheet is widened for its title up to this width, i
 MAX_ROWS, MAX_COLUMNS = 100, 1000  # largest numbers of rows and columns on a sheet
 MAX_SIDE = 16_383  # largest width and height of a WebP picture (libwebp's WEBP_MAX_DIMENSION)
 MAX_PIXELS, MAX_FRAME_PIXELS = 2**23, 2**21  # limits of a sheet and of a frame of the animation
-# Largest number of the animation's frames before the last one, and milliseconds of each frame.
+# Largest number of frames before the last one, milliseconds of each of these, and of the last one.
 MAX_FRAMES, FRAME_MS, LAST_FRAME_MS = 60, 150, 3000
 BACKGROUND, TEXT = "#ffffff", "#282828"
 

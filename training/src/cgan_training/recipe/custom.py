@@ -76,22 +76,26 @@ class CustomLossSettings(CustomSettings, LossSettings):
         cls: type[Table], kind: str, values: dict[str, Any], source: str, name: str
     ) -> Table:
         """Build the settings from a table without its key `kind`; see TableSettings."""
-        weights = {key: values.pop(key) for key in _WEIGHTS if key in values}
+        loss_values = {key: values.pop(key) for key in _LOSS_FIELDS if key in values}
         _check_arguments(values, source, name)
-        checked = build_settings(LossSettings, weights, source, f"{name}.")
+        checked = build_settings(LossSettings, loss_values, source, f"{name}.")
         return cls(**vars(checked), kind=kind, arguments=values)  # type: ignore[call-arg]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as plain values, with `kind` first."""
-        return {**super().to_dict(), **{key: getattr(self, key) for key in _WEIGHTS}}
+        return {**super().to_dict(), **{key: getattr(self, key) for key in _LOSS_FIELDS}}
 
 
-_WEIGHTS = [field.name for field in fields(LossSettings)]
+_LOSS_FIELDS = [field.name for field in fields(LossSettings)]
 
 
 def _check_arguments(value: object, source: str, name: str, depth: int = 0) -> None:
     """Raise RecipeError if JSON or model.pt cannot contain a value."""
-    if isinstance(value, Mapping | list) and depth < MAX_DEPTH:
+    if isinstance(value, Mapping | list):
+        if depth == MAX_DEPTH:
+            raise RecipeError(
+                f"recipe {source}: {name} is nested too deeply; use at most {MAX_DEPTH} levels"
+            )
         items = value.items() if isinstance(value, Mapping) else enumerate(value)
         for key, item in items:
             _check_arguments(item, source, f"{name}.{key}", depth + 1)
@@ -101,6 +105,6 @@ def _check_arguments(value: object, source: str, name: str, depth: int = 0) -> N
     is_plain |= isinstance(value, float) and math.isfinite(value)
     if not is_plain:
         raise RecipeError(
-            f"recipe {source}: {name} is {value!s:.{MAX_SHOWN}}; it must be a number, a string, a "
-            "boolean, a list or a table"
+            f"recipe {source}: {name} is {value!s:.{MAX_SHOWN}}; it must be a string, a boolean, "
+            "an integer of 64 bits, a finite number, a list or a table"
         )

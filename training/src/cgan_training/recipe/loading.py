@@ -63,7 +63,7 @@ def load_recipe(name_or_path: str) -> Recipe:
 
 
 def parse_toml_value(text: str) -> Any:
-    """Parse a value written in TOML. Text that is not valid TOML is returned unchanged."""
+    """Parse a value written in TOML, or a number such as ".5". Return any other text unchanged."""
     with suppress(ValueError, RecursionError):
         values = tomllib.loads(f"value = {text}")
         if values.keys() == {"value"}:  # false if the text has several lines

@@ -17,12 +17,7 @@ from cgan_training.recipe.networks import (
     DiscriminatorSettings,
     GeneratorSettings,
 )
-from cgan_training.recipe.settings import (
-    CUSTOM_KIND,
-    MAX_SHOWN,
-    TableSettings,
-    to_plain_values,
-)
+from cgan_training.recipe.settings import CUSTOM_KIND, MAX_SHOWN, TableSettings, to_plain_values
 from cgan_training.user_code import is_user_code
 
 PRECISIONS = ("fp32", "tf32", "bf16", "auto")
@@ -52,24 +47,26 @@ class Recipe:
     loss: LossSettings  # a table: `kind` and the settings of that kind
     noise_dim: int  # length of the noise vector
     batch_size: int  # images per step
-    epochs: int  # passes over the training images
+    epochs: int  # number of epochs; see min_images_per_epoch
     learning_rate: float  # initial learning rate of both Adam optimizers
     adam_betas: tuple[float, float]  # betas of both Adam optimizers, 0 <= beta < 1
     seed: int  # seed of the weights, the shuffling and the noise, 0 <= seed < 2**63
-    # An epoch repeats the whole dataset until it has at least this many images.
+    # An epoch repeats the dataset until it has this many images. A last partial batch is left out.
     min_images_per_epoch: int = 60_000
     # Probability that an image is augmented before the discriminator sees it, for datasets of fewer
     # than 10,000 images.
     augment_probability: float = 0.0
-    lr_decay: float = 0.0  # the learning rate falls to 0 over this last share of the run
-    # Epochs at which progress restarts (after Loshchilov & Hutter 2017, sec. 3). Progress, 0 to 1,
-    # determines the learning rate, the weights of the auxiliary losses and the fading of
-    # minibatch_stddev. In epoch e it is e divided by the next restart, or finally by `epochs`.
+    lr_decay: float = 0.0  # the learning rate decays linearly to 0 from progress 1 - lr_decay to 1
+    # Epochs at which progress drops. Progress, 0 to 1, determines the learning rate, the weights of
+    # the auxiliary losses and the fading of minibatch_stddev. It is the number of completed epochs,
+    # with fractions, divided by the next of these epochs, or after the last one by `epochs`:
+    # with [180, 270] and 360 epochs it drops from 1 to 180 / 270, then from 1 to 270 / 360. With
+    # --minutes it is at least the used share of that time.
     lr_restarts: tuple[int, ...] = ()
     # Precision of matrix multiplications and convolutions: "fp32"; "tf32", which is float32 with a
     # mantissa of 10 bits, on NVIDIA GPUs; "bf16" by autocast; "auto", the fastest on the device.
     precision: str = "fp32"
-    # Decay per step of the moving average of the weights, which model.pt contains; 0: no averaging.
+    # Decay per step of the exponential moving average of the weights in model.pt; 0: no averaging.
     ema_decay: float = 0.0
     # Standard deviation of the noise in model.pt; more than 1 gives more variety. Training uses 1.
     noise_std: float = 1.0
@@ -131,7 +128,7 @@ class Recipe:
 
     @property
     def user_code(self) -> list[str]:
-        """Names of the user code that this recipe imports when it is built, each once."""
+        """Names of the user code that the networks and the loss import, each once."""
         tables = (self.generator, self.discriminator, self.loss)
         return list(dict.fromkeys(table.kind for table in tables if is_user_code(table.kind)))
 

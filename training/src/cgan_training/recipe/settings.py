@@ -13,7 +13,7 @@ Table = TypeVar("Table", bound="TableSettings")
 MAX_SHOWN = 80  # largest number of characters of a value in a message
 ITEM_TYPES: dict[Any, type] = {tuple[int, ...]: int, tuple[float, float]: float}
 TYPE_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
-# The key in a table of kinds under which the dataclass for user code stands.
+# Key of the settings class for user code in each mapping of TABLES. Messages show it as a kind.
 CUSTOM_KIND = "my_package.my_module:Name"
 
 

@@ -32,8 +32,8 @@ class RunArtifacts:
     """Writes the files of a run, each of them atomically.
 
     All processes call is_checkpoint_due() and save_checkpoint(); only rank 0 calls the other
-    methods. Errors in config.json, metrics, checkpoints and models end the run. Other errors are
-    logged.
+    methods. If config.json, metrics, a checkpoint or a model cannot be written, the run ends; other
+    failures are logged.
 
     Args:
         identity: the part of a checkpoint that resume() compares.
@@ -94,7 +94,7 @@ class RunArtifacts:
         self._saved_at = time.perf_counter()
 
     def record(self, epoch: EpochMetrics) -> None:
-        """Write the metrics and the sample sheet of an epoch, and if options.keep_every its model.
+        """Write an epoch's metrics and sample sheet, and every options.keep_every epochs its model.
 
         Raises:
             CollapsedError: after a complete epoch, all images of the sheet are the same.

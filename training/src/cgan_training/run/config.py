@@ -36,7 +36,7 @@ class RunOptions:
     keep_every: int = 0  # keep the generator of every n-th epoch in models/; 0 keeps none
     resume: bool = False  # continue the run in the run directory
     start_from: Path | None = None  # run directory whose networks initialize a new run
-    # Returns the function that measures a generator's quality. Called once, before the first file.
+    # Returns the function that measures a generator's quality; called once, if eval_every is set.
     create_evaluator: Callable[[], Callable[[Generator], dict[str, float]]] | None = None
     eval_every: int = 0  # evaluate every n-th epoch and the last one; 0 evaluates none
     tensorboard: bool = False  # also write TensorBoard event files to tensorboard/

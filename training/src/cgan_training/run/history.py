@@ -17,8 +17,8 @@ class History:
     """Facts about the training of a run, besides its recipe and dataset."""
 
     started_from: dict[str, Any] | None = None  # the record of the run that this one started from
-    # Whether all earlier parts of the run had the environment of this one and no time limit, so
-    # that one command would train the same weights. Files hold the opposite as "resumed".
+    # Whether all earlier parts of the run had this part's environment and no time limit, so that
+    # one command would train the same weights. The opposite is the key "resumed" of model.pt.
     is_reproducible: bool = True
     stopped_after_seconds: float | None = None  # training time, if the time limit ended the run
 
@@ -27,6 +27,7 @@ class History:
         return {
             **self.origin(),
             "environment": environment(trainer),
+            # For the next part, to which this part is an earlier one.
             "resumed": not self.is_reproducible or math.isfinite(trainer.seconds_limit),
         }
 

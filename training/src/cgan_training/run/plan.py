@@ -1,4 +1,4 @@
-"""The plan of a run: its size, its estimated time, and what it does because of the dataset."""
+"""The plan of a run: its size, its estimated time, and the adjustments for the dataset."""
 
 import copy
 import time
@@ -66,7 +66,7 @@ def _microseconds_per_image(trainer: Trainer) -> float:
 
 
 def _changes(trainer: Trainer, fingerprint: Fingerprint) -> tuple[str, ...]:
-    """Return a text for each thing that the run does because of the dataset."""
+    """Return a text for each adjustment for the dataset."""
     recipe, changes = trainer.recipe, list(trainer.dataset.notes)
     if trainer.augment_probability:
         changes.append(

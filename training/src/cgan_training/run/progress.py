@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from cgan_training.engine import EpochMetrics, Trainer
 
-# Without tqdm's own estimate of the time left, which would not respect the time limit.
+# The format omits tqdm's estimate of the time left, which ignores the time limit.
 BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
 ESTIMATE_SECONDS = 20.0  # training time after which the estimate of the time left is good enough
 LONG_SECONDS = 3600.0  # a time limit is suggested if more training time is left

@@ -4,8 +4,8 @@ from cgan_training.data.fingerprint import Fingerprint
 from cgan_training.engine.augmentation import SMALL_DATASET
 
 MAX_LOST_DETAIL = 0.013  # lies between MNIST (0.0070) and Fashion-MNIST (0.0241)
-# The limit for small datasets, on which a perceptron loses more detail. It lies between
-# scikit-learn's digits (0.00005) and 1,080 glyphs (0.0012).
+# The limit is lower for small datasets, because a perceptron trained on few images generates worse
+# strokes. It lies between scikit-learn's digits (0.00005) and 1,080 glyphs (0.0012).
 MAX_LOST_DETAIL_SMALL_DATASET = 0.0003
 
 

@@ -65,10 +65,7 @@ def read_equal_files(
 
 
 def read_idx(
-    path: Path,
-    dtype: str | None = None,
-    shape: ExpectedShape | None = None,
-    remedy: str = REMEDY,
+    path: Path, dtype: str | None = None, shape: ExpectedShape | None = None, remedy: str = REMEDY
 ) -> Tensor:
     """Read an IDX file, which is gzipped if its name ends in .gz.
 
@@ -127,12 +124,12 @@ def _read_header(
     sizes = bytes(read_up_to(stream, 4 * dimensions))
     if len(header) < 4 or len(sizes) < 4 * dimensions:
         size = len(header) + len(sizes)
-        raise DatasetError(f"{path} has {size} bytes, fewer than an IDX file's header; {remedy}")
+        raise DatasetError(f"{path} has {size} bytes, fewer than its IDX header needs; {remedy}")
     actual_dtype = TYPES.get(header[2], f"type {header[2]}")
     found = f"{path} holds {actual_dtype} numbers in {dimensions} dimensions"
     if dtype is not None and expected is not None:
         if (actual_dtype, dimensions) != (dtype, len(expected)):
-            numbers = f"{dtype} numbers in {len(expected)}"
+            numbers = f"{dtype} numbers in {len(expected)} dimensions"
             raise DatasetError(f"{found}, expected {numbers}; {remedy}")
     elif header[2] not in TYPES or not 1 <= dimensions <= MAX_DIMENSIONS:
         types = ", ".join(TYPES.values())
@@ -156,7 +153,7 @@ def _format(shape: Sequence[int]) -> str:
 
 
 class _LimitedFile:
-    """A file of which only as many bytes can be read as its content may need.
+    """A file that limits how many bytes are read to what its content may need.
 
     A gzip file can have endless members without content, or endless zeros after its last member.
     """

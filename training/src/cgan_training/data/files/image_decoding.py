@@ -117,11 +117,11 @@ def join_names(names: list[str]) -> str:
 
 
 def _unreadable(problems: Sequence[tuple[Path, str]], total: int) -> DatasetError:
-    """Return the error about files that cannot be read. It lists them as a shell command does."""
+    """Return the error about unreadable files. It lists their paths, quoted for a shell."""
     count, (path, reason) = len(problems), problems[0]
     advice = (
-        "replace or delete unreadable images; if you have already trained on this folder, replace "
-        "them under their names: deleting images changes which images are held out for testing"
+        "replace unreadable images by valid ones with the same file names, or delete them; "
+        "deleting images changes which images are held out for testing"
     )
     if count == 1:
         return DatasetError(f"cannot read {path}: {reason}; {advice}")

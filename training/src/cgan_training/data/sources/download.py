@@ -55,7 +55,7 @@ def download(
         arguments: keyword arguments of torchvision's class, such as train=True.
 
     Raises:
-        DatasetError: data_dir is a folder inside the dataset, such as ROOT/MNIST/raw, not ROOT.
+        DatasetError: data_dir is inside the root folder, for example ROOT/MNIST/raw.
         DownloadError: the dataset cannot be downloaded.
     """
     _require_root(data_dir, folder, title)
@@ -70,12 +70,12 @@ def download(
         reason = _download_problem(error, [*{*folder.glob("*.gz")} - before])
         raise DownloadError(
             f"{title} is not in {folder} and cannot be downloaded ({reason}); put {needed} "
-            "there, or give their torchvision root folder as --data-dir"
+            f"there, or give the folder that contains {folder.relative_to(data_dir)} as --data-dir"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
         for path in {*folder.glob("*.gz")} - before:
-            if not path.with_suffix("").exists():  # the download is incomplete or not the file
+            if not path.with_suffix("").exists():  # an incomplete download, or another file
                 path.unlink()
 
 
@@ -161,8 +161,8 @@ def _download_problem(error: Exception, files: list[Path]) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     reasons = [line for line in lines if line and not line.startswith(HEADINGS)]
     shortened = (re.sub(r"^<urlopen error (.*)>$", r"\1", line) for line in reasons)
-    # Mirrors often fail for the same reason.
     if CORRUPTED in reasons:
         return "the server sent an incomplete or different file"
+    # dict.fromkeys() removes repetitions, because mirrors often fail for the same reason.
     reason = printable(", ".join(dict.fromkeys(shortened)))
     return reason[:MAX_REASON] or type(error).__name__

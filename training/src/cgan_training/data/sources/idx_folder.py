@@ -70,7 +70,7 @@ def _read_part(folder: Path, part: str) -> tuple[Tensor, Tensor]:
     try:
         numbers = read_equal_files(paths).numpy()
     except EmptyFileError as error:
-        if read_shape(paths[0])[0]:
+        if read_shape(paths[0])[0]:  # there are images, but their height or width is 0
             raise
         is_train = part == "train"
         error_class = DatasetError if is_train else TooFewTestImagesError
@@ -118,7 +118,7 @@ def _find(folder: Path, name: str) -> list[Path]:
 
 
 def _existing(folder: Path, name: str) -> list[Path]:
-    """Return the files of this name, also with one more dimension and with another type in it."""
+    """Return the existing files of this name, or with one more dimension or another suffix."""
     stem, dimensions = name.removesuffix("-ubyte").split("-idx")
     counts = int(dimensions), int(dimensions) + 1
     names = (f"{stem}-idx{count}-{suffix}" for count in counts for suffix in SUFFIXES)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 from unicodedata import normalize
 
 import torch
@@ -23,7 +24,7 @@ from cgan_training.data.files.image_file import SUFFIXES
 from cgan_training.data.held_out import choose_test_names, held_out_note, portable
 from cgan_training.errors import DatasetError
 
-# Names of the folders that hold class folders. Upper and lower case are equal.
+# Names of the folders that hold class folders. Upper and lower case do not matter.
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing", "val", "valid", "validation")  # the first that exists is used
 MAX_FILES = 10_000_000  # largest number of files in a class folder
@@ -57,15 +58,8 @@ def load(root: Path, conversion: Conversion, *, train: bool = True) -> Dataset:
     require_all_classes(labels, names, listing.folder, train=train, remedy="remove its folder")
     source = f"images in {listing.folder}"
     images, notes = decode_files(listing.paths, conversion, source, check)
-    return Dataset(
-        dataset_name_from_path(root),
-        source,
-        images,
-        labels,
-        names,
-        conversion,
-        listing.notes + notes,
-    )
+    name, notes = dataset_name_from_path(root), listing.notes + notes
+    return Dataset(name, source, images, labels, names, conversion, notes)
 
 
 def _list_parts(root: Path) -> tuple[_Listing, _Listing]:
@@ -76,8 +70,8 @@ def _list_parts(root: Path) -> tuple[_Listing, _Listing]:
     if train_folder is None:
         if test_folder is not None:
             raise DatasetError(
-                f"{root} has the folder {test_folder.name}, but no folder train; add it, or move "
-                "the class folders of both into one"
+                f"{root} has the folder {test_folder.name}, but no folder train; add the folder "
+                f"train, or move the class folders of {test_folder.name} into {root}"
             )
         return _hold_out(_list_classes(root))
     used = {train_folder, test_folder}
@@ -152,7 +146,9 @@ def _list_classes(folder: Path) -> _Listing:
     ]
     if len(files) == 1:
         (name,) = files
-        notes.append(f"there is one class, {name!r}; class folders are expected in {folder}")
+        notes.append(
+            f"there is only one class, {name!r}; for more, give the folder that holds them"
+        )
     return _Listing(folder, dict(sorted(files.items())), tuple(notes))
 
 
@@ -203,7 +199,7 @@ def _holds_classes(folder: Path) -> bool:
     return any(path.is_dir() for path in entries) and not has_images
 
 
-def _raise(error: OSError) -> None:
+def _raise(error: OSError) -> NoReturn:
     raise DatasetError(
         f"cannot read {error.filename}: {error.strerror}; check its permissions"
     ) from error

@@ -85,9 +85,11 @@ def _load(path: Path, archive: zipfile.ZipFile, *, train: bool) -> Dataset:
         )
     if test_keys is None:
         test = _held_out_rows(labels)
-        images, labels = images[test != train], labels[test != train]
+        rows = ~test if train else test
+        images, labels = images[rows], labels[rows]
         notes = (held_out_note(int(test.sum()), len(test)),)
-    check_labels(labels, len(class_names), path, f"correct the label, or {names_path}")
+    remedy = f"correct the label, or list all class names in {names_path}"
+    check_labels(labels, len(class_names), path, remedy)
     require_all_classes(labels, class_names, path, train=train, remedy="renumber the labels from 0")
     return Dataset(
         dataset_name_from_path(path), str(path), images, labels, class_names, notes=notes

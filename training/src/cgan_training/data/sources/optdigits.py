@@ -15,7 +15,7 @@ from cgan_training.data.dataset import Dataset
 
 BOX, MARGIN = 20, 4  # pixels: MARGIN + BOX + MARGIN = 28
 MAX_VALUE = 16  # largest value of the original pixels
-TEST_IMAGES = 297  # number of images at the end, which other people wrote
+TEST_IMAGES = 297  # the last images, which are digits of other people
 
 
 def load(*, train: bool = True) -> Dataset:

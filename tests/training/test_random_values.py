@@ -1,6 +1,6 @@
 """Arbitrary values for the options of cgan-train and for recipes: an error, or a valid result.
 
-CGAN_EXAMPLES=100 tries a hundred times as many values, and other ones each time.
+CGAN_EXAMPLES=100 tries 100 times as many values, which are random in each run.
 """
 
 import json
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Command
 from hypothesis import given
 from hypothesis import strategies as st
-from property_testing import WORD_CHARACTERS, Call, examples
+from property_testing import WORD_CHARACTERS, examples
 
 from cgan_training import data
 from cgan_training.data import DATASETS, load_dataset
@@ -37,9 +38,22 @@ def is_harmless(text: str) -> bool:
 WORDS = (st.sampled_from(SPECIAL) | st.text(WORD_CHARACTERS, max_size=9)).filter(is_harmless)
 OPTIONS = st.sampled_from(
     [
-        *("--recipe", "--run-dir", "--resume", "--start-from", "--dataset", "--data-dir"),
-        *("--epochs", "--precision", "--seed", "--minutes", "--checkpoint-minutes"),
-        *("--keep-every", "--eval-every", "--cache-dir", "--device", "--threads"),
+        "--recipe",
+        "--run-dir",
+        "--resume",
+        "--start-from",
+        "--dataset",
+        "--data-dir",
+        "--epochs",
+        "--precision",
+        "--seed",
+        "--minutes",
+        "--checkpoint-minutes",
+        "--keep-every",
+        "--eval-every",
+        "--cache-dir",
+        "--device",
+        "--threads",
     ]
 )
 NUMBERS = st.integers(-2, 40) | st.sampled_from([2**31, 2**63, 10**400, -(10**30)]) | st.floats()
@@ -56,7 +70,7 @@ SETTINGS = st.tuples(st.just("--set"), st.builds("{}={}".format, st.sampled_from
 @examples(45)
 @given(options=st.lists(st.tuples(OPTIONS, WORDS) | SETTINGS, max_size=3))
 def test_any_option_value_trains_or_gives_one_error_line(
-    call: Call, small_toml: Path, options: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    call: Command, small_toml: Path, options: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = small_toml.parent
     (folder / "folder").mkdir(exist_ok=True)
@@ -78,6 +92,11 @@ def test_any_option_value_trains_or_gives_one_error_line(
         assert done.stdout == b""
         assert errors == lines[-2:-1]
         assert b"; " in errors[0]
+
+
+def test_a_valid_recipe_value_is_accepted() -> None:
+    recipe = recipe_from_dict(EDGE | {"batch_size": 7, "learning_rate": 1e-3}, "given")
+    assert (recipe.batch_size, recipe.learning_rate) == (7, 1e-3)
 
 
 @examples(400)

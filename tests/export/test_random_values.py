@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from commands import Command
 from hypothesis import given
 from hypothesis import strategies as st
-from property_testing import WORD_CHARACTERS, Call, examples
+from property_testing import WORD_CHARACTERS, examples
 
 from cgan_export import export
 from cgan_export.evaluation import evaluator
@@ -42,8 +43,8 @@ class FakeEvaluator:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, call: Call, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An observed working directory. Slow steps are replaced."""
+def folder(tmp_path: Path, call: Command, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory. Slow steps of the commands are patched."""
     monkeypatch.setenv("HOME", str(tmp_path))
     graphs: dict[int, Any] = {}
 
@@ -58,13 +59,16 @@ def folder(tmp_path: Path, call: Call, digits: Dataset, monkeypatch: pytest.Monk
     return tmp_path
 
 
-@examples(60)
+@examples(25)
 @given(st.data(), st.booleans(), st.just("run") | VALUES, st.just("a.onnx") | VALUES)
 def test_any_option_value_works_or_gives_one_error_line(
-    call: Call, folder: Path, run_dir: Path, data: Any, exports: bool, model: str, output: str
+    call: Command, folder: Path, run_dir: Path, data: Any, exports: bool, model: str, output: str
 ) -> None:
     for path in folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     (folder / "folder").mkdir()
     (folder / "file").write_text("old")
     shutil.copytree(run_dir, folder / "run", ignore=shutil.ignore_patterns("*.jsonl", "samples"))

@@ -1,4 +1,4 @@
-"""Code that torch.export or torch.onnx cannot follow as it is written."""
+"""Code that must be rewritten before torch.export or torch.onnx can trace it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cgan_export import ExportError, export_generator
+from cgan_export import export_generator
 from cgan_runtime import ImageGenerator
 from cgan_runtime.noise import standard_normal
 
 NAMES = ["a", "b", "c"]
 PARTS, UNITS = len(NAMES), 16
-Form = Callable[[Any, Tensor, Tensor], Tensor]
+Body = Callable[[Any, Tensor, Tensor], Tensor]
 
 
 class Written(nn.Module):
-    """form() gets features of each image and label, [batch, PARTS, UNITS]."""
+    """body(self, features [batch, PARTS, UNITS], label [batch]) returns [batch, UNITS]."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, body: Body) -> None:
         super().__init__()
         torch.manual_seed(3)
         self.first = nn.Linear(6, PARTS * UNITS)
@@ -33,39 +33,35 @@ class Written(nn.Module):
         self.register_buffer("causal", nn.Transformer.generate_square_subsequent_mask(PARTS))
         self.steps: Tensor
         self.register_buffer("steps", torch.tensor([2, 1]))
-        self.form = form
+        self.body = body
 
     def forward(self, noise: Tensor, label: Tensor) -> Tensor:
-        features = self.form(self, self.first(noise).view(-1, PARTS, UNITS), label)
+        features = self.body(self, self.first(noise).view(-1, PARTS, UNITS), label)
         return torch.tanh(self.last(features)).view(-1, 1, 4, 5)
 
 
-def from_flat(_: Any, features: Tensor, label: Tensor) -> Tensor:
+def flat_index(_: Any, features: Tensor, label: Tensor) -> Tensor:
     position = torch.arange(features.shape[0], device=features.device)
     return features.view(-1, UNITS)[position * PARTS + label]
 
 
-def along(_: Any, features: Tensor, label: Tensor) -> Tensor:
-    return torch.take_along_dim(features, label[:, None, None], dim=1).squeeze(1)
+def take_along_dim(_: Any, features: Tensor, label: Tensor) -> Tensor:
+    part = features.mean(2).take(torch.arange(len(label)) * PARTS + label)
+    selected = torch.take_along_dim(features, label[:, None, None], dim=1).squeeze(1)
+    return selected * part.unsqueeze(1)
 
 
-def taken(_: Any, features: Tensor, label: Tensor) -> Tensor:
-    parts = features.mean(2)
-    part = parts.take(torch.arange(len(label)) * PARTS + label)
-    return features[:, 0] * part.unsqueeze(1)
-
-
-def rrelu(_: Any, features: Tensor, label: Tensor) -> Tensor:
+def rrelu_and_squeeze(_: Any, features: Tensor, label: Tensor) -> Tensor:
     part: Tensor = nn.RReLU(0.1, 0.3, inplace=True).eval()(features[:, 0] * 1.0)
-    return part + label[:, None]
+    return part.squeeze(1) + label[:, None]  # axis 1 has more than one element
 
 
-def masked(self: Any, features: Tensor, label: Tensor) -> Tensor:
+def causal_mask(self: Any, features: Tensor, label: Tensor) -> Tensor:
     result: Tensor = self.encoder(features, mask=self.causal)[:, 2]
     return result + label[:, None]
 
 
-def with_numbers(self: Any, features: Tensor, label: Tensor) -> Tensor:
+def python_scalars(self: Any, features: Tensor, label: Tensor) -> Tensor:
     result = features[:, 0] * float(self.last.weight[0, 0])
     if self.steps.sum() > 2:
         for step in self.steps.tolist():
@@ -78,7 +74,7 @@ def inverse(self: Any, features: Tensor, label: Tensor) -> Tensor:
     return features[:, 0] @ torch.inverse(weight.double()).float() + label[:, None]
 
 
-def chosen(_: Any, features: Tensor, label: Tensor) -> Tensor:
+def topk_and_sort(_: Any, features: Tensor, label: Tensor) -> Tensor:
     scores, index = features.mean(2).topk(2)
     first = features.gather(1, index[:, :1, None].expand(-1, -1, UNITS)).squeeze(1)
     order = features[:, 1].argsort(1, descending=True)
@@ -86,16 +82,20 @@ def chosen(_: Any, features: Tensor, label: Tensor) -> Tensor:
     return first * scores[:, :1] + smallest + order / UNITS + label[:, None]
 
 
-def squeezed(_: Any, features: Tensor, label: Tensor) -> Tensor:
-    return features[:, 0].squeeze(1) + label[:, None]
+BODIES = [
+    flat_index,
+    take_along_dim,
+    rrelu_and_squeeze,
+    causal_mask,
+    python_scalars,
+    inverse,
+    topk_and_sort,
+]
 
 
-FORMS = [from_flat, along, taken, rrelu, masked, with_numbers, inverse, chosen, squeezed]
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_the_file_generates_the_images_of_the_module(form: Form, tmp_path: Path) -> None:
-    module, path = Written(form).eval(), tmp_path / "m.onnx"
+@pytest.mark.parametrize("body", BODIES)
+def test_the_file_generates_the_images_of_the_module(body: Body, tmp_path: Path) -> None:
+    module, path = Written(body).eval(), tmp_path / "m.onnx"
     export_generator(module, path, noise_dim=6, class_names=NAMES)
     labels = [2, 0, 1, 1, 0]
     noise = torch.from_numpy(standard_normal(4, 0, len(labels), 6))
@@ -107,23 +107,9 @@ def test_the_file_generates_the_images_of_the_module(form: Form, tmp_path: Path)
     assert torch.backends.mha.get_fastpath_enabled()
 
 
-def reads_noise(_: Any, features: Tensor, label: Tensor) -> Tensor:
-    kept = torch.zeros(2)
-    kept[0] = features.sum()
-    return features[:, 0] * (1 if kept.sum() > 0 else 1.001) + label[:, None]
-
-
-def test_a_number_that_depends_on_the_noise_is_refused(tmp_path: Path) -> None:
-    module = Written(lambda self, features, label: reads_noise(self, features * 1e-3, label))
-    with pytest.raises(ExportError, match="control flow depends on the values of a tensor"):
-        export_generator(module.eval(), tmp_path / "m.onnx", noise_dim=6, class_names=NAMES)
-
-
 def test_a_transposed_convolution_with_groups_stays_float_in_int8(tmp_path: Path) -> None:
-    module, path = (
-        Written(lambda _, features, label: features[:, 0] + label[:, None]),
-        tmp_path / "m.onnx",
-    )
+    module = Written(lambda _, features, label: features[:, 0] + label[:, None])
+    path = tmp_path / "m.onnx"
     module.last = nn.Sequential(
         nn.Unflatten(1, (4, 2, 2)),
         nn.ConvTranspose2d(4, 4, 2, 2, groups=2),

@@ -1,4 +1,4 @@
-"""The forms in which modules take noise and labels."""
+"""Signatures of forward() that cgan-export recognizes, and the forms of noise and labels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,32 +41,42 @@ def one_number(self: Any, z: Tensor, y: Tensor) -> Tensor:
     return result
 
 
-FORMS: list[tuple[Forward, Forward]] = [
-    (by_label, by_label),
-    (lambda self, labels, z: by_label(self, z, labels), by_label),
-    (lambda self, class_idx, latent: by_label(self, latent, class_idx), by_label),
-    (lambda self, gen_labels, random_noise: by_label(self, random_noise, gen_labels), by_label),
-    (lambda self, kinds, z: by_label(self, z, kinds), by_label),
-    (lambda self, a, b: by_label(self, b, a), by_label),
-    (lambda self, z, *, y: by_label(self, z, y), by_label),
-    (lambda self, z, psi=1.0, y=None: by_label(self, z * psi, y), by_label),
-    (lambda self, *inputs: self.image(inputs[0], self.table(inputs[1])), by_label),
-    (lambda self, z, y: self.image(z, self.table(y).squeeze(1)), by_label),
-    (lambda self, z, y: self.image(z, self.table(y)[:, 0]), by_label),
-    (lambda self, z, y: self.image(z, y @ self.table.weight), by_label),
-    (
-        lambda self, z, y: self.image(z.view(-1, NOISE_DIM), y.flatten(1) @ self.table.weight),
+def one_pixel(self: Module, z: Tensor, y: Tensor) -> Tensor:
+    return self.image(z.view(-1, NOISE_DIM), y.flatten(1) @ self.table.weight)
+
+
+SIGNATURES: dict[str, tuple[Forward, Forward]] = {
+    "(z, y)": (by_label, by_label),
+    "(labels, z)": (lambda self, labels, z: by_label(self, z, labels), by_label),
+    "(class_idx, latent)": (
+        lambda self, class_idx, latent: by_label(self, latent, class_idx),
         by_label,
     ),
-    (lambda self, z, y: self.image(z.flatten(1), self.table(y.argmax(1))), by_label),
-    (one_number, by_number),
-    (lambda self, z, y: self.image(z, self.number(y)), by_number),
-]
+    "(gen_labels, random_noise)": (
+        lambda self, gen_labels, random_noise: by_label(self, random_noise, gen_labels),
+        by_label,
+    ),
+    "(kinds, z)": (lambda self, kinds, z: by_label(self, z, kinds), by_label),
+    "(a, b)": (lambda self, a, b: by_label(self, b, a), by_label),
+    "(z, *, y)": (lambda self, z, *, y: by_label(self, z, y), by_label),
+    "(z, psi=1.0, y=None)": (lambda self, z, psi=1.0, y=None: by_label(self, z * psi, y), by_label),
+    "(*inputs)": (lambda self, *inputs: self.image(inputs[0], self.table(inputs[1])), by_label),
+    "a column of labels": (lambda self, z, y: self.image(z, self.table(y).squeeze(1)), by_label),
+    "the first column": (lambda self, z, y: self.image(z, self.table(y)[:, 0]), by_label),
+    "one-hot labels": (lambda self, z, y: self.image(z, y @ self.table.weight), by_label),
+    "images of one pixel": (one_pixel, by_label),
+    "one-hot labels, argmax": (
+        lambda self, z, y: self.image(z.flatten(1), self.table(y.argmax(1))),
+        by_label,
+    ),
+    "labels as numbers": (one_number, by_number),
+    "a column of numbers": (lambda self, z, y: self.image(z, self.number(y)), by_number),
+}
 
 
-@pytest.mark.parametrize("index", range(len(FORMS)))
-def test_a_form_is_recognized(index: int) -> None:
-    forward, expected = FORMS[index]
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_a_signature_is_recognized(name: str) -> None:
+    forward, expected = SIGNATURES[name]
     module = Module(forward).eval()
     check_signature(module, "mine")
     adapted = adapt(module, "mine", NOISE_DIM, CLASSES)
