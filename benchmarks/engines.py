@@ -36,7 +36,7 @@ CALIBRATION_IMAGES = 512  # number of inputs that calibrate LiteRT's static quan
 
 
 class MissingError(Exception):
-    """An engine cannot be measured on this machine. The text is the reason."""
+    """An engine cannot be measured in this run. The text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Engine:
 
     generate: Callable[[Noise, Label], Images]
     size_bytes: int  # size of the file or the weights
-    prepare: Callable[[int], None] = lambda _batch: None  # called with each new batch size first
+    prepare: Callable[[int], None] = lambda _batch: None  # called before each size's first batch
 
 
 def load_engines(

@@ -4,8 +4,8 @@
 
 Quality is read from docs/quality/rows.json and docs/precisions/rows.json, which quality.py and
 precisions.py wrote, because measuring it takes hours. Bytes and microseconds come from the last run
-of inference.py on this machine; `make bench` runs it first. `edge` and `edge-finish` have the same
-layers as the shipped model, so its bytes and timings apply to them.
+of inference.py on this machine; `make bench` without BENCH_FLAGS runs it first. `edge` and
+`edge-finish` have the same layers as the shipped model, so its bytes and timings apply to them.
 """
 
 import json
@@ -45,8 +45,8 @@ REAL = "real training images"
 
 INTRODUCTION = """\
 Label accuracy and Fréchet distance come from [quality](../quality.md) and
-[precisions](../precisions.md). Bytes and microseconds come from [inference](inference.md): they
-are measured on one thread through the public API, including noise generation, with files of the
+[precisions](../precisions.md). Bytes and microseconds come from [inference](inference.md): they are
+measured on one thread through the public API, including noise generation, with files that have the
 same layers. A row is on the Pareto frontier if no other row is at least as good in accuracy,
 distance, bytes and both times, and better in one of them."""
 

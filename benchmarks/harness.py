@@ -297,7 +297,8 @@ def last_inference(*, quick: bool) -> dict[str, Any]:
     record = last_record("inference", quick=quick)
     if record is None or record["machine"] != machine():
         raise click.ClickException(
-            "the history has no inference timings of this machine; run benchmarks/inference.py"
+            "the history has no inference timings, or its newest ones are of another machine; "
+            "run benchmarks/inference.py"
         )
     return record
 

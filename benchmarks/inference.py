@@ -4,8 +4,8 @@
 
 Runs the classic network and the shipped one in every engine of engines.py, at several batch sizes,
 on one thread and on all. Each network and thread count has its own process, in which the engines
-are timed in interleaved rounds. The timings of our engines include noise generation, except for
-session.run only; the others get noise as input.
+are timed in interleaved rounds. The timings of our engines include noise generation, except for the
+engine "session.run only". The other runtimes get the noise as input.
 """
 
 import json

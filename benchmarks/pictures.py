@@ -24,9 +24,9 @@ MODEL = "runtime/src/cgan_runtime/models/digits.onnx"
 
 
 class Picture(NamedTuple):
-    """The command that writes a picture, and the files that the picture depends on."""
+    """How to write a picture, and the files that it depends on."""
 
-    command: str  # command, run in the root folder
+    command: str  # to run in the root folder; if is_measured, how to measure the picture
     inputs: tuple[str, ...]  # patterns of files, relative to the root folder
     is_measured: bool = False  # the command takes hours or needs a dataset, so it is not run here
 

@@ -109,7 +109,7 @@ def main(
 
 
 def controls_to_measure(existing: Rows, classifier: str) -> set[str]:
-    """Return SHIFTED, which depends on a model, and the controls that this classifier lacks."""
+    """Return SHIFTED, which depends on a model, and controls not measured with the classifier."""
     return {SHIFTED} | {
         name for name in CONTROLS if existing.get(name, {}).get("classifier") != classifier
     }
@@ -135,7 +135,10 @@ def table(rows: Mapping[str, Mapping[str, Any]], classifier: str) -> str:
     lines = [
         [
             name if row.get("classifier") == classifier else name + OTHER_CLASSIFIER,
-            *(form.format(row[key]) if key in row else "" for key, form in columns.values()),
+            *(
+                "" if row.get(key) is None else form.format(row[key])
+                for key, form in columns.values()
+            ),
         ]
         for name, row in rows.items()
     ]

@@ -6,7 +6,7 @@ Measures the core's memory bandwidth by working-set size, and its peak speed of 
 multiplication in float32, bf16 and int8. At a given batch size, a network needs at least the time
 of its multiplications at that peak, and at least the time to read its weights at that bandwidth
 (the roofline model of Williams, Waterman and Patterson, 2009). The engines' own times come from the
-last run of inference.py; `make bench` runs it first.
+last run of inference.py; `make bench` without BENCH_FLAGS runs it first.
 """
 
 import json
@@ -31,11 +31,11 @@ MIN_BYTES_READ = 2**22  # bytes that a call reads; a small working set is read s
 WEIGHT_BYTES = {"float32": 4, "bf16": 2, "int8": 1}
 
 INTRODUCTION = """\
-One thread of one core. The roof of a network at a batch size is a lower bound on its time. It is
-the longer of two times: the multiplications at the peak speed of 1,024 x 1,024 matrix
-multiplication, and reading the weights once at the bandwidth measured for a working set of their
-size. The share of the roof is the roof divided by the measured time, which also contains noise
-generation, label lookup, conversion to bytes and call overhead."""
+Everything is measured on one thread of one core. The roof of a network at a batch size is a lower
+bound on its time. It is the longer of two times: the multiplications at the peak speed of 1,024 x
+1,024 matrix multiplication, and reading the weights once at the bandwidth measured for a working
+set of their size. The share of the roof is the roof divided by the measured time, which also
+contains noise generation, label lookup, conversion to bytes and call overhead."""
 
 
 @click.command()
@@ -187,7 +187,7 @@ def roof_shares(core: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[s
 
 def number_format(engine: str) -> str:
     """Return the number format in which an engine multiplies on this machine."""
-    if "int8" in engine:
+    if "int8" in engine or engine.startswith("generated C"):
         return "int8"
     has_bf16 = {"bf16", "AMX"} & set(harness.machine()["features"])
     return "bf16" if engine == "OpenVINO, default precision" and has_bf16 else "float32"

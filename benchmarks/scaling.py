@@ -35,9 +35,9 @@ LONG_SECONDS = 5.0  # measure_process() does not repeat a run that takes this lo
 BULK_SECONDS = 0.05  # approximate length of one measurement of bulk generation
 
 INTRODUCTION = """\
-The shipped model, `ImageGenerator.generate`, noise included. The tables by number of images and
-processes show whole processes that `stream` the images, from the start of Python to its end. Memory
-is the peak of one process."""
+The shipped model is measured through `ImageGenerator.generate`, including noise generation. The
+tables by number of images and processes show whole processes that `stream` the images, from the
+start of Python to its end. Memory is the peak of one process."""
 
 
 @click.command()

@@ -3,7 +3,7 @@
     make bench BENCH_FLAGS=startup      (or: python benchmarks/startup.py [--quick])
 
 `cgan-run --digit 9` opens the model, generates an image and writes a PNG. The comparable packages,
-which also wrap onnxruntime around a model, are only imported or called with --help. `make bench`
+which also run a model with onnxruntime, are only imported or called with --help. `make bench`
 installs each into its own environment, whose size is measured.
 """
 
@@ -56,9 +56,9 @@ print([os.waitstatus_to_exitcode(status), wall, cpu, usage.ru_maxrss])
 """
 
 INTRODUCTION = """\
-Whole processes, medians of interleaved rounds, one CPU. Ratios compare CPU time with `import
-onnxruntime`, which every program that uses onnxruntime needs. Memory is the peak of the
-process. The installed size is the size of the process's virtual environment, without pip."""
+The table shows medians of interleaved rounds of whole processes on one CPU. Ratios compare CPU time
+with `import onnxruntime`, which every program that uses onnxruntime needs. Memory is the peak of
+the process. The installed size is the size of the process's virtual environment, without pip."""
 
 
 class Comparable(NamedTuple):

@@ -4,11 +4,11 @@
     python benchmarks/training.py --device cuda     # writes docs/benchmarks/training-cuda.md
 
 The typical loop uses torchvision's MNIST class with ToTensor and Normalize, a DataLoader, sigmoid
-and BCELoss, two passes through the discriminator, and .item() at each step. Our loop is
-cgan_training's Trainer. This script measures images per second. The number of images until a label
-accuracy of 97 and 99 % is read from docs/quality/curve.json, because such a training run takes an
-hour (benchmarks/quality_curve.py). The typical loop trains the same networks as the classic recipe,
-so it is assumed to need the same number of images.
+and BCELoss, separate discriminator passes for real and generated images, and .item() at each step.
+Our loop is cgan_training's Trainer. This script measures images per second. The number of images
+until a label accuracy of 97 and 99 % is read from docs/quality/curve.json, because such a training
+run takes an hour (benchmarks/quality_curve.py). The typical loop trains the same networks as the
+classic recipe, so it is assumed to need the same number of images.
 """
 
 import copy
@@ -45,19 +45,19 @@ CURVE = harness.ROOT / "docs" / "quality" / "curve.json"
 TYPICAL = "typical PyTorch loop"
 
 INTRODUCTION = """\
-Images of real MNIST per second, medians of interleaved rounds of {steps} steps. On one thread, the
-time is CPU time, which equals the wall time on an idle machine. Ratios are speedups over the
-typical loop with the same number of threads. The minutes to a label accuracy of 97 and 99 % are
-calculated: the number of images until a full training run reached it (`docs/quality/curve.json`,
-evaluated over 10,000 images at every second epoch of edge and every tenth of classic), divided by
-the images per second measured here."""
+The table shows MNIST images per second: medians of interleaved rounds of {steps} steps. On one
+thread, the time is CPU time, which equals the wall time on an idle machine. Ratios are speedups
+over the typical loop with the same number of threads. The minutes to a label accuracy of 97 and
+99 % are calculated: the number of images until a full training run reached it
+(`docs/quality/curve.json`, evaluated over 10,000 images at every second epoch of edge and every
+tenth of classic), divided by the images per second measured here."""
 
 CUDA_INTRODUCTION = """\
-Images of real MNIST per second on one {gpu}, medians of interleaved rounds of {steps} steps, wall
-time. Ratios are speedups over the typical loop with a default DataLoader. The typical loop is also
-shown with {workers} DataLoader workers, the usual remedy for slow data loading. The seconds to a
-label accuracy of 97 and 99 % are calculated: the number of images until a full training run on a
-CPU reached it (`docs/quality/curve.json`), divided by the images per second measured here."""
+The table shows MNIST images per second of wall time on one {gpu}: medians of interleaved rounds of
+{steps} steps. Ratios are speedups over the typical loop with a default DataLoader. The typical loop
+is also shown with {workers} DataLoader workers, the usual remedy for slow data loading. The seconds
+to a label accuracy of 97 and 99 % are calculated: the number of images until a full training run on
+a CPU reached it (`docs/quality/curve.json`), divided by the images per second measured here."""
 
 
 class Loop(NamedTuple):

@@ -114,6 +114,17 @@ def test_rows_of_another_classifier_are_marked_and_controls_come_last() -> None:
     assert quality.controls_to_measure(dict.fromkeys(CONTROLS, new), "c") == {SHIFTED}
 
 
+def test_an_undefined_metric_is_an_empty_cell() -> None:
+    row = {key: None for key, _ in quality.COLUMNS.values()} | {"classifier": "c"}
+    cells = quality.table({"model": row}, "c").splitlines()[-1].split("|")[2:-1]
+    assert {cell.strip() for cell in cells} == {""}
+
+
+def test_generated_c_multiplies_int8() -> None:
+    assert roofline.number_format("generated C, gcc -O2") == "int8"
+    assert roofline.number_format("ours, fp32") == "float32"
+
+
 def test_the_values_of_processes_are_medians_of_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = iter({"wall": wall, "cpu": 9.0 - wall, "memory": 10 * wall} for wall in (2.0, 1.0, 6.0))
     monkeypatch.setattr(scaling, "run_processes", lambda _ranges: next(runs))

@@ -15,10 +15,12 @@ from commands import Command
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from cgan_export.errors import ExportError
 from cgan_export.targets.c import c_files, c_name
 from cgan_export.targets.c.network import first_layer, read_network
 from cgan_export.targets.c.source import c_texts, template_values, write_c
 from cgan_runtime import ImageGenerator, OutputError
+from cgan_runtime.model_file.contract import BIT_EXACT_KEY
 from cgan_runtime.model_file.reading import SHIPPED_MODEL
 from cgan_runtime.noise import standard_normal
 
@@ -95,8 +97,8 @@ def test_a_model_becomes_onnx_and_c(call: Command, run_dir: Path, tmp_path: Path
         (["digits.onnx", "--c", "c" * 256], 1, "File name too long"),
         (["none.onnx", "--c", "c"], 1, "none.onnx"),
         (["broken.onnx", "--c", "c"], 1, "is not an ONNX model"),
-        (["{fp16}", "--c", "c"], 1, "images of fp16 files differ between processors;"),
-        (["{fp32}", "--c", "c"], 1, "images of fp32 files differ between processors;"),
+        (["{fp16}", "--c", "c"], 1, "it is not bit-exact, so its images may differ between"),
+        (["{fp32}", "--c", "c"], 1, "it is not bit-exact, so its images may differ between"),
         (["{run}", "--c", "c"], 2, "OUTPUT is missing; "),
         (["{run}", "out.onnx", "--c", "c"], 2, "--c writes an int8 file as C; add --precision"),
         (
@@ -245,6 +247,17 @@ def test_a_graph_with_other_names_is_rejected(call: Command, tmp_path: Path) -> 
     done = call("cgan-export", "other.onnx", "--c", "c")
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"other.onnx as C: cgan-export --precision int8 did not create it;" in done.stderr
+
+
+def test_an_int8_file_that_is_not_bit_exact_is_rejected(tmp_path: Path) -> None:
+    model = model_graphs.load_graph(SHIPPED_MODEL)
+    model.metadata_props.add(key=BIT_EXACT_KEY, value="false")
+    path = tmp_path / "static.onnx"
+    path.write_bytes(model_graphs.content_of(model))
+    with pytest.raises(
+        ExportError, match=r"C: it is not bit-exact, .*; export a built-in generator"
+    ):
+        write_c(path, tmp_path / "c")
 
 
 def test_bytes_of_the_first_layer_follow_float32_division() -> None:

@@ -94,6 +94,14 @@ def test_more_images_are_generated_until_the_result_is_decided(
     assert "2,000 images do not decide whether the loss" in caplog.text
 
 
+def test_the_last_pairs_are_tested_and_the_maximum_is_kept(
+    gate: Callable[..., GateResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality_gate, "TEST_INTERVAL", 2 * BATCH)
+    monkeypatch.setattr(quality_gate, "MAX_PAIRS", 2 * BATCH + BATCH // 2)
+    assert gate(0, 1).images == 2 * BATCH  # the loss equals the limit
+
+
 def test_a_network_with_a_low_label_accuracy_gives_a_warning(
     gate: Callable[..., GateResult], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,7 +4,7 @@ ExportError
 ├── EvaluationError    a model cannot be evaluated with a dataset
 └── VerificationError  an exported file fails verification, or its precision is not supported
 
-Functions of this package also raise errors of the other packages:
+Functions of this package also raise errors of the other packages, for example:
 
 - cgan_training.errors.ModelFileError: a model.pt cannot be read.
 - cgan_runtime.ModelError: an .onnx file cannot be opened.

@@ -167,10 +167,12 @@ def export_model(
         threads: number of threads of ONNX Runtime; None uses one for each core.
 
     Raises:
-        ExportError: the precision or the opset is not supported.
+        ExportError: the precision or the opset is not supported, or a generator of your own cannot
+            be traced or converted to ONNX.
         cgan_training.errors.ModelFileError: the model cannot be read.
         cgan_runtime.OutputError: the output cannot be written.
-        VerificationError: the file does not reproduce the images of the trained network.
+        VerificationError: the file does not reproduce the images of the trained network, the
+            network does not support the precision, or the gate rejects the file.
     """
     _check_options(precision, opset)
     return export_source(

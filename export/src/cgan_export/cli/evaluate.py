@@ -50,8 +50,9 @@ Examples:
 )
 @options.generator
 @options.dataset(
-    "Dataset for the evaluation, as in cgan-train. Required for an .onnx file of a model that was "
-    "trained on a folder."
+    "Dataset for the evaluation, as in cgan-train. Required for a model that was trained on a "
+    "function of yours, and for an .onnx file of a model that was trained on a folder or an .npz "
+    "file."
 )
 @options.data_dir
 @options.cache_dir
@@ -159,7 +160,7 @@ def command(
 
 
 def open_model(path: Path, seed: int, threads: int | None, generator: str | None) -> "ImageSource":
-    """Open a model. The error about an unknown kind of file lists what MODEL can be."""
+    """Open a model. For an unknown kind of file, the error lists the kinds that MODEL may be."""
     from cgan_export.evaluation.image_sources import open_source
     from cgan_training.errors import ModelFileError
     from cgan_training.model_file import REMEDY

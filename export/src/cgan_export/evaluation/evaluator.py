@@ -27,7 +27,8 @@ from cgan_training.evaluation.quality import Reference
 
 # The number of generated images is the size of the test set, within these limits.
 MIN_IMAGES, MAX_IMAGES = 1_000, 10_000
-# The classification accuracy score needs the size of the training set, but at least this many.
+# The classification accuracy score uses as many generated images as the training set has, but at
+# least this number.
 MIN_CAS_IMAGES = 10_000
 LOW_ACCURACY = 0.8  # a lower label accuracy gives a warning
 

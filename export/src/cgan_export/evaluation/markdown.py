@@ -16,7 +16,7 @@ def escape(text: str) -> str:
 
 def code(text: str) -> str:
     """Return a text as a code span for a table cell."""
-    text = printable(text).replace("|", r"\|")  # the only escape that code in a table knows
+    text = printable(text).replace("|", r"\|")  # a code span in a table has no other escape
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
     padding = " " if text.startswith("`") or text.endswith("`") or not text.strip() else ""
     return f"{fence}{padding}{text}{padding}{fence}"

@@ -12,18 +12,21 @@ loss is at most the limit. The capital starts at 1, and each pair multiplies it 
 probability that the capital ever reaches 1 / ERROR_LEVEL is then at most ERROR_LEVEL (Ville 1939).
 This holds for any number of pairs and of evaluations of the test, without an approximation.
 
-The labels may cycle through the classes. The expected capital then still does not grow over a whole
-cycle, because the geometric mean of the factors is at most their arithmetic mean. Negative bets
-test the hypothesis that the loss is at least the limit. The capital of several bets is averaged,
-because the best bet depends on the loss.
+The labels may cycle through the classes, which may differ in their loss. The expected capital still
+does not grow over a whole cycle. It is multiplied by the product of the expected factors of the
+labels, whose geometric mean is at most their arithmetic mean, which is at most 1.
+
+Negative bets test the hypothesis that the loss is at least the limit. The capital of several bets
+is averaged, because the best bet depends on the loss.
 """
 
 import math
 from dataclasses import dataclass
 
 ERROR_LEVEL = 0.01  # maximum probability of rejecting a hypothesis that is true
-# Bets as fractions of the largest bet that keeps the capital positive. The best bet is about the
-# excess of the loss divided by the variance of the differences, so the bets span a factor of 128.
+# Bets as fractions of 1 / (1 + limit). No pair makes the capital negative with a bet of this size,
+# of either sign. The best bet is about the excess of the loss divided by the variance of the
+# differences, so the bets span a factor of 128.
 BET_FRACTIONS = tuple(0.99 * 0.5**power for power in range(8))
 
 

@@ -81,6 +81,7 @@ def compare_accuracy(
     classes = source.classes
     chunk = math.ceil(CHUNK / classes) * classes  # whole cycles of labels, as the test requires
     interval = math.ceil(TEST_INTERVAL / chunk) * chunk
+    max_pairs = MAX_PAIRS // interval * interval  # the last pairs are tested too
     labels = torch.arange(chunk) % classes
     counts, seed = PairCounts(0, 0, 0), REFERENCE_SEED
     trained_correct = exported_correct = 0
@@ -89,9 +90,9 @@ def compare_accuracy(
     _log.info(
         "quality gate: comparing label accuracies on at least %s and at most %s pairs of images",
         f"{interval:,}",
-        f"{MAX_PAIRS:,}",
+        f"{max_pairs:,}",
     )
-    while counts.images < MAX_PAIRS and not passed and not failed:
+    while counts.images < max_pairs and not passed and not failed:
         trained, exported = (
             predict_with_features(classifier, each.generate(labels))[1] == labels
             for each in (torch_source(source, seed), onnx_source(generator, seed))

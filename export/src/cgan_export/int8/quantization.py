@@ -1,8 +1,8 @@
 """Quantize the layers of a generator from float32 to 8-bit integers.
 
 Weights are int8, symmetric, with one scale per output. Activations follow a ReLU, so they are
-uint8 with one scale per layer. All scales are computed at export, from generated images of all
-labels, so an image does not depend on the other images in its batch.
+uint8 with one scale per layer. All scales are computed at export, from generated images whose
+labels cycle through the classes, so an image does not depend on the other images in its batch.
 
 Integer sums are the same on every processor with one exception: x86 without VNNI adds pairs of
 adjacent products in 16 bits, and saturates. Two adjacent weights of one sign therefore add up to at

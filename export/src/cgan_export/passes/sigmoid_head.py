@@ -14,7 +14,7 @@ SHAPES = (nn.Unflatten, nn.Flatten, nn.PixelShuffle, Crop)
 
 
 def double_last_layer(layers: nn.Sequential) -> bool:
-    """Double the last layer's weights and bias in place; return False if layers do not match."""
+    """Double the last layer's weights and bias in place; return False if it is of another type."""
     computing = [layer for layer in layers if not isinstance(layer, SHAPES)]
     if not computing or not isinstance(computing[-1], nn.Linear | nn.Conv2d):
         return False

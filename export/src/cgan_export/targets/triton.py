@@ -26,7 +26,7 @@ from cgan_runtime.model_file.contract import PREFIX, ModelInfo, TensorSpec, tens
 from cgan_runtime.model_file.validation.graph_validation import validate_model
 
 CONFIG, MODEL = "config.pbtxt", "model.onnx"
-MAX_SERVICE_NAME = 50  # Kubernetes allows 63 characters, to which KServe adds "-predictor"
+MAX_SERVICE_NAME = 50  # Kubernetes allows 63 characters, of which KServe's "-predictor" takes 10
 TYPES = {"tensor(float)": "TYPE_FP32", "tensor(int64)": "TYPE_INT64", "tensor(uint8)": "TYPE_UINT8"}
 KSERVE = """\
 # An example. Copy {repository} to a place that the cluster can read, set storageUri to it, then run

@@ -42,7 +42,8 @@ def fold_constants(program: ExportedProgram, inputs: tuple[Tensor, ...]) -> Grap
                 torch.ops.aten.clone.default, (module.graph.get_attr(name),)
             )
         node.replace_all_uses_with(clone)
-    for node in reversed(module.graph.nodes):  # also the nodes that only check types
+    # Erase the unused constant nodes, including those that only check the type of a tensor.
+    for node in reversed(module.graph.nodes):
         if node in constant and not node.users:
             module.graph.erase_node(node)
     module.recompile()

@@ -1,4 +1,4 @@
-"""Replacements for PyTorch functions that torch.export cannot trace, used during a trace.
+"""Replacements, during a trace, for PyTorch functions whose trace cannot be exported to ONNX.
 
 - torch.take_along_dim() and torch.take(): their trace makes the batch size a constant.
 - RReLU in eval mode: it is a leaky ReLU, but its operator generates random numbers.

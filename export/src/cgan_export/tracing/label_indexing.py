@@ -70,7 +70,7 @@ def _replace_indexing(node: Node) -> bool:
         or not _equal_multiples(label.shape[0], sizes[batch])
     ):
         return False
-    # PyTorch leaves the result of adjacent indices in their place. _gather() puts it first.
+    # PyTorch puts the batch axis of the result in the place of adjacent indices, _gather() first.
     if abs(batch - axis) == 1 and min(batch, axis) > 0:
         return False
     node.target, node.args = replacement, (data, batch, axis, indices[axis], *values)
@@ -141,7 +141,7 @@ def _is_label(label: Any, index: Node, size: Any, parts: int) -> bool:
 
 
 def _is_batch_index(index: Node, size: Any) -> bool:
-    """Return whether an index is torch.arange(batch), where an axis of this size is the batch."""
+    """Return whether an index is torch.arange(n) on an axis whose size n depends on the batch."""
     shape = index.meta["val"].shape
     if len(shape) != 1 or not _equal_multiples(shape[0], size):
         return False

@@ -99,8 +99,8 @@ class _ReplayMode(FunctionMode):
     ) -> Any:
         if function not in _READING_FUNCTIONS:
             return function(*args, **kwargs)
-        # tolist() was recorded as one number per element. If one depends on the inputs, it is None,
-        # and torch.export replaces tolist() with item() of each element.
+        # tolist() was recorded as one number per element. If the tensor depends on the inputs, all
+        # are None. tolist() is then called, and torch.export traces it as item() of each element.
         shape = args[0].shape if function is Tensor.tolist else ()
         numbers = [next(self._numbers, None) for _ in range(math.prod(shape))]
         if None in numbers:

@@ -88,7 +88,7 @@ def _trace(module: TraceableGenerator, opset: int) -> torch.onnx.ONNXProgram:
     except ImportError as error:  # torch.onnx needs a matching onnxscript
         raise ExportError(
             f"onnxscript is too old for torch {torch.__version__}, or broken ({error}); "
-            "pip install --upgrade onnxscript"
+            "run pip install --upgrade onnxscript"
         ) from error
     except torch.onnx.OnnxExporterError as error:
         raise ExportError(
@@ -190,7 +190,10 @@ def silence() -> Iterator[None]:
 
 
 def clean(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove the stack traces, absolute paths and documentation that torch adds."""
+    """Set the fields that all exported files share, and clear those that torch fills.
+
+    torch fills them with stack traces, absolute paths and documentation.
+    """
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "cgan-export", ""
     model.doc_string = model.graph.doc_string = ""

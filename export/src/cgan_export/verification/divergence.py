@@ -109,7 +109,7 @@ def graph_values(graph: onnx.ModelProto, noise: Tensor, label: Tensor) -> dict[s
 def _diverging_step(
     generator: nn.Module, network: TraceableGenerator, noise: Tensor, label: Tensor
 ) -> str:
-    """Return the step before the trace that changes the images."""
+    """Return which of the steps before the trace changes the images."""
     if not isinstance(generator, Generator) or not isinstance(network, RewrittenGenerator):
         return "the scaling of value_range"
     inputs, folded = generator.inputs(noise, label), fold_batch_norm(generator.layers)

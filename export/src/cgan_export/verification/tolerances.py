@@ -5,10 +5,10 @@ from cgan_export.verification.verify import Tolerance
 FLOAT16_REMEDY = (
     "float16 is too coarse for the weights of this network; export with --precision fp32"
 )
-# For built-in generators of cgan-train. fp32 differs from PyTorch only in the order of sums. Exact
-# int8 may change a single pixel completely, because equalization may clip 0.1 % of a channel's
-# values. The limit of its mean error detects only gross errors. verify_against_integers() and the
-# quality gate are stricter.
+# For built-in generators of cgan-train. fp32 differs from PyTorch only by rounding errors, because
+# the passes and ONNX Runtime compute in another order. Exact int8 may change a single pixel
+# completely, because equalization may clip 0.1 % of a channel's values. The limit of its mean error
+# detects only gross errors. verify_against_integers() and the quality gate are stricter.
 TOLERANCES = {
     "fp32": Tolerance(1, 0.01),
     "fp16": Tolerance(1, 0.05, remedy=FLOAT16_REMEDY),
@@ -26,7 +26,8 @@ UNMODIFIED_TOLERANCES = {
     "fp16": Tolerance(1, 1.0, remedy=FLOAT16_REMEDY),
 }
 # Static quantization computes some layers in float32, whose last bits depend on the batch size. A
-# value may then round to the next quantization step, which changes pixels by a few levels.
+# value may then round to the next quantization step, which changes a few pixel values
+# slightly.
 STATIC_INT8_TOLERANCE = Tolerance(
     255,
     4.0,

@@ -18,9 +18,9 @@ from cgan_runtime.model_file.contract import REFERENCE_SEED, Golden
 from cgan_runtime.noise import standard_normal
 
 BATCH_SIZES = (1, 2, 33, 256)
-MAX_VALUES = 2**24  # largest number of pixel values to compare with one label per batch
+MAX_VALUES = 2**24  # with more pixel values to compare, a batch mixes the labels
 MAX_GOLDEN = 2**20  # bytes of the golden sample
-INTEGER_IMAGES = 500  # images of all labels that are compared with the integer arithmetic
+INTEGER_IMAGES = 500  # images to compare with integer arithmetic; labels cycle through the classes
 DIVERGENCE_IMAGES = 4  # images whose values are compared node by node if the verification fails
 INDEPENDENCE_IMAGES = 64  # images generated in one batch and then one at a time
 

@@ -52,7 +52,7 @@ class Layer:
         return np.asarray(blocks.swapaxes(1, 2).reshape(*self.size * self.block, -1))
 
     def with_blocks(self, block: Integers) -> "Layer":
-        """Return the layer with its outputs reordered from [channels, *block]."""
+        """Return the layer with outputs in the order [*block, channels], not [channels, *block]."""
         order = np.arange(len(self.bias)).reshape(-1, *block).transpose(1, 2, 0).ravel()
         weight, bias, scale = self.weight[..., order], self.bias[order], self.scale[order]
         return replace(self, weight=weight, bias=bias, scale=scale, block=block)

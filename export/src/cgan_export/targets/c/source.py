@@ -48,7 +48,7 @@ def write_c(path: Path, folder: Path) -> dict[str, Any]:
     with ImageGenerator(path, provider="cpu") as generator:
         info = generator.info
         if not info.bit_exact:
-            raise _refusal(path, f"images of {info.precision} files differ between processors")
+            raise _refusal(path, "it is not bit-exact, so its images may differ between processors")
         try:
             network = read_network(path.read_bytes())
             compare_images(network, generator)
@@ -68,7 +68,10 @@ def write_c(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def _refusal(path: Path, reason: object) -> ExportError:
-    remedy = "export a generator of cgan-train with --precision int8"
+    remedy = (
+        "export a built-in generator of cgan-train with --precision int8, and check with "
+        "cgan-check that the file is bit-exact"
+    )
     return ExportError(f"cannot write {path} as C: {reason}; {remedy}")
 
 

@@ -26,7 +26,7 @@ typedef struct {
     const int8_t *weights; /* [kernel][kernel][channels][outputs] */
     const int32_t *biases; /* [outputs], or NULL */
     const uint32_t *scales; /* [outputs]: fraction (24 bits), shift (8 bits) */
-    int32_t zero_point, kernel, height, width, channels; /* sizes of kernel and input */
+    int32_t zero_point, kernel, height, width, channels; /* zero point, sizes of kernel and input */
     int32_t outputs, block_row; /* numbers of outputs in a block and in a row of the block */
 } layer_t;
 

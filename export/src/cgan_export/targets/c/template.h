@@ -34,7 +34,8 @@ extern const char *const ${name}_class_names[${NAME}_CLASSES];
 int32_t ${name}_generate(uint64_t seed, uint64_t index, int32_t label, uint8_t *image);
 
 /* Generate the image of a given noise: ${NAME}_NOISE_DIM standard normal values times 32, rounded.
- * Return 0, or -1 if label or a value of the noise is out of range (-127 to 127). */
+ * label: 0 to ${NAME}_CLASSES - 1. noise: values from -127 to 127.
+ * Return 0, or -1 if label or noise is out of range; then the image is unchanged. */
 int32_t ${name}_generate_from_noise(const int8_t *noise, int32_t label, uint8_t *image);
 
 /* Generate the golden sample of the model. Return 0 if it has the expected bytes, otherwise -1. */
