@@ -20,9 +20,11 @@ from run_results import CPU, RESUME, files, losses, weights
 
 from cgan_runtime.errors import OutputError
 from cgan_training.data import Dataset
+from cgan_training.engine.trainer import EpochMetrics
 from cgan_training.model_file import load_model
 from cgan_training.recipe import Recipe
 from cgan_training.run import RunOptions, read_metrics, train
+from cgan_training.run.artifacts import RunArtifacts
 from cgan_training.run.checkpoint import (
     CHECKPOINT_NAME,
     NEXT_CHECKPOINT_NAME,
@@ -30,7 +32,7 @@ from cgan_training.run.checkpoint import (
     load_checkpoint,
 )
 
-KILLS = 12
+KILLS = 24
 
 # Trains in forked children, so that torch is imported once. Each line of stdin names a run
 # directory and the time after which the child is killed, or "wait" if the child may finish.
@@ -78,7 +80,7 @@ def test_a_run_killed_at_random_moments_ends_bit_identical(
         check=True,
     )
     first, *codes, last = [int(line) for line in done.stdout.split()]
-    assert first == last == 0
+    assert first == last == 0, done.stderr
     assert codes.count(signal.SIGKILL) >= KILLS - 4  # the others finished before their time
     uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     assert weights(killed) == weights(uninterrupted)
@@ -98,6 +100,31 @@ def test_a_run_stopped_within_an_epoch_can_be_resumed(
         (tmp_path / PREVIOUS_CHECKPOINT_NAME).unlink(missing_ok=True)
     options = RunOptions(resume=True, checkpoint_seconds=0)  # saving does not change the weights
     train(small_recipe, digits, tmp_path, device=CPU, options=options)
+    assert weights(tmp_path) == weights(run_dir)
+    assert losses(tmp_path) == losses(run_dir)
+
+
+def test_a_run_killed_at_the_end_of_an_epoch_can_be_resumed(
+    small_recipe: Recipe,
+    digits: Dataset,
+    run_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The run is killed after the last step of its second epoch, before the epoch is saved."""
+    record = RunArtifacts.record
+
+    def killed(artifacts: RunArtifacts, epoch: EpochMetrics) -> None:
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+        record(artifacts, epoch)
+
+    monkeypatch.setattr(RunArtifacts, "record", killed)
+    options = RunOptions(checkpoint_seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_recipe, digits, tmp_path, device=CPU, options=options)
+    monkeypatch.undo()
+    train(small_recipe, digits, tmp_path, device=CPU, options=RESUME)
     assert weights(tmp_path) == weights(run_dir)
     assert losses(tmp_path) == losses(run_dir)
 

@@ -141,7 +141,7 @@ def _train(trainer: Trainer, artifacts: RunArtifacts, run_dir: Path, options: Ru
         def on_step(steps: int, sums: Tensor) -> bool:
             progress.step(steps, sums)
             *stopping, is_due = maximum(*stop_conditions(), artifacts.is_checkpoint_due())
-            if is_due:
+            if is_due and steps < trainer.steps_per_epoch:  # a complete epoch is saved below
                 artifacts.save_checkpoint()
             return not any(stopping)
 
