@@ -1,1 +1,1 @@
-"""Internal: what cgan-check reports about the device, the golden sample and the speed."""
+"""What cgan-check reports about the device, the golden sample and the speed."""

@@ -1,1 +1,1 @@
-"""Internal: ONNX Runtime providers, sessions, the fast path for single images, and CPU threads."""
+"""ONNX Runtime providers, sessions, the fast path for single images, and CPU threads."""

@@ -1,1 +1,1 @@
-"""Internal: validation of an ONNX graph before onnxruntime opens the file."""
+"""Validation of an ONNX graph before onnxruntime opens the file."""

@@ -1,1 +1,1 @@
-"""Internal: size-limited readers of the file formats that several sources share."""
+"""Size-limited readers of the file formats that several sources share."""

@@ -1,1 +1,1 @@
-"""Internal: one module per source of datasets, such as a named dataset or a user's folder."""
+"""One module per source of datasets, such as a named dataset or a user's folder."""
