@@ -226,7 +226,7 @@ def command(
         return
     prepare_for_torch()
     log_to_stderr("cgan_training", "cgan_export", quiet=quiet)
-    notes = collect_notes("cgan_training", "cgan_export")
+    notes = collect_notes("cgan_training", "cgan_export") if as_json else []
     # Check the arguments before torch is imported, which takes seconds.
     module_options = ModuleOptions(generator, noise_dim, classes, class_names, value_range, weights)
     check_module_options(model, module_options)

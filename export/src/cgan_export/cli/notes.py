@@ -26,6 +26,8 @@ def collect_notes(*packages: str) -> list[str]:
     """Return a list to which these packages' notes and warnings are added during the command."""
     handler, context = _NoteCollector(), click.get_current_context()
     for logger in map(logging.getLogger, packages):
+        context.call_on_close(partial(logger.setLevel, logger.level))
+        logger.setLevel(logging.INFO)  # --quiet hides notes, but --json contains them
         logger.addHandler(handler)
         context.call_on_close(partial(logger.removeHandler, handler))
     return handler.texts
