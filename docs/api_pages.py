@@ -45,7 +45,7 @@ def commands_markdown() -> str:
 
 def _command(name: str) -> Iterator[str]:
     command: click.Command = import_module(COMMANDS[name]).command
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, **command.context_settings)
     yield f"## {name}\n"
     yield f"```text\n{name} {' '.join(command.collect_usage_pieces(context))}\n```\n"
     yield f"{_escape(command.help or '').strip()}\n"

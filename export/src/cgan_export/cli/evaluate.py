@@ -41,7 +41,7 @@ Examples:
 """
 
 
-@click.command("cgan-eval", help=HELP, epilog=EXAMPLES)
+@click.command("cgan-eval", help=HELP, epilog=EXAMPLES, context_settings=runner.CONTEXT_SETTINGS)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--baseline",

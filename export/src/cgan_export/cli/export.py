@@ -88,7 +88,7 @@ def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> Abstract
     return gated
 
 
-@click.command("cgan-export", help=HELP, epilog=EXAMPLES)
+@click.command("cgan-export", help=HELP, epilog=EXAMPLES, context_settings=runner.CONTEXT_SETTINGS)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path), required=False)
 @click.option(

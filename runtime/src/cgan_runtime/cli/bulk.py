@@ -41,7 +41,13 @@ Examples:
 """
 
 
-@click.command("cgan-bulk", cls=class_options.OptionsOnlyCommand, help=HELP, epilog=EXAMPLES)
+@click.command(
+    "cgan-bulk",
+    cls=class_options.OptionsOnlyCommand,
+    help=HELP,
+    epilog=EXAMPLES,
+    context_settings=runner.CONTEXT_SETTINGS,
+)
 @options.integer(
     "--count",
     1,

@@ -27,7 +27,13 @@ Examples:
 """
 
 
-@click.command("cgan-check", cls=class_options.OptionsOnlyCommand, help=HELP, epilog=EXAMPLES)
+@click.command(
+    "cgan-check",
+    cls=class_options.OptionsOnlyCommand,
+    help=HELP,
+    epilog=EXAMPLES,
+    context_settings=runner.CONTEXT_SETTINGS,
+)
 @options.model
 @options.expect_sha256
 @options.provider

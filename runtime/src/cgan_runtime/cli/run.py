@@ -72,7 +72,13 @@ def _select_format(output: str | None, file_format: str | None) -> str:
     return extension
 
 
-@click.command("cgan-run", cls=class_options.OptionsOnlyCommand, help=HELP, epilog=EXAMPLES)
+@click.command(
+    "cgan-run",
+    cls=class_options.OptionsOnlyCommand,
+    help=HELP,
+    epilog=EXAMPLES,
+    context_settings=runner.CONTEXT_SETTINGS,
+)
 @class_options.digit
 @class_options.digits
 @class_options.label

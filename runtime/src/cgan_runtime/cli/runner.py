@@ -24,6 +24,7 @@ from cgan_runtime.errors import CganError, StoppedError, printable
 from cgan_runtime.files import is_writing
 
 FAILED, USAGE = 1, 2
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}  # of every command
 MIN_MEGABYTES = 192  # address space for Python, NumPy, ONNX Runtime and a few images
 _STDOUT_ERRORS = "cgan-stdout"  # name of the encoding error handler of stdout
 _IMPORT_SYSTEM = "<frozen importlib._bootstrap>"  # file name in frames of Python's import system
@@ -48,12 +49,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors=_STDOUT_ERRORS)
         with _signals_as_exceptions(received):
-            code = command.main(
-                list(arguments),
-                prog_name=command.name,
-                standalone_mode=False,
-                help_option_names=["-h", "--help"],
-            )
+            code = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
         sys.exit(code or 0)
     except click.UsageError as error:
         _exit(_add_help_hint(error.format_message(), f"see {command.name} --help"), USAGE)

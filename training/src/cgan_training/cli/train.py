@@ -90,7 +90,7 @@ def check_dataset(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     cls=parsing.TrainCommand,
     help=HELP,
     epilog=EXAMPLES,
-    context_settings={"show_default": True},
+    context_settings={**runner.CONTEXT_SETTINGS, "show_default": True},
 )
 @option(
     "--recipe",
