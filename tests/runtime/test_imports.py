@@ -45,6 +45,7 @@ def modules_of_command(*command: str, folder: Path) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
 
 
+@pytest.mark.skip_under_coverage
 @pytest.mark.parametrize(
     "code",
     [
@@ -59,6 +60,7 @@ def test_import_is_light(code: str) -> None:
     assert not modules & HEAVY
 
 
+@pytest.mark.skip_under_coverage
 @pytest.mark.parametrize("command", ["cgan-run", "cgan-check", "cgan-bulk"])
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_is_light(tmp_path: Path, command: str, option: str) -> None:
