@@ -159,7 +159,7 @@ def latest_record(benchmark: str) -> dict[str, Any]:
     """Return the newest record of a benchmark's full run.
 
     Raises:
-        click.ClickException: there is none.
+        click.ClickException: the history has no such record.
     """
     record = harness.last_record(benchmark)
     if record is None:

@@ -79,7 +79,7 @@ def check_range(
 def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> AbstractSet[str]:
     """Return the precisions that the quality gate checks.
 
-    Log a warning if --max-accuracy-loss is given and there are none.
+    Log a warning if --max-accuracy-loss is given, but the gate checks no precision.
     """
     gated = precisions - {"fp32"} if enabled else set()
     if not gated and "--max-accuracy-loss" in options.given_options(click.get_current_context()):

@@ -77,7 +77,7 @@ def select_classes(
 def find_labels(
     names: Sequence[str], class_names: Sequence[str], *, from_label_option: bool
 ) -> list[int]:
-    """Return the labels of the requested class names, or all labels if there are none.
+    """Return the labels of the requested class names, or all labels if no class was requested.
 
     Unless the names come from --label, the error for a missing class suggests --label.
     """
