@@ -23,6 +23,7 @@ MAX_NAME_BYTES = 150  # file systems allow 255 bytes for a whole file name
 # Number of temporary names per target among which atomic_write() looks for files of killed
 # processes. If other writers use all of them, it takes names with higher numbers.
 CLEANED_NAMES = 8
+TEMPORARY_NAMES = ".????????????????.part"  # glob pattern of the names of temporary files
 _unfinished: set[Path] = set()  # temporary files that this process is writing
 
 

@@ -6,10 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cgan_runtime.errors import OutputError
-from cgan_runtime.files import lock_folder, make_folder, remove_if_abandoned
+from cgan_runtime.files import TEMPORARY_NAMES, lock_folder, make_folder, remove_if_abandoned
 from cgan_training.run.checkpoint import CHECKPOINT_NAME, NEXT_CHECKPOINT_NAME
-
-TEMPORARY_FILES = ".????????????????.part"  # pattern of the names that files.atomic_write() uses
 
 
 @contextmanager
@@ -50,7 +48,7 @@ def require_no_run(run_dir: Path) -> None:
 def delete_leftovers(run_dir: Path) -> None:
     """Delete the temporary files of a killed process from a locked run directory."""
     for folder in (".", "samples", "models"):
-        for path in (run_dir / folder).glob(TEMPORARY_FILES):
+        for path in (run_dir / folder).glob(TEMPORARY_NAMES):
             remove_if_abandoned(path)
     # Without checkpoint.pt, checkpoint-next.pt is the newest checkpoint.
     if (run_dir / CHECKPOINT_NAME).exists():
