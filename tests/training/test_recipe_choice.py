@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cgan_training.data import Dataset
 from cgan_training.data.fingerprint import fingerprint, lost_detail
-from cgan_training.run.recipe_choice import choose_recipe
+from cgan_training.run.planning.recipe_choice import choose_recipe
 
 SHAPE = (600, 1, 20, 20)
 

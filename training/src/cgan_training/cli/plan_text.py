@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from cgan_training.data import Dataset
     from cgan_training.data.fingerprint import Fingerprint
     from cgan_training.recipe import Recipe
-    from cgan_training.run.plan import Plan
+    from cgan_training.run.planning.plan import Plan
 
 WIDTH = 80  # columns of the terminal
 LONG_MINUTES = 60  # --minutes is suggested for longer runs
