@@ -58,7 +58,7 @@ from cgan_training.networks import parameter_count
 Gate = Callable[[ImageGenerator, GeneratorSource], GateResult]
 Measure = Callable[[ImageGenerator], dict[str, float]]
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def export_source(
     started = time.perf_counter()
     network = _traceable_network(source)
     quantized = _quantize_exactly(network) if precision == "int8" else None
-    _log.info("tracing %s to an %s graph", source.name, precision)
+    _logger.info("tracing %s to an %s graph", source.name, precision)
     if quantized:
         graph, tolerance = export_to_int8_onnx(quantized, opset), TOLERANCES["int8"]
     else:
@@ -211,14 +211,14 @@ def export_source(
         _write(graph, info, file)
         check_graph(path)
         with _open(path, source.name, threads) as generator:
-            _log.info("verifying the images of the file")
+            _logger.info("verifying the images of the file")
             search = DivergenceSearch(source, network, graph, precision, generator)
             errors = verify_against_torch(generator, source, tolerance, search.describe)
             if quantized:
                 verify_against_integers(generator, quantized)
             gate_result = gate(generator, source) if gate else None
             if measure:
-                _log.info("measuring the quality of the images")
+                _logger.info("measuring the quality of the images")
             info = replace(
                 info,
                 verification=verification_results(errors, gate_result),
@@ -266,11 +266,11 @@ def _quantize_exactly(network: TraceableGenerator) -> QuantizedGenerator | None:
     """Quantize a network with exact integer sums, or return None if a layer prevents them."""
     if not isinstance(network, RewrittenGenerator):
         return None
-    _log.info("quantizing to int8")
+    _logger.info("quantizing to int8")
     try:
         return quantize(network)
     except VerificationError as error:
-        _log.info("note: %s", error.problem)
+        _logger.info("note: %s", error.problem)
         return None
 
 
@@ -280,8 +280,8 @@ def _graph_and_tolerance(
     """Return the graph in fp32, fp16 or ONNX Runtime's int8, and the tolerance of its file."""
     graph = copy.deepcopy(_trace(network, opset))
     if precision == "int8":
-        _log.info("quantizing to int8 with ONNX Runtime, which is not bit-exact")
-        _log.info(
+        _logger.info("quantizing to int8 with ONNX Runtime, which is not bit-exact")
+        _logger.info(
             "note: int8 makes the file smaller, but it may be slower than fp32; compare the files "
             "with cgan-check"
         )

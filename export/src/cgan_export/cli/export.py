@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cgan_export.export import Gate, Measure
     from cgan_training.data import Dataset
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 MAX_LOSS_POINTS = 50.0  # largest value of --max-accuracy-loss, in percentage points
 
 # Not the docstring: python -OO removes docstrings.
@@ -84,7 +84,7 @@ def gated_precisions(precisions: AbstractSet[str], *, enabled: bool) -> Abstract
     gated = precisions - {"fp32"} if enabled else set()
     if not gated and "--max-accuracy-loss" in options.given_options(click.get_current_context()):
         reason = "checks only fp16 and int8 files" if enabled else "is off"
-        _log.warning("--max-accuracy-loss has no effect, because the quality gate %s", reason)
+        _logger.warning("--max-accuracy-loss has no effect, because the quality gate %s", reason)
     return gated
 
 

@@ -12,7 +12,7 @@ from cgan_export.cli.modules import (
 )
 from cgan_runtime.errors import printable
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from cgan_export.source.generator_source import GeneratorSource
@@ -70,5 +70,7 @@ def load_data(
     except (DatasetError, EvaluationError) as error:
         if evaluate:
             raise
-        _log.info("note: the accuracy of the evaluation classifier is unknown: %s", error.problem)
+        _logger.info(
+            "note: the accuracy of the evaluation classifier is unknown: %s", error.problem
+        )
         return train, None

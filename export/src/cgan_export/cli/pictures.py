@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cgan_runtime import ImageGenerator
     from cgan_runtime.diagnostics.speed import Speed
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def render_or_warn(name: str, render: Callable[[], bytes]) -> bytes | None:
@@ -25,7 +25,7 @@ def render_or_warn(name: str, render: Callable[[], bytes]) -> bytes | None:
         return render()
     except Exception as error:  # noqa: BLE001 - the libraries raise many types, e.g. for large sizes
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        _log.warning("%s cannot be rendered (%.200s)", name, reason)
+        _logger.warning("%s cannot be rendered (%.200s)", name, reason)
         return None
 
 

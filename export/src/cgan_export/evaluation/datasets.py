@@ -16,7 +16,7 @@ from cgan_training.errors import DatasetError
 DEFAULT_DATA_DIR = Path("data")
 BUILT_IN = tuple(name for name in DATASETS if name != "auto")
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def require_fit(model: ImageSource, data: Dataset) -> None:
 def note_other_dataset(model: ImageSource, data: Dataset) -> None:
     """Log a note if a model was trained on another dataset."""
     if not matches_training_data(model, data):
-        _log.info("note: %s was not trained on %s", model.name, data.source)
+        _logger.info("note: %s was not trained on %s", model.name, data.source)
 
 
 def matches_training_data(model: ImageSource, data: Dataset) -> bool:

@@ -32,7 +32,7 @@ MIN_IMAGES, MAX_IMAGES = 1_000, 10_000
 MIN_CAS_IMAGES = 10_000
 LOW_ACCURACY = 0.8  # a lower label accuracy gives a warning
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Evaluator:
         require_fit(source, self.train)
         count = max(MIN_IMAGES, min(MAX_IMAGES, len(self.test.labels)))
         times = "" if repeats == 1 else f"{repeats} times "
-        _log.info("generating %s%s images with %s", times, f"{count:,}", source.name)
+        _logger.info("generating %s%s images with %s", times, f"{count:,}", source.name)
         labels = _cycled(self.test.labels, count)
         images = source.generate(labels.repeat(repeats)).split(count)  # each set has its own noise
         sets, confusions, nearest = zip(
@@ -108,7 +108,7 @@ class Evaluator:
         accuracy_by_label = confusion.diagonal() / confusion.sum(1)
         metrics["worst_label_accuracy"] = accuracy_by_label.nan_to_num(1.0).min().item()
         if not quick:
-            _log.info("training a classifier on generated images")
+            _logger.info("training a classifier on generated images")
             cas_labels = _cycled(self.train.labels, max(MIN_CAS_IMAGES, len(self.train.labels)))
             metrics["cas"] = classification_accuracy_score(
                 source.generate(cas_labels), cas_labels, self.test
@@ -140,7 +140,7 @@ class Evaluator:
 def measure_classifier(classifier: EvaluationClassifier, test: Dataset) -> float:
     """Measure and log the classifier's accuracy on real test images. Log a warning if it is low."""
     accuracy = label_accuracy(classifier, test.images, test.labels)
-    _log.info("accuracy of the classifier on the test set: %.2f%%", accuracy * 100)
+    _logger.info("accuracy of the classifier on the test set: %.2f%%", accuracy * 100)
     warn_if_low(accuracy, "the evaluation classifier on the test set")
     return accuracy
 
@@ -148,7 +148,7 @@ def measure_classifier(classifier: EvaluationClassifier, test: Dataset) -> float
 def warn_if_low(accuracy: float, subject: str) -> None:
     """Log a warning if a label accuracy is so low that the metrics mean little."""
     if accuracy < LOW_ACCURACY:
-        _log.warning(
+        _logger.warning(
             "the label accuracy of %s is only %.2f%%, so the metrics mean little; "
             "check --dataset, or train the model longer",
             subject,

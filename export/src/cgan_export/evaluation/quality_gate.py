@@ -24,7 +24,7 @@ TEST_INTERVAL = 10_000  # image pairs between two evaluations of the test
 MAX_PAIRS = 100_000  # largest number of image pairs
 MAX_ACCURACY_LOSS = 0.001
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def compare_accuracy(
     trained_correct = exported_correct = 0
     passed = failed = False
     logged = time.perf_counter()
-    _log.info(
+    _logger.info(
         "quality gate: comparing label accuracies on at least %s and at most %s pairs of images",
         f"{interval:,}",
         f"{max_pairs:,}",
@@ -106,7 +106,7 @@ def compare_accuracy(
             failed, passed = loss_exceeds(counts, max_loss), loss_is_within(counts, max_loss)
         if time.perf_counter() - logged >= STEP_SECONDS:
             logged = time.perf_counter()
-            _log.info("quality gate: %s pairs compared", f"{counts.images:,}")
+            _logger.info("quality gate: %s pairs compared", f"{counts.images:,}")
     images = counts.images
     trained_accuracy, exported_accuracy = trained_correct / images, exported_correct / images
     warn_if_low(trained_accuracy, f"the trained network in the quality gate ({images:,} images)")
@@ -119,7 +119,7 @@ def compare_accuracy(
             "--no-quality-gate"
         )
     if not passed:
-        _log.info(
+        _logger.info(
             "note: %s images do not decide whether the loss of label accuracy exceeds %.4g points",
             f"{images:,}",
             max_loss * 100,

@@ -39,7 +39,7 @@ _LABEL_FORMS: dict[str, Callable[[Tensor, int], Tensor]] = {  # in the order in 
 _INT64_LABELS = next(iter(_LABEL_FORMS))
 _TRIED_IMAGES = 3
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class _ParameterOrder(NamedTuple):
@@ -91,12 +91,12 @@ def adapt(module: nn.Module, name: str, noise_dim: int, classes: int) -> nn.Modu
     candidates = [AdaptedGenerator(module, classes, *form).eval() for form in forms]
     generator = _first_working(candidates, noise, label)
     if generator.noise_axes == 4:
-        _log.info("note: %s is called with noise [batch, %d, 1, 1]", name, noise_dim)
+        _logger.info("note: %s is called with noise [batch, %d, 1, 1]", name, noise_dim)
     if generator.label_form != _INT64_LABELS:
         form = generator.label_form.replace("classes", str(classes))
-        _log.info("note: %s is called with the labels as %s", name, form)
+        _logger.info("note: %s is called with the labels as %s", name, form)
     if generator.order.label_is_first:
-        _log.info("note: %s is called as forward(label, noise)", name)
+        _logger.info("note: %s is called as forward(label, noise)", name)
     return generator if generator.differs_from_contract else module
 
 

@@ -22,7 +22,7 @@ from cgan_export.source.module_checks import (
     describe_unused_labels,
 )
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def source_of_module(
@@ -45,7 +45,7 @@ def source_of_module(
     module = getattr(module, "_orig_mod", module)  # torch.compile() wraps the module
     check_module(module, name)
     generator = _copy(module)
-    _log.info("checking %s", name)
+    _logger.info("checking %s", name)
     classes = len(class_names)
     with torch.compiler.set_stance("force_eager"):
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
@@ -53,7 +53,7 @@ def source_of_module(
         image_shape, note = check_images(generator, name, noise_dim, classes, value_range)
         unused = describe_unused_labels(generator, noise_dim, classes)
     for text in filter(None, (note, unused)):
-        _log.info("note: %s", text)
+        _logger.info("note: %s", text)
     return GeneratorSource(
         generator=generator,
         name=name,

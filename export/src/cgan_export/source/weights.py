@@ -17,7 +17,7 @@ StateDict = dict[str, Tensor]
 _REMEDY = "write it with torch.save(module.state_dict(), path)"
 _WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)*")  # prefixes of DataParallel and torch.compile()
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def load_weights(module: nn.Module, name: str, path: Path) -> None:
@@ -56,7 +56,7 @@ def load_weights(module: nn.Module, name: str, path: Path) -> None:
         ((key_path, state),) = fitting.items()
         _load(module, name, path, state)
         if key_path:
-            _log.info("note: loaded the weights at %s in %s", printable(key_path), path)
+            _logger.info("note: loaded the weights at %s in %s", printable(key_path), path)
         return
     if len(states) > 1:
         raise ExportError(
