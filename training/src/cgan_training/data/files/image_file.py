@@ -12,15 +12,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from cgan_training.errors import TrainingError, one_line
 from cgan_training.input_files import read_bounded
 
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "BMP",
-    "GIF",
-    "WEBP",
-    "TIFF",
-    "PPM",
-)  # Pillow's other decoders are not used
+# The decoders of Pillow that are used.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
